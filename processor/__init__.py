@@ -1,0 +1,1 @@
+"""What an image, a job and a variant are, and how one becomes the other."""

@@ -1,0 +1,179 @@
+"""The error tree, split by what whoever catches it must do; it knows neither HTTP nor AWS.
+
+::
+
+    TrussError
+    ├── Rejected              can never succeed: tell the client, settle the message
+    │   ├── NotAnEvent
+    │   └── ImageRejected     the uploaded bytes are at fault: the job is `failed` with this code
+    │       ├── EmptyFile  FileTooLarge  UnsupportedFormat  CorruptImage
+    │       ├── SideTooLong  TooManyPixels  TooManyFrames
+    │       └── TimedOut
+    ├── NotFound              there is no such thing (or it is another tenant's)
+    │   ├── ImageNotFound  JobNotFound  ObjectNotFound
+    ├── Conflict              the state of things forbids it now
+    │   ├── LeaseLost  ObjectChanged  NotUploaded  RecordChanged
+    └── Unavailable           nobody's fault: try again later
+        └── Throttled
+
+The first line of a class's docstring is its default message, fit to be shown to a client.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import ClassVar
+
+
+class TrussError(Exception):
+    """Something went wrong."""
+
+    #: Stable, snake_case; part of the wire contract.
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str | None = None) -> None:
+        self.message = message or default_message(type(self))
+        super().__init__(self.message)
+
+
+class Rejected(TrussError):
+    """The request can never succeed as it stands."""
+
+    code = "rejected"
+
+
+class NotAnEvent(Rejected):
+    """The message is neither an S3 notification nor a request of this service."""
+
+    code = "not_an_event"
+
+
+class ImageRejected(Rejected):
+    """The uploaded file cannot be turned into variants."""
+
+    code = "image_rejected"
+
+
+class EmptyFile(ImageRejected):
+    """The uploaded file is empty."""
+
+    code = "empty_file"
+
+
+class FileTooLarge(ImageRejected):
+    """The file has more bytes than the service accepts."""
+
+    code = "file_too_large"
+
+
+class UnsupportedFormat(ImageRejected):
+    """The file is not a JPEG, PNG, WebP or GIF image."""
+
+    code = "unsupported_format"
+
+
+class CorruptImage(ImageRejected):
+    """The image is damaged or incomplete."""
+
+    code = "corrupt_image"
+
+
+class SideTooLong(ImageRejected):
+    """The image is wider or higher than the service accepts."""
+
+    code = "side_too_long"
+
+
+class TooManyPixels(ImageRejected):
+    """The image has more pixels, frames counted in, than the service accepts."""
+
+    code = "too_many_pixels"
+
+
+class TooManyFrames(ImageRejected):
+    """The animation has more frames than the service accepts."""
+
+    code = "too_many_frames"
+
+
+class TimedOut(ImageRejected):
+    """The image took longer to process than the service allows."""
+
+    code = "timed_out"
+
+
+class NotFound(TrussError):
+    """There is nothing here."""
+
+    code = "not_found"
+
+
+class ImageNotFound(NotFound):
+    """There is no image with this id."""
+
+    code = "image_not_found"
+
+
+class JobNotFound(NotFound):
+    """There is no job with this id."""
+
+    code = "job_not_found"
+
+
+class ObjectNotFound(NotFound):
+    """There is no such object."""
+
+    code = "object_not_found"
+
+
+class Conflict(TrussError):
+    """The current state does not allow this."""
+
+    code = "conflict"
+
+
+class LeaseLost(Conflict):
+    """Another worker holds this job now."""
+
+    code = "lease_lost"
+
+
+class ObjectChanged(Conflict):
+    """The object was replaced in the meantime."""
+
+    code = "object_changed"
+
+
+class NotUploaded(Conflict):
+    """Nothing has been uploaded for this image yet."""
+
+    code = "not_uploaded"
+
+
+class RecordChanged(Conflict):
+    """The record was changed by somebody else in the meantime."""
+
+    code = "record_changed"
+
+
+class Unavailable(TrussError):
+    """The service is temporarily unavailable; try again."""
+
+    code = "unavailable"
+
+
+class Throttled(Unavailable):
+    """The service is busy; try again in a moment."""
+
+    code = "throttled"
+
+
+def default_message(error: type[TrussError]) -> str:
+    """The first line of the class's docstring."""
+    return (inspect.getdoc(error) or error.__name__).splitlines()[0]
+
+
+def leaves(root: type[TrussError] = TrussError) -> list[type[TrussError]]:
+    """Every class below `root` that has no subclass of its own, in order of definition."""
+    children = root.__subclasses__()
+    return [leaf for child in children for leaf in leaves(child)] if children else [root]

@@ -1,0 +1,139 @@
+"""Jobs and the images they belong to: the records, the statuses, and the legal transitions."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from processor.images import StoredVariant
+
+
+class JobStatus(StrEnum):
+    """How far a job has come."""
+
+    PENDING = "pending"  # the URL is issued, nothing is uploaded yet
+    UPLOADED = "uploaded"  # the source is there, the job is queued
+    PROCESSING = "processing"  # a worker holds the lease
+    COMPLETED = "completed"  # every variant is stored
+    FAILED = "failed"  # settled with a code
+
+
+#: Every change of status that may happen. A job that failed because its dependencies were away may be
+#: taken up again when its message is redriven; nothing else leaves `completed` or `failed`.
+TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.PENDING: frozenset({JobStatus.UPLOADED, JobStatus.FAILED}),
+    JobStatus.UPLOADED: frozenset({JobStatus.PROCESSING, JobStatus.FAILED}),
+    JobStatus.PROCESSING: frozenset({JobStatus.PROCESSING, JobStatus.COMPLETED, JobStatus.FAILED}),
+    JobStatus.COMPLETED: frozenset(),
+    JobStatus.FAILED: frozenset({JobStatus.PROCESSING}),
+}
+
+#: Code of a job whose source was replaced, or which was asked for again, before it had ended.
+SUPERSEDED = "superseded"
+#: Code of a job whose source object is not in the bucket any more.
+SOURCE_MISSING = "source_missing"
+#: Code of a job that was given up because a dependency stayed away; a redrive takes it up again.
+UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The uploaded object that a job works on. `size` in bytes; `sequencer` orders uploads to one key."""
+
+    etag: str
+    size: int
+    sequencer: str = ""
+    event_time: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to work on a job until `expires_at` (seconds since the epoch)."""
+
+    token: str
+    owner: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a job failed: a stable code, and a sentence for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """How long the steps of a job took, in milliseconds."""
+
+    download: int
+    process: int
+    upload: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run over one uploaded version of an image. `expires_at` in seconds since the epoch."""
+
+    processing_id: str
+    unique_id: str
+    tenant: str
+    original_key: str
+    filename: str
+    status: JobStatus
+    created_at: datetime
+    updated_at: datetime
+    expires_at: int
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    source: Source | None = None
+    lease: Lease | None = None
+    attempts: int = 0
+    variants: tuple[StoredVariant, ...] = ()
+    error: Failure | None = None
+    timings: Timings | None = None
+    #: The last completed job over the same source: what a client is shown while this one runs.
+    previous_job: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job has reached `completed` or `failed`."""
+        return self.status in (JobStatus.COMPLETED, JobStatus.FAILED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What a client uploaded, or is about to. `expires_at` (seconds since the epoch) is None while it lives."""
+
+    unique_id: str
+    tenant: str
+    key: str
+    filename: str
+    current_job: str
+    created_at: datetime
+    job_ids: tuple[str, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    #: The newest source seen; empty while nothing was.
+    sequencer: str = ""
+    expires_at: int | None = None
+    deleted_at: datetime | None = None
+    #: When the last object and record of a deleted image were gone.
+    erased_at: datetime | None = None
+
+
+def new_processing_id(created_at: datetime) -> str:
+    """`img_{epoch milliseconds}_{random}`: 64 random bits, so that ids cannot be guessed or collide."""
+    return f"img_{round(created_at.timestamp() * 1000)}_{secrets.token_hex(8)}"
+
+
+def sequencer_order(sequencer: str) -> str:
+    """A key by which the sequencers of one object key sort in the order of the uploads.
+
+    Sequencers are hex strings of differing length; the shorter is padded with zeros on the right
+    (AWS, "Event message structure").
+    """
+    return sequencer.upper().ljust(64, "0")

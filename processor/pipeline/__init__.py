@@ -1,0 +1,1 @@
+"""From bytes to variants; the only package that imports pyvips."""

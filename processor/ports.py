@@ -1,0 +1,223 @@
+"""What the core needs of the world: objects, records, messages, pixels. Adapters live in `stores` and `pipeline`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from processor.images import Rendered
+from processor.jobs import Image, Job, JobStatus, Lease, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectInfo:
+    """What a store knows about an object without reading it. `size` in bytes; `etag` without quotes."""
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+    content_type: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadTerms:
+    """What an upload must be: `size` and `checksum_sha256` (base64) bind it when the client gave them."""
+
+    key: str
+    content_type: str
+    expires_in_seconds: int
+    max_bytes: int
+    size: int | None = None
+    checksum_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresignedUpload:
+    """One upload, signed twice: as a PUT to `url` with `headers`, and as a POST form."""
+
+    url: str
+    headers: Mapping[str, str]
+    post_url: str
+    post_fields: Mapping[str, str]
+
+
+class ObjectStore(Protocol):
+    """One bucket."""
+
+    async def presign_upload(self, terms: UploadTerms) -> PresignedUpload: ...
+
+    async def head(self, key: str) -> ObjectInfo:
+        """Raises `ObjectNotFound`."""
+        ...
+
+    async def fetch(self, key: str, *, max_bytes: int, etag: str | None = None) -> bytes:
+        """The whole object. Raises `ObjectNotFound`; `ObjectChanged` when it has another etag than `etag`;
+        `FileTooLarge` before reading a body of more than `max_bytes`."""
+        ...
+
+    async def store(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str,
+        cache_control: str,
+        metadata: Mapping[str, str],
+    ) -> None: ...
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Objects that are gone already are no error."""
+        ...
+
+    async def list(self, prefix: str) -> list[ObjectInfo]:
+        """Every object under the prefix, in key order; `content_type` and `metadata` are not filled in."""
+        ...
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` when the bucket cannot be reached."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobQuery:
+    """Which jobs to list. `after` is the position of the last row already seen, in the order asked for."""
+
+    tenant: str
+    limit: int
+    status: JobStatus | None = None
+    newest_first: bool = True
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """A page of current jobs, and the position to go on `after`; None at the end."""
+
+    jobs: tuple[Job, ...]
+    next_after: str | None
+
+
+class JobStore(Protocol):
+    """The records. Every change is conditional: `RecordChanged` or `LeaseLost` say that somebody was faster."""
+
+    async def create(self, image: Image, job: Job) -> None:
+        """Write a new image and its first job together."""
+        ...
+
+    async def get_image(self, unique_id: str) -> Image:
+        """Consistent read; a deleted image is returned while its tombstone lives. Raises `ImageNotFound`."""
+        ...
+
+    async def get_job(self, processing_id: str) -> Job:
+        """Consistent read; an expired record is as good as gone. Raises `JobNotFound`."""
+        ...
+
+    async def accept(self, image: Image, job: Job, source: Source, expires_at: int) -> Job:
+        """The first source arrived: `pending -> uploaded`, and the image lives on. `job` expires at `expires_at`.
+
+        Raises `RecordChanged` unless the image is not deleted, has the sequencer and current job that `image` has,
+        and the job is still pending. Returns the job as written.
+        """
+        ...
+
+    async def replace(self, image: Image, old: Job | None, new: Job) -> None:
+        """Make `new` the current job, with `new.source.sequencer` as the image's newest.
+
+        `old` (the current job, if its record still exists) leaves the listing; when it has not ended it fails with
+        `superseded`. Raises `RecordChanged` unless the image is not deleted, has the sequencer and current job that
+        `image` has, and `old` still has the status it was read with.
+        """
+        ...
+
+    async def claim(self, processing_id: str, lease: Lease, now: datetime) -> Job:
+        """`uploaded -> processing` under `lease`, attempts + 1; likewise from `processing` with an expired lease and
+        from `failed` with code `unavailable`. Raises `Conflict` otherwise (also for a job that does not exist)."""
+        ...
+
+    async def renew(self, processing_id: str, lease: Lease) -> None:
+        """Write the lease's new expiry. Raises `LeaseLost` unless its token holds a `processing` job."""
+        ...
+
+    async def release(self, processing_id: str, lease: Lease) -> None:
+        """Expire the lease at once, so that another worker may claim. Raises `LeaseLost` like `renew`."""
+        ...
+
+    async def finish(self, job: Job, lease: Lease) -> None:
+        """Write the outcome (`status`, `variants`, `error`, `timings`, `updated_at`, `expires_at`) and drop the lease.
+        Raises `LeaseLost` like `renew`."""
+        ...
+
+    async def fail(self, job: Job) -> None:
+        """Write `job.error` for a job that no worker holds. Raises `RecordChanged` unless it is still `uploaded`."""
+        ...
+
+    async def tombstone(self, image: Image, deleted_at: datetime, expires_at: int) -> Image:
+        """Mark the image deleted and remove its current job, together. Raises `RecordChanged` when its current job
+        changed or it is deleted already; returns the image as written."""
+        ...
+
+    async def forget_jobs(self, image: Image, erased_at: datetime) -> None:
+        """Remove every job record of a deleted image, then note on its tombstone that nothing is left."""
+        ...
+
+    async def list(self, query: JobQuery) -> JobPage:
+        """By query on an index, never a scan; eventually consistent, so no decision may rest on it."""
+        ...
+
+    async def signing_key(self, name: str) -> bytes:
+        """32 random bytes, made on first use and the same for every process that shares the table."""
+        ...
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` when the table cannot be reached."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """An SQS envelope. `receive_count` includes this receive."""
+
+    message_id: str
+    receipt: str
+    body: str = field(repr=False)
+    receive_count: int = 1
+
+
+class MessageQueue(Protocol):
+    """The queue that S3 and this service write to."""
+
+    async def receive(self, limit: int, *, wait_seconds: int, visibility_seconds: int) -> list[Message]:
+        """At most `limit` (1 to 10) messages; waits up to `wait_seconds` (0 to 20) for the first."""
+        ...
+
+    async def settle(self, receipts: Sequence[str]) -> None:
+        """Delete messages, in batches. One that is gone already is no error."""
+        ...
+
+    async def set_visibility(self, receipts: Sequence[str], seconds: int) -> None:
+        """Hide messages for `seconds` from now (0: give back at once), in batches. One that is gone is no error."""
+        ...
+
+    async def send(self, body: str) -> None: ...
+
+    async def max_receive_count(self) -> int | None:
+        """After how many receives the queue moves a message to its dead-letter queue; None: never."""
+        ...
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` when the queue cannot be reached."""
+        ...
+
+
+class Renderer(Protocol):
+    """Turns bytes into variants."""
+
+    async def render(self, data: bytes) -> Rendered:
+        """Raises an `ImageRejected` when the bytes are at fault, `Unavailable` when the machine is."""
+        ...

@@ -1,0 +1,1 @@
+"""The shell around the processor: HTTP, configuration, wiring."""
