@@ -1,0 +1,261 @@
+"""What a client can do with images, apart from converting them: submit, look up, list, ask again, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
+
+from processor import clock
+from processor.errors import ImageNotFound, JobNotFound, NotUploaded, ObjectNotFound, RecordChanged, Unavailable
+from processor.events import JobRequested
+from processor.images import StoredVariant, image_prefix, job_prefix, new_unique_id, source_key
+from processor.jobs import UNAVAILABLE, Failure, Image, Job, JobStatus, Source, new_processing_id
+from processor.ports import (
+    JobPage,
+    JobQuery,
+    JobStore,
+    MessageQueue,
+    ObjectInfo,
+    ObjectStore,
+    PresignedUpload,
+    UploadTerms,
+)
+
+#: How long a record outlives the URL of an upload that never came. Longer than the queue keeps a message (4 days), so
+#: that an event which was held up by an outage still finds its record.
+PENDING_GRACE = timedelta(days=7)
+#: How often a change is tried again after somebody else was faster. Every loss means that another's change went
+#: through, so a handful is plenty.
+MAX_RACES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadRequest:
+    """What a client says of the file it is about to upload; `size` in bytes, `checksum_sha256` in base64."""
+
+    filename: str
+    extension: str
+    content_type: str
+    expires_in_seconds: int
+    size: int | None = None
+    checksum_sha256: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A recorded upload and the ways to make it."""
+
+    job: Job
+    upload: PresignedUpload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """The use cases of the API. Every one is told the tenant; another tenant's image is as good as none."""
+
+    jobs: JobStore
+    source: ObjectStore
+    processed: ObjectStore
+    queue: MessageQueue
+    #: Largest upload, in bytes.
+    max_bytes: int
+    #: How long job records and tombstones are kept.
+    retention: timedelta
+
+    async def submit(self, tenant: str, request: UploadRequest) -> Submission:
+        """Record a pending image and sign its upload. Raises `Unavailable`."""
+        created_at = clock.now()
+        unique_id = new_unique_id()
+        key = source_key(unique_id, request.extension)
+        expires_at = _epoch(created_at + timedelta(seconds=request.expires_in_seconds) + PENDING_GRACE)
+        job = Job(
+            processing_id=new_processing_id(created_at),
+            unique_id=unique_id,
+            tenant=tenant,
+            original_key=key,
+            filename=request.filename,
+            metadata=request.metadata,
+            status=JobStatus.PENDING,
+            created_at=created_at,
+            updated_at=created_at,
+            expires_at=expires_at,
+        )
+        upload = await self.source.presign_upload(
+            UploadTerms(
+                key=key,
+                content_type=request.content_type,
+                expires_in_seconds=request.expires_in_seconds,
+                max_bytes=self.max_bytes,
+                size=request.size,
+                checksum_sha256=request.checksum_sha256,
+            )
+        )
+        await self.jobs.create(first_image(job), job)
+        return Submission(job=job, upload=upload)
+
+    async def status(self, tenant: str, processing_id: str) -> Job:
+        """Raises `JobNotFound`."""
+        job = await self.jobs.get_job(processing_id)
+        if job.tenant != tenant:
+            raise JobNotFound
+        return job
+
+    async def list(self, query: JobQuery) -> JobPage:
+        """A page of the tenant's images, one row each: its current job."""
+        return await self.jobs.list(query)
+
+    async def processed_images(self, tenant: str, unique_id: str) -> tuple[StoredVariant, ...]:
+        """The variants of the newest completed job over the newest source; none while there is no such job.
+
+        Raises `ImageNotFound`.
+        """
+        image = await self._living(tenant, unique_id)
+        shown = image.current_job
+        job = await self._job(shown)
+        if job is not None and job.status is not JobStatus.COMPLETED:
+            if job.previous_job is None:
+                return ()
+            shown = job.previous_job
+            job = await self._job(shown)
+        # A job's record expires before its image does; then the bucket tells.
+        return job.variants if job is not None else await self._stored(job_prefix(unique_id, shown))
+
+    async def reprocess(self, tenant: str, unique_id: str) -> Job:
+        """Make a new job over the newest source and queue it. A job that has not ended yet fails as superseded.
+
+        Raises `ImageNotFound`; `NotUploaded` while no source has arrived; `Unavailable`.
+        """
+        for _ in range(MAX_RACES):
+            image = await self._living(tenant, unique_id)
+            old = await self._job(image.current_job)
+            new = await self._next_job(image, old)
+            try:
+                await self.jobs.replace(image, old, new)
+            except RecordChanged:
+                continue
+            await self._enqueue(new)
+            return new
+        raise Unavailable
+
+    async def delete(self, tenant: str, unique_id: str) -> int:
+        """Remove the source, the variants and the records; how many variants there were.
+
+        A tombstone stays, so that nothing which arrives late revives the image. A delete that was cut short is
+        finished by the next one. Raises `ImageNotFound`, also for an image that is deleted already.
+        """
+        for _ in range(MAX_RACES):
+            image = await self.jobs.get_image(unique_id)
+            if image.tenant != tenant or image.erased_at is not None:
+                raise ImageNotFound
+            if image.deleted_at is None:
+                deleted_at = clock.now()
+                try:
+                    image = await self.jobs.tombstone(image, deleted_at, _epoch(deleted_at + self.retention))
+                except RecordChanged:
+                    continue
+            return await erase(image, self.jobs, self.source, self.processed)
+        raise Unavailable
+
+    async def _living(self, tenant: str, unique_id: str) -> Image:
+        image = await self.jobs.get_image(unique_id)
+        if image.tenant != tenant or image.deleted_at is not None:
+            raise ImageNotFound
+        return image
+
+    async def _job(self, processing_id: str) -> Job | None:
+        try:
+            return await self.jobs.get_job(processing_id)
+        except JobNotFound:
+            return None
+
+    async def _next_job(self, image: Image, old: Job | None) -> Job:
+        if old is not None and old.status is JobStatus.PENDING:
+            raise NotUploaded
+        try:
+            found = await self.source.head(image.key)
+        except ObjectNotFound:
+            raise NotUploaded("The uploaded file is not there any more.") from None
+        source = Source(etag=found.etag, size=found.size, sequencer=image.sequencer)
+        previous = None
+        if old is not None:
+            previous = old.processing_id if old.status is JobStatus.COMPLETED else old.previous_job
+        return next_job(image, source, self.retention, previous_job=previous)
+
+    async def _enqueue(self, job: Job) -> None:
+        try:
+            message = JobRequested(unique_id=job.unique_id, processing_id=job.processing_id)
+            await self.queue.send(message.to_message())
+        except Unavailable:
+            # The record is there but nobody will come for it: say so, rather than let it wait for ever.
+            failure = Failure(code=UNAVAILABLE, message="The job could not be queued; ask again.")
+            await self.jobs.fail(replace(job, status=JobStatus.FAILED, error=failure, updated_at=clock.now()))
+            raise
+
+    async def _stored(self, prefix: str) -> tuple[StoredVariant, ...]:
+        listed = await self.processed.list(prefix)
+        return tuple([_stored_variant(await self.processed.head(found.key)) for found in listed])
+
+
+def first_image(job: Job) -> Image:
+    """The record of an image whose first job is `job`."""
+    return Image(
+        unique_id=job.unique_id,
+        tenant=job.tenant,
+        key=job.original_key,
+        filename=job.filename,
+        metadata=job.metadata,
+        current_job=job.processing_id,
+        created_at=job.created_at,
+        job_ids=(job.processing_id,),
+        expires_at=job.expires_at,
+    )
+
+
+def next_job(image: Image, source: Source, retention: timedelta, *, previous_job: str | None = None) -> Job:
+    """A further job for an image, ready to be claimed."""
+    created_at = clock.now()
+    return Job(
+        processing_id=new_processing_id(created_at),
+        unique_id=image.unique_id,
+        tenant=image.tenant,
+        original_key=image.key,
+        filename=image.filename,
+        metadata=image.metadata,
+        status=JobStatus.UPLOADED,
+        created_at=created_at,
+        updated_at=created_at,
+        expires_at=_epoch(created_at + retention),
+        source=source,
+        previous_job=previous_job,
+    )
+
+
+async def erase(image: Image, jobs: JobStore, source: ObjectStore, processed: ObjectStore) -> int:
+    """Remove what a deleted image left behind; how many variants that were. Safe to repeat at any point.
+
+    Objects go before records, so that an erasure which is cut short still knows that it has work left.
+    """
+    await source.delete([image.key])
+    variants = [found.key for found in await processed.list(image_prefix(image.unique_id))]
+    await processed.delete(variants)
+    await jobs.forget_jobs(image, clock.now())
+    return len(variants)
+
+
+def _stored_variant(found: ObjectInfo) -> StoredVariant:
+    return StoredVariant(
+        name=PurePosixPath(found.key).stem,
+        key=found.key,
+        width=int(found.metadata.get("width", 0)),
+        height=int(found.metadata.get("height", 0)),
+        size=found.size,
+        content_type=found.content_type,
+        stored_at=found.last_modified,
+    )
+
+
+def _epoch(moment: datetime) -> int:
+    return int(moment.timestamp())

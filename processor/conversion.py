@@ -1,0 +1,321 @@
+"""From an event to an outcome: accept the source, claim its job, fetch, render, store, record."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import StrEnum
+
+import structlog
+
+from processor import clock
+from processor.catalog import MAX_RACES, erase, next_job
+from processor.errors import (
+    Conflict,
+    ImageNotFound,
+    ImageRejected,
+    JobNotFound,
+    LeaseLost,
+    ObjectChanged,
+    ObjectNotFound,
+    RecordChanged,
+    Unavailable,
+)
+from processor.events import Event, JobRequested, SourceArrived
+from processor.images import Rendered, StoredVariant, Variant, job_prefix, unique_id_of, variant_key
+from processor.jobs import (
+    SOURCE_MISSING,
+    SUPERSEDED,
+    UNAVAILABLE,
+    Failure,
+    Image,
+    Job,
+    JobStatus,
+    Lease,
+    Source,
+    Timings,
+    sequencer_order,
+)
+from processor.ports import JobStore, ObjectStore, Renderer
+
+#: A variant's key names the job that made it, so its bytes never change and caches may keep it for ever.
+CACHE_CONTROL = "public, max-age=31536000, immutable"
+
+log = structlog.get_logger(__name__)
+
+
+class OutcomeKind(StrEnum):
+    """How an event ended."""
+
+    COMPLETED = "completed"  # every variant is stored and the record says so
+    FAILED = "failed"  # the record says why
+    DUPLICATE = "duplicate"  # the job had ended already
+    STALE = "stale"  # a newer source is known
+    SUPERSEDED = "superseded"  # another job, or a delete, overtook this one while it ran
+    DELETED = "deleted"  # the image is deleted: what came for it is removed
+    UNKNOWN = "unknown"  # nobody asked for this upload
+    FOREIGN = "foreign"  # another bucket, or a key that this service never issues
+    BUSY = "busy"  # another worker holds the job: look again when its lease has run out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a conversion returned. Everything but `busy` settles its message."""
+
+    kind: OutcomeKind
+    unique_id: str | None = None
+    processing_id: str | None = None
+    code: str | None = None
+    timings: Timings | None = None
+    retry_after_seconds: int = 0
+
+    @property
+    def settles(self) -> bool:
+        """Whether the message has done its duty."""
+        return self.kind is not OutcomeKind.BUSY
+
+
+@dataclass(slots=True)
+class _Stopwatch:
+    """Milliseconds since the last lap, and since the start."""
+
+    started: float = field(default_factory=time.monotonic)
+    last: float = field(default_factory=time.monotonic)
+
+    def lap(self) -> int:
+        now = time.monotonic()
+        elapsed, self.last = now - self.last, now
+        return round(elapsed * 1000)
+
+    def total(self) -> int:
+        return round((time.monotonic() - self.started) * 1000)
+
+
+@dataclass(slots=True, kw_only=True)
+class Converter:
+    """Runs events to their end. One per process; keeps the leases of the jobs that it works on."""
+
+    jobs: JobStore
+    source: ObjectStore
+    processed: ObjectStore
+    renderer: Renderer
+    source_bucket: str
+    #: Largest source, in bytes.
+    max_bytes: int
+    #: How long job records are kept.
+    retention: timedelta
+    lease_seconds: int
+    #: Who holds a lease, for people who read records.
+    owner: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}")
+    _leases: dict[str, Lease] = field(default_factory=dict)
+
+    async def convert(self, event: Event, *, last_try: bool = False) -> Outcome:
+        """Bring one event to its end. Safe to call twice, late, out of order, and in two processes at once.
+
+        `last_try` says that the queue will not deliver the message again: the job is then recorded as failed before
+        the error goes on. Raises `Unavailable`, or whatever a defect raises; the job is then free to be claimed again.
+        """
+        if isinstance(event, JobRequested):
+            accepted: Outcome | str = event.processing_id
+        else:
+            accepted = await self._accept(event)
+        if isinstance(accepted, Outcome):
+            return accepted
+        return await self._run(accepted, last_try=last_try)
+
+    async def renew_leases(self) -> None:
+        """Extend the lease of every job in work. A lease that is lost is left to the fence in `finish`."""
+        for processing_id, held in list(self._leases.items()):
+            lease = replace(held, expires_at=time.time() + self.lease_seconds)
+            with contextlib.suppress(LeaseLost):
+                await self.jobs.renew(processing_id, lease)
+
+    # -- from an event to a job ----------------------------------------------------------------------------------
+
+    async def _accept(self, event: SourceArrived) -> Outcome | str:
+        """The id of the job that is to do the work of this event, or why there is none."""
+        unique_id = unique_id_of(event.key)
+        if event.bucket != self.source_bucket or unique_id is None:
+            return Outcome(kind=OutcomeKind.FOREIGN)
+        for _ in range(MAX_RACES):
+            try:
+                image = await self.jobs.get_image(unique_id)
+            except ImageNotFound:
+                return Outcome(kind=OutcomeKind.UNKNOWN, unique_id=unique_id)
+            if image.key != event.key:
+                return Outcome(kind=OutcomeKind.FOREIGN, unique_id=unique_id)
+            with contextlib.suppress(RecordChanged):
+                return await self._order(image, event)
+        raise Unavailable
+
+    async def _order(self, image: Image, event: SourceArrived) -> Outcome | str:
+        """The table of what an event means, by what the image's record says. Raises `RecordChanged` on a lost race."""
+        if image.deleted_at is not None:
+            await erase(image, self.jobs, self.source, self.processed)
+            return Outcome(kind=OutcomeKind.DELETED, unique_id=image.unique_id)
+        arrived, newest = sequencer_order(event.sequencer), sequencer_order(image.sequencer)
+        if arrived < newest:
+            return Outcome(kind=OutcomeKind.STALE, unique_id=image.unique_id)
+        current = await self._current_job(image)
+        source = Source(etag=event.etag, size=event.size, sequencer=event.sequencer, event_time=event.event_time)
+        if current is not None and current.status is JobStatus.PENDING:
+            await self.jobs.accept(image, current, source, self._expiry())
+        elif arrived > newest:
+            new = next_job(image, source, self.retention)
+            await self.jobs.replace(image, current, new)
+            return new.processing_id
+        return image.current_job
+
+    async def _current_job(self, image: Image) -> Job | None:
+        try:
+            return await self.jobs.get_job(image.current_job)
+        except JobNotFound:
+            return None
+
+    # -- from a job to an outcome --------------------------------------------------------------------------------
+
+    async def _run(self, processing_id: str, *, last_try: bool) -> Outcome:
+        lease = Lease(token=secrets.token_hex(8), owner=self.owner, expires_at=time.time() + self.lease_seconds)
+        try:
+            job = await self.jobs.claim(processing_id, lease, clock.now())
+        except Conflict:
+            return await self._unclaimable(processing_id)
+        structlog.contextvars.bind_contextvars(uniqueId=job.unique_id, processingId=job.processing_id)
+        with self._holding(processing_id, lease):
+            try:
+                return await self._work(job, lease)
+            except asyncio.CancelledError:  # this process is told to stop: nothing is wrong with the job
+                await asyncio.shield(self._give_back(job, lease, last_try=False))
+                raise
+            except Exception:
+                await asyncio.shield(self._give_back(job, lease, last_try=last_try))
+                raise
+
+    @contextlib.contextmanager
+    def _holding(self, processing_id: str, lease: Lease) -> Iterator[None]:
+        self._leases[processing_id] = lease
+        try:
+            yield
+        finally:
+            self._leases.pop(processing_id, None)
+
+    async def _unclaimable(self, processing_id: str) -> Outcome:
+        try:
+            job = await self.jobs.get_job(processing_id)
+        except JobNotFound:
+            return Outcome(kind=OutcomeKind.DELETED, processing_id=processing_id)
+        known = Outcome(kind=OutcomeKind.DUPLICATE, unique_id=job.unique_id, processing_id=processing_id)
+        if job.ended:
+            return known
+        left = job.lease.expires_at - time.time() if job.lease else 0
+        return replace(known, kind=OutcomeKind.BUSY, retry_after_seconds=max(1, round(left) + 1))
+
+    async def _work(self, job: Job, lease: Lease) -> Outcome:
+        watch = _Stopwatch()
+        try:
+            etag = job.source.etag if job.source and job.source.etag else None
+            data = await self.source.fetch(job.original_key, max_bytes=self.max_bytes, etag=etag)
+            download = watch.lap()
+            rendered = await self.renderer.render(data)
+            process = watch.lap()
+            variants = await self._store(job, rendered)
+            timings = Timings(download=download, process=process, upload=watch.lap(), total=watch.total())
+        except ImageRejected as error:
+            return await self._fail(job, lease, error.code, error.message)
+        except ObjectChanged:
+            # A newer source is there, and its own event will come, or has.
+            return await self._fail(job, lease, SUPERSEDED, "A newer upload replaced this one.")
+        except ObjectNotFound:
+            return await self._fail(job, lease, SOURCE_MISSING, "The uploaded file is not there any more.")
+        completed = replace(job, status=JobStatus.COMPLETED, variants=variants, timings=timings)
+        return await self._finish(completed, lease, OutcomeKind.COMPLETED)
+
+    async def _store(self, job: Job, rendered: Rendered) -> tuple[StoredVariant, ...]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._store_one(job, variant)) for variant in rendered.variants]
+        except* Unavailable as errors:
+            raise errors.exceptions[0] from None
+        return tuple(task.result() for task in tasks)
+
+    async def _store_one(self, job: Job, variant: Variant) -> StoredVariant:
+        key = variant_key(job.unique_id, job.processing_id, variant.name)
+        await self.processed.store(
+            key,
+            variant.data,
+            content_type=variant.content_type,
+            cache_control=CACHE_CONTROL,
+            metadata={
+                "unique-id": job.unique_id,
+                "processing-id": job.processing_id,
+                "width": str(variant.width),
+                "height": str(variant.height),
+            },
+        )
+        return StoredVariant(
+            name=variant.name,
+            key=key,
+            width=variant.width,
+            height=variant.height,
+            size=len(variant.data),
+            content_type=variant.content_type,
+            stored_at=clock.now(),
+        )
+
+    async def _fail(self, job: Job, lease: Lease, code: str, message: str) -> Outcome:
+        failed = replace(job, status=JobStatus.FAILED, error=Failure(code=code, message=message))
+        return await self._finish(failed, lease, OutcomeKind.FAILED)
+
+    async def _finish(self, job: Job, lease: Lease, kind: OutcomeKind) -> Outcome:
+        """Write the outcome under the fence of the lease; a cancelled task still writes it."""
+        ended = replace(job, updated_at=clock.now(), expires_at=self._expiry())
+        outcome = Outcome(
+            kind=kind,
+            unique_id=job.unique_id,
+            processing_id=job.processing_id,
+            code=job.error.code if job.error else None,
+            timings=job.timings,
+        )
+        try:
+            await asyncio.shield(self.jobs.finish(ended, lease))
+        except LeaseLost:
+            await self._clean_up(job)
+            return replace(outcome, kind=OutcomeKind.SUPERSEDED, code=None)
+        return outcome
+
+    async def _clean_up(self, job: Job) -> None:
+        """Remove what a job that lost its lease has stored, unless another worker now does the same job.
+
+        That worker writes the same keys, so only a job that is over for good, superseded or deleted, is cleaned up.
+        """
+        try:
+            now = await self.jobs.get_job(job.processing_id)
+        except JobNotFound:
+            over = True
+        else:
+            over = now.status is JobStatus.FAILED
+        if over:
+            prefix = job_prefix(job.unique_id, job.processing_id)
+            await self.processed.delete([found.key for found in await self.processed.list(prefix)])
+
+    async def _give_back(self, job: Job, lease: Lease, *, last_try: bool) -> None:
+        """Let go of a job that could not be brought to its end, so that the next delivery can claim it at once.
+
+        The records may be what is unavailable; the lease then runs out by itself.
+        """
+        with contextlib.suppress(LeaseLost, Unavailable):
+            if last_try:
+                message = "The job was given up after several tries; it can be redriven."
+                await self._fail(job, lease, UNAVAILABLE, message)
+            else:
+                await self.jobs.release(job.processing_id, lease)
+
+    def _expiry(self) -> int:
+        return int((clock.now() + self.retention).timestamp())

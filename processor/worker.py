@@ -1,0 +1,286 @@
+"""The queue worker: takes capacity, then messages; runs one task per message; settles or gives back; drains."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from processor import events
+from processor.conversion import Converter, Outcome, OutcomeKind
+from processor.errors import NotAnEvent, Unavailable
+from processor.ports import Message, MessageQueue
+
+#: Most messages that SQS hands out or takes back in one call (AWS, "Amazon SQS message quotas").
+BATCH = 10
+#: How long settled messages are collected before they are deleted in one call.
+SETTLE_DELAY_SECONDS = 0.05
+#: First and longest pause of the poll loop while the queue is unavailable.
+BACKOFF_SECONDS = (0.5, 30.0)
+#: First and longest time that a message which may succeed later stays hidden.
+RETRY_SECONDS = (5, 900)
+#: An event that says nothing about our images is worth a person's look.
+_LEVELS = {OutcomeKind.FAILED: "warning", OutcomeKind.FOREIGN: "warning", OutcomeKind.UNKNOWN: "warning"}
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    """How much the worker takes on, and how long it hides what it took."""
+
+    #: Messages in work at once.
+    slots: int
+    #: Length of a long poll; SQS allows at most 20.
+    wait_seconds: int = 20
+    #: How long a received message stays hidden between two heartbeats.
+    visibility_seconds: int = 60
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """Two heartbeats may fail before a message comes back."""
+        return self.visibility_seconds / 3
+
+    @property
+    def receivers(self) -> int:
+        """As many long polls as it takes to fill every slot at once."""
+        return -(-self.slots // BATCH)
+
+
+@dataclass(slots=True)
+class Worker:
+    """Runs until `stop`; a message is settled only after the record says so."""
+
+    queue: MessageQueue
+    converter: Converter
+    config: WorkerConfig
+    #: When the poll loop last heard from the queue (monotonic seconds); None before the first answer.
+    last_poll: float | None = None
+    _free: asyncio.Semaphore = field(init=False)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _held: dict[str, str] = field(default_factory=dict)
+    _settled: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    _loops: list[asyncio.Task[None]] = field(default_factory=list)
+    _settler: asyncio.Task[None] | None = None
+    _max_receives: int | None = None
+    _knows_max_receives: bool = False
+
+    def __post_init__(self) -> None:
+        """Every slot is free."""
+        self._free = asyncio.Semaphore(self.config.slots)
+
+    @property
+    def in_work(self) -> int:
+        """Messages in work now."""
+        return len(self._running)
+
+    @property
+    def polling(self) -> bool:
+        """Whether the poll loop is alive and has heard from the queue within two long polls."""
+        heard = self.last_poll is not None and time.monotonic() - self.last_poll < 2 * self.config.wait_seconds + 10
+        full = self._free.locked()
+        alive = any(not loop.done() for loop in self._loops)
+        return alive and (heard or full) and not self._stopping.is_set()
+
+    async def start(self) -> None:
+        """Begin to poll. A queue that cannot be reached yet is asked again until it can."""
+        self._settler = asyncio.create_task(self._settle_loop(), name="settler")
+        self._loops = [
+            asyncio.create_task(self._receive_loop(), name=f"receiver-{number}")
+            for number in range(self.config.receivers)
+        ]
+        self._loops.append(asyncio.create_task(self._heartbeat_loop(), name="heartbeat"))
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Stop receiving, let what runs end within `drain_seconds`, give back the rest.
+
+        A long poll is not cut short: the messages in its answer would be lost to sight until their visibility ends.
+        """
+        self._stopping.set()
+        deadline = time.monotonic() + drain_seconds
+        receivers = [loop for loop in self._loops if loop.get_name() != "heartbeat"]
+        await _wait(receivers, drain_seconds)
+        await _wait(self._running.values(), deadline - time.monotonic())
+        log.info("Worker drained", unfinished=len(self._running))
+        await _cancel([*self._loops, *self._running.values()])
+        if self._settler is not None:
+            await self._settled.join()
+            await _cancel([self._settler])
+
+    # -- receiving -----------------------------------------------------------------------------------------------
+
+    async def _receive_loop(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            taken = await self._take_slots()
+            messages: Sequence[Message] = ()
+            try:
+                messages = await self._receive(taken)
+                failures = 0
+            except Unavailable as error:
+                failures += 1
+                log.warning("Queue unavailable", code=error.code, failures=failures)
+            except Exception:
+                failures += 1
+                log.exception("Receiving broke", failures=failures)
+            finally:
+                for _ in range(taken - len(messages)):
+                    self._free.release()
+            for message in messages:
+                self._begin(message)
+            if failures:
+                await self._pause(_backoff(failures, BACKOFF_SECONDS))
+
+    async def _receive(self, limit: int) -> Sequence[Message]:
+        if self._stopping.is_set():  # it was while this loop waited for a slot
+            return ()
+        if not self._knows_max_receives:
+            self._max_receives = await self.queue.max_receive_count()
+            self._knows_max_receives = True
+        messages = await self.queue.receive(
+            limit, wait_seconds=self.config.wait_seconds, visibility_seconds=self.config.visibility_seconds
+        )
+        self.last_poll = time.monotonic()
+        return messages
+
+    async def _take_slots(self) -> int:
+        """Wait for one free slot, then take as many more as one receive can fill."""
+        await self._free.acquire()
+        taken = 1
+        while taken < BATCH and not self._free.locked():
+            await self._free.acquire()  # free, so it does not wait
+            taken += 1
+        return taken
+
+    def _begin(self, message: Message) -> None:
+        task = asyncio.create_task(self._handle(message), name=f"message-{message.message_id}")
+        # A message that is delivered again while it is in work has a receipt of its own.
+        self._running[message.receipt] = task
+        self._held[message.receipt] = message.message_id
+        task.add_done_callback(lambda _: self._end(message))
+
+    def _end(self, message: Message) -> None:
+        self._running.pop(message.receipt, None)
+        self._held.pop(message.receipt, None)
+        self._free.release()
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    # -- one message ---------------------------------------------------------------------------------------------
+
+    async def _handle(self, message: Message) -> None:
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(messageId=message.message_id, receiveCount=message.receive_count)
+        if self._stopping.is_set():  # the last long poll brought it after the order to stop
+            await self._give_back(message, 0)
+            return
+        try:
+            retry_after = await self._convert_all(message)
+        except NotAnEvent as error:
+            log.warning("Message is not an event", code=error.code)
+            retry_after = None
+        except asyncio.CancelledError:
+            await asyncio.shield(self._give_back(message, 0))
+            raise
+        except Unavailable as error:
+            log.warning("Dependency unavailable", code=error.code)
+            retry_after = round(_backoff(message.receive_count, RETRY_SECONDS))
+        except Exception:
+            log.exception("Conversion broke")
+            retry_after = round(_backoff(message.receive_count, RETRY_SECONDS))
+        if retry_after is None:
+            self._settled.put_nowait(message.receipt)
+        else:
+            await self._give_back(message, retry_after)
+
+    async def _convert_all(self, message: Message) -> int | None:
+        """Run every event of a message; the seconds after which to look again, or None when all are settled."""
+        last_try = self._max_receives is not None and message.receive_count >= self._max_receives
+        outcomes: list[Outcome] = []
+        for event in events.parse(message.body):
+            structlog.contextvars.unbind_contextvars("uniqueId", "processingId")
+            outcome = await self.converter.convert(event, last_try=last_try)
+            _report(outcome)
+            outcomes.append(outcome)
+        return max((outcome.retry_after_seconds for outcome in outcomes if not outcome.settles), default=None)
+
+    async def _give_back(self, message: Message, seconds: int) -> None:
+        self._held.pop(message.receipt, None)  # from here on the heartbeat must not hide it again
+        try:
+            await self.queue.set_visibility([message.receipt], seconds)
+        except Unavailable:
+            log.warning("Message not given back; it returns when its visibility ends")
+
+    # -- in the background ---------------------------------------------------------------------------------------
+
+    async def _heartbeat_loop(self) -> None:
+        """Keep what is in work hidden from others: the messages and the leases together."""
+        while True:
+            await asyncio.sleep(self.config.heartbeat_seconds)
+            try:
+                if self._held:
+                    await self.queue.set_visibility(list(self._held), self.config.visibility_seconds)
+                    await self.converter.renew_leases()
+            except Unavailable as error:
+                log.warning("Heartbeat failed", code=error.code)
+            except Exception:
+                log.exception("Heartbeat broke")
+
+    async def _settle_loop(self) -> None:
+        """Delete settled messages, as many in a call as come within a moment."""
+        while True:
+            receipts = [await self._settled.get()]
+            await asyncio.sleep(SETTLE_DELAY_SECONDS)
+            while len(receipts) < BATCH and not self._settled.empty():
+                receipts.append(self._settled.get_nowait())
+            try:
+                await self.queue.settle(receipts)
+            except Unavailable as error:
+                # They come back, and are then found to be duplicates.
+                log.warning("Messages not settled", code=error.code, count=len(receipts))
+            except Exception:
+                log.exception("Settling broke", count=len(receipts))
+            finally:
+                for _ in receipts:
+                    self._settled.task_done()
+
+
+def _report(outcome: Outcome) -> None:
+    """The one place where an outcome becomes a log line."""
+    fields: dict[str, object] = {"outcome": outcome.kind.value}
+    if outcome.unique_id:
+        fields["uniqueId"] = outcome.unique_id
+    if outcome.processing_id:
+        fields["processingId"] = outcome.processing_id
+    if outcome.code:
+        fields["code"] = outcome.code
+    if outcome.timings:
+        fields["totalMs"] = outcome.timings.total
+    getattr(log, _LEVELS.get(outcome.kind, "info"))("Event handled", **fields)
+
+
+def _backoff(attempt: int, bounds: tuple[float, float]) -> float:
+    """Exponential from the lower to the upper bound, with half of it random so that pods do not march in step."""
+    first, longest = bounds
+    ceiling = min(longest, first * 2.0 ** min(attempt - 1, 30))
+    return ceiling * (0.5 + random.random() / 2)  # noqa: S311 - spreads load, protects nothing
+
+
+async def _wait(tasks: Iterable[asyncio.Task[None]], seconds: float) -> None:
+    pending = [task for task in tasks if not task.done()]
+    if pending:
+        await asyncio.wait(pending, timeout=max(0, seconds))
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,210 @@
+"""The settings: every environment variable that the service knows, checked once, handed on typed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+MIB = 1024 * 1024
+
+
+class SettingsError(Exception):
+    """The environment does not describe a service; the message names every bad variable."""
+
+
+def _comma_separated(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _without_slash(value: object) -> object:
+    return value.rstrip("/") if isinstance(value, str) else value
+
+
+Url = Annotated[str, BeforeValidator(_without_slash), Field(pattern=r"^https?://[^\s/]+[^\s]*$")]
+Name = Annotated[str, Field(min_length=1, pattern=r"^\S+$")]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """The whole configuration. A field's alias is its variable; its description goes into the README."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    stage: Annotated[
+        str,
+        Field(alias="STAGE", pattern=r"^[a-z][a-z0-9-]{0,15}$", description="Deployment stage; part of every name."),
+    ] = "dev"
+    # -- where things are
+    source_bucket: Annotated[Name, Field(alias="SOURCE_BUCKET", description="Private bucket that clients upload to.")]
+    processed_bucket: Annotated[
+        Name, Field(alias="PROCESSED_BUCKET", description="Bucket behind CloudFront that variants are written to.")
+    ]
+    processing_table: Annotated[Name, Field(alias="PROCESSING_TABLE", description="DynamoDB table of jobs and images.")]
+    queue_url: Annotated[Url, Field(alias="QUEUE_URL", description="SQS queue that the source bucket notifies.")]
+    cloudfront_url: Annotated[
+        Url, Field(alias="CLOUDFRONT_URL", description="Base of the variants' public URLs, without a slash at the end.")
+    ]
+    # -- AWS
+    aws_region: Annotated[Name, Field(alias="AWS_REGION", description="Region of all of the above.")] = "us-east-1"
+    aws_endpoint_url: Annotated[
+        Url | None, Field(alias="AWS_ENDPOINT_URL", description="Another endpoint for S3, SQS and DynamoDB.")
+    ] = None
+    s3_public_endpoint_url: Annotated[
+        Url | None,
+        Field(
+            alias="S3_PUBLIC_ENDPOINT_URL", description="Endpoint that presigned URLs name, when clients need another."
+        ),
+    ] = None
+    # -- HTTP
+    host: Annotated[str, Field(alias="HOST", description="Address to listen on.")] = "0.0.0.0"  # noqa: S104 - a pod's
+    port: Annotated[int, Field(alias="PORT", ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = (
+        8080
+    )
+    cors_origins: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_comma_separated),
+        Field(
+            alias="CORS_ORIGINS", description="Origins that may call the API from a browser, by commas; `*` for any."
+        ),
+    ] = ()
+    http_timeout_seconds: Annotated[
+        int,
+        Field(
+            alias="HTTP_TIMEOUT_SECONDS",
+            ge=1,
+            le=300,
+            description="Longest that running requests may take to end on shutdown.",
+        ),
+    ] = 15
+    # -- the worker
+    worker_threads: Annotated[
+        int,
+        Field(
+            alias="WORKER_THREADS",
+            ge=1,
+            le=256,
+            description="Images converted at once; by default the processors there are.",
+        ),
+    ] = Field(
+        default_factory=lambda: (
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        )
+    )
+    worker_slots: Annotated[
+        int | None,
+        Field(
+            alias="WORKER_SLOTS",
+            ge=1,
+            le=512,
+            description="Messages in work at once; by default one more than the threads, so that a download overlaps the conversions.",
+        ),
+    ] = None
+    queue_wait_seconds: Annotated[
+        int, Field(alias="QUEUE_WAIT_SECONDS", ge=0, le=20, description="Length of a long poll.")
+    ] = 20
+    visibility_seconds: Annotated[
+        int,
+        Field(
+            alias="VISIBILITY_SECONDS",
+            ge=6,
+            le=43200,
+            description="How long a message and a job's lease are held between two heartbeats.",
+        ),
+    ] = 60
+    drain_seconds: Annotated[
+        int,
+        Field(
+            alias="DRAIN_SECONDS",
+            ge=1,
+            le=3600,
+            description="Longest wait for running conversions on shutdown; must exceed `PROCESS_TIMEOUT_SECONDS`.",
+        ),
+    ] = 75
+    memory_budget_bytes: Annotated[
+        int,
+        Field(
+            alias="MEMORY_BUDGET_BYTES",
+            ge=64 * MIB,
+            description="Memory that conversions running at once may use together, by estimate.",
+        ),
+    ] = 768 * MIB
+    # -- limits on what is uploaded
+    max_upload_bytes: Annotated[Count, Field(alias="MAX_UPLOAD_BYTES", description="Largest file.")] = 100 * MIB
+    max_pixels: Annotated[
+        Count, Field(alias="MAX_PIXELS", description="Most pixels in an image, all frames together.")
+    ] = 120_000_000
+    max_side: Annotated[Count, Field(alias="MAX_SIDE", description="Longest side in pixels.")] = 32_767
+    max_frames: Annotated[Count, Field(alias="MAX_FRAMES", description="Most frames in an animation.")] = 500
+    process_timeout_seconds: Annotated[
+        int,
+        Field(
+            alias="PROCESS_TIMEOUT_SECONDS", ge=1, le=3600, description="Longest that one image may take to convert."
+        ),
+    ] = 60
+    # -- output and records
+    webp_effort: Annotated[
+        int, Field(alias="WEBP_EFFORT", ge=0, le=6, description="CPU spent on compression: 0 least, 6 most.")
+    ] = 2
+    retention_days: Annotated[
+        int, Field(alias="RETENTION_DAYS", ge=1, le=3650, description="How long job records are kept.")
+    ] = 30
+    # -- logs
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Field(alias="LOG_LEVEL", description="Least level that is logged."),
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "console"],
+        Field(alias="LOG_FORMAT", description="`auto` is `console` on a terminal and `json` elsewhere."),
+    ] = "auto"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read the settings; an empty variable is as good as none. Raises `SettingsError`, naming every bad one."""
+        given = {
+            field.alias: environ[field.alias] for field in cls.model_fields.values() if environ.get(field.alias or "")
+        }
+        try:
+            settings = cls.model_validate(given)
+        except ValidationError as error:
+            raise SettingsError("\n".join(_complaint(detail, given) for detail in error.errors())) from None
+        if settings.drain_seconds <= settings.process_timeout_seconds:
+            raise SettingsError(
+                f"DRAIN_SECONDS: got {settings.drain_seconds}; must exceed PROCESS_TIMEOUT_SECONDS "
+                f"({settings.process_timeout_seconds}), because a conversion cannot be cut short"
+            )
+        return settings
+
+    @property
+    def slots(self) -> int:
+        """Messages in work at once."""
+        return self.worker_slots or self.worker_threads + 1
+
+    @classmethod
+    def table(cls) -> str:
+        """The settings as a Markdown table, for the README."""
+        rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
+        for field in cls.model_fields.values():
+            rows.append(f"| `{field.alias}` | {_default(field)} | {field.description} |")
+        return "\n".join(rows)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    if field.default_factory is not None:
+        return "processors"
+    value = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+    return "" if value in (None, "") else f"`{value}`"
+
+
+def _complaint(detail: ErrorDetails, given: Mapping[str, str]) -> str:
+    """`NAME: got 'value'; what is allowed`."""
+    name = str(detail["loc"][0])
+    allowed = detail["msg"][0].lower() + detail["msg"][1:]
+    return f"{name}: got {given[name]!r}; {allowed}" if name in given else f"{name}: is required"
