@@ -101,7 +101,7 @@ class Settings(BaseModel):
             alias="WORKER_SLOTS",
             ge=1,
             le=512,
-            description="Messages in work at once; by default one more than the threads, so that a download overlaps the conversions.",
+            description="Messages in work at once; by default one more than the threads, to overlap downloads.",
         ),
     ] = None
     queue_wait_seconds: Annotated[
@@ -166,9 +166,8 @@ class Settings(BaseModel):
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
         """Read the settings; an empty variable is as good as none. Raises `SettingsError`, naming every bad one."""
-        given = {
-            field.alias: environ[field.alias] for field in cls.model_fields.values() if environ.get(field.alias or "")
-        }
+        aliases = [field.alias for field in cls.model_fields.values() if field.alias]
+        given = {alias: environ[alias] for alias in aliases if environ.get(alias)}
         try:
             settings = cls.model_validate(given)
         except ValidationError as error:
@@ -188,10 +187,8 @@ class Settings(BaseModel):
     @classmethod
     def table(cls) -> str:
         """The settings as a Markdown table, for the README."""
-        rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
-        for field in cls.model_fields.values():
-            rows.append(f"| `{field.alias}` | {_default(field)} | {field.description} |")
-        return "\n".join(rows)
+        rows = (f"| `{field.alias}` | {_default(field)} | {field.description} |" for field in cls.model_fields.values())
+        return "\n".join(("| variable | default | meaning |", "| --- | --- | --- |", *rows))
 
 
 def _default(field: FieldInfo) -> str:
