@@ -67,25 +67,18 @@ class Catalog:
 
     async def submit(self, tenant: str, request: UploadRequest) -> Submission:
         """Record a pending image and sign its upload. Raises `Unavailable`."""
-        created_at = clock.now()
         unique_id = new_unique_id()
-        key = source_key(unique_id, request.extension)
-        expires_at = _epoch(created_at + timedelta(seconds=request.expires_in_seconds) + PENDING_GRACE)
-        job = Job(
-            processing_id=new_processing_id(created_at),
-            unique_id=unique_id,
-            tenant=tenant,
-            original_key=key,
-            filename=request.filename,
+        job = pending_job(
+            tenant,
+            unique_id,
+            source_key(unique_id, request.extension),
+            request.filename,
             metadata=request.metadata,
-            status=JobStatus.PENDING,
-            created_at=created_at,
-            updated_at=created_at,
-            expires_at=expires_at,
+            expires_in_seconds=request.expires_in_seconds,
         )
         upload = await self.source.presign_upload(
             UploadTerms(
-                key=key,
+                key=job.original_key,
                 content_type=request.content_type,
                 expires_in_seconds=request.expires_in_seconds,
                 max_bytes=self.max_bytes,
@@ -197,6 +190,31 @@ class Catalog:
     async def _stored(self, prefix: str) -> tuple[StoredVariant, ...]:
         listed = await self.processed.list(prefix)
         return tuple([_stored_variant(await self.processed.head(found.key)) for found in listed])
+
+
+def pending_job(
+    tenant: str,
+    unique_id: str,
+    key: str,
+    filename: str,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    expires_in_seconds: int = 0,
+) -> Job:
+    """The first job of an image, waiting for an upload that may begin within `expires_in_seconds`."""
+    created_at = clock.now()
+    return Job(
+        processing_id=new_processing_id(created_at),
+        unique_id=unique_id,
+        tenant=tenant,
+        original_key=key,
+        filename=filename,
+        metadata=metadata or {},
+        status=JobStatus.PENDING,
+        created_at=created_at,
+        updated_at=created_at,
+        expires_at=_epoch(created_at + timedelta(seconds=expires_in_seconds) + PENDING_GRACE),
+    )
 
 
 def first_image(job: Job) -> Image:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 from processor.errors import NotAnEvent
 
@@ -24,6 +24,17 @@ class SourceArrived:
     etag: str = ""
     sequencer: str = ""
     event_time: str = ""
+
+    def to_message(self) -> str:
+        """The body of a notification as S3 writes it, which `parse` reads back."""
+        thing = {"key": quote_plus(self.key), "size": self.size, "eTag": self.etag, "sequencer": self.sequencer}
+        record = {
+            "eventSource": "aws:s3",
+            "eventName": "ObjectCreated:Put",
+            "eventTime": self.event_time,
+            "s3": {"bucket": {"name": self.bucket}, "object": thing},
+        }
+        return json.dumps({"Records": [record]})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

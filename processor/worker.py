@@ -66,8 +66,8 @@ class Worker:
     _running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _held: dict[str, str] = field(default_factory=dict)
     _settled: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
-    _loops: list[asyncio.Task[None]] = field(default_factory=list)
-    _settler: asyncio.Task[None] | None = None
+    _receivers: list[asyncio.Task[None]] = field(default_factory=list)
+    _upkeep: list[asyncio.Task[None]] = field(default_factory=list)
     _max_receives: int | None = None
     _knows_max_receives: bool = False
 
@@ -85,33 +85,35 @@ class Worker:
         """Whether the poll loop is alive and has heard from the queue within two long polls."""
         heard = self.last_poll is not None and time.monotonic() - self.last_poll < 2 * self.config.wait_seconds + 10
         full = self._free.locked()
-        alive = any(not loop.done() for loop in self._loops)
+        alive = any(not receiver.done() for receiver in self._receivers)
         return alive and (heard or full) and not self._stopping.is_set()
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begin to poll. A queue that cannot be reached yet is asked again until it can."""
-        self._settler = asyncio.create_task(self._settle_loop(), name="settler")
-        self._loops = [
+        self._receivers = [
             asyncio.create_task(self._receive_loop(), name=f"receiver-{number}")
             for number in range(self.config.receivers)
         ]
-        self._loops.append(asyncio.create_task(self._heartbeat_loop(), name="heartbeat"))
+        self._upkeep = [
+            asyncio.create_task(self._heartbeat_loop(), name="heartbeat"),
+            asyncio.create_task(self._settle_loop(), name="settler"),
+        ]
 
-    async def stop(self, drain_seconds: float) -> None:
-        """Stop receiving, let what runs end within `drain_seconds`, give back the rest.
-
-        A long poll is not cut short: the messages in its answer would be lost to sight until their visibility ends.
-        """
+    def stop_receiving(self) -> None:
+        """Take no more messages. A long poll that is under way is not cut short: what its answer brings would be lost
+        to sight until its visibility ends. It is given back instead."""
         self._stopping.set()
-        deadline = time.monotonic() + drain_seconds
-        receivers = [loop for loop in self._loops if loop.get_name() != "heartbeat"]
-        await _wait(receivers, drain_seconds)
+
+    async def drain(self, seconds: float) -> None:
+        """Let what runs end within `seconds`, cancel and give back the rest, settle what is done."""
+        self.stop_receiving()
+        deadline = time.monotonic() + seconds
+        await _wait(self._receivers, seconds)
         await _wait(self._running.values(), deadline - time.monotonic())
         log.info("Worker drained", unfinished=len(self._running))
-        await _cancel([*self._loops, *self._running.values()])
-        if self._settler is not None:
-            await self._settled.join()
-            await _cancel([self._settler])
+        await _cancel([*self._receivers, *self._running.values(), *self._upkeep])
+        while not self._settled.empty():
+            await self._settle([self._settled.get_nowait()])
 
     # -- receiving -----------------------------------------------------------------------------------------------
 
@@ -238,19 +240,21 @@ class Worker:
         """Delete settled messages, as many in a call as come within a moment."""
         while True:
             receipts = [await self._settled.get()]
-            await asyncio.sleep(SETTLE_DELAY_SECONDS)
-            while len(receipts) < BATCH and not self._settled.empty():
-                receipts.append(self._settled.get_nowait())
             try:
-                await self.queue.settle(receipts)
-            except Unavailable as error:
-                # They come back, and are then found to be duplicates.
-                log.warning("Messages not settled", code=error.code, count=len(receipts))
-            except Exception:
-                log.exception("Settling broke", count=len(receipts))
-            finally:
-                for _ in receipts:
-                    self._settled.task_done()
+                await asyncio.sleep(SETTLE_DELAY_SECONDS)
+            finally:  # a cancelled collector still settles what it holds
+                while len(receipts) < BATCH and not self._settled.empty():
+                    receipts.append(self._settled.get_nowait())
+                await asyncio.shield(self._settle(receipts))
+
+    async def _settle(self, receipts: list[str]) -> None:
+        try:
+            await self.queue.settle(receipts)
+        except Unavailable as error:
+            # They come back, and are then found to be duplicates.
+            log.warning("Messages not settled", code=error.code, count=len(receipts))
+        except Exception:
+            log.exception("Settling broke", count=len(receipts))
 
 
 def _report(outcome: Outcome) -> None:

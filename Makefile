@@ -1,0 +1,66 @@
+# `make` lists the targets. Python 3.11 or newer, pip and make are all that has to be there.
+PYTHON ?= python3
+BIN := .venv/bin
+LOCAL_AWS := .venv-aws
+PIP := pip --disable-pip-version-check install --quiet
+DATA_DIR ?= .local
+PORT ?= 8080
+export DATA_DIR PORT
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check lint types walls format cover docs lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.ready $(LOCAL_AWS)/.ready ## Make the two environments (done by every other target when needed)
+
+.venv/.ready: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; PYTHON=... names another" if sys.version_info < (3, 11) else 0)'
+	@echo "Setting up .venv (once; a minute or two)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m $(PIP) --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m $(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(LOCAL_AWS)/.ready: requirements/local-aws.txt
+	@echo "Setting up $(LOCAL_AWS), the local AWS (once)"
+	@$(PYTHON) -m venv $(LOCAL_AWS)
+	@$(LOCAL_AWS)/bin/python -m $(PIP) --require-hashes -r requirements/local-aws.txt
+	@touch $@
+
+run: setup ## Run the whole system on 127.0.0.1:8080 (PORT=... and DATA_DIR=... change where)
+	@$(BIN)/truss-image local
+
+test: setup ## Run every test
+	$(BIN)/pytest -n auto --dist loadgroup
+
+check: setup lint types walls cover ## Everything that CI runs, the tests included
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: setup
+	$(BIN)/mypy
+
+walls: setup
+	$(BIN)/lint-imports
+
+cover: setup
+	$(BIN)/pytest -n auto --dist loadgroup --cov --cov-report=term-missing:skip-covered
+
+format: setup ## Lay out the code and mend what can be mended
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: setup ## Write the generated parts of the documentation anew
+	$(BIN)/python -m docs.generate
+
+lock: setup ## Resolve the dependencies anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --no-header --output-file requirements/runtime.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --no-header --output-file requirements/dev.txt --group dev pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --no-header --output-file requirements/local-aws.txt --group pyproject.toml:local-aws
+
+clean: ## Remove the environments and what tools left; keeps the data of `make run`
+	rm -rf .venv $(LOCAL_AWS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov build *.egg-info

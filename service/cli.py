@@ -1,0 +1,124 @@
+"""The command line: `truss-image serve`, `truss-image local`, `truss-image submit`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from service.client.display import as_json, progress_display, show
+from service.client.submit import Result, open_submitter
+from service.config import Settings, SettingsError
+from service.local.emulator import EmulatorError
+from service.local.run import run_local
+from service.server import run
+from service.telemetry import set_up_logging
+
+#: Where `make run` serves, and where `submit` goes when nothing else is said.
+LOCAL_PORT = 8080
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(version("truss-image"), prog_name="truss-image")
+def main() -> None:
+    """Users upload pictures straight to S3; WebP variants come back behind a CDN."""
+
+
+@main.command(context_settings={"help_option_names": ["-h", "--help"]})
+def serve() -> None:
+    """Serve the API and work on the queue.
+
+    Everything is configured by environment variables; the README lists them.
+    """
+    try:
+        settings = Settings.from_env(os.environ)
+    except SettingsError as error:
+        raise click.ClickException(f"the configuration is not complete:\n{error}") from None
+    set_up_logging(settings.log_level, settings.log_format)
+    sys.exit(asyncio.run(run(settings)))
+
+
+@main.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    envvar="PORT",
+    default=LOCAL_PORT,
+    show_default=True,
+    help="Port of the API; 0 takes a free one.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="DATA_DIR",
+    default=".local",
+    show_default=True,
+    help="Where uploads, variants and records are kept across restarts.",
+)
+def local(port: int, data_dir: Path) -> None:
+    """Run the whole system on this machine, without an AWS account."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        sys.exit(asyncio.run(run_local(port, data_dir.resolve(), os.environ)))
+    except (EmulatorError, SettingsError) as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on port {port}: {error.strerror or error}") from None
+
+
+@main.command()
+@click.argument(
+    "photos",
+    nargs=-1,
+    required=True,
+    metavar="PHOTO...",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+)
+@click.option(
+    "--url",
+    envvar="TRUSS_IMAGE_URL",
+    default=f"http://127.0.0.1:{LOCAL_PORT}",
+    show_default=True,
+    help="Base URL of the service.",
+)
+@click.option(
+    "--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="Photos under way at once."
+)
+@click.option(
+    "--timeout",
+    "timeout_seconds",
+    type=click.FloatRange(min=1),
+    default=300.0,
+    show_default=True,
+    help="Longest that one photo may take, in seconds.",
+)
+@click.option("--json", "json_output", is_flag=True, help="Print the outcome as JSON, without the progress display.")
+def submit(photos: tuple[Path, ...], url: str, concurrency: int, timeout_seconds: float, *, json_output: bool) -> None:
+    """Upload each PHOTO and wait for its variants.
+
+    Exits with 1 when one of them failed.
+    """
+    console = Console(stderr=json_output, quiet=json_output, highlight=False)
+    unique = list(dict.fromkeys(photos))
+
+    async def submit_all() -> list[Result]:
+        with progress_display(unique, console) as progress:
+            async with open_submitter(
+                url, concurrency=concurrency, timeout_seconds=timeout_seconds, progress=progress
+            ) as submitter:
+                return await submitter.submit(unique)
+
+    try:
+        results = asyncio.run(submit_all())
+    except KeyboardInterrupt:
+        raise click.ClickException("interrupted; what is uploaded will still be converted") from None
+    if json_output:
+        click.echo(as_json(results))
+    else:
+        show(results, console)
+    sys.exit(0 if all(result.ok for result in results) else 1)

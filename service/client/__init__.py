@@ -1,0 +1,1 @@
+"""A client of the API, as the command line uses it."""

@@ -1,0 +1,188 @@
+"""What a client does with a photo: ask for the URL, upload, follow the status."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import mimetypes
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+#: First and longest pause between two looks at the status, in seconds.
+POLL_SECONDS = (0.15, 2.0)
+#: How often a call is tried when the service is away or busy.
+TRIES = 4
+#: Longest that one HTTP exchange with the API may take; an upload may take as long as its job.
+CALL_TIMEOUT_SECONDS = 30
+#: Bytes read from a file at a time.
+CHUNK_BYTES = 256 * 1024
+
+
+class SubmitError(Exception):
+    """A photo could not be submitted; the message is fit for the person who asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of one photo. `variants` is the API's `processedImages`; `seconds` runs from the first call."""
+
+    photo: Path
+    status: str
+    seconds: float
+    processing_id: str = ""
+    unique_id: str = ""
+    variants: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every variant is there."""
+        return self.status == "completed"
+
+
+#: Told of every change: the photo, its state, and, while it is `uploading`, the bytes sent so far.
+Progress = Callable[[Path, str, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitter:
+    """Submits photos to the service at `base_url`, at most `concurrency` at once."""
+
+    session: aiohttp.ClientSession
+    base_url: str
+    concurrency: int
+    timeout_seconds: float
+    progress: Progress
+
+    async def submit(self, photos: Sequence[Path]) -> list[Result]:
+        """One result a photo, in order; a photo that fails does not keep the others from their end."""
+        slots = asyncio.Semaphore(self.concurrency)
+
+        async def one(photo: Path) -> Result:
+            async with slots:
+                return await self._submit(photo)
+
+        return await asyncio.gather(*(one(photo) for photo in photos))
+
+    async def _submit(self, photo: Path) -> Result:
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self.timeout_seconds):
+                job = await self._run(photo)
+        except TimeoutError:
+            return self._failed(photo, started, f"not done after {self.timeout_seconds:.0f} s")
+        except (SubmitError, aiohttp.ClientError, OSError) as error:
+            return self._failed(photo, started, str(error) or type(error).__name__)
+        failure = job["error"]
+        result = Result(
+            photo=photo,
+            status=job["status"],
+            seconds=time.monotonic() - started,
+            processing_id=job["processingId"],
+            unique_id=job["uniqueId"],
+            variants=job["processedImages"],
+            error=f"{failure['code']}: {failure['message']}" if failure else "",
+        )
+        self.progress(photo, result.status, 0)
+        return result
+
+    def _failed(self, photo: Path, started: float, error: str) -> Result:
+        self.progress(photo, "failed", 0)
+        return Result(photo=photo, status="failed", seconds=time.monotonic() - started, error=error)
+
+    async def _run(self, photo: Path) -> Mapping[str, Any]:
+        size = await asyncio.to_thread(lambda: photo.stat().st_size)
+        self.progress(photo, "asking", 0)
+        asked: dict[str, Any] = {"filename": photo.name}
+        if size:  # an empty file is refused after the upload, with its code
+            asked["size"] = size
+        guessed = mimetypes.guess_type(photo.name)[0]
+        if guessed and guessed.startswith("image/"):
+            asked["contentType"] = guessed
+        issued = await self._call("POST", "/images/upload-url", json_body=asked)
+        await self._upload(photo, size, issued)
+        return await self._follow(photo, issued["processingId"])
+
+    async def _upload(self, photo: Path, size: int, issued: Mapping[str, Any]) -> None:
+        headers = {**issued["headers"], "Content-Length": str(size)}
+        body = _chunks(photo, self.progress)
+        async with self.session.put(issued["uploadUrl"], data=body, headers=headers) as answer:
+            if not answer.ok:
+                raise SubmitError(f"the upload was refused (HTTP {answer.status})")
+
+    async def _follow(self, photo: Path, processing_id: str) -> Mapping[str, Any]:
+        pause, longest = POLL_SECONDS
+        while True:
+            job = await self._call("GET", f"/images/status/{processing_id}")
+            if job["status"] in ("completed", "failed"):
+                return job
+            self.progress(photo, job["status"], 0)
+            await asyncio.sleep(pause)
+            pause = min(longest, pause * 1.3)
+
+    async def _call(self, method: str, path: str, json_body: object = None) -> Mapping[str, Any]:
+        """One call of the API; tried again while the service is away or asks to wait."""
+        timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_SECONDS)
+        for attempt in range(1, TRIES + 1):
+            last = attempt == TRIES
+            try:
+                async with self.session.request(
+                    method, self.base_url + path, json=json_body, timeout=timeout
+                ) as answer:
+                    if answer.status not in (429, 502, 503, 504) or last:
+                        return await _document(answer)
+                    pause = _retry_after(answer, default=attempt)
+            except (aiohttp.ClientConnectionError, TimeoutError):
+                if last:
+                    raise SubmitError(f"no answer from {self.base_url}") from None
+                pause = attempt
+            await asyncio.sleep(pause)
+        raise AssertionError("the last try returns or raises")
+
+
+@asynccontextmanager
+async def open_submitter(
+    base_url: str, *, concurrency: int, timeout_seconds: float, progress: Progress
+) -> AsyncIterator[Submitter]:
+    """A submitter with a session of its own."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=10)) as session:
+        yield Submitter(
+            session=session,
+            base_url=base_url.rstrip("/"),
+            concurrency=concurrency,
+            timeout_seconds=timeout_seconds,
+            progress=progress,
+        )
+
+
+async def _document(answer: aiohttp.ClientResponse) -> Mapping[str, Any]:
+    try:
+        document = json.loads(await answer.read())
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise SubmitError(f"{answer.url.path} does not speak this API (HTTP {answer.status})")
+    if not answer.ok:
+        raise SubmitError(f"{document.get('code', answer.status)}: {document.get('detail', answer.reason)}")
+    return document
+
+
+def _retry_after(answer: aiohttp.ClientResponse, *, default: int) -> int:
+    text = answer.headers.get("Retry-After", "")
+    return min(30, int(text)) if text.isdecimal() else default
+
+
+async def _chunks(photo: Path, progress: Progress) -> AsyncIterator[bytes]:
+    """The file, read outside the event loop."""
+    sent = 0
+    with photo.open("rb") as file:
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield chunk
+            sent += len(chunk)
+            progress(photo, "uploading", sent)

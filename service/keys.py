@@ -1,0 +1,22 @@
+"""What the application carries, under typed keys."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from processor.catalog import Catalog
+from processor.ports import ObjectStore
+from service.config import Settings
+from service.cursor import CursorSigner
+from service.health import Health
+
+SETTINGS = web.AppKey("settings", Settings)
+CATALOG = web.AppKey("catalog", Catalog)
+CURSORS = web.AppKey("cursors", CursorSigner)
+HEALTH = web.AppKey("health", Health)
+#: Set once the process has been told to end: from then on it is not healthy, whatever its dependencies say.
+DRAINING = web.AppKey("draining", asyncio.Event)
+#: The processed bucket; in the local mode alone, where this process stands in for CloudFront.
+LOCAL_VIEWER = web.AppKey[ObjectStore]("local_viewer")

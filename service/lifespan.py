@@ -1,0 +1,126 @@
+"""The composition root: clients, stores, engine, use cases, worker; built in order, torn down in reverse."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+
+from aiohttp import web
+
+from processor.catalog import Catalog
+from processor.conversion import Converter
+from processor.errors import Unavailable
+from processor.pipeline.engine import Engine, EngineConfig
+from processor.pipeline.limits import Limits
+from processor.stores.clients import AwsClients, AwsConfig, AwsCredentials, open_clients
+from processor.stores.dynamodb import DynamoJobStore
+from processor.stores.s3 import S3ObjectStore
+from processor.stores.sqs import SqsMessageQueue
+from processor.worker import Worker, WorkerConfig
+from service.config import Settings
+from service.cursor import CursorSigner
+from service.keys import CATALOG, CURSORS, HEALTH_CHECKS, LOCAL_VIEWER, SETTINGS
+
+Lifespan = Callable[[web.Application], AsyncIterator[None]]
+
+
+def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
+    """The context in which an application lives; without `credentials` AWS's default chain finds some."""
+
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        settings = app[SETTINGS]
+        async with open_clients(aws_config(settings, credentials)) as clients:
+            engine = Engine(engine_config(settings))
+            catalog = build_catalog(settings, clients)
+            converter = Converter(
+                jobs=catalog.jobs,
+                source=catalog.source,
+                processed=catalog.processed,
+                renderer=engine,
+                source_bucket=settings.source_bucket,
+                max_bytes=settings.max_upload_bytes,
+                retention=catalog.retention,
+                lease_seconds=settings.visibility_seconds,
+            )
+            worker = Worker(catalog.queue, converter, worker_config(settings))
+            app[CATALOG] = catalog
+            app[CURSORS] = CursorSigner(catalog.jobs)
+            app[LOCAL_VIEWER] = catalog.processed
+            app[HEALTH_CHECKS] = health_checks(catalog, worker)
+            app.on_shutdown.append(_stop_receiving(worker))
+            worker.start()
+            yield
+            await worker.drain(settings.drain_seconds)
+            await engine.close()
+
+    return context
+
+
+def aws_config(settings: Settings, credentials: AwsCredentials | None = None) -> AwsConfig:
+    """The slice of the settings that the AWS clients need."""
+    return AwsConfig(
+        region=settings.aws_region,
+        endpoint_url=settings.aws_endpoint_url,
+        public_s3_endpoint_url=settings.s3_public_endpoint_url,
+        credentials=credentials,
+    )
+
+
+def engine_config(settings: Settings) -> EngineConfig:
+    """The slice of the settings that the pipeline needs."""
+    return EngineConfig(
+        threads=settings.worker_threads,
+        memory_budget_bytes=settings.memory_budget_bytes,
+        effort=settings.webp_effort,
+        limits=Limits(
+            max_bytes=settings.max_upload_bytes,
+            max_pixels=settings.max_pixels,
+            max_side=settings.max_side,
+            max_frames=settings.max_frames,
+            timeout_seconds=settings.process_timeout_seconds,
+        ),
+    )
+
+
+def worker_config(settings: Settings) -> WorkerConfig:
+    """The slice of the settings that the worker needs."""
+    return WorkerConfig(
+        slots=settings.slots,
+        wait_seconds=settings.queue_wait_seconds,
+        visibility_seconds=settings.visibility_seconds,
+    )
+
+
+def build_catalog(settings: Settings, clients: AwsClients) -> Catalog:
+    """The use cases over real AWS, or over whatever speaks its protocols at the configured endpoint."""
+    return Catalog(
+        jobs=DynamoJobStore(clients, settings.processing_table),
+        source=S3ObjectStore(clients, settings.source_bucket),
+        processed=S3ObjectStore(clients, settings.processed_bucket),
+        queue=SqsMessageQueue(clients, settings.queue_url),
+        max_bytes=settings.max_upload_bytes,
+        retention=timedelta(days=settings.retention_days),
+    )
+
+
+def health_checks(catalog: Catalog, worker: Worker) -> dict[str, Callable[[], Awaitable[None]]]:
+    """What the service cannot work without, by the names that the health call shows."""
+
+    async def worker_polls() -> None:
+        if not worker.polling:
+            raise Unavailable("The worker does not hear from its queue.")
+
+    return {
+        "sourceBucket": catalog.source.ping,
+        "processedBucket": catalog.processed.ping,
+        "queue": catalog.queue.ping,
+        "table": catalog.jobs.ping,
+        "worker": worker_polls,
+    }
+
+
+def _stop_receiving(worker: Worker) -> Callable[[web.Application], Awaitable[None]]:
+    async def stop(_: web.Application) -> None:
+        worker.stop_receiving()
+
+    return stop

@@ -1,0 +1,206 @@
+"""What a client is told when something went wrong: error class -> RFC 9457 problem, looked up along the MRO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from aiohttp import hdrs, web
+from pydantic import BaseModel, ConfigDict, Field
+
+from processor.errors import Conflict, NotFound, Rejected, Throttled, TrussError, Unavailable, default_message, leaves
+
+CONTENT_TYPE = "application/problem+json"
+#: `type` of a problem, less its code: an anchor on the documentation page, where every code is explained.
+TYPE_PREFIX = "/images/docs#problem-"
+#: How many complaints about one request are listed; whoever gets that many wrong has other worries.
+MAX_COMPLAINTS = 20
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field of a request."""
+
+    field: str
+    message: str
+
+
+class ProblemDocument(BaseModel):
+    """An error, as RFC 9457 wants it; `error` repeats `detail` for earlier clients."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    type: str = Field(description="A URI reference that explains the code.", examples=[f"{TYPE_PREFIX}job_not_found"])
+    title: str = Field(description="The kind of problem, the same for every occurrence.", examples=["Job not found"])
+    status: int = Field(description="The HTTP status.", examples=[404])
+    detail: str = Field(description="What happened, for people.", examples=["There is no job with this id."])
+    code: str = Field(description="What happened, for programs; stable.", examples=["job_not_found"])
+    request_id: str = Field(
+        alias="requestId", description="The X-Request-Id of the answer.", examples=["0b6c7e5f4a3d4a0f8c2d1e9b7a605f43"]
+    )
+    error: str = Field(description="The same as `detail`.", examples=["There is no job with this id."])
+    errors: list[FieldError] | None = Field(
+        default=None, description="One entry per bad field; with the code `invalid_request` alone."
+    )
+
+
+class InvalidRequest(Rejected):
+    """A parameter or field of the request is missing or not valid."""
+
+    code = "invalid_request"
+
+    def __init__(self, errors: Sequence[FieldError] = ()) -> None:
+        self.errors = tuple(errors[:MAX_COMPLAINTS])
+        super().__init__("; ".join(f"{error.field}: {error.message}" for error in self.errors) or None)
+
+
+class InvalidJson(Rejected):
+    """The body is not JSON in UTF-8."""
+
+    code = "invalid_json"
+
+
+class InvalidCursor(Rejected):
+    """The lastKey does not belong to this list; begin again without it."""
+
+    code = "invalid_cursor"
+
+
+class UnsupportedContentType(Rejected):
+    """The contentType is neither an image type nor application/octet-stream."""
+
+    code = "unsupported_content_type"
+
+
+class UnsupportedMediaType(Rejected):
+    """The body of this call must be JSON."""
+
+    code = "unsupported_media_type"
+
+
+class PayloadTooLarge(Rejected):
+    """The body of the request is too large."""
+
+    code = "payload_too_large"
+
+
+class MethodNotAllowed(Rejected):
+    """This path does not know this method."""
+
+    code = "method_not_allowed"
+
+
+class OriginRefused(Rejected):
+    """This origin may not make such a request."""
+
+    code = "origin_refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """How a class of errors is answered."""
+
+    status: HTTPStatus
+    #: When it makes sense to try again, in seconds.
+    retry_after: int | None = None
+
+
+#: Every leaf of the error tree reaches one of these through its MRO before it reaches the root.
+RULES: Mapping[type[BaseException], Rule] = {
+    Rejected: Rule(status=HTTPStatus.BAD_REQUEST),
+    UnsupportedMediaType: Rule(status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+    PayloadTooLarge: Rule(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    MethodNotAllowed: Rule(status=HTTPStatus.METHOD_NOT_ALLOWED),
+    OriginRefused: Rule(status=HTTPStatus.FORBIDDEN),
+    NotFound: Rule(status=HTTPStatus.NOT_FOUND),
+    Conflict: Rule(status=HTTPStatus.CONFLICT),
+    Unavailable: Rule(status=HTTPStatus.SERVICE_UNAVAILABLE, retry_after=5),
+    Throttled: Rule(status=HTTPStatus.SERVICE_UNAVAILABLE, retry_after=1),
+    TrussError: Rule(status=HTTPStatus.INTERNAL_SERVER_ERROR),
+}
+
+#: aiohttp's own refusals, by status, in our words.
+_HTTP_ERRORS: Mapping[int, type[TrussError]] = {
+    HTTPStatus.FORBIDDEN: OriginRefused,
+    HTTPStatus.NOT_FOUND: NotFound,
+    HTTPStatus.METHOD_NOT_ALLOWED: MethodNotAllowed,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: PayloadTooLarge,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """An error as it goes to a client, but for the request id."""
+
+    status: int
+    code: str
+    detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    errors: tuple[FieldError, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The code, spelled out."""
+        return self.code.replace("_", " ").capitalize()
+
+    @property
+    def type(self) -> str:
+        """A URI reference that stays the same and leads to an explanation."""
+        return TYPE_PREFIX + self.code
+
+    def document(self, request_id: str) -> ProblemDocument:
+        """The body."""
+        return ProblemDocument(
+            type=self.type,
+            title=self.title,
+            status=self.status,
+            detail=self.detail,
+            code=self.code,
+            request_id=request_id,
+            error=self.detail,
+            errors=list(self.errors) or None,
+        )
+
+    def to_response(self, request_id: str) -> web.Response:
+        """The answer."""
+        body = self.document(request_id).model_dump_json(by_alias=True, exclude_none=True).encode()
+        return web.Response(status=self.status, headers=self.headers, body=body, content_type=CONTENT_TYPE)
+
+
+def problem_of(error: BaseException) -> Problem:
+    """The problem that stands for an error. What is not one of ours is an internal error and says nothing more."""
+    if isinstance(error, TrussError):
+        return _of_ours(error)
+    if isinstance(error, web.HTTPException):
+        return _of_aiohttp(error)
+    return _of_ours(TrussError())
+
+
+def known_problems() -> list[Problem]:
+    """One of each, for the documentation."""
+    kinds = dict.fromkeys([NotFound, *leaves(), Unavailable, TrussError])
+    return sorted((_of_ours(kind()) for kind in kinds), key=lambda problem: (problem.status, problem.code))
+
+
+def _of_ours(error: TrussError) -> Problem:
+    rule = next(RULES[kind] for kind in type(error).__mro__ if kind in RULES)
+    # A failure of ours may carry the words of whatever broke; the class's own sentence cannot.
+    ours = rule.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return Problem(
+        status=rule.status,
+        code=error.code,
+        detail=default_message(type(error)) if ours else error.message,
+        headers={} if rule.retry_after is None else {hdrs.RETRY_AFTER: str(rule.retry_after)},
+        errors=error.errors if isinstance(error, InvalidRequest) else (),
+    )
+
+
+def _of_aiohttp(error: web.HTTPException) -> Problem:
+    known = _HTTP_ERRORS.get(error.status)
+    allow = error.headers.get(hdrs.ALLOW)
+    headers = {} if allow is None else {hdrs.ALLOW: allow}
+    if known is not None:
+        return Problem(status=error.status, code=known.code, detail=default_message(known), headers=headers)
+    phrase = HTTPStatus(error.status).phrase
+    code = phrase.lower().replace(" ", "_").replace("-", "_")
+    return Problem(status=error.status, code=code, detail=f"{phrase}.", headers=headers)

@@ -1,0 +1,73 @@
+"""Runs the application until it is told to stop, and takes it down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+import structlog
+from aiohttp import web
+
+from service.app import create_app
+from service.config import Settings
+from service.keys import DRAINING
+from service.lifespan import AwsCredentials, lifespan
+
+log = structlog.get_logger(__name__)
+
+#: Told the base URL once the service answers.
+OnReady = Callable[[str], None]
+
+
+async def run(
+    settings: Settings,
+    *,
+    credentials: AwsCredentials | None = None,
+    local_viewer: bool = False,
+    on_ready: OnReady | None = None,
+) -> int:
+    """Serve until SIGTERM or SIGINT, then shut down; the process's exit code.
+
+    The order of the end: readiness goes false and the sockets stop accepting; the worker stops receiving; running
+    handlers finish; the worker drains; the engine joins; the clients close. A second signal ends the process at once:
+    nothing is lost by that, the messages in work come back to the queue when their visibility ends.
+    """
+    stop = asyncio.Event()
+    _obey_signals(stop)
+    app = create_app(settings, local_viewer=local_viewer)
+    app.cleanup_ctx.append(lifespan(credentials))
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=settings.http_timeout_seconds)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port)
+        await site.start()
+        address = _address(runner)
+        log.info("Service started", url=address, stage=settings.stage)
+        if on_ready is not None:
+            on_ready(address)
+        await stop.wait()
+        log.info("Service stopping")
+        app[DRAINING].set()
+    finally:
+        await runner.cleanup()
+    log.info("Service stopped")
+    return 0
+
+
+def _obey_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def obey(number: signal.Signals) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, obey, number)
+
+
+def _address(runner: web.AppRunner) -> str:
+    host, port = runner.addresses[0][:2]
+    return f"http://{host}:{port}"
