@@ -1,0 +1,43 @@
+"""Writes the generated parts of the documents anew: `make docs`. A test fails while they are stale."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from processor import errors, jobs
+from service.config import Settings
+
+ROOT = Path(__file__).parents[1]
+_PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
+
+
+def failure_codes() -> str:
+    """The codes of failed jobs, as a table."""
+    rejected = [(error.code, errors.default_message(error)) for error in errors.leaves(errors.ImageRejected)]
+    others = [
+        (jobs.SUPERSEDED, "A newer upload, or a newer request for the same image, took this job's place."),
+        (jobs.SOURCE_MISSING, "The uploaded file is not there any more."),
+        (jobs.UNAVAILABLE, "The job was given up after several tries; it can be redriven."),
+    ]
+    rows = [f"| `{code}` | {meaning} |" for code, meaning in rejected + others]
+    return "\n".join(["| code | meaning |", "| --- | --- |", *rows])
+
+
+PARTS: Mapping[str, Callable[[], str]] = {"settings": Settings.table, "failure-codes": failure_codes}
+
+
+def generated(text: str) -> str:
+    """The document with every generated part written anew."""
+    return _PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]()}\n\n{part[3]}", text)
+
+
+def documents() -> list[Path]:
+    """Every document that may have generated parts."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+if __name__ == "__main__":
+    for document in documents():
+        document.write_text(generated(document.read_text()))

@@ -1,0 +1,60 @@
+"""The settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.config import Settings, SettingsError
+
+REQUIRED = {
+    "SOURCE_BUCKET": "source",
+    "PROCESSED_BUCKET": "processed",
+    "PROCESSING_TABLE": "table",
+    "QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/queue",
+    "CLOUDFRONT_URL": "https://d1.cloudfront.net/",
+}
+
+
+def test_five_names_are_enough() -> None:
+    settings = Settings.from_env(REQUIRED)
+    assert settings.port == 8080
+    assert settings.stage == "dev"
+    assert settings.worker_threads >= 1
+
+
+def test_every_bad_value_is_named_with_what_is_allowed_in_one_go() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({**REQUIRED, "PORT": "http", "MAX_PIXELS": "-1", "QUEUE_URL": "", "STAGE": "Prod!"})
+    complaints = str(caught.value).splitlines()
+    assert [line.split(":")[0] for line in complaints] == ["STAGE", "QUEUE_URL", "PORT", "MAX_PIXELS"]
+    assert "QUEUE_URL: is required" in complaints
+    assert "PORT: got 'http'; input should be a valid integer" in complaints[2]
+    assert "greater than or equal to 1" in complaints[3]
+
+
+def test_a_drain_shorter_than_one_conversion_is_refused() -> None:
+    with pytest.raises(SettingsError, match="DRAIN_SECONDS: got 60; must exceed PROCESS_TIMEOUT_SECONDS"):
+        Settings.from_env({**REQUIRED, "DRAIN_SECONDS": "60", "PROCESS_TIMEOUT_SECONDS": "60"})
+
+
+def test_a_base_url_loses_its_last_slash() -> None:
+    assert Settings.from_env(REQUIRED).cloudfront_url == "https://d1.cloudfront.net"
+
+
+def test_origins_are_separated_by_commas() -> None:
+    settings = Settings.from_env({**REQUIRED, "CORS_ORIGINS": "https://a.example, https://b.example,"})
+    assert settings.cors_origins == ("https://a.example", "https://b.example")
+
+
+@pytest.mark.parametrize(("slots", "expected"), [(None, 4), ("9", 9)])
+def test_one_message_more_than_threads_is_in_work_unless_said_otherwise(slots: str | None, expected: int) -> None:
+    given = {**REQUIRED, "WORKER_THREADS": "3"} | ({"WORKER_SLOTS": slots} if slots else {})
+    assert Settings.from_env(given).slots == expected
+
+
+def test_the_table_names_every_variable_with_its_default_and_meaning() -> None:
+    table = Settings.table()
+    assert "| `SOURCE_BUCKET` | required | Private bucket that clients upload to. |" in table
+    assert "| `PORT` | `8080` |" in table
+    assert "| `WORKER_THREADS` | processors |" in table
+    assert table.count("\n") == len(Settings.model_fields) + 1

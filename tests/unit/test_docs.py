@@ -1,0 +1,33 @@
+"""The documents tell the truth."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from docs.generate import ROOT, documents, generated
+
+PROSE = [*documents(), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+
+
+def _name(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("document", documents(), ids=_name)
+def test_generated_parts_are_fresh(document: Path) -> None:
+    assert generated(document.read_text()) == document.read_text(), "run `make docs`"
+
+
+@pytest.mark.parametrize("document", PROSE, ids=_name)
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_every_make_target_that_the_documents_name_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {target for document in PROSE for target in re.findall(r"`make ([a-z-]+)", document.read_text())}
+    assert named <= targets
