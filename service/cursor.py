@@ -7,13 +7,13 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from processor import clock
-from processor.ports import JobQuery
+from processor.ports import JobQuery, JobStore
 from service.problems import InvalidCursor
 
+#: Name of the key in the job store, where every process finds the same one.
+KEY_NAME = "cursor"
 #: Length of the HMAC-SHA256 in front of the position, in bytes.
 MAC_BYTES = hashlib.sha256().digest_size
 #: Longest cursor that is looked at, in characters; ours are a fraction of it.
@@ -23,8 +23,8 @@ MAX_LENGTH = 2048
 class CursorSigner:
     """Seals positions and opens them again; the key is fetched on first use and kept."""
 
-    def __init__(self, fetch_key: Callable[[], Awaitable[bytes]]) -> None:
-        self._fetch_key = fetch_key
+    def __init__(self, jobs: JobStore) -> None:
+        self._jobs = jobs
         self._key: bytes | None = None
 
     async def seal(self, query: JobQuery, position: str) -> str:
@@ -47,7 +47,7 @@ class CursorSigner:
 
     async def _mac(self, query: JobQuery, position: str) -> bytes:
         if self._key is None:
-            self._key = await self._fetch_key()
+            self._key = await self._jobs.signing_key(KEY_NAME)
         return hmac.digest(self._key, _signed(query, position), hashlib.sha256)
 
 
@@ -65,7 +65,7 @@ def _signed(query: JobQuery, position: str) -> bytes:
 
 
 def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else clock.to_iso(moment)
+    return None if moment is None else moment.isoformat()
 
 
 def _decode(cursor: str) -> bytes:

@@ -19,7 +19,8 @@ from processor.stores.sqs import SqsMessageQueue
 from processor.worker import Worker, WorkerConfig
 from service.config import Settings
 from service.cursor import CursorSigner
-from service.keys import CATALOG, CURSORS, HEALTH_CHECKS, LOCAL_VIEWER, SETTINGS
+from service.health import Check, Health
+from service.keys import CATALOG, CURSORS, HEALTH, LOCAL_VIEWER, SETTINGS
 
 Lifespan = Callable[[web.Application], AsyncIterator[None]]
 
@@ -46,7 +47,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             app[CATALOG] = catalog
             app[CURSORS] = CursorSigner(catalog.jobs)
             app[LOCAL_VIEWER] = catalog.processed
-            app[HEALTH_CHECKS] = health_checks(catalog, worker)
+            app[HEALTH] = Health(health_checks(catalog, worker))
             app.on_shutdown.append(_stop_receiving(worker))
             worker.start()
             yield
@@ -103,7 +104,7 @@ def build_catalog(settings: Settings, clients: AwsClients) -> Catalog:
     )
 
 
-def health_checks(catalog: Catalog, worker: Worker) -> dict[str, Callable[[], Awaitable[None]]]:
+def health_checks(catalog: Catalog, worker: Worker) -> dict[str, Check]:
     """What the service cannot work without, by the names that the health call shows."""
 
     async def worker_polls() -> None:

@@ -60,6 +60,12 @@ class InvalidJson(Rejected):
     code = "invalid_json"
 
 
+class InvalidBody(Rejected):
+    """The body of the request is incomplete, or not encoded as its headers say."""
+
+    code = "invalid_body"
+
+
 class InvalidCursor(Rejected):
     """The lastKey does not belong to this list; begin again without it."""
 
@@ -178,7 +184,7 @@ def problem_of(error: BaseException) -> Problem:
 
 def known_problems() -> list[Problem]:
     """One of each, for the documentation."""
-    kinds = dict.fromkeys([NotFound, *leaves(), Unavailable, TrussError])
+    kinds: dict[type[TrussError], None] = dict.fromkeys([NotFound, *leaves(), Unavailable, TrussError])
     return sorted((_of_ours(kind()) for kind in kinds), key=lambda problem: (problem.status, problem.code))
 
 
@@ -190,7 +196,7 @@ def _of_ours(error: TrussError) -> Problem:
         status=rule.status,
         code=error.code,
         detail=default_message(type(error)) if ours else error.message,
-        headers={} if rule.retry_after is None else {hdrs.RETRY_AFTER: str(rule.retry_after)},
+        headers={} if rule.retry_after is None else {"Retry-After": str(rule.retry_after)},
         errors=error.errors if isinstance(error, InvalidRequest) else (),
     )
 
@@ -198,7 +204,7 @@ def _of_ours(error: TrussError) -> Problem:
 def _of_aiohttp(error: web.HTTPException) -> Problem:
     known = _HTTP_ERRORS.get(error.status)
     allow = error.headers.get(hdrs.ALLOW)
-    headers = {} if allow is None else {hdrs.ALLOW: allow}
+    headers = {} if allow is None else {"Allow": allow}
     if known is not None:
         return Problem(status=error.status, code=known.code, detail=default_message(known), headers=headers)
     phrase = HTTPStatus(error.status).phrase

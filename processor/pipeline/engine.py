@@ -1,0 +1,155 @@
+"""The renderer of the service: libvips set up once, a thread pool, and a memory budget in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import pyvips
+
+from processor.errors import TrussError, Unavailable
+from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, VariantSpec
+from processor.pipeline import decode
+from processor.pipeline.budget import MemoryBudget, working_bytes
+from processor.pipeline.limits import Deadline, Limits
+from processor.pipeline.render import Recipe, inspect, render
+
+Result = TypeVar("Result")
+
+#: State of a libvips operation that may not be used.
+_BLOCKED = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """How much machine the pipeline gets, and what it makes with it."""
+
+    #: Images in work at once, one thread each.
+    threads: int
+    #: Memory of all images in work together; see `budget.working_bytes` for what counts.
+    memory_budget_bytes: int
+    #: WebP's effort, 0 (fast) to 6 (small).
+    effort: int = 2
+    limits: Limits = field(default_factory=Limits)
+    specs: tuple[VariantSpec, ...] = STANDARD_VARIANTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLoad:
+    """How busy the engine is. `waiting` stand in the queue for a thread or for memory."""
+
+    running: int
+    waiting: int
+    free_bytes: int
+
+
+class Engine:
+    """Implements `ports.Renderer`. Made and used within one event loop."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        set_up_libvips()
+        self._recipe = Recipe(specs=config.specs, effort=config.effort, limits=config.limits)
+        self._budget = MemoryBudget(slots=config.threads, budget_bytes=config.memory_budget_bytes)
+        self._pool = ThreadPoolExecutor(config.threads, thread_name_prefix="render")
+        # Headers are read beside the pool, where they would wait behind whole images.
+        self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
+        self._deadlines: set[Deadline] = set()
+        self._working: set[asyncio.Task[Rendered]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = False
+
+    @property
+    def load(self) -> EngineLoad:
+        """As of now."""
+        budget = self._budget
+        return EngineLoad(running=budget.running, waiting=budget.waiting, free_bytes=budget.free_bytes)
+
+    async def render(self, data: bytes) -> Rendered:
+        """Every variant of one file; waits for a thread and for memory first.
+
+        When the caller is cancelled the thread is told to stop, and keeps its share of the budget until it has.
+        Raises an `ImageRejected` when the bytes are at fault, `Unavailable` when the machine is or the engine closes.
+        """
+        if self._closed:
+            raise Unavailable
+        deadline = Deadline(self._recipe.limits.timeout_seconds)
+        self._deadlines.add(deadline)
+        self._idle.clear()
+        try:
+            return await self._admitted(data, deadline)
+        except asyncio.CancelledError:
+            deadline.call_off()
+            raise
+        finally:
+            self._deadlines.discard(deadline)
+            self._note_idle()
+
+    def abort(self) -> None:
+        """Call off every render, running or waiting: each ends soon, with `Unavailable`. No more are taken."""
+        self._closed = True
+        for deadline in self._deadlines:
+            deadline.call_off()
+
+    async def close(self) -> None:
+        """Take no more, let what was taken end, join the threads."""
+        self._closed = True
+        await self._idle.wait()
+        for pool in (self._prober, self._pool):
+            await asyncio.to_thread(pool.shutdown)
+
+    async def _admitted(self, data: bytes, deadline: Deadline) -> Rendered:
+        info = await self._in_thread(self._prober, lambda: inspect(data, self._recipe.limits))
+        weight = working_bytes(info, len(data))
+        await self._budget.enter(weight)
+        task = asyncio.create_task(self._work(data, info, weight, deadline))
+        self._working.add(task)
+        task.add_done_callback(self._end)
+        # A thread cannot be cancelled, and its memory is not free before it ends.
+        return await asyncio.shield(task)
+
+    async def _work(self, data: bytes, info: ImageInfo, weight: int, deadline: Deadline) -> Rendered:
+        try:
+            return await self._in_thread(self._pool, lambda: _render(data, info, self._recipe, deadline))
+        finally:
+            self._budget.leave(weight)
+
+    async def _in_thread(self, pool: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
+        except MemoryError:
+            raise Unavailable from None
+
+    def _end(self, task: asyncio.Task[Rendered]) -> None:
+        self._working.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, in case that the caller is gone
+        self._note_idle()
+
+    def _note_idle(self) -> None:
+        if not self._deadlines and not self._working:
+            self._idle.set()
+
+
+def _render(data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline) -> Rendered:
+    try:
+        return render(data, info, recipe, deadline)
+    except TrussError as error:
+        # Frames hold pictures: with its traceback, the memory would live as long as the error does.
+        error.__context__ = None
+        raise error.with_traceback(None)  # noqa: B904 - the cause is what has to go
+
+
+def set_up_libvips() -> None:
+    """Settings of the whole process; to be made before the first image, any number of times."""
+    # No two uploads share an operation, so a cache would only hold their memory.
+    pyvips.cache_set_max(0)
+    # One thread per image: the pool is the parallelism, and twice as many threads would be slower.
+    pyvips.concurrency_set(1)
+    pyvips.block_untrusted_set(_BLOCKED)
+    pyvips.operation_block_set("VipsForeignLoad", _BLOCKED)
+    for name in decode.LOADER_CLASSES:
+        pyvips.operation_block_set(name, not _BLOCKED)

@@ -1,0 +1,64 @@
+"""How large a variant gets: fit into a box, never enlarge, rounded to the pixel as the earlier service rounded."""
+
+from __future__ import annotations
+
+from processor.images import WEBP_MAX_SIDE, ImageInfo, VariantSpec
+
+#: The box of a variant without one: what its container can hold.
+_WIDEST_BOX = (WEBP_MAX_SIDE, WEBP_MAX_SIDE)
+#: Factors by which libjpeg shrinks while it decodes.
+_JPEG_FACTORS = (8, 4, 2)
+
+
+def target_size(info: ImageInfo, spec: VariantSpec) -> tuple[int, int]:
+    """Width and height of one frame of the variant, upright.
+
+    The rule is sharp's `fit: inside, withoutEnlargement`, with which earlier variants were made: a page that was
+    laid out around them must not move by a pixel.
+    """
+    width, height = upright(info)
+    box = spec.box or _WIDEST_BOX
+    if spec.box:
+        width, height = _shrunk_on_load(info.format, width, height, box)
+    return fit_size(width, height, box, animated=info.frames > 1)
+
+
+def upright(info: ImageInfo) -> tuple[int, int]:
+    """Width and height of one frame once its EXIF orientation is applied: 5 to 8 lie on their side."""
+    lying = info.orientation in range(5, 9)
+    return (info.height, info.width) if lying else (info.width, info.height)
+
+
+def fit_size(width: int, height: int, box: tuple[int, int], *, animated: bool = False) -> tuple[int, int]:
+    """The largest size of the same shape within the box, at least 1 x 1 and never larger than it is."""
+    shrink = _shrink(width, height, box)
+    tall = min(shrink, height)
+    # Of an animation, the height of a frame is rounded half to even, as C's rint does.
+    return _divide(width, min(shrink, width)), round(height / tall) if animated else _divide(height, tall)
+
+
+def _shrink(width: int, height: int, box: tuple[int, int]) -> float:
+    return max(width / box[0], height / box[1], 1.0)
+
+
+def _divide(length: int, shrink: float) -> int:
+    """Half up, of a quotient that went through two reciprocals: that is the arithmetic inside vips_resize."""
+    scale = 1.0 / shrink
+    return int(length / (1.0 / scale) + 0.5)
+
+
+def _shrunk_on_load(format_: str, width: int, height: int, box: tuple[int, int]) -> tuple[int, int]:
+    """The size that sharp's decoder would hand over: it lets libjpeg and libwebp shrink while they decode.
+
+    Many a variant is one pixel wider or higher for it. The pixels themselves are not taken from there.
+    """
+    shrink = min(_shrink(width, height, box), width, height)
+    if format_ == "jpeg":
+        factor = next((factor for factor in _JPEG_FACTORS if shrink >= factor), 1)
+        if factor > 1 and int(shrink) == factor:
+            factor //= 2
+        return width // factor, height // factor
+    if format_ == "webp":
+        scale = 1.0 / shrink
+        return max(1, round(width * scale)), max(1, round(height * scale))
+    return width, height

@@ -1,0 +1,73 @@
+"""How much of an image is too much: bytes, sides, pixels, frames, seconds."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from processor.errors import EmptyFile, FileTooLarge, SideTooLong, TimedOut, TooManyFrames, TooManyPixels, Unavailable
+from processor.images import ImageInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one upload may cost. All bounds are inclusive."""
+
+    #: Size of the file.
+    max_bytes: int = 100 * 1024 * 1024
+    #: Pixels in all frames together: what decides over memory and time.
+    max_pixels: int = 120_000_000
+    #: Longest side of one frame.
+    max_side: int = 32_767
+    #: Frames of an animation.
+    max_frames: int = 500
+    #: Time from the first decoded byte to the last encoded one.
+    timeout_seconds: float = 60.0
+
+    def check_size(self, size: int) -> None:
+        """Of the file, in bytes, before it is looked into. Raises `EmptyFile`, `FileTooLarge`."""
+        if size == 0:
+            raise EmptyFile
+        if size > self.max_bytes:
+            raise FileTooLarge
+
+    def check_header(self, info: ImageInfo) -> None:
+        """Before a pixel is decoded. Raises `SideTooLong`, `TooManyFrames`, `TooManyPixels`."""
+        if max(info.width, info.height) > self.max_side:
+            raise SideTooLong
+        if info.frames > self.max_frames:
+            raise TooManyFrames
+        if info.pixels > self.max_pixels:
+            raise TooManyPixels
+
+
+class Deadline:
+    """Until when one image may be worked on. Any thread may ask, and any thread may call it off."""
+
+    __slots__ = ("_at", "_called_off", "_timeout_seconds")
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._at = math.inf
+        self._called_off = False
+
+    def start(self) -> None:
+        """The clock runs from here: waiting for a thread is not the image's fault."""
+        self._at = time.monotonic() + self._timeout_seconds
+
+    @property
+    def passed(self) -> bool:
+        """Whether to stop now, for whatever reason."""
+        return self._called_off or time.monotonic() >= self._at
+
+    def call_off(self) -> None:
+        """Stop at once. It is not the image's fault, so it does not end in `TimedOut`."""
+        self._called_off = True
+
+    def check(self) -> None:
+        """Raises `Unavailable` when the work was called off, `TimedOut` when it took too long."""
+        if self._called_off:
+            raise Unavailable
+        if self.passed:
+            raise TimedOut

@@ -1,0 +1,120 @@
+"""The recipe: one source in, every variant out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pyvips
+
+from processor.errors import CorruptImage, TrussError, Unavailable
+from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, Variant, VariantSpec
+from processor.pipeline import decode, encode, geometry, steps
+from processor.pipeline.limits import Deadline, Limits
+from processor.pipeline.watch import watched
+
+#: A size is made from the next larger one when that has at least so many times its sides, else from the whole image.
+CASCADE_MIN_SHRINK = 1.5
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What to make of every image. `effort` is WebP's, 0 (fast) to 6 (small)."""
+
+    specs: tuple[VariantSpec, ...] = STANDARD_VARIANTS
+    effort: int = 2
+    limits: Limits = field(default_factory=Limits)
+
+
+#: From file to upright sRGB in memory; beside each step, what its failure means. Colour comes before memory: the
+#: decoder is read once either way, and 16 bits are 8 before they are held.
+PREPARATION: tuple[tuple[steps.Step, type[TrussError]], ...] = (
+    (steps.to_srgb, CorruptImage),
+    (steps.hold, CorruptImage),
+    (steps.orient, Unavailable),
+)
+
+
+def inspect(data: bytes, limits: Limits) -> ImageInfo:
+    """What the header says, once it is within the limits; no pixel is decoded. Raises an `ImageRejected`."""
+    limits.check_size(len(data))
+    info = decode.probe(data)
+    limits.check_header(info)
+    return info
+
+
+def render(data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline) -> Rendered:
+    """Every variant of an inspected file, in the order of the specs.
+
+    Raises an `ImageRejected` when the file is at fault or late, `Unavailable` when the machine is at fault or the
+    work was called off. Holds its thread for as long as it takes; the deadline starts here.
+    """
+    deadline.start()
+    whole = watched(_prepare(data, info, deadline), deadline)
+    sizes = [geometry.target_size(info, spec) for spec in recipe.specs]
+    images = _resize(whole, sizes, deadline)
+    files = _encode(images, sizes, recipe, deadline)
+    variants = tuple(
+        Variant(name=spec.name, data=files[size, spec.quality], width=size[0], height=size[1])
+        for spec, size in zip(recipe.specs, sizes, strict=True)
+    )
+    return Rendered(source=info, variants=variants)
+
+
+def _prepare(data: bytes, info: ImageInfo, deadline: Deadline) -> pyvips.Image:
+    """The upright picture. Its decoder, which may have a whole picture of its own in memory, ends with this call."""
+    with _stage(CorruptImage, deadline):
+        image = source = watched(decode.load(data, info), deadline)
+    for step, failure in PREPARATION:
+        with _stage(failure, deadline):
+            image = step(image)
+    del source  # kept until here, for it carries the watch
+    return image
+
+
+def _resize(whole: pyvips.Image, sizes: Sequence[Size], deadline: Deadline) -> dict[Size, pyvips.Image]:
+    """One image per size, the large ones first so that the small ones can be made from them."""
+    full = (whole.width, decode.page_height(whole))
+    made = {full: whole}
+    for size in sorted(set(sizes) - {full}, reverse=True, key=lambda size: size[0] * size[1]):
+        with _stage(Unavailable, deadline):
+            made[size] = steps.hold(steps.fit(made[_origin(size, made)], *size))
+    return made
+
+
+def _origin(size: Size, made: dict[Size, pyvips.Image]) -> Size:
+    """The smallest image that is large enough to be made into `size` without a visible loss."""
+    enough = [have for have in made if min(have[0] / size[0], have[1] / size[1]) >= CASCADE_MIN_SHRINK]
+    whole = next(iter(made))
+    return min(enough, default=whole, key=lambda have: have[0] * have[1])
+
+
+def _encode(
+    images: dict[Size, pyvips.Image], sizes: Sequence[Size], recipe: Recipe, deadline: Deadline
+) -> dict[tuple[Size, int], bytes]:
+    """One file per size and quality: of an image that is smaller than a box, the same file would be made again."""
+    wanted = {(size, spec.quality): None for spec, size in zip(recipe.specs, sizes, strict=True)}
+    files = {}
+    for size, quality in wanted:
+        with _stage(Unavailable, deadline):
+            files[size, quality] = encode.webp(images[size], quality=quality, effort=recipe.effort)
+    return files
+
+
+@contextmanager
+def _stage(failure: type[TrussError], deadline: Deadline) -> Iterator[None]:
+    """What breaks in here breaks with `failure`, unless it was stopped for its time or the machine gave out.
+
+    libvips' own words say nothing reliable, since all threads write them into one buffer, and they go nowhere.
+    """
+    deadline.check()
+    try:
+        yield
+    except pyvips.Error:
+        deadline.check()
+        raise failure from None
+    except MemoryError:
+        raise Unavailable from None

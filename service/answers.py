@@ -1,0 +1,257 @@
+"""What answers look like: the core's values in the wire's camelCase, with public URLs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from processor import clock
+from processor.catalog import Submission
+from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
+from processor.jobs import Failure, Job, JobStatus, Timings
+from service.health import State
+
+#: The variant of the original's own size: what earlier clients know as *the* processed image.
+FULL_SIZE = "webp"
+
+_UNIQUE_ID = "6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e"
+_PROCESSING_ID = "img_1767323045678_9f86d081884c7d65"
+_KEY = f"uploads/{_UNIQUE_ID}.jpg"
+_URL = f"https://images.example.com/processed/{_UNIQUE_ID}/{_PROCESSING_ID}/webp.webp"
+
+Time = Annotated[
+    datetime,
+    PlainSerializer(clock.to_iso, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-01-02T03:04:05.678Z"]}),
+]
+Url = Annotated[str, Field(json_schema_extra={"format": "uri"}, examples=[_URL])]
+UniqueId = Annotated[str, Field(json_schema_extra={"format": "uuid"}, examples=[_UNIQUE_ID])]
+ProcessingId = Annotated[str, Field(examples=[_PROCESSING_ID])]
+SourceKey = Annotated[str, Field(examples=[_KEY])]
+
+
+class Answer(BaseModel):
+    """The habits that all answers share."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+    def to_json(self) -> bytes:
+        """The body."""
+        return self.model_dump_json(by_alias=True).encode()
+
+
+class PostForm(Answer):
+    """The same upload as an HTML form: every field, then the file in a field named `file`."""
+
+    url: Url
+    fields: dict[str, str]
+
+
+class UploadUrlAnswer(Answer):
+    """Where and how to upload, and where the variants are going to be."""
+
+    upload_url: Url = Field(description="Send the file here with PUT.")
+    headers: dict[str, str] = Field(description="What the PUT must send.", examples=[{"Content-Type": "image/jpeg"}])
+    post: PostForm = Field(description="The same upload as a form, size and type enforced.")
+    key: SourceKey
+    unique_id: UniqueId
+    processing_id: ProcessingId
+    expires_in: int = Field(description="Seconds that the URL holds.", examples=[3600])
+    processed_image_url: Url = Field(description="The variant of the original's own size, once the job is completed.")
+    processed_image_urls: dict[str, Url] = Field(description="Every variant by name, once the job is completed.")
+
+    @classmethod
+    def of(cls, submission: Submission, *, expires_in: int, base_url: str) -> Self:
+        """`base_url` is where the processed bucket is public, without a slash at the end."""
+        job, upload = submission.job, submission.upload
+        urls = {
+            spec.name: f"{base_url}/{variant_key(job.unique_id, job.processing_id, spec.name)}"
+            for spec in STANDARD_VARIANTS
+        }
+        return cls(
+            upload_url=upload.url,
+            headers=dict(upload.headers),
+            post=PostForm(url=upload.post_url, fields=dict(upload.post_fields)),
+            key=job.original_key,
+            unique_id=job.unique_id,
+            processing_id=job.processing_id,
+            expires_in=expires_in,
+            processed_image_url=urls[FULL_SIZE],
+            processed_image_urls=urls,
+        )
+
+
+class VariantAnswer(Answer):
+    """A stored variant; `size` in bytes, `width` and `height` in pixels."""
+
+    key: str
+    url: Url
+    width: int
+    height: int
+    size: int
+    content_type: str = Field(examples=["image/webp"])
+
+    @classmethod
+    def of(cls, variant: StoredVariant, base_url: str) -> Self:
+        """`base_url` as for the upload."""
+        return cls(
+            key=variant.key,
+            url=f"{base_url}/{variant.key}",
+            width=variant.width,
+            height=variant.height,
+            size=variant.size,
+            content_type=variant.content_type,
+        )
+
+
+class FailureAnswer(Answer):
+    """Why a job failed."""
+
+    code: str = Field(description="Stable, for programs.", examples=["corrupt_image"])
+    message: str = Field(description="For people.", examples=["The image is damaged or incomplete."])
+
+    @classmethod
+    def of(cls, failure: Failure) -> Self:
+        """The same words."""
+        return cls(code=failure.code, message=failure.message)
+
+
+class TimingsAnswer(Answer):
+    """How long the steps took, in milliseconds."""
+
+    download: int
+    process: int
+    upload: int
+    total: int
+
+    @classmethod
+    def of(cls, timings: Timings) -> Self:
+        """The same numbers."""
+        return cls(download=timings.download, process=timings.process, upload=timings.upload, total=timings.total)
+
+
+class JobAnswer(Answer):
+    """How far a job has come, and what came out of it."""
+
+    processing_id: ProcessingId
+    unique_id: UniqueId
+    original_key: SourceKey
+    filename: str = Field(examples=["holiday.jpg"])
+    metadata: dict[str, str] = Field(description="As given with the upload.", examples=[{"album": "summer"}])
+    status: JobStatus = Field(
+        description="`pending`: nothing is uploaded yet. `uploaded`: queued. `completed` and `failed` are final."
+    )
+    timestamp: Time = Field(description="When the job was made.")
+    updated_at: Time
+    processed_images: dict[str, VariantAnswer] = Field(description="The variants by name; empty until completed.")
+    error: FailureAnswer | None = Field(description="Only of a failed job.")
+    timings: TimingsAnswer | None = Field(description="Once the job has run.")
+
+    @classmethod
+    def of(cls, job: Job, base_url: str) -> Self:
+        """`base_url` as for the upload."""
+        return cls(
+            processing_id=job.processing_id,
+            unique_id=job.unique_id,
+            original_key=job.original_key,
+            filename=job.filename,
+            metadata=dict(job.metadata),
+            status=job.status,
+            timestamp=job.created_at,
+            updated_at=job.updated_at,
+            processed_images={variant.name: VariantAnswer.of(variant, base_url) for variant in job.variants},
+            error=None if job.error is None else FailureAnswer.of(job.error),
+            timings=None if job.timings is None else TimingsAnswer.of(job.timings),
+        )
+
+
+class ListAnswer(Answer):
+    """A page of images, each as its current job."""
+
+    images: list[JobAnswer]
+    count: int = Field(description="How many there are on this page.")
+    last_evaluated_key: str | None = Field(description="`lastKey` of the next page; null at the end.")
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job], last_evaluated_key: str | None, base_url: str) -> Self:
+        """`base_url` as for the upload."""
+        images = [JobAnswer.of(job, base_url) for job in jobs]
+        return cls(images=images, count=len(images), last_evaluated_key=last_evaluated_key)
+
+
+class ProcessAnswer(Answer):
+    """The new job."""
+
+    message: str = "Processing started"
+    unique_id: UniqueId
+    key: SourceKey
+    processing_id: ProcessingId
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """What a client needs to follow the job."""
+        return cls(unique_id=job.unique_id, key=job.original_key, processing_id=job.processing_id)
+
+
+class ProcessedImage(VariantAnswer):
+    """A stored variant with its name and age."""
+
+    size_type: str = Field(examples=["thumbnail"])
+    last_modified: Time
+
+    @classmethod
+    def of(cls, variant: StoredVariant, base_url: str) -> Self:
+        """`base_url` as for the upload."""
+        return cls(
+            key=variant.key,
+            url=f"{base_url}/{variant.key}",
+            width=variant.width,
+            height=variant.height,
+            size=variant.size,
+            content_type=variant.content_type,
+            size_type=variant.name,
+            last_modified=variant.stored_at,
+        )
+
+
+class ProcessedAnswer(Answer):
+    """The variants that can be shown now."""
+
+    unique_id: UniqueId
+    processed_images: list[ProcessedImage]
+    count: int
+
+    @classmethod
+    def of(cls, unique_id: str, variants: Sequence[StoredVariant], base_url: str) -> Self:
+        """`base_url` as for the upload."""
+        images = [ProcessedImage.of(variant, base_url) for variant in variants]
+        return cls(unique_id=unique_id, processed_images=images, count=len(images))
+
+
+class DeleteAnswer(Answer):
+    """What is gone."""
+
+    message: str = "Image deleted"
+    unique_id: UniqueId
+    deleted_processed_images: int = Field(description="How many variants there were.", examples=[4])
+
+
+class HealthAnswer(Answer):
+    """Whether the service can work."""
+
+    status: Literal["healthy", "unhealthy", "draining"]
+    service: str = Field(default="image-service")
+    stage: str = Field(examples=["prod"])
+    timestamp: Time
+    checks: dict[str, State] = Field(description="What the service needs, by name; empty while draining.")
+
+    @classmethod
+    def of(cls, states: Mapping[str, State], *, draining: bool, stage: str) -> Self:
+        """Unhealthy as soon as one check fails."""
+        well = all(state == "ok" for state in states.values())
+        status: Literal["healthy", "unhealthy", "draining"] = "healthy" if well else "unhealthy"
+        return cls(status="draining" if draining else status, stage=stage, timestamp=clock.now(), checks=dict(states))

@@ -1,0 +1,28 @@
+"""The HTTP application, complete but for its dependencies, which the caller puts under their keys."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from service.auth.tenant import tenant_middleware
+from service.config import Settings
+from service.cors import allow_origins
+from service.keys import DRAINING, SETTINGS
+from service.middleware import access_log, error_boundary, finish_headers
+from service.routes import add_routes
+
+#: Largest request body, in bytes. Images never come this way; the largest metadata that is allowed does.
+MAX_BODY_BYTES = 64 * 1024
+
+
+def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Application:
+    """The API. Before it serves, `CATALOG`, `CURSORS` and `HEALTH` must be set, and `LOCAL_VIEWER` with the viewer."""
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[access_log, error_boundary, tenant_middleware])
+    app[SETTINGS] = settings
+    app[DRAINING] = asyncio.Event()
+    add_routes(app, local_viewer=local_viewer)
+    allow_origins(app, settings.cors_origins)
+    app.on_response_prepare.append(finish_headers)
+    return app

@@ -1,0 +1,92 @@
+"""One upload, followed through every answer: the examples of the OpenAPI document, made by the code that answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from processor.catalog import Submission
+from processor.errors import CorruptImage, TrussError
+from processor.images import StoredVariant, source_key, variant_key
+from processor.jobs import Failure, Job, JobStatus, Timings
+from processor.ports import PresignedUpload
+from service.answers import (
+    DeleteAnswer,
+    HealthAnswer,
+    JobAnswer,
+    ListAnswer,
+    ProcessAnswer,
+    ProcessedAnswer,
+    UploadUrlAnswer,
+)
+from service.problems import ProblemDocument, problem_of
+
+_URL = "https://images.example.com"
+_BUCKET = "https://truss-image-source-prod-123456789012.s3.us-east-1.amazonaws.com/"
+_UNIQUE_ID = "6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e"
+_MADE_AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+_DONE_AT = _MADE_AT + timedelta(seconds=9, milliseconds=412)
+_SIZES = (("thumbnail", 300, 225, 11204), ("medium", 800, 600, 58310), ("large", 1440, 1080, 190422))
+
+_PENDING = Job(
+    processing_id="img_1767323045678_9f86d081884c7d65",
+    unique_id=_UNIQUE_ID,
+    tenant="default",
+    original_key=source_key(_UNIQUE_ID, "jpg"),
+    filename="holiday.jpg",
+    status=JobStatus.PENDING,
+    created_at=_MADE_AT,
+    updated_at=_MADE_AT,
+    expires_at=0,
+    metadata={"album": "summer"},
+)
+_COMPLETED = replace(
+    _PENDING,
+    status=JobStatus.COMPLETED,
+    updated_at=_DONE_AT,
+    timings=Timings(download=38, process=612, upload=71, total=721),
+    variants=tuple(
+        StoredVariant(
+            name=name,
+            key=variant_key(_UNIQUE_ID, _PENDING.processing_id, name),
+            width=width,
+            height=height,
+            size=size,
+            content_type="image/webp",
+            stored_at=_DONE_AT,
+        )
+        for name, width, height, size in (*_SIZES, ("webp", 4032, 3024, 901544))
+    ),
+)
+_FAILED = replace(
+    _PENDING,
+    status=JobStatus.FAILED,
+    updated_at=_DONE_AT,
+    error=Failure(code=CorruptImage.code, message=CorruptImage().message),
+)
+_UPLOAD = PresignedUpload(
+    url=f"{_BUCKET}{_PENDING.original_key}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=3600&X-Amz-Signature=...",
+    headers={"Content-Type": "image/jpeg"},
+    post_url=_BUCKET,
+    post_fields={"key": _PENDING.original_key, "Content-Type": "image/jpeg", "policy": "...", "x-amz-signature": "..."},
+)
+
+UPLOAD_URL = UploadUrlAnswer.of(Submission(job=_PENDING, upload=_UPLOAD), expires_in=3600, base_url=_URL)
+JOBS = {
+    "pending": JobAnswer.of(_PENDING, _URL),
+    "completed": JobAnswer.of(_COMPLETED, _URL),
+    "failed": JobAnswer.of(_FAILED, _URL),
+}
+LIST = ListAnswer.of([_COMPLETED], None, _URL)
+PROCESS = ProcessAnswer.of(replace(_PENDING, processing_id="img_1767323999000_60303ae22b998861"))
+PROCESSED = ProcessedAnswer.of(_UNIQUE_ID, _COMPLETED.variants, _URL)
+DELETE = DeleteAnswer(unique_id=_UNIQUE_ID, deleted_processed_images=4)
+HEALTHY = HealthAnswer(
+    status="healthy", stage="prod", timestamp=_MADE_AT, checks={"source": "ok", "processed": "ok", "table": "ok"}
+)
+UNHEALTHY = HEALTHY.model_copy(update={"status": "unhealthy", "checks": {**HEALTHY.checks, "table": "failing"}})
+
+
+def problem(error: TrussError) -> ProblemDocument:
+    """How the error looks on the wire."""
+    return problem_of(error).document("0b6c7e5f4a3d4a0f8c2d1e9b7a605f43")

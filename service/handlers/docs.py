@@ -1,0 +1,127 @@
+"""The OpenAPI document, and the page that shows it: everything from this process, nothing from elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import importlib.resources
+import json
+from functools import cache
+
+from aiohttp import ETag, hdrs, web
+
+from processor.errors import NotFound
+from service.openapi import document
+from service.problems import known_problems
+
+#: Everything that the page loads, and where it ships.
+ASSETS = {
+    "swagger-ui.css": ("swagger_ui", "text/css"),
+    "swagger-ui-bundle.js": ("swagger_ui", "text/javascript"),
+    "favicon-32x32.png": ("swagger_ui", "image/png"),
+    "docs.css": ("service", "text/css"),
+    "docs.js": ("service", "text/javascript"),
+}
+#: The page's own scripts and styles alone. The viewer sets `style` attributes and draws its icons from `data:` URLs.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+#: The page names an asset together with a digest of it, so that one year of caching does no harm.
+ASSET_CACHE_CONTROL = "public, max-age=31536000, immutable"
+#: The page and the document change with a deployment: keep them, but ask.
+PAGE_CACHE_CONTROL = "no-cache"
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Truss image service</title>
+<link rel="icon" type="image/png" href="{favicon-32x32.png}">
+<link rel="stylesheet" href="{swagger-ui.css}">
+<link rel="stylesheet" href="{docs.css}">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<section id="problems">
+<h2>Problems</h2>
+<p>Every error is an RFC 9457 problem document; its <code>type</code> leads to one of these.
+What speaks of an uploaded file is also the <code>error.code</code> of the job that failed over it.</p>
+<dl>
+{problems}
+</dl>
+</section>
+<script src="{swagger-ui-bundle.js}"></script>
+<script src="{docs.js}"></script>
+</body>
+</html>
+"""
+
+
+async def openapi(request: web.Request) -> web.Response:
+    """`GET /images/openapi.json`."""
+    return _revalidated(request, _document(), "application/json")
+
+
+async def page(request: web.Request) -> web.Response:
+    """`GET /images/docs`."""
+    response = _revalidated(request, _page(), "text/html")
+    response.headers["Content-Security-Policy"] = PAGE_POLICY
+    return response
+
+
+async def asset(request: web.Request) -> web.Response:
+    """`GET /images/docs/{asset}`."""
+    name = request.match_info["asset"]
+    if name not in ASSETS:
+        raise NotFound
+    headers = {hdrs.CACHE_CONTROL: ASSET_CACHE_CONTROL}
+    return web.Response(body=_asset(name), content_type=ASSETS[name][1], charset=_charset(name), headers=headers)
+
+
+def _revalidated(request: web.Request, body: bytes, content_type: str) -> web.Response:
+    etag = _digest(body)
+    known = request.if_none_match or ()
+    if any(tag.value in (etag, "*") for tag in known):
+        response = web.Response(status=304)
+    else:
+        response = web.Response(body=body, content_type=content_type, charset="utf-8")
+    response.etag = ETag(value=etag)
+    response.headers[hdrs.CACHE_CONTROL] = PAGE_CACHE_CONTROL
+    return response
+
+
+@cache
+def _document() -> bytes:
+    return json.dumps(document(), ensure_ascii=False).encode()
+
+
+@cache
+def _page() -> bytes:
+    text = _PAGE.replace("{problems}", "\n".join(_problem_rows()))
+    for name in ASSETS:
+        # Relative to /images/docs, so that a prefix in front of the service does no harm.
+        text = text.replace(f"{{{name}}}", f"docs/{name}?v={_digest(_asset(name))}")
+    return text.encode()
+
+
+def _problem_rows() -> list[str]:
+    return [
+        f'<dt id="problem-{problem.code}"><code>{problem.code}</code> ({problem.status})</dt>'
+        f"<dd>{html.escape(problem.detail)}</dd>"
+        for problem in known_problems()
+    ]
+
+
+@cache
+def _asset(name: str) -> bytes:
+    return importlib.resources.files(ASSETS[name][0]).joinpath("static", name).read_bytes()
+
+
+def _charset(name: str) -> str | None:
+    return None if name.endswith(".png") else "utf-8"
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:16]

@@ -1,0 +1,24 @@
+"""The list of images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aiohttp import web
+
+from service.answers import ListAnswer
+from service.auth.tenant import tenant_of
+from service.handlers.rendering import render
+from service.keys import CATALOG, CURSORS, SETTINGS
+from service.schemas import ListQuery, read_query
+
+
+async def list_images(request: web.Request) -> web.Response:
+    """`GET /images/list`."""
+    asked = read_query(ListQuery, request.query)
+    query = asked.to_query(tenant_of(request))
+    cursors = request.app[CURSORS]
+    after = None if asked.last_key is None else await cursors.open(asked.last_key, query)
+    page = await request.app[CATALOG].list(replace(query, after=after))
+    last_key = None if page.next_after is None else await cursors.seal(query, page.next_after)
+    return render(ListAnswer.of(page.jobs, last_key, request.app[SETTINGS].cloudfront_url))

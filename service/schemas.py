@@ -1,0 +1,251 @@
+"""How requests are read: path ids, queries and JSON bodies, checked and handed on in the core's words."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails, PydanticCustomError, from_json
+
+from processor import clock
+from processor.catalog import UploadRequest
+from processor.errors import FileTooLarge, ImageNotFound, JobNotFound
+from processor.jobs import JobStatus
+from processor.ports import JobQuery
+from service.problems import FieldError, InvalidJson, InvalidRequest, UnsupportedContentType
+
+#: Longest time that an upload URL may hold, in seconds: 12 hours, the longest session that signs for it.
+MAX_EXPIRES_SECONDS = 43_200
+#: Metadata is copied into the records of every job: a few small entries, not a second store.
+MAX_METADATA_ENTRIES = 20
+MAX_METADATA_VALUE = 256
+#: What a `contentType` that was left out is, by the extension of the file.
+CONTENT_TYPES = {
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "gif": "image/gif",
+}
+ANY_CONTENT_TYPE = "application/octet-stream"
+#: Bodies that may be JSON. A browser calls a string `text/plain`, and earlier clients never named a type at all.
+JSON_TYPES = re.compile(r"application/([a-z0-9.+-]+\+)?json|text/plain", re.IGNORECASE)
+#: Longest name of a field that an error repeats, in characters: the name may come from the request.
+MAX_FIELD_NAME = 100
+
+_EXTENSION = re.compile(r"[a-z0-9]{1,8}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_METADATA_KEY = re.compile(r"[A-Za-z0-9._-]{1,64}")
+#: A type and a subtype (RFC 6838, 4.2) without parameters, because the upload must repeat the text exactly.
+_CONTENT_TYPE = re.compile(r"image/[a-z0-9][a-z0-9!#$&^_.+-]{0,99}|application/octet-stream", re.IGNORECASE)
+_UNIQUE_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_PROCESSING_ID = re.compile(r"img_[0-9]{1,16}_[A-Za-z0-9]{1,64}")
+
+
+def unique_id_of(text: str) -> str:
+    """The id of an image in a path, in lower case. Raises `ImageNotFound` for what never was an id."""
+    if _UNIQUE_ID.fullmatch(text.lower()) is None:
+        raise ImageNotFound
+    return text.lower()
+
+
+def processing_id_of(text: str) -> str:
+    """The id of a job in a path. Raises `JobNotFound` for what never was an id."""
+    if _PROCESSING_ID.fullmatch(text) is None:
+        raise JobNotFound
+    return text
+
+
+def _filename(text: str) -> str:
+    if _CONTROL.search(text):
+        raise PydanticCustomError("filename", "must not contain control characters")
+    return text
+
+
+def _checksum(text: str) -> str:
+    """S3 compares the text, so only the one canonical spelling of the 32 bytes can ever match."""
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        digest = b""
+    if len(digest) != 32 or base64.b64encode(digest).decode() != text:  # noqa: PLR2004 - SHA-256
+        raise PydanticCustomError("checksum", "must be the base64 form of a SHA-256 digest")
+    return text
+
+
+def _metadata(entries: dict[str, str]) -> dict[str, str]:
+    if len(entries) > MAX_METADATA_ENTRIES:
+        raise PydanticCustomError("metadata", "must have at most 20 entries")
+    if any(_METADATA_KEY.fullmatch(key) is None for key in entries):
+        raise PydanticCustomError("metadata", "must have keys of 1 to 64 letters, digits, dots, dashes and underscores")
+    if any(len(value) > MAX_METADATA_VALUE or not value.isprintable() for value in entries.values()):
+        raise PydanticCustomError("metadata", "must have values of at most 256 printable characters")
+    return entries
+
+
+def _json_object(value: object) -> object:
+    """Metadata in a query string is JSON text."""
+    try:
+        return from_json(value) if isinstance(value, str) else value
+    except ValueError:
+        raise PydanticCustomError("metadata", "must be a JSON object") from None
+
+
+def _moment(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return clock.from_iso(value)
+    except (ValueError, OverflowError):
+        raise PydanticCustomError("moment", "must be an ISO 8601 time") from None
+
+
+Metadata = Annotated[dict[str, str], AfterValidator(_metadata)]
+Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
+
+
+class _Question(BaseModel):
+    """What is asked; fields that nobody knows are ignored, as the earlier service did."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
+
+
+class UploadUrlRequest(_Question):
+    """The file that is about to be uploaded."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"filename": "holiday.jpg", "contentType": "image/jpeg", "size": 482113}]}
+    )
+
+    filename: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_filename)] = Field(
+        description="Name of the file, without control characters; its extension becomes part of the key.",
+        examples=["holiday.jpg"],
+    )
+    content_type: str | None = Field(
+        default=None,
+        description="`image/*` or `application/octet-stream`; by default what the extension says.",
+        examples=["image/jpeg"],
+    )
+    expires_in: int = Field(
+        default=3600, ge=60, le=MAX_EXPIRES_SECONDS, description="How long the URL holds, in seconds."
+    )
+    size: int | None = Field(
+        default=None, ge=1, description="Exact size in bytes; the upload is then bound to it.", examples=[482113]
+    )
+    checksum_sha256: Annotated[str, AfterValidator(_checksum)] | None = Field(
+        default=None,
+        alias="checksumSha256",
+        description="SHA-256 of the file in base64; the upload is then bound to it.",
+        examples=["n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="],
+    )
+    metadata: Metadata = Field(
+        default_factory=dict,
+        description="At most 20 entries; keys of letters, digits, `.`, `_` and `-` (1 to 64), "
+        "values of at most 256 printable characters. They come back with the status.",
+        examples=[{"album": "summer"}],
+    )
+
+    def to_upload(self, *, max_bytes: int) -> UploadRequest:
+        """What the catalog is asked. Raises `UnsupportedContentType`, `FileTooLarge`."""
+        named = _extension_of(self.filename)
+        content_type = self.content_type or CONTENT_TYPES.get(named or "", ANY_CONTENT_TYPE)
+        if _CONTENT_TYPE.fullmatch(content_type) is None:
+            raise UnsupportedContentType
+        if self.size is not None and self.size > max_bytes:
+            raise FileTooLarge
+        return UploadRequest(
+            filename=self.filename,
+            extension=named or _extension_for(content_type),
+            content_type=content_type,
+            expires_in_seconds=self.expires_in,
+            size=self.size,
+            checksum_sha256=self.checksum_sha256,
+            metadata=self.metadata,
+        )
+
+
+class UploadUrlQuery(UploadUrlRequest):
+    """The same as query parameters."""
+
+    metadata: Annotated[Metadata, BeforeValidator(_json_object)] = Field(
+        default_factory=dict, description="The same as a JSON object in text.", examples=[{"album": "summer"}]
+    )
+
+
+class ListQuery(_Question):
+    """Which images to list."""
+
+    status: JobStatus | None = Field(default=None, description="Only images whose current job has this status.")
+    limit: int = Field(default=50, ge=1, le=100, description="Most images on a page.")
+    last_key: str | None = Field(
+        default=None,
+        description="`lastEvaluatedKey` of the page before. It holds for the same filters and order alone.",
+    )
+    created_from: Moment | None = Field(default=None, alias="from", description="Only images made at or after this.")
+    created_to: Moment | None = Field(default=None, alias="to", description="Only images made at or before this.")
+    order: Literal["asc", "desc"] = Field(default="desc", description="`desc`: newest first.")
+
+    def to_query(self, tenant: str) -> JobQuery:
+        """What the catalog is asked, without the position. Raises `InvalidRequest`."""
+        if self.created_from and self.created_to and self.created_from > self.created_to:
+            raise InvalidRequest([FieldError(field="from", message="must not be later than to")])
+        return JobQuery(
+            tenant=tenant,
+            limit=self.limit,
+            status=self.status,
+            newest_first=self.order == "desc",
+            created_from=self.created_from,
+            created_to=self.created_to,
+        )
+
+
+Q = TypeVar("Q", bound=_Question)
+
+
+def read_body(model: type[Q], body: bytes) -> Q:
+    """A JSON body as a model; null is as good as absent. Raises `InvalidJson`, `InvalidRequest`."""
+    try:
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError:
+        raise InvalidJson from None
+    if not isinstance(value, dict):
+        raise InvalidRequest([FieldError(field="body", message="must be a JSON object")])
+    return _validated(model, value, strict=True)
+
+
+def read_query(model: type[Q], query: Mapping[str, str]) -> Q:
+    """Query parameters as a model; an empty one is as good as none. Raises `InvalidRequest`."""
+    return _validated(model, query, strict=False)
+
+
+def _validated(model: type[Q], values: Mapping[str, object], *, strict: bool) -> Q:
+    # Earlier clients send what they have, and a browser that does not know a file's type has "".
+    given = {name: value for name, value in values.items() if value is not None and value != ""}
+    try:
+        return model.model_validate(given, strict=strict)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        raise InvalidRequest([_complaint(detail) for detail in details]) from None
+
+
+def _complaint(detail: ErrorDetails) -> FieldError:
+    name = ".".join(str(part) for part in detail["loc"] if part != "[key]")
+    message = "is required" if detail["type"] == "missing" else detail["msg"]
+    return FieldError(field=name[:MAX_FIELD_NAME], message=message.removeprefix("Input ").removeprefix("String "))
+
+
+def _extension_of(filename: str) -> str | None:
+    _, dot, extension = filename.lower().rpartition(".")
+    return extension if dot and _EXTENSION.fullmatch(extension) else None
+
+
+def _extension_for(content_type: str) -> str:
+    subtype = content_type.lower().partition("/")[2]
+    extension = "jpg" if subtype == "jpeg" else subtype
+    return extension if _EXTENSION.fullmatch(extension) else "bin"

@@ -1,0 +1,91 @@
+"""Bytes by hand: EXIF blocks, PNG chunks, WebP chunks, and files whose headers lie."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+#: EXIF tag 0x0112, type SHORT (CIPA DC-008).
+_ORIENTATION_TAG = 0x0112
+_SHORT = 3
+#: Feature bits of a VP8X chunk (RFC 9649).
+_VP8X_EXIF = 0x08
+_VP8X_ALPHA = 0x10
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def exif(orientation: int) -> bytes:
+    """A TIFF block with one entry, big-endian."""
+    entry = struct.pack(">HHIHH", _ORIENTATION_TAG, _SHORT, 1, orientation, 0)
+    return b"MM\x00\x2a" + struct.pack(">IH", 8, 1) + entry + struct.pack(">I", 0)
+
+
+def jpeg_with_exif(jpeg: bytes, orientation: int) -> bytes:
+    """The JPEG with an APP1 segment behind its start marker."""
+    payload = b"Exif\x00\x00" + exif(orientation)
+    return jpeg_with_segment(jpeg, 0xE1, payload)
+
+
+def jpeg_with_segment(jpeg: bytes, marker: int, payload: bytes) -> bytes:
+    """The JPEG with one more segment behind its start marker."""
+    return jpeg[:2] + struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload + jpeg[2:]
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """A PNG chunk with its checksum."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png_with_exif(png: bytes, orientation: int) -> bytes:
+    """The PNG with an eXIf chunk behind its header."""
+    head = len(PNG_SIGNATURE) + 25  # IHDR: 8 bytes of frame, 13 of body, 4 of checksum
+    return png[:head] + chunk(b"eXIf", exif(orientation)) + png[head:]
+
+
+def webp_with_exif(webp: bytes, width: int, height: int, orientation: int, *, alpha: bool = False) -> bytes:
+    """The still WebP in an extended container with an EXIF chunk at its end."""
+    body = webp[12:]
+    if body[:4] == b"VP8X":
+        flags = bytes([body[8] | _VP8X_EXIF])
+        body = body[:8] + flags + body[9:]
+    else:
+        flags = struct.pack("<I", _VP8X_EXIF | (_VP8X_ALPHA if alpha else 0))
+        size = struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
+        body = _riff_chunk(b"VP8X", flags + size) + body
+    return riff(body + _riff_chunk(b"EXIF", exif(orientation)))
+
+
+def riff(body: bytes) -> bytes:
+    """A WebP file around chunks."""
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+def png_claiming(width: int, height: int, *, rows: int = 1) -> bytes:
+    """A grey PNG whose header promises `width` x `height`, with data for only a few rows."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    data = zlib.compress(b"\x00" * ((width + 1) * rows), 9)
+    return PNG_SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def png_of_zeros(width: int, height: int) -> bytes:
+    """A black 1-bit PNG, whole and valid: a few kilobytes that unfold to `width` x `height` pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    packer = zlib.compressobj(9)
+    row = b"\x00" * (1 + (width + 7) // 8)
+    data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    return PNG_SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def gif_of_frames(count: int, width: int = 1, height: int = 1) -> bytes:
+    """A GIF of that many black frames, whole and valid."""
+    delay = b"\x21\xf9\x04\x00\x02\x00\x00\x00"  # 20 ms
+    area = struct.pack("<BHHHHB", 0x2C, 0, 0, 1, 1, 0)
+    pixel = b"\x02\x02\x44\x01\x00"
+    frame = delay + area + pixel
+    screen = struct.pack("<HHBBB", width, height, 0x80, 0, 0)
+    return b"GIF89a" + screen + b"\x00\x00\x00\xff\xff\xff" + frame * count + b"\x3b"
+
+
+def _riff_chunk(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("<I", len(body)) + body + b"\x00" * (len(body) % 2)

@@ -1,0 +1,288 @@
+"""What surrounds every call: headers, request ids, logs, browsers, strange requests."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+import structlog
+from structlog.contextvars import merge_contextvars
+
+from service.keys import DRAINING
+
+JOB = "/images/status/img_1767323045678_9f86d081884c7d65"
+PAGE = "https://app.example.com"
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=31536000",
+    "Cache-Control": "no-store",
+}
+#: An answer of every kind: success, our error, no such path, no such method, a refused preflight.
+EVERY_KIND = [
+    ("GET", "/images/list", 200),
+    ("GET", JOB, 404),
+    ("GET", "/nowhere", 404),
+    ("PUT", "/images/list", 405),
+    ("OPTIONS", "/images/list", 403),
+    ("POST", "/images/upload-url", 415),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), EVERY_KIND)
+async def test_every_answer_carries_the_security_headers(client: Any, method: str, path: str, status: int) -> None:
+    async with client.request(method, path) as response:
+        assert response.status == status
+        assert {name: response.headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
+        assert "Server" not in response.headers
+
+
+@pytest.mark.parametrize(("method", "path", "status"), EVERY_KIND)
+async def test_every_answer_repeats_a_well_formed_request_id(client: Any, method: str, path: str, status: int) -> None:
+    async with client.request(method, path, headers={"X-Request-Id": "a.b:c_d-1"}) as response:
+        assert response.headers["X-Request-Id"] == "a.b:c_d-1"
+        if status >= 400:
+            assert (await response.json(content_type="application/problem+json"))["requestId"] == "a.b:c_d-1"
+
+
+@pytest.mark.parametrize("given", ["", "a b", "a" * 129, "a;b", "<script>", "ä"])
+async def test_any_other_request_id_is_replaced(client: Any, given: str) -> None:
+    async with client.get("/images/health", headers={"X-Request-Id": given}) as response:
+        assert re.fullmatch(r"[0-9a-f]{32}", response.headers["X-Request-Id"])
+
+
+async def test_every_request_has_an_id_of_its_own(client: Any) -> None:
+    seen = {(await client.get("/images/health")).headers["X-Request-Id"] for _ in range(5)}
+    assert len(seen) == 5
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/", 404, "not_found"),
+        ("GET", "/images", 404, "not_found"),
+        ("GET", "/images/status/", 404, "not_found"),
+        ("GET", "/images/list/", 404, "not_found"),
+        ("GET", "/images/health/x", 404, "not_found"),
+        ("GET", "/processed/a/b/webp.webp", 404, "not_found"),
+        ("DELETE", "/images/list", 405, "method_not_allowed"),
+        ("PATCH", "/images/health", 405, "method_not_allowed"),
+    ],
+)
+async def test_what_does_not_exist_is_a_problem(client: Any, method: str, path: str, status: int, code: str) -> None:
+    async with client.request(method, path) as response:
+        assert response.status == status
+        assert response.content_type == "application/problem+json"
+        body = await response.json(content_type=None)
+        assert body["code"] == code
+        assert body["type"] == f"/images/docs#problem-{code}"
+        if status == 405:
+            assert "GET" in response.headers["Allow"]
+
+
+async def test_head_is_answered_like_get_without_a_body(client: Any) -> None:
+    async with client.head("/images/health") as response:
+        assert response.status == 200
+        assert await response.read() == b""
+
+
+async def test_a_process_that_is_ending_is_not_healthy(client: Any) -> None:
+    client.app[DRAINING].set()
+    async with client.get("/images/health") as response:
+        assert response.status == 503
+        body = await response.json()
+        assert (body["status"], body["checks"]) == ("draining", {})
+
+
+# -- logs
+
+
+@pytest.fixture
+def logged() -> Any:
+    capture = structlog.testing.LogCapture()
+    before = structlog.get_config()["processors"]
+    structlog.configure(processors=[merge_contextvars, capture])
+    yield capture.entries
+    structlog.configure(processors=before)
+
+
+async def test_every_request_is_one_line_without_its_query(client: Any, logged: Any) -> None:
+    await client.get("/images/upload-url?filename=a.jpg&metadata={}", headers={"X-Request-Id": "r1"})
+    (entry,) = [entry for entry in logged if entry["event"] == "Request answered"]
+    assert entry.pop("duration_ms") >= 0
+    assert entry.pop("bytes") > 500
+    assert entry.pop("uniqueId")
+    assert entry.pop("processingId")
+    assert entry == {
+        "event": "Request answered",
+        "log_level": "info",
+        "requestId": "r1",
+        "method": "GET",
+        "route": "/images/upload-url",
+        "path": "/images/upload-url",
+        "status": 200,
+    }
+
+
+async def test_a_line_shows_nothing_of_the_request_before_it(client: Any, logged: Any) -> None:
+    await client.get(JOB)
+    await client.get("/images/list")
+    first, second = (entry for entry in logged if entry["event"] == "Request answered")
+    assert first["processingId"] == JOB.rpartition("/")[2]
+    assert first["route"] == "/images/status/{processingId}"
+    assert "processingId" not in second
+
+
+async def test_only_the_unforeseen_is_an_error(client: Any, logged: Any, world: Any) -> None:
+    world.jobs.broken = RuntimeError("boom")
+    await client.get(JOB)
+    assert [(entry["event"], entry["log_level"]) for entry in logged] == [
+        ("Request failed", "error"),
+        ("Request answered", "error"),
+    ]
+
+
+async def test_probes_make_no_noise_while_all_is_well(client: Any, logged: Any) -> None:
+    await client.get("/images/health")
+    assert [entry["log_level"] for entry in logged] == ["debug"]
+
+
+# -- browsers
+
+
+async def test_a_page_of_an_allowed_origin_may_call_and_read(serve: Any) -> None:
+    client = await serve(cors_origins=(PAGE,))
+    for method, path, status in EVERY_KIND:
+        async with client.request(method, path, headers={"Origin": PAGE}) as response:
+            if method == "OPTIONS":
+                continue
+            assert response.status == status
+            assert response.headers["Access-Control-Allow-Origin"] == PAGE
+            exposed = set(response.headers["Access-Control-Expose-Headers"].split(","))
+            assert exposed == {"X-Request-Id", "Retry-After"}
+            assert response.headers["Vary"] == "Origin"
+            assert "Access-Control-Allow-Credentials" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/images/upload-url"),
+        ("GET", "/images/upload-url"),
+        ("GET", JOB),
+        ("GET", "/images/list"),
+        ("POST", "/images/process/x"),
+        ("GET", "/images/processed/x"),
+        ("DELETE", "/images/image/x"),
+        ("GET", "/images/health"),
+    ],
+)
+async def test_every_call_answers_a_preflight(serve: Any, method: str, path: str) -> None:
+    client = await serve(cors_origins=(PAGE,))
+    headers = {
+        "Origin": PAGE,
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": "content-type, x-request-id, authorization, x-api-key",
+    }
+    async with client.options(path, headers=headers) as response:
+        assert response.status == 200
+        assert response.headers["Access-Control-Allow-Origin"] == PAGE
+        assert response.headers["Access-Control-Allow-Methods"] == method
+        assert "CONTENT-TYPE" in response.headers["Access-Control-Allow-Headers"]
+        assert response.headers["Access-Control-Max-Age"] == "600"
+        assert "X-Request-Id" in response.headers
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example.com", "http://app.example.com", f"{PAGE}:8443", "null"])
+async def test_any_other_origin_gets_no_permission(serve: Any, origin: str) -> None:
+    client = await serve(cors_origins=(PAGE,))
+    async with client.get("/images/list", headers={"Origin": origin}) as response:
+        assert "Access-Control-Allow-Origin" not in response.headers
+    headers = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+    async with client.options("/images/list", headers=headers) as response:
+        assert response.status == 403
+        assert "Access-Control-Allow-Origin" not in response.headers
+        assert (await response.json(content_type=None))["code"] == "origin_refused"
+
+
+async def test_a_star_allows_any_origin_but_never_credentials(serve: Any) -> None:
+    client = await serve(cors_origins=("*",))
+    async with client.get("/images/list", headers={"Origin": PAGE}) as response:
+        assert response.headers["Access-Control-Allow-Origin"] in ("*", PAGE)
+        assert "Access-Control-Allow-Credentials" not in response.headers
+
+
+async def test_without_origins_nothing_is_allowed(client: Any) -> None:
+    async with client.get("/images/list", headers={"Origin": PAGE}) as response:
+        assert "Access-Control-Allow-Origin" not in response.headers
+
+
+# -- strange requests
+
+
+async def raw(client: Any, text: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection(client.server.host, client.server.port)
+    writer.write(text)
+    await writer.drain()
+    answer = await asyncio.wait_for(reader.read(65536), 5)
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+async def test_a_client_that_leaves_within_its_body_is_no_error_of_ours(
+    client: Any, logged: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, writer = await asyncio.open_connection(client.server.host, client.server.port)
+    head = (
+        b"POST /images/upload-url HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+    )
+    writer.write(head + b"{")
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    writer.close()
+    await writer.wait_closed()
+    await asyncio.sleep(0.05)
+    assert [entry for entry in logged if entry["log_level"] == "error"] == []
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"GARBAGE\r\n\r\n", b"GET / HTTP/1.1\r\nBad Header: x\r\n\r\n", b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n"],
+)
+async def test_what_is_not_http_is_refused_without_a_trace(client: Any, text: bytes) -> None:
+    answer = await raw(client, text)
+    assert answer.startswith(b"HTTP/1.")
+    assert answer[9:12] == b"400"
+    assert b"Traceback" not in answer
+
+
+# -- the local viewer
+
+
+async def test_the_local_viewer_serves_variants_for_ever(serve: Any, world: Any) -> None:
+    client = await serve(local_viewer=True)
+    async with client.post("/images/upload-url", json={"filename": "a.jpg"}) as response:
+        submitted = await response.json()
+    await world.complete(submitted["processingId"])
+    path = submitted["processedImageUrl"].removeprefix("https://cdn.example.com")
+    async with client.get(path) as response:
+        assert (response.status, response.content_type) == (200, "image/webp")
+        assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert await response.read() == b"webp"
+
+
+@pytest.mark.parametrize(
+    "path", ["", "x", "../uploads/a.jpg", "%2e%2e/x", "6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e/img_1_a/webp.webp"]
+)
+async def test_the_local_viewer_serves_nothing_else(serve: Any, path: str) -> None:
+    client = await serve(local_viewer=True)
+    async with client.get(f"/processed/{path}") as response:
+        assert response.status == 404
+        assert response.content_type == "application/problem+json"

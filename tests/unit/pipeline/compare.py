@@ -1,0 +1,46 @@
+"""How the tests of the pipeline run it and look at what comes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyvips
+
+from processor.images import STANDARD_VARIANTS, Rendered, Variant, VariantSpec
+from processor.pipeline.limits import Deadline, Limits
+from processor.pipeline.render import Recipe, inspect, render
+
+#: Encoded so that little is lost.
+FINE = (VariantSpec(name="fine", quality=100),)
+
+
+def rendered(
+    data: bytes, *, specs: tuple[VariantSpec, ...] = STANDARD_VARIANTS, limits: Limits | None = None
+) -> Rendered:
+    """What the recipe makes of the file."""
+    limits = limits or Limits()
+    recipe = Recipe(specs=specs, effort=0, limits=limits)
+    return render(data, inspect(data, limits), recipe, Deadline(limits.timeout_seconds))
+
+
+def variant(data: bytes, spec: VariantSpec = FINE[0]) -> Variant:
+    """The only variant."""
+    return rendered(data, specs=(spec,)).variants[0]
+
+
+def opened(encoded: bytes | Variant) -> pyvips.Image:
+    """All frames of an output, one below the other."""
+    data = encoded.data if isinstance(encoded, Variant) else encoded
+    return pyvips.Image.webpload_buffer(data, n=-1).copy_memory()
+
+
+def colour_at(image: pyvips.Image, x: int, y: int) -> list[float]:
+    """The samples of one pixel."""
+    return list(image.getpoint(x, y))
+
+
+def difference(one: pyvips.Image, other: pyvips.Image) -> float:
+    """The mean absolute difference of two images of the same size, in steps of 255."""
+    assert (one.width, one.height) == (other.width, other.height)
+    gap: Any = (one.extract_band(0, n=3).cast("float") - other.extract_band(0, n=3)).abs().avg()
+    return float(gap)

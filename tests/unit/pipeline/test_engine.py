@@ -1,0 +1,240 @@
+"""The engine: who may start, who waits, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+import pyvips
+
+from processor.errors import CorruptImage, Unavailable
+from processor.images import ImageInfo, Rendered
+from processor.pipeline import engine as engine_module
+from processor.pipeline.budget import MemoryBudget, working_bytes
+from processor.pipeline.engine import Engine, EngineConfig, EngineLoad
+from processor.pipeline.limits import Deadline
+from processor.pipeline.render import Recipe
+from tests import corpus
+
+#: Bounds a wait that a bug would make endless.
+PATIENCE_SECONDS = 20
+BUDGET = 1_000_000_000
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    engine = Engine(EngineConfig(threads=2, memory_budget_bytes=BUDGET, effort=0))
+    yield engine
+    engine.abort()
+    await engine.close()
+
+
+class Gate:
+    """Stands in for the pipeline: holds its thread until it is opened or called off."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Semaphore(0)
+        self.opened = threading.Event()
+
+    def __call__(self, data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline) -> Rendered:
+        self.entered.release()
+        deadline.start()
+        while not self.opened.wait(0.01):
+            deadline.check()
+        deadline.check()
+        return Rendered(source=info, variants=())
+
+    async def wait_for(self, count: int) -> None:
+        """Until so many are inside."""
+        for _ in range(count):
+            assert await asyncio.to_thread(self.entered.acquire, timeout=PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate()
+    monkeypatch.setattr(engine_module, "render", gate)
+    yield gate
+    gate.opened.set()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Threads hand over to the loop when they like."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not holds():  # noqa: ASYNC110 - there is no event to wait for: it happens inside
+            await asyncio.sleep(0.005)
+
+
+async def settled() -> None:
+    """Let every task that can run do so."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_bytes_become_variants(engine: Engine) -> None:
+    result = await engine.render(corpus.jpeg())
+
+    assert [variant.name for variant in result.variants] == ["thumbnail", "medium", "large", "webp"]
+    assert engine.load == EngineLoad(running=0, waiting=0, free_bytes=BUDGET)
+
+
+async def test_a_refusal_gives_everything_back(engine: Engine) -> None:
+    with pytest.raises(CorruptImage):
+        await engine.render(corpus.SAMPLES["jpeg-cut"].make())
+
+    assert engine.load == EngineLoad(running=0, waiting=0, free_bytes=BUDGET)
+
+
+async def test_only_the_four_loaders_can_be_reached(engine: Engine) -> None:
+    for name in ("svg", "tiff", "avif", "csv", "pdf", "ppm"):
+        with pytest.raises(pyvips.Error):
+            pyvips.Image.new_from_buffer(corpus.damage.FOREIGN[name](), "")
+
+
+async def test_libvips_keeps_no_cache_and_one_thread_per_image(engine: Engine) -> None:
+    assert pyvips.cache_get_max() == 0
+    assert pyvips.concurrency_get() == 1
+
+
+async def test_no_more_images_are_in_work_than_there_are_threads(engine: Engine, gate: Gate) -> None:
+    tasks = [asyncio.create_task(engine.render(corpus.jpeg())) for _ in range(3)]
+    await gate.wait_for(2)
+    await until(lambda: engine.load.waiting == 1)
+
+    assert engine.load.running == 2
+    gate.opened.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_the_share_of_a_cancelled_render_is_free_when_its_thread_has_ended(engine: Engine, gate: Gate) -> None:
+    held = threading.Event()
+    stubborn = Deadline.check
+    task = asyncio.create_task(engine.render(corpus.jpeg()))
+    await gate.wait_for(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Deadline, "check", lambda deadline: held.wait(PATIENCE_SECONDS) and stubborn(deadline))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+        assert engine.load.running == 1  # the thread is still at it
+        held.set()
+        await asyncio.wait_for(engine.close(), PATIENCE_SECONDS)
+    assert engine.load == EngineLoad(running=0, waiting=0, free_bytes=BUDGET)
+
+
+async def test_an_aborted_engine_ends_what_runs_and_what_waits_as_unavailable(engine: Engine, gate: Gate) -> None:
+    tasks = [asyncio.create_task(engine.render(corpus.jpeg())) for _ in range(4)]
+    await gate.wait_for(2)
+
+    engine.abort()
+
+    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE_SECONDS)
+    assert [type(outcome) for outcome in outcomes] == [Unavailable] * 4
+
+
+async def test_a_closing_engine_lets_run_what_it_took_and_takes_no_more(engine: Engine, gate: Gate) -> None:
+    running = asyncio.create_task(engine.render(corpus.jpeg()))
+    await gate.wait_for(1)
+    closing = asyncio.create_task(engine.close())
+    await settled()
+
+    with pytest.raises(Unavailable):
+        await engine.render(corpus.jpeg())
+    assert not closing.done()
+    gate.opened.set()
+    assert (await running).source.format == "jpeg"
+    await asyncio.wait_for(closing, PATIENCE_SECONDS)
+
+
+async def test_the_real_pipeline_stops_when_its_caller_is_cancelled() -> None:
+    engine = Engine(EngineConfig(threads=1, memory_budget_bytes=BUDGET, effort=6))
+    task = asyncio.create_task(engine.render(corpus.jpeg(corpus.photo(3000, 2000))))
+    await until(lambda: engine.load.running == 1)
+
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.wait_for(engine.close(), PATIENCE_SECONDS)
+    assert engine.load.running == 0
+
+
+async def test_first_come_first_served_even_past_one_who_would_fit() -> None:
+    budget = MemoryBudget(slots=9, budget_bytes=10)
+    order: list[str] = []
+
+    async def visit(name: str, weight: int) -> None:
+        await budget.enter(weight)
+        order.append(name)
+
+    await visit("first", 6)
+    large = asyncio.create_task(visit("large", 9))
+    await settled()
+    small = asyncio.create_task(visit("small", 1))
+    await settled()
+    assert (order, budget.waiting, budget.free_bytes) == (["first"], 2, 4)
+
+    budget.leave(6)
+    await asyncio.gather(large, small)
+
+    assert order == ["first", "large", "small"]
+    assert budget.free_bytes == 0
+
+
+async def test_what_exceeds_the_whole_budget_is_let_in_alone() -> None:
+    budget = MemoryBudget(slots=9, budget_bytes=10)
+    await budget.enter(1)
+    giant = asyncio.create_task(budget.enter(50))
+    await settled()
+    assert not giant.done()
+
+    budget.leave(1)
+    await giant
+    behind = asyncio.create_task(budget.enter(1))
+    await settled()
+    assert (budget.running, budget.free_bytes, behind.done()) == (1, 0, False)
+
+    budget.leave(50)
+    await behind
+
+
+async def test_who_gives_up_waiting_lets_the_next_one_in() -> None:
+    budget = MemoryBudget(slots=9, budget_bytes=10)
+    await budget.enter(6)
+    large = asyncio.create_task(budget.enter(9))
+    await settled()
+    small = asyncio.create_task(budget.enter(1))
+    await settled()
+
+    large.cancel()
+
+    await asyncio.wait_for(small, PATIENCE_SECONDS)
+    assert (budget.running, budget.waiting, budget.free_bytes) == (2, 0, 3)
+
+
+async def test_a_turn_that_comes_together_with_a_cancellation_is_not_lost() -> None:
+    for leave_first in (True, False):
+        budget = MemoryBudget(slots=1, budget_bytes=10)
+        await budget.enter(5)
+        waiting = asyncio.create_task(budget.enter(5))
+        await settled()
+        if leave_first:
+            budget.leave(5)
+        waiting.cancel()
+        if not leave_first:
+            budget.leave(5)
+
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert (budget.running, budget.waiting, budget.free_bytes) == (0, 0, 10)
+
+
+def test_alpha_and_frames_weigh_more() -> None:
+    plain = working_bytes(ImageInfo(format="png", width=1000, height=1000), 0)
+
+    assert working_bytes(ImageInfo(format="png", width=1000, height=1000, has_alpha=True), 0) > plain
+    assert working_bytes(ImageInfo(format="gif", width=1000, height=1000, frames=10), 0) > plain
+    assert working_bytes(ImageInfo(format="png", width=1000, height=1000), 5) == plain + 5

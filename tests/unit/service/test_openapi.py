@@ -1,0 +1,94 @@
+"""The OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from service.openapi import document
+from service.routes import ROUTES
+
+METHODS = {"get", "post", "delete"}
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (method, path, operation)
+        for path, item in document()["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    ]
+
+
+def resolved(node: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = document()
+    if "$ref" not in node:
+        return node
+    for step in node["$ref"].removeprefix("#/").split("/"):
+        found = found[step]
+    return found
+
+
+def test_the_document_is_valid_openapi() -> None:
+    OpenAPIV31SpecValidator(document()).validate()
+
+
+def test_the_document_and_the_routes_name_the_same_calls() -> None:
+    described = {(method.upper(), path) for method, path, _ in operations()}
+    routed = {(method, path) for method, path, _ in ROUTES}
+    shown = {(method, path) for method, path in routed if "/docs" in path or path.endswith("openapi.json")}
+    assert described == routed - shown
+
+
+def test_every_operation_has_an_id_of_its_own_and_a_tag() -> None:
+    ids = [operation["operationId"] for _, _, operation in operations()]
+    assert len(ids) == len(set(ids))
+    assert all(operation["tags"] for _, _, operation in operations())
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), operations(), ids=lambda value: str(value)[:40])
+def test_every_answer_carries_a_request_id_and_errors_are_problems(
+    method: str, path: str, operation: dict[str, Any]
+) -> None:
+    for status, answer in operation["responses"].items():
+        response = resolved(answer)
+        assert "X-Request-Id" in response["headers"]
+        expected = "application/json" if status < "400" or path == "/images/health" else "application/problem+json"
+        assert list(response["content"]) == [expected]
+
+
+def test_every_example_is_valid_against_its_own_schema() -> None:
+    examples = 0
+    for _, _, operation in operations():
+        for answer in operation["responses"].values():
+            for media in resolved(answer)["content"].values():
+                shown = [example["value"] for example in media.get("examples", {}).values()]
+                for value in [*shown, *([media["example"]] if "example" in media else [])]:
+                    OAS31Validator({**document(), **media["schema"]}).validate(value)
+                    examples += 1
+    assert examples > 20
+
+
+def test_what_answers_503_says_when_to_try_again() -> None:
+    assert "Retry-After" in document()["components"]["responses"]["Unavailable"]["headers"]
+
+
+def test_the_document_admits_that_nobody_is_authenticated_yet() -> None:
+    assert set(document()["components"]["securitySchemes"]) == {"bearerJwt", "apiKey"}
+    assert "security" not in document()
+    assert document()["paths"]["/images/health"]["get"]["security"] == []
+    assert "does not authenticate" in document()["info"]["description"]
+
+
+def test_the_query_of_an_upload_has_the_fields_of_its_body() -> None:
+    item = document()["paths"]["/images/upload-url"]
+    fields = document()["components"]["schemas"]["UploadUrlRequest"]["properties"]
+    assert {parameter["name"] for parameter in item["get"]["parameters"]} == set(fields)
+
+
+def test_the_document_is_json() -> None:
+    assert json.loads(json.dumps(document())) == document()

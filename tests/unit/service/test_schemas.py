@@ -1,0 +1,298 @@
+"""How requests are read."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processor.errors import FileTooLarge, ImageNotFound, JobNotFound
+from processor.jobs import JobStatus, new_processing_id
+from service.problems import InvalidJson, InvalidRequest, UnsupportedContentType
+from service.schemas import (
+    ListQuery,
+    UploadUrlQuery,
+    UploadUrlRequest,
+    processing_id_of,
+    read_body,
+    read_query,
+    unique_id_of,
+)
+
+UNIQUE_ID = "6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e"
+DIGEST = base64.b64encode(hashlib.sha256(b"x").digest()).decode()
+
+
+def body(**fields: Any) -> UploadUrlRequest:
+    return read_body(UploadUrlRequest, json.dumps({"filename": "a.jpg"} | fields).encode())
+
+
+def query(**fields: str) -> UploadUrlQuery:
+    return read_query(UploadUrlQuery, {"filename": "a.jpg"} | fields)
+
+
+def complaint(error: pytest.ExceptionInfo[InvalidRequest]) -> str:
+    (found,) = error.value.errors
+    return found.field
+
+
+def test_an_upload_needs_nothing_but_a_filename() -> None:
+    upload = body().to_upload(max_bytes=100)
+    assert (upload.filename, upload.extension, upload.content_type) == ("a.jpg", "jpg", "image/jpeg")
+    assert (upload.expires_in_seconds, upload.size, upload.checksum_sha256, upload.metadata) == (3600, None, None, {})
+
+
+def test_every_field_of_an_upload_is_handed_on() -> None:
+    upload = body(
+        filename="b.dat", contentType="image/png", expiresIn=60, size=7, checksumSha256=DIGEST, metadata={"k": "v"}
+    ).to_upload(max_bytes=100)
+    assert (upload.extension, upload.content_type, upload.expires_in_seconds) == ("dat", "image/png", 60)
+    assert (upload.size, upload.checksum_sha256, upload.metadata) == (7, DIGEST, {"k": "v"})
+
+
+def test_a_query_says_the_same_as_a_body() -> None:
+    asked = query(expiresIn="60", size="7", checksumSha256=DIGEST, metadata='{"k": "v"}')
+    told = body(expiresIn=60, size=7, checksumSha256=DIGEST, metadata={"k": "v"})
+    assert asked.to_upload(max_bytes=100) == told.to_upload(max_bytes=100)
+
+
+@pytest.mark.parametrize(
+    ("filename", "content_type", "extension"),
+    [
+        ("photo.JPG", None, "jpg"),
+        ("photo.tar.gz", None, "gz"),
+        ("photo", "image/jpeg", "jpg"),
+        ("photo", "image/PNG", "png"),
+        ("photo.verylongext", "image/webp", "webp"),
+        ("photo.j/g", "image/gif", "gif"),
+        ("photo", "image/svg+xml", "bin"),
+        ("photo", None, "bin"),
+        (".png", None, "png"),
+    ],
+)
+def test_the_extension_comes_from_the_filename_then_from_the_type(
+    filename: str, content_type: str | None, extension: str
+) -> None:
+    assert body(filename=filename, contentType=content_type).to_upload(max_bytes=1).extension == extension
+
+
+@pytest.mark.parametrize(
+    ("filename", "content_type"),
+    [
+        ("a.jpg", "image/jpeg"),
+        ("a.jpeg", "image/jpeg"),
+        ("a.PNG", "image/png"),
+        ("a.webp", "image/webp"),
+        ("a.gif", "image/gif"),
+        ("a.heic", "application/octet-stream"),
+        ("a", "application/octet-stream"),
+    ],
+)
+def test_a_missing_content_type_follows_from_the_extension(filename: str, content_type: str) -> None:
+    assert body(filename=filename).to_upload(max_bytes=1).content_type == content_type
+
+
+@pytest.mark.parametrize("given_type", ["image/jpeg", "IMAGE/JPEG", "image/svg+xml", "application/octet-stream"])
+def test_an_accepted_content_type_is_kept_letter_by_letter(given_type: str) -> None:
+    assert body(contentType=given_type).to_upload(max_bytes=1).content_type == given_type
+
+
+@pytest.mark.parametrize(
+    "given_type",
+    ["text/html", "image/", "image/a b", "image/png;q=1", "image/png\n", "video/mp4", "image", " image/png"],
+)
+def test_any_other_content_type_is_unsupported(given_type: str) -> None:
+    with pytest.raises(UnsupportedContentType):
+        body(contentType=given_type).to_upload(max_bytes=1)
+
+
+def test_a_size_above_the_limit_is_too_large_and_the_limit_is_not() -> None:
+    assert body(size=100).to_upload(max_bytes=100).size == 100
+    with pytest.raises(FileTooLarge):
+        body(size=101).to_upload(max_bytes=100)
+
+
+@pytest.mark.parametrize("absent", [None, ""])
+def test_null_and_empty_are_as_good_as_absent(absent: str | None) -> None:
+    asked = body(contentType=absent, expiresIn=absent, size=absent, checksumSha256=absent, metadata=absent)
+    assert asked == body()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("filename", 7),
+        ("filename", ""),
+        ("filename", None),
+        ("filename", "a" * 256),
+        ("filename", "a\x00.jpg"),
+        ("filename", "a\n.jpg"),
+        ("filename", "a\x85.jpg"),
+        ("contentType", 7),
+        ("expiresIn", 59),
+        ("expiresIn", 43201),
+        ("expiresIn", "60"),
+        ("expiresIn", True),
+        ("expiresIn", 60.5),
+        ("size", 0),
+        ("size", -1),
+        ("size", "7"),
+        ("checksumSha256", "x"),
+        ("checksumSha256", base64.b64encode(b"short").decode()),
+        ("checksumSha256", DIGEST[:-1]),
+        ("checksumSha256", DIGEST[:-2] + "B="),
+        ("metadata", []),
+        ("metadata", '{"a": "b"}'),
+        ("metadata", {"": "v"}),
+        ("metadata", {"k" * 65: "v"}),
+        ("metadata", {"ä": "v"}),
+        ("metadata", {"k": "v" * 257}),
+        ("metadata", {"k": "line\nline"}),
+        ("metadata", {f"k{number}": "v" for number in range(21)}),
+    ],
+)
+def test_a_bad_field_of_a_body_is_named(field: str, value: Any) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        body(**{field: value})
+    assert complaint(error) == field
+
+
+def test_a_metadata_value_of_the_wrong_type_is_named() -> None:
+    with pytest.raises(InvalidRequest) as error:
+        body(metadata={"k": 1})
+    assert complaint(error) == "metadata.k"
+
+
+def test_every_bad_field_is_named_at_once() -> None:
+    with pytest.raises(InvalidRequest) as error:
+        body(filename=None, expiresIn=1)
+    assert [found.field for found in error.value.errors] == ["filename", "expiresIn"]
+    assert error.value.message.startswith("filename: is required; expiresIn: should be")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("expiresIn", "x"), ("expiresIn", "59"), ("size", "1.5"), ("metadata", "{"), ("metadata", "7")]
+)
+def test_a_bad_parameter_is_named(field: str, value: str) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        query(**{field: value})
+    assert complaint(error) == field
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    with pytest.raises(InvalidRequest):
+        query(filename="\udcff.jpg")
+
+
+def test_fields_that_nobody_knows_are_ignored() -> None:
+    assert body(userId="u", quality=80) == body()
+
+
+def test_the_largest_values_are_accepted() -> None:
+    metadata = {f"{number:064}": "ä" * 256 for number in range(20)}
+    upload = body(filename="ä" * 255, expiresIn=43200, metadata=metadata).to_upload(max_bytes=1)
+    assert upload.metadata == metadata
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"\xff", b"[" * 60_000, b'{"filename":"\\ud800"}', b"9" * 10_000, b'{"size":NaN}']
+)
+def test_what_is_not_json_is_called_that(text: bytes) -> None:
+    with pytest.raises(InvalidJson):
+        read_body(UploadUrlRequest, text)
+
+
+@pytest.mark.parametrize("text", [b"[]", b"null", b'"text"', b"7"])
+def test_json_that_is_no_object_is_not_valid(text: bytes) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        read_body(UploadUrlRequest, text)
+    assert complaint(error) == "body"
+
+
+@given(st.binary(max_size=200))
+def test_no_body_whatever_breaks_the_reader(text: bytes) -> None:
+    with contextlib.suppress(InvalidJson, InvalidRequest):
+        read_body(UploadUrlRequest, text)
+
+
+@given(st.dictionaries(st.sampled_from(["filename", "size", "metadata", "contentType", "expiresIn"]), st.text()))
+def test_no_query_whatever_breaks_the_reader(values: dict[str, str]) -> None:
+    with contextlib.suppress(InvalidRequest):
+        read_query(UploadUrlQuery, values)
+
+
+def test_a_list_without_parameters_is_the_newest_fifty() -> None:
+    asked = read_query(ListQuery, {}).to_query("t")
+    assert (asked.tenant, asked.limit, asked.status, asked.newest_first) == ("t", 50, None, True)
+    assert (asked.created_from, asked.created_to, asked.after) == (None, None, None)
+
+
+def test_every_parameter_of_a_list_is_handed_on() -> None:
+    asked = read_query(
+        ListQuery,
+        {
+            "status": "failed",
+            "limit": "100",
+            "order": "asc",
+            "from": "2026-01-01",
+            "to": "2026-01-02T03:04:05.678+02:00",
+        },
+    ).to_query("t")
+    assert (asked.status, asked.limit, asked.newest_first) == (JobStatus.FAILED, 100, False)
+    assert asked.created_from == datetime(2026, 1, 1, tzinfo=UTC)
+    assert asked.created_to == datetime(2026, 1, 2, 1, 4, 5, 678000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("limit", "0"),
+        ("limit", "101"),
+        ("limit", "ten"),
+        ("status", "done"),
+        ("order", "DESC"),
+        ("from", "yesterday"),
+        ("to", "1767323045678"),
+        ("from", "0001-01-01T00:00:00+14:00"),
+    ],
+)
+def test_a_bad_parameter_of_a_list_is_named(field: str, value: str) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        read_query(ListQuery, {field: value})
+    assert complaint(error) == field
+
+
+def test_a_range_must_not_end_before_it_begins() -> None:
+    asked = read_query(ListQuery, {"from": "2026-01-02", "to": "2026-01-01"})
+    with pytest.raises(InvalidRequest) as error:
+        asked.to_query("t")
+    assert complaint(error) == "from"
+
+
+def test_an_image_id_is_read_in_either_case() -> None:
+    assert unique_id_of(UNIQUE_ID) == UNIQUE_ID
+    assert unique_id_of(UNIQUE_ID.upper()) == UNIQUE_ID
+
+
+@pytest.mark.parametrize("text", ["", "x", UNIQUE_ID[:-1], UNIQUE_ID + "\n", f"{{{UNIQUE_ID}}}", "../" + UNIQUE_ID])
+def test_what_never_was_an_image_id_is_not_found(text: str) -> None:
+    with pytest.raises(ImageNotFound):
+        unique_id_of(text)
+
+
+def test_a_new_job_id_is_read() -> None:
+    fresh = new_processing_id(datetime.now(UTC))
+    assert processing_id_of(fresh) == fresh
+
+
+@pytest.mark.parametrize("text", ["", "img", "img_1_", "img__a", "img_1_a b", "IMG_1_a", "img_1_a\n", "image#1"])
+def test_what_never_was_a_job_id_is_not_found(text: str) -> None:
+    with pytest.raises(JobNotFound):
+        processing_id_of(text)
