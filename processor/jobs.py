@@ -38,6 +38,9 @@ SOURCE_MISSING = "source_missing"
 #: Code of a job that was given up because a dependency stayed away; a redrive takes it up again.
 UNAVAILABLE = "unavailable"
 
+#: Sequencers are compared at this length; S3's have about 18 hex digits.
+_SEQUENCER_DIGITS = 64
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
@@ -136,4 +139,12 @@ def sequencer_order(sequencer: str) -> str:
     Sequencers are hex strings of differing length; the shorter is padded with zeros on the right
     (AWS, "Event message structure").
     """
-    return sequencer.upper().ljust(64, "0")
+    return sequencer.upper().ljust(_SEQUENCER_DIGITS, "0")
+
+
+def just_after(sequencer: str) -> str:
+    """A sequencer newer than this one and older than whatever S3 hands out next, for an event that was lost.
+
+    S3's are far shorter than this one, so there is room for it in the padding.
+    """
+    return f"{int(sequencer_order(sequencer), 16) + 1:0{_SEQUENCER_DIGITS}X}"

@@ -10,7 +10,7 @@ from processor.catalog import Catalog, first_image, pending_job
 from processor.errors import ImageNotFound, JobNotFound
 from processor.events import Event, JobRequested, SourceArrived
 from processor.images import SOURCE_PREFIX, unique_id_of
-from processor.jobs import Image, Job, JobStatus
+from processor.jobs import Image, Job, JobStatus, just_after
 from processor.ports import ObjectInfo
 
 
@@ -72,8 +72,6 @@ class Reconciler:
             key=found.key,
             size=found.size,
             etag=found.etag,
-            # The true sequencer is lost; one just above the newest that was seen is newer than what is recorded and
-            # older than whatever S3 hands out next, because S3 pads with zeros where this puts a one.
-            sequencer=f"{image.sequencer}1",
+            sequencer=just_after(image.sequencer),
             event_time=clock.to_iso(found.last_modified),
         )

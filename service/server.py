@@ -10,10 +10,11 @@ from collections.abc import Callable
 import structlog
 from aiohttp import web
 
+from processor.stores.clients import AwsCredentials
 from service.app import create_app
 from service.config import Settings
 from service.keys import DRAINING
-from service.lifespan import AwsCredentials, lifespan
+from service.lifespan import lifespan
 
 log = structlog.get_logger(__name__)
 

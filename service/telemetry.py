@@ -41,5 +41,7 @@ def set_up_logging(level: str, style: Literal["auto", "json", "console"]) -> Non
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # It logs requests that are no HTTP, with a piece of each: whatever a stranger sends, or a client by mistake.
+    logging.getLogger("aiohttp.server").setLevel("CRITICAL")
     for name in _QUIET:
         logging.getLogger(name).setLevel("WARNING")

@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from service.client.submit import Progress as Listener
 from service.client.submit import Result
@@ -53,9 +52,13 @@ def show(results: Sequence[Result], console: Console) -> None:
     for result in results:
         colour = "green" if result.ok else "red"
         head = f"[{colour}]{result.status}[/] {escape(str(result.photo))} in {result.seconds:.1f} s"
-        console.print(f"{head}  {result.processing_id}" if result.ok else f"{head}: {escape(result.error)}")
-        if result.variants:
-            console.print(_table(result))
+        tail = f"  {result.processing_id}" if result.ok else f": {escape(result.error)}"
+        console.print(head + tail, soft_wrap=True)
+        for name, variant in result.variants.items():
+            pixels = f"{variant['width']}x{variant['height']}"
+            size = f"{variant['size'] / 1000:.1f} kB"
+            # Not in a table, which would fold the URL: it is there to be copied.
+            console.print(f"  {name:<10}{pixels:>12}{size:>12}  {variant['url']}", soft_wrap=True, markup=False)
 
 
 def as_json(results: Sequence[Result]) -> str:
@@ -75,15 +78,3 @@ def as_json(results: Sequence[Result]) -> str:
         ],
         indent=2,
     )
-
-
-def _table(result: Result) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    table.add_column("variant")
-    table.add_column("pixels", justify="right")
-    table.add_column("kB", justify="right")
-    table.add_column("url", overflow="fold")
-    for name, variant in result.variants.items():
-        pixels = f"{variant['width']}x{variant['height']}"
-        table.add_row(f"  {name}", pixels, f"{variant['size'] / 1000:.1f}", variant["url"])
-    return table

@@ -30,10 +30,11 @@ class EmulatorError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emulator:
-    """A running emulator."""
+    """A running emulator. `intact` says that it had saved all its records before its last end, or has had none."""
 
     endpoint_url: str
     data_dir: Path
+    intact: bool
 
 
 @asynccontextmanager
@@ -41,10 +42,14 @@ async def run_emulator(data_dir: Path) -> AsyncIterator[Emulator]:
     """Start the emulator over the folder `data_dir`, and let it save its state at the end. Raises `EmulatorError`."""
     async with _only_user_of(data_dir) as lock:
         port = _port(data_dir)
+        saved = data_dir / "saved"
+        intact = saved.exists() or not (data_dir / "s3").exists()
+        saved.unlink(missing_ok=True)
         with (data_dir / "emulator.log").open("wb") as log_file:
             process = await asyncio.create_subprocess_exec(
                 _python(),
                 str(Path(__file__).with_name("emulator_child.py")),
+                str(saved),
                 env=_environment(data_dir, port),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.DEVNULL,
@@ -56,7 +61,7 @@ async def run_emulator(data_dir: Path) -> AsyncIterator[Emulator]:
             )
         try:
             await _wait_until_ready(process, port, data_dir)
-            yield Emulator(endpoint_url=f"http://127.0.0.1:{port}", data_dir=data_dir)
+            yield Emulator(endpoint_url=f"http://127.0.0.1:{port}", data_dir=data_dir, intact=intact)
         finally:
             await _stop(process)
 

@@ -34,7 +34,8 @@ async def run_local(port: int, data_dir: Path, environ: Mapping[str, str]) -> in
         settings = local_settings(port, emulator, names, environ)
         set_up_logging(settings.log_level, settings.log_format)
         credentials = await _provision(settings, names)
-        await _mend(settings, credentials)
+        if not emulator.intact:
+            await _mend(settings, credentials)
         return await run(
             settings,
             credentials=credentials,
@@ -72,7 +73,7 @@ async def _provision(settings: Settings, names: Names) -> AwsCredentials:
 
 
 async def _mend(settings: Settings, credentials: AwsCredentials) -> None:
-    """The emulator saves records and messages only on a clean exit; whatever a hard kill left is queued again."""
+    """Queue whatever is uploaded and not converted: the emulator was killed before it saved records and messages."""
     async with open_clients(aws_config(settings, credentials)) as clients:
         reconciler = Reconciler(
             catalog=build_catalog(settings, clients), source_bucket=settings.source_bucket, tenant=DEFAULT_TENANT

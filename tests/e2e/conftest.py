@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import sys
@@ -88,7 +89,7 @@ class LocalService:
     async def put(self, data: bytes, filename: str = "photo.jpg", **asked: Any) -> Any:
         """Ask for a URL and upload through the presigned PUT; what the API answered."""
         issued = await self.call("POST", "/images/upload-url", json={"filename": filename, **asked})
-        async with self.session.put(issued["uploadUrl"], data=data, headers=issued["headers"]) as answer:
+        async with self.session.put(issued["uploadUrl"], data=io.BytesIO(data), headers=issued["headers"]) as answer:
             assert answer.status == 200, await answer.text()
         return issued
 

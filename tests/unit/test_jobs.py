@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.jobs import TRANSITIONS, JobStatus, new_processing_id, sequencer_order
+from processor.jobs import TRANSITIONS, JobStatus, just_after, new_processing_id, sequencer_order
 
 
 def test_nothing_leads_back_to_pending_or_uploaded_or_out_of_completed() -> None:
@@ -45,3 +45,11 @@ def test_nothing_seen_yet_is_older_than_any_sequencer() -> None:
 @given(st.integers(0, 2**60), st.integers(0, 2**60))
 def test_sequencers_of_one_length_sort_like_numbers_whatever_their_case(left: int, right: int) -> None:
     assert (sequencer_order(f"{left:018x}") < sequencer_order(f"{right:018X}")) == (left < right)
+
+
+@given(st.integers(0, 2**60))
+def test_there_is_room_for_a_lost_event_between_any_two_sequencers_of_s3(number: int) -> None:
+    before, after = f"{number:018X}", f"{number + 1:018X}"
+    lost = just_after(before)
+    assert sequencer_order(before) < sequencer_order(lost) < sequencer_order(just_after(lost)) < sequencer_order(after)
+    assert sequencer_order("") < sequencer_order(just_after("")) < sequencer_order(f"{1:018X}")

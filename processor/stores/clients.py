@@ -1,0 +1,120 @@
+"""Opens the AWS clients, once for the whole process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import aioboto3
+from aiobotocore.config import AioConfig
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+    from types_aiobotocore_iam import IAMClient
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_sqs import SQSClient
+
+#: Longest time for a connection to be made, in seconds. Within a region it takes milliseconds.
+CONNECT_TIMEOUT_SECONDS = 3.0
+#: Longest silence on a connection, in seconds.
+READ_TIMEOUT_SECONDS = 10.0
+#: The same for SQS: longer than the longest poll (20 s), or a quiet queue would look like a broken one.
+POLL_TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsCredentials:
+    """A key pair, for where the default chain is not to be asked."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsConfig:
+    """Where AWS is, and how patient to be with it. Without `credentials` the default chain finds some."""
+
+    region: str
+    #: Another endpoint for every service: an emulator.
+    endpoint_url: str | None = None
+    #: What presigned URLs name instead, where clients reach S3 by another address than this process.
+    public_s3_endpoint_url: str | None = None
+    credentials: AwsCredentials | None = None
+    connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS
+    read_timeout_seconds: float = READ_TIMEOUT_SECONDS
+    poll_timeout_seconds: float = POLL_TIMEOUT_SECONDS
+    #: Longest time for a whole object to arrive, in seconds: a trickle never trips the read timeout.
+    transfer_timeout_seconds: float = 60.0
+    #: Tries of a call, the first included.
+    max_attempts: int = 3
+    #: Connections to each service; more than the calls that run at once, so that none waits for a connection.
+    pool_size: int = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsClients:
+    """Open clients. `s3_presign` signs for the public endpoint and never calls it."""
+
+    config: AwsConfig
+    s3: S3Client
+    s3_presign: S3Client
+    sqs: SQSClient
+    dynamodb: DynamoDBClient
+
+
+@asynccontextmanager
+async def open_clients(config: AwsConfig) -> AsyncIterator[AwsClients]:
+    """Every client that the stores need, closed together at the end."""
+    session = _session(config)
+    endpoint = config.endpoint_url
+    public_endpoint = config.public_s3_endpoint_url or endpoint
+    calls = _config(config, config.read_timeout_seconds, endpoint)
+    polls = _config(config, config.poll_timeout_seconds, endpoint)
+    signing = _config(config, config.read_timeout_seconds, public_endpoint)
+    async with AsyncExitStack() as stack:
+        yield AwsClients(
+            config=config,
+            s3=await stack.enter_async_context(session.client("s3", endpoint_url=endpoint, config=calls)),
+            s3_presign=await stack.enter_async_context(
+                session.client("s3", endpoint_url=public_endpoint, config=signing)
+            ),
+            sqs=await stack.enter_async_context(session.client("sqs", endpoint_url=endpoint, config=polls)),
+            dynamodb=await stack.enter_async_context(session.client("dynamodb", endpoint_url=endpoint, config=calls)),
+        )
+
+
+@asynccontextmanager
+async def open_iam(config: AwsConfig) -> AsyncIterator[IAMClient]:
+    """The client that makes identities; the service itself has no use for it."""
+    options = _config(config, config.read_timeout_seconds, config.endpoint_url)
+    async with _session(config).client("iam", endpoint_url=config.endpoint_url, config=options) as iam:
+        yield iam
+
+
+def _session(config: AwsConfig) -> aioboto3.Session:
+    given = config.credentials
+    return aioboto3.Session(
+        region_name=config.region,
+        aws_access_key_id=given.access_key_id if given else None,
+        aws_secret_access_key=given.secret_access_key if given else None,
+        aws_session_token=given.session_token if given else None,
+    )
+
+
+def _config(config: AwsConfig, read_timeout_seconds: float, endpoint_url: str | None) -> AioConfig:
+    return AioConfig(
+        signature_version="v4",
+        connect_timeout=config.connect_timeout_seconds,
+        read_timeout=read_timeout_seconds,
+        max_pool_connections=config.pool_size,
+        retries={"mode": "standard", "total_max_attempts": config.max_attempts},
+        # The SDK would else add CRC32 trailers to uploads and to presigned URLs, which clients would then have to send.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        # An emulator's host name does not resolve with a bucket's name in front.
+        # To sign a body the SDK would hash it in the event loop; variants have a checksum, made elsewhere.
+        s3={"addressing_style": "path" if endpoint_url else "virtual", "payload_signing_enabled": False},
+    )

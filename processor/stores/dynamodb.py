@@ -1,0 +1,365 @@
+"""The DynamoDB table as a job store."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from processor import clock
+from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged, Throttled, Unavailable
+from processor.jobs import UNAVAILABLE, Image, Job, JobStatus, Lease, Source
+from processor.ports import JobPage, JobQuery
+from processor.stores import writes
+from processor.stores.clients import AwsClients
+from processor.stores.listing import list_jobs
+from processor.stores.records import (
+    INDEX_ATTRIBUTES,
+    Item,
+    failure_value,
+    from_wire,
+    image_from_item,
+    image_item,
+    image_key,
+    index_attributes,
+    job_from_item,
+    job_item,
+    job_key,
+    lease_value,
+    outcome_values,
+    seconds_value,
+    secret_key,
+    source_value,
+    to_wire,
+)
+from processor.stores.schema import REPLACED, TTL
+from processor.stores.translate import translated
+from processor.stores.writes import ConditionFailed, Delete, Put, Update
+
+#: Most requests of one `BatchWriteItem` (AWS, "BatchWriteItem").
+BATCH = 25
+#: Tries of a batch of which DynamoDB leaves a part undone, and the longest first pause between two, in seconds.
+BATCH_TRIES, BATCH_PAUSE_SECONDS = 6, 0.05
+#: Length of a signing key, in bytes.
+SECRET_BYTES = 32
+#: What an id of ours looks like. Others, which a URL or a message may name, are not worth a call.
+_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
+_JOB_ID = re.compile(r"img_[0-9A-Za-z_-]{1,100}")
+
+# -- clauses: what a write may depend on -----------------------------------------------------------------------------
+
+#: The record is there, and its time is not over: AWS may take days to remove what has expired.
+LIVING = "attribute_exists(#processingId) AND (attribute_not_exists(#ttl) OR #ttl > :present)"
+#: The job is its image's current one; only those are listed.
+CURRENT = "attribute_exists(#listKey)"
+#: The image is as it was read.
+UNCHANGED = "attribute_not_exists(#deletedAt) AND #sequencer = :sequencer AND #currentJob = :currentJob"
+#: The lease is the caller's.
+HELD = "#status = :processing AND #lease.#token = :token"
+
+
+class DynamoJobStore:
+    """The table. `now` tells the time by which records expire, in seconds since the epoch."""
+
+    def __init__(self, clients: AwsClients, table: str, *, now: Callable[[], float] = time.time) -> None:
+        self._dynamodb = clients.dynamodb
+        self._table = table
+        self._now = now
+
+    # -- reading
+
+    async def get_image(self, unique_id: str) -> Image:
+        """Consistent read. Raises `ImageNotFound`, `Unavailable`."""
+        item = await self._get(image_key(unique_id)) if _ID.fullmatch(unique_id) else None
+        if item is None:
+            raise ImageNotFound
+        return image_from_item(item)
+
+    async def get_job(self, processing_id: str) -> Job:
+        """Consistent read. Raises `JobNotFound`, `Unavailable`."""
+        item = await self._get(job_key(processing_id)) if _JOB_ID.fullmatch(processing_id) else None
+        if item is None:
+            raise JobNotFound
+        return job_from_item(item)
+
+    async def list(self, query: JobQuery) -> JobPage:
+        """By query on an index. Raises `Unavailable`."""
+        return await list_jobs(self._dynamodb, self._table, query, self._present())
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` when the table cannot be read from."""
+        await self._get(secret_key("ping"))
+
+    # -- an image and its jobs, together
+
+    async def create(self, image: Image, job: Job) -> None:
+        """Write a new image and its first job. Raises `RecordChanged` when either exists, `Unavailable`."""
+        await self._transact(Put(item=image_item(image)), Put(item=job_item(job)))
+
+    async def accept(self, image: Image, job: Job, source: Source, expires_at: int) -> Job:
+        """The first source arrived. Raises `RecordChanged`, `Unavailable`."""
+        # create ── pending ──────────────── upload ── accept ── uploaded ──> claim
+        #              └─ ttl runs out: gone     └─ deleted, or accepted by another delivery: changed
+        accepted = replace(job, status=JobStatus.UPLOADED, source=source, expires_at=expires_at, updated_at=clock.now())
+        lives_on = self._image_update(image, sets={"sequencer": source.sequencer}, remove=(TTL,))
+        arrives = Update(
+            key=job_key(job.processing_id),
+            sets={
+                "status": accepted.status.value,
+                "statusKey": index_attributes(accepted)["statusKey"],
+                "source": source_value(source),
+                "updatedAt": clock.to_iso(accepted.updated_at),
+                TTL: expires_at,
+            },
+            condition=f"{LIVING} AND {CURRENT} AND #status = :pending",
+            values={"present": self._present(), "pending": JobStatus.PENDING.value},
+        )
+        await self._transact(lives_on, arrives)
+        return accepted
+
+    async def replace(self, image: Image, old: Job | None, new: Job) -> None:
+        """Make `new` the current job. Raises `RecordChanged`, `Unavailable`."""
+        # old ── current ───────────────┬── listed no more; failed as superseded if it had not ended
+        # new ──────────────── replace ─┴── current ──> claim
+        points_on = self._image_update(
+            image,
+            sets={
+                "sequencer": new.source.sequencer if new.source else image.sequencer,
+                "currentJob": new.processing_id,
+            },
+            also=("#jobIds = list_append(#jobIds, :added)",),
+            remove=(TTL,),
+            values={"added": [new.processing_id]},
+        )
+        retires = (self._retirement(old),) if old is not None else ()
+        await self._transact(points_on, *retires, Put(item=job_item(new)))
+
+    async def tombstone(self, image: Image, deleted_at: datetime, expires_at: int) -> Image:
+        """Mark the image deleted and remove its current job. Raises `RecordChanged`, `Unavailable`."""
+        # living ── tombstone ── deleted ── forget_jobs ── erased ── ttl runs out: gone
+        #               └─ its current job goes with it, so that no worker's outcome finds a record
+        buried = Update(
+            key=image_key(image.unique_id),
+            sets={"deletedAt": clock.to_iso(deleted_at), TTL: expires_at},
+            condition=f"{LIVING} AND attribute_not_exists(#deletedAt) AND #currentJob = :currentJob",
+            values={"present": self._present(), "currentJob": image.current_job},
+        )
+        await self._transact(buried, Delete(key=job_key(image.current_job)))
+        return replace(image, deleted_at=deleted_at, expires_at=expires_at)
+
+    async def forget_jobs(self, image: Image, erased_at: datetime) -> None:
+        """Remove every job record of a deleted image, then say so on its tombstone. Raises `Unavailable`."""
+        for start in range(0, len(image.job_ids), BATCH):
+            await self._delete_batch([job_key(each) for each in image.job_ids[start : start + BATCH]])
+        erased = Update(
+            key=image_key(image.unique_id),
+            sets={"erasedAt": clock.to_iso(erased_at)},
+            condition="attribute_exists(#deletedAt)",
+        )
+        try:
+            await self._update(erased)
+        except ConditionFailed:
+            return  # the tombstone's time is over, and there is nothing left to say
+
+    # -- one job
+
+    async def claim(self, processing_id: str, lease: Lease, now: datetime) -> Job:
+        """`-> processing` under `lease`. Raises `Conflict`, `Unavailable`.
+
+        A claim whose answer was lost is found to have been made, and is not counted twice.
+        """
+        if not _JOB_ID.fullmatch(processing_id):
+            raise Conflict
+        # uploaded ── claim ── processing ──────── finish ── completed | failed
+        #                        │    └─ lease runs out ── claim ── processing ...
+        #                        └─ given up as unavailable ── redriven ── claim ── processing ...
+        waiting = "#status = :uploaded"
+        abandoned = "(#status = :processing AND (attribute_not_exists(#lease) OR #lease.#expiresAt < :now))"
+        given_up = "(#status = :failed AND #error.#code = :unavailable)"
+        claim = Update(
+            key=job_key(processing_id),
+            sets={
+                "status": JobStatus.PROCESSING.value,
+                "lease": lease_value(lease),
+                "updatedAt": clock.to_iso(now),
+            },
+            also=("#statusKey = #claimKey", "#attempts = #attempts + :one"),
+            remove=("error", "endedBy"),
+            condition=f"{LIVING} AND {CURRENT} AND ({waiting} OR {abandoned} OR {given_up})",
+            values={
+                "present": int(now.timestamp()),
+                "now": seconds_value(now.timestamp()),
+                "one": 1,
+                "uploaded": JobStatus.UPLOADED.value,
+                "processing": JobStatus.PROCESSING.value,
+                "failed": JobStatus.FAILED.value,
+                "unavailable": UNAVAILABLE,
+            },
+        )
+        try:
+            return job_from_item(await self._update(claim))
+        except ConditionFailed as failed:
+            if failed.item and failed.item.get("lease", {}).get("token") == lease.token:
+                return job_from_item(failed.item)
+            raise Conflict from None
+
+    async def renew(self, processing_id: str, lease: Lease) -> None:
+        """Write the lease's new expiry. Raises `LeaseLost`, `Unavailable`."""
+        renewal = self._held_update(processing_id, lease, sets={"lease": lease_value(lease)})
+        try:
+            await self._update(renewal)
+        except ConditionFailed:
+            raise LeaseLost from None
+
+    async def release(self, processing_id: str, lease: Lease) -> None:
+        """End the lease. Raises `LeaseLost`, `Unavailable`."""
+        # The token goes too, so that a heartbeat which is on its way cannot bring the lease back.
+        release = self._held_update(processing_id, lease, sets={"endedBy": lease.token}, remove=("lease",))
+        try:
+            await self._update(release)
+        except ConditionFailed as failed:
+            if not _ended(failed.item, lease, JobStatus.PROCESSING):
+                raise LeaseLost from None
+
+    async def finish(self, job: Job, lease: Lease) -> None:
+        """Write the outcome and drop the lease. Raises `LeaseLost`, `Unavailable`.
+
+        `endedBy` keeps the token, so that a write whose answer was lost is known again for the caller's own.
+        """
+        # A job in work is its image's current one, so it is listed: what makes another current takes the lease away.
+        outcome = self._held_update(
+            job.processing_id,
+            lease,
+            sets={
+                **outcome_values(job),
+                "status": job.status.value,
+                "statusKey": index_attributes(job)["statusKey"],
+                "updatedAt": clock.to_iso(job.updated_at),
+                TTL: job.expires_at,
+                "endedBy": lease.token,
+            },
+            remove=("lease",),
+        )
+        try:
+            await self._update(outcome)
+        except ConditionFailed as failed:
+            if not _ended(failed.item, lease, job.status):
+                raise LeaseLost from None
+
+    async def fail(self, job: Job) -> None:
+        """Write `job.error` for a job that no worker holds. Raises `RecordChanged`, `Unavailable`."""
+        failed_job = replace(job, status=JobStatus.FAILED)
+        failure = Update(
+            key=job_key(job.processing_id),
+            sets={
+                "status": failed_job.status.value,
+                "statusKey": index_attributes(failed_job)["statusKey"],
+                "error": failure_value(job.error),
+                "updatedAt": clock.to_iso(job.updated_at),
+            },
+            condition=f"{LIVING} AND {CURRENT} AND #status = :uploaded",
+            values={"present": self._present(), "uploaded": JobStatus.UPLOADED.value},
+        )
+        try:
+            await self._update(failure)
+        except ConditionFailed as failed:
+            written = failed.item and failed.item.get("error") == failure_value(job.error)
+            if not written or failed.item["updatedAt"] != clock.to_iso(job.updated_at):  # type: ignore[index]
+                raise RecordChanged from None
+
+    # -- secrets
+
+    async def signing_key(self, name: str) -> bytes:
+        """32 random bytes. Whoever writes first decides; the others read. Raises `Unavailable`."""
+        found = await self._get(secret_key(name))
+        if found is None:
+            fresh = {**secret_key(name), "secret": secrets.token_bytes(SECRET_BYTES)}
+            try:
+                await writes.put(self._dynamodb, self._table, Put(item=fresh))
+            except ConditionFailed:
+                found = await self._get(secret_key(name))
+            else:
+                found = fresh
+        if found is None:
+            raise Unavailable
+        return bytes(found["secret"])
+
+    # -- calls
+
+    def _present(self) -> int:
+        return int(self._now())
+
+    async def _get(self, key: Item) -> Item | None:
+        """An item that is there and has not expired."""
+        with translated():
+            answer = await self._dynamodb.get_item(TableName=self._table, Key=to_wire(key), ConsistentRead=True)
+        item = from_wire(answer.get("Item", {}))
+        expired = TTL in item and item[TTL] <= self._present()
+        return None if expired or not item else item
+
+    def _image_update(self, image: Image, **change: Any) -> Update:
+        """A change to an image that must be as it was read."""
+        values = {
+            "present": self._present(),
+            "sequencer": image.sequencer,
+            "currentJob": image.current_job,
+            **change.pop("values", {}),
+        }
+        return Update(key=image_key(image.unique_id), condition=f"{LIVING} AND {UNCHANGED}", values=values, **change)
+
+    def _held_update(self, processing_id: str, lease: Lease, *, sets: Item, remove: Sequence[str] = ()) -> Update:
+        """A change to a job in work, by whoever holds its lease."""
+        return Update(
+            key=job_key(processing_id),
+            sets=sets,
+            remove=remove,
+            condition=f"{LIVING} AND {HELD}",
+            values={"present": self._present(), "processing": JobStatus.PROCESSING.value, "token": lease.token},
+        )
+
+    def _retirement(self, old: Job) -> Update:
+        """Take a job out of the listing, and out of the hands of whoever works on it."""
+        superseded: Item = {
+            "status": JobStatus.FAILED.value,
+            "error": failure_value(REPLACED),
+            "updatedAt": clock.to_iso(clock.now()),
+        }
+        return Update(
+            key=job_key(old.processing_id),
+            sets={} if old.ended else superseded,
+            remove=INDEX_ATTRIBUTES if old.ended else (*INDEX_ATTRIBUTES, "lease"),
+            condition=f"{LIVING} AND #status = :status",
+            values={"present": self._present(), "status": old.status.value},
+        )
+
+    async def _update(self, change: Update) -> Item:
+        return await writes.update(self._dynamodb, self._table, change)
+
+    async def _transact(self, *changes: Update | Put | Delete) -> None:
+        try:
+            await writes.transact(self._dynamodb, self._table, *changes)
+        except ConditionFailed:
+            raise RecordChanged from None
+
+    async def _delete_batch(self, keys: Sequence[Item]) -> None:
+        left: Any = {self._table: [{"DeleteRequest": {"Key": to_wire(key)}} for key in keys]}
+        for attempt in range(BATCH_TRIES):
+            with translated():
+                answer = await self._dynamodb.batch_write_item(RequestItems=left)
+            left = answer.get("UnprocessedItems")
+            if not left:
+                return
+            pause = BATCH_PAUSE_SECONDS * 2**attempt
+            await asyncio.sleep(pause * random.random())  # noqa: S311 - spreads load, protects nothing
+        raise Throttled
+
+
+def _ended(item: Item | None, lease: Lease, status: JobStatus) -> bool:
+    """Whether the lease has ended already just as it was to end now."""
+    return item is not None and item.get("endedBy") == lease.token and item.get("status") == status.value

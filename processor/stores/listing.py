@@ -1,0 +1,106 @@
+"""One listing out of the partitions that a tenant's jobs are spread over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from processor import clock
+from processor.jobs import Job
+from processor.ports import JobPage, JobQuery
+from processor.stores.records import from_wire, job_from_item
+from processor.stores.schema import BY_STATUS, BY_TIME, SHARDS, list_key, sort_key, status_key
+from processor.stores.translate import translated
+from processor.stores.writes import attributes
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
+#: Below and above every sort key, which begin with the digit of a year.
+FIRST, LAST = "0", ":"
+#: In a sort key the time ends in `#`; the next character of ASCII sorts behind every id of that time.
+AFTER_TIME = "$"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Both ends of a range of sort keys, included; `after` is in the range but not in the listing."""
+
+    low: str
+    high: str
+    after: str | None
+
+    def admit(self, position: str) -> bool:
+        """Whether a position belongs to the listing."""
+        return self.low <= position <= self.high and position != self.after
+
+
+def bounds_of(query: JobQuery) -> Bounds:
+    """From the times and the position that a query names."""
+    low = FIRST if query.created_from is None else _start(query.created_from)
+    high = LAST if query.created_to is None else clock.to_iso(query.created_to) + AFTER_TIME
+    if query.after is not None and query.newest_first:
+        high = min(high, query.after)
+    elif query.after is not None:
+        low = max(low, query.after)
+    return Bounds(low=low, high=high, after=query.after)
+
+
+def page_of(jobs: list[Job], query: JobQuery) -> JobPage:
+    """The first `limit` of jobs from every partition, of which there is one more when the listing goes on."""
+    ordered = sorted(jobs, key=sort_key, reverse=query.newest_first)
+    page = tuple(ordered[: query.limit])
+    return JobPage(jobs=page, next_after=sort_key(page[-1]) if len(ordered) > query.limit else None)
+
+
+async def list_jobs(dynamodb: DynamoDBClient, table: str, query: JobQuery, present: int) -> JobPage:
+    """A page of the jobs that live at `present` (seconds since the epoch). Raises `Unavailable`."""
+    bounds = bounds_of(query)
+    if bounds.low > bounds.high:  # DynamoDB takes an empty range for a mistake
+        return JobPage(jobs=(), next_after=None)
+    requests = [_request(table, query, bounds, number, present) for number in range(SHARDS)]
+    with translated():
+        shards = await asyncio.gather(*(_shard(dynamodb, request, query.limit, bounds) for request in requests))
+    return page_of([job for jobs in shards for job in jobs], query)
+
+
+async def _shard(dynamodb: DynamoDBClient, request: dict[str, Any], limit: int, bounds: Bounds) -> list[Job]:
+    """As many jobs of one partition as the page can need: one more than it shows."""
+    found: list[Job] = []
+    while len(found) <= limit:
+        answer = await dynamodb.query(**request)
+        items = [from_wire(item) for item in answer["Items"]]
+        found += [job_from_item(item) for item in items if bounds.admit(item["sortKey"])]
+        if "LastEvaluatedKey" not in answer:
+            break
+        request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+    return found
+
+
+def _request(table: str, query: JobQuery, bounds: Bounds, number: int, present: int) -> dict[str, Any]:
+    if query.status is None:
+        index, partition, value = BY_TIME, "listKey", list_key(query.tenant, number)
+    else:
+        index, partition, value = BY_STATUS, "statusKey", status_key(query.tenant, number, query.status)
+    keys = f"#{partition} = :partition AND #sortKey BETWEEN :low AND :high"
+    # Expired items may stay for days until AWS removes them (AWS, "Using time to live").
+    living = "#ttl > :present"
+    values: Mapping[str, Any] = {"partition": value, "low": bounds.low, "high": bounds.high, "present": present}
+    return {
+        "TableName": table,
+        "IndexName": index,
+        "KeyConditionExpression": keys,
+        "FilterExpression": living,
+        "ScanIndexForward": not query.newest_first,
+        "Limit": query.limit + 2,  # the page, one more to know whether there is one, and `after`
+        **attributes(keys + living, values),
+    }
+
+
+def _start(moment: datetime) -> str:
+    """The first sort key not before `moment`: sort keys are cut to milliseconds, a moment may be finer."""
+    cut = moment.microsecond % 1000 != 0
+    return clock.to_iso(moment) + (AFTER_TIME if cut else "")

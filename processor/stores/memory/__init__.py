@@ -1,0 +1,7 @@
+"""Objects, records and messages in the memory of one process; they keep the promises that the AWS stores keep."""
+
+from processor.stores.memory.jobs import MemoryJobStore
+from processor.stores.memory.objects import MemoryObjectStore
+from processor.stores.memory.queue import MemoryQueue
+
+__all__ = ["MemoryJobStore", "MemoryObjectStore", "MemoryQueue"]

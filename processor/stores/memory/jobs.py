@@ -1,0 +1,228 @@
+"""A job store in memory."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from processor import clock
+from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged
+from processor.jobs import UNAVAILABLE, Image, Job, JobStatus, Lease, Source
+from processor.ports import JobPage, JobQuery
+from processor.stores.listing import bounds_of, page_of
+from processor.stores.schema import REPLACED, sort_key
+
+
+class MemoryJobStore:
+    """The records. `now` tells the time by which they expire, in seconds since the epoch.
+
+    No method gives way to another task between its check and its change, so every change is all or nothing.
+    """
+
+    def __init__(self, *, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._images: dict[str, Image] = {}
+        self._jobs: dict[str, Job] = {}
+        #: The token of the lease that a job's last run ended with, by job.
+        self._ended_by: dict[str, str] = {}
+        self._secrets: dict[str, bytes] = {}
+
+    # -- reading
+
+    async def get_image(self, unique_id: str) -> Image:
+        """Raises `ImageNotFound`."""
+        image = self._images.get(unique_id)
+        if image is None or not self._living(image.expires_at):
+            raise ImageNotFound
+        return image
+
+    async def get_job(self, processing_id: str) -> Job:
+        """Raises `JobNotFound`."""
+        job = self._job(processing_id)
+        if job is None:
+            raise JobNotFound
+        return job
+
+    async def list(self, query: JobQuery) -> JobPage:
+        """The current jobs of a tenant."""
+        bounds = bounds_of(query)
+        found = [
+            job
+            for job in self._jobs.values()
+            if job.tenant == query.tenant
+            and query.status in (None, job.status)
+            and self._living(job.expires_at)
+            and self._is_current(job)
+            and bounds.admit(sort_key(job))
+        ]
+        return page_of(found, query)
+
+    async def ping(self) -> None:
+        """Memory is always there."""
+
+    # -- an image and its jobs, together
+
+    async def create(self, image: Image, job: Job) -> None:
+        """Raises `RecordChanged`."""
+        if image.unique_id in self._images or job.processing_id in self._jobs:
+            raise RecordChanged
+        self._images[image.unique_id] = image
+        self._jobs[job.processing_id] = job
+
+    async def accept(self, image: Image, job: Job, source: Source, expires_at: int) -> Job:
+        """Raises `RecordChanged`."""
+        stored = self._unchanged(image)
+        found = self._job(job.processing_id)
+        if found is None or found.status is not JobStatus.PENDING or not self._is_current(found):
+            raise RecordChanged
+        accepted = replace(job, status=JobStatus.UPLOADED, source=source, expires_at=expires_at, updated_at=clock.now())
+        self._images[image.unique_id] = replace(stored, sequencer=source.sequencer, expires_at=None)
+        self._jobs[job.processing_id] = accepted
+        return accepted
+
+    async def replace(self, image: Image, old: Job | None, new: Job) -> None:
+        """Raises `RecordChanged`."""
+        stored = self._unchanged(image)
+        if new.processing_id in self._jobs:
+            raise RecordChanged
+        if old is not None:
+            self._retire(old)
+        self._images[image.unique_id] = replace(
+            stored,
+            sequencer=new.source.sequencer if new.source else stored.sequencer,
+            current_job=new.processing_id,
+            job_ids=(*stored.job_ids, new.processing_id),
+            expires_at=None,
+        )
+        self._jobs[new.processing_id] = new
+
+    async def tombstone(self, image: Image, deleted_at: datetime, expires_at: int) -> Image:
+        """Raises `RecordChanged`."""
+        stored = self._images.get(image.unique_id)
+        if stored is None or stored.deleted_at is not None or not self._living(stored.expires_at):
+            raise RecordChanged
+        if stored.current_job != image.current_job:
+            raise RecordChanged
+        self._images[image.unique_id] = replace(stored, deleted_at=deleted_at, expires_at=expires_at)
+        self._jobs.pop(image.current_job, None)
+        return replace(image, deleted_at=deleted_at, expires_at=expires_at)
+
+    async def forget_jobs(self, image: Image, erased_at: datetime) -> None:
+        """Remove the jobs, then note it on the tombstone, if that is still there."""
+        for processing_id in image.job_ids:
+            self._jobs.pop(processing_id, None)
+            self._ended_by.pop(processing_id, None)
+        stored = self._images.get(image.unique_id)
+        if stored is not None and stored.deleted_at is not None:
+            self._images[image.unique_id] = replace(stored, erased_at=erased_at)
+
+    # -- one job
+
+    async def claim(self, processing_id: str, lease: Lease, now: datetime) -> Job:
+        """Raises `Conflict`."""
+        job = self._job(processing_id, now.timestamp())
+        if job is not None and job.lease is not None and job.lease.token == lease.token:
+            return job
+        if job is None or not self._is_current(job) or not _claimable(job, now):
+            raise Conflict
+        self._ended_by.pop(processing_id, None)
+        claimed = replace(
+            job, status=JobStatus.PROCESSING, lease=lease, attempts=job.attempts + 1, error=None, updated_at=now
+        )
+        self._jobs[processing_id] = claimed
+        return claimed
+
+    async def renew(self, processing_id: str, lease: Lease) -> None:
+        """Raises `LeaseLost`."""
+        self._jobs[processing_id] = replace(self._held(processing_id, lease), lease=lease)
+
+    async def release(self, processing_id: str, lease: Lease) -> None:
+        """Raises `LeaseLost`."""
+        if not self._has_ended(processing_id, lease, JobStatus.PROCESSING):
+            self._jobs[processing_id] = replace(self._held(processing_id, lease), lease=None)
+            self._ended_by[processing_id] = lease.token
+
+    async def finish(self, job: Job, lease: Lease) -> None:
+        """Raises `LeaseLost`."""
+        if self._has_ended(job.processing_id, lease, job.status):
+            return
+        self._jobs[job.processing_id] = replace(
+            self._held(job.processing_id, lease),
+            status=job.status,
+            variants=job.variants,
+            error=job.error,
+            timings=job.timings,
+            updated_at=job.updated_at,
+            expires_at=job.expires_at,
+            lease=None,
+        )
+        self._ended_by[job.processing_id] = lease.token
+
+    async def fail(self, job: Job) -> None:
+        """Raises `RecordChanged`."""
+        found = self._job(job.processing_id)
+        if found is None or found.status is not JobStatus.UPLOADED or not self._is_current(found):
+            raise RecordChanged
+        self._jobs[job.processing_id] = replace(
+            found, status=JobStatus.FAILED, error=job.error, updated_at=job.updated_at
+        )
+
+    async def signing_key(self, name: str) -> bytes:
+        """32 random bytes, made on first use."""
+        return self._secrets.setdefault(name, secrets.token_bytes(32))
+
+    # -- conditions
+
+    def _living(self, expires_at: float | None) -> bool:
+        return expires_at is None or expires_at > int(self._now())
+
+    def _job(self, processing_id: str, now: float | None = None) -> Job | None:
+        job = self._jobs.get(processing_id)
+        if job is None:
+            return None
+        living = self._living(job.expires_at) if now is None else job.expires_at > int(now)
+        return job if living else None
+
+    def _is_current(self, job: Job) -> bool:
+        image = self._images.get(job.unique_id)
+        return image is not None and image.current_job == job.processing_id
+
+    def _unchanged(self, image: Image) -> Image:
+        stored = self._images.get(image.unique_id)
+        if stored is None or stored.deleted_at is not None or not self._living(stored.expires_at):
+            raise RecordChanged
+        if (stored.sequencer, stored.current_job) != (image.sequencer, image.current_job):
+            raise RecordChanged
+        return stored
+
+    def _held(self, processing_id: str, lease: Lease) -> Job:
+        job = self._job(processing_id)
+        if job is None or job.status is not JobStatus.PROCESSING:
+            raise LeaseLost
+        if job.lease is None or job.lease.token != lease.token:
+            raise LeaseLost
+        return job
+
+    def _has_ended(self, processing_id: str, lease: Lease, status: JobStatus) -> bool:
+        job = self._job(processing_id)
+        return job is not None and job.status is status and self._ended_by.get(processing_id) == lease.token
+
+    def _retire(self, old: Job) -> None:
+        found = self._job(old.processing_id)
+        if found is None or found.status is not old.status:
+            raise RecordChanged
+        if not old.ended:
+            self._jobs[old.processing_id] = replace(
+                found, status=JobStatus.FAILED, error=REPLACED, lease=None, updated_at=clock.now()
+            )
+
+
+def _claimable(job: Job, now: datetime) -> bool:
+    if job.status is JobStatus.UPLOADED:
+        return True
+    if job.status is JobStatus.PROCESSING:
+        return job.lease is None or job.lease.expires_at < now.timestamp()
+    return job.status is JobStatus.FAILED and job.error is not None and job.error.code == UNAVAILABLE

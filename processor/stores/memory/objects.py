@@ -1,0 +1,127 @@
+"""An object store in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from urllib.parse import quote
+
+from processor import clock
+from processor.errors import FileTooLarge, ObjectChanged, ObjectNotFound
+from processor.events import SourceArrived
+from processor.images import SOURCE_PREFIX
+from processor.ports import ObjectInfo, PresignedUpload, UploadTerms
+from processor.stores.memory.queue import MemoryQueue
+
+#: Where the sequencers of stored objects begin; S3's, too, are long hex numbers that only grow.
+_FIRST_SEQUENCER = 0x0055AED6DCD90281E5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """An object and what is known of it."""
+
+    info: ObjectInfo
+    body: bytes = field(repr=False)
+
+
+@dataclass(kw_only=True)
+class MemoryObjectStore:
+    """A bucket. With a `queue` it tells of every object that arrives under the source prefix, as S3 does."""
+
+    bucket: str = field(default="memory", kw_only=False)
+    queue: MemoryQueue | None = None
+    _objects: dict[str, _Stored] = field(default_factory=dict)
+    _sequence: Iterator[int] = field(default_factory=lambda: itertools.count(_FIRST_SEQUENCER))
+
+    async def presign_upload(self, terms: UploadTerms) -> PresignedUpload:
+        """URLs that name the object; nothing listens there."""
+        url = f"memory://{self.bucket}/"
+        headers = {"Content-Type": terms.content_type}
+        if terms.size is not None:
+            headers["Content-Length"] = str(terms.size)
+        if terms.checksum_sha256 is not None:
+            headers["x-amz-checksum-sha256"] = terms.checksum_sha256
+        fields = {name: value for name, value in headers.items() if name != "Content-Length"}
+        return PresignedUpload(
+            url=url + quote(terms.key), headers=headers, post_url=url, post_fields={"key": terms.key, **fields}
+        )
+
+    async def put(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> SourceArrived:
+        """What an upload does; the event that S3 makes of it."""
+        info = ObjectInfo(
+            key=key,
+            size=len(body),
+            etag=hashlib.md5(body, usedforsecurity=False).hexdigest(),
+            last_modified=clock.now(),
+            content_type=content_type,
+            metadata=dict(metadata or {}),
+        )
+        self._objects[key] = _Stored(info=info, body=bytes(body))
+        event = self._event(info)
+        if self.queue is not None and key.startswith(SOURCE_PREFIX):
+            await self.queue.send(event.to_message())
+        return event
+
+    async def head(self, key: str) -> ObjectInfo:
+        """Raises `ObjectNotFound`."""
+        return self._stored(key).info
+
+    async def fetch(self, key: str, *, max_bytes: int, etag: str | None = None) -> bytes:
+        """Raises `ObjectNotFound`, `ObjectChanged`, `FileTooLarge`."""
+        stored = self._stored(key)
+        if etag and stored.info.etag != etag:
+            raise ObjectChanged
+        if stored.info.size > max_bytes:
+            raise FileTooLarge
+        return stored.body
+
+    async def store(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str,
+        cache_control: str,  # noqa: ARG002 - nobody reads it back
+        metadata: Mapping[str, str],
+    ) -> None:
+        """Write an object."""
+        await self.put(key, body, content_type=content_type, metadata=metadata)
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects."""
+        for key in keys:
+            self._objects.pop(key, None)
+
+    async def list(self, prefix: str) -> list[ObjectInfo]:
+        """Every object under the prefix, in key order."""
+        found = sorted(key for key in self._objects if key.startswith(prefix))
+        return [replace(self._objects[key].info, content_type="", metadata={}) for key in found]
+
+    async def ping(self) -> None:
+        """Memory is always there."""
+
+    def _stored(self, key: str) -> _Stored:
+        try:
+            return self._objects[key]
+        except KeyError:
+            raise ObjectNotFound from None
+
+    def _event(self, info: ObjectInfo) -> SourceArrived:
+        return SourceArrived(
+            bucket=self.bucket,
+            key=info.key,
+            size=info.size,
+            etag=info.etag,
+            sequencer=f"{next(self._sequence):018X}",
+            event_time=clock.to_iso(info.last_modified),
+        )

@@ -1,0 +1,188 @@
+"""One S3 bucket as an object store."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from processor.errors import FileTooLarge, Unavailable
+from processor.ports import ObjectInfo, PresignedUpload, UploadTerms
+from processor.stores.clients import AwsClients
+from processor.stores.translate import translated
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef
+
+#: Most keys that `DeleteObjects` takes (AWS, "DeleteObjects").
+DELETE_BATCH = 1000
+#: How much of a body is read at a time, in bytes.
+CHUNK_BYTES = 1024 * 1024
+#: Form field and header of an upload's checksum.
+CHECKSUM = "x-amz-checksum-sha256"
+
+log = structlog.get_logger(__name__)
+
+
+class S3ObjectStore:
+    """A bucket. Uploads are signed for the public endpoint, everything else goes to the internal one."""
+
+    def __init__(self, clients: AwsClients, bucket: str) -> None:
+        self._s3 = clients.s3
+        self._signer = clients.s3_presign
+        self._transfer_timeout_seconds = clients.config.transfer_timeout_seconds
+        self._bucket = bucket
+
+    async def presign_upload(self, terms: UploadTerms) -> PresignedUpload:
+        """Sign one upload twice. S3 refuses a PUT whose signed headers differ, and a form that breaks its policy.
+
+        A PUT of which no size is known is not bound in length: only a form can be (AWS, "POST policy").
+        """
+        with translated():
+            url = await self._signer.generate_presigned_url(
+                "put_object",
+                Params={"Bucket": self._bucket, "Key": terms.key, **_signed_parameters(terms)},
+                ExpiresIn=terms.expires_in_seconds,
+                HttpMethod="PUT",
+            )
+            form = await self._signer.generate_presigned_post(
+                Bucket=self._bucket,
+                Key=terms.key,
+                Fields=_form_fields(terms),
+                Conditions=_form_conditions(terms),
+                ExpiresIn=terms.expires_in_seconds,
+            )
+        return PresignedUpload(
+            url=url, headers=_put_headers(terms), post_url=form["url"], post_fields={**form["fields"]}
+        )
+
+    async def head(self, key: str) -> ObjectInfo:
+        """What S3 knows about an object. Raises `ObjectNotFound`, `Unavailable`."""
+        with translated():
+            found = await self._s3.head_object(Bucket=self._bucket, Key=key)
+        return ObjectInfo(
+            key=key,
+            size=found["ContentLength"],
+            etag=found["ETag"].strip('"'),
+            last_modified=found["LastModified"],
+            content_type=found.get("ContentType", ""),
+            metadata=found.get("Metadata", {}),
+        )
+
+    async def fetch(self, key: str, *, max_bytes: int, etag: str | None = None) -> bytes:
+        """The whole object. Raises `ObjectNotFound`, `ObjectChanged`, `FileTooLarge`, `Unavailable`."""
+        wanted: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag else {}
+        with translated():
+            async with asyncio.timeout(self._transfer_timeout_seconds):
+                found = await self._s3.get_object(Bucket=self._bucket, Key=key, **wanted)
+                return await _read(found, max_bytes)
+
+    async def store(
+        self, key: str, body: bytes, *, content_type: str, cache_control: str, metadata: Mapping[str, str]
+    ) -> None:
+        """Write an object; S3 checks that what arrived has the SHA-256 of what was sent. Raises `Unavailable`."""
+        checksum = await asyncio.to_thread(_sha256, body)  # a large variant would hold up the loop
+        with translated():
+            async with asyncio.timeout(self._transfer_timeout_seconds):
+                await self._s3.put_object(
+                    Bucket=self._bucket,
+                    Key=key,
+                    Body=io.BytesIO(body),  # sent in pieces; a large one as bytes would hold up the loop
+                    ContentType=content_type,
+                    CacheControl=cache_control,
+                    Metadata={**metadata},
+                    ChecksumSHA256=checksum,
+                )
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects, in batches. Raises `Unavailable` when any is left, after all were tried."""
+        failed: list[str] = []
+        for start in range(0, len(keys), DELETE_BATCH):
+            batch = keys[start : start + DELETE_BATCH]
+            with translated():
+                answer = await self._s3.delete_objects(
+                    Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True}
+                )
+            failed += [error.get("Code", "") for error in answer.get("Errors", ())]
+        left = [code for code in failed if code != "NoSuchKey"]
+        if left:
+            log.warning("Objects not deleted", count=len(left), codes=sorted(set(left)))
+            raise Unavailable
+
+    async def list(self, prefix: str) -> list[ObjectInfo]:
+        """Every object under the prefix, in key order, a thousand a call. Raises `Unavailable`."""
+        listed: list[ObjectInfo] = []
+        with translated(missing=Unavailable):
+            async for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+                listed += [
+                    ObjectInfo(
+                        key=found["Key"],
+                        size=found["Size"],
+                        etag=found["ETag"].strip('"'),
+                        last_modified=found["LastModified"],
+                    )
+                    for found in page.get("Contents", ())
+                ]
+        return listed
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` when the bucket cannot be reached."""
+        with translated(missing=Unavailable):
+            await self._s3.head_bucket(Bucket=self._bucket)
+
+
+async def _read(found: GetObjectOutputTypeDef, max_bytes: int) -> bytes:
+    """The body, by what S3 says of its size and by count: neither alone is trusted with this process's memory."""
+    body = found["Body"]
+    async with body:  # leaving early drops the connection, and with it the rest of the body
+        if found["ContentLength"] > max_bytes:
+            raise FileTooLarge
+        chunks: list[bytes] = []
+        left = max_bytes
+        while chunk := await body.read(CHUNK_BYTES):
+            left -= len(chunk)
+            if left < 0:
+                raise FileTooLarge
+            chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _put_headers(terms: UploadTerms) -> dict[str, str]:
+    headers = {"Content-Type": terms.content_type}
+    if terms.size is not None:
+        headers["Content-Length"] = str(terms.size)
+    if terms.checksum_sha256 is not None:
+        headers[CHECKSUM] = terms.checksum_sha256
+    return headers
+
+
+def _signed_parameters(terms: UploadTerms) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"ContentType": terms.content_type}
+    if terms.size is not None:
+        parameters["ContentLength"] = terms.size
+    if terms.checksum_sha256 is not None:
+        parameters["ChecksumSHA256"] = terms.checksum_sha256
+    return parameters
+
+
+def _form_fields(terms: UploadTerms) -> dict[str, Any]:
+    fields = {"Content-Type": terms.content_type}
+    if terms.checksum_sha256 is not None:
+        fields[CHECKSUM] = terms.checksum_sha256
+    return fields
+
+
+def _form_conditions(terms: UploadTerms) -> list[Any]:
+    """The policy must name every field, each with its one value; the key's is added by the SDK."""
+    least, most = (1, terms.max_bytes) if terms.size is None else (terms.size, terms.size)
+    named = [{name: value} for name, value in _form_fields(terms).items()]
+    return [*named, ["content-length-range", least, most]]
+
+
+def _sha256(body: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(body).digest()).decode()

@@ -1,0 +1,247 @@
+"""What the service needs of AWS: names, the table and its keys, the queue, the buckets, the rights."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from processor import clock
+from processor.images import SOURCE_PREFIX, VARIANT_PREFIX
+from processor.jobs import SUPERSEDED, Failure, Job, JobStatus
+
+#: What a call of the SDK takes. The SDK's own types for it are there only in development.
+Request = Any
+
+KEY = "processingId"
+BY_TIME = "by-time"
+BY_STATUS = "by-status"
+TTL = "ttl"
+
+#: Partitions that a tenant's listing is spread over: each takes 1,000 writes a second (AWS, "Partition key design").
+#: A change strands the records that are listed already.
+SHARDS = 4
+
+#: What a job that another one took the place of says of itself.
+REPLACED = Failure(code=SUPERSEDED, message="A newer job replaced this one.")
+
+#: How long a received message stays hidden when the receiver does not say, in seconds.
+VISIBILITY_SECONDS = 60
+#: How long the queue keeps a message, in seconds: four days.
+RETENTION_SECONDS = 4 * 24 * 3600
+#: How long the dead-letter queue keeps one, in seconds: fourteen days, the most that SQS allows.
+DEAD_LETTER_RETENTION_SECONDS = 14 * 24 * 3600
+#: Receives after which a message is moved to the dead-letter queue.
+MAX_RECEIVE_COUNT = 5
+#: Length of a long poll when the receiver does not say, in seconds; the most that SQS allows.
+POLL_SECONDS = 20
+#: How long a browser may remember the answer to a preflight request, in seconds.
+PREFLIGHT_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What everything is called. `account_id` owns it all."""
+
+    account_id: str
+    source_bucket: str
+    processed_bucket: str
+    table: str
+    queue: str
+    dead_letter_queue: str
+    #: Whom the service runs as, where it is given a user.
+    user: str
+
+    @classmethod
+    def of_stage(cls, stage: str, account_id: str) -> Self:
+        """The names of one deployment stage."""
+        return cls(
+            account_id=account_id,
+            source_bucket=f"truss-image-source-{stage}-{account_id}",
+            processed_bucket=f"truss-image-processed-{stage}-{account_id}",
+            table=f"truss-image-processing-{stage}",
+            queue=f"truss-image-events-{stage}",
+            dead_letter_queue=f"truss-image-events-{stage}-dlq",
+            user=f"truss-image-service-{stage}",
+        )
+
+
+# -- keys of the table and its indexes -------------------------------------------------------------------------------
+
+
+def shard(unique_id: str) -> int:
+    """Which of the tenant's partitions an image is listed in: the same in every process and for ever."""
+    return zlib.crc32(unique_id.encode()) % SHARDS
+
+
+def list_key(tenant: str, number: int) -> str:
+    """Partition of `by-time`. The last `#` splits it, so tenants may contain one."""
+    return f"{tenant}#{number}"
+
+
+def status_key(tenant: str, number: int, status: JobStatus) -> str:
+    """Partition of `by-status`."""
+    return f"{tenant}#{number}#{status.value}"
+
+
+def sort_key(job: Job) -> str:
+    """Position in a listing: by time, and unique, so that the last position seen is all that a cursor needs."""
+    return f"{clock.to_iso(job.created_at)}#{job.processing_id}"
+
+
+def table_definition(table: str) -> Request:
+    """What `CreateTable` asks for."""
+    attributes = (KEY, "listKey", "statusKey", "sortKey")
+    return {
+        "TableName": table,
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in attributes],
+        "KeySchema": [{"AttributeName": KEY, "KeyType": "HASH"}],
+        "GlobalSecondaryIndexes": [_index(BY_TIME, "listKey"), _index(BY_STATUS, "statusKey")],
+    }
+
+
+def _index(name: str, partition: str) -> dict[str, Any]:
+    keys = [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": "sortKey", "KeyType": "RANGE"}]
+    return {"IndexName": name, "KeySchema": keys, "Projection": {"ProjectionType": "ALL"}}
+
+
+# -- the queue -------------------------------------------------------------------------------------------------------
+
+
+def dead_letter_attributes() -> Request:
+    """Attributes of the dead-letter queue."""
+    return {"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_SECONDS)}
+
+
+def queue_attributes(
+    names: Names, queue_arn: str, dead_letter_arn: str, *, max_receive_count: int = MAX_RECEIVE_COUNT
+) -> Request:
+    """Attributes of the queue, with the policy that lets S3 send."""
+    redrive = {"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": max_receive_count}
+    return {
+        "VisibilityTimeout": str(VISIBILITY_SECONDS),
+        "MessageRetentionPeriod": str(RETENTION_SECONDS),
+        "ReceiveMessageWaitTimeSeconds": str(POLL_SECONDS),
+        "RedrivePolicy": json.dumps(redrive),
+        "Policy": json.dumps(queue_policy(names, queue_arn)),
+    }
+
+
+def queue_policy(names: Names, queue_arn: str) -> dict[str, Any]:
+    """Lets S3 send, for the source bucket alone, and only while this account owns it (AWS, "Confused deputy")."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "SourceBucketEvents",
+                "Effect": "Allow",
+                "Principal": {"Service": "s3.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": queue_arn,
+                "Condition": {
+                    "ArnEquals": {"aws:SourceArn": bucket_arn(names.source_bucket)},
+                    "StringEquals": {"aws:SourceAccount": names.account_id},
+                },
+            }
+        ],
+    }
+
+
+# -- the buckets -----------------------------------------------------------------------------------------------------
+
+
+def bucket_arn(bucket: str) -> str:
+    """The ARN of a bucket; it names neither region nor account."""
+    return f"arn:aws:s3:::{bucket}"
+
+
+def public_access_block() -> Request:
+    """Nothing in a bucket is ever public."""
+    return {
+        "BlockPublicAcls": True,
+        "IgnorePublicAcls": True,
+        "BlockPublicPolicy": True,
+        "RestrictPublicBuckets": True,
+    }
+
+
+def lifecycle() -> Request:
+    """Parts of uploads that nobody finished cost money and are seen by nobody."""
+    rule = {
+        "ID": "abort-unfinished-uploads",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+    }
+    return {"Rules": [rule]}
+
+
+def cors(origins: Sequence[str]) -> Request:
+    """Lets pages of these origins upload, and see the ETag of what they uploaded."""
+    rule = {
+        "AllowedOrigins": list(origins),
+        "AllowedMethods": ["PUT", "POST", "GET", "HEAD"],
+        "AllowedHeaders": ["*"],
+        "ExposeHeaders": ["ETag"],
+        "MaxAgeSeconds": PREFLIGHT_SECONDS,
+    }
+    return {"CORSRules": [rule]}
+
+
+def notification(queue_arn: str) -> Request:
+    """Every new object under the source prefix is told to the queue."""
+    rule = {"Name": "prefix", "Value": SOURCE_PREFIX}
+    configuration = {
+        "Id": "uploads",
+        "QueueArn": queue_arn,
+        "Events": ["s3:ObjectCreated:*"],
+        "Filter": {"Key": {"FilterRules": [rule]}},
+    }
+    return {"QueueConfigurations": [configuration]}
+
+
+# -- the rights ------------------------------------------------------------------------------------------------------
+
+
+def service_policy(names: Names, queue_arn: str, table_arn: str) -> dict[str, Any]:
+    """What the service may do, and nothing else. A presigned URL can do what its signer may."""
+    source, processed = bucket_arn(names.source_bucket), bucket_arn(names.processed_bucket)
+    statements: list[tuple[list[str], list[str]]] = [
+        (
+            ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+            [f"{source}/{SOURCE_PREFIX}*", f"{processed}/{VARIANT_PREFIX}*"],
+        ),
+        (["s3:ListBucket"], [source, processed]),
+        (
+            [
+                "sqs:ReceiveMessage",
+                "sqs:DeleteMessage",
+                "sqs:DeleteMessageBatch",  # AWS asks for the right to the single call; the emulator for this one
+                "sqs:ChangeMessageVisibility",
+                "sqs:ChangeMessageVisibilityBatch",
+                "sqs:SendMessage",
+                "sqs:GetQueueAttributes",
+            ],
+            [queue_arn],
+        ),
+        (
+            [
+                "dynamodb:GetItem",
+                "dynamodb:PutItem",
+                "dynamodb:UpdateItem",
+                "dynamodb:DeleteItem",
+                "dynamodb:BatchWriteItem",
+                "dynamodb:Query",
+            ],
+            [table_arn, f"{table_arn}/index/*"],
+        ),
+    ]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": actions, "Resource": resources} for actions, resources in statements
+        ],
+    }

@@ -1,0 +1,127 @@
+"""One SQS queue as a message queue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from processor.errors import TrussError, Unavailable
+from processor.ports import Message
+from processor.stores.clients import AwsClients
+from processor.stores.translate import meaning_of, translated
+
+if TYPE_CHECKING:
+    from types_aiobotocore_sqs.type_defs import BatchResultErrorEntryTypeDef
+
+#: Most entries of one batch (AWS, "Amazon SQS message quotas").
+BATCH = 10
+#: Longest time that a message can be hidden, in seconds: twelve hours.
+MAX_VISIBILITY_SECONDS = 43_200
+#: What SQS says of a message that is settled, given back or delivered anew: nothing is left to do with its receipt.
+STALE_CODES = frozenset({"ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNotInflight"})
+
+log = structlog.get_logger(__name__)
+
+Entry = dict[str, Any]
+Call = Callable[[Sequence[Entry]], Awaitable[Sequence["BatchResultErrorEntryTypeDef"]]]
+
+
+class SqsMessageQueue:
+    """A queue, by its URL."""
+
+    def __init__(self, clients: AwsClients, queue_url: str) -> None:
+        self._sqs = clients.sqs
+        self._url = queue_url
+
+    async def receive(self, limit: int, *, wait_seconds: int, visibility_seconds: int) -> list[Message]:
+        """At most `limit` messages. Raises `Unavailable`."""
+        with translated():
+            answer = await self._sqs.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=limit,
+                WaitTimeSeconds=wait_seconds,
+                VisibilityTimeout=min(visibility_seconds, MAX_VISIBILITY_SECONDS),
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+            )
+        return [
+            Message(
+                message_id=found["MessageId"],
+                receipt=found["ReceiptHandle"],
+                body=found["Body"],
+                receive_count=int(found["Attributes"]["ApproximateReceiveCount"]),
+            )
+            for found in answer.get("Messages", ())
+        ]
+
+    async def settle(self, receipts: Sequence[str]) -> None:
+        """Delete messages. Raises `Unavailable` when any is left, after all were tried."""
+
+        async def delete(entries: Sequence[Entry]) -> Sequence[BatchResultErrorEntryTypeDef]:
+            answer = await self._sqs.delete_message_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
+            return answer.get("Failed", ())
+
+        await _in_batches([{"ReceiptHandle": receipt} for receipt in receipts], delete)
+
+    async def set_visibility(self, receipts: Sequence[str], seconds: int) -> None:
+        """Hide messages. Raises `Unavailable` when that failed for any, after all were tried."""
+
+        async def change(entries: Sequence[Entry]) -> Sequence[BatchResultErrorEntryTypeDef]:
+            answer = await self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
+            return answer.get("Failed", ())
+
+        hidden = min(seconds, MAX_VISIBILITY_SECONDS)
+        await _in_batches([{"ReceiptHandle": receipt, "VisibilityTimeout": hidden} for receipt in receipts], change)
+
+    async def send(self, body: str) -> None:
+        """Raises `Unavailable`."""
+        with translated():
+            await self._sqs.send_message(QueueUrl=self._url, MessageBody=body)
+
+    async def max_receive_count(self) -> int | None:
+        """What the queue's redrive policy says. Raises `Unavailable`."""
+        attributes = await self._attributes("RedrivePolicy")
+        policy = attributes.get("RedrivePolicy")
+        return int(json.loads(policy)["maxReceiveCount"]) if policy else None
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` when the queue cannot be reached."""
+        await self._attributes("QueueArn")
+
+    async def _attributes(self, name: Any) -> Mapping[str, str]:
+        with translated():
+            answer = await self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
+        return {str(key): value for key, value in answer.get("Attributes", {}).items()}
+
+
+async def _in_batches(entries: Sequence[Entry], call: Call) -> None:
+    """Run `call` over all entries, ten at a time; the failure of one batch does not keep the others from their turn."""
+    errors: list[TrussError] = []
+    for start in range(0, len(entries), BATCH):
+        batch = [{"Id": str(number), **entry} for number, entry in enumerate(entries[start : start + BATCH])]
+        try:
+            await _one_batch(batch, call)
+        except Unavailable as error:
+            errors.append(error)
+    if errors:
+        raise errors[-1]
+
+
+async def _one_batch(batch: Sequence[Entry], call: Call) -> None:
+    """A batch answers 200 with failures inside, which the SDK does not retry; what may pass is tried once more."""
+    with translated():
+        codes = _failures(await call(batch))
+        if not codes:
+            return
+        codes = _failures(await call([entry for entry in batch if entry["Id"] in codes]))
+    if codes:
+        log.warning("Messages of a batch failed", codes=sorted(set(codes.values())), count=len(codes))
+        raise meaning_of(next(iter(codes.values())))
+
+
+def _failures(failed: Sequence[BatchResultErrorEntryTypeDef]) -> dict[str, str]:
+    """Codes by entry, but for receipts that have become stale."""
+    codes = {entry["Id"]: entry["Code"].removeprefix("AWS.SimpleQueueService.") for entry in failed}
+    return {entry: code for entry, code in codes.items() if code not in STALE_CODES}

@@ -1,0 +1,174 @@
+"""Conditional writes: how one is put together, and how it is carried through conflicts with other writes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore.exceptions import ClientError
+
+from processor.errors import Throttled
+from processor.stores.records import Item, from_wire, to_wire
+from processor.stores.translate import code_of, translated
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
+#: Tries of a write that meets a transaction on the same item. Every transaction here is over in milliseconds.
+CONFLICT_TRIES = 6
+#: Longest first pause between two such tries, in seconds; it doubles, and a random part of it is waited.
+CONFLICT_PAUSE_SECONDS = 0.02
+#: A single write and a part of a transaction name the same conflict differently.
+CONFLICT_CODES = frozenset({"TransactionConflict", "TransactionConflictException", "TransactionInProgressException"})
+CONDITION_CODES = frozenset({"ConditionalCheckFailed", "ConditionalCheckFailedException"})
+
+T = TypeVar("T")
+
+
+class ConditionFailed(Exception):
+    """A condition did not hold. `item` is what was found instead, where a single item was written."""
+
+    def __init__(self, item: Item | None) -> None:
+        super().__init__("condition failed")
+        self.item = item
+
+
+class _Conflict(Exception):
+    """Another transaction was at one of the items."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """A change to one item. Attributes are written `#name` and values `:name` in every expression.
+
+    `sets` are plain assignments; `also` are further SET clauses, whose values are in `values` with the condition's.
+    """
+
+    key: Item
+    condition: str
+    sets: Mapping[str, Any] = field(default_factory=dict)
+    also: Sequence[str] = ()
+    remove: Sequence[str] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_request(self, table: str) -> dict[str, Any]:
+        """The parameters of `UpdateItem`, and of an `Update` in a transaction."""
+        assignments = [*(f"#{name} = :new_{name}" for name in self.sets), *self.also]
+        clauses = [f"SET {', '.join(assignments)}"] if assignments else []
+        if self.remove:
+            clauses.append(f"REMOVE {', '.join(f'#{name}' for name in self.remove)}")
+        expression = " ".join(clauses)
+        new = {f"new_{name}": value for name, value in self.sets.items()}
+        return {
+            "TableName": table,
+            "Key": to_wire(self.key),
+            "UpdateExpression": expression,
+            "ConditionExpression": self.condition,
+            **attributes(f"{expression} {self.condition}", {**self.values, **new}),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Put:
+    """A new item. It must not be there yet."""
+
+    item: Item
+
+    def to_request(self, table: str) -> dict[str, Any]:
+        """The parameters of `PutItem`, and of a `Put` in a transaction."""
+        condition = "attribute_not_exists(#processingId)"
+        return {
+            "TableName": table,
+            "Item": to_wire(self.item),
+            "ConditionExpression": condition,
+            **attributes(condition, {}),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """The removal of an item, whether it is there or not."""
+
+    key: Item
+
+    def to_request(self, table: str) -> dict[str, Any]:
+        """The parameters of a `Delete` in a transaction."""
+        return {"TableName": table, "Key": to_wire(self.key)}
+
+
+def attributes(expressions: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The names and values that expressions speak of, and no others: DynamoDB refuses what is not used."""
+    named = {f"#{name}": name for name in re.findall(r"#(\w+)", expressions)}
+    used = {f":{name}": values[name] for name in re.findall(r":(\w+)", expressions)}
+    found: dict[str, Any] = {"ExpressionAttributeNames": named}
+    if used:
+        found["ExpressionAttributeValues"] = to_wire(used)
+    return found
+
+
+async def update(dynamodb: DynamoDBClient, table: str, change: Update) -> Item:
+    """Carry out one update; the item as it is then. Raises `ConditionFailed`, `Unavailable`."""
+
+    async def call() -> Item:
+        answer = await dynamodb.update_item(
+            **change.to_request(table), ReturnValues="ALL_NEW", ReturnValuesOnConditionCheckFailure="ALL_OLD"
+        )
+        return from_wire(answer["Attributes"])
+
+    return await _through_conflicts(call)
+
+
+async def put(dynamodb: DynamoDBClient, table: str, new: Put) -> None:
+    """Write one new item. Raises `ConditionFailed`, `Unavailable`."""
+
+    async def call() -> None:
+        await dynamodb.put_item(**new.to_request(table))
+
+    await _through_conflicts(call)
+
+
+async def transact(dynamodb: DynamoDBClient, table: str, *changes: Update | Put | Delete) -> None:
+    """Carry out all changes or none. Raises `ConditionFailed`, `Unavailable`.
+
+    One token for all tries: a transaction whose answer was lost is not carried out twice, and succeeds again.
+    """
+    parts = [{type(change).__name__: change.to_request(table)} for change in changes]
+    token = str(uuid.uuid4())
+
+    async def call() -> None:
+        await dynamodb.transact_write_items(TransactItems=parts, ClientRequestToken=token)  # type: ignore[arg-type]
+
+    await _through_conflicts(call)
+
+
+async def _through_conflicts(call: Callable[[], Awaitable[T]]) -> T:
+    for attempt in range(CONFLICT_TRIES):
+        try:
+            with translated(), _conditions():
+                return await call()
+        except _Conflict:
+            pause = CONFLICT_PAUSE_SECONDS * 2**attempt
+            await asyncio.sleep(pause * random.random())  # noqa: S311 - spreads load, protects nothing
+    raise Throttled
+
+
+@contextmanager
+def _conditions() -> Iterator[None]:
+    """Tell failed conditions and conflicts from all other errors."""
+    try:
+        yield
+    except ClientError as error:
+        response: Mapping[str, Any] = error.response
+        codes = {reason.get("Code", "") for reason in response.get("CancellationReasons", ())} | {code_of(error)}
+        if codes & CONDITION_CODES:
+            found = response.get("Item")
+            raise ConditionFailed(from_wire(found) if found else None) from error
+        if codes & CONFLICT_CODES:
+            raise _Conflict from error
+        raise

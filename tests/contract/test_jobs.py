@@ -1,0 +1,583 @@
+"""What a job store promises of single records, and of an image and its jobs together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from processor import clock
+from processor.catalog import first_image, next_job, pending_job
+from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged, Unavailable
+from processor.images import StoredVariant, source_key, variant_key
+from processor.jobs import SUPERSEDED, UNAVAILABLE, Failure, Image, Job, JobStatus, Lease, Source, Timings
+from processor.ports import JobQuery
+from processor.stores.dynamodb import DynamoJobStore
+from tests.contract.conftest import Records
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+DAY_SECONDS = 24 * 3600
+RETENTION = timedelta(days=30)
+TRANSACTIONS_RACE = "its transactions are not isolated from each other"
+#: What a URL or a message may hold instead of an id, among it the ids of records of other kinds.
+NO_JOB_IDS = ("", "img_", "img_1_missing", "secret_cursor", "upload_x", "img_1 OR 1=1", "img_" + "x" * 3000, "ümg_1")
+
+
+def lease(seconds: float = 60, token: str | None = None) -> Lease:
+    return Lease(token=token or uuid.uuid4().hex, owner="pod-1/7", expires_at=time.time() + seconds)
+
+
+def source(sequencer: str = "0055") -> Source:
+    return Source(etag="e" * 32, size=12345, sequencer=sequencer, event_time="2026-01-02T03:04:05.678Z")
+
+
+async def create(records: Records, **metadata: str) -> tuple[Image, Job]:
+    unique_id = str(uuid.uuid4())
+    key = source_key(unique_id, "jpg")
+    job = pending_job(records.tenant, unique_id, key, "Grüße aus Köln.jpg", metadata=metadata)
+    image = first_image(job)
+    await records.store.create(image, job)
+    return image, job
+
+
+async def accept(records: Records) -> tuple[Image, Job]:
+    image, job = await create(records)
+    accepted = await records.store.accept(image, job, source(), int(time.time()) + 30 * DAY_SECONDS)
+    return await records.store.get_image(image.unique_id), accepted
+
+
+async def claim(records: Records, seconds: float = 60) -> tuple[Image, Job, Lease]:
+    image, job = await accept(records)
+    held = lease(seconds)
+    return image, await records.store.claim(job.processing_id, held, clock.now()), held
+
+
+async def fail_as_unavailable(records: Records) -> tuple[Image, Job]:
+    image, job, held = await claim(records)
+    failed = replace(job, status=JobStatus.FAILED, error=Failure(code=UNAVAILABLE, message="Away."))
+    await records.store.finish(failed, held)
+    return image, await records.store.get_job(job.processing_id)
+
+
+def completed(job: Job) -> Job:
+    variants = tuple(
+        StoredVariant(
+            name=name,
+            key=variant_key(job.unique_id, job.processing_id, name),
+            width=300,
+            height=200,
+            size=4567,
+            content_type="image/webp",
+            stored_at=clock.now(),
+        )
+        for name in ("thumbnail", "medium", "large", "webp")
+    )
+    return replace(
+        job,
+        status=JobStatus.COMPLETED,
+        variants=variants,
+        timings=Timings(download=1, process=20, upload=3, total=24),
+        updated_at=clock.now(),
+        expires_at=int(time.time()) + 40 * DAY_SECONDS,
+    )
+
+
+def successor(records: Records, image: Image, sequencer: str = "0056") -> Job:
+    return next_job(image, source(sequencer), RETENTION)
+
+
+async def listed(records: Records, status: JobStatus | None = None) -> list[str]:
+    page = await records.store.list(JobQuery(tenant=records.tenant, limit=100, status=status))
+    return [job.processing_id for job in page.jobs]
+
+
+async def outcomes(*calls: Awaitable[object]) -> tuple[int, list[BaseException]]:
+    """How many succeeded, and what the others raised."""
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    errors = [answer for answer in answers if isinstance(answer, BaseException)]
+    return len(answers) - len(errors), errors
+
+
+# -- create and read --------------------------------------------------------------------------------------------------
+
+
+async def test_an_image_and_its_job_are_read_as_they_were_written(records: Records) -> None:
+    image, job = await create(records, album="Größe", empty="")
+    assert await records.store.get_image(image.unique_id) == image
+    assert await records.store.get_job(job.processing_id) == job
+
+
+async def test_what_exists_is_not_created_again(records: Records) -> None:
+    image, job = await create(records)
+    other = pending_job(records.tenant, image.unique_id, image.key, "other.jpg")
+    with pytest.raises(RecordChanged):
+        await records.store.create(first_image(other), other)
+    assert await records.store.get_image(image.unique_id) == image
+    with pytest.raises(JobNotFound):
+        await records.store.get_job(other.processing_id)
+    with pytest.raises(RecordChanged):
+        await records.store.create(replace(image, unique_id=str(uuid.uuid4())), job)
+
+
+@pytest.mark.parametrize("processing_id", NO_JOB_IDS)
+async def test_no_other_id_is_a_job(records: Records, processing_id: str) -> None:
+    await records.store.signing_key("cursor")
+    with pytest.raises(JobNotFound):
+        await records.store.get_job(processing_id)
+    with pytest.raises(Conflict):
+        await records.store.claim(processing_id, lease(), clock.now())
+
+
+@pytest.mark.parametrize("unique_id", ["", str(uuid.UUID(int=0)), "x" * 3000, "img 1"])
+async def test_no_other_id_is_an_image(records: Records, unique_id: str) -> None:
+    with pytest.raises(ImageNotFound):
+        await records.store.get_image(unique_id)
+
+
+async def test_an_expired_record_is_as_good_as_gone(records: Records) -> None:
+    image, job = await create(records)
+    records.clock.passed = job.expires_at - time.time() + 1
+    with pytest.raises(ImageNotFound):
+        await records.store.get_image(image.unique_id)
+    with pytest.raises(JobNotFound):
+        await records.store.get_job(job.processing_id)
+    assert await listed(records) == []
+    with pytest.raises(RecordChanged):
+        await records.store.accept(image, job, source(), job.expires_at + DAY_SECONDS)
+    with pytest.raises(RecordChanged):
+        await records.store.tombstone(image, clock.now(), job.expires_at + DAY_SECONDS)
+
+
+async def test_an_expired_job_is_not_claimed(records: Records) -> None:
+    _, job = await accept(records)
+    later = clock.now() + timedelta(days=31)
+    with pytest.raises(Conflict):
+        await records.store.claim(job.processing_id, lease(), later)
+
+
+# -- accept -----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_accepted_job_is_uploaded_and_its_image_lives_on(records: Records) -> None:
+    image, job = await create(records)
+    expires_at = int(time.time()) + 30 * DAY_SECONDS
+    accepted = await records.store.accept(image, job, source("00AB"), expires_at)
+    assert (accepted.status, accepted.source, accepted.expires_at) == (JobStatus.UPLOADED, source("00AB"), expires_at)
+    assert accepted.updated_at >= job.updated_at
+    assert await records.store.get_job(job.processing_id) == accepted
+    assert await records.store.get_image(image.unique_id) == replace(image, sequencer="00AB", expires_at=None)
+    assert await listed(records, JobStatus.PENDING) == []
+    assert await listed(records, JobStatus.UPLOADED) == [job.processing_id]
+
+
+async def test_a_job_is_accepted_once(records: Records) -> None:
+    image, job = await create(records)
+    expires_at = int(time.time()) + DAY_SECONDS
+    await records.store.accept(image, job, source(), expires_at)
+    with pytest.raises(RecordChanged):
+        await records.store.accept(image, job, source(), expires_at)
+    with pytest.raises(RecordChanged):
+        await records.store.accept(await records.store.get_image(image.unique_id), job, source("0066"), expires_at)
+
+
+async def test_of_concurrent_accepts_one_wins(records: Records) -> None:
+    records.backend.skip_on("moto", because=TRANSACTIONS_RACE)
+    image, job = await create(records)
+    expires_at = int(time.time()) + DAY_SECONDS
+    calls = [records.store.accept(image, job, source(f"00{n}"), expires_at) for n in range(5)]
+    won, lost = await outcomes(*calls)
+    assert won == 1
+    assert all(isinstance(error, RecordChanged) for error in lost)
+    stored = await records.store.get_image(image.unique_id)
+    job = await records.store.get_job(job.processing_id)
+    assert job.source
+    assert stored.sequencer == job.source.sequencer
+
+
+async def test_nothing_is_accepted_for_a_deleted_image(records: Records) -> None:
+    image, job = await create(records)
+    await records.store.tombstone(image, clock.now(), int(time.time()) + DAY_SECONDS)
+    with pytest.raises(RecordChanged):
+        await records.store.accept(image, job, source(), int(time.time()) + DAY_SECONDS)
+    with pytest.raises(JobNotFound):
+        await records.store.get_job(job.processing_id)
+
+
+# -- replace ----------------------------------------------------------------------------------------------------------
+
+
+async def test_the_new_job_is_current_and_the_old_one_has_failed_as_superseded(records: Records) -> None:
+    image, old = await accept(records)
+    new = successor(records, image, "00FF")
+    await records.store.replace(image, old, new)
+    stored = await records.store.get_image(image.unique_id)
+    assert (stored.current_job, stored.sequencer) == (new.processing_id, "00FF")
+    assert stored.job_ids == (old.processing_id, new.processing_id)
+    assert await records.store.get_job(new.processing_id) == new
+    superseded = await records.store.get_job(old.processing_id)
+    assert superseded.status is JobStatus.FAILED
+    assert superseded.error
+    assert superseded.error.code == SUPERSEDED
+    assert await listed(records) == [new.processing_id]
+    assert await listed(records, JobStatus.UPLOADED) == [new.processing_id]
+    assert await listed(records, JobStatus.FAILED) == []
+
+
+async def test_a_completed_job_stays_what_it_is_when_it_is_replaced(records: Records) -> None:
+    image, job, held = await claim(records)
+    await records.store.finish(completed(job), held)
+    old = await records.store.get_job(job.processing_id)
+    new = replace(successor(records, image), previous_job=old.processing_id)
+    await records.store.replace(image, old, new)
+    assert await records.store.get_job(old.processing_id) == old
+    assert (await records.store.get_job(new.processing_id)).previous_job == old.processing_id
+    assert await listed(records) == [new.processing_id]
+    assert await listed(records, JobStatus.COMPLETED) == []
+
+
+async def test_an_image_whose_job_has_expired_gets_a_new_one(records: Records) -> None:
+    image, _ = await accept(records)
+    records.clock.passed = 31 * DAY_SECONDS
+    new = replace(successor(records, image), expires_at=int(time.time()) + 60 * DAY_SECONDS)
+    await records.store.replace(image, None, new)
+    assert (await records.store.get_image(image.unique_id)).current_job == new.processing_id
+    assert await listed(records) == [new.processing_id]
+
+
+async def test_what_changed_in_the_meantime_is_not_replaced(records: Records) -> None:
+    image, old = await accept(records)
+    for stale in (replace(image, sequencer="0001"), replace(image, current_job="img_1_other")):
+        with pytest.raises(RecordChanged):
+            await records.store.replace(stale, old, successor(records, image))
+    await records.store.claim(old.processing_id, lease(), clock.now())
+    new = successor(records, image)
+    with pytest.raises(RecordChanged):
+        await records.store.replace(image, old, new)
+    with pytest.raises(JobNotFound):
+        await records.store.get_job(new.processing_id)
+    await records.store.tombstone(image, clock.now(), int(time.time()) + DAY_SECONDS)
+    with pytest.raises(RecordChanged):
+        await records.store.replace(image, None, new)
+
+
+async def test_of_concurrent_replacements_one_wins(records: Records) -> None:
+    records.backend.skip_on("moto", because=TRANSACTIONS_RACE)
+    image, old = await accept(records)
+    news = [successor(records, image, f"00A{n}") for n in range(5)]
+    won, lost = await outcomes(*(records.store.replace(image, old, new) for new in news))
+    assert won == 1
+    assert all(isinstance(error, RecordChanged) for error in lost)
+    stored = await records.store.get_image(image.unique_id)
+    assert await listed(records) == [stored.current_job]
+    assert stored.job_ids == (old.processing_id, stored.current_job)
+    assert (await records.store.get_job(stored.current_job)).source == source(stored.sequencer)
+
+
+async def test_whoever_works_on_a_replaced_job_has_lost_its_lease(records: Records) -> None:
+    image, old, held = await claim(records)
+    await records.store.replace(image, old, successor(records, image))
+    for late in (
+        records.store.renew(old.processing_id, held),
+        records.store.release(old.processing_id, held),
+        records.store.finish(completed(old), held),
+    ):
+        with pytest.raises(LeaseLost):
+            await late
+    with pytest.raises(Conflict):
+        await records.store.claim(old.processing_id, lease(), clock.now())
+    assert (await records.store.get_job(old.processing_id)).variants == ()
+
+
+# -- claim ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_claimed_job_is_processing_under_the_lease(records: Records) -> None:
+    _, job = await accept(records)
+    held, now = lease(), clock.now()
+    claimed = await records.store.claim(job.processing_id, held, now)
+    assert claimed == replace(job, status=JobStatus.PROCESSING, lease=held, attempts=1, updated_at=now)
+    assert await records.store.get_job(job.processing_id) == claimed
+    assert await listed(records, JobStatus.UPLOADED) == []
+    assert await listed(records, JobStatus.PROCESSING) == [job.processing_id]
+
+
+async def test_a_job_that_is_pending_in_work_or_ended_is_not_claimed(records: Records) -> None:
+    _, pending = await create(records)
+    _, busy, _ = await claim(records)
+    _, job, held = await claim(records)
+    await records.store.finish(completed(job), held)
+    _, rejected, rejected_lease = await claim(records)
+    error = Failure(code="corrupt_image", message="Damaged.")
+    await records.store.finish(replace(rejected, status=JobStatus.FAILED, error=error), rejected_lease)
+    for each in (pending, busy, job, rejected):
+        with pytest.raises(Conflict):
+            await records.store.claim(each.processing_id, lease(), clock.now())
+
+
+async def test_of_concurrent_claims_exactly_one_wins(records: Records) -> None:
+    _, job = await accept(records)
+    calls = [records.store.claim(job.processing_id, lease(), clock.now()) for _ in range(8)]
+    won, lost = await outcomes(*calls)
+    assert won == 1
+    assert all(isinstance(error, Conflict) for error in lost)
+    assert (await records.store.get_job(job.processing_id)).attempts == 1
+
+
+async def test_a_claim_that_is_repeated_under_its_own_lease_is_the_same_claim(records: Records) -> None:
+    _, job, held = await claim(records)
+    again = await records.store.claim(job.processing_id, held, clock.now())
+    assert again == job
+    assert again.attempts == 1
+
+
+async def test_a_job_whose_lease_has_run_out_changes_hands(records: Records) -> None:
+    _, job, lost = await claim(records, seconds=-1)
+    held = lease()
+    again = await records.store.claim(job.processing_id, held, clock.now())
+    assert (again.lease, again.attempts) == (held, 2)
+    for late in (
+        records.store.renew(job.processing_id, lost),
+        records.store.release(job.processing_id, lost),
+        records.store.finish(completed(job), lost),
+    ):
+        with pytest.raises(LeaseLost):
+            await late
+    await records.store.finish(completed(again), held)
+
+
+async def test_a_job_that_was_given_up_as_unavailable_is_taken_up_again(records: Records) -> None:
+    _, job = await fail_as_unavailable(records)
+    again = await records.store.claim(job.processing_id, lease(), clock.now())
+    assert (again.status, again.error, again.attempts) == (JobStatus.PROCESSING, None, 2)
+    assert await listed(records, JobStatus.FAILED) == []
+    assert await listed(records, JobStatus.PROCESSING) == [job.processing_id]
+
+
+async def test_a_job_that_was_given_up_and_then_replaced_is_not_taken_up_again(records: Records) -> None:
+    image, job = await fail_as_unavailable(records)
+    new = successor(records, image)
+    await records.store.replace(image, job, new)
+    with pytest.raises(Conflict):
+        await records.store.claim(job.processing_id, lease(), clock.now())
+    assert await listed(records) == [new.processing_id]
+
+
+# -- renew, release, finish, fail -------------------------------------------------------------------------------------
+
+
+async def test_a_renewed_lease_lasts_longer(records: Records) -> None:
+    _, job, held = await claim(records, seconds=-1)
+    longer = replace(held, expires_at=time.time() + 600)
+    await records.store.renew(job.processing_id, longer)
+    assert (await records.store.get_job(job.processing_id)).lease == longer
+    with pytest.raises(Conflict):
+        await records.store.claim(job.processing_id, lease(), clock.now())
+
+
+async def test_only_the_holder_touches_a_job_in_work(records: Records) -> None:
+    _, job, _ = await claim(records)
+    for foreign in (
+        records.store.renew(job.processing_id, lease()),
+        records.store.release(job.processing_id, lease()),
+        records.store.finish(completed(job), lease()),
+        records.store.renew("img_1_missing", lease()),
+    ):
+        with pytest.raises(LeaseLost):
+            await foreign
+    assert await records.store.get_job(job.processing_id) == job
+
+
+async def test_a_released_job_can_be_claimed_at_once(records: Records) -> None:
+    _, job, held = await claim(records, seconds=600)
+    await records.store.release(job.processing_id, held)
+    await records.store.release(job.processing_id, held)  # as after an answer that was lost
+    again = await records.store.claim(job.processing_id, lease(), clock.now())
+    assert again.attempts == 2
+    with pytest.raises(LeaseLost):
+        await records.store.release(job.processing_id, held)
+
+
+async def test_a_heartbeat_does_not_bring_back_a_released_lease(records: Records) -> None:
+    _, job, held = await claim(records)
+    await records.store.release(job.processing_id, held)
+    with pytest.raises(LeaseLost):
+        await records.store.renew(job.processing_id, held)
+
+
+async def test_a_finished_job_shows_its_outcome(records: Records) -> None:
+    _, job, held = await claim(records)
+    outcome = completed(job)
+    await records.store.finish(outcome, held)
+    assert await records.store.get_job(job.processing_id) == replace(outcome, lease=None)
+    assert await listed(records, JobStatus.PROCESSING) == []
+    assert await listed(records, JobStatus.COMPLETED) == [job.processing_id]
+
+
+async def test_a_job_that_fails_says_why(records: Records) -> None:
+    _, job, held = await claim(records)
+    error = Failure(code="corrupt_image", message="The image is damaged or incomplete.")
+    outcome = replace(job, status=JobStatus.FAILED, error=error, updated_at=clock.now())
+    await records.store.finish(outcome, held)
+    assert await records.store.get_job(job.processing_id) == replace(outcome, lease=None)
+    assert await listed(records, JobStatus.FAILED) == [job.processing_id]
+
+
+async def test_an_outcome_may_be_written_twice_but_not_changed(records: Records) -> None:
+    _, job, held = await claim(records)
+    outcome = completed(job)
+    await records.store.finish(outcome, held)
+    await records.store.finish(outcome, held)  # as after an answer that was lost
+    with pytest.raises(LeaseLost):
+        await records.store.finish(replace(job, status=JobStatus.FAILED), held)
+    with pytest.raises(LeaseLost):
+        await records.store.finish(outcome, lease())
+    assert (await records.store.get_job(job.processing_id)).status is JobStatus.COMPLETED
+
+
+async def test_a_job_that_nobody_holds_is_failed(records: Records) -> None:
+    _, job = await accept(records)
+    failed = replace(
+        job, status=JobStatus.FAILED, error=Failure(code=UNAVAILABLE, message="Not queued."), updated_at=clock.now()
+    )
+    await records.store.fail(failed)
+    assert await records.store.get_job(job.processing_id) == failed
+    assert await listed(records, JobStatus.FAILED) == [job.processing_id]
+    assert await listed(records, JobStatus.UPLOADED) == []
+
+
+async def test_a_job_in_work_or_pending_is_not_failed_from_outside(records: Records) -> None:
+    _, pending = await create(records)
+    _, busy, _ = await claim(records)
+    for job in (pending, busy):
+        with pytest.raises(RecordChanged):
+            await records.store.fail(replace(job, error=Failure(code=UNAVAILABLE, message="No.")))
+        assert await records.store.get_job(job.processing_id) == job
+
+
+# -- delete -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_tombstone_stays_and_its_current_job_goes(records: Records) -> None:
+    image, job = await accept(records)
+    deleted_at, expires_at = clock.now(), int(time.time()) + DAY_SECONDS
+    written = await records.store.tombstone(image, deleted_at, expires_at)
+    assert written == replace(image, deleted_at=deleted_at, expires_at=expires_at)
+    assert await records.store.get_image(image.unique_id) == written
+    with pytest.raises(JobNotFound):
+        await records.store.get_job(job.processing_id)
+    assert await listed(records) == []
+    records.clock.passed = DAY_SECONDS + 1
+    with pytest.raises(ImageNotFound):
+        await records.store.get_image(image.unique_id)
+
+
+async def test_an_image_whose_job_has_expired_can_be_deleted(records: Records) -> None:
+    image, job = await accept(records)
+    records.clock.passed = 31 * DAY_SECONDS
+    with pytest.raises(JobNotFound):
+        await records.store.get_job(job.processing_id)
+    await records.store.tombstone(image, clock.now(), int(time.time()) + 60 * DAY_SECONDS)
+    assert (await records.store.get_image(image.unique_id)).deleted_at
+
+
+async def test_an_image_is_deleted_once_and_not_when_its_job_has_changed(records: Records) -> None:
+    image, job = await accept(records)
+    await records.store.replace(image, job, successor(records, image))
+    expires_at = int(time.time()) + DAY_SECONDS
+    with pytest.raises(RecordChanged):
+        await records.store.tombstone(image, clock.now(), expires_at)
+    image = await records.store.get_image(image.unique_id)
+    await records.store.tombstone(image, clock.now(), expires_at)
+    with pytest.raises(RecordChanged):
+        await records.store.tombstone(image, clock.now(), expires_at)
+
+
+async def test_of_a_delete_and_a_new_job_one_wins(records: Records) -> None:
+    records.backend.skip_on("moto", because=TRANSACTIONS_RACE)
+    image, job = await accept(records)
+    new = successor(records, image)
+    won, lost = await outcomes(
+        records.store.replace(image, job, new),
+        records.store.tombstone(image, clock.now(), int(time.time()) + DAY_SECONDS),
+    )
+    assert won == 1
+    assert isinstance(lost[0], RecordChanged)
+    deleted = (await records.store.get_image(image.unique_id)).deleted_at is not None
+    assert await listed(records) == ([] if deleted else [new.processing_id])
+
+
+async def test_no_outcome_is_written_for_a_deleted_image(records: Records) -> None:
+    image, job, held = await claim(records)
+    await records.store.tombstone(image, clock.now(), int(time.time()) + DAY_SECONDS)
+    with pytest.raises(LeaseLost):
+        await records.store.finish(completed(job), held)
+    with pytest.raises(JobNotFound):
+        await records.store.get_job(job.processing_id)
+
+
+async def test_every_job_of_a_deleted_image_is_forgotten(records: Records) -> None:
+    image, job = await accept(records)
+    for number in range(27):  # more than a batch takes
+        new = successor(records, image, f"01{number:02}")
+        await records.store.replace(image, job, new)
+        image, job = await records.store.get_image(image.unique_id), new
+    image = await records.store.tombstone(image, clock.now(), int(time.time()) + DAY_SECONDS)
+    erased_at = clock.now()
+    await records.store.forget_jobs(image, erased_at)
+    assert await records.store.get_image(image.unique_id) == replace(image, erased_at=erased_at)
+    assert len(image.job_ids) == 28
+    for processing_id in image.job_ids:
+        with pytest.raises(JobNotFound):
+            await records.store.get_job(processing_id)
+    await records.store.forget_jobs(image, erased_at)
+
+
+async def test_forgetting_does_not_revive_a_tombstone_that_is_gone(records: Records) -> None:
+    job = pending_job(records.tenant, str(uuid.uuid4()), "uploads/x.jpg", "x.jpg")
+    image = replace(first_image(job), deleted_at=clock.now())
+    await records.store.forget_jobs(image, clock.now())
+    with pytest.raises(ImageNotFound):
+        await records.store.get_image(image.unique_id)
+
+
+# -- the rest ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_signing_key_is_made_once_for_all(records: Records) -> None:
+    name = uuid.uuid4().hex
+    keys = await asyncio.gather(*(records.store.signing_key(name) for _ in range(6)))
+    assert len(set(keys)) == 1
+    assert len(keys[0]) == 32
+    assert await records.store.signing_key(name) == keys[0]
+    assert await records.store.signing_key(f"{name}-other") != keys[0]
+
+
+async def test_a_table_that_is_there_answers(records: Records) -> None:
+    await records.store.ping()
+
+
+async def test_a_table_that_is_not_there_is_unavailable(records: Records) -> None:
+    records.backend.skip_on("memory", because="it is always there")
+    assert records.backend.service
+    missing = DynamoJobStore(records.backend.service, "no-such-table")
+    image, job = await create(records)
+    calls: list[Awaitable[object]] = [
+        missing.ping(),
+        missing.get_job(job.processing_id),
+        missing.get_image(image.unique_id),
+        missing.create(image, job),
+        missing.claim(job.processing_id, lease(), clock.now()),
+        missing.list(JobQuery(tenant="t", limit=1)),
+        missing.signing_key("cursor"),
+        missing.forget_jobs(image, clock.now()),
+    ]
+    for call in calls:
+        with pytest.raises(Unavailable) as raised:
+            await call
+        assert raised.value.message == Unavailable().message

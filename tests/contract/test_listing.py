@@ -1,0 +1,177 @@
+"""What a listing promises."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from processor import clock
+from processor.catalog import first_image, pending_job
+from processor.jobs import Job, JobStatus, Lease, Source, new_processing_id
+from processor.ports import JobPage, JobQuery
+from tests.contract.conftest import Records
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+async def create(records: Records, created_at: datetime, tenant: str | None = None) -> Job:
+    """A pending image, created then."""
+    unique_id = str(uuid.uuid4())
+    job = pending_job(tenant or records.tenant, unique_id, f"uploads/{unique_id}.jpg", "a.jpg")
+    processing_id = new_processing_id(created_at)
+    job = replace(job, created_at=created_at, updated_at=created_at, processing_id=processing_id)
+    await records.store.create(first_image(job), job)
+    return job
+
+
+async def create_many(records: Records, count: int) -> list[Job]:
+    """Oldest first; every third of them in the same millisecond as the one before."""
+    jobs = [await create(records, NOON + SECOND * (number - (number % 3 == 2))) for number in range(count)]
+    return sorted(jobs, key=lambda job: (job.created_at, job.processing_id))
+
+
+def query(records: Records, limit: int = 100, **how: Any) -> JobQuery:
+    return JobQuery(**{"tenant": records.tenant, "limit": limit, **how})
+
+
+def ids(jobs: Iterable[Job]) -> list[str]:
+    return [job.processing_id for job in jobs]
+
+
+async def pages(records: Records, asked: JobQuery) -> list[JobPage]:
+    found = [await records.store.list(asked)]
+    while found[-1].next_after is not None:
+        found.append(await records.store.list(replace(asked, after=found[-1].next_after)))
+    return found
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+async def test_jobs_are_listed_in_the_order_of_their_creation(records: Records, newest_first: bool) -> None:
+    jobs = await create_many(records, 9)
+    page = await records.store.list(query(records, newest_first=newest_first))
+    assert list(page.jobs) == (jobs[::-1] if newest_first else jobs)
+    assert page.next_after is None
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+@pytest.mark.parametrize("limit", [1, 4, 5])
+async def test_the_pages_together_are_the_whole_list(records: Records, newest_first: bool, limit: int) -> None:
+    jobs = await create_many(records, 10)
+    found = await pages(records, query(records, limit, newest_first=newest_first))
+    assert [len(page.jobs) for page in found[:-1]] == [limit] * (len(found) - 1)
+    assert len(found) == -(-10 // limit)
+    listed = ids(job for page in found for job in page.jobs)
+    assert listed == ids(jobs[::-1] if newest_first else jobs)
+
+
+async def test_what_comes_between_two_pages_moves_nothing(records: Records) -> None:
+    jobs = await create_many(records, 6)
+    first = await records.store.list(query(records, 3))
+    newer = await create(records, NOON + SECOND * 60)
+    second = await records.store.list(query(records, 3, after=first.next_after))
+    assert ids(first.jobs) + ids(second.jobs) == ids(jobs[::-1])
+    assert newer.processing_id not in ids(second.jobs)
+
+
+async def test_a_page_goes_on_where_its_last_row_was_even_if_that_row_is_gone(records: Records) -> None:
+    jobs = await create_many(records, 6)
+    first = await records.store.list(query(records, 3))
+    last = first.jobs[-1]
+    await records.store.tombstone(first_image(last), clock.now(), int(time.time()) + 3600)
+    second = await records.store.list(query(records, 3, after=first.next_after))
+    assert ids(second.jobs) == ids(jobs[2::-1])
+
+
+async def test_a_tenant_sees_nobody_elses_jobs(records: Records) -> None:
+    mine = await create(records, NOON)
+    for other in (f"{records.tenant}#0", f"{records.tenant}#0#pending", f"{records.tenant}x", "#", records.tenant[:-1]):
+        theirs = await create(records, NOON + SECOND, tenant=other)
+        page = await records.store.list(query(records, tenant=other))
+        assert theirs.processing_id in ids(page.jobs)
+        assert mine.processing_id not in ids(page.jobs)
+    assert ids((await records.store.list(query(records))).jobs) == [mine.processing_id]
+    by_status = await records.store.list(query(records, status=JobStatus.PENDING))
+    assert ids(by_status.jobs) == [mine.processing_id]
+
+
+async def test_another_tenants_position_opens_nothing(records: Records) -> None:
+    await create_many(records, 3)
+    theirs = await records.store.list(query(records, 1))
+    page = await records.store.list(query(records, tenant=f"{records.tenant}-other", after=theirs.next_after))
+    assert page == JobPage(jobs=(), next_after=None)
+
+
+async def test_the_bounds_in_time_are_included(records: Records) -> None:
+    jobs = [await create(records, NOON + SECOND * number) for number in range(5)]
+    cases: list[tuple[dict[str, Any], list[Job]]] = [
+        ({"created_from": NOON + SECOND}, jobs[1:]),
+        ({"created_to": NOON + SECOND}, jobs[:2]),
+        ({"created_from": NOON + SECOND, "created_to": NOON + SECOND * 3}, jobs[1:4]),
+        ({"created_from": NOON + SECOND, "created_to": NOON + SECOND}, jobs[1:2]),
+        ({"created_from": NOON + SECOND + timedelta(microseconds=1)}, jobs[2:]),
+        ({"created_to": NOON + SECOND - timedelta(microseconds=1)}, jobs[:1]),
+        ({"created_from": NOON + SECOND * 3, "created_to": NOON}, []),
+        ({"created_from": datetime.max.replace(tzinfo=UTC)}, []),
+        ({"created_to": datetime.min.replace(tzinfo=UTC)}, []),
+        ({"created_from": datetime.min.replace(tzinfo=UTC), "created_to": datetime.max.replace(tzinfo=UTC)}, jobs),
+    ]
+    for bounds, expected in cases:
+        page = await records.store.list(query(records, newest_first=False, **bounds))
+        assert ids(page.jobs) == ids(expected), bounds
+
+
+async def test_the_bounds_hold_on_every_page(records: Records) -> None:
+    jobs = [await create(records, NOON + SECOND * number) for number in range(7)]
+    for newest_first in (True, False):
+        bounds: dict[str, Any] = {"created_from": NOON + SECOND, "created_to": NOON + SECOND * 5}
+        found = await pages(records, query(records, 2, newest_first=newest_first, **bounds))
+        expected = jobs[5:0:-1] if newest_first else jobs[1:6]
+        assert ids(job for page in found for job in page.jobs) == ids(expected)
+
+
+async def test_a_position_outside_of_the_bounds_is_the_end_or_the_start(records: Records) -> None:
+    jobs = [await create(records, NOON + SECOND * number) for number in range(3)]
+    first = await records.store.list(query(records, 1, newest_first=False))
+    beyond = await records.store.list(query(records, after=first.next_after, created_from=NOON + SECOND))
+    assert beyond.jobs == ()
+    before = query(records, newest_first=False, after=first.next_after, created_from=NOON + SECOND)
+    assert ids((await records.store.list(before)).jobs) == ids(jobs[1:])
+
+
+async def test_a_job_is_listed_by_the_status_that_it_has(records: Records) -> None:
+    job = await create(records, NOON)
+    image = first_image(job)
+    store = records.store
+    lease = Lease(token="t", owner="pod", expires_at=time.time() + 60)
+
+    async def by_status() -> dict[JobStatus, list[str]]:
+        found = {status: ids((await store.list(query(records, status=status))).jobs) for status in JobStatus}
+        return {status: listed for status, listed in found.items() if listed}
+
+    assert await by_status() == {JobStatus.PENDING: [job.processing_id]}
+    await store.accept(image, job, Source(etag="e", size=1, sequencer="01"), job.expires_at)
+    assert await by_status() == {JobStatus.UPLOADED: [job.processing_id]}
+    claimed = await store.claim(job.processing_id, lease, clock.now())
+    assert await by_status() == {JobStatus.PROCESSING: [job.processing_id]}
+    await store.finish(replace(claimed, status=JobStatus.COMPLETED), lease)
+    assert await by_status() == {JobStatus.COMPLETED: [job.processing_id]}
+
+
+async def test_expired_jobs_neither_show_nor_end_a_list_early(records: Records) -> None:
+    jobs = await create_many(records, 8)
+    for job in jobs[:4]:
+        image = first_image(job)
+        source = Source(etag="e", size=1, sequencer="01")
+        await records.store.accept(image, job, source, job.expires_at + 24 * 3600)
+    records.clock.passed = jobs[-1].expires_at - time.time() + 60
+    found = await pages(records, query(records, 3))
+    assert [ids(page.jobs) for page in found] == [ids(jobs[3:0:-1]), ids(jobs[:1])]

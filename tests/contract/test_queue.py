@@ -1,0 +1,177 @@
+"""What a message queue promises."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from processor.errors import Unavailable
+from processor.ports import Message, MessageQueue
+from processor.stores.sqs import SqsMessageQueue
+from tests.contract.conftest import Backend, MakeQueue
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def receive(queue: MessageQueue, limit: int = 10, *, wait: int = 0, visibility: int = 60) -> list[Message]:
+    return await queue.receive(limit, wait_seconds=wait, visibility_seconds=visibility)
+
+
+async def receive_all(queue: MessageQueue, count: int) -> list[Message]:
+    """SQS hands out what it finds, not all there is."""
+    messages: list[Message] = []
+
+    async def enough() -> bool:
+        messages.extend(await receive(queue))
+        return len(messages) >= count
+
+    await eventually(enough, within=10, what=f"{count} messages")
+    return messages
+
+
+async def test_a_message_arrives_as_it_was_sent(queue: MessageQueue) -> None:
+    await queue.send('{"text": "Grüße & <b>"}')
+    [message] = await receive(queue)
+    assert message.body == '{"text": "Grüße & <b>"}'
+    assert message.receive_count == 1
+    assert message.message_id
+    assert message.receipt
+
+
+async def test_an_empty_queue_answers_with_nothing(queue: MessageQueue) -> None:
+    assert await receive(queue) == []
+
+
+async def test_no_more_than_the_limit_is_received(queue: MessageQueue) -> None:
+    for number in range(5):
+        await queue.send(str(number))
+    assert len(await receive(queue, 3)) <= 3
+
+
+async def test_a_received_message_is_hidden_from_others(queue: MessageQueue) -> None:
+    await queue.send("one")
+    assert len(await receive(queue)) == 1
+    assert await receive(queue) == []
+
+
+async def test_concurrent_receivers_never_get_the_same_message(queue: MessageQueue) -> None:
+    for number in range(12):
+        await queue.send(str(number))
+    answers = await asyncio.gather(*(receive(queue, 4) for _ in range(4)))
+    ids = [message.message_id for messages in answers for message in messages]
+    assert len(ids) == len(set(ids))
+
+
+async def test_a_long_poll_wakes_when_a_message_comes(queue: MessageQueue) -> None:
+    started = time.monotonic()
+    waiting = asyncio.create_task(receive(queue, wait=20))
+    await asyncio.sleep(0)
+    await queue.send("late")
+    [message] = await waiting
+    assert message.body == "late"
+    assert time.monotonic() - started < 10
+
+
+async def test_a_message_that_is_not_settled_returns_when_its_time_is_over(queue: MessageQueue) -> None:
+    await queue.send("again")
+    await receive(queue, visibility=1)
+    [message] = await receive(queue, wait=10)
+    assert message.receive_count == 2
+
+
+async def test_a_settled_message_never_returns(queue: MessageQueue) -> None:
+    await queue.send("once")
+    [message] = await receive(queue, visibility=1)
+    await queue.settle([message.receipt])
+    assert await receive(queue, wait=2) == []
+
+
+async def test_settling_twice_is_no_error(queue: MessageQueue) -> None:
+    await queue.send("once")
+    [message] = await receive(queue)
+    await queue.settle([message.receipt])
+    await queue.settle([message.receipt])
+
+
+async def test_more_messages_than_a_batch_takes_are_settled_with_stale_ones_among_them(queue: MessageQueue) -> None:
+    for number in range(23):
+        await queue.send(str(number))
+    receipts = [message.receipt for message in await receive_all(queue, 23)]
+    await queue.settle(receipts[:3])
+    await queue.settle(receipts)
+    await queue.set_visibility(receipts, 0)
+    assert await receive(queue) == []
+
+
+async def test_settling_nothing_does_nothing(queue: MessageQueue) -> None:
+    await queue.settle([])
+    await queue.set_visibility([], 5)
+
+
+async def test_a_message_is_given_back_at_once_and_counts_its_receives(queue: MessageQueue) -> None:
+    await queue.send("back")
+    for expected in (1, 2, 3):
+        [message] = await receive(queue, wait=5)
+        assert message.receive_count == expected
+        await queue.set_visibility([message.receipt], 0)
+
+
+async def test_a_heartbeat_keeps_many_messages_hidden(queue: MessageQueue) -> None:
+    for number in range(12):
+        await queue.send(str(number))
+    messages = await receive_all(queue, 12)
+    await queue.set_visibility([message.receipt for message in messages], 0)
+    again = await receive_all(queue, 12)
+    await queue.set_visibility([message.receipt for message in again], 600)
+    assert await receive(queue) == []
+
+
+async def test_a_message_that_is_gone_cannot_be_hidden_and_that_is_no_error(queue: MessageQueue) -> None:
+    await queue.send("gone")
+    [message] = await receive(queue)
+    await queue.settle([message.receipt])
+    await queue.set_visibility([message.receipt], 30)
+    assert await receive(queue) == []
+
+
+async def test_a_longer_time_than_the_queue_knows_is_cut(queue: MessageQueue, backend: Backend) -> None:
+    backend.skip_on("moto", because="it refuses the whole batch when one message would be hidden for over twelve hours")
+    await queue.send("long")
+    [message] = await receive(queue, visibility=30)
+    await queue.set_visibility([message.receipt], 1_000_000)
+    assert await receive(queue) == []
+
+
+async def test_a_message_received_too_often_is_moved_to_the_dead_letters(make_queue: MakeQueue) -> None:
+    under_test = await make_queue(max_receive_count=2)
+    await under_test.queue.send("poison")
+    for _ in range(2):
+        [message] = await receive(under_test.queue, wait=5)
+        await under_test.queue.set_visibility([message.receipt], 0)
+    assert await receive(under_test.queue) == []
+    assert await eventually(under_test.dead_letters, within=10, what="a dead letter") == 1
+
+
+async def test_the_queue_knows_how_often_it_delivers(make_queue: MakeQueue) -> None:
+    assert await (await make_queue(max_receive_count=4)).queue.max_receive_count() == 4
+    assert await (await make_queue()).queue.max_receive_count() is None
+
+
+async def test_a_queue_that_is_there_answers(queue: MessageQueue) -> None:
+    await queue.ping()
+
+
+async def test_a_queue_that_is_not_there_is_unavailable(backend: Backend) -> None:
+    backend.skip_on("memory", because="it is always there")
+    assert backend.service
+    assert backend.made
+    missing = SqsMessageQueue(backend.service, f"{backend.made.queue_url}-missing")
+    with pytest.raises(Unavailable):
+        await missing.ping()
+    with pytest.raises(Unavailable):
+        await missing.send("lost")
+    with pytest.raises(Unavailable):
+        await missing.settle(["receipt"])

@@ -1,0 +1,156 @@
+"""What a client can do with images, apart from converting them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from processor.catalog import PENDING_GRACE
+from processor.errors import ImageNotFound, JobNotFound, NotUploaded, RecordChanged, Unavailable
+from processor.events import JobRequested, parse
+from processor.jobs import JobStatus
+from processor.ports import JobQuery
+from processor.stores.memory import MemoryJobStore
+from tests.unit.world import TENANT, World
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_a_submission_is_pending_and_outlives_its_url_by_longer_than_the_queue_keeps_events(world: World) -> None:
+    submission = await world.submitted()
+    job = await world.catalog.status(TENANT, submission.job.processing_id)
+    assert job.status is JobStatus.PENDING
+    assert job.original_key == f"uploads/{job.unique_id}.jpg"
+    assert job.metadata == {"k": "v"}
+    assert job.expires_at - job.created_at.timestamp() == pytest.approx(3600 + PENDING_GRACE.total_seconds(), abs=2)
+
+
+async def test_a_completed_image_is_kept_though_its_job_expires_and_the_bucket_then_tells_of_its_variants(
+    world: World,
+) -> None:
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    before = await world.catalog.processed_images(TENANT, submission.job.unique_id)
+
+    del world.jobs._jobs[submission.job.processing_id]
+
+    after = await world.catalog.processed_images(TENANT, submission.job.unique_id)
+    assert {replace(image, stored_at=before[0].stored_at) for image in after} == {
+        replace(image, stored_at=before[0].stored_at) for image in before
+    }
+
+
+async def test_nothing_is_shown_before_there_is_something(world: World) -> None:
+    submission = await world.submitted()
+    assert await world.catalog.processed_images(TENANT, submission.job.unique_id) == ()
+
+
+async def test_another_tenants_image_is_as_good_as_none(world: World) -> None:
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    unique_id = submission.job.unique_id
+    with pytest.raises(JobNotFound):
+        await world.catalog.status("other", submission.job.processing_id)
+    for attempt in (world.catalog.processed_images, world.catalog.reprocess, world.catalog.delete):
+        with pytest.raises(ImageNotFound):
+            await attempt("other", unique_id)
+    assert (await world.catalog.list(JobQuery(tenant="other", limit=10))).jobs == ()
+    assert len(await world.catalog.processed_images(TENANT, unique_id)) == 4
+
+
+async def test_processing_again_needs_an_upload(world: World) -> None:
+    submission = await world.submitted()
+    with pytest.raises(NotUploaded):
+        await world.catalog.reprocess(TENANT, submission.job.unique_id)
+
+
+async def test_processing_again_needs_the_source_to_be_there_still(world: World) -> None:
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    await world.source.delete([event.key])
+    with pytest.raises(NotUploaded, match="not there any more"):
+        await world.catalog.reprocess(TENANT, submission.job.unique_id)
+
+
+async def test_processing_again_is_queued_after_it_is_recorded(world: World) -> None:
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    job = await world.catalog.reprocess(TENANT, submission.job.unique_id)
+    assert parse(world.queue.bodies[-1]) == (JobRequested(unique_id=job.unique_id, processing_id=job.processing_id),)
+    assert (await world.jobs.get_job(job.processing_id)).status is JobStatus.UPLOADED
+
+
+async def test_a_request_that_could_not_be_queued_is_recorded_as_failed(world: World) -> None:
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    world.queue.failing = True
+    with pytest.raises(Unavailable):
+        await world.catalog.reprocess(TENANT, submission.job.unique_id)
+    (row,) = (await world.catalog.list(JobQuery(tenant=TENANT, limit=10))).jobs
+    assert (row.status, row.error and row.error.code) == (JobStatus.FAILED, "unavailable")
+
+
+class Contended(MemoryJobStore):
+    """Somebody else is always faster, so many times."""
+
+    races = 0
+
+    async def replace(self, image, old, new) -> None:  # type: ignore[no-untyped-def]
+        self._race()
+        await super().replace(image, old, new)
+
+    async def tombstone(self, image, deleted_at, expires_at):  # type: ignore[no-untyped-def]
+        self._race()
+        return await super().tombstone(image, deleted_at, expires_at)
+
+    def _race(self) -> None:
+        if self.races:
+            self.races -= 1
+            raise RecordChanged
+
+
+@pytest.mark.parametrize("attempt", ["reprocess", "delete"])
+async def test_a_lost_race_is_run_again_but_not_for_ever(attempt: str) -> None:
+    world = World(jobs=Contended())
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    assert isinstance(world.jobs, Contended)
+    world.jobs.races = 100
+    with pytest.raises(Unavailable):
+        await getattr(world.catalog, attempt)(TENANT, submission.job.unique_id)
+    world.jobs.races = 1
+    await getattr(world.catalog, attempt)(TENANT, submission.job.unique_id)
+
+
+async def test_a_delete_removes_source_variants_and_records_and_counts_the_variants(world: World) -> None:
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    unique_id = submission.job.unique_id
+
+    assert await world.catalog.delete(TENANT, unique_id) == 4
+
+    assert await world.source.list("") == await world.processed.list("") == []
+    assert (await world.catalog.list(JobQuery(tenant=TENANT, limit=10))).jobs == ()
+    with pytest.raises(JobNotFound):
+        await world.catalog.status(TENANT, submission.job.processing_id)
+    for attempt in (world.catalog.processed_images, world.catalog.reprocess, world.catalog.delete):
+        with pytest.raises(ImageNotFound):
+            await attempt(TENANT, unique_id)
+
+
+async def test_a_delete_that_was_cut_short_is_finished_by_the_next(world: World) -> None:
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    unique_id = submission.job.unique_id
+    image = await world.jobs.get_image(unique_id)
+    await world.jobs.tombstone(image, image.created_at, 2**40)  # and then the process died
+
+    with pytest.raises(ImageNotFound):
+        await world.catalog.processed_images(TENANT, unique_id)
+    assert await world.catalog.delete(TENANT, unique_id) == 4
+    with pytest.raises(ImageNotFound):
+        await world.catalog.delete(TENANT, unique_id)

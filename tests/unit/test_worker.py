@@ -1,0 +1,275 @@
+"""The poll loop: capacity before messages, settling after the record, giving back what may succeed later, draining."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from processor.conversion import Outcome, OutcomeKind
+from processor.errors import Unavailable
+from processor.events import Event, JobRequested
+from processor.worker import Worker, WorkerConfig
+from tests.unit.world import RecordingQueue, World
+from tests.waiting import eventually
+
+DONE = Outcome(kind=OutcomeKind.COMPLETED)
+
+
+@dataclass
+class ScriptedConverter:
+    """Answers with what the script says for a job's id; waits where it is told to."""
+
+    script: Callable[[str], Outcome | Exception] = lambda _: DONE
+    gate: asyncio.Event | None = None
+    started: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    last_tries: list[bool] = field(default_factory=list)
+    renewals: int = 0
+
+    async def convert(self, event: Event, *, last_try: bool = False) -> Outcome:
+        assert isinstance(event, JobRequested)
+        self.started.append(event.processing_id)
+        self.last_tries.append(last_try)
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(event.processing_id)
+            raise
+        outcome = self.script(event.processing_id)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def renew_leases(self) -> None:
+        self.renewals += 1
+
+
+def job(number: int) -> str:
+    return JobRequested(unique_id="u", processing_id=f"img_{number}").to_message()
+
+
+@asynccontextmanager
+async def running(
+    queue: RecordingQueue, converter: ScriptedConverter, *, drain_seconds: float = 10, **config: Any
+) -> AsyncIterator[Worker]:
+    settings = {"slots": 2, "wait_seconds": 1, **config}
+    worker = Worker(queue, converter, WorkerConfig(**settings))  # type: ignore[arg-type]
+    worker.start()
+    try:
+        yield worker
+    finally:
+        await worker.drain(drain_seconds)
+
+
+async def _that(check: Callable[[], object]) -> None:
+    async def look() -> object:
+        return check()
+
+    await eventually(look, within=20)
+
+
+async def test_what_is_handled_is_settled_in_batches() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter()
+    for number in range(25):
+        await queue.send(job(number))
+    async with running(queue, converter, slots=10):
+        await _that(lambda: not queue.bodies)
+    assert sorted(converter.started) == sorted(f"img_{number}" for number in range(25))
+    assert max(queue.settled) > 1
+
+
+async def test_no_more_messages_are_taken_than_there_are_free_slots() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
+    for number in range(9):
+        await queue.send(job(number))
+    async with running(queue, converter, slots=3) as worker:
+        await _that(lambda: worker.in_work == 3)
+        asked_while_full = len(queue.asked)
+        assert queue.asked[0] == 3
+        assert converter.gate is not None
+        converter.gate.set()
+        await _that(lambda: not queue.bodies)
+    assert asked_while_full == 1
+    assert max(queue.asked) <= 3
+
+
+async def test_many_slots_are_filled_by_several_receivers_of_ten() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
+    for number in range(25):
+        await queue.send(job(number))
+    async with running(queue, converter, slots=25) as worker:
+        await _that(lambda: worker.in_work == 25)
+        assert converter.gate is not None
+        converter.gate.set()
+    assert max(queue.asked) == 10
+
+
+async def test_what_is_no_event_is_settled_and_does_not_loop() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter()
+    await queue.send("garbage")
+    with capture_logs() as logs:
+        async with running(queue, converter):
+            await _that(lambda: not queue.bodies)
+    assert converter.started == []
+    assert [line["code"] for line in logs if line["event"] == "Message is not an event"] == ["not_an_event"]
+
+
+async def test_a_test_event_is_settled_in_silence() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter()
+    await queue.send(json.dumps({"Event": "s3:TestEvent"}))
+    async with running(queue, converter):
+        await _that(lambda: not queue.bodies)
+    assert converter.started == []
+
+
+async def test_a_message_that_may_succeed_later_comes_back_after_a_growing_pause() -> None:
+    clock = [0.0]
+    queue = RecordingQueue(clock=lambda: clock[0])
+    converter = ScriptedConverter(script=lambda _: Unavailable())
+    await queue.send(job(1))
+    pauses: list[int] = []
+    for _ in range(4):
+        (message,) = await queue.receive(1, wait_seconds=0, visibility_seconds=60)
+        worker = Worker(queue, converter, WorkerConfig(slots=1))  # type: ignore[arg-type]
+        await worker._handle(message)
+        pauses.append(queue.visibilities[-1])
+        clock[0] += 10_000
+    assert pauses == sorted(pauses)
+    assert pauses[0] <= 5
+    assert pauses[-1] >= 20
+
+
+async def test_poison_ends_in_the_dead_letter_queue_after_a_last_try_that_knows_it_is_the_last() -> None:
+    now = [0.0]
+    queue = RecordingQueue(max_receive_count=3, clock=lambda: now[0])
+    converter = ScriptedConverter(script=lambda _: RuntimeError("a defect"))
+    await queue.send(job(1))
+    worker = Worker(queue, converter, WorkerConfig(slots=1, wait_seconds=0))  # type: ignore[arg-type]
+    with capture_logs() as logs:
+        while messages := await worker._receive(1):
+            await worker._handle(messages[0])
+            now[0] += 1000
+    assert converter.last_tries == [False, False, True]
+    assert [letter.body for letter in queue.dead_letters] == [job(1)]
+    assert [line["log_level"] for line in logs if line["event"] == "Conversion broke"] == ["error"] * 3
+
+
+async def test_a_busy_job_is_looked_at_again_when_its_lease_has_run_out() -> None:
+    queue = RecordingQueue()
+    converter = ScriptedConverter(script=lambda _: Outcome(kind=OutcomeKind.BUSY, retry_after_seconds=42))
+    await queue.send(job(1))
+    async with running(queue, converter):
+        await _that(lambda: 42 in queue.visibilities)
+    assert queue.settled == []
+
+
+async def test_a_message_with_several_events_is_settled_only_when_all_are() -> None:
+    world = World()
+    first, second = [(await world.uploaded())[1] for _ in range(2)]
+    records = [json.loads(event.to_message())["Records"][0] for event in (first, second)]
+    queue = RecordingQueue()
+    await queue.send(json.dumps({"Records": records}))
+    worker = Worker(queue, world.converter, WorkerConfig(slots=1, wait_seconds=1))
+    worker.start()
+    await _that(lambda: not queue.bodies)
+    await worker.drain(5)
+    assert len(world.renderer.rendered) == 2
+
+
+async def test_messages_and_leases_are_held_together_while_the_work_goes_on() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
+    await queue.send(job(1))
+    async with running(queue, converter, visibility_seconds=1):
+        await _that(lambda: converter.renewals >= 4)
+        assert converter.started == ["img_1"]  # though its first visibility has long ended
+        assert set(queue.visibilities) == {1}
+        assert converter.gate is not None
+        converter.gate.set()
+    assert queue.bodies == []
+
+
+async def test_a_queue_that_fails_is_asked_again_and_the_worker_says_that_it_hears_nothing() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter()
+    queue.failing = True
+    with capture_logs() as logs:
+        async with running(queue, converter) as worker:
+            await _that(lambda: len(queue.asked) >= 2)
+            assert not worker.polling
+            queue.failing = False
+            await queue.send(job(1))
+            await _that(lambda: not queue.bodies)
+            await _that(lambda: worker.polling)
+        assert not worker.polling
+    failures = [line["failures"] for line in logs if line["event"] == "Queue unavailable"]
+    assert failures[:2] == [1, 2]
+
+
+async def test_draining_lets_the_running_ones_end_and_takes_nothing_new() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
+    await queue.send(job(1))
+    async with running(queue, converter) as worker:
+        await _that(lambda: worker.in_work == 1)
+        worker.stop_receiving()
+        await queue.send(job(2))
+        assert converter.gate is not None
+        converter.gate.set()
+    assert converter.started == ["img_1"]
+    assert queue.bodies == [job(2)]
+    (back,) = await queue.receive(1, wait_seconds=0, visibility_seconds=1)
+    assert back.body == job(2)
+
+
+async def test_what_does_not_end_in_time_is_cancelled_and_given_back_at_once() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
+    await queue.send(job(1))
+    async with running(queue, converter, drain_seconds=0.1) as worker:
+        await _that(lambda: worker.in_work == 1)
+    assert converter.cancelled == ["img_1"]
+    assert queue.visibilities == [0]
+    (back,) = await queue.receive(1, wait_seconds=0, visibility_seconds=1)
+    assert back.body == job(1)
+
+
+async def test_what_could_not_be_settled_comes_back() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter()
+
+    def fail_from_here(_: str) -> Outcome:
+        queue.failing = True
+        return DONE
+
+    converter.script = fail_from_here
+    await queue.send(job(1))
+    with capture_logs() as logs:
+        async with running(queue, converter):
+            await _that(lambda: [line for line in logs if line["event"] == "Messages not settled"])
+    assert queue.bodies == [job(1)]
+
+
+async def test_every_line_about_a_message_carries_its_id() -> None:
+    world = World()
+    submission, event = await world.uploaded()
+    await world.queue.send(event.to_message())
+    (message,) = await world.queue.receive(1, wait_seconds=0, visibility_seconds=60)
+    worker = Worker(world.queue, world.converter, WorkerConfig(slots=1))
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
+        await asyncio.create_task(worker._handle(message))
+    (line,) = [line for line in logs if line["event"] == "Event handled"]
+    assert line["messageId"] == message.message_id
+    assert line["processingId"] == submission.job.processing_id
+    assert line["uniqueId"] == submission.job.unique_id
+    assert line["outcome"] == "completed"
+    assert line["totalMs"] >= 0
+
+
+@pytest.mark.parametrize(("slots", "receivers"), [(1, 1), (10, 1), (11, 2), (25, 3)])
+def test_there_are_as_many_receivers_as_it_takes_to_fill_the_slots(slots: int, receivers: int) -> None:
+    assert WorkerConfig(slots=slots).receivers == receivers

@@ -1,0 +1,117 @@
+"""The use cases over the in-memory stores, with a renderer that can be told what to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from processor.catalog import Catalog, Submission, UploadRequest
+from processor.conversion import Converter
+from processor.errors import Unavailable
+from processor.events import SourceArrived
+from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, Variant
+from processor.ports import Message
+from processor.stores.memory import MemoryJobStore, MemoryObjectStore, MemoryQueue
+
+TENANT = "default"
+
+
+class RecordingQueue(MemoryQueue):
+    """Remembers what was asked of it, and fails while it is told to."""
+
+    def __init__(self, *, max_receive_count: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(max_receive_count=max_receive_count, clock=clock)
+        self.asked: list[int] = []
+        self.settled: list[int] = []
+        self.visibilities: list[int] = []
+        self.failing = False
+
+    @property
+    def bodies(self) -> list[str]:
+        """What lies in the queue, visible or not."""
+        return [letter.body for letter in self._letters.values()]
+
+    async def receive(self, limit: int, *, wait_seconds: int, visibility_seconds: int) -> list[Message]:
+        self.asked.append(limit)
+        self._fail()
+        return await super().receive(limit, wait_seconds=wait_seconds, visibility_seconds=visibility_seconds)
+
+    async def send(self, body: str) -> None:
+        self._fail()
+        await super().send(body)
+
+    async def settle(self, receipts: Sequence[str]) -> None:
+        self._fail()
+        self.settled.append(len(receipts))
+        await super().settle(receipts)
+
+    async def set_visibility(self, receipts: Sequence[str], seconds: int) -> None:
+        self.visibilities.append(seconds)
+        await super().set_visibility(receipts, seconds)
+
+    def _fail(self) -> None:
+        if self.failing:
+            raise Unavailable
+
+
+@dataclass
+class ScriptedRenderer:
+    """Makes variants out of nothing; `during` runs in the middle of it."""
+
+    during: Callable[[], Awaitable[None]] | None = None
+    rendered: list[bytes] = field(default_factory=list)
+
+    async def render(self, data: bytes) -> Rendered:
+        self.rendered.append(data)
+        if self.during is not None:
+            await self.during()
+        variants = tuple(
+            Variant(name=spec.name, data=b"webp of " + data, width=4, height=3) for spec in STANDARD_VARIANTS
+        )
+        return Rendered(source=ImageInfo(format="jpeg", width=4, height=3), variants=variants)
+
+
+@dataclass
+class World:
+    """One service's worth of everything; `another_converter` is another pod's."""
+
+    queue: RecordingQueue = field(default_factory=RecordingQueue)
+    jobs: MemoryJobStore = field(default_factory=MemoryJobStore)
+    renderer: ScriptedRenderer = field(default_factory=ScriptedRenderer)
+
+    def __post_init__(self) -> None:
+        self.source = MemoryObjectStore("source")
+        self.processed = MemoryObjectStore("processed")
+        self.catalog = Catalog(
+            jobs=self.jobs,
+            source=self.source,
+            processed=self.processed,
+            queue=self.queue,
+            max_bytes=1000,
+            retention=timedelta(days=30),
+        )
+        self.converter = self.another_converter()
+
+    def another_converter(self, lease_seconds: int = 60) -> Converter:
+        return Converter(
+            jobs=self.jobs,
+            source=self.source,
+            processed=self.processed,
+            renderer=self.renderer,
+            source_bucket="source",
+            max_bytes=1000,
+            retention=timedelta(days=30),
+            lease_seconds=lease_seconds,
+        )
+
+    async def submitted(self, tenant: str = TENANT) -> Submission:
+        request = UploadRequest(
+            filename="a.jpg", extension="jpg", content_type="image/jpeg", expires_in_seconds=3600, metadata={"k": "v"}
+        )
+        return await self.catalog.submit(tenant, request)
+
+    async def uploaded(self, body: bytes = b"photo") -> tuple[Submission, SourceArrived]:
+        submission = await self.submitted()
+        return submission, await self.source.put(submission.job.original_key, body)
