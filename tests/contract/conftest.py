@@ -78,10 +78,18 @@ def records(backend: Backend) -> Records:
 
 @pytest.fixture
 def objects(backend: Backend) -> ObjectStore:
-    """The source bucket."""
+    """The processed bucket, of which nobody is told."""
+    if backend.service and backend.made:
+        return S3ObjectStore(backend.service, backend.made.names.processed_bucket)
+    return MemoryObjectStore()
+
+
+@pytest.fixture
+def source(backend: Backend) -> ObjectStore:
+    """The source bucket, where uploads go."""
     if backend.service and backend.made:
         return S3ObjectStore(backend.service, backend.made.names.source_bucket)
-    return MemoryObjectStore()
+    return MemoryObjectStore("source", queue=MemoryQueue())
 
 
 @dataclass(kw_only=True)

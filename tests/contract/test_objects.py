@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @pytest.fixture
 def prefix() -> str:
-    return f"uploads/{uuid.uuid4()}/"
+    return f"processed/{uuid.uuid4()}/"
 
 
 async def store(objects: ObjectStore, key: str, body: bytes = b"bytes") -> None:

@@ -78,8 +78,8 @@ async def test_the_buckets_are_private_and_drop_unfinished_uploads(stage: tuple[
         assert set(block["PublicAccessBlockConfiguration"].values()) == {True}
         [rule] = (await clients.s3.get_bucket_lifecycle_configuration(Bucket=bucket))["Rules"]
         assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
-    [rule] = (await clients.s3.get_bucket_cors(Bucket=made.names.source_bucket))["CORSRules"]
-    assert (rule["AllowedOrigins"], rule["ExposeHeaders"]) == ([ORIGIN], ["ETag"])
+    [page] = (await clients.s3.get_bucket_cors(Bucket=made.names.source_bucket))["CORSRules"]
+    assert (page["AllowedOrigins"], page["ExposeHeaders"]) == ([ORIGIN], ["ETag"])
 
 
 async def test_provisioning_again_changes_nothing(stage: tuple[AwsClients, Provisioned]) -> None:

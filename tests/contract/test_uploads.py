@@ -18,7 +18,6 @@ from processor.events import SourceArrived, parse
 from processor.jobs import sequencer_order
 from processor.ports import MessageQueue, ObjectStore, PresignedUpload, UploadTerms
 from processor.stores.memory import MemoryObjectStore, MemoryQueue
-from processor.stores.s3 import S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue
 from tests.contract.conftest import Backend
 from tests.local_aws import ORIGIN
@@ -52,10 +51,10 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-def s3(backend: Backend, objects: ObjectStore) -> ObjectStore:
+def s3(backend: Backend, source: ObjectStore) -> ObjectStore:
     """A bucket that can be uploaded to."""
     backend.skip_on("memory", because="nothing listens at its URLs")
-    return objects
+    return source
 
 
 @pytest.fixture
@@ -94,10 +93,10 @@ async def is_missing(objects: ObjectStore, key: str) -> bool:
 # -- what a client is given -------------------------------------------------------------------------------------------
 
 
-async def test_the_headers_are_those_that_the_terms_bind(objects: ObjectStore) -> None:
-    upload = await objects.presign_upload(terms())
+async def test_the_headers_are_those_that_the_terms_bind(source: ObjectStore) -> None:
+    upload = await source.presign_upload(terms())
     assert upload.headers == {"Content-Type": "image/jpeg"}
-    upload = await objects.presign_upload(terms(size=22, checksum_sha256="c2Vjcg=="))
+    upload = await source.presign_upload(terms(size=22, checksum_sha256="c2Vjcg=="))
     assert upload.headers == {
         "Content-Type": "image/jpeg",
         "Content-Length": "22",
@@ -105,9 +104,9 @@ async def test_the_headers_are_those_that_the_terms_bind(objects: ObjectStore) -
     }
 
 
-async def test_the_form_names_the_key_the_type_and_the_checksum(objects: ObjectStore) -> None:
+async def test_the_form_names_the_key_the_type_and_the_checksum(source: ObjectStore) -> None:
     asked = terms(size=22, checksum_sha256="c2Vjcg==")
-    fields = (await objects.presign_upload(asked)).post_fields
+    fields = (await source.presign_upload(asked)).post_fields
     assert fields["key"] == asked.key
     assert fields["Content-Type"] == "image/jpeg"
     assert fields["x-amz-checksum-sha256"] == "c2Vjcg=="
@@ -235,16 +234,15 @@ async def test_pages_of_the_configured_origins_may_upload_and_others_may_not(
 
 
 @pytest.fixture
-def notified(backend: Backend) -> tuple[ObjectStore, MessageQueue]:
+def notified(backend: Backend, source: ObjectStore) -> tuple[ObjectStore, MessageQueue]:
     """A source bucket and the queue that it tells."""
     backend.skip_on("moto", because="its notifications have no sequencer")
-    if backend.service and backend.made:
-        names = backend.made.names
-        return S3ObjectStore(backend.service, names.source_bucket), SqsMessageQueue(
-            backend.service, backend.made.queue_url
-        )
-    queue = MemoryQueue()
-    return MemoryObjectStore("source", queue=queue), queue
+    if isinstance(source, MemoryObjectStore):
+        assert source.queue
+        return source, source.queue
+    assert backend.service
+    assert backend.made
+    return source, SqsMessageQueue(backend.service, backend.made.queue_url)
 
 
 async def arrivals(queue: MessageQueue, keys: list[str]) -> list[SourceArrived]:

@@ -22,7 +22,9 @@ class MemoryQueue:
         self._letters: dict[str, _Letter] = {}
         self._changed = asyncio.Event()
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """Messages that are in the queue, hidden ones included."""
         return len(self._letters)
 
     async def receive(self, limit: int, *, wait_seconds: int, visibility_seconds: int) -> list[Message]:

@@ -1,4 +1,4 @@
-"""Answers that are a success with failures inside, and writes that meet others, on a client that is told what to say."""
+"""Answers that hold failures inside a success, and writes that meet others, on a client that is told what to say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from processor import clock
-from processor.errors import RecordChanged, Throttled, Unavailable
+from processor.errors import FileTooLarge, RecordChanged, Throttled, Unavailable
 from processor.jobs import Image
 from processor.stores import dynamodb, writes
 from processor.stores.clients import AwsClients, AwsConfig
@@ -107,6 +107,41 @@ async def test_an_object_that_could_not_be_deleted_is_unavailable() -> None:
 async def test_an_object_that_was_gone_is_deleted() -> None:
     client = Scripted({"Errors": [{"Key": "b", "Code": "NoSuchKey"}]})
     await S3ObjectStore(clients(client), "bucket").delete(["b"])
+
+
+class Body:
+    """An object's body, which need not be as long as S3 says."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self.chunks = list(chunks)
+        self.closed = False
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, *_: object) -> None:
+        self.closed = True
+
+    async def read(self, size: int) -> bytes:
+        return self.chunks.pop(0) if self.chunks else b""
+
+
+async def test_a_body_that_is_too_long_is_not_read() -> None:
+    body = Body(b"12345", b"6")
+    client = Scripted({"ContentLength": 6, "Body": body})
+    with pytest.raises(FileTooLarge):
+        await S3ObjectStore(clients(client), "bucket").fetch("key", max_bytes=5)
+    assert len(body.chunks) == 2
+    assert body.closed
+
+
+async def test_a_body_that_is_longer_than_it_says_is_not_read_to_its_end() -> None:
+    body = Body(b"12345", b"6", b"7")
+    client = Scripted({"ContentLength": 5, "Body": body})
+    with pytest.raises(FileTooLarge):
+        await S3ObjectStore(clients(client), "bucket").fetch("key", max_bytes=5)
+    assert body.chunks == [b"7"]
+    assert body.closed
 
 
 # -- records ----------------------------------------------------------------------------------------------------------

@@ -73,4 +73,4 @@ async def test_a_long_poll_is_not_taken_for_a_dead_connection() -> None:
         assert clients.sqs.meta.config.read_timeout > 20  # type: ignore[attr-defined]
         for client in (clients.s3, clients.sqs, clients.dynamodb):
             assert client.meta.config.connect_timeout <= 5  # type: ignore[attr-defined]
-            assert client.meta.config.retries == {"mode": "standard", "total_max_attempts": 3}
+            assert client.meta.config.retries == {"mode": "standard", "total_max_attempts": 3}  # type: ignore[attr-defined]

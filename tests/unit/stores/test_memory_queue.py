@@ -39,7 +39,7 @@ async def test_the_receipt_of_an_earlier_receive_does_nothing() -> None:
     await queue.receive(10, wait_seconds=0, visibility_seconds=30)
     await queue.settle([first.receipt])
     await queue.set_visibility([first.receipt], 0)
-    assert len(queue) == 1
+    assert queue.count == 1
     assert await queue.receive(10, wait_seconds=0, visibility_seconds=30) == []
 
 
@@ -51,7 +51,7 @@ async def test_a_dead_letter_is_kept_with_its_count() -> None:
         await queue.receive(10, wait_seconds=0, visibility_seconds=1)
         clock.now += 1
     assert [(letter.body, letter.receive_count) for letter in queue.dead_letters] == [("poison", 2)]
-    assert len(queue) == 0
+    assert queue.count == 0
 
 
 async def test_a_poll_that_waits_is_woken_by_a_message_given_back() -> None:
