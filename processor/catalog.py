@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from processor import clock
 from processor.errors import ImageNotFound, JobNotFound, NotUploaded, ObjectNotFound, RecordChanged, Unavailable
 from processor.events import JobRequested
-from processor.images import StoredVariant, image_prefix, job_prefix, new_unique_id, source_key
+from processor.images import StoredVariant, image_prefix, job_prefix, new_unique_id, source_key, source_prefix
 from processor.jobs import UNAVAILABLE, Failure, Image, Job, JobStatus, Source, new_processing_id
 from processor.ports import (
     JobPage,
@@ -50,6 +50,15 @@ class Submission:
 
     job: Job
     upload: PresignedUpload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """The keys of what was removed with all versions, and when it was seen that nothing was left."""
+
+    sources: tuple[str, ...]
+    variants: tuple[str, ...]
+    erased_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,8 +142,8 @@ class Catalog:
             return new
         raise Unavailable
 
-    async def delete(self, tenant: str, unique_id: str) -> int:
-        """Remove the source, the variants and the records; how many variants there were.
+    async def delete(self, tenant: str, unique_id: str) -> Erasure:
+        """Remove the source, the variants and the records; what there was.
 
         A tombstone stays, so that nothing which arrives late revives the image. A delete that was cut short is
         finished by the next one. Raises `ImageNotFound`, also for an image that is deleted already.
@@ -251,16 +260,16 @@ def next_job(image: Image, source: Source, retention: timedelta, *, previous_job
     )
 
 
-async def erase(image: Image, jobs: JobStore, source: ObjectStore, processed: ObjectStore) -> int:
-    """Remove what a deleted image left behind; how many variants that were. Safe to repeat at any point.
+async def erase(image: Image, jobs: JobStore, source: ObjectStore, processed: ObjectStore) -> Erasure:
+    """Remove what a deleted image left behind. Safe to repeat at any point.
 
     Objects go before records, so that an erasure which is cut short still knows that it has work left.
     """
-    await source.delete([image.key])
-    variants = [found.key for found in await processed.list(image_prefix(image.unique_id))]
-    await processed.delete(variants)
-    await jobs.forget_jobs(image, clock.now())
-    return len(variants)
+    sources = await source.purge(source_prefix(image.unique_id))
+    variants = await processed.purge(image_prefix(image.unique_id))
+    erased_at = clock.now()
+    await jobs.forget_jobs(image, erased_at)
+    return Erasure(sources=sources, variants=variants, erased_at=erased_at)
 
 
 def _stored_variant(found: ObjectInfo) -> StoredVariant:

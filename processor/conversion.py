@@ -302,8 +302,7 @@ class Converter:
         else:
             over = now.status is JobStatus.FAILED
         if over:
-            prefix = job_prefix(job.unique_id, job.processing_id)
-            await self.processed.delete([found.key for found in await self.processed.list(prefix)])
+            await self.processed.purge(job_prefix(job.unique_id, job.processing_id))
 
     async def _give_back(self, job: Job, lease: Lease, *, last_try: bool) -> None:
         """Let go of a job that could not be brought to its end, so that the next delivery can claim it at once.

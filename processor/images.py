@@ -94,6 +94,11 @@ def source_key(unique_id: str, extension: str) -> str:
     return f"{SOURCE_PREFIX}{unique_id}.{extension}"
 
 
+def source_prefix(unique_id: str) -> str:
+    """What the source key of an image begins with, whatever its extension."""
+    return f"{SOURCE_PREFIX}{unique_id}."
+
+
 def unique_id_of(key: str) -> str | None:
     """The image that a source key belongs to; None when this service never issued such a key."""
     match = _SOURCE_KEY.fullmatch(key)

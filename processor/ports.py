@@ -69,8 +69,9 @@ class ObjectStore(Protocol):
         metadata: Mapping[str, str],
     ) -> None: ...
 
-    async def delete(self, keys: Sequence[str]) -> None:
-        """Objects that are gone already are no error."""
+    async def purge(self, prefix: str) -> tuple[str, ...]:
+        """Remove every object under the prefix with all its versions, and look again until nothing is left; the keys
+        that there were. Nothing under the prefix is no error."""
         ...
 
     async def list(self, prefix: str) -> list[ObjectInfo]:

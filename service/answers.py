@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSche
 from pydantic.alias_generators import to_camel
 
 from processor import clock
-from processor.catalog import Submission
+from processor.catalog import Erasure, Submission
 from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
 from processor.jobs import Failure, Job, JobStatus, Timings
 from service.health import State
@@ -232,12 +232,27 @@ class ProcessedAnswer(Answer):
         return cls(unique_id=unique_id, processed_images=images, count=len(images))
 
 
+class Receipt(Answer):
+    """What was removed, every version of it, and when it was seen that nothing was left."""
+
+    sources: list[str] = Field(description="Keys in the source bucket.", examples=[[_KEY]])
+    variants: list[str] = Field(description="Keys in the processed bucket.")
+    erased_at: Time
+
+
 class DeleteAnswer(Answer):
     """What is gone."""
 
     message: str = "Image deleted"
     unique_id: UniqueId
     deleted_processed_images: int = Field(description="How many variants there were.", examples=[4])
+    receipt: Receipt
+
+    @classmethod
+    def of(cls, unique_id: str, erasure: Erasure) -> Self:
+        """The receipt names every key, so that it can be checked."""
+        receipt = Receipt(sources=list(erasure.sources), variants=list(erasure.variants), erased_at=erasure.erased_at)
+        return cls(unique_id=unique_id, deleted_processed_images=len(erasure.variants), receipt=receipt)
 
 
 class HealthAnswer(Answer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from processor.catalog import Submission
+from processor.catalog import Erasure, Submission
 from processor.errors import CorruptImage, TrussError
 from processor.images import StoredVariant, source_key, variant_key
 from processor.jobs import Failure, Job, JobStatus, Timings
@@ -80,7 +80,14 @@ JOBS = {
 LIST = ListAnswer.of([_COMPLETED], None, _URL)
 PROCESS = ProcessAnswer.of(replace(_PENDING, processing_id="img_1767323999000_60303ae22b998861"))
 PROCESSED = ProcessedAnswer.of(_UNIQUE_ID, _COMPLETED.variants, _URL)
-DELETE = DeleteAnswer(unique_id=_UNIQUE_ID, deleted_processed_images=4)
+DELETE = DeleteAnswer.of(
+    _UNIQUE_ID,
+    Erasure(
+        sources=(_COMPLETED.original_key,),
+        variants=tuple(variant.key for variant in _COMPLETED.variants),
+        erased_at=_DONE_AT,
+    ),
+)
 HEALTHY = HealthAnswer(
     status="healthy", stage="prod", timestamp=_MADE_AT, checks={"source": "ok", "processed": "ok", "table": "ok"}
 )

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -17,10 +17,12 @@ from processor.stores.clients import AwsClients
 from processor.stores.translate import translated
 
 if TYPE_CHECKING:
-    from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef
+    from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef, ObjectIdentifierTypeDef
 
 #: Most keys that `DeleteObjects` takes (AWS, "DeleteObjects").
 DELETE_BATCH = 1000
+#: How often a prefix is emptied and looked at again: an upload may arrive in between, but not for ever.
+PURGE_ROUNDS = 3
 #: How much of a body is read at a time, in bytes.
 CHUNK_BYTES = 1024 * 1024
 #: Form field and header of an upload's checksum.
@@ -99,20 +101,41 @@ class S3ObjectStore:
                     ChecksumSHA256=checksum,
                 )
 
-    async def delete(self, keys: Sequence[str]) -> None:
-        """Remove objects, in batches. Raises `Unavailable` when any is left, after all were tried."""
-        failed: list[str] = []
-        for start in range(0, len(keys), DELETE_BATCH):
-            batch = keys[start : start + DELETE_BATCH]
-            with translated():
-                answer = await self._s3.delete_objects(
-                    Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True}
-                )
-            failed += [error.get("Code", "") for error in answer.get("Errors", ())]
-        left = [code for code in failed if code != "NoSuchKey"]
-        if left:
-            log.warning("Objects not deleted", count=len(left), codes=sorted(set(left)))
-            raise Unavailable
+    async def purge(self, prefix: str) -> tuple[str, ...]:
+        """Remove all versions of all objects under the prefix, and look again. Raises `Unavailable` when any is left.
+
+        Without a version id S3 would only hide an object of a versioned bucket; in others the id is `null`.
+        """
+        purged: dict[str, None] = {}
+        for _ in range(PURGE_ROUNDS):
+            versions = await self._versions(prefix)
+            if not versions:
+                return tuple(purged)
+            purged |= dict.fromkeys(version["Key"] for version in versions)
+            for start in range(0, len(versions), DELETE_BATCH):
+                await self._delete(versions[start : start + DELETE_BATCH])
+        raise Unavailable
+
+    async def _versions(self, prefix: str) -> list[ObjectIdentifierTypeDef]:
+        """Every version under the prefix, and the markers that hide others, in key order."""
+        found: list[ObjectIdentifierTypeDef] = []
+        with translated(missing=Unavailable):
+            async for page in self._s3.get_paginator("list_object_versions").paginate(
+                Bucket=self._bucket, Prefix=prefix
+            ):
+                versions = (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+                found += [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions]
+        return found
+
+    async def _delete(self, versions: list[ObjectIdentifierTypeDef]) -> None:
+        """What could not be deleted shows when the prefix is looked at again."""
+        with translated(missing=Unavailable):
+            answer = await self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": versions, "Quiet": True})
+        failed = answer.get("Errors", ())
+        if failed:
+            log.warning(
+                "Objects not deleted", count=len(failed), codes=sorted({each.get("Code", "") for each in failed})
+            )
 
     async def list(self, prefix: str) -> list[ObjectInfo]:
         """Every object under the prefix, in key order, a thousand a call. Raises `Unavailable`."""

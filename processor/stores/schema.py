@@ -211,10 +211,10 @@ def service_policy(names: Names, queue_arn: str, table_arn: str) -> dict[str, An
     source, processed = bucket_arn(names.source_bucket), bucket_arn(names.processed_bucket)
     statements: list[tuple[list[str], list[str]]] = [
         (
-            ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+            ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"],
             [f"{source}/{SOURCE_PREFIX}*", f"{processed}/{VARIANT_PREFIX}*"],
         ),
-        (["s3:ListBucket"], [source, processed]),
+        (["s3:ListBucket", "s3:ListBucketVersions"], [source, processed]),
         (
             [
                 "sqs:ReceiveMessage",

@@ -31,8 +31,8 @@ async def processed(request: web.Request) -> web.Response:
 async def delete(request: web.Request) -> web.Response:
     """`DELETE /images/image/{uniqueId}`."""
     unique_id = _unique_id(request)
-    count = await request.app[CATALOG].delete(tenant_of(request), unique_id)
-    return render(DeleteAnswer(unique_id=unique_id, deleted_processed_images=count))
+    erasure = await request.app[CATALOG].delete(tenant_of(request), unique_id)
+    return render(DeleteAnswer.of(unique_id, erasure))
 
 
 def _unique_id(request: web.Request) -> str:

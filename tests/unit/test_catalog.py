@@ -71,7 +71,7 @@ async def test_processing_again_needs_an_upload(world: World) -> None:
 async def test_processing_again_needs_the_source_to_be_there_still(world: World) -> None:
     submission, event = await world.uploaded()
     await world.converter.convert(event)
-    await world.source.delete([event.key])
+    await world.source.purge(event.key)
     with pytest.raises(NotUploaded, match="not there any more"):
         await world.catalog.reprocess(TENANT, submission.job.unique_id)
 
@@ -131,7 +131,8 @@ async def test_a_delete_removes_source_variants_and_records_and_counts_the_varia
     await world.converter.convert(event)
     unique_id = submission.job.unique_id
 
-    assert await world.catalog.delete(TENANT, unique_id) == 4
+    erasure = await world.catalog.delete(TENANT, unique_id)
+    assert (len(erasure.sources), len(erasure.variants)) == (1, 4)
 
     assert await world.source.list("") == await world.processed.list("") == []
     assert (await world.catalog.list(JobQuery(tenant=TENANT, limit=10))).jobs == ()
@@ -151,6 +152,7 @@ async def test_a_delete_that_was_cut_short_is_finished_by_the_next(world: World)
 
     with pytest.raises(ImageNotFound):
         await world.catalog.processed_images(TENANT, unique_id)
-    assert await world.catalog.delete(TENANT, unique_id) == 4
+    erasure = await world.catalog.delete(TENANT, unique_id)
+    assert (len(erasure.sources), len(erasure.variants)) == (1, 4)
     with pytest.raises(ImageNotFound):
         await world.catalog.delete(TENANT, unique_id)

@@ -316,7 +316,7 @@ async def test_a_file_beyond_the_limit_fails_before_it_is_read(world: World) -> 
 
 async def test_a_source_that_has_vanished_fails_the_job(world: World) -> None:
     _, event = await world.uploaded()
-    await world.source.delete([event.key])
+    await world.source.purge(event.key)
     outcome = await world.converter.convert(event)
     assert (outcome.kind, outcome.code) == (OutcomeKind.FAILED, "source_missing")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
@@ -97,10 +97,12 @@ class MemoryObjectStore:
         """Write an object."""
         await self.put(key, body, content_type=content_type, metadata=metadata)
 
-    async def delete(self, keys: Sequence[str]) -> None:
-        """Remove objects."""
-        for key in keys:
-            self._objects.pop(key, None)
+    async def purge(self, prefix: str) -> tuple[str, ...]:
+        """Remove every object under the prefix; the keys that there were."""
+        purged = tuple(sorted(key for key in self._objects if key.startswith(prefix)))
+        for key in purged:
+            del self._objects[key]
+        return purged
 
     async def list(self, prefix: str) -> list[ObjectInfo]:
         """Every object under the prefix, in key order."""

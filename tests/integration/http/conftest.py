@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -72,9 +72,11 @@ class FakeObjects:
         )
         self.objects[key] = (body, info)
 
-    async def delete(self, keys: Sequence[str]) -> None:
+    async def purge(self, prefix: str) -> tuple[str, ...]:
+        keys = tuple(sorted(key for key in self.objects if key.startswith(prefix)))
         for key in keys:
-            self.objects.pop(key, None)
+            del self.objects[key]
+        return keys
 
     async def list(self, prefix: str) -> list[ObjectInfo]:
         return [info for key, (_, info) in sorted(self.objects.items()) if key.startswith(prefix)]

@@ -302,10 +302,16 @@ async def test_a_deleted_image_is_gone_everywhere(ask: Any, submit: Any, world: 
     unique_id, processing_id = submitted["uniqueId"], submitted["processingId"]
     await world.complete(processing_id)
     status, _, body = await ask("DELETE", f"/images/image/{unique_id}")
+    receipt = body.pop("receipt")
     assert (status, body) == (
         200,
         {"message": "Image deleted", "uniqueId": unique_id, "deletedProcessedImages": 4},
     )
+    assert receipt["sources"] == [submitted["key"]]
+    assert sorted(receipt["variants"]) == sorted(
+        f"processed/{unique_id}/{processing_id}/{name}.webp" for name in ("thumbnail", "medium", "large", "webp")
+    )
+    assert TIME.fullmatch(receipt["erasedAt"])
     assert not world.processed.objects
     assert not world.source.objects
     assert (await ask("GET", f"/images/status/{processing_id}"))[0] == 404

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -97,16 +97,31 @@ async def test_a_batch_that_fails_does_not_keep_the_next_from_its_turn() -> None
 # -- objects ----------------------------------------------------------------------------------------------------------
 
 
-async def test_an_object_that_could_not_be_deleted_is_unavailable() -> None:
-    client = Scripted({"Errors": [{"Key": "b", "Code": "InternalError"}]}, {})
+class Versioned(Scripted):
+    """A client that lists so many versions each time it is asked, and deletes as the script says."""
+
+    def __init__(self, *listings: int, deleting: Answer) -> None:
+        super().__init__(deleting)
+        self.listings = list(listings)
+
+    def get_paginator(self, _: str) -> Any:
+        return self
+
+    async def paginate(self, **_: Any) -> AsyncIterator[dict[str, Any]]:
+        count = self.listings.pop(0)
+        yield {"Versions": [{"Key": f"{number:04}", "VersionId": "null"} for number in range(count)]}
+
+
+async def test_versions_are_deleted_a_thousand_at_a_time_until_none_is_left() -> None:
+    client = Versioned(1001, 1, 0, deleting={})
+    assert len(await S3ObjectStore(clients(client), "bucket").purge("")) == 1001
+    assert [len(asked["Delete"]["Objects"]) for asked in client.asked] == [1000, 1, 1]
+
+
+async def test_versions_that_cannot_be_deleted_are_unavailable() -> None:
+    client = Versioned(1, 1, 1, deleting={"Errors": [{"Key": "0000", "Code": "AccessDenied"}]})
     with pytest.raises(Unavailable):
-        await S3ObjectStore(clients(client), "bucket").delete([str(number) for number in range(1001)])
-    assert [len(asked["Delete"]["Objects"]) for asked in client.asked] == [1000, 1]
-
-
-async def test_an_object_that_was_gone_is_deleted() -> None:
-    client = Scripted({"Errors": [{"Key": "b", "Code": "NoSuchKey"}]})
-    await S3ObjectStore(clients(client), "bucket").delete(["b"])
+        await S3ObjectStore(clients(client), "bucket").purge("")
 
 
 class Body:
