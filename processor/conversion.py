@@ -137,6 +137,12 @@ class Converter:
             with contextlib.suppress(LeaseLost):
                 await self.jobs.renew(processing_id, lease)
 
+    async def ping(self) -> None:
+        """Raises `Unavailable` while records or objects cannot be reached."""
+        await self.jobs.ping()
+        await self.source.ping()
+        await self.processed.ping()
+
     # -- from an event to a job ----------------------------------------------------------------------------------
 
     async def _accept(self, event: SourceArrived) -> Outcome | str:

@@ -95,6 +95,7 @@ class Job:
     metadata: Mapping[str, str] = field(default_factory=dict)
     source: Source | None = None
     lease: Lease | None = None
+    #: How often a worker began and neither ended nor gave the job back, the present one included.
     attempts: int = 0
     variants: tuple[StoredVariant, ...] = ()
     error: Failure | None = None

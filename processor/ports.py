@@ -146,7 +146,8 @@ class JobStore(Protocol):
         ...
 
     async def release(self, processing_id: str, lease: Lease) -> None:
-        """Expire the lease at once, so that another worker may claim. Raises `LeaseLost` like `renew`."""
+        """End the lease at once, so that another worker may claim; the attempt does not count, because nothing is wrong
+        with the job. Raises `LeaseLost` like `renew`."""
         ...
 
     async def finish(self, job: Job, lease: Lease) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from processor import events
+from processor.circuit import Circuit, CircuitState, backoff, jittered, pause
 from processor.conversion import Converter, Outcome, OutcomeKind
 from processor.errors import NotAnEvent, Unavailable
 from processor.ports import Message, MessageQueue
@@ -22,8 +21,9 @@ BATCH = 10
 SETTLE_DELAY_SECONDS = 0.05
 #: First and longest pause of the poll loop while the queue is unavailable.
 BACKOFF_SECONDS = (0.5, 30.0)
-#: First and longest time that a message which may succeed later stays hidden.
-RETRY_SECONDS = (5, 900)
+#: How long a message stays hidden after its first, second, ... failure. Between the first try and the last of five
+#: lies more than an hour, so that an hour of trouble which the circuit does not see kills no message.
+RETRY_SECONDS = (5, 120, 1200, 7200)
 #: An event that says nothing about our images is worth a person's look.
 _LEVELS = {OutcomeKind.FAILED: "warning", OutcomeKind.FOREIGN: "warning", OutcomeKind.UNKNOWN: "warning"}
 
@@ -61,6 +61,7 @@ class Worker:
     config: WorkerConfig
     #: When the poll loop last heard from the queue (monotonic seconds); None before the first answer.
     last_poll: float | None = None
+    circuit: Circuit = field(init=False)
     _free: asyncio.Semaphore = field(init=False)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -72,7 +73,8 @@ class Worker:
     _knows_max_receives: bool = False
 
     def __post_init__(self) -> None:
-        """Every slot is free."""
+        """Every slot is free, and all is well."""
+        self.circuit = Circuit(self.converter.ping)
         self._free = asyncio.Semaphore(self.config.slots)
 
     @property
@@ -82,11 +84,12 @@ class Worker:
 
     @property
     def polling(self) -> bool:
-        """Whether the poll loop is alive and has heard from the queue within two long polls."""
+        """Whether the poll loop is alive, may take messages, and has heard from the queue within two long polls."""
         heard = self.last_poll is not None and time.monotonic() - self.last_poll < 2 * self.config.wait_seconds + 10
         full = self._free.locked()
         alive = any(not receiver.done() for receiver in self._receivers)
-        return alive and (heard or full) and not self._stopping.is_set()
+        open_ = self.circuit.state is CircuitState.OPEN
+        return alive and (heard or full) and not open_ and not self._stopping.is_set()
 
     def start(self) -> None:
         """Begin to poll. A queue that cannot be reached yet is asked again until it can."""
@@ -134,10 +137,11 @@ class Worker:
             finally:
                 for _ in range(taken - len(messages)):
                     self._free.release()
-            for message in messages:
-                self._begin(message)
+            begun = [self._begin(message) for message in messages]
+            if self.circuit.state is CircuitState.TRYING:
+                await _wait(begun)
             if failures:
-                await self._pause(_backoff(failures, BACKOFF_SECONDS))
+                await pause(self._stopping, backoff(failures, BACKOFF_SECONDS))
 
     async def _receive(self, limit: int) -> Sequence[Message]:
         if self._stopping.is_set():  # it was while this loop waited for a slot
@@ -152,29 +156,27 @@ class Worker:
         return messages
 
     async def _take_slots(self) -> int:
-        """Wait for one free slot, then take as many more as one receive can fill."""
+        """Wait for one free slot, and for the circuit; then take as many more as one receive can fill."""
         await self._free.acquire()
+        await self.circuit.passable(self._stopping)
         taken = 1
-        while taken < BATCH and not self._free.locked():
+        while self.circuit.state is CircuitState.CLOSED and taken < BATCH and not self._free.locked():
             await self._free.acquire()  # free, so it does not wait
             taken += 1
         return taken
 
-    def _begin(self, message: Message) -> None:
+    def _begin(self, message: Message) -> asyncio.Task[None]:
         task = asyncio.create_task(self._handle(message), name=f"message-{message.message_id}")
         # A message that is delivered again while it is in work has a receipt of its own.
         self._running[message.receipt] = task
         self._held[message.receipt] = message.message_id
         task.add_done_callback(lambda _: self._end(message))
+        return task
 
     def _end(self, message: Message) -> None:
         self._running.pop(message.receipt, None)
         self._held.pop(message.receipt, None)
         self._free.release()
-
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
 
     # -- one message ---------------------------------------------------------------------------------------------
 
@@ -193,11 +195,14 @@ class Worker:
             await asyncio.shield(self._give_back(message, 0))
             raise
         except Unavailable as error:
+            self.circuit.failed()
             log.warning("Dependency unavailable", code=error.code)
-            retry_after = round(_backoff(message.receive_count, RETRY_SECONDS))
+            retry_after = _retry_seconds(message.receive_count)
         except Exception:
             log.exception("Conversion broke")
-            retry_after = round(_backoff(message.receive_count, RETRY_SECONDS))
+            retry_after = _retry_seconds(message.receive_count)
+        else:
+            self.circuit.succeeded()
         if retry_after is None:
             self._settled.put_nowait(message.receipt)
         else:
@@ -271,17 +276,14 @@ def _report(outcome: Outcome) -> None:
     getattr(log, _LEVELS.get(outcome.kind, "info"))("Event handled", **fields)
 
 
-def _backoff(attempt: int, bounds: tuple[float, float]) -> float:
-    """Exponential from the lower to the upper bound, with half of it random so that pods do not march in step."""
-    first, longest = bounds
-    ceiling = min(longest, first * 2.0 ** min(attempt - 1, 30))
-    return ceiling * (0.5 + random.random() / 2)  # noqa: S311 - spreads load, protects nothing
+def _retry_seconds(receive_count: int) -> int:
+    return round(jittered(RETRY_SECONDS[min(receive_count, len(RETRY_SECONDS)) - 1]))
 
 
-async def _wait(tasks: Iterable[asyncio.Task[None]], seconds: float) -> None:
+async def _wait(tasks: Iterable[asyncio.Task[None]], seconds: float | None = None) -> None:
     pending = [task for task in tasks if not task.done()]
     if pending:
-        await asyncio.wait(pending, timeout=max(0, seconds))
+        await asyncio.wait(pending, timeout=None if seconds is None else max(0, seconds))
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

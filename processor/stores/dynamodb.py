@@ -220,7 +220,14 @@ class DynamoJobStore:
     async def release(self, processing_id: str, lease: Lease) -> None:
         """End the lease. Raises `LeaseLost`, `Unavailable`."""
         # The token goes too, so that a heartbeat which is on its way cannot bring the lease back.
-        release = self._held_update(processing_id, lease, sets={"endedBy": lease.token}, remove=("lease",))
+        release = self._held_update(
+            processing_id,
+            lease,
+            sets={"endedBy": lease.token},
+            also=("#attempts = #attempts - :one",),
+            remove=("lease",),
+            values={"one": 1},
+        )
         try:
             await self._update(release)
         except ConditionFailed as failed:
@@ -313,15 +320,15 @@ class DynamoJobStore:
         }
         return Update(key=image_key(image.unique_id), condition=f"{LIVING} AND {UNCHANGED}", values=values, **change)
 
-    def _held_update(self, processing_id: str, lease: Lease, *, sets: Item, remove: Sequence[str] = ()) -> Update:
+    def _held_update(self, processing_id: str, lease: Lease, **change: Any) -> Update:
         """A change to a job in work, by whoever holds its lease."""
-        return Update(
-            key=job_key(processing_id),
-            sets=sets,
-            remove=remove,
-            condition=f"{LIVING} AND {HELD}",
-            values={"present": self._present(), "processing": JobStatus.PROCESSING.value, "token": lease.token},
-        )
+        values = {
+            "present": self._present(),
+            "processing": JobStatus.PROCESSING.value,
+            "token": lease.token,
+            **change.pop("values", {}),
+        }
+        return Update(key=job_key(processing_id), condition=f"{LIVING} AND {HELD}", values=values, **change)
 
     def _retirement(self, old: Job) -> Update:
         """Take a job out of the listing, and out of the hands of whoever works on it."""

@@ -13,6 +13,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from processor import circuit, worker
 from processor.conversion import Outcome, OutcomeKind
 from processor.errors import Unavailable
 from processor.events import Event, JobRequested
@@ -33,6 +34,13 @@ class ScriptedConverter:
     cancelled: list[str] = field(default_factory=list)
     last_tries: list[bool] = field(default_factory=list)
     renewals: int = 0
+    away: bool = False
+    pings: int = 0
+
+    async def ping(self) -> None:
+        self.pings += 1
+        if self.away:
+            raise Unavailable
 
     async def convert(self, event: Event, *, last_try: bool = False) -> Outcome:
         assert isinstance(event, JobRequested)
@@ -62,12 +70,12 @@ async def running(
     queue: RecordingQueue, converter: ScriptedConverter, *, drain_seconds: float = 10, **config: Any
 ) -> AsyncIterator[Worker]:
     settings = {"slots": 2, "wait_seconds": 1, **config}
-    worker = Worker(queue, converter, WorkerConfig(**settings))  # type: ignore[arg-type]
-    worker.start()
+    pod = Worker(queue, converter, WorkerConfig(**settings))  # type: ignore[arg-type]
+    pod.start()
     try:
-        yield worker
+        yield pod
     finally:
-        await worker.drain(drain_seconds)
+        await pod.drain(drain_seconds)
 
 
 async def _that(check: Callable[[], object]) -> None:
@@ -91,8 +99,8 @@ async def test_no_more_messages_are_taken_than_there_are_free_slots() -> None:
     queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
     for number in range(9):
         await queue.send(job(number))
-    async with running(queue, converter, slots=3) as worker:
-        await _that(lambda: worker.in_work == 3)
+    async with running(queue, converter, slots=3) as pod:
+        await _that(lambda: pod.in_work == 3)
         asked_while_full = len(queue.asked)
         assert queue.asked[0] == 3
         assert converter.gate is not None
@@ -106,8 +114,8 @@ async def test_many_slots_are_filled_by_several_receivers_of_ten() -> None:
     queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
     for number in range(25):
         await queue.send(job(number))
-    async with running(queue, converter, slots=25) as worker:
-        await _that(lambda: worker.in_work == 25)
+    async with running(queue, converter, slots=25) as pod:
+        await _that(lambda: pod.in_work == 25)
         assert converter.gate is not None
         converter.gate.set()
     assert max(queue.asked) == 10
@@ -139,13 +147,70 @@ async def test_a_message_that_may_succeed_later_comes_back_after_a_growing_pause
     pauses: list[int] = []
     for _ in range(4):
         (message,) = await queue.receive(1, wait_seconds=0, visibility_seconds=60)
-        worker = Worker(queue, converter, WorkerConfig(slots=1))  # type: ignore[arg-type]
-        await worker._handle(message)
+        pod = Worker(queue, converter, WorkerConfig(slots=1))  # type: ignore[arg-type]
+        await pod._handle(message)
         pauses.append(queue.visibilities[-1])
         clock[0] += 10_000
     assert pauses == sorted(pauses)
     assert pauses[0] <= 5
-    assert pauses[-1] >= 20
+    assert sum(pauses) >= 3600  # an hour of trouble kills no message
+
+
+async def test_while_a_dependency_is_away_no_message_is_taken_and_no_receive_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(circuit, "PAUSE_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(worker, "RETRY_SECONDS", (0,))
+    queue, converter = RecordingQueue(), ScriptedConverter(away=True)
+
+    def script(_: str) -> Outcome | Exception:
+        return Unavailable() if converter.away else DONE
+
+    converter.script = script
+    for number in range(20):
+        await queue.send(job(number))
+    with capture_logs() as logs:
+        async with running(queue, converter, slots=1) as pod:
+            await _that(lambda: converter.pings >= 50)
+            assert not pod.polling
+            taken = len(converter.started)
+            converter.away = False
+            await _that(lambda: not queue.bodies)
+            await _that(lambda: pod.polling)
+    assert taken == 1
+    assert [line["event"] for line in logs if line["event"].startswith("Circuit")] == [
+        "Circuit opened",
+        "Circuit closed",
+    ]
+
+
+async def test_after_an_outage_one_message_at_a_time_is_tried_until_one_succeeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(circuit, "PAUSE_SECONDS", (0.01, 0.02))
+    queue, converter = RecordingQueue(), ScriptedConverter(script=lambda _: Unavailable(), away=True)
+    for number in range(9):
+        await queue.send(job(number))
+    async with running(queue, converter, slots=5) as pod:
+        await _that(lambda: len(converter.started) == 5)  # taken before anybody knew
+        await _that(lambda: pod.in_work == 0)
+        converter.gate = asyncio.Event()
+        converter.away = False
+        await _that(lambda: len(converter.started) == 6)
+        asked = len(queue.asked)
+        assert queue.asked[-1] == 1
+        converter.script = lambda _: DONE
+        converter.gate.set()
+        await _that(lambda: len(converter.started) == 9)
+    assert asked == 2
+
+
+async def test_a_worker_that_waits_for_a_dependency_stops_when_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter(script=lambda _: Unavailable(), away=True)
+    await queue.send(job(1))
+    async with running(queue, converter) as pod:
+        await _that(lambda: pod.circuit.state is circuit.CircuitState.OPEN)
+    assert pod.in_work == 0
 
 
 async def test_poison_ends_in_the_dead_letter_queue_after_a_last_try_that_knows_it_is_the_last() -> None:
@@ -153,10 +218,10 @@ async def test_poison_ends_in_the_dead_letter_queue_after_a_last_try_that_knows_
     queue = RecordingQueue(max_receive_count=3, clock=lambda: now[0])
     converter = ScriptedConverter(script=lambda _: RuntimeError("a defect"))
     await queue.send(job(1))
-    worker = Worker(queue, converter, WorkerConfig(slots=1, wait_seconds=0))  # type: ignore[arg-type]
+    pod = Worker(queue, converter, WorkerConfig(slots=1, wait_seconds=0))  # type: ignore[arg-type]
     with capture_logs() as logs:
-        while messages := await worker._receive(1):
-            await worker._handle(messages[0])
+        while messages := await pod._receive(1):
+            await pod._handle(messages[0])
             now[0] += 1000
     assert converter.last_tries == [False, False, True]
     assert [letter.body for letter in queue.dead_letters] == [job(1)]
@@ -178,10 +243,10 @@ async def test_a_message_with_several_events_is_settled_only_when_all_are() -> N
     records = [json.loads(event.to_message())["Records"][0] for event in (first, second)]
     queue = RecordingQueue()
     await queue.send(json.dumps({"Records": records}))
-    worker = Worker(queue, world.converter, WorkerConfig(slots=1, wait_seconds=1))
-    worker.start()
+    pod = Worker(queue, world.converter, WorkerConfig(slots=1, wait_seconds=1))
+    pod.start()
     await _that(lambda: not queue.bodies)
-    await worker.drain(5)
+    await pod.drain(5)
     assert len(world.renderer.rendered) == 2
 
 
@@ -201,14 +266,14 @@ async def test_a_queue_that_fails_is_asked_again_and_the_worker_says_that_it_hea
     queue, converter = RecordingQueue(), ScriptedConverter()
     queue.failing = True
     with capture_logs() as logs:
-        async with running(queue, converter) as worker:
+        async with running(queue, converter) as pod:
             await _that(lambda: len(queue.asked) >= 2)
-            assert not worker.polling
+            assert not pod.polling
             queue.failing = False
             await queue.send(job(1))
             await _that(lambda: not queue.bodies)
-            await _that(lambda: worker.polling)
-        assert not worker.polling
+            await _that(lambda: pod.polling)
+        assert not pod.polling
     failures = [line["failures"] for line in logs if line["event"] == "Queue unavailable"]
     assert failures[:2] == [1, 2]
 
@@ -216,9 +281,9 @@ async def test_a_queue_that_fails_is_asked_again_and_the_worker_says_that_it_hea
 async def test_draining_lets_the_running_ones_end_and_takes_nothing_new() -> None:
     queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
     await queue.send(job(1))
-    async with running(queue, converter) as worker:
-        await _that(lambda: worker.in_work == 1)
-        worker.stop_receiving()
+    async with running(queue, converter) as pod:
+        await _that(lambda: pod.in_work == 1)
+        pod.stop_receiving()
         await queue.send(job(2))
         assert converter.gate is not None
         converter.gate.set()
@@ -231,8 +296,8 @@ async def test_draining_lets_the_running_ones_end_and_takes_nothing_new() -> Non
 async def test_what_does_not_end_in_time_is_cancelled_and_given_back_at_once() -> None:
     queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
     await queue.send(job(1))
-    async with running(queue, converter, drain_seconds=0.1) as worker:
-        await _that(lambda: worker.in_work == 1)
+    async with running(queue, converter, drain_seconds=0.1) as pod:
+        await _that(lambda: pod.in_work == 1)
     assert converter.cancelled == ["img_1"]
     assert queue.visibilities == [0]
     (back,) = await queue.receive(1, wait_seconds=0, visibility_seconds=1)
@@ -259,9 +324,9 @@ async def test_every_line_about_a_message_carries_its_id() -> None:
     submission, event = await world.uploaded()
     await world.queue.send(event.to_message())
     (message,) = await world.queue.receive(1, wait_seconds=0, visibility_seconds=60)
-    worker = Worker(world.queue, world.converter, WorkerConfig(slots=1))
+    pod = Worker(world.queue, world.converter, WorkerConfig(slots=1))
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
-        await asyncio.create_task(worker._handle(message))
+        await asyncio.create_task(pod._handle(message))
     (line,) = [line for line in logs if line["event"] == "Event handled"]
     assert line["messageId"] == message.message_id
     assert line["processingId"] == submission.job.processing_id

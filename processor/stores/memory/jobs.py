@@ -142,7 +142,8 @@ class MemoryJobStore:
     async def release(self, processing_id: str, lease: Lease) -> None:
         """Raises `LeaseLost`."""
         if not self._has_ended(processing_id, lease, JobStatus.PROCESSING):
-            self._jobs[processing_id] = replace(self._held(processing_id, lease), lease=None)
+            held = self._held(processing_id, lease)
+            self._jobs[processing_id] = replace(held, lease=None, attempts=held.attempts - 1)
             self._ended_by[processing_id] = lease.token
 
     async def finish(self, job: Job, lease: Lease) -> None:

@@ -1,0 +1,84 @@
+"""Keeps the worker from taking messages while what it needs to work on them is away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import structlog
+
+from processor.errors import Unavailable
+
+#: First and longest pause between two looks at the dependencies, in seconds.
+PAUSE_SECONDS = (0.5, 30.0)
+
+log = structlog.get_logger(__name__)
+
+
+class CircuitState(StrEnum):
+    """How much may be taken on."""
+
+    CLOSED = "closed"  # all is well
+    OPEN = "open"  # a dependency is away: nothing is taken
+    TRYING = "trying"  # it answers again: one message at a time, until one succeeds
+
+
+@dataclass(slots=True)
+class Circuit:
+    """Opens when work fails for want of a dependency; every message received meanwhile would fail for nothing.
+
+    A receive that leads nowhere is worse than none: the queue counts it, and after a handful the message is dead.
+    """
+
+    #: Raises `Unavailable` while a dependency is away.
+    probe: Callable[[], Awaitable[None]]
+    state: CircuitState = CircuitState.CLOSED
+    failures: int = 0
+    _probing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def failed(self) -> None:
+        """Work could not be done because a dependency is away."""
+        if self.state is CircuitState.CLOSED:
+            log.warning("Circuit opened")
+        self.state = CircuitState.OPEN
+        self.failures += 1
+
+    def succeeded(self) -> None:
+        """Work was done."""
+        if self.state is CircuitState.TRYING:
+            log.info("Circuit closed", failures=self.failures)
+            self.state = CircuitState.CLOSED
+            self.failures = 0
+
+    async def passable(self, stopping: asyncio.Event) -> None:
+        """Wait until messages may be taken, or until it is time to stop."""
+        async with self._probing:  # one look serves every receiver
+            while self.state is CircuitState.OPEN and not stopping.is_set():
+                await pause(stopping, backoff(self.failures, PAUSE_SECONDS))
+                try:
+                    await self.probe()
+                except Unavailable:
+                    self.failures += 1
+                else:
+                    self.state = CircuitState.TRYING
+
+
+def backoff(attempt: int, bounds: tuple[float, float]) -> float:
+    """Exponential from the lower to the upper bound, with half of it random so that pods do not march in step."""
+    first, longest = bounds
+    return jittered(min(longest, first * 2.0 ** min(max(attempt, 1) - 1, 30)))
+
+
+def jittered(seconds: float) -> float:
+    """Somewhere between half of it and all of it."""
+    return seconds * (0.5 + random.random() / 2)  # noqa: S311 - spreads load, protects nothing
+
+
+async def pause(stopping: asyncio.Event, seconds: float) -> None:
+    """Sleep, unless it is time to stop."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stopping.wait(), seconds)
