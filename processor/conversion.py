@@ -41,6 +41,7 @@ from processor.jobs import (
     Lease,
     Source,
     Timings,
+    is_made_up,
     sequencer_order,
 )
 from processor.ports import JobStore, ObjectStore, Renderer
@@ -173,7 +174,7 @@ class Converter:
         source = Source(etag=event.etag, size=event.size, sequencer=event.sequencer, event_time=event.event_time)
         if current is not None and current.status is JobStatus.PENDING:
             await self.jobs.accept(image, current, source, self._expiry())
-        elif arrived > newest:
+        elif arrived > newest and not _is_late_for(current, image, event):
             new = next_job(image, source, self.retention)
             await self.jobs.replace(image, current, new)
             return new.processing_id
@@ -324,3 +325,10 @@ class Converter:
 
     def _expiry(self) -> int:
         return int((clock.now() + self.retention).timestamp())
+
+
+def _is_late_for(current: Job | None, image: Image, event: SourceArrived) -> bool:
+    """Whether this is the true event of an upload for which a made-up one was queued before it came."""
+    if current is None or current.source is None or not is_made_up(image.sequencer):
+        return False
+    return current.source.etag == event.etag

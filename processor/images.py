@@ -15,6 +15,7 @@ VARIANT_PREFIX = "processed/"
 WEBP_MAX_SIDE = 16_383
 
 _SOURCE_KEY = re.compile(r"uploads/(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.[a-z0-9]{1,8}")
+_VARIANT_KEY = re.compile(r"processed/(?P<image>[^/]+)/(?P<job>[^/]+)/[^/]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +114,12 @@ def image_prefix(unique_id: str) -> str:
 def job_prefix(unique_id: str, processing_id: str) -> str:
     """Where the variants of one job lie. A job never writes anywhere else."""
     return f"{image_prefix(unique_id)}{processing_id}/"
+
+
+def job_of_variant(key: str) -> tuple[str, str] | None:
+    """The image and the job that a variant key names; None when it is no such key."""
+    match = _VARIANT_KEY.fullmatch(key)
+    return (match["image"], match["job"]) if match else None
 
 
 def variant_key(unique_id: str, processing_id: str, name: str) -> str:

@@ -143,6 +143,11 @@ def sequencer_order(sequencer: str) -> str:
     return sequencer.upper().ljust(_SEQUENCER_DIGITS, "0")
 
 
+def is_made_up(sequencer: str) -> bool:
+    """Whether a sequencer is one of `just_after` and not of S3."""
+    return len(sequencer) == _SEQUENCER_DIGITS
+
+
 def just_after(sequencer: str) -> str:
     """A sequencer newer than this one and older than whatever S3 hands out next, for an event that was lost.
 

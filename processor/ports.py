@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -74,8 +74,12 @@ class ObjectStore(Protocol):
         that there were. Nothing under the prefix is no error."""
         ...
 
-    async def list(self, prefix: str) -> list[ObjectInfo]:
+    def walk(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Every object under the prefix, in key order; `content_type` and `metadata` are not filled in."""
+        ...
+
+    async def list(self, prefix: str) -> list[ObjectInfo]:
+        """The same at once, for a prefix under which few lie."""
         ...
 
     async def ping(self) -> None:

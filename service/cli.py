@@ -1,4 +1,4 @@
-"""The command line: `truss-image serve`, `truss-image local`, `truss-image submit`."""
+"""The command line: `truss-image serve`, `local`, `submit` and `reconcile`."""
 
 from __future__ import annotations
 
@@ -35,10 +35,7 @@ def serve() -> None:
 
     Everything is configured by environment variables; the README lists them.
     """
-    try:
-        settings = Settings.from_env(os.environ)
-    except SettingsError as error:
-        raise click.ClickException(f"the configuration is not complete:\n{error}") from None
+    settings = _settings()
     set_up_logging(settings.log_level, settings.log_format)
     sys.exit(asyncio.run(run(settings)))
 
@@ -122,3 +119,10 @@ def submit(photos: tuple[Path, ...], url: str, concurrency: int, timeout_seconds
     else:
         show(results, console)
     sys.exit(0 if all(result.ok for result in results) else 1)
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_env(os.environ)
+    except SettingsError as error:
+        raise click.ClickException(f"the configuration is not complete:\n{error}") from None

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -137,21 +137,22 @@ class S3ObjectStore:
                 "Objects not deleted", count=len(failed), codes=sorted({each.get("Code", "") for each in failed})
             )
 
-    async def list(self, prefix: str) -> list[ObjectInfo]:
+    async def walk(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Every object under the prefix, in key order, a thousand a call. Raises `Unavailable`."""
-        listed: list[ObjectInfo] = []
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
         with translated(missing=Unavailable):
-            async for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
-                listed += [
-                    ObjectInfo(
+            async for page in pages:
+                for found in page.get("Contents", ()):
+                    yield ObjectInfo(
                         key=found["Key"],
                         size=found["Size"],
                         etag=found["ETag"].strip('"'),
                         last_modified=found["LastModified"],
                     )
-                    for found in page.get("Contents", ())
-                ]
-        return listed
+
+    async def list(self, prefix: str) -> list[ObjectInfo]:
+        """The same at once. Raises `Unavailable`."""
+        return [found async for found in self.walk(prefix)]
 
     async def ping(self) -> None:
         """Raises `Unavailable` when the bucket cannot be reached."""

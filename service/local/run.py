@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -73,14 +74,17 @@ async def _provision(settings: Settings, names: Names) -> AwsCredentials:
 
 
 async def _mend(settings: Settings, credentials: AwsCredentials) -> None:
-    """Queue whatever is uploaded and not converted: the emulator was killed before it saved records and messages."""
+    """Queue what is uploaded and not converted: the emulator was killed before it saved records and messages."""
     async with open_clients(aws_config(settings, credentials)) as clients:
         reconciler = Reconciler(
-            catalog=build_catalog(settings, clients), source_bucket=settings.source_bucket, tenant=DEFAULT_TENANT
+            catalog=build_catalog(settings, clients),
+            source_bucket=settings.source_bucket,
+            grace=timedelta(0),  # nothing else runs yet
+            adopt_as=DEFAULT_TENANT,
         )
-        queued = await reconciler.reconcile()
-    if queued:
-        log.warning("Uploads queued again after an unclean end", count=queued)
+        count = len([finding async for finding in reconciler.findings()])
+    if count:
+        log.warning("Mended after an unclean end", count=count)
 
 
 def greeting(url: str, emulator: Emulator) -> str:

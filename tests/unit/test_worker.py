@@ -222,7 +222,7 @@ async def test_poison_ends_in_the_dead_letter_queue_after_a_last_try_that_knows_
     with capture_logs() as logs:
         while messages := await pod._receive(1):
             await pod._handle(messages[0])
-            now[0] += 1000
+            now[0] += 10_000
     assert converter.last_tries == [False, False, True]
     assert [letter.body for letter in queue.dead_letters] == [job(1)]
     assert [line["log_level"] for line in logs if line["event"] == "Conversion broke"] == ["error"] * 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
@@ -104,10 +104,15 @@ class MemoryObjectStore:
             del self._objects[key]
         return purged
 
-    async def list(self, prefix: str) -> list[ObjectInfo]:
+    async def walk(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Every object under the prefix, in key order."""
-        found = sorted(key for key in self._objects if key.startswith(prefix))
-        return [replace(self._objects[key].info, content_type="", metadata={}) for key in found]
+        for key in sorted(self._objects):
+            if key.startswith(prefix) and key in self._objects:
+                yield replace(self._objects[key].info, content_type="", metadata={})
+
+    async def list(self, prefix: str) -> list[ObjectInfo]:
+        """The same at once."""
+        return [found async for found in self.walk(prefix)]
 
     async def ping(self) -> None:
         """Memory is always there."""
