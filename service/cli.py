@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections import Counter
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 
 import click
 from rich.console import Console
 
+from processor.errors import Unavailable
+from processor.reconcile import Reconciler
+from processor.stores.clients import open_clients
 from service.client.display import as_json, progress_display, show
 from service.client.submit import Result, open_submitter
 from service.config import Settings, SettingsError
+from service.lifespan import aws_config, build_catalog
 from service.local.emulator import EmulatorError
 from service.local.run import run_local
 from service.server import run
@@ -66,6 +72,46 @@ def local(port: int, data_dir: Path) -> None:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"cannot listen on port {port}: {error.strerror or error}") from None
+
+
+@main.command()
+@click.option(
+    "--grace",
+    "grace_minutes",
+    type=click.IntRange(min=0),
+    default=180,
+    show_default=True,
+    help="Leave alone what changed within so many minutes; a message may be hidden for two hours.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def reconcile(grace_minutes: int, *, dry_run: bool) -> None:
+    """Find uploads that no message will come for, and variants that no record names; mend them.
+
+    Prints one line for each and a count at the end. Safe to run at any time, twice, and beside the service. Configured
+    by the same environment variables as `serve`.
+    """
+    settings = _settings()
+    set_up_logging(settings.log_level, settings.log_format)
+    counts: Counter[str] = Counter()
+
+    async def run_all() -> None:
+        async with open_clients(aws_config(settings)) as clients:
+            reconciler = Reconciler(
+                catalog=build_catalog(settings, clients),
+                source_bucket=settings.source_bucket,
+                grace=timedelta(minutes=grace_minutes),
+                dry_run=dry_run,
+            )
+            async for finding in reconciler.findings():
+                counts[finding.kind] += 1
+                click.echo(f"{finding.kind:<10} {finding.action:<8} {finding.where}")
+
+    try:
+        asyncio.run(run_all())
+    except Unavailable as error:
+        raise click.ClickException(error.message) from None
+    total = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "nothing out of order"
+    click.echo(f"{total}{' (dry run: nothing was done)' if dry_run and counts else ''}")
 
 
 @main.command()

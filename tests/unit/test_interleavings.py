@@ -1,0 +1,228 @@
+"""Whatever happens to one image, in whatever order, there is one right result in the end.
+
+Several actors run the real use cases over the in-memory stores. Before each call of a store an actor waits for its
+turn; the search decides who goes next, who dies there without a word, and when time passes. Afterwards the dust
+settles without further faults, and what must hold is checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from processor.catalog import Catalog
+from processor.conversion import Converter
+from processor.errors import Conflict, JobNotFound, NotFound, Unavailable
+from processor.events import Event, SourceArrived, parse
+from processor.jobs import JobStatus
+from processor.reconcile import Reconciler
+from tests.unit.world import TENANT, ScriptedRenderer, World
+
+
+class Killed(BaseException):
+    """The actor's process is gone: nothing that it still tries has an effect."""
+
+
+@dataclass
+class Scheduler:
+    """Lets one call at a time go through. An actor may wait with several, as with the variants that it stores."""
+
+    waiting: dict[int, tuple[int, asyncio.Future[None]]] = field(default_factory=dict)
+    dead: set[int] = field(default_factory=set)
+    calls: int = 0
+
+    async def turn(self, actor: int) -> None:
+        if actor in self.dead:
+            raise Killed
+        self.calls += 1
+        call, gate = self.calls, asyncio.get_running_loop().create_future()
+        self.waiting[call] = (actor, gate)
+        try:
+            await gate
+        finally:
+            self.waiting.pop(call, None)
+        if actor in self.dead:
+            raise Killed
+
+    def release(self, call: int, *, kill: bool) -> None:
+        actor, gate = self.waiting[call]
+        if kill:
+            self.dead.add(actor)
+        if not gate.done():
+            gate.set_result(None)
+
+
+@dataclass
+class Turned:
+    """A store whose every call waits for the actor's turn."""
+
+    behind: Any
+    scheduler: Scheduler
+    actor: int
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self.behind, name)
+
+        async def call(*arguments: Any, **options: Any) -> Any:
+            await self.scheduler.turn(self.actor)
+            return await method(*arguments, **options)
+
+        return call
+
+
+@dataclass
+class Story:
+    """One image, and everybody who does something to it."""
+
+    world: World = field(default_factory=World)
+    scheduler: Scheduler = field(default_factory=Scheduler)
+    actors: list[asyncio.Task[None]] = field(default_factory=list)
+    events: list[SourceArrived] = field(default_factory=list)
+    uploads: list[bytes] = field(default_factory=list)
+    unique_id: str = ""
+    key: str = ""
+
+    async def begin(self) -> None:
+        submission = await self.world.submitted()
+        self.unique_id, self.key = submission.job.unique_id, submission.job.original_key
+        await self.upload()
+
+    async def upload(self) -> None:
+        self.uploads.append(b"%d" % len(self.uploads))
+        event = await self.world.source.put(self.key, self.uploads[-1])
+        self.events.append(event)
+        await self.world.queue.send(event.to_message())  # it comes at least once
+
+    def act(self, deed: Callable[[Catalog, Converter], Awaitable[object]]) -> None:
+        actor = len(self.actors)
+        jobs, source, processed, queue = (
+            Turned(behind, self.scheduler, actor)
+            for behind in (self.world.jobs, self.world.source, self.world.processed, self.world.queue)
+        )
+        stores: dict[str, Any] = {"jobs": jobs, "source": source, "processed": processed}
+        catalog = Catalog(**stores, queue=queue, max_bytes=1000, retention=timedelta(days=30))  # type: ignore[arg-type]
+        converter = Converter(
+            **stores,
+            renderer=ScriptedRenderer(),
+            source_bucket="source",
+            max_bytes=1000,
+            retention=timedelta(days=30),
+            lease_seconds=60,
+        )
+
+        async def run() -> None:
+            with contextlib.suppress(Killed, NotFound, Conflict, Unavailable):
+                await deed(catalog, converter)
+
+        self.actors.append(asyncio.create_task(run()))
+
+    def convert(self, event: Event) -> None:
+        self.act(lambda _, converter: converter.convert(event))
+
+    async def quiet(self) -> None:
+        """Until every actor waits for its turn or has ended."""
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    async def pass_time(self) -> None:
+        """Every lease runs out, as if each worker had been paused for long."""
+        for processing_id, job in list(self.world.jobs._jobs.items()):
+            if job.lease is not None:
+                self.world.jobs._jobs[processing_id] = replace(job, lease=replace(job.lease, expires_at=0.0))
+
+    async def settle(self) -> None:
+        """The rest goes well: every message is delivered until it is settled, then the reconciler runs."""
+        while self.scheduler.waiting:
+            self.scheduler.release(min(self.scheduler.waiting), kill=False)
+            await self.quiet()
+        await asyncio.gather(*self.actors)
+        await self._deliver_all()
+        for _ in range(2):
+            reconciler = Reconciler(catalog=self.world.catalog, source_bucket="source", grace=timedelta(0))
+            _ = [finding async for finding in reconciler.findings()]
+            await self._deliver_all()
+
+    async def _deliver_all(self) -> None:
+        for _ in range(20):
+            await self.pass_time()
+            for letter in list(self.world.queue._letters.values()):
+                for event in parse(letter.body):
+                    if (await self.world.another_converter().convert(event)).settles:
+                        self.world.queue._letters.pop(letter.message_id, None)
+
+    async def check(self) -> None:
+        image = await self.world.jobs.get_image(self.unique_id)
+        stored = {found.key for found in await self.world.processed.list("")}
+        left = [job for job in self.world.jobs._jobs.values() if not job.ended]
+        assert left == []
+        if image.deleted_at is not None:
+            assert stored == set()
+            assert await self.world.source.list("") == []
+            return
+        current = await self.world.jobs.get_job(image.current_job)
+        assert current.status is JobStatus.COMPLETED, current
+        for variant in current.variants:
+            body = await self.world.processed.fetch(variant.key, max_bytes=1000)
+            assert body == b"webp of " + self.uploads[-1]
+        assert stored == await self._recorded(image.job_ids)
+
+    async def _recorded(self, job_ids: tuple[str, ...]) -> set[str]:
+        keys = set()
+        for processing_id in job_ids:
+            with contextlib.suppress(JobNotFound):
+                keys |= {variant.key for variant in (await self.world.jobs.get_job(processing_id)).variants}
+        return keys
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("turn"), st.integers(0, 7)),
+        st.tuples(st.just("turn"), st.integers(0, 7)),
+        st.tuples(st.just("turn"), st.integers(0, 7)),
+        st.tuples(st.just("deliver"), st.integers(0, 7)),
+        st.tuples(st.just("kill"), st.integers(0, 7)),
+        st.tuples(st.just("upload"), st.just(0)),
+        st.tuples(st.just("reprocess"), st.just(0)),
+        st.tuples(st.just("delete"), st.just(0)),
+        st.tuples(st.just("late"), st.just(0)),
+    ),
+    min_size=5,
+    max_size=80,
+)
+
+
+async def _tell(steps: list[tuple[str, int]]) -> None:
+    story = Story()
+    await story.begin()
+    for deed, number in steps:
+        await story.quiet()
+        if deed in ("turn", "kill"):
+            waiting = sorted(story.scheduler.waiting)
+            if waiting:
+                story.scheduler.release(waiting[number % len(waiting)], kill=deed == "kill")
+        elif deed == "deliver":
+            story.convert(story.events[number % len(story.events)])
+        elif deed == "upload":
+            await story.upload()
+        elif deed == "late":
+            await story.pass_time()
+        elif deed == "reprocess":
+            story.act(lambda catalog, _: catalog.reprocess(TENANT, story.unique_id))
+        else:
+            story.act(lambda catalog, _: catalog.delete(TENANT, story.unique_id))
+    await story.quiet()
+    await story.settle()
+    await story.check()
+
+
+@given(STEPS)
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_there_is_one_right_result_whatever_happens(steps: list[tuple[str, int]]) -> None:
+    asyncio.run(_tell(steps))
