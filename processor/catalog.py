@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import PurePosixPath
 
 from processor import clock
 from processor.errors import ImageNotFound, JobNotFound, NotUploaded, ObjectNotFound, RecordChanged, Unavailable
 from processor.events import JobRequested
-from processor.images import StoredVariant, image_prefix, job_prefix, new_unique_id, source_key, source_prefix
+from processor.images import StoredVariant, image_prefix, new_unique_id, source_key, source_prefix
 from processor.jobs import UNAVAILABLE, Failure, Image, Job, JobStatus, Source, new_processing_id
+from processor.manifest import is_manifest, stored_variants
 from processor.ports import (
     JobPage,
     JobQuery,
     JobStore,
     MessageQueue,
-    ObjectInfo,
     ObjectStore,
     PresignedUpload,
     UploadTerms,
@@ -58,6 +57,7 @@ class Erasure:
 
     sources: tuple[str, ...]
     variants: tuple[str, ...]
+    manifests: tuple[str, ...]
     erased_at: datetime
 
 
@@ -69,6 +69,8 @@ class Catalog:
     source: ObjectStore
     processed: ObjectStore
     queue: MessageQueue
+    #: Where the queue puts messages that nobody could handle; None: this process does not know.
+    dead_letters: MessageQueue | None = None
     #: Largest upload, in bytes.
     max_bytes: int
     #: How long job records and tombstones are kept.
@@ -123,22 +125,28 @@ class Catalog:
             shown = job.previous_job
             job = await self._job(shown)
         # A job's record expires before its image does; then the bucket tells.
-        return job.variants if job is not None else await self._stored(job_prefix(unique_id, shown))
+        return job.variants if job is not None else await stored_variants(self.processed, unique_id, shown)
 
-    async def reprocess(self, tenant: str, unique_id: str) -> Job:
+    async def reprocess(
+        self, tenant: str, unique_id: str, *, delay_seconds: int = 0, instead_of: str | None = None
+    ) -> Job:
         """Make a new job over the newest source and queue it. A job that has not ended yet fails as superseded.
 
-        Raises `ImageNotFound`; `NotUploaded` while no source has arrived; `Unavailable`.
+        No worker takes the new job before `delay_seconds` (0 to 900) are over. With `instead_of` it takes the place of
+        that failed job or of none. Raises `ImageNotFound`; `NotUploaded` while no source has arrived, or when it is
+        gone; `RecordChanged` when the job of `instead_of` is not the current one or not failed any more; `Unavailable`.
         """
         for _ in range(MAX_RACES):
             image = await self._living(tenant, unique_id)
             old = await self._job(image.current_job)
+            if instead_of is not None and not _is_failed(old, instead_of):
+                raise RecordChanged
             new = await self._next_job(image, old)
             try:
                 await self.jobs.replace(image, old, new)
             except RecordChanged:
                 continue
-            await self._enqueue(new)
+            await self._enqueue(new, delay_seconds)
             return new
         raise Unavailable
 
@@ -186,19 +194,15 @@ class Catalog:
             previous = old.processing_id if old.status is JobStatus.COMPLETED else old.previous_job
         return next_job(image, source, self.retention, previous_job=previous)
 
-    async def _enqueue(self, job: Job) -> None:
+    async def _enqueue(self, job: Job, delay_seconds: int) -> None:
         try:
             message = JobRequested(unique_id=job.unique_id, processing_id=job.processing_id)
-            await self.queue.send(message.to_message())
+            await self.queue.send(message.to_message(), delay_seconds=delay_seconds)
         except Unavailable:
             # The record is there but nobody will come for it: say so, rather than let it wait for ever.
             failure = Failure(code=UNAVAILABLE, message="The job could not be queued; ask again.")
             await self.jobs.fail(replace(job, status=JobStatus.FAILED, error=failure, updated_at=clock.now()))
             raise
-
-    async def _stored(self, prefix: str) -> tuple[StoredVariant, ...]:
-        listed = await self.processed.list(prefix)
-        return tuple([_stored_variant(await self.processed.head(found.key)) for found in listed])
 
 
 def pending_job(
@@ -266,22 +270,19 @@ async def erase(image: Image, jobs: JobStore, source: ObjectStore, processed: Ob
     Objects go before records, so that an erasure which is cut short still knows that it has work left.
     """
     sources = await source.purge(source_prefix(image.unique_id))
-    variants = await processed.purge(image_prefix(image.unique_id))
+    removed = await processed.purge(image_prefix(image.unique_id))
     erased_at = clock.now()
     await jobs.forget_jobs(image, erased_at)
-    return Erasure(sources=sources, variants=variants, erased_at=erased_at)
-
-
-def _stored_variant(found: ObjectInfo) -> StoredVariant:
-    return StoredVariant(
-        name=PurePosixPath(found.key).stem,
-        key=found.key,
-        width=int(found.metadata.get("width", 0)),
-        height=int(found.metadata.get("height", 0)),
-        size=found.size,
-        content_type=found.content_type,
-        stored_at=found.last_modified,
+    return Erasure(
+        sources=sources,
+        variants=tuple(key for key in removed if not is_manifest(key)),
+        manifests=tuple(key for key in removed if is_manifest(key)),
+        erased_at=erased_at,
     )
+
+
+def _is_failed(job: Job | None, processing_id: str) -> bool:
+    return job is not None and job.processing_id == processing_id and job.status is JobStatus.FAILED
 
 
 def _epoch(moment: datetime) -> int:

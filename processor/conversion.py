@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import secrets
 import socket
@@ -15,7 +16,7 @@ from enum import StrEnum
 
 import structlog
 
-from processor import clock
+from processor import clock, manifest
 from processor.catalog import MAX_RACES, erase, next_job
 from processor.errors import (
     Conflict,
@@ -29,7 +30,7 @@ from processor.errors import (
     Unavailable,
 )
 from processor.events import Event, JobRequested, SourceArrived
-from processor.images import Rendered, StoredVariant, Variant, job_prefix, unique_id_of, variant_key
+from processor.images import STANDARD_VARIANTS, Rendered, StoredVariant, Variant, job_prefix, unique_id_of, variant_key
 from processor.jobs import (
     SOURCE_MISSING,
     SUPERSEDED,
@@ -39,6 +40,8 @@ from processor.jobs import (
     Job,
     JobStatus,
     Lease,
+    Maker,
+    Manifest,
     Source,
     Timings,
     is_made_up,
@@ -48,6 +51,9 @@ from processor.ports import JobStore, ObjectStore, Renderer
 
 #: A variant's key names the job that made it, so its bytes never change and caches may keep it for ever.
 CACHE_CONTROL = "public, max-age=31536000, immutable"
+
+#: The quality that each variant is asked for.
+_QUALITIES = {spec.name: spec.quality for spec in STANDARD_VARIANTS}
 
 log = structlog.get_logger(__name__)
 
@@ -113,6 +119,7 @@ class Converter:
     #: How long job records are kept.
     retention: timedelta
     lease_seconds: int
+    maker: Maker
     #: Who holds a lease, for people who read records.
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}")
     _leases: dict[str, Lease] = field(default_factory=dict)
@@ -233,6 +240,9 @@ class Converter:
             rendered = await self.renderer.render(data)
             process = watch.lap()
             variants = await self._store(job, rendered)
+            made = await self._manifest(etag or "", data, rendered)
+            completed = replace(job, status=JobStatus.COMPLETED, variants=variants, manifest=made)
+            await self._store_manifest(completed)
             timings = Timings(download=download, process=process, upload=watch.lap(), total=watch.total())
         except ImageRejected as error:
             return await self._fail(job, lease, error.code, error.message)
@@ -241,8 +251,7 @@ class Converter:
             return await self._fail(job, lease, SUPERSEDED, "A newer upload replaced this one.")
         except ObjectNotFound:
             return await self._fail(job, lease, SOURCE_MISSING, "The uploaded file is not there any more.")
-        completed = replace(job, status=JobStatus.COMPLETED, variants=variants, timings=timings)
-        return await self._finish(completed, lease, OutcomeKind.COMPLETED)
+        return await self._finish(replace(completed, timings=timings), lease, OutcomeKind.COMPLETED)
 
     async def _store(self, job: Job, rendered: Rendered) -> tuple[StoredVariant, ...]:
         try:
@@ -273,7 +282,33 @@ class Converter:
             height=variant.height,
             size=len(variant.data),
             content_type=variant.content_type,
+            quality=_QUALITIES[variant.name],
+            sha256=await asyncio.to_thread(_sha256, variant.data),
             stored_at=clock.now(),
+        )
+
+    async def _manifest(self, etag: str, data: bytes, rendered: Rendered) -> Manifest:
+        return Manifest(
+            etag=etag,
+            sha256=await asyncio.to_thread(_sha256, data),
+            size=len(data),
+            format=rendered.source.format,
+            width=rendered.source.width,
+            height=rendered.source.height,
+            frames=rendered.source.frames,
+            encoder=self.maker.encoder,
+            effort=self.maker.effort,
+            service=self.maker.service,
+        )
+
+    async def _store_manifest(self, job: Job) -> None:
+        """Last, so that where a manifest is, everything that it names is too."""
+        await self.processed.store(
+            manifest.manifest_key(job.unique_id, job.processing_id),
+            manifest.document(job),
+            content_type=manifest.CONTENT_TYPE,
+            cache_control=CACHE_CONTROL,
+            metadata={"unique-id": job.unique_id, "processing-id": job.processing_id},
         )
 
     async def _fail(self, job: Job, lease: Lease, code: str, message: str) -> Outcome:
@@ -332,3 +367,7 @@ def _is_late_for(current: Job | None, image: Image, event: SourceArrived) -> boo
     if current is None or current.source is None or not is_made_up(image.sequencer):
         return False
     return current.source.etag == event.etag
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -8,7 +8,7 @@
     │   └── ImageRejected     the uploaded bytes are at fault: the job is `failed` with this code
     │       ├── EmptyFile  FileTooLarge  UnsupportedFormat  CorruptImage
     │       ├── SideTooLong  TooManyPixels  TooManyFrames
-    │       └── TimedOut
+    │       └── TimedOut  DecoderCrashed
     ├── NotFound              there is no such thing (or it is another tenant's)
     │   ├── ImageNotFound  JobNotFound  ObjectNotFound
     ├── Conflict              the state of things forbids it now
@@ -100,6 +100,12 @@ class TimedOut(ImageRejected):
     """The image took longer to process than the service allows."""
 
     code = "timed_out"
+
+
+class DecoderCrashed(ImageRejected):
+    """The image cannot be decoded safely."""
+
+    code = "decoder_crashed"
 
 
 class NotFound(TrussError):

@@ -74,7 +74,7 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredVariant:
-    """A variant as it lies in the processed bucket; `size` in bytes."""
+    """A variant as it lies in the processed bucket; `size` in bytes, `sha256` in hex."""
 
     name: str
     key: str
@@ -82,6 +82,8 @@ class StoredVariant:
     height: int
     size: int
     content_type: str
+    quality: int
+    sha256: str
     stored_at: datetime
 
 

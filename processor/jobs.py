@@ -80,6 +80,31 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Maker:
+    """What turns sources into variants: the encoder with its version and effort, and this service's version."""
+
+    encoder: str
+    effort: int
+    service: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a completed job was made from, and by what. `size` in bytes, `sha256` in hex, one frame's pixels."""
+
+    etag: str
+    sha256: str
+    size: int
+    format: str
+    width: int
+    height: int
+    frames: int
+    encoder: str
+    effort: int
+    service: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One run over one uploaded version of an image. `expires_at` in seconds since the epoch."""
 
@@ -98,6 +123,7 @@ class Job:
     #: How often a worker began and neither ended nor gave the job back, the present one included.
     attempts: int = 0
     variants: tuple[StoredVariant, ...] = ()
+    manifest: Manifest | None = None
     error: Failure | None = None
     timings: Timings | None = None
     #: The last completed job over the same source: what a client is shown while this one runs.

@@ -195,6 +195,14 @@ class Message:
     receive_count: int = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueDepth:
+    """About how many messages a queue holds: not received now, delayed ones included; received and not settled."""
+
+    waiting: int
+    in_flight: int
+
+
 class MessageQueue(Protocol):
     """The queue that S3 and this service write to."""
 
@@ -210,7 +218,13 @@ class MessageQueue(Protocol):
         """Hide messages for `seconds` from now (0: give back at once), in batches. One that is gone is no error."""
         ...
 
-    async def send(self, body: str) -> None: ...
+    async def send(self, body: str, *, delay_seconds: int = 0) -> None:
+        """Nobody receives the message before `delay_seconds` (0 to 900) are over."""
+        ...
+
+    async def depth(self) -> QueueDepth:
+        """How much is in the queue; it may lag behind what was just sent or settled."""
+        ...
 
     async def max_receive_count(self) -> int | None:
         """After how many receives the queue moves a message to its dead-letter queue; None: never."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
@@ -13,6 +13,8 @@ from processor import clock
 from processor.catalog import Erasure, Submission
 from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
 from processor.jobs import Failure, Job, JobStatus, Timings
+from processor.ports import QueueDepth
+from processor.redrive import Attempt, Redrive
 from service.health import State
 
 #: The variant of the original's own size: what earlier clients know as *the* processed image.
@@ -94,9 +96,10 @@ class VariantAnswer(Answer):
     height: int
     size: int
     content_type: str = Field(examples=["image/webp"])
+    sha256: str = Field(description="SHA-256 of the variant, in hex.")
 
     @classmethod
-    def of(cls, variant: StoredVariant, base_url: str) -> Self:
+    def of(cls, variant: StoredVariant, base_url: str, **further: Any) -> Self:
         """`base_url` as for the upload."""
         return cls(
             key=variant.key,
@@ -105,6 +108,8 @@ class VariantAnswer(Answer):
             height=variant.height,
             size=variant.size,
             content_type=variant.content_type,
+            sha256=variant.sha256,
+            **further,
         )
 
 
@@ -183,6 +188,92 @@ class ListAnswer(Answer):
         return cls(images=images, count=len(images), last_evaluated_key=last_evaluated_key)
 
 
+class DepthAnswer(Answer):
+    """About how many messages a queue holds."""
+
+    waiting: int = Field(description="Not being handled now.", examples=[3])
+    in_flight: int = Field(description="Being handled or moved now.", examples=[0])
+
+    @classmethod
+    def of(cls, depth: QueueDepth) -> Self:
+        """The same numbers."""
+        return cls(waiting=depth.waiting, in_flight=depth.in_flight)
+
+
+class FailedAnswer(ListAnswer):
+    """A page of images whose current job failed."""
+
+    dead_letters: DepthAnswer | None = Field(
+        description="What is in the dead-letter queue; null where the service does not know that queue."
+    )
+
+    @classmethod
+    def of(
+        cls,
+        jobs: Sequence[Job],
+        last_evaluated_key: str | None,
+        base_url: str,
+        dead_letters: QueueDepth | None = None,
+    ) -> Self:
+        """`base_url` as for the upload."""
+        images = [JobAnswer.of(job, base_url) for job in jobs]
+        return cls(
+            images=images,
+            count=len(images),
+            last_evaluated_key=last_evaluated_key,
+            dead_letters=None if dead_letters is None else DepthAnswer.of(dead_letters),
+        )
+
+
+class RedrivenImage(Answer):
+    """What became of one failed image."""
+
+    unique_id: UniqueId
+    processing_id: ProcessingId = Field(description="The failed job.")
+    code: str | None = Field(description="Why it failed.", examples=["unavailable"])
+    new_processing_id: str | None = Field(description="The new job; null in a dry run, and when there is none.")
+    refused: str | None = Field(
+        description="Code of the problem that stood against a new job: `not_uploaded` when the file is gone, "
+        "`image_not_found` when the image was deleted, `record_changed` when something else took the job up first."
+    )
+
+    @classmethod
+    def of(cls, attempt: Attempt) -> Self:
+        """The same ids."""
+        return cls(
+            unique_id=attempt.job.unique_id,
+            processing_id=attempt.job.processing_id,
+            code=None if attempt.job.error is None else attempt.job.error.code,
+            new_processing_id=attempt.new_processing_id,
+            refused=attempt.refused,
+        )
+
+
+class RedriveAnswer(Answer):
+    """What was redriven, or would be."""
+
+    dry_run: bool
+    matched: int = Field(description="How many failed images were found.", examples=[2])
+    redriven: int = Field(description="How many of them have a new job.", examples=[1])
+    images: list[RedrivenImage]
+    messages: int = Field(
+        description="How many dead letters were moved back to the queue; in a dry run, how many would be.", examples=[3]
+    )
+    last_evaluated_key: str | None = Field(description="`lastKey` of the next call; null at the end.")
+
+    @classmethod
+    def of(cls, redrive: Redrive, last_evaluated_key: str | None, *, dry_run: bool) -> Self:
+        """The same numbers."""
+        return cls(
+            dry_run=dry_run,
+            matched=len(redrive.attempts),
+            redriven=redrive.redriven,
+            images=[RedrivenImage.of(attempt) for attempt in redrive.attempts],
+            messages=redrive.messages,
+            last_evaluated_key=last_evaluated_key,
+        )
+
+
 class ProcessAnswer(Answer):
     """The new job."""
 
@@ -203,20 +294,6 @@ class ProcessedImage(VariantAnswer):
     size_type: str = Field(examples=["thumbnail"])
     last_modified: Time
 
-    @classmethod
-    def of(cls, variant: StoredVariant, base_url: str) -> Self:
-        """`base_url` as for the upload."""
-        return cls(
-            key=variant.key,
-            url=f"{base_url}/{variant.key}",
-            width=variant.width,
-            height=variant.height,
-            size=variant.size,
-            content_type=variant.content_type,
-            size_type=variant.name,
-            last_modified=variant.stored_at,
-        )
-
 
 class ProcessedAnswer(Answer):
     """The variants that can be shown now."""
@@ -228,7 +305,10 @@ class ProcessedAnswer(Answer):
     @classmethod
     def of(cls, unique_id: str, variants: Sequence[StoredVariant], base_url: str) -> Self:
         """`base_url` as for the upload."""
-        images = [ProcessedImage.of(variant, base_url) for variant in variants]
+        images = [
+            ProcessedImage.of(variant, base_url, size_type=variant.name, last_modified=variant.stored_at)
+            for variant in variants
+        ]
         return cls(unique_id=unique_id, processed_images=images, count=len(images))
 
 
@@ -237,6 +317,7 @@ class Receipt(Answer):
 
     sources: list[str] = Field(description="Keys in the source bucket.", examples=[[_KEY]])
     variants: list[str] = Field(description="Keys in the processed bucket.")
+    manifests: list[str] = Field(description="Keys of the manifests beside them.")
     erased_at: Time
 
 
@@ -251,7 +332,12 @@ class DeleteAnswer(Answer):
     @classmethod
     def of(cls, unique_id: str, erasure: Erasure) -> Self:
         """The receipt names every key, so that it can be checked."""
-        receipt = Receipt(sources=list(erasure.sources), variants=list(erasure.variants), erased_at=erasure.erased_at)
+        receipt = Receipt(
+            sources=list(erasure.sources),
+            variants=list(erasure.variants),
+            manifests=list(erasure.manifests),
+            erased_at=erasure.erased_at,
+        )
         return cls(unique_id=unique_id, deleted_processed_images=len(erasure.variants), receipt=receipt)
 
 

@@ -1,4 +1,4 @@
-"""The command line: `truss-image serve`, `local`, `submit` and `reconcile`."""
+"""The command line: `truss-image serve`, `local`, `submit`, `reconcile` and `verify`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections import Counter
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from processor.errors import Unavailable
+from processor.errors import ImageNotFound, Unavailable
+from processor.manifest import Verifier
 from processor.reconcile import Reconciler
 from processor.stores.clients import open_clients
 from service.client.display import as_json, progress_display, show
@@ -115,6 +117,37 @@ def reconcile(grace_minutes: int, *, dry_run: bool) -> None:
 
 
 @main.command()
+@click.argument("unique_ids", nargs=-1, metavar="[UNIQUE_ID]...")
+def verify(unique_ids: tuple[str, ...]) -> None:
+    """Read the variants of images again, and compare them with records and manifests, byte for byte.
+
+    Without ids, every image that has variants. Prints one line for each difference, and exits with 1 when there is
+    one. Configured by the same environment variables as `serve`.
+    """
+    settings = _settings()
+    set_up_logging(settings.log_level, settings.log_format)
+
+    async def run_all() -> tuple[int, int]:
+        images = differences = 0
+        async with open_clients(aws_config(settings)) as clients:
+            catalog = build_catalog(settings, clients)
+            verifier = Verifier(jobs=catalog.jobs, processed=catalog.processed)
+            async for unique_id in _each(unique_ids) if unique_ids else verifier.images():
+                images += 1
+                async for difference in verifier.verify(unique_id):
+                    differences += 1
+                    click.echo(f"{difference.key}: {difference.problem}")
+        return images, differences
+
+    try:
+        images, differences = asyncio.run(run_all())
+    except (Unavailable, ImageNotFound) as error:
+        raise click.ClickException(error.message) from None
+    click.echo(f"{images} images, {differences} differences")
+    sys.exit(1 if differences else 0)
+
+
+@main.command()
 @click.argument(
     "photos",
     nargs=-1,
@@ -172,3 +205,8 @@ def _settings() -> Settings:
         return Settings.from_env(os.environ)
     except SettingsError as error:
         raise click.ClickException(f"the configuration is not complete:\n{error}") from None
+
+
+async def _each(unique_ids: tuple[str, ...]) -> AsyncIterator[str]:
+    for unique_id in unique_ids:
+        yield unique_id

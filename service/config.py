@@ -46,6 +46,13 @@ class Settings(BaseModel):
     ]
     processing_table: Annotated[Name, Field(alias="PROCESSING_TABLE", description="DynamoDB table of jobs and images.")]
     queue_url: Annotated[Url, Field(alias="QUEUE_URL", description="SQS queue that the source bucket notifies.")]
+    dead_letter_queue_url: Annotated[
+        Url | None,
+        Field(
+            alias="DEAD_LETTER_QUEUE_URL",
+            description="SQS queue of what failed too often; without it the API neither counts nor moves it.",
+        ),
+    ] = None
     cloudfront_url: Annotated[
         Url, Field(alias="CLOUDFRONT_URL", description="Base of the variants' public URLs, without a slash at the end.")
     ]

@@ -6,17 +6,21 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from processor.catalog import Erasure, Submission
-from processor.errors import CorruptImage, TrussError
+from processor.errors import CorruptImage, NotUploaded, TrussError
 from processor.images import StoredVariant, source_key, variant_key
-from processor.jobs import Failure, Job, JobStatus, Timings
-from processor.ports import PresignedUpload
+from processor.jobs import UNAVAILABLE, Failure, Job, JobStatus, Timings
+from processor.manifest import manifest_key
+from processor.ports import PresignedUpload, QueueDepth
+from processor.redrive import Attempt, Redrive
 from service.answers import (
     DeleteAnswer,
+    FailedAnswer,
     HealthAnswer,
     JobAnswer,
     ListAnswer,
     ProcessAnswer,
     ProcessedAnswer,
+    RedriveAnswer,
     UploadUrlAnswer,
 )
 from service.problems import ProblemDocument, problem_of
@@ -24,6 +28,7 @@ from service.problems import ProblemDocument, problem_of
 _URL = "https://images.example.com"
 _BUCKET = "https://truss-image-source-prod-123456789012.s3.us-east-1.amazonaws.com/"
 _UNIQUE_ID = "6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e"
+_NEW_ID = "img_1767323999000_60303ae22b998861"
 _MADE_AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 _DONE_AT = _MADE_AT + timedelta(seconds=9, milliseconds=412)
 _SIZES = (("thumbnail", 300, 225, 11204), ("medium", 800, 600, 58310), ("large", 1440, 1080, 190422))
@@ -53,6 +58,8 @@ _COMPLETED = replace(
             height=height,
             size=size,
             content_type="image/webp",
+            quality=85,
+            sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
             stored_at=_DONE_AT,
         )
         for name, width, height, size in (*_SIZES, ("webp", 4032, 3024, 901544))
@@ -63,6 +70,9 @@ _FAILED = replace(
     status=JobStatus.FAILED,
     updated_at=_DONE_AT,
     error=Failure(code=CorruptImage.code, message=CorruptImage().message),
+)
+_GIVEN_UP = replace(
+    _FAILED, error=Failure(code=UNAVAILABLE, message="The job was given up after several tries; it can be redriven.")
 )
 _UPLOAD = PresignedUpload(
     url=f"{_BUCKET}{_PENDING.original_key}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=3600&X-Amz-Signature=...",
@@ -78,13 +88,30 @@ JOBS = {
     "failed": JobAnswer.of(_FAILED, _URL),
 }
 LIST = ListAnswer.of([_COMPLETED], None, _URL)
-PROCESS = ProcessAnswer.of(replace(_PENDING, processing_id="img_1767323999000_60303ae22b998861"))
+FAILED = FailedAnswer.of([_FAILED], None, _URL, QueueDepth(waiting=3, in_flight=0))
+REDRIVES = {
+    "dryRun": RedriveAnswer.of(
+        Redrive(attempts=(Attempt(job=_GIVEN_UP),), messages=3, next_after=None), None, dry_run=True
+    ),
+    "redriven": RedriveAnswer.of(
+        Redrive(attempts=(Attempt(job=_GIVEN_UP, new_processing_id=_NEW_ID),), messages=3, next_after=None),
+        None,
+        dry_run=False,
+    ),
+    "refused": RedriveAnswer.of(
+        Redrive(attempts=(Attempt(job=_GIVEN_UP, refused=NotUploaded.code),), messages=0, next_after=None),
+        None,
+        dry_run=False,
+    ),
+}
+PROCESS = ProcessAnswer.of(replace(_PENDING, processing_id=_NEW_ID))
 PROCESSED = ProcessedAnswer.of(_UNIQUE_ID, _COMPLETED.variants, _URL)
 DELETE = DeleteAnswer.of(
     _UNIQUE_ID,
     Erasure(
         sources=(_COMPLETED.original_key,),
         variants=tuple(variant.key for variant in _COMPLETED.variants),
+        manifests=(manifest_key(_UNIQUE_ID, _COMPLETED.processing_id),),
         erased_at=_DONE_AT,
     ),
 )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from importlib.metadata import version
 
 from aiohttp import web
 
 from processor.catalog import Catalog
 from processor.conversion import Converter
 from processor.errors import Unavailable
-from processor.pipeline.engine import Engine, EngineConfig
+from processor.jobs import Maker
+from processor.pipeline.engine import Engine, EngineConfig, libvips_version
 from processor.pipeline.limits import Limits
 from processor.stores.clients import AwsClients, AwsConfig, AwsCredentials, open_clients
 from processor.stores.dynamodb import DynamoJobStore
@@ -42,6 +44,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
                 max_bytes=settings.max_upload_bytes,
                 retention=catalog.retention,
                 lease_seconds=settings.visibility_seconds,
+                maker=Maker(encoder=libvips_version(), effort=settings.webp_effort, service=version("truss-image")),
             )
             worker = Worker(catalog.queue, converter, worker_config(settings))
             app[CATALOG] = catalog
@@ -94,11 +97,13 @@ def worker_config(settings: Settings) -> WorkerConfig:
 
 def build_catalog(settings: Settings, clients: AwsClients) -> Catalog:
     """The use cases over real AWS, or over whatever speaks its protocols at the configured endpoint."""
+    dead_letters = settings.dead_letter_queue_url
     return Catalog(
         jobs=DynamoJobStore(clients, settings.processing_table),
         source=S3ObjectStore(clients, settings.source_bucket),
         processed=S3ObjectStore(clients, settings.processed_bucket),
         queue=SqsMessageQueue(clients, settings.queue_url),
+        dead_letters=None if dead_letters is None else SqsMessageQueue(clients, dead_letters),
         max_bytes=settings.max_upload_bytes,
         retention=timedelta(days=settings.retention_days),
     )

@@ -37,7 +37,7 @@ from service.problems import (
     ProblemDocument,
     UnsupportedMediaType,
 )
-from service.schemas import ListQuery, UploadUrlQuery, UploadUrlRequest
+from service.schemas import FailedQuery, ListQuery, RedriveRequest, UploadUrlQuery, UploadUrlRequest
 
 DESCRIPTION = """\
 Upload a picture straight to S3 and get WebP variants of it behind a CDN.
@@ -56,20 +56,30 @@ again. Every answer carries an `X-Request-Id`: the caller's, when it is well for
 credentials a request carries are ignored. Restrict who can reach the service.
 """
 
+REDRIVE = """\
+Makes a new job in place of each failed one, newest first, and moves messages from the dead-letter queue back to the
+queue; with a `code` it leaves the messages alone. The workers get to see `perSecond` of them in a second.
+
+A dry run, which is the default, changes nothing. A call may be repeated, also after a 503: an image that was redriven
+is not failed any more. While there is more, `lastEvaluatedKey` is not null; give it back as `lastKey`.
+"""
+
 _REF = "#/components/schemas/{model}"
 _ANSWERS: tuple[type[BaseModel], ...] = (
     answers.UploadUrlAnswer,
     answers.JobAnswer,
     answers.ListAnswer,
+    answers.FailedAnswer,
+    answers.RedriveAnswer,
     answers.ProcessAnswer,
     answers.ProcessedAnswer,
     answers.DeleteAnswer,
     answers.HealthAnswer,
     ProblemDocument,
 )
-_REQUESTS: tuple[type[BaseModel], ...] = (UploadUrlRequest, UploadUrlQuery, ListQuery)
+_REQUESTS: tuple[type[BaseModel], ...] = (UploadUrlRequest, UploadUrlQuery, ListQuery, FailedQuery, RedriveRequest)
 #: Models that are spread over query parameters instead of being a body.
-_QUERIES = (UploadUrlQuery.__name__, ListQuery.__name__)
+_QUERIES = (UploadUrlQuery.__name__, ListQuery.__name__, FailedQuery.__name__)
 
 
 class _Untitled(GenerateJsonSchema):
@@ -91,6 +101,7 @@ def document() -> dict[str, Any]:
         tags=[
             Tag(name="uploads", description="Upload URLs"),
             Tag(name="images", description="Images and their variants"),
+            Tag(name="failures", description="Images whose conversion failed"),
             Tag(name="service", description="The service itself"),
         ],
         paths=_paths(schemas),
@@ -141,6 +152,31 @@ def _paths(schemas: Mapping[str, Any]) -> dict[str, PathItem]:
                 description="A list lags a moment behind what the other calls answer.",
                 parameters=_query(schemas, ListQuery),
                 responses={"200": _json("A page", answers.ListAnswer, examples.LIST), **_problems("400")},
+            )
+        ),
+        "/images/failed": PathItem(
+            get=Operation(
+                operationId="listFailedImages",
+                tags=["failures"],
+                summary="List images whose conversion failed, newest first",
+                description="A list lags a moment behind what the other calls answer.",
+                parameters=_query(schemas, FailedQuery),
+                responses={"200": _json("A page", answers.FailedAnswer, examples.FAILED), **_problems("400")},
+            )
+        ),
+        "/images/failed/redrive": PathItem(
+            post=Operation(
+                operationId="redriveFailedImages",
+                tags=["failures"],
+                summary="Convert failed images again",
+                description=REDRIVE,
+                requestBody=RequestBody(
+                    required=True, content={"application/json": MediaType(schema=_ref(RedriveRequest))}
+                ),
+                responses={
+                    "200": _json("What was done, or would be", answers.RedriveAnswer, **examples.REDRIVES),
+                    **_problems("400", "413", "415"),
+                },
             )
         ),
         "/images/process/{uniqueId}": PathItem(

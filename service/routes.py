@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from service.handlers import docs, health, images, jobs, listing, uploads, viewer
+from service.handlers import docs, failed, health, images, jobs, listing, uploads, viewer
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -15,6 +15,8 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/images/upload-url", uploads.create_from_query),
     ("GET", "/images/status/{processingId}", jobs.status),
     ("GET", "/images/list", listing.list_images),
+    ("GET", "/images/failed", failed.list_failed_images),
+    ("POST", "/images/failed/redrive", failed.redrive_failed_images),
     ("POST", "/images/process/{uniqueId}", images.process),
     ("GET", "/images/processed/{uniqueId}", images.processed),
     ("DELETE", "/images/image/{uniqueId}", images.delete),

@@ -16,8 +16,9 @@ from pydantic_core import ErrorDetails, PydanticCustomError, from_json
 from processor import clock
 from processor.catalog import UploadRequest
 from processor.errors import FileTooLarge, ImageNotFound, JobNotFound
-from processor.jobs import JobStatus
+from processor.jobs import UNAVAILABLE, JobStatus
 from processor.ports import JobQuery
+from processor.redrive import RedriveOrder
 from service.problems import FieldError, InvalidJson, InvalidRequest, UnsupportedContentType
 
 #: Longest time that an upload URL may hold, in seconds: 12 hours, the longest session that signs for it.
@@ -107,6 +108,7 @@ def _moment(value: object) -> object:
 
 
 Metadata = Annotated[dict[str, str], AfterValidator(_metadata)]
+FailureCode = Annotated[str, Field(pattern=r"^[a-z_]{1,64}$", json_schema_extra={"examples": [UNAVAILABLE]})]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
@@ -178,10 +180,9 @@ class UploadUrlQuery(UploadUrlRequest):
     )
 
 
-class ListQuery(_Question):
-    """Which images to list."""
+class _PageQuery(_Question):
+    """Which page of a listing."""
 
-    status: JobStatus | None = Field(default=None, description="Only images whose current job has this status.")
     limit: int = Field(default=50, ge=1, le=100, description="Most images on a page.")
     last_key: str | None = Field(
         default=None,
@@ -191,17 +192,66 @@ class ListQuery(_Question):
     created_to: Moment | None = Field(default=None, alias="to", description="Only images made at or before this.")
     order: Literal["asc", "desc"] = Field(default="desc", description="`desc`: newest first.")
 
-    def to_query(self, tenant: str) -> JobQuery:
-        """What the catalog is asked, without the position. Raises `InvalidRequest`."""
+    def _to_query(self, tenant: str, status: JobStatus | None) -> JobQuery:
         if self.created_from and self.created_to and self.created_from > self.created_to:
             raise InvalidRequest([FieldError(field="from", message="must not be later than to")])
         return JobQuery(
             tenant=tenant,
             limit=self.limit,
-            status=self.status,
+            status=status,
             newest_first=self.order == "desc",
             created_from=self.created_from,
             created_to=self.created_to,
+        )
+
+
+class ListQuery(_PageQuery):
+    """Which images to list."""
+
+    status: JobStatus | None = Field(default=None, description="Only images whose current job has this status.")
+
+    def to_query(self, tenant: str) -> JobQuery:
+        """What the catalog is asked, without the position. Raises `InvalidRequest`."""
+        return self._to_query(tenant, self.status)
+
+
+class FailedQuery(_PageQuery):
+    """Which failed images to list."""
+
+    code: FailureCode | None = Field(
+        default=None,
+        description="Only images that failed with this code. A page is filtered after it is read: it may be short, or "
+        "empty, while `lastEvaluatedKey` is not null.",
+    )
+
+    def to_query(self, tenant: str) -> JobQuery:
+        """What the catalog is asked, without the position and the code. Raises `InvalidRequest`."""
+        return self._to_query(tenant, JobStatus.FAILED)
+
+
+class RedriveRequest(_Question):
+    """Which failures to process again. Nothing happens unless `dryRun` is false."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"code": "unavailable", "limit": 100, "perSecond": 10, "dryRun": False}]}
+    )
+
+    code: FailureCode | None = Field(
+        default=None, description="Only images that failed with this code, and no dead letters."
+    )
+    limit: int = Field(
+        default=20, ge=1, le=100, description="Most failed images to look at, and most dead letters to move."
+    )
+    per_second: int = Field(
+        default=10, ge=1, le=100, description="How many of them the workers get to see in a second."
+    )
+    dry_run: bool = Field(default=True, description="Say what would be done, and do nothing.")
+    last_key: str | None = Field(default=None, description="`lastEvaluatedKey` of the call before.")
+
+    def to_order(self, tenant: str) -> RedriveOrder:
+        """What is to be redriven, without the position."""
+        return RedriveOrder(
+            tenant=tenant, limit=self.limit, per_second=self.per_second, code=self.code, dry_run=self.dry_run
         )
 
 

@@ -63,6 +63,11 @@ class Engine:
         self._closed = False
 
     @property
+    def budget(self) -> MemoryBudget:
+        """For whoever renders on the same machine beside the engine."""
+        return self._budget
+
+    @property
     def load(self) -> EngineLoad:
         """As of now."""
         budget = self._budget
@@ -153,3 +158,8 @@ def set_up_libvips() -> None:
     pyvips.operation_block_set("VipsForeignLoad", _BLOCKED)
     for name in decode.LOADER_CLASSES:
         pyvips.operation_block_set(name, not _BLOCKED)
+
+
+def libvips_version() -> str:
+    """The encoder, as manifests name it."""
+    return "libvips " + ".".join(str(pyvips.version(part)) for part in range(3))

@@ -34,6 +34,7 @@ class Provisioned:
     queue_url: str
     queue_arn: str
     dead_letter_queue_url: str
+    dead_letter_queue_arn: str
     table_arn: str
 
 
@@ -65,6 +66,7 @@ async def provision(
         queue_url=queue_url,
         queue_arn=queue_arn,
         dead_letter_queue_url=dead_letter_url,
+        dead_letter_queue_arn=dead_letter_arn,
         table_arn=table_arn,
     )
 
@@ -75,7 +77,9 @@ async def provision_identity(clients: AwsClients, provisioned: Provisioned) -> A
     The key before it stays good, and with it the URLs that it has signed; older ones go.
     """
     names = provisioned.names
-    policy = schema.service_policy(names, provisioned.queue_arn, provisioned.table_arn)
+    policy = schema.service_policy(
+        names, provisioned.queue_arn, provisioned.dead_letter_queue_arn, provisioned.table_arn
+    )
     with translated():
         async with open_iam(clients.config) as iam:
             await _user(iam, names.user)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from processor import clock
 from processor.images import StoredVariant
-from processor.jobs import Failure, Image, Job, JobStatus, Lease, Source, Timings
+from processor.jobs import Failure, Image, Job, JobStatus, Lease, Manifest, Source, Timings
 from processor.stores.schema import KEY, TTL, list_key, shard, sort_key, status_key
 
 #: An item or a value as this code sees it, and as DynamoDB writes it.
@@ -93,6 +94,7 @@ def outcome_values(job: Job) -> Item:
     return _present(
         {
             "processedImages": [_variant_value(variant) for variant in job.variants] or None,
+            "manifest": asdict(job.manifest) if job.manifest else None,
             "error": failure_value(job.error),
             "timings": _timings_value(job.timings),
         }
@@ -117,6 +119,7 @@ def job_from_item(item: Item) -> Job:
         lease=_lease(item.get("lease")),
         previous_job=item.get("previousJob"),
         variants=tuple(_variant(value) for value in item.get("processedImages", ())),
+        manifest=_manifest(item.get("manifest")),
         error=Failure(**item["error"]) if "error" in item else None,
         timings=_timings(item.get("timings")),
     )
@@ -212,6 +215,8 @@ def _variant_value(variant: StoredVariant) -> Item:
         "height": variant.height,
         "size": variant.size,
         "contentType": variant.content_type,
+        "quality": variant.quality,
+        "sha256": variant.sha256,
         "storedAt": clock.to_iso(variant.stored_at),
     }
 
@@ -224,8 +229,17 @@ def _variant(value: Item) -> StoredVariant:
         height=int(value["height"]),
         size=int(value["size"]),
         content_type=value["contentType"],
+        quality=int(value["quality"]),
+        sha256=value["sha256"],
         stored_at=clock.from_iso(value["storedAt"]),
     )
+
+
+def _manifest(value: Item | None) -> Manifest | None:
+    if value is None:
+        return None
+    plain: Item = {name: int(each) if isinstance(each, Decimal) else each for name, each in value.items()}
+    return Manifest(**plain)
 
 
 def _timings_value(timings: Timings | None) -> Item | None:

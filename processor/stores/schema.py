@@ -206,7 +206,7 @@ def notification(queue_arn: str) -> Request:
 # -- the rights ------------------------------------------------------------------------------------------------------
 
 
-def service_policy(names: Names, queue_arn: str, table_arn: str) -> dict[str, Any]:
+def service_policy(names: Names, queue_arn: str, dead_letter_arn: str, table_arn: str) -> dict[str, Any]:
     """What the service may do, and nothing else. A presigned URL can do what its signer may."""
     source, processed = bucket_arn(names.source_bucket), bucket_arn(names.processed_bucket)
     statements: list[tuple[list[str], list[str]]] = [
@@ -226,6 +226,10 @@ def service_policy(names: Names, queue_arn: str, table_arn: str) -> dict[str, An
                 "sqs:GetQueueAttributes",
             ],
             [queue_arn],
+        ),
+        (
+            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:DeleteMessageBatch", "sqs:GetQueueAttributes"],
+            [dead_letter_arn],
         ),
         (
             [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from processor.errors import TrussError, Unavailable
-from processor.ports import Message
+from processor.ports import Message, QueueDepth
 from processor.stores.clients import AwsClients
 from processor.stores.translate import meaning_of, translated
 
@@ -75,10 +75,20 @@ class SqsMessageQueue:
         hidden = min(seconds, MAX_VISIBILITY_SECONDS)
         await _in_batches([{"ReceiptHandle": receipt, "VisibilityTimeout": hidden} for receipt in receipts], change)
 
-    async def send(self, body: str) -> None:
+    async def send(self, body: str, *, delay_seconds: int = 0) -> None:
         """Raises `Unavailable`."""
         with translated():
-            await self._sqs.send_message(QueueUrl=self._url, MessageBody=body)
+            await self._sqs.send_message(QueueUrl=self._url, MessageBody=body, DelaySeconds=delay_seconds)
+
+    async def depth(self) -> QueueDepth:
+        """What SQS counts (AWS, "GetQueueAttributes"). Raises `Unavailable`."""
+        visible, delayed, hidden = (
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesDelayed",
+            "ApproximateNumberOfMessagesNotVisible",
+        )
+        counts = await self._attributes(visible, delayed, hidden)
+        return QueueDepth(waiting=int(counts[visible]) + int(counts[delayed]), in_flight=int(counts[hidden]))
 
     async def max_receive_count(self) -> int | None:
         """What the queue's redrive policy says. Raises `Unavailable`."""
@@ -90,9 +100,9 @@ class SqsMessageQueue:
         """Raises `Unavailable` when the queue cannot be reached."""
         await self._attributes("QueueArn")
 
-    async def _attributes(self, name: Any) -> Mapping[str, str]:
+    async def _attributes(self, *names: Any) -> Mapping[str, str]:
         with translated():
-            answer = await self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
+            answer = await self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)
         return {str(key): value for key, value in answer.get("Attributes", {}).items()}
 
 

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
 from service.answers import UploadUrlAnswer
 from service.auth.tenant import tenant_of
+from service.handlers.reading import json_body
 from service.handlers.rendering import render
 from service.keys import CATALOG, SETTINGS
-from service.problems import InvalidBody, UnsupportedMediaType
-from service.schemas import JSON_TYPES, UploadUrlQuery, UploadUrlRequest, read_body, read_query
+from service.schemas import UploadUrlQuery, UploadUrlRequest, read_body, read_query
 
 
 async def create_from_body(request: web.Request) -> web.Response:
     """`POST /images/upload-url`."""
-    if hdrs.CONTENT_TYPE in request.headers and not JSON_TYPES.fullmatch(request.content_type):
-        raise UnsupportedMediaType
-    return await _create(request, read_body(UploadUrlRequest, await _body(request)))
+    return await _create(request, read_body(UploadUrlRequest, await json_body(request)))
 
 
 async def create_from_query(request: web.Request) -> web.Response:
     """`GET /images/upload-url`."""
     return await _create(request, read_query(UploadUrlQuery, request.query))
-
-
-async def _body(request: web.Request) -> bytes:
-    try:
-        return await request.read()
-    except (web.RequestPayloadError, ConnectionError):
-        raise InvalidBody from None
 
 
 async def _create(request: web.Request, asked: UploadUrlRequest) -> web.Response:

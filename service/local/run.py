@@ -59,6 +59,7 @@ def local_settings(port: int, emulator: Emulator, names: Names, environ: Mapping
             "PROCESSED_BUCKET": names.processed_bucket,
             "PROCESSING_TABLE": names.table,
             "QUEUE_URL": f"{emulator.endpoint_url}/{ACCOUNT_ID}/{names.queue}",
+            "DEAD_LETTER_QUEUE_URL": f"{emulator.endpoint_url}/{ACCOUNT_ID}/{names.dead_letter_queue}",
             "CLOUDFRONT_URL": f"http://127.0.0.1:{port}",
             "AWS_REGION": REGION,
             "AWS_ENDPOINT_URL": emulator.endpoint_url,

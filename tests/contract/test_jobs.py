@@ -15,7 +15,7 @@ from processor import clock
 from processor.catalog import first_image, next_job, pending_job
 from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged, Unavailable
 from processor.images import StoredVariant, source_key, variant_key
-from processor.jobs import SUPERSEDED, UNAVAILABLE, Failure, Image, Job, JobStatus, Lease, Source, Timings
+from processor.jobs import SUPERSEDED, UNAVAILABLE, Failure, Image, Job, JobStatus, Lease, Manifest, Source, Timings
 from processor.ports import JobQuery
 from processor.stores.dynamodb import DynamoJobStore
 from tests.contract.conftest import Records
@@ -74,6 +74,8 @@ def completed(job: Job) -> Job:
             height=200,
             size=4567,
             content_type="image/webp",
+            quality=80,
+            sha256="0" * 64,
             stored_at=clock.now(),
         )
         for name in ("thumbnail", "medium", "large", "webp")
@@ -82,6 +84,18 @@ def completed(job: Job) -> Job:
         job,
         status=JobStatus.COMPLETED,
         variants=variants,
+        manifest=Manifest(
+            etag="e",
+            sha256="1" * 64,
+            size=99,
+            format="jpeg",
+            width=640,
+            height=480,
+            frames=1,
+            encoder="libvips 8",
+            effort=2,
+            service="0",
+        ),
         timings=Timings(download=1, process=20, upload=3, total=24),
         updated_at=clock.now(),
         expires_at=int(time.time()) + 40 * DAY_SECONDS,

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from processor.errors import Unavailable
-from processor.ports import Message, MessageQueue
+from processor.ports import Message, MessageQueue, QueueDepth
 from processor.stores.sqs import SqsMessageQueue
 from tests.contract.conftest import Backend, MakeQueue
 from tests.waiting import eventually
@@ -39,6 +39,40 @@ async def test_a_message_arrives_as_it_was_sent(queue: MessageQueue) -> None:
     assert message.receive_count == 1
     assert message.message_id
     assert message.receipt
+
+
+async def test_a_delayed_message_is_received_when_its_time_has_come_and_not_before(queue: MessageQueue) -> None:
+    await queue.send("later", delay_seconds=1)
+    await queue.send("now")
+    assert [message.body for message in await receive(queue)] == ["now"]
+    [message] = await receive(queue, wait=10)
+    assert (message.body, message.receive_count) == ("later", 1)
+
+
+async def test_a_message_may_be_delayed_for_a_quarter_of_an_hour(queue: MessageQueue) -> None:
+    await queue.send("later", delay_seconds=900)
+    assert await receive(queue) == []
+
+
+async def test_the_depth_tells_what_waits_and_what_is_in_flight(queue: MessageQueue) -> None:
+    async def becomes(waiting: int, in_flight: int) -> None:
+        async def reached() -> bool:
+            return await queue.depth() == QueueDepth(waiting=waiting, in_flight=in_flight)
+
+        await eventually(reached, within=10, what=f"{waiting} waiting, {in_flight} in flight")
+
+    await becomes(0, 0)
+    for body in ("one", "two"):
+        await queue.send(body)
+    await queue.send("later", delay_seconds=600)
+    await becomes(3, 0)
+    [message] = await receive(queue, 1)
+    await becomes(2, 1)
+    await queue.set_visibility([message.receipt], 0)
+    await becomes(3, 0)
+    messages = await receive_all(queue, 2)
+    await queue.settle([each.receipt for each in messages])
+    await becomes(1, 0)
 
 
 async def test_an_empty_queue_answers_with_nothing(queue: MessageQueue) -> None:
@@ -160,6 +194,19 @@ async def test_the_queue_knows_how_often_it_delivers(make_queue: MakeQueue) -> N
     assert await (await make_queue()).queue.max_receive_count() is None
 
 
+async def test_the_service_may_count_and_take_dead_letters(backend: Backend) -> None:
+    backend.skip_on("memory", because="it has no rights")
+    assert backend.service
+    assert backend.administrator
+    assert backend.made
+    url = backend.made.dead_letter_queue_url
+    await SqsMessageQueue(backend.administrator, url).send("dead")
+    dead_letters = SqsMessageQueue(backend.service, url)
+    [message] = await receive(dead_letters, wait=5)
+    assert (await dead_letters.depth()).in_flight == 1
+    await dead_letters.settle([message.receipt])
+
+
 async def test_a_queue_that_is_there_answers(queue: MessageQueue) -> None:
     await queue.ping()
 
@@ -173,5 +220,7 @@ async def test_a_queue_that_is_not_there_is_unavailable(backend: Backend) -> Non
         await missing.ping()
     with pytest.raises(Unavailable):
         await missing.send("lost")
+    with pytest.raises(Unavailable):
+        await missing.depth()
     with pytest.raises(Unavailable):
         await missing.settle(["receipt"])

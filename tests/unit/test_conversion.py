@@ -60,7 +60,8 @@ async def test_a_variant_is_stored_to_be_cached_for_ever_and_says_what_it_is(wor
     submission, event = await world.uploaded()
     await world.another_converter().convert(event)
 
-    assert len(stored) == len(STANDARD_VARIANTS)
+    assert len(stored) == len(STANDARD_VARIANTS) + 1
+    assert stored[-1]["content_type"] == "application/json"  # the manifest, last
     assert stored[0] == {
         "content_type": "image/webp",
         "cache_control": CACHE_CONTROL,
@@ -286,7 +287,7 @@ async def test_processing_again_during_the_work_supersedes_it(world: World) -> N
     second = await world.converter.convert(JobRequested(unique_id=again.unique_id, processing_id=again.processing_id))
 
     assert (first.kind, second.kind) == (OutcomeKind.SUPERSEDED, OutcomeKind.COMPLETED)
-    assert len(await world.processed.list(image_prefix(again.unique_id))) == len(STANDARD_VARIANTS)
+    assert len(await world.processed.list(image_prefix(again.unique_id))) == len(STANDARD_VARIANTS) + 1
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------------------

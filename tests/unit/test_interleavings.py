@@ -22,8 +22,9 @@ from processor.conversion import Converter
 from processor.errors import Conflict, JobNotFound, NotFound, Unavailable
 from processor.events import Event, SourceArrived, parse
 from processor.jobs import JobStatus
+from processor.manifest import manifest_key
 from processor.reconcile import Reconciler
-from tests.unit.world import TENANT, ScriptedRenderer, World
+from tests.unit.world import MAKER, TENANT, ScriptedRenderer, World
 
 
 class Killed(BaseException):
@@ -115,11 +116,15 @@ class Story:
             max_bytes=1000,
             retention=timedelta(days=30),
             lease_seconds=60,
+            maker=MAKER,
         )
 
         async def run() -> None:
-            with contextlib.suppress(Killed, NotFound, Conflict, Unavailable):
-                await deed(catalog, converter)
+            with contextlib.suppress(NotFound, Conflict, Unavailable):
+                try:
+                    await deed(catalog, converter)
+                except* Killed:
+                    pass
 
         self.actors.append(asyncio.create_task(run()))
 
@@ -127,9 +132,16 @@ class Story:
         self.act(lambda _, converter: converter.convert(event))
 
     async def quiet(self) -> None:
-        """Until every actor waits for its turn or has ended."""
-        for _ in range(10):
+        """Until every actor waits for its turn or has ended; in between it may be in a thread."""
+        for turns in range(1_000_000):
             await asyncio.sleep(0)
+            if turns >= 10 and not self._busy():
+                return
+        raise AssertionError("an actor is stuck")
+
+    def _busy(self) -> bool:
+        waiting = {actor for actor, _ in self.scheduler.waiting.values()}
+        return any(not task.done() and actor not in waiting for actor, task in enumerate(self.actors))
 
     async def pass_time(self) -> None:
         """Every lease runs out, as if each worker had been paused for long."""
@@ -177,7 +189,9 @@ class Story:
         keys = set()
         for processing_id in job_ids:
             with contextlib.suppress(JobNotFound):
-                keys |= {variant.key for variant in (await self.world.jobs.get_job(processing_id)).variants}
+                job = await self.world.jobs.get_job(processing_id)
+                keys |= {variant.key for variant in job.variants}
+                keys |= {manifest_key(job.unique_id, processing_id)} if job.variants else set()
         return keys
 
 

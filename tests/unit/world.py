@@ -12,10 +12,12 @@ from processor.conversion import Converter
 from processor.errors import Unavailable
 from processor.events import SourceArrived
 from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, Variant
+from processor.jobs import Maker
 from processor.ports import Message
 from processor.stores.memory import MemoryJobStore, MemoryObjectStore, MemoryQueue
 
 TENANT = "default"
+MAKER = Maker(encoder="libvips 8.18", effort=2, service="1.0")
 
 
 class RecordingQueue(MemoryQueue):
@@ -38,9 +40,9 @@ class RecordingQueue(MemoryQueue):
         self._fail()
         return await super().receive(limit, wait_seconds=wait_seconds, visibility_seconds=visibility_seconds)
 
-    async def send(self, body: str) -> None:
+    async def send(self, body: str, *, delay_seconds: int = 0) -> None:
         self._fail()
-        await super().send(body)
+        await super().send(body, delay_seconds=delay_seconds)
 
     async def settle(self, receipts: Sequence[str]) -> None:
         self._fail()
@@ -104,6 +106,7 @@ class World:
             max_bytes=1000,
             retention=timedelta(days=30),
             lease_seconds=lease_seconds,
+            maker=MAKER,
         )
 
     async def submitted(self, tenant: str = TENANT) -> Submission:

@@ -154,6 +154,7 @@ class MemoryJobStore:
             self._held(job.processing_id, lease),
             status=job.status,
             variants=job.variants,
+            manifest=job.manifest,
             error=job.error,
             timings=job.timings,
             updated_at=job.updated_at,

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from processor.ports import Message
+from processor.ports import Message, QueueDepth
 
 
 class MemoryQueue:
@@ -53,11 +53,18 @@ class MemoryQueue:
                 letter.hidden_until = self._clock() + seconds
         self._changed.set()
 
-    async def send(self, body: str) -> None:
+    async def send(self, body: str, *, delay_seconds: int = 0) -> None:
         """Add a message, and wake whoever waits for one."""
-        letter = _Letter(message_id=str(uuid.uuid4()), body=body)
+        hidden_until = self._clock() + delay_seconds if delay_seconds else float("-inf")
+        letter = _Letter(message_id=str(uuid.uuid4()), body=body, hidden_until=hidden_until)
         self._letters[letter.message_id] = letter
         self._changed.set()
+
+    async def depth(self) -> QueueDepth:
+        """A message that was never received is waiting, however long it is delayed."""
+        now = self._clock()
+        in_flight = sum(letter.receive_count > 0 and letter.hidden_until > now for letter in self._letters.values())
+        return QueueDepth(waiting=self.count - in_flight, in_flight=in_flight)
 
     async def max_receive_count(self) -> int | None:
         """After how many receives a message becomes a dead letter."""

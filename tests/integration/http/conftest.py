@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -12,12 +13,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
 
-from processor import clock
-from processor.catalog import Catalog
-from processor.errors import ImageNotFound, JobNotFound, ObjectNotFound, RecordChanged
+from processor import clock, redrive
+from processor.catalog import Catalog, UploadRequest
 from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
-from processor.jobs import Image, Job, JobStatus, Source, Timings
-from processor.ports import JobPage, JobQuery, ObjectInfo, PresignedUpload, UploadTerms
+from processor.jobs import Failure, Job, JobStatus, Lease, Timings
+from processor.jobs import Source as JobSource
+from processor.ports import JobPage, JobQuery, PresignedUpload, QueueDepth, UploadTerms
+from processor.stores.memory import MemoryJobStore, MemoryObjectStore, MemoryQueue
 from service.app import create_app
 from service.config import Settings
 from service.cursor import CursorSigner
@@ -29,171 +31,88 @@ Client = TestClient[web.Request, web.Application]
 CDN = "https://cdn.example.com"
 
 
-@dataclass
-class FakeObjects:
-    objects: dict[str, tuple[bytes, ObjectInfo]] = field(default_factory=dict)
-    presigned: list[UploadTerms] = field(default_factory=list)
-    broken: Exception | None = None
+class Jobs(MemoryJobStore):
+    """Remembers what was listed, and fails while it is told to."""
 
-    def _check(self) -> None:
-        if self.broken is not None:
-            raise self.broken
+    def __init__(self) -> None:
+        super().__init__()
+        self.queries: list[JobQuery] = []
+        self.broken: Exception | None = None
 
-    async def presign_upload(self, terms: UploadTerms) -> PresignedUpload:
-        self._check()
-        self.presigned.append(terms)
-        return PresignedUpload(
-            url=f"https://bucket.example.com/{terms.key}?signature=s",
-            headers={"Content-Type": terms.content_type},
-            post_url="https://bucket.example.com/",
-            post_fields={"key": terms.key, "Content-Type": terms.content_type, "policy": "p"},
-        )
-
-    async def head(self, key: str) -> ObjectInfo:
-        self._check()
-        if key not in self.objects:
-            raise ObjectNotFound
-        return self.objects[key][1]
-
-    async def fetch(self, key: str, *, max_bytes: int, etag: str | None = None) -> bytes:
-        await self.head(key)
-        return self.objects[key][0]
-
-    async def store(
-        self, key: str, body: bytes, *, content_type: str, cache_control: str, metadata: Mapping[str, str]
-    ) -> None:
-        info = ObjectInfo(
-            key=key,
-            size=len(body),
-            etag="e",
-            last_modified=clock.now(),
-            content_type=content_type,
-            metadata=dict(metadata),
-        )
-        self.objects[key] = (body, info)
-
-    async def purge(self, prefix: str) -> tuple[str, ...]:
-        keys = tuple(sorted(key for key in self.objects if key.startswith(prefix)))
-        for key in keys:
-            del self.objects[key]
-        return keys
-
-    async def list(self, prefix: str) -> list[ObjectInfo]:
-        return [info for key, (_, info) in sorted(self.objects.items()) if key.startswith(prefix)]
-
-    async def ping(self) -> None:
-        self._check()
-
-
-@dataclass
-class FakeJobs:
-    images: dict[str, Image] = field(default_factory=dict)
-    jobs: dict[str, Job] = field(default_factory=dict)
-    queries: list[JobQuery] = field(default_factory=list)
-    broken: Exception | None = None
-
-    def _check(self) -> None:
-        if self.broken is not None:
-            raise self.broken
-
-    async def create(self, image: Image, job: Job) -> None:
-        self._check()
-        self.images[image.unique_id] = image
-        self.jobs[job.processing_id] = job
-
-    async def get_image(self, unique_id: str) -> Image:
-        self._check()
-        if unique_id not in self.images:
-            raise ImageNotFound
-        return self.images[unique_id]
+    @property
+    def count(self) -> int:
+        """Records of jobs."""
+        return len(self._jobs)
 
     async def get_job(self, processing_id: str) -> Job:
-        self._check()
-        if processing_id not in self.jobs:
-            raise JobNotFound
-        return self.jobs[processing_id]
-
-    async def replace(self, image: Image, old: Job | None, new: Job) -> None:
-        self._check()
-        self.images[image.unique_id] = replace(
-            image, current_job=new.processing_id, job_ids=(*image.job_ids, new.processing_id)
-        )
-        self.jobs[new.processing_id] = new
-
-    async def tombstone(self, image: Image, deleted_at: datetime, expires_at: int) -> Image:
-        if image.deleted_at is not None:
-            raise RecordChanged
-        self.jobs.pop(image.current_job, None)
-        self.images[image.unique_id] = replace(image, deleted_at=deleted_at, expires_at=expires_at)
-        return self.images[image.unique_id]
-
-    async def forget_jobs(self, image: Image, erased_at: datetime) -> None:
-        for processing_id in image.job_ids:
-            self.jobs.pop(processing_id, None)
-        self.images[image.unique_id] = replace(image, erased_at=erased_at)
+        _check(self.broken)
+        return await super().get_job(processing_id)
 
     async def list(self, query: JobQuery) -> JobPage:
-        self._check()
+        _check(self.broken)
         self.queries.append(query)
-        current = {image.current_job for image in self.images.values()}
-        found = [
-            job
-            for processing_id, job in self.jobs.items()
-            if processing_id in current
-            and job.tenant == query.tenant
-            and query.status in (None, job.status)
-            and (query.created_from is None or job.created_at >= query.created_from)
-            and (query.created_to is None or job.created_at <= query.created_to)
-        ]
-        found.sort(key=lambda job: job.processing_id, reverse=query.newest_first)
-        places = [job.processing_id for job in found]
-        start = places.index(query.after) + 1 if query.after else 0
-        page = found[start : start + query.limit]
-        more = start + query.limit < len(found)
-        return JobPage(jobs=tuple(page), next_after=page[-1].processing_id if more else None)
-
-    async def signing_key(self, name: str) -> bytes:
-        return b"k" * 32
+        return await super().list(query)
 
     async def ping(self) -> None:
-        self._check()
+        _check(self.broken)
 
 
-@dataclass
-class FakeQueue:
-    sent: list[str] = field(default_factory=list)
+class Queue(MemoryQueue):
+    """Fails while it is told to."""
+
     broken: Exception | None = None
 
-    async def send(self, body: str) -> None:
-        if self.broken is not None:
-            raise self.broken
-        self.sent.append(body)
+    async def send(self, body: str, *, delay_seconds: int = 0) -> None:
+        _check(self.broken)
+        await super().send(body, delay_seconds=delay_seconds)
 
-    async def ping(self) -> None:
-        if self.broken is not None:
-            raise self.broken
+    async def depth(self) -> QueueDepth:
+        _check(self.broken)
+        return await super().depth()
+
+
+@dataclass(kw_only=True)
+class Source(MemoryObjectStore):
+    """Remembers what was signed."""
+
+    presigned: list[UploadTerms] = field(default_factory=list)
+
+    async def presign_upload(self, terms: UploadTerms) -> PresignedUpload:
+        self.presigned.append(terms)
+        return await super().presign_upload(terms)
+
+
+def _check(broken: Exception | None) -> None:
+    if broken is not None:
+        raise broken
 
 
 @dataclass
 class World:
     """What is behind the API, and what a worker would have done to it."""
 
-    jobs: FakeJobs = field(default_factory=FakeJobs)
-    source: FakeObjects = field(default_factory=FakeObjects)
-    processed: FakeObjects = field(default_factory=FakeObjects)
-    queue: FakeQueue = field(default_factory=FakeQueue)
+    jobs: Jobs = field(default_factory=Jobs)
+    source: Source = field(default_factory=lambda: Source("source"))
+    processed: MemoryObjectStore = field(default_factory=lambda: MemoryObjectStore("processed"))
+    queue: Queue = field(default_factory=Queue)
+    dead_letters: Queue | None = field(default_factory=Queue)
 
     def catalog(self) -> Catalog:
         stores: dict[str, Any] = vars(self)
         return Catalog(**stores, max_bytes=1000, retention=timedelta(days=30))
 
+    async def submit(self, tenant: str) -> Job:
+        """What the API does for another tenant than the tests'."""
+        request = UploadRequest(filename="a.jpg", extension="jpg", content_type="image/jpeg", expires_in_seconds=60)
+        return (await self.catalog().submit(tenant, request)).job
+
     async def upload(self, processing_id: str) -> Job:
         """The source arrived: the job is queued."""
-        job = self.jobs.jobs[processing_id]
-        await self.source.store(job.original_key, b"source", content_type="", cache_control="", metadata={})
-        job = replace(job, status=JobStatus.UPLOADED, source=Source(etag="e", size=6, sequencer="1"))
-        self.jobs.jobs[processing_id] = job
-        return job
+        job = await self.jobs.get_job(processing_id)
+        image = await self.jobs.get_image(job.unique_id)
+        event = await self.source.put(job.original_key, b"source")
+        source = JobSource(etag=event.etag, size=event.size, sequencer=event.sequencer)
+        return await self.jobs.accept(image, job, source, job.expires_at)
 
     async def complete(self, processing_id: str) -> Job:
         """The variants are stored."""
@@ -201,7 +120,7 @@ class World:
         variants = []
         for spec in STANDARD_VARIANTS:
             key = variant_key(job.unique_id, processing_id, spec.name)
-            await self.processed.store(key, b"webp", content_type="image/webp", cache_control="", metadata={})
+            await self.processed.put(key, b"webp", content_type="image/webp")
             variants.append(
                 StoredVariant(
                     name=spec.name,
@@ -210,17 +129,30 @@ class World:
                     height=20,
                     size=4,
                     content_type="image/webp",
+                    quality=80,
+                    sha256="0" * 64,
                     stored_at=datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC),
                 )
             )
         timings = Timings(download=1, process=2, upload=3, total=6)
-        job = replace(job, status=JobStatus.COMPLETED, variants=tuple(variants), timings=timings)
-        self.jobs.jobs[processing_id] = job
-        return job
+        return await self._finish(replace(job, status=JobStatus.COMPLETED, variants=tuple(variants), timings=timings))
+
+    async def fail(self, processing_id: str, code: str = "corrupt_image") -> Job:
+        """The job ended with an error."""
+        job = await self.upload(processing_id)
+        error = Failure(code=code, message="The image is damaged.")
+        return await self._finish(replace(job, status=JobStatus.FAILED, error=error))
+
+    async def _finish(self, job: Job) -> Job:
+        lease = Lease(token="t", owner="worker", expires_at=time.time() + 60)
+        await self.jobs.claim(job.processing_id, lease, clock.now())
+        await self.jobs.finish(job, lease)
+        return await self.jobs.get_job(job.processing_id)
 
 
 @pytest.fixture
-def world() -> World:
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(redrive, "POLL_SECONDS", 0)
     return World()
 
 
@@ -274,6 +206,18 @@ def ask(client: Client) -> Ask:
             return response.status, response.headers, body
 
     return call
+
+
+@pytest.fixture
+def submit(ask: Ask) -> Callable[..., Awaitable[Any]]:
+    """A new upload URL, as answered."""
+
+    async def submit(**fields: Any) -> Any:
+        status, _, body = await ask("POST", "/images/upload-url", json={"filename": "a.jpg"} | fields)
+        assert status == 200
+        return body
+
+    return submit
 
 
 def hold_against_document(method: str, path: str, status: int, content_type: str, body: Any) -> None:

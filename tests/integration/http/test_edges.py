@@ -175,6 +175,8 @@ async def test_a_page_of_an_allowed_origin_may_call_and_read(serve: Any) -> None
         ("GET", "/images/upload-url"),
         ("GET", JOB),
         ("GET", "/images/list"),
+        ("GET", "/images/failed"),
+        ("POST", "/images/failed/redrive"),
         ("POST", "/images/process/x"),
         ("GET", "/images/processed/x"),
         ("DELETE", "/images/image/x"),

@@ -34,7 +34,7 @@ def test_the_table_is_found_by_processing_id() -> None:
 
 def test_the_service_may_not_scan_nor_touch_anothers_things() -> None:
     names = Names.of_stage("dev", "123456789012")
-    policy = service_policy(names, "arn:queue", "arn:table")
+    policy = service_policy(names, "arn:queue", "arn:dead", "arn:table")
     actions = {action for statement in policy["Statement"] for action in statement["Action"]}
     resources = {resource for statement in policy["Statement"] for resource in statement["Resource"]}
     assert "dynamodb:Scan" not in actions

@@ -1,0 +1,179 @@
+"""The manifest of a completed job: what it was made from, by what, and what came out, byte for byte."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from processor.errors import ImageNotFound, JobNotFound, ObjectNotFound, Rejected
+from processor.images import VARIANT_PREFIX, StoredVariant, job_of_variant, job_prefix
+from processor.jobs import Job, JobStatus
+from processor.ports import JobStore, ObjectStore
+
+CONTENT_TYPE = "application/json"
+_NAME = "manifest.json"
+#: Far above any manifest, in bytes: nothing that claims to be one fills the memory.
+_MAX_BYTES = 256 * 1024
+#: Nothing that this service stores is larger, in bytes.
+_MAX_VARIANT_BYTES = 2**30
+
+
+def manifest_key(unique_id: str, processing_id: str) -> str:
+    """Where a job's manifest lies: beside its variants, written after them."""
+    return f"{job_prefix(unique_id, processing_id)}{_NAME}"
+
+
+def is_manifest(key: str) -> bool:
+    """Whether an object beside variants is their manifest."""
+    return key.endswith(f"/{_NAME}")
+
+
+def document(job: Job) -> bytes:
+    """The manifest of a completed job as canonical JSON.
+
+    It names no times: whoever takes a job over must write the same bytes.
+    """
+    made = job.manifest
+    if made is None:
+        raise ValueError(f"{job.processing_id} has no manifest")
+    content = {
+        "uniqueId": job.unique_id,
+        "processingId": job.processing_id,
+        "source": {
+            "key": job.original_key,
+            "etag": made.etag,
+            "sha256": made.sha256,
+            "size": made.size,
+            "format": made.format,
+            "width": made.width,
+            "height": made.height,
+            "frames": made.frames,
+        },
+        "variants": {variant.name: _described(variant, made.effort) for variant in job.variants},
+        "encoder": made.encoder,
+        "service": made.service,
+    }
+    return json.dumps(content, sort_keys=True, indent=2).encode()
+
+
+def variants_in(manifest: bytes, stored_at: datetime) -> tuple[StoredVariant, ...]:
+    """The variants that a stored manifest names, smallest first. Raises `Rejected` when it is none."""
+    try:
+        described: Mapping[str, Any] = json.loads(manifest)["variants"]
+        variants = [_variant(name, value, stored_at) for name, value in described.items()]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Rejected("The manifest cannot be read.") from None
+    return tuple(sorted(variants, key=lambda variant: (variant.width * variant.height, variant.name)))
+
+
+async def stored_variants(processed: ObjectStore, unique_id: str, processing_id: str) -> tuple[StoredVariant, ...]:
+    """What the bucket says of a job whose record has expired; nothing when it never completed."""
+    key = manifest_key(unique_id, processing_id)
+    try:
+        found = await processed.head(key)
+        manifest = await processed.fetch(key, max_bytes=_MAX_BYTES)
+    except ObjectNotFound:
+        return ()
+    return variants_in(manifest, found.last_modified)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Something that is not as the record says."""
+
+    key: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verifier:
+    """Reads everything again that completed jobs have stored."""
+
+    jobs: JobStore
+    processed: ObjectStore
+
+    async def images(self) -> AsyncIterator[str]:
+        """Every image that has variants and is not deleted."""
+        seen = ""
+        async for found in self.processed.walk(VARIANT_PREFIX):
+            owner = job_of_variant(found.key)
+            if owner is not None and owner[0] != seen:
+                seen = owner[0]
+                with contextlib.suppress(ImageNotFound):
+                    if (await self.jobs.get_image(seen)).deleted_at is None:
+                        yield seen
+
+    async def verify(self, unique_id: str) -> AsyncIterator[Difference]:
+        """Every difference between the current job's record, its manifest and its objects.
+
+        An image whose job has not completed, or whose record has expired, is compared as far as it goes. Raises
+        `ImageNotFound`, `Unavailable`.
+        """
+        image = await self.jobs.get_image(unique_id)
+        try:
+            job = await self.jobs.get_job(image.current_job)
+        except JobNotFound:
+            variants = await stored_variants(self.processed, unique_id, image.current_job)
+        else:
+            if job.status is not JobStatus.COMPLETED:
+                return
+            variants = job.variants
+            async for difference in self._manifest(job):
+                yield difference
+        for variant in variants:
+            async for difference in self._variant(variant):
+                yield difference
+
+    async def _manifest(self, job: Job) -> AsyncIterator[Difference]:
+        key = manifest_key(job.unique_id, job.processing_id)
+        try:
+            stored = await self.processed.fetch(key, max_bytes=_MAX_BYTES)
+        except ObjectNotFound:
+            yield Difference(key=key, problem="missing")
+            return
+        if stored != document(job):
+            yield Difference(key=key, problem="not what the record says")
+
+    async def _variant(self, variant: StoredVariant) -> AsyncIterator[Difference]:
+        try:
+            found = await self.processed.head(variant.key)
+            stored = await self.processed.fetch(variant.key, max_bytes=_MAX_VARIANT_BYTES)
+        except ObjectNotFound:
+            yield Difference(key=variant.key, problem="missing")
+            return
+        if hashlib.sha256(stored).hexdigest() != variant.sha256:
+            yield Difference(key=variant.key, problem=f"other bytes: {len(stored)} where {variant.size} were stored")
+        if found.content_type != variant.content_type:
+            yield Difference(key=variant.key, problem=f"content type {found.content_type}")
+
+
+def _described(variant: StoredVariant, effort: int) -> dict[str, Any]:
+    return {
+        "key": variant.key,
+        "size": variant.size,
+        "sha256": variant.sha256,
+        "width": variant.width,
+        "height": variant.height,
+        "contentType": variant.content_type,
+        "quality": variant.quality,
+        "effort": effort,
+    }
+
+
+def _variant(name: str, value: Mapping[str, Any], stored_at: datetime) -> StoredVariant:
+    return StoredVariant(
+        name=name,
+        key=str(value["key"]),
+        width=int(value["width"]),
+        height=int(value["height"]),
+        size=int(value["size"]),
+        content_type=str(value["contentType"]),
+        quality=int(value["quality"]),
+        sha256=str(value["sha256"]),
+        stored_at=stored_at,
+    )

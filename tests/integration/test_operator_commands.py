@@ -1,0 +1,86 @@
+"""`truss-image reconcile` and `verify` as real processes over the emulator, with the rights that the service has."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from processor import clock
+from processor.images import variant_key
+from processor.jobs import new_processing_id
+from processor.stores.clients import open_clients
+from service.config import Settings
+from service.lifespan import build_catalog
+from service.local.emulator import REGION
+from tests.local_aws import run_local_emulator
+
+COMMAND = Path(sys.executable).with_name("truss-image")
+UNKNOWN = "11111111-1111-4111-8111-111111111111"
+
+
+async def _run(environment: dict[str, str], *arguments: str) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        COMMAND,
+        *arguments,
+        env={**os.environ, "LOG_LEVEL": "error", **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode, output.decode()
+
+
+async def test_what_is_out_of_order_is_found_mended_and_counted_and_then_found_no_more(tmp_path: Path) -> None:
+    async with run_local_emulator(tmp_path) as aws:
+        made, credentials = await aws.provision("operator")
+        environment = {
+            "SOURCE_BUCKET": made.names.source_bucket,
+            "PROCESSED_BUCKET": made.names.processed_bucket,
+            "PROCESSING_TABLE": made.names.table,
+            "QUEUE_URL": made.queue_url,
+            "CLOUDFRONT_URL": "http://cdn.example",
+            "AWS_REGION": REGION,
+            "AWS_ENDPOINT_URL": aws.endpoint_url,
+            "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+        }
+        async with open_clients(aws.config(credentials)) as clients:
+            catalog = build_catalog(Settings.from_env(environment), clients)
+            stray = variant_key(UNKNOWN, new_processing_id(clock.now()), "webp")
+            for store, key in ((catalog.processed, stray), (catalog.source, f"uploads/{UNKNOWN}.jpg")):
+                await store.store(key, b"x", content_type="image/webp", cache_control="", metadata={})
+
+        dry = await _run(environment, "reconcile", "--grace", "0", "--dry-run")
+        mended = await _run(environment, "reconcile", "--grace", "0")
+        after = await _run(environment, "reconcile", "--grace", "0")
+        verified = await _run(environment, "verify")
+        unknown = await _run(environment, "verify", UNKNOWN)
+
+    assert dry[0] == mended[0] == after[0] == 0
+    assert "orphan     removed  processed/" in dry[1]
+    assert "dry run: nothing was done" in dry[1]
+    assert "unrecorded reported uploads/" in mended[1]
+    assert mended[1].endswith("1 orphan, 1 unrecorded\n")
+    assert after[1].endswith("1 unrecorded\n")
+    assert verified == (0, "0 images, 0 differences\n")
+    assert unknown == (1, "Error: There is no image with this id.\n")
+
+
+async def test_dependencies_that_are_away_are_an_error_and_not_an_empty_report() -> None:
+    environment = {
+        "SOURCE_BUCKET": "source",
+        "PROCESSED_BUCKET": "processed",
+        "PROCESSING_TABLE": "table",
+        "QUEUE_URL": "http://127.0.0.1:1/queue",
+        "CLOUDFRONT_URL": "http://cdn.example",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_ACCESS_KEY_ID": "k",
+        "AWS_SECRET_ACCESS_KEY": "s",
+    }
+    for command in ("reconcile", "verify"):
+        assert await _run(environment, command) == (
+            1,
+            "Error: The service is temporarily unavailable; try again.\n",
+        )

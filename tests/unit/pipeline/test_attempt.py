@@ -1,0 +1,160 @@
+"""The child's side, in this process: what it says, and the limits that it would set."""
+
+from __future__ import annotations
+
+import io
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processor.errors import Unavailable
+from processor.images import STANDARD_VARIANTS
+from processor.pipeline import attempt as attempt_module
+from processor.pipeline import child, confine
+from processor.pipeline import render as pipeline
+from processor.pipeline.answers import read_info, unpack
+from processor.pipeline.attempt import attempt, order
+from processor.pipeline.budget import working_bytes
+from processor.pipeline.childprocess import environment
+from processor.pipeline.frames import Frame, receive, send
+from processor.pipeline.render import Recipe
+from tests.corpus import SAMPLES, jpeg
+
+
+@pytest.fixture(autouse=True)
+def allowed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The limits on memory that the child asked for; this process goes without."""
+    allowed: list[int] = []
+    monkeypatch.setattr(attempt_module, "limit_memory", allowed.append)
+    return allowed
+
+
+def conversation(data: bytes) -> io.BytesIO:
+    """Everything that a parent says."""
+    source = io.BytesIO()
+    send(source, {"recipe": order(Recipe(effort=0)), "memory_bytes": 5, "cpu_seconds": 7})
+    send(source, {}, (data,))
+    send(source, {})
+    source.seek(0)
+    return source
+
+
+def answered(data: bytes) -> list[Frame]:
+    """Everything that the child says."""
+    source, answers = conversation(data), io.BytesIO()
+    attempt(receive(source).header["recipe"], source, answers)
+    return frames(answers.getvalue())
+
+
+def frames(said: bytes) -> list[Frame]:
+    stream, found = io.BytesIO(said), []
+    while stream.tell() < len(said):
+        found.append(receive(stream))
+    return found
+
+
+def test_a_good_image_is_described_and_then_rendered_within_its_own_memory(allowed: list[int]) -> None:
+    data = jpeg()
+
+    ready, description, outputs = answered(data)
+
+    info = read_info(description.header)
+    result = unpack(outputs, info, STANDARD_VARIANTS)
+    assert ready == Frame(header={})
+    assert [variant.name for variant in result.variants] == ["thumbnail", "medium", "large", "webp"]
+    assert allowed == [working_bytes(info, len(data))]
+
+
+def test_what_the_header_tells_is_refused_before_memory_is_asked_for(allowed: list[int]) -> None:
+    said = answered(SAMPLES["png-65000-square"].make())
+
+    assert [frame.header for frame in said] == [{}, {"error": "side_too_long"}]
+    assert allowed == []
+
+
+@pytest.mark.parametrize("failure", [MemoryError, Unavailable])
+def test_an_image_that_takes_more_than_it_should_is_at_fault(
+    failure: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def render(*_: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(pipeline, "render", render)
+
+    assert answered(jpeg())[-1].header == {"error": "decoder_crashed"}
+
+
+def test_the_program_limits_itself_before_it_looks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[dict[str, int]] = []
+    source = conversation(jpeg())
+    answers = (tmp_path / "answers").open("wb")
+    monkeypatch.setattr(child, "_streams", lambda: (source, answers))
+    monkeypatch.setattr(child, "confine", lambda **limits: asked.append({**limits, "read": source.tell()}))
+
+    child.main()
+
+    assert asked == [{"memory_bytes": 5, "cpu_seconds": 7, "read": asked[0]["read"]}]
+    assert asked[0]["read"] < 1000
+    assert len(frames((tmp_path / "answers").read_bytes())) == 3
+
+
+def test_the_program_ends_in_silence_when_its_parent_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    answers = (tmp_path / "answers").open("wb")
+    monkeypatch.setattr(child, "_streams", lambda: (io.BytesIO(), answers))
+
+    child.main()
+
+    assert (tmp_path / "answers").read_bytes() == b""
+
+
+def test_libvips_is_not_there_before_the_limits_are() -> None:
+    code = "import sys, processor.pipeline.child; sys.exit('pyvips' in sys.modules)"
+
+    assert os.spawnl(os.P_WAIT, sys.executable, sys.executable, "-c", code) == 0
+
+
+class System:
+    """Stands in for `resource`: knows some limits, and refuses one."""
+
+    RLIM_INFINITY = resource.RLIM_INFINITY
+    RLIMIT_AS, RLIMIT_CPU, RLIMIT_NOFILE, RLIMIT_CORE = range(4)
+
+    def __init__(self) -> None:
+        self.set: dict[int, tuple[int, int]] = {}
+
+    def getrlimit(self, kind: int) -> tuple[int, int]:
+        return (8, 16) if kind == self.RLIMIT_NOFILE else (self.RLIM_INFINITY, self.RLIM_INFINITY)
+
+    def setrlimit(self, kind: int, limits: tuple[int, int]) -> None:
+        if kind == self.RLIMIT_CORE:
+            raise ValueError("no")
+        self.set[kind] = limits
+
+
+def test_limits_that_the_system_does_not_know_or_want_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = System()
+    monkeypatch.setattr(confine, "resource", system)
+    monkeypatch.setattr(confine, "_confine_on_linux", lambda: None)
+
+    confine.confine(memory_bytes=1000, cpu_seconds=9)
+
+    infinity = System.RLIM_INFINITY
+    assert system.set == {
+        System.RLIMIT_AS: (confine.BASE_ADDRESS_BYTES + 2000, infinity),
+        System.RLIMIT_CPU: (9, infinity),
+        System.RLIMIT_NOFILE: (16, 16),  # the hard limit was lower than ours
+    }
+
+
+def test_of_the_environment_the_child_gets_what_it_needs_to_run() -> None:
+    ours = {"PATH": "/bin", "LANG": "C", "VIPS_WARNING": "1", "AWS_SECRET_ACCESS_KEY": "x", "HOME": "/root"}
+
+    theirs = environment(ours | {"VIPS_DISC_THRESHOLD": "1"})
+
+    root = str(Path(__file__).resolve().parents[3])
+    own = {"PYTHONPATH": root, "MALLOC_ARENA_MAX": "1", "VIPS_DISC_THRESHOLD": "1000g"}
+    assert theirs == {"PATH": "/bin", "LANG": "C", "VIPS_WARNING": "1"} | own
