@@ -113,6 +113,8 @@ class Converter:
     source: ObjectStore
     processed: ObjectStore
     renderer: Renderer
+    #: Takes what a worker vanished over: there, the image can bring down no more than itself.
+    suspect_renderer: Renderer
     source_bucket: str
     #: Largest source, in bytes.
     max_bytes: int
@@ -237,7 +239,8 @@ class Converter:
             etag = job.source.etag if job.source and job.source.etag else None
             data = await self.source.fetch(job.original_key, max_bytes=self.max_bytes, etag=etag)
             download = watch.lap()
-            rendered = await self.renderer.render(data)
+            renderer = self.suspect_renderer if job.attempts > 1 else self.renderer
+            rendered = await renderer.render(data)
             process = watch.lap()
             variants = await self._store(job, rendered)
             made = await self._manifest(etag or "", data, rendered)

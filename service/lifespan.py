@@ -14,6 +14,7 @@ from processor.errors import Unavailable
 from processor.jobs import Maker
 from processor.pipeline.engine import Engine, EngineConfig, libvips_version
 from processor.pipeline.limits import Limits
+from processor.pipeline.quarantine import ChildRenderer
 from processor.stores.clients import AwsClients, AwsConfig, AwsCredentials, open_clients
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.s3 import S3ObjectStore
@@ -34,12 +35,14 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
         settings = app[SETTINGS]
         async with open_clients(aws_config(settings, credentials)) as clients:
             engine = Engine(engine_config(settings))
+            suspects = ChildRenderer(engine_config(settings), budget=engine.budget)
             catalog = build_catalog(settings, clients)
             converter = Converter(
                 jobs=catalog.jobs,
                 source=catalog.source,
                 processed=catalog.processed,
                 renderer=engine,
+                suspect_renderer=suspects,
                 source_bucket=settings.source_bucket,
                 max_bytes=settings.max_upload_bytes,
                 retention=catalog.retention,
@@ -55,6 +58,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             worker.start()
             yield
             await worker.drain(settings.drain_seconds)
+            await suspects.close()
             await engine.close()
 
     return context

@@ -64,7 +64,10 @@ def load(data: bytes, info: ImageInfo) -> pyvips.Image:
     """
     if not is_whole(data, info.format):
         raise CorruptImage
-    frames = {"n": -1} if info.format in _ANIMATED else {}
+    frames: dict[str, object] = {"n": -1} if info.format in _ANIMATED else {}
+    if info.format == "webp":
+        # It is decoded at once and not line by line; above 100 MB libvips would do that in a temporary file.
+        frames["memory"] = True
     return _open(data, info.format, access="sequential", **frames)
 
 

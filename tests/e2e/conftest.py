@@ -30,6 +30,7 @@ class LocalService:
     session: aiohttp.ClientSession
     environment: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=lambda: bindable(0))
+    command: tuple[str, ...] = (str(COMMAND),)
     process: asyncio.subprocess.Process | None = None
 
     @property
@@ -43,7 +44,7 @@ class LocalService:
     async def start(self) -> None:
         with self.log_file.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                COMMAND,
+                *self.command,
                 "local",
                 "--port",
                 str(self.port),
@@ -129,8 +130,8 @@ async def make_service(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncI
         pytest.skip("the local AWS is not installed: run `make setup`")
     made: list[LocalService] = []
 
-    async def make(**environment: str) -> LocalService:
-        service = LocalService(tmp_path / f"data-{len(made)}", session, environment)
+    async def make(command: tuple[str, ...] = (str(COMMAND),), **environment: str) -> LocalService:
+        service = LocalService(tmp_path / f"data-{len(made)}", session, environment, command=command)
         made.append(service)
         await service.start()
         return service

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from typing import Any
 
 from tests import corpus
@@ -77,6 +78,23 @@ async def test_sigkill_in_mid_conversion_loses_nothing(make_service: MakeService
 
     await service.start()
     await _all_completed(service, issued)
+
+
+async def test_a_file_that_brings_down_the_decoder_costs_one_restart_and_then_fails_by_itself(
+    make_service: MakeService,
+) -> None:
+    command = (sys.executable, "-m", "tests.e2e.segfaulting_service")
+    service = await make_service(command=command, VISIBILITY_SECONDS="6")
+    good = corpus.jpeg(corpus.photo(800, 600))
+    poison = await service.put(good + b"bring it down")
+
+    assert await service.ended() == -signal.SIGSEGV
+
+    await service.start()
+    assert (await service.settled(poison["processingId"]))["error"]["code"] == "decoder_crashed"
+    fine = await service.put(good)
+    assert (await service.settled(fine["processingId"]))["status"] == "completed"
+    assert await service.stop() == 0
 
 
 async def test_a_second_sigterm_is_obeyed_at_once(make_service: MakeService) -> None:

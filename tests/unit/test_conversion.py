@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 
 from processor.conversion import CACHE_CONTROL, Outcome, OutcomeKind
-from processor.errors import CorruptImage, ImageNotFound, JobNotFound, Unavailable
+from processor.errors import CorruptImage, DecoderCrashed, ImageNotFound, JobNotFound, Unavailable
 from processor.events import JobRequested
 from processor.images import STANDARD_VARIANTS, image_prefix, job_prefix
 from processor.jobs import JobStatus
 from processor.stores.memory import MemoryObjectStore
 from tests.unit.world import TENANT, World
+
+
+class Killed(BaseException):
+    """The process is gone; nothing of it is tidied up."""
 
 
 @pytest.fixture
@@ -197,6 +201,7 @@ async def test_a_job_whose_workers_lease_has_run_out_is_taken_over_and_the_late_
     assert late.kind is OutcomeKind.SUPERSEDED
     assert job.status is JobStatus.COMPLETED
     assert job.attempts == 2
+    assert world.suspects.rendered == [b"photo"]  # it had been left in work: its image may be what did it
     for variant in job.variants:  # the late one must not have cleaned up after the winner
         await world.processed.head(variant.key)
 
@@ -334,6 +339,25 @@ async def test_a_dependency_that_fails_leaves_the_job_free_to_be_claimed_at_once
     assert await _status(world, submission.job.processing_id) is JobStatus.PROCESSING
 
     assert (await world.converter.convert(event)).kind is OutcomeKind.COMPLETED
+
+
+async def test_an_image_that_brings_down_what_decodes_it_fails_and_costs_one_worker(world: World) -> None:
+    async def die() -> None:
+        raise Killed
+
+    async def crash() -> None:
+        raise DecoderCrashed
+
+    world.renderer.during, world.suspects.during = die, crash
+    _, event = await world.uploaded()
+    with pytest.raises(Killed):
+        await world.another_converter(lease_seconds=-1).convert(event)
+
+    outcome = await world.converter.convert(event)
+
+    assert (outcome.kind, outcome.code) == (OutcomeKind.FAILED, "decoder_crashed")
+    assert len(world.renderer.rendered) == 1
+    assert (await world.converter.convert(event)).kind is OutcomeKind.DUPLICATE
 
 
 async def test_a_store_that_fails_for_one_variant_never_leaves_a_completed_job(world: World) -> None:

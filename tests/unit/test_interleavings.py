@@ -112,6 +112,7 @@ class Story:
         converter = Converter(
             **stores,
             renderer=ScriptedRenderer(),
+            suspect_renderer=ScriptedRenderer(),
             source_bucket="source",
             max_bytes=1000,
             retention=timedelta(days=30),

@@ -82,6 +82,7 @@ class World:
     queue: RecordingQueue = field(default_factory=RecordingQueue)
     jobs: MemoryJobStore = field(default_factory=MemoryJobStore)
     renderer: ScriptedRenderer = field(default_factory=ScriptedRenderer)
+    suspects: ScriptedRenderer = field(default_factory=ScriptedRenderer)
 
     def __post_init__(self) -> None:
         self.source = MemoryObjectStore("source")
@@ -102,6 +103,7 @@ class World:
             source=self.source,
             processed=self.processed,
             renderer=self.renderer,
+            suspect_renderer=self.suspects,
             source_bucket="source",
             max_bytes=1000,
             retention=timedelta(days=30),

@@ -1,0 +1,78 @@
+"""What parent and child say to each other: frames, each a little JSON and some bytes behind it.
+
+::
+
+    parent                                     child
+    {recipe, memory_bytes, cpu_seconds}  ──>   limits itself, loads libvips
+                                         <──   {}
+    {} + the file                        ──>   reads the header
+                                         <──   {source}, or {error}
+    {}, once there is memory for it      ──>   limits itself to what this image needs, renders
+                                         <──   {variants, parts} + the outputs, or {error}
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+#: Before each frame: length of its JSON, length of its bytes.
+HEAD = struct.Struct(">IQ")
+#: Bytes of JSON that the child may send; a description of some variants is a thousandth of it.
+MAX_HEADER_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One message."""
+
+    header: Mapping[str, Any]
+    body: bytes = field(default=b"", repr=False)
+
+
+def opening(header: Mapping[str, Any], body_bytes: int) -> bytes:
+    """Everything of a frame that comes before its bytes."""
+    text = json.dumps(header).encode()
+    return HEAD.pack(len(text), body_bytes) + text
+
+
+def send(stream: BinaryIO, header: Mapping[str, Any], parts: tuple[bytes, ...] = ()) -> None:
+    """Write a frame whose bytes are the parts, one behind the other."""
+    stream.write(opening(header, sum(map(len, parts))))
+    stream.writelines(parts)
+    stream.flush()
+
+
+def receive(stream: BinaryIO) -> Frame:
+    """Read a frame from somebody trusted. Raises `EOFError` when he is gone."""
+    header_bytes, body_bytes = HEAD.unpack(_exactly(stream, HEAD.size))
+    header = json.loads(_exactly(stream, header_bytes))
+    return Frame(header=header, body=_exactly(stream, body_bytes))
+
+
+async def hear(reader: asyncio.StreamReader, *, max_body_bytes: int) -> Frame:
+    """Read a frame from somebody who may say anything.
+
+    Raises `EOFError` when he stops in the middle of it, `ValueError` when it is no frame or too large.
+    """
+    header_bytes, body_bytes = HEAD.unpack(await reader.readexactly(HEAD.size))
+    if header_bytes > MAX_HEADER_BYTES or body_bytes > max_body_bytes:
+        raise ValueError("too large")
+    try:
+        header = json.loads(await reader.readexactly(header_bytes))
+    except RecursionError:
+        raise ValueError("nested without end") from None
+    if not isinstance(header, dict):
+        raise ValueError("no object")  # noqa: TRY004 - it is a matter of what was sent
+    return Frame(header=header, body=await reader.readexactly(body_bytes))
+
+
+def _exactly(stream: BinaryIO, size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data

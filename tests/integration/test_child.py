@@ -1,0 +1,367 @@
+"""Suspects: whatever an image does to the child, its parent lives, learns what happened, and nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processor.errors import DecoderCrashed, FileTooLarge, ImageRejected, TimedOut, Unavailable
+from processor.images import VariantSpec
+from processor.pipeline import quarantine
+from processor.pipeline.budget import MemoryBudget
+from processor.pipeline.childprocess import ChildProcess
+from processor.pipeline.engine import Engine, EngineConfig
+from processor.pipeline.limits import Limits
+from processor.pipeline.quarantine import ChildRenderer
+from tests import corpus
+from tests.waiting import eventually
+
+HOSTILE = Path(__file__).with_name("hostile_child.py")
+#: Bounds a wait that a bug would make endless.
+PATIENCE_SECONDS = 60
+CONFIG = EngineConfig(threads=1, memory_budget_bytes=100 * 1024 * 1024)
+GOOD = [name for name, sample in corpus.SAMPLES.items() if sample.code is None]
+BAD = [name for name, sample in corpus.SAMPLES.items() if sample.code is not None]
+CRASHES = [
+    "segfault",
+    "abort",
+    "leave",
+    "raise",
+    "garbage",
+    "flood",
+    "flood-of-a-frame",
+    "nested",
+    "no-object",
+    "no-variants",
+    "unknown-code",
+    "no-code",
+    "devour",
+    "devour-in-c",
+    "heir",
+]
+
+Make = Callable[..., ChildRenderer]
+
+
+def hostile(fault: str) -> tuple[str, ...]:
+    return (sys.executable, str(HOSTILE), fault)
+
+
+def gone(pid: int) -> bool:
+    """Whether nothing is left of a child and its kin, not even a zombie."""
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def proc(pid: int, name: str) -> str:
+    """What Linux says about a process; nothing once it is gone."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+@pytest.fixture
+def pids(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Every child that was started, each when there was no other."""
+    pids: list[int] = []
+    start = ChildProcess.start
+
+    async def noted(command: Any) -> ChildProcess:
+        assert all(map(gone, pids))
+        child = await start(command)
+        pids.append(child._transport.get_pid())
+        return child
+
+    monkeypatch.setattr(ChildProcess, "start", noted)
+    return pids
+
+
+@pytest.fixture
+async def make(pids: list[int]) -> AsyncIterator[Make]:
+    """Makes renderers; in the end nothing may be left of any child."""
+    made: list[ChildRenderer] = []
+
+    def make(config: EngineConfig = CONFIG, **options: Any) -> ChildRenderer:
+        made.append(ChildRenderer(config, **options))
+        return made[-1]
+
+    yield make
+    for renderer in made:
+        await asyncio.wait_for(renderer.close(), PATIENCE_SECONDS)
+
+    async def all_gone() -> bool:
+        return all(map(gone, pids))
+
+    await eventually(all_gone, what="the end of every child")
+    gc.collect()  # a leaked pipe is found here, and not in the next test
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    engine = Engine(CONFIG)
+    yield engine
+    await engine.close()
+
+
+@pytest.mark.parametrize("name", GOOD)
+async def test_a_good_image_becomes_the_same_bytes_as_in_the_engine(name: str, engine: Engine, make: Make) -> None:
+    data = corpus.SAMPLES[name].make()
+
+    assert await make().render(data) == await engine.render(data)
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_a_bad_image_is_refused_with_the_same_code(name: str, engine: Engine, make: Make) -> None:
+    with pytest.raises(ImageRejected) as refusal:
+        await make().render(corpus.SAMPLES[name].make())
+
+    assert refusal.value.code == corpus.SAMPLES[name].code
+    assert refusal.value.message == type(refusal.value)().message
+
+
+async def test_variants_and_limits_are_those_of_the_configuration(engine: Engine, make: Make) -> None:
+    specs = (VariantSpec(name="dot", quality=1, box=(7, 7)),)
+    config = EngineConfig(threads=1, memory_budget_bytes=1, effort=0, specs=specs, limits=Limits(max_bytes=100_000))
+
+    result = await make(config).render(corpus.jpeg())
+
+    assert [(variant.name, variant.width, variant.height) for variant in result.variants] == [("dot", 7, 5)]
+    with pytest.raises(FileTooLarge):
+        await make(config).render(bytes(100_001))
+
+
+async def test_a_picture_that_libvips_would_unpack_into_a_file_is_unpacked_in_memory(
+    engine: Engine, make: Make
+) -> None:
+    data = corpus.webp(corpus.flat(7000, 5000, (10, 20, 30)), effort=0)
+
+    result = await make(EngineConfig(threads=1, memory_budget_bytes=1, effort=0)).render(data)
+
+    assert result.source.pixels == 35_000_000
+
+
+@pytest.mark.parametrize("fault", CRASHES)
+async def test_what_brings_the_child_down_does_not_touch_the_parent(fault: str, engine: Engine, make: Make) -> None:
+    with pytest.raises(DecoderCrashed):
+        await asyncio.wait_for(make(command=hostile(fault)).render(corpus.jpeg()), PATIENCE_SECONDS)
+
+
+async def test_a_child_that_hangs_in_c_is_killed_when_its_time_is_up(
+    engine: Engine, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine, "GRACE_SECONDS", 0.2)
+    limits = Limits(timeout_seconds=1.0)
+    renderer = make(EngineConfig(threads=1, memory_budget_bytes=1, limits=limits), command=hostile("hang"))
+
+    with pytest.raises(TimedOut):
+        await asyncio.wait_for(renderer.render(corpus.jpeg()), PATIENCE_SECONDS)
+
+
+async def test_a_child_that_used_up_its_processor_time_was_too_slow(engine: Engine, make: Make) -> None:
+    with pytest.raises(TimedOut):
+        await asyncio.wait_for(make(command=hostile("spin")).render(corpus.jpeg()), PATIENCE_SECONDS)
+
+
+async def test_a_child_notices_by_itself_that_it_is_too_slow(engine: Engine, make: Make) -> None:
+    config = EngineConfig(threads=1, memory_budget_bytes=1, limits=Limits(timeout_seconds=0.001))
+
+    with pytest.raises(TimedOut):
+        await make(config).render(corpus.jpeg(corpus.photo(1000, 1000)))
+
+
+@pytest.mark.parametrize("command", [hostile("not-even-start"), ("/nowhere/python",)])
+async def test_a_child_that_never_saw_the_image_says_nothing_about_it(
+    command: tuple[str, ...], engine: Engine, make: Make
+) -> None:
+    with pytest.raises(Unavailable):
+        await make(command=command).render(corpus.jpeg())
+
+
+async def test_a_child_that_does_not_get_started_is_given_up(
+    engine: Engine, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine, "START_SECONDS", 0.2)
+
+    with pytest.raises(Unavailable):
+        await make(command=hostile("start-slowly")).render(corpus.jpeg())
+
+
+async def facts(renderer: ChildRenderer) -> dict[str, Any]:
+    result = await renderer.render(corpus.jpeg())
+    told: dict[str, Any] = json.loads(result.variants[0].data.removeprefix(b"RIFF....WEBP"))
+    return told
+
+
+async def test_the_child_inherits_neither_secrets_nor_descriptors(
+    engine: Engine, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "API_TOKEN", "HOME"):
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("VIPS_CONCURRENCY", "1")
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+
+    told = await facts(make(command=hostile("facts")))
+
+    os.close(reader)
+    os.close(writer)
+    allowed = {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONPATH", "MALLOC_ARENA_MAX"}
+    assert {name for name in told["environment"] if not name.startswith("VIPS_")} <= allowed
+    assert told["environment"]["VIPS_CONCURRENCY"] == "1"
+    assert set(told["descriptors"]) - {0, 1, 2} <= {3}  # the listing itself
+    assert told["session"]
+    assert told["directory"] == "/"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems know fewer limits")
+async def test_the_child_may_take_what_this_image_needs_and_no_more(engine: Engine, make: Make) -> None:
+    told = await facts(make(command=hostile("facts")))
+
+    assert told["limits"].pop("RLIMIT_AS") < 400 * 1024 * 1024
+    assert told["limits"] == {"RLIMIT_CPU": 80, "RLIMIT_CORE": 0, "RLIMIT_NOFILE": 32, "RLIMIT_FSIZE": 0}
+
+
+async def test_a_cancelled_render_leaves_nothing_however_far_it_came(
+    engine: Engine, make: Make, pids: list[int]
+) -> None:
+    renderer = make()
+    data = corpus.jpeg(corpus.photo(600, 400))
+    for rounds in (0, 1, 2, 3, 5, 10, 30, 100, 300):
+        task = asyncio.create_task(renderer.render(data))
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, PATIENCE_SECONDS)
+        assert all(map(gone, pids))
+
+
+async def hanging(renderer: ChildRenderer, budget: MemoryBudget) -> asyncio.Task[Any]:
+    """A render whose child is stuck for ever."""
+    task = asyncio.create_task(renderer.render(corpus.jpeg()))
+
+    async def admitted() -> bool:
+        return budget.running == 1 or task.done()
+
+    await eventually(admitted, what="the child's admission")
+    return task
+
+
+async def test_cancelling_kills_a_child_that_hangs(engine: Engine, make: Make) -> None:
+    budget = MemoryBudget(slots=1, budget_bytes=10**9)
+    task = await hanging(make(command=hostile("hang"), budget=budget), budget)
+
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, PATIENCE_SECONDS)
+    assert (budget.running, budget.free_bytes) == (0, 10**9)
+
+
+async def test_closing_kills_what_runs_and_refuses_what_waits(engine: Engine, make: Make, pids: list[int]) -> None:
+    budget = MemoryBudget(slots=1, budget_bytes=10**9)
+    renderer = make(command=hostile("hang"), budget=budget)
+    running = await hanging(renderer, budget)
+    waiting = asyncio.create_task(renderer.render(corpus.jpeg()))
+
+    await asyncio.wait_for(renderer.close(), PATIENCE_SECONDS)
+
+    outcomes = await asyncio.wait_for(asyncio.gather(running, waiting, return_exceptions=True), PATIENCE_SECONDS)
+    assert [type(outcome) for outcome in outcomes] == [Unavailable, Unavailable]
+    assert len(pids) == 1
+    assert gone(pids[0])
+    with pytest.raises(Unavailable):
+        await renderer.render(corpus.jpeg())
+
+
+async def test_a_child_that_is_started_while_the_renderer_closes_ends_at_once(
+    engine: Engine, make: Make, pids: list[int]
+) -> None:
+    renderer = make()
+    task = asyncio.create_task(renderer.render(corpus.jpeg()))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(renderer.close(), PATIENCE_SECONDS)
+
+    with pytest.raises(Unavailable):
+        await task
+    assert all(map(gone, pids))
+
+
+async def test_suspects_are_tried_one_at_a_time(engine: Engine, make: Make, pids: list[int]) -> None:
+    renderer = make()
+
+    await asyncio.gather(*(renderer.render(corpus.jpeg()) for _ in range(3)))
+
+    assert len(pids) == 3  # and `pids` has seen that there was no other whenever one began
+
+
+async def test_a_suspect_waits_for_its_share_of_the_memory(engine: Engine, make: Make) -> None:
+    budget = MemoryBudget(slots=2, budget_bytes=10**8)
+    await budget.enter(10**8 - 1)
+    task = asyncio.create_task(make(budget=budget).render(corpus.jpeg()))
+
+    async def in_the_queue() -> bool:
+        return budget.waiting == 1
+
+    await eventually(in_the_queue, what="the wait for memory")
+    budget.leave(10**8 - 1)
+
+    assert (await asyncio.wait_for(task, PATIENCE_SECONDS)).source.format == "jpeg"
+    assert budget.free_bytes == 10**8
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child notices when it next reads or writes")
+async def test_a_child_does_not_outlive_a_parent_that_was_killed(tmp_path: Path) -> None:
+    program = f"""
+import asyncio
+from pathlib import Path
+from processor.pipeline import engine, quarantine
+
+quarantine.ChildProcess.start, start = None, quarantine.ChildProcess.start
+
+async def noted(command):
+    child = await start(command)
+    Path({str(tmp_path / "pid")!r}).write_text(str(child._transport.get_pid()))
+    return child
+
+quarantine.ChildProcess.start = noted
+config = engine.EngineConfig(threads=1, memory_budget_bytes=1)
+renderer = quarantine.ChildRenderer(config, command={hostile("hang")!r})
+from tests import corpus
+asyncio.run(renderer.render(corpus.jpeg()))
+"""
+    root = Path(__file__).parents[2]
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=root)
+
+    async def child_pid() -> int:
+        noted = tmp_path / "pid"
+        return int(noted.read_text() or 0) if noted.exists() else 0
+
+    pid = await eventually(child_pid, what="the child")
+
+    async def limited() -> bool:
+        # The first thing that it does; before, it would see its input end.
+        return "NoNewPrivs:\t1" in proc(pid, "status")
+
+    await eventually(limited, what="the child's limits")
+    parent.send_signal(signal.SIGKILL)
+    await parent.wait()
+
+    async def dead() -> bool:
+        # Whoever adopts it may leave a zombie.
+        return proc(pid, "stat").rpartition(")")[2].split()[:1] in ([], ["Z"], ["X"])
+
+    await eventually(dead, what="the end of the child")
