@@ -25,7 +25,7 @@ def segfault_on_marker(render: Any) -> Any:
 
 if __name__ == "__main__":
     engine.render = segfault_on_marker(engine.render)  # type: ignore[attr-defined]
-    lifespan.ChildRenderer = partial(  # type: ignore[assignment, attr-defined, misc]
+    lifespan.ChildRenderer = partial(  # type: ignore[assignment, attr-defined]
         lifespan.ChildRenderer,  # type: ignore[attr-defined]
         command=(sys.executable, "-m", "tests.integration.hostile_child", "segfault"),
     )
