@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from docs.generate import ROOT, documents, generated
+from processor.errors import JobNotFound
+from service.problems import problem_of
 
 PROSE = [*documents(), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 
@@ -31,3 +34,10 @@ def test_every_make_target_that_the_documents_name_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {target for document in PROSE for target in re.findall(r"`make ([a-z-]+)", document.read_text())}
     assert named <= targets
+
+
+def test_the_guides_example_of_a_problem_is_what_the_service_answers() -> None:
+    (shown,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "api.md").read_text(), re.DOTALL)
+    example = json.loads(shown)
+    answered = problem_of(JobNotFound()).document(example["requestId"])
+    assert example == json.loads(answered.model_dump_json(by_alias=True, exclude_none=True))
