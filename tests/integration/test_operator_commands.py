@@ -10,11 +10,7 @@ from pathlib import Path
 from processor import clock
 from processor.images import variant_key
 from processor.jobs import new_processing_id
-from processor.stores.clients import open_clients
-from service.config import Settings
-from service.lifespan import build_catalog
-from service.local.emulator import REGION
-from tests.local_aws import run_local_emulator
+from tests.fleet import run_stage
 
 COMMAND = Path(sys.executable).with_name("truss-image")
 UNKNOWN = "11111111-1111-4111-8111-111111111111"
@@ -33,21 +29,9 @@ async def _run(environment: dict[str, str], *arguments: str) -> tuple[int | None
 
 
 async def test_what_is_out_of_order_is_found_mended_and_counted_and_then_found_no_more(tmp_path: Path) -> None:
-    async with run_local_emulator(tmp_path) as aws:
-        made, credentials = await aws.provision("operator")
-        environment = {
-            "SOURCE_BUCKET": made.names.source_bucket,
-            "PROCESSED_BUCKET": made.names.processed_bucket,
-            "PROCESSING_TABLE": made.names.table,
-            "QUEUE_URL": made.queue_url,
-            "CLOUDFRONT_URL": "http://cdn.example",
-            "AWS_REGION": REGION,
-            "AWS_ENDPOINT_URL": aws.endpoint_url,
-            "AWS_ACCESS_KEY_ID": credentials.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
-        }
-        async with open_clients(aws.config(credentials)) as clients:
-            catalog = build_catalog(Settings.from_env(environment), clients)
+    async with run_stage(tmp_path) as stage:
+        environment = stage.environment()
+        async with stage.catalog() as catalog:
             stray = variant_key(UNKNOWN, new_processing_id(clock.now()), "webp")
             for store, key in ((catalog.processed, stray), (catalog.source, f"uploads/{UNKNOWN}.jpg")):
                 await store.store(key, b"x", content_type="image/webp", cache_control="", metadata={})
