@@ -72,7 +72,7 @@ class Stage:
 @asynccontextmanager
 async def run_stage(data_dir: Path, name: str = "serve", **options: int) -> AsyncIterator[Stage]:
     """A stage of its own over an emulator of its own."""
-    data_dir.mkdir(exist_ok=True)
+    await asyncio.to_thread(data_dir.mkdir, exist_ok=True)
     async with run_local_emulator(data_dir) as aws:
         made, credentials = await aws.provision(name, **options)
         yield Stage(aws=aws, made=made, credentials=credentials)
@@ -86,6 +86,7 @@ class ServiceProcess:
     session: aiohttp.ClientSession
     log_file: Path
     command: tuple[str, ...] = (sys.executable, "-m", "service")
+    arguments: tuple[str, ...] = ()
     port: int = field(default_factory=lambda: bindable(0))
     process: asyncio.subprocess.Process | None = None
 
@@ -103,6 +104,7 @@ class ServiceProcess:
         with self.log_file.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *self.command,
+                *self.arguments,
                 env={**os.environ, "HOST": "127.0.0.1", "PORT": str(self.port), "LOG_FORMAT": "json"}
                 | dict(self.environment),
                 stdin=asyncio.subprocess.DEVNULL,
