@@ -7,12 +7,22 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from processor import clock
-from processor.errors import ImageNotFound, JobNotFound, NotUploaded, ObjectNotFound, RecordChanged, Unavailable
+from processor.erasure import Eraser, Erasure
+from processor.errors import (
+    ImageDeleted,
+    ImageNotFound,
+    JobNotFound,
+    NotUploaded,
+    ObjectNotFound,
+    RecordChanged,
+    Unavailable,
+)
 from processor.events import JobRequested
-from processor.images import StoredVariant, image_prefix, new_unique_id, source_key, source_prefix
+from processor.images import StoredVariant, new_unique_id, source_key
 from processor.jobs import UNAVAILABLE, Failure, Image, Job, JobStatus, Source, new_processing_id
-from processor.manifest import is_manifest, stored_variants
+from processor.manifest import stored_variants
 from processor.ports import (
+    EdgeCache,
     JobPage,
     JobQuery,
     JobStore,
@@ -52,16 +62,6 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Erasure:
-    """The keys of what was removed with all versions, and when it was seen that nothing was left."""
-
-    sources: tuple[str, ...]
-    variants: tuple[str, ...]
-    manifests: tuple[str, ...]
-    erased_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
     """The use cases of the API. Every one is told the tenant; another tenant's image is as good as none."""
 
@@ -71,10 +71,17 @@ class Catalog:
     queue: MessageQueue
     #: Where the queue puts messages that nobody could handle; None: this process does not know.
     dead_letters: MessageQueue | None = None
+    #: What caches the variants for their viewers; None: nothing that this process knows of.
+    edge: EdgeCache | None = None
     #: Largest upload, in bytes.
     max_bytes: int
     #: How long job records and tombstones are kept.
     retention: timedelta
+
+    @property
+    def eraser(self) -> Eraser:
+        """What removes deleted images."""
+        return Eraser(jobs=self.jobs, source=self.source, processed=self.processed, edge=self.edge)
 
     async def submit(self, tenant: str, request: UploadRequest) -> Submission:
         """Record a pending image and sign its upload. Raises `Unavailable`."""
@@ -154,25 +161,29 @@ class Catalog:
         """Remove the source, the variants and the records; what there was.
 
         A tombstone stays, so that nothing which arrives late revives the image. A delete that was cut short is
-        finished by the next one. Raises `ImageNotFound`, also for an image that is deleted already.
+        finished by the next one. Raises `ImageNotFound`; `ImageDeleted` for an image that is erased already.
         """
         for _ in range(MAX_RACES):
             image = await self.jobs.get_image(unique_id)
-            if image.tenant != tenant or image.erased_at is not None:
+            if image.tenant != tenant:
                 raise ImageNotFound
+            if image.erased_at is not None:
+                raise ImageDeleted
             if image.deleted_at is None:
                 deleted_at = clock.now()
                 try:
                     image = await self.jobs.tombstone(image, deleted_at, _epoch(deleted_at + self.retention))
                 except RecordChanged:
                     continue
-            return await erase(image, self.jobs, self.source, self.processed)
+            return await self.eraser.erase(image)
         raise Unavailable
 
     async def _living(self, tenant: str, unique_id: str) -> Image:
         image = await self.jobs.get_image(unique_id)
-        if image.tenant != tenant or image.deleted_at is not None:
+        if image.tenant != tenant:
             raise ImageNotFound
+        if image.deleted_at is not None:
+            raise ImageDeleted
         return image
 
     async def _job(self, processing_id: str) -> Job | None:
@@ -261,23 +272,6 @@ def next_job(image: Image, source: Source, retention: timedelta, *, previous_job
         expires_at=_epoch(created_at + retention),
         source=source,
         previous_job=previous_job,
-    )
-
-
-async def erase(image: Image, jobs: JobStore, source: ObjectStore, processed: ObjectStore) -> Erasure:
-    """Remove what a deleted image left behind. Safe to repeat at any point.
-
-    Objects go before records, so that an erasure which is cut short still knows that it has work left.
-    """
-    sources = await source.purge(source_prefix(image.unique_id))
-    removed = await processed.purge(image_prefix(image.unique_id))
-    erased_at = clock.now()
-    await jobs.forget_jobs(image, erased_at)
-    return Erasure(
-        sources=sources,
-        variants=tuple(key for key in removed if not is_manifest(key)),
-        manifests=tuple(key for key in removed if is_manifest(key)),
-        erased_at=erased_at,
     )
 
 

@@ -17,7 +17,8 @@ from enum import StrEnum
 import structlog
 
 from processor import clock, manifest
-from processor.catalog import MAX_RACES, erase, next_job
+from processor.catalog import MAX_RACES, next_job
+from processor.erasure import Eraser
 from processor.errors import (
     Conflict,
     ImageNotFound,
@@ -115,6 +116,7 @@ class Converter:
     renderer: Renderer
     #: Takes what a worker vanished over: there, the image can bring down no more than itself.
     suspect_renderer: Renderer
+    eraser: Eraser
     source_bucket: str
     #: Largest source, in bytes.
     max_bytes: int
@@ -174,7 +176,7 @@ class Converter:
     async def _order(self, image: Image, event: SourceArrived) -> Outcome | str:
         """The table of what an event means, by what the image's record says. Raises `RecordChanged` on a lost race."""
         if image.deleted_at is not None:
-            await erase(image, self.jobs, self.source, self.processed)
+            await self.eraser.erase(image)
             return Outcome(kind=OutcomeKind.DELETED, unique_id=image.unique_id)
         arrived, newest = sequencer_order(event.sequencer), sequencer_order(image.sequencer)
         if arrived < newest:

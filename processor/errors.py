@@ -10,7 +10,8 @@
     │       ├── SideTooLong  TooManyPixels  TooManyFrames
     │       └── TimedOut  DecoderCrashed
     ├── NotFound              there is no such thing (or it is another tenant's)
-    │   ├── ImageNotFound  JobNotFound  ObjectNotFound
+    │   ├── ImageNotFound ── ImageDeleted
+    │   └── JobNotFound  ObjectNotFound
     ├── Conflict              the state of things forbids it now
     │   ├── LeaseLost  ObjectChanged  NotUploaded  RecordChanged
     └── Unavailable           nobody's fault: try again later
@@ -118,6 +119,12 @@ class ImageNotFound(NotFound):
     """There is no image with this id."""
 
     code = "image_not_found"
+
+
+class ImageDeleted(ImageNotFound):
+    """This image was deleted."""
+
+    code = "image_deleted"
 
 
 class JobNotFound(NotFound):

@@ -235,6 +235,14 @@ class MessageQueue(Protocol):
         ...
 
 
+class EdgeCache(Protocol):
+    """What stands between the processed bucket and its viewers."""
+
+    async def invalidate(self, prefix: str) -> str:
+        """Have every edge forget what lies under the prefix; the id of the order, which takes a minute or so."""
+        ...
+
+
 class Renderer(Protocol):
     """Turns bytes into variants."""
 

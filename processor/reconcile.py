@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from processor import clock
-from processor.catalog import Catalog, erase, first_image, pending_job
+from processor.catalog import Catalog, first_image, pending_job
 from processor.errors import ImageNotFound, JobNotFound
 from processor.events import JobRequested, SourceArrived
 from processor.images import SOURCE_PREFIX, VARIANT_PREFIX, job_of_variant, job_prefix, unique_id_of
@@ -93,7 +93,9 @@ class Reconciler:
         except ImageNotFound:
             return await self._unrecorded(unique_id, found)
         if image.deleted_at is not None:
-            return await self._mended(FindingKind.REVENANT, Action.REMOVED, found.key, lambda: self._erase(image))
+            return await self._mended(
+                FindingKind.REVENANT, Action.REMOVED, found.key, lambda: self.catalog.eraser.erase(image)
+            )
         job = await self._current_job(image)
         if job is None or not self._settled_since(job.updated_at):
             return None
@@ -196,9 +198,6 @@ class Reconciler:
         if not self.dry_run:
             await mend()
         return Finding(kind=kind, action=action, where=where)
-
-    async def _erase(self, image: Image) -> None:
-        await erase(image, self.catalog.jobs, self.catalog.source, self.catalog.processed)
 
 
 async def _all(batch: list[Awaitable[Finding | None]]) -> list[Finding]:

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSche
 from pydantic.alias_generators import to_camel
 
 from processor import clock
-from processor.catalog import Erasure, Submission
+from processor.catalog import Submission
+from processor.erasure import Erasure
 from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
 from processor.jobs import Failure, Job, JobStatus, Timings
 from processor.ports import QueueDepth
@@ -318,6 +319,10 @@ class Receipt(Answer):
     sources: list[str] = Field(description="Keys in the source bucket.", examples=[[_KEY]])
     variants: list[str] = Field(description="Keys in the processed bucket.")
     manifests: list[str] = Field(description="Keys of the manifests beside them.")
+    invalidation: str | None = Field(
+        description="Id of the order to CloudFront to forget the variants; null where none is configured.",
+        examples=["I2J0I21PCUYOIK"],
+    )
     erased_at: Time
 
 
@@ -336,6 +341,7 @@ class DeleteAnswer(Answer):
             sources=list(erasure.sources),
             variants=list(erasure.variants),
             manifests=list(erasure.manifests),
+            invalidation=erasure.invalidation,
             erased_at=erasure.erased_at,
         )
         return cls(unique_id=unique_id, deleted_processed_images=len(erasure.variants), receipt=receipt)

@@ -56,6 +56,13 @@ class Settings(BaseModel):
     cloudfront_url: Annotated[
         Url, Field(alias="CLOUDFRONT_URL", description="Base of the variants' public URLs, without a slash at the end.")
     ]
+    cloudfront_distribution_id: Annotated[
+        Name | None,
+        Field(
+            alias="CLOUDFRONT_DISTRIBUTION_ID",
+            description="Distribution whose caches forget what is deleted; without it they keep it until it expires.",
+        ),
+    ] = None
     # -- AWS
     aws_region: Annotated[Name, Field(alias="AWS_REGION", description="Region of all of the above.")] = "us-east-1"
     aws_endpoint_url: Annotated[

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from processor.catalog import Erasure, Submission
+from processor.catalog import Submission
+from processor.erasure import Erasure
 from processor.errors import CorruptImage, NotUploaded, TrussError
 from processor.images import StoredVariant, source_key, variant_key
 from processor.jobs import UNAVAILABLE, Failure, Job, JobStatus, Timings
@@ -112,6 +113,7 @@ DELETE = DeleteAnswer.of(
         sources=(_COMPLETED.original_key,),
         variants=tuple(variant.key for variant in _COMPLETED.variants),
         manifests=(manifest_key(_UNIQUE_ID, _COMPLETED.processing_id),),
+        invalidation="I2J0I21PCUYOIK",
         erased_at=_DONE_AT,
     ),
 )

@@ -16,6 +16,7 @@ from processor.pipeline.engine import Engine, EngineConfig, libvips_version
 from processor.pipeline.limits import Limits
 from processor.pipeline.quarantine import ChildRenderer
 from processor.stores.clients import AwsClients, AwsConfig, AwsCredentials, open_clients
+from processor.stores.cloudfront import CloudFrontEdge
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.s3 import S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue
@@ -43,6 +44,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
                 processed=catalog.processed,
                 renderer=engine,
                 suspect_renderer=suspects,
+                eraser=catalog.eraser,
                 source_bucket=settings.source_bucket,
                 max_bytes=settings.max_upload_bytes,
                 retention=catalog.retention,
@@ -101,13 +103,14 @@ def worker_config(settings: Settings) -> WorkerConfig:
 
 def build_catalog(settings: Settings, clients: AwsClients) -> Catalog:
     """The use cases over real AWS, or over whatever speaks its protocols at the configured endpoint."""
-    dead_letters = settings.dead_letter_queue_url
+    dead_letters, distribution = settings.dead_letter_queue_url, settings.cloudfront_distribution_id
     return Catalog(
         jobs=DynamoJobStore(clients, settings.processing_table),
         source=S3ObjectStore(clients, settings.source_bucket),
         processed=S3ObjectStore(clients, settings.processed_bucket),
         queue=SqsMessageQueue(clients, settings.queue_url),
         dead_letters=None if dead_letters is None else SqsMessageQueue(clients, dead_letters),
+        edge=None if distribution is None else CloudFrontEdge(clients, distribution),
         max_bytes=settings.max_upload_bytes,
         retention=timedelta(days=settings.retention_days),
     )

@@ -9,7 +9,17 @@ from http import HTTPStatus
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, Field
 
-from processor.errors import Conflict, NotFound, Rejected, Throttled, TrussError, Unavailable, default_message, leaves
+from processor.errors import (
+    Conflict,
+    ImageNotFound,
+    NotFound,
+    Rejected,
+    Throttled,
+    TrussError,
+    Unavailable,
+    default_message,
+    leaves,
+)
 
 CONTENT_TYPE = "application/problem+json"
 #: `type` of a problem, less its code: an anchor on the documentation page, where every code is explained.
@@ -184,7 +194,7 @@ def problem_of(error: BaseException) -> Problem:
 
 def known_problems() -> list[Problem]:
     """One of each, for the documentation."""
-    kinds: dict[type[TrussError], None] = dict.fromkeys([NotFound, *leaves(), Unavailable, TrussError])
+    kinds: dict[type[TrussError], None] = dict.fromkeys([NotFound, ImageNotFound, *leaves(), Unavailable, TrussError])
     return sorted((_of_ours(kind()) for kind in kinds), key=lambda problem: (problem.status, problem.code))
 
 

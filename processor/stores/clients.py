@@ -11,6 +11,7 @@ import aioboto3
 from aiobotocore.config import AioConfig
 
 if TYPE_CHECKING:
+    from types_aiobotocore_cloudfront import CloudFrontClient
     from types_aiobotocore_dynamodb import DynamoDBClient
     from types_aiobotocore_iam import IAMClient
     from types_aiobotocore_s3 import S3Client
@@ -63,6 +64,7 @@ class AwsClients:
     s3_presign: S3Client
     sqs: SQSClient
     dynamodb: DynamoDBClient
+    cloudfront: CloudFrontClient
 
 
 @asynccontextmanager
@@ -83,6 +85,9 @@ async def open_clients(config: AwsConfig) -> AsyncIterator[AwsClients]:
             ),
             sqs=await stack.enter_async_context(session.client("sqs", endpoint_url=endpoint, config=polls)),
             dynamodb=await stack.enter_async_context(session.client("dynamodb", endpoint_url=endpoint, config=calls)),
+            cloudfront=await stack.enter_async_context(
+                session.client("cloudfront", endpoint_url=endpoint, config=calls)
+            ),
         )
 
 

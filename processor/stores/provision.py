@@ -36,6 +36,8 @@ class Provisioned:
     dead_letter_queue_url: str
     dead_letter_queue_arn: str
     table_arn: str
+    #: None: nothing stands before the processed bucket.
+    distribution_arn: str | None = None
 
 
 async def provision(
@@ -78,7 +80,11 @@ async def provision_identity(clients: AwsClients, provisioned: Provisioned) -> A
     """
     names = provisioned.names
     policy = schema.service_policy(
-        names, provisioned.queue_arn, provisioned.dead_letter_queue_arn, provisioned.table_arn
+        names,
+        provisioned.queue_arn,
+        provisioned.dead_letter_queue_arn,
+        provisioned.table_arn,
+        provisioned.distribution_arn,
     )
     with translated():
         async with open_iam(clients.config) as iam:

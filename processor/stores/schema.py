@@ -206,7 +206,9 @@ def notification(queue_arn: str) -> Request:
 # -- the rights ------------------------------------------------------------------------------------------------------
 
 
-def service_policy(names: Names, queue_arn: str, dead_letter_arn: str, table_arn: str) -> dict[str, Any]:
+def service_policy(
+    names: Names, queue_arn: str, dead_letter_arn: str, table_arn: str, distribution_arn: str | None = None
+) -> dict[str, Any]:
     """What the service may do, and nothing else. A presigned URL can do what its signer may."""
     source, processed = bucket_arn(names.source_bucket), bucket_arn(names.processed_bucket)
     statements: list[tuple[list[str], list[str]]] = [
@@ -243,6 +245,8 @@ def service_policy(names: Names, queue_arn: str, dead_letter_arn: str, table_arn
             [table_arn, f"{table_arn}/index/*"],
         ),
     ]
+    if distribution_arn is not None:
+        statements.append((["cloudfront:CreateInvalidation"], [distribution_arn]))
     return {
         "Version": "2012-10-17",
         "Statement": [

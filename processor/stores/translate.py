@@ -37,6 +37,7 @@ CODES: Mapping[str, type[TrussError]] = MappingProxyType(
         "ThrottlingError": Throttled,
         "ThrottlingException": Throttled,
         "ThrottledException": Throttled,
+        "TooManyInvalidationsInProgress": Throttled,
         "TooManyRequestsException": Throttled,
         "TransactionConflict": Throttled,
         "TransactionConflictException": Throttled,

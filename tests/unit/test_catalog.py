@@ -7,7 +7,15 @@ from dataclasses import replace
 import pytest
 
 from processor.catalog import PENDING_GRACE
-from processor.errors import ImageNotFound, JobNotFound, NotUploaded, RecordChanged, Unavailable
+from processor.errors import (
+    ImageDeleted,
+    ImageNotFound,
+    JobNotFound,
+    NotUploaded,
+    RecordChanged,
+    Throttled,
+    Unavailable,
+)
 from processor.events import JobRequested, parse
 from processor.jobs import JobStatus
 from processor.ports import JobQuery
@@ -156,3 +164,56 @@ async def test_a_delete_that_was_cut_short_is_finished_by_the_next(world: World)
     assert (len(erasure.sources), len(erasure.variants)) == (1, 4)
     with pytest.raises(ImageNotFound):
         await world.catalog.delete(TENANT, unique_id)
+
+
+async def test_a_deleted_image_says_so_to_its_owner_and_to_nobody_else(world: World) -> None:
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    unique_id = submission.job.unique_id
+    await world.catalog.delete(TENANT, unique_id)
+    for attempt in (world.catalog.processed_images, world.catalog.reprocess, world.catalog.delete):
+        with pytest.raises(ImageDeleted):
+            await attempt(TENANT, unique_id)
+        with pytest.raises(ImageNotFound) as stranger:
+            await attempt("stranger", unique_id)
+        assert type(stranger.value) is ImageNotFound
+
+
+async def test_the_edge_forgets_what_is_deleted_and_the_receipt_names_the_order(world: World) -> None:
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    erasure = await world.catalog.delete(TENANT, submission.job.unique_id)
+    assert world.edge.forgotten == [f"processed/{submission.job.unique_id}/"]
+    assert erasure.invalidation == "1"
+
+
+async def test_a_delete_that_the_edge_refused_is_not_done_until_it_agrees(world: World) -> None:
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    world.edge.busy = True
+    with pytest.raises(Throttled):
+        await world.catalog.delete(TENANT, submission.job.unique_id)
+    assert await world.processed.list("") == []
+
+    world.edge.busy = False
+    erasure = await world.catalog.delete(TENANT, submission.job.unique_id)
+    assert erasure.invalidation == "1"
+    with pytest.raises(ImageDeleted):
+        await world.catalog.delete(TENANT, submission.job.unique_id)
+
+
+async def test_what_arrives_after_a_complete_delete_bothers_the_edge_only_when_something_was_stored(
+    world: World,
+) -> None:
+    submission, event = await world.uploaded()
+    unique_id = submission.job.unique_id
+    await world.catalog.delete(TENANT, unique_id)
+    assert len(world.edge.forgotten) == 1
+
+    await world.converter.convert(event)
+    assert len(world.edge.forgotten) == 1
+    await world.processed.store(
+        f"processed/{unique_id}/late/webp.webp", b"x", content_type="", cache_control="", metadata={}
+    )
+    await world.converter.convert(event)
+    assert len(world.edge.forgotten) == 2

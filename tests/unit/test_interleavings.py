@@ -111,6 +111,7 @@ class Story:
         catalog = Catalog(**stores, queue=queue, max_bytes=1000, retention=timedelta(days=30))  # type: ignore[arg-type]
         converter = Converter(
             **stores,
+            eraser=catalog.eraser,
             renderer=ScriptedRenderer(),
             suspect_renderer=ScriptedRenderer(),
             source_bucket="source",

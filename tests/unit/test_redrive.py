@@ -235,7 +235,7 @@ async def test_what_cannot_be_processed_is_refused_and_does_not_stop_the_rest(sc
     assert {attempt.job.unique_id: attempt.refused for attempt in done.attempts} == {
         good.unique_id: None,
         gone.unique_id: "not_uploaded",
-        deleted.unique_id: "image_not_found",
+        deleted.unique_id: "image_deleted",
         replaced.unique_id: "record_changed",
         taken_up.unique_id: "record_changed",
     }

@@ -9,12 +9,12 @@ from datetime import timedelta
 
 from processor.catalog import Catalog, Submission, UploadRequest
 from processor.conversion import Converter
-from processor.errors import Unavailable
+from processor.errors import Throttled, Unavailable
 from processor.events import SourceArrived
 from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, Variant
 from processor.jobs import Maker
 from processor.ports import Message
-from processor.stores.memory import MemoryJobStore, MemoryObjectStore, MemoryQueue
+from processor.stores.memory import MemoryEdge, MemoryJobStore, MemoryObjectStore, MemoryQueue
 
 TENANT = "default"
 MAKER = Maker(encoder="libvips 8.18", effort=2, service="1.0")
@@ -58,6 +58,17 @@ class RecordingQueue(MemoryQueue):
             raise Unavailable
 
 
+class FlakyEdge(MemoryEdge):
+    """Takes no orders while it is told that it has too many."""
+
+    busy = False
+
+    async def invalidate(self, prefix: str) -> str:
+        if self.busy:
+            raise Throttled
+        return await super().invalidate(prefix)
+
+
 @dataclass
 class ScriptedRenderer:
     """Makes variants out of nothing; `during` runs in the middle of it."""
@@ -87,11 +98,13 @@ class World:
     def __post_init__(self) -> None:
         self.source = MemoryObjectStore("source")
         self.processed = MemoryObjectStore("processed")
+        self.edge = FlakyEdge()
         self.catalog = Catalog(
             jobs=self.jobs,
             source=self.source,
             processed=self.processed,
             queue=self.queue,
+            edge=self.edge,
             max_bytes=1000,
             retention=timedelta(days=30),
         )
@@ -104,6 +117,7 @@ class World:
             processed=self.processed,
             renderer=self.renderer,
             suspect_renderer=self.suspects,
+            eraser=self.catalog.eraser,
             source_bucket="source",
             max_bytes=1000,
             retention=timedelta(days=30),

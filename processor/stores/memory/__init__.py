@@ -1,7 +1,8 @@
 """Objects, records and messages in the memory of one process; they keep the promises that the AWS stores keep."""
 
+from processor.stores.memory.edge import MemoryEdge
 from processor.stores.memory.jobs import MemoryJobStore
 from processor.stores.memory.objects import MemoryObjectStore
 from processor.stores.memory.queue import MemoryQueue
 
-__all__ = ["MemoryJobStore", "MemoryObjectStore", "MemoryQueue"]
+__all__ = ["MemoryEdge", "MemoryJobStore", "MemoryObjectStore", "MemoryQueue"]

@@ -43,7 +43,12 @@ class Scripted:
 def clients(client: Scripted) -> AwsClients:
     any_client: Any = client
     return AwsClients(
-        config=AwsConfig(region="us-east-1"), s3=any_client, s3_presign=any_client, sqs=any_client, dynamodb=any_client
+        config=AwsConfig(region="us-east-1"),
+        s3=any_client,
+        s3_presign=any_client,
+        sqs=any_client,
+        dynamodb=any_client,
+        cloudfront=any_client,
     )
 
 

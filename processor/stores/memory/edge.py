@@ -1,0 +1,15 @@
+"""An edge cache in memory."""
+
+from __future__ import annotations
+
+
+class MemoryEdge:
+    """Remembers what it was told to forget, in order."""
+
+    def __init__(self) -> None:
+        self.forgotten: list[str] = []
+
+    async def invalidate(self, prefix: str) -> str:
+        """The id counts up from 1."""
+        self.forgotten.append(prefix)
+        return str(len(self.forgotten))
