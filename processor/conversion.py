@@ -82,6 +82,8 @@ class Outcome:
     processing_id: str | None = None
     code: str | None = None
     timings: Timings | None = None
+    #: From the end of the upload until its variants could be shown; None for a job that was asked for again.
+    servable_seconds: float | None = None
     retry_after_seconds: int = 0
 
     @property
@@ -329,12 +331,13 @@ class Converter:
             processing_id=job.processing_id,
             code=job.error.code if job.error else None,
             timings=job.timings,
+            servable_seconds=_servable_seconds(ended),
         )
         try:
             await asyncio.shield(self.jobs.finish(ended, lease))
         except LeaseLost:
             await self._clean_up(job)
-            return replace(outcome, kind=OutcomeKind.SUPERSEDED, code=None)
+            return replace(outcome, kind=OutcomeKind.SUPERSEDED, code=None, timings=None, servable_seconds=None)
         return outcome
 
     async def _clean_up(self, job: Job) -> None:
@@ -372,6 +375,16 @@ def _is_late_for(current: Job | None, image: Image, event: SourceArrived) -> boo
     if current is None or current.source is None or not is_made_up(image.sequencer):
         return False
     return current.source.etag == event.etag
+
+
+def _servable_seconds(job: Job) -> float | None:
+    if job.status is not JobStatus.COMPLETED or job.source is None or not job.source.event_time:
+        return None
+    try:
+        uploaded_at = clock.from_iso(job.source.event_time)
+    except ValueError:  # whoever sent the event wrote it
+        return None
+    return max(0.0, (job.updated_at - uploaded_at).total_seconds())
 
 
 def _sha256(data: bytes) -> str:

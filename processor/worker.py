@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -59,6 +60,10 @@ class Worker:
     queue: MessageQueue
     converter: Converter
     config: WorkerConfig
+    #: Told of every event that came to its end.
+    observe: Callable[[Outcome], None] = lambda _: None
+    #: What became of messages: `settled`, or why they were given back.
+    messages: Counter[str] = field(default_factory=Counter)
     #: When the poll loop last heard from the queue (monotonic seconds); None before the first answer.
     last_poll: float | None = None
     circuit: Circuit = field(init=False)
@@ -184,29 +189,30 @@ class Worker:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(messageId=message.message_id, receiveCount=message.receive_count)
         if self._stopping.is_set():  # the last long poll brought it after the order to stop
-            await self._give_back(message, 0)
+            await self._give_back(message, 0, "stopping")
             return
         try:
-            retry_after = await self._convert_all(message)
+            reason, retry_after = "busy", await self._convert_all(message)
         except NotAnEvent as error:
             log.warning("Message is not an event", code=error.code)
-            retry_after = None
+            reason, retry_after = "", None
         except asyncio.CancelledError:
-            await asyncio.shield(self._give_back(message, 0))
+            await asyncio.shield(self._give_back(message, 0, "stopping"))
             raise
         except Unavailable as error:
             self.circuit.failed()
             log.warning("Dependency unavailable", code=error.code)
-            retry_after = _retry_seconds(message.receive_count)
+            reason, retry_after = "unavailable", _retry_seconds(message.receive_count)
         except Exception:
             log.exception("Conversion broke")
-            retry_after = _retry_seconds(message.receive_count)
+            reason, retry_after = "broken", _retry_seconds(message.receive_count)
         else:
             self.circuit.succeeded()
         if retry_after is None:
+            self.messages["settled"] += 1
             self._settled.put_nowait(message.receipt)
         else:
-            await self._give_back(message, retry_after)
+            await self._give_back(message, retry_after, reason)
 
     async def _convert_all(self, message: Message) -> int | None:
         """Run every event of a message; the seconds after which to look again, or None when all are settled."""
@@ -216,10 +222,12 @@ class Worker:
             structlog.contextvars.unbind_contextvars("uniqueId", "processingId")
             outcome = await self.converter.convert(event, last_try=last_try)
             _report(outcome)
+            self.observe(outcome)
             outcomes.append(outcome)
         return max((outcome.retry_after_seconds for outcome in outcomes if not outcome.settles), default=None)
 
-    async def _give_back(self, message: Message, seconds: int) -> None:
+    async def _give_back(self, message: Message, seconds: int, reason: str) -> None:
+        self.messages[reason] += 1
         self._held.pop(message.receipt, None)  # from here on the heartbeat must not hide it again
         try:
             await self.queue.set_visibility([message.receipt], seconds)

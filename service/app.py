@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from service.auth.tenant import tenant_middleware
 from service.config import Settings
 from service.cors import allow_origins
-from service.keys import DRAINING, SETTINGS
+from service.keys import DRAINING, METRICS, SETTINGS
+from service.metrics import Metrics
 from service.middleware import access_log, error_boundary, finish_headers
 from service.routes import add_routes
 
@@ -21,8 +22,20 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     """The API. Before it serves, `CATALOG`, `CURSORS` and `HEALTH` must be set, and `LOCAL_VIEWER` with the viewer."""
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[access_log, error_boundary, tenant_middleware])
     app[SETTINGS] = settings
+    app[METRICS] = Metrics()
     app[DRAINING] = asyncio.Event()
     add_routes(app, local_viewer=local_viewer)
     allow_origins(app, settings.cors_origins)
     app.on_response_prepare.append(finish_headers)
+    return app
+
+
+def create_metrics_app(metrics: Metrics) -> web.Application:
+    """What Prometheus asks, on a port of its own that nobody else needs to reach."""
+
+    async def expose(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.exposition(), headers={hdrs.CONTENT_TYPE: metrics.content_type})
+
+    app = web.Application()
+    app.router.add_get("/metrics", expose)
     return app

@@ -79,6 +79,15 @@ class Settings(BaseModel):
     port: Annotated[int, Field(alias="PORT", ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = (
         8080
     )
+    metrics_port: Annotated[
+        int | None,
+        Field(
+            alias="METRICS_PORT",
+            ge=0,
+            le=65535,
+            description="Port of `GET /metrics`, for Prometheus; 0 takes a free one; without it there is none.",
+        ),
+    ] = None
     cors_origins: Annotated[
         tuple[str, ...],
         BeforeValidator(_comma_separated),

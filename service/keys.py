@@ -11,7 +11,9 @@ from processor.ports import ObjectStore
 from service.config import Settings
 from service.cursor import CursorSigner
 from service.health import Health
+from service.metrics import Metrics
 
+METRICS = web.AppKey("metrics", Metrics)
 SETTINGS = web.AppKey("settings", Settings)
 CATALOG = web.AppKey("catalog", Catalog)
 CURSORS = web.AppKey("cursors", CursorSigner)

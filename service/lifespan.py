@@ -24,7 +24,7 @@ from processor.worker import Worker, WorkerConfig
 from service.config import Settings
 from service.cursor import CursorSigner
 from service.health import Check, Health
-from service.keys import CATALOG, CURSORS, HEALTH, LOCAL_VIEWER, SETTINGS
+from service.keys import CATALOG, CURSORS, HEALTH, LOCAL_VIEWER, METRICS, SETTINGS
 
 Lifespan = Callable[[web.Application], AsyncIterator[None]]
 
@@ -51,7 +51,8 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
                 lease_seconds=settings.visibility_seconds,
                 maker=Maker(encoder=libvips_version(), effort=settings.webp_effort, service=version("truss-image")),
             )
-            worker = Worker(catalog.queue, converter, worker_config(settings))
+            worker = Worker(catalog.queue, converter, worker_config(settings), observe=app[METRICS].outcome)
+            app[METRICS].watch(worker, engine)
             app[CATALOG] = catalog
             app[CURSORS] = CursorSigner(catalog.jobs)
             app[LOCAL_VIEWER] = catalog.processed

@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from service.keys import METRICS
 from service.problems import problem_of
 
 REQUEST_ID_HEADER = "X-Request-Id"
@@ -51,14 +52,17 @@ async def access_log(request: web.Request, handler: Handler) -> web.StreamRespon
     clear_contextvars()
     bind_contextvars(requestId=request_id_of(request))
     response = await handler(request)
+    seconds = time.perf_counter() - started
+    route = _template(request)
+    request.app[METRICS].request(method=request.method, route=route, status=response.status, seconds=seconds)
     log.log(
         _level(request, response.status),
         "Request answered",
         method=request.method,
-        route=_template(request),
+        route=route,
         path=request.path,
         status=response.status,
-        duration_ms=round((time.perf_counter() - started) * 1000, 1),
+        duration_ms=round(seconds * 1000, 1),
         bytes=response.content_length or 0,
     )
     return response

@@ -6,14 +6,15 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import structlog
 from aiohttp import web
 
 from processor.stores.clients import AwsCredentials
-from service.app import create_app
+from service.app import create_app, create_metrics_app
 from service.config import Settings
-from service.keys import DRAINING
+from service.keys import DRAINING, METRICS
 from service.lifespan import lifespan
 
 log = structlog.get_logger(__name__)
@@ -39,20 +40,23 @@ async def run(
     _obey_signals(stop)
     app = create_app(settings, local_viewer=local_viewer)
     app.cleanup_ctx.append(lifespan(credentials))
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=settings.http_timeout_seconds)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, settings.host, settings.port)
-        await site.start()
-        address = _address(runner)
+    async with AsyncExitStack() as stack:
+        # The metrics tell of the whole shutdown, so they go last.
+        if settings.metrics_port is not None:
+            metrics = web.AppRunner(create_metrics_app(app[METRICS]), access_log=None, handle_signals=False)
+            stack.push_async_callback(metrics.cleanup)
+            log.info("Metrics served", url=f"{await _listen(metrics, settings.host, settings.metrics_port)}/metrics")
+        runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=settings.http_timeout_seconds
+        )
+        stack.push_async_callback(runner.cleanup)
+        address = await _listen(runner, settings.host, settings.port)
         log.info("Service started", url=address, stage=settings.stage)
         if on_ready is not None:
             on_ready(address)
         await stop.wait()
         log.info("Service stopping")
         app[DRAINING].set()
-    finally:
-        await runner.cleanup()
     log.info("Service stopped")
     return 0
 
@@ -69,6 +73,9 @@ def _obey_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, obey, number)
 
 
-def _address(runner: web.AppRunner) -> str:
-    host, port = runner.addresses[0][:2]
-    return f"http://{host}:{port}"
+async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
+    """Begin to serve; the base URL, which tells the port when that was 0."""
+    await runner.setup()
+    await web.TCPSite(runner, host, port).start()
+    address, bound = runner.addresses[0][:2]
+    return f"http://{address}:{bound}"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import aiohttp
 
+from docs.generate import ROOT
+from service.local.emulator import bindable
 from tests import corpus
 from tests.fleet import assert_nothing_is_amiss, run_service, run_stage
 
@@ -15,12 +18,17 @@ async def test_the_service_runs_on_its_environment_with_the_rights_of_its_role(
 ) -> None:
     log_file = tmp_path / "service.log"
     async with run_stage(tmp_path / "aws") as stage:
-        async with run_service(stage, session, log_file) as service:
+        metrics_port = bindable(0)
+        async with run_service(stage, session, log_file, METRICS_PORT=str(metrics_port)) as service:
             health = await service.healthy()
             issued = await service.put(corpus.png(corpus.photo(400, 300)), "a.png")
             job = await service.settled(issued["processingId"])
             async with session.get(f"{service.url}/processed/x/y/webp.webp") as viewer:
                 assert viewer.status == 404  # CloudFront serves the variants, this process does not
+            async with session.get(f"http://127.0.0.1:{metrics_port}/metrics") as answer:
+                metrics = await answer.text()
+            async with session.get(f"{service.url}/metrics") as public:
+                assert public.status == 404
             assert await service.stop() == 0
         async with stage.catalog() as catalog:
             await assert_nothing_is_amiss(catalog, stage.made.names.source_bucket)
@@ -29,6 +37,14 @@ async def test_the_service_runs_on_its_environment_with_the_rights_of_its_role(
     assert set(health["checks"].values()) == {"ok"}
     assert job["status"] == "completed", job
     assert job["processedImages"]["webp"]["url"].startswith("https://cdn.example/processed/")
+    assert 'truss_events_total{code="",outcome="completed"} 1.0' in metrics
+    assert "truss_servable_seconds_count 1.0" in metrics
+    assert 'truss_circuit_state{state="closed"} 1.0' in metrics
+    assert issued["uniqueId"] not in metrics
+    families = re.findall(r"^# TYPE (truss_\w+) ", metrics, re.MULTILINE)
+    exposed = {name for name in families if not name.endswith("_created")}  # when each counter began
+    documented = set(re.findall(r"`(truss_\w+)`", (ROOT / "docs" / "operations.md").read_text()))
+    assert exposed == documented
     shown = log_file.read_text()
     assert stage.credentials.secret_access_key not in shown
     assert "X-Amz-Signature" not in shown

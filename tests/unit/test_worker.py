@@ -338,3 +338,22 @@ async def test_every_line_about_a_message_carries_its_id() -> None:
 @pytest.mark.parametrize(("slots", "receivers"), [(1, 1), (10, 1), (11, 2), (25, 3)])
 def test_there_are_as_many_receivers_as_it_takes_to_fill_the_slots(slots: int, receivers: int) -> None:
     assert WorkerConfig(slots=slots).receivers == receivers
+
+
+async def test_what_became_of_messages_and_events_is_counted() -> None:
+    queue = RecordingQueue()
+    script: dict[str, Outcome | Exception] = {
+        job(1): DONE,
+        job(2): Outcome(kind=OutcomeKind.DUPLICATE),
+        job(3): Outcome(kind=OutcomeKind.BUSY, retry_after_seconds=60),
+        job(4): RuntimeError("a defect"),
+    }
+    converter = ScriptedConverter(script=lambda name: script[job(int(name.removeprefix("img_")))])
+    for body in (*script, "no event"):
+        await queue.send(body)
+    observed: list[str] = []
+    async with running(queue, converter, slots=10) as pod:
+        pod.observe = lambda outcome: observed.append(outcome.kind.value)
+        await _that(lambda: pod.messages.total() == 5)
+        assert pod.messages == {"settled": 3, "busy": 1, "broken": 1}
+    assert sorted(observed) == ["busy", "completed", "duplicate"]
