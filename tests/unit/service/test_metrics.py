@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from processor.circuit import CircuitState
 from processor.conversion import Outcome, OutcomeKind
 from processor.jobs import Timings
 from processor.pipeline.engine import Engine, EngineConfig
@@ -50,11 +51,8 @@ async def test_the_circuit_shows_the_one_state_that_holds() -> None:
     metrics.watch(worker, engine)
     worker.circuit.failed()
 
-    assert [_value(metrics, f'truss_circuit_state{{state="{state}"}}') for state in ("closed", "open", "trying")] == [
-        0,
-        1,
-        0,
-    ]
+    states = {state: _value(metrics, f'truss_circuit_state{{state="{state}"}}') for state in CircuitState}
+    assert states == {CircuitState.CLOSED: 0, CircuitState.OPEN: 1, CircuitState.TRYING: 0}
     assert _value(metrics, "truss_circuit_failures") == 1
     assert _value(metrics, "truss_worker_slots") == 3
     assert _value(metrics, "truss_engine_free_bytes") == 100
