@@ -20,6 +20,7 @@ from processor.stores.cloudfront import CloudFrontEdge
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.s3 import S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue
+from processor.stores.table import Table
 from processor.worker import Worker, WorkerConfig
 from service.config import Settings
 from service.cursor import CursorSigner
@@ -106,7 +107,7 @@ def build_catalog(settings: Settings, clients: AwsClients) -> Catalog:
     """The use cases over real AWS, or over whatever speaks its protocols at the configured endpoint."""
     dead_letters, distribution = settings.dead_letter_queue_url, settings.cloudfront_distribution_id
     return Catalog(
-        jobs=DynamoJobStore(clients, settings.processing_table),
+        jobs=DynamoJobStore(Table(clients, settings.processing_table)),
         source=S3ObjectStore(clients, settings.source_bucket),
         processed=S3ObjectStore(clients, settings.processed_bucket),
         queue=SqsMessageQueue(clients, settings.queue_url),

@@ -24,6 +24,7 @@ from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.provision import Provisioned
 from processor.stores.s3 import S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue
+from processor.stores.table import Table
 from service.local.emulator import REGION, bindable
 from tests.local_aws import LocalAws, run_local_emulator
 from tests.waiting import eventually
@@ -59,7 +60,7 @@ class Stage:
         """The use cases over this stage, beside the service and past every fault that it suffers from."""
         async with open_clients(self.aws.config(self.credentials)) as clients:
             yield Catalog(
-                jobs=DynamoJobStore(clients, self.made.names.table),
+                jobs=DynamoJobStore(Table(clients, self.made.names.table)),
                 source=S3ObjectStore(clients, self.made.names.source_bucket),
                 processed=S3ObjectStore(clients, self.made.names.processed_bucket),
                 queue=SqsMessageQueue(clients, self.made.queue_url),

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 import re
 import secrets
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from processor import clock
-from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged, Throttled, Unavailable
+from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged, Unavailable
 from processor.jobs import UNAVAILABLE, Image, Job, JobStatus, Lease, Source
 from processor.ports import JobPage, JobQuery
-from processor.stores import writes
-from processor.stores.clients import AwsClients
 from processor.stores.listing import list_jobs
 from processor.stores.records import (
     INDEX_ATTRIBUTES,
     Item,
     failure_value,
-    from_wire,
     image_from_item,
     image_item,
     image_key,
@@ -36,16 +29,11 @@ from processor.stores.records import (
     seconds_value,
     secret_key,
     source_value,
-    to_wire,
 )
 from processor.stores.schema import REPLACED, TTL
-from processor.stores.translate import translated
+from processor.stores.table import Table
 from processor.stores.writes import ConditionFailed, Delete, Put, Update
 
-#: Most requests of one `BatchWriteItem` (AWS, "BatchWriteItem").
-BATCH = 25
-#: Tries of a batch of which DynamoDB leaves a part undone, and the longest first pause between two, in seconds.
-BATCH_TRIES, BATCH_PAUSE_SECONDS = 6, 0.05
 #: Length of a signing key, in bytes.
 SECRET_BYTES = 32
 #: What an id of ours looks like. Others, which a URL or a message may name, are not worth a call.
@@ -65,36 +53,34 @@ HELD = "#status = :processing AND #lease.#token = :token"
 
 
 class DynamoJobStore:
-    """The table. `now` tells the time by which records expire, in seconds since the epoch."""
+    """Jobs and images in the table."""
 
-    def __init__(self, clients: AwsClients, table: str, *, now: Callable[[], float] = time.time) -> None:
-        self._dynamodb = clients.dynamodb
+    def __init__(self, table: Table) -> None:
         self._table = table
-        self._now = now
 
     # -- reading
 
     async def get_image(self, unique_id: str) -> Image:
         """Consistent read. Raises `ImageNotFound`, `Unavailable`."""
-        item = await self._get(image_key(unique_id)) if _ID.fullmatch(unique_id) else None
+        item = await self._table.get(image_key(unique_id)) if _ID.fullmatch(unique_id) else None
         if item is None:
             raise ImageNotFound
         return image_from_item(item)
 
     async def get_job(self, processing_id: str) -> Job:
         """Consistent read. Raises `JobNotFound`, `Unavailable`."""
-        item = await self._get(job_key(processing_id)) if _JOB_ID.fullmatch(processing_id) else None
+        item = await self._table.get(job_key(processing_id)) if _JOB_ID.fullmatch(processing_id) else None
         if item is None:
             raise JobNotFound
         return job_from_item(item)
 
     async def list(self, query: JobQuery) -> JobPage:
         """By query on an index. Raises `Unavailable`."""
-        return await list_jobs(self._dynamodb, self._table, query, self._present())
+        return await list_jobs(self._table, query)
 
     async def ping(self) -> None:
         """Raises `Unavailable` when the table cannot be read from."""
-        await self._get(secret_key("ping"))
+        await self._table.get(secret_key("ping"))
 
     # -- an image and its jobs, together
 
@@ -118,7 +104,7 @@ class DynamoJobStore:
                 TTL: expires_at,
             },
             condition=f"{LIVING} AND {CURRENT} AND #status = :pending",
-            values={"present": self._present(), "pending": JobStatus.PENDING.value},
+            values={"present": self._table.present(), "pending": JobStatus.PENDING.value},
         )
         await self._transact(lives_on, arrives)
         return accepted
@@ -148,22 +134,21 @@ class DynamoJobStore:
             key=image_key(image.unique_id),
             sets={"deletedAt": clock.to_iso(deleted_at), TTL: expires_at},
             condition=f"{LIVING} AND attribute_not_exists(#deletedAt) AND #currentJob = :currentJob",
-            values={"present": self._present(), "currentJob": image.current_job},
+            values={"present": self._table.present(), "currentJob": image.current_job},
         )
         await self._transact(buried, Delete(key=job_key(image.current_job)))
         return replace(image, deleted_at=deleted_at, expires_at=expires_at)
 
     async def forget_jobs(self, image: Image, erased_at: datetime) -> None:
         """Remove every job record of a deleted image, then say so on its tombstone. Raises `Unavailable`."""
-        for start in range(0, len(image.job_ids), BATCH):
-            await self._delete_batch([job_key(each) for each in image.job_ids[start : start + BATCH]])
+        await self._table.delete([job_key(each) for each in image.job_ids])
         erased = Update(
             key=image_key(image.unique_id),
             sets={"erasedAt": clock.to_iso(erased_at)},
             condition="attribute_exists(#deletedAt)",
         )
         try:
-            await self._update(erased)
+            await self._table.update(erased)
         except ConditionFailed:
             return  # the tombstone's time is over, and there is nothing left to say
 
@@ -203,7 +188,7 @@ class DynamoJobStore:
             },
         )
         try:
-            return job_from_item(await self._update(claim))
+            return job_from_item(await self._table.update(claim))
         except ConditionFailed as failed:
             if failed.item and failed.item.get("lease", {}).get("token") == lease.token:
                 return job_from_item(failed.item)
@@ -213,7 +198,7 @@ class DynamoJobStore:
         """Write the lease's new expiry. Raises `LeaseLost`, `Unavailable`."""
         renewal = self._held_update(processing_id, lease, sets={"lease": lease_value(lease)})
         try:
-            await self._update(renewal)
+            await self._table.update(renewal)
         except ConditionFailed:
             raise LeaseLost from None
 
@@ -229,7 +214,7 @@ class DynamoJobStore:
             values={"one": 1},
         )
         try:
-            await self._update(release)
+            await self._table.update(release)
         except ConditionFailed as failed:
             if not _ended(failed.item, lease, JobStatus.PROCESSING):
                 raise LeaseLost from None
@@ -254,7 +239,7 @@ class DynamoJobStore:
             remove=("lease",),
         )
         try:
-            await self._update(outcome)
+            await self._table.update(outcome)
         except ConditionFailed as failed:
             if not _ended(failed.item, lease, job.status):
                 raise LeaseLost from None
@@ -271,10 +256,10 @@ class DynamoJobStore:
                 "updatedAt": clock.to_iso(job.updated_at),
             },
             condition=f"{LIVING} AND {CURRENT} AND #status = :uploaded",
-            values={"present": self._present(), "uploaded": JobStatus.UPLOADED.value},
+            values={"present": self._table.present(), "uploaded": JobStatus.UPLOADED.value},
         )
         try:
-            await self._update(failure)
+            await self._table.update(failure)
         except ConditionFailed as failed:
             written = failed.item and failed.item.get("error") == failure_value(job.error)
             if not written or failed.item["updatedAt"] != clock.to_iso(job.updated_at):  # type: ignore[index]
@@ -284,13 +269,13 @@ class DynamoJobStore:
 
     async def signing_key(self, name: str) -> bytes:
         """32 random bytes. Whoever writes first decides; the others read. Raises `Unavailable`."""
-        found = await self._get(secret_key(name))
+        found = await self._table.get(secret_key(name))
         if found is None:
             fresh = {**secret_key(name), "secret": secrets.token_bytes(SECRET_BYTES)}
             try:
-                await writes.put(self._dynamodb, self._table, Put(item=fresh))
+                await self._table.put(Put(item=fresh))
             except ConditionFailed:
-                found = await self._get(secret_key(name))
+                found = await self._table.get(secret_key(name))
             else:
                 found = fresh
         if found is None:
@@ -299,21 +284,10 @@ class DynamoJobStore:
 
     # -- calls
 
-    def _present(self) -> int:
-        return int(self._now())
-
-    async def _get(self, key: Item) -> Item | None:
-        """An item that is there and has not expired."""
-        with translated():
-            answer = await self._dynamodb.get_item(TableName=self._table, Key=to_wire(key), ConsistentRead=True)
-        item = from_wire(answer.get("Item", {}))
-        expired = TTL in item and item[TTL] <= self._present()
-        return None if expired or not item else item
-
     def _image_update(self, image: Image, **change: Any) -> Update:
         """A change to an image that must be as it was read."""
         values = {
-            "present": self._present(),
+            "present": self._table.present(),
             "sequencer": image.sequencer,
             "currentJob": image.current_job,
             **change.pop("values", {}),
@@ -323,7 +297,7 @@ class DynamoJobStore:
     def _held_update(self, processing_id: str, lease: Lease, **change: Any) -> Update:
         """A change to a job in work, by whoever holds its lease."""
         values = {
-            "present": self._present(),
+            "present": self._table.present(),
             "processing": JobStatus.PROCESSING.value,
             "token": lease.token,
             **change.pop("values", {}),
@@ -342,29 +316,14 @@ class DynamoJobStore:
             sets={} if old.ended else superseded,
             remove=INDEX_ATTRIBUTES if old.ended else (*INDEX_ATTRIBUTES, "lease"),
             condition=f"{LIVING} AND #status = :status",
-            values={"present": self._present(), "status": old.status.value},
+            values={"present": self._table.present(), "status": old.status.value},
         )
-
-    async def _update(self, change: Update) -> Item:
-        return await writes.update(self._dynamodb, self._table, change)
 
     async def _transact(self, *changes: Update | Put | Delete) -> None:
         try:
-            await writes.transact(self._dynamodb, self._table, *changes)
+            await self._table.transact(*changes)
         except ConditionFailed:
             raise RecordChanged from None
-
-    async def _delete_batch(self, keys: Sequence[Item]) -> None:
-        left: Any = {self._table: [{"DeleteRequest": {"Key": to_wire(key)}} for key in keys]}
-        for attempt in range(BATCH_TRIES):
-            with translated():
-                answer = await self._dynamodb.batch_write_item(RequestItems=left)
-            left = answer.get("UnprocessedItems")
-            if not left:
-                return
-            pause = BATCH_PAUSE_SECONDS * 2**attempt
-            await asyncio.sleep(pause * random.random())  # noqa: S311 - spreads load, protects nothing
-        raise Throttled
 
 
 def _ended(item: Item | None, lease: Lease, status: JobStatus) -> bool:

@@ -6,18 +6,16 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from processor import clock
 from processor.jobs import Job
 from processor.ports import JobPage, JobQuery
 from processor.stores.records import from_wire, job_from_item
 from processor.stores.schema import BY_STATUS, BY_TIME, SHARDS, list_key, sort_key, status_key
+from processor.stores.table import Table
 from processor.stores.translate import translated
 from processor.stores.writes import attributes
-
-if TYPE_CHECKING:
-    from types_aiobotocore_dynamodb import DynamoDBClient
 
 #: Below and above every sort key, which begin with the digit of a year.
 FIRST, LAST = "0", ":"
@@ -56,22 +54,22 @@ def page_of(jobs: list[Job], query: JobQuery) -> JobPage:
     return JobPage(jobs=page, next_after=sort_key(page[-1]) if len(ordered) > query.limit else None)
 
 
-async def list_jobs(dynamodb: DynamoDBClient, table: str, query: JobQuery, present: int) -> JobPage:
-    """A page of the jobs that live at `present` (seconds since the epoch). Raises `Unavailable`."""
+async def list_jobs(table: Table, query: JobQuery) -> JobPage:
+    """A page of the jobs that live. Raises `Unavailable`."""
     bounds = bounds_of(query)
     if bounds.low > bounds.high:  # DynamoDB takes an empty range for a mistake
         return JobPage(jobs=(), next_after=None)
-    requests = [_request(table, query, bounds, number, present) for number in range(SHARDS)]
+    requests = [_request(table, query, bounds, number) for number in range(SHARDS)]
     with translated():
-        shards = await asyncio.gather(*(_shard(dynamodb, request, query.limit, bounds) for request in requests))
+        shards = await asyncio.gather(*(_shard(table, request, query.limit, bounds) for request in requests))
     return page_of([job for jobs in shards for job in jobs], query)
 
 
-async def _shard(dynamodb: DynamoDBClient, request: dict[str, Any], limit: int, bounds: Bounds) -> list[Job]:
+async def _shard(table: Table, request: dict[str, Any], limit: int, bounds: Bounds) -> list[Job]:
     """As many jobs of one partition as the page can need: one more than it shows."""
     found: list[Job] = []
     while len(found) <= limit:
-        answer = await dynamodb.query(**request)
+        answer = await table.dynamodb.query(**request)
         items = [from_wire(item) for item in answer["Items"]]
         found += [job_from_item(item) for item in items if bounds.admit(item["sortKey"])]
         if "LastEvaluatedKey" not in answer:
@@ -80,7 +78,7 @@ async def _shard(dynamodb: DynamoDBClient, request: dict[str, Any], limit: int, 
     return found
 
 
-def _request(table: str, query: JobQuery, bounds: Bounds, number: int, present: int) -> dict[str, Any]:
+def _request(table: Table, query: JobQuery, bounds: Bounds, number: int) -> dict[str, Any]:
     if query.status is None:
         index, partition, value = BY_TIME, "listKey", list_key(query.tenant, number)
     else:
@@ -88,9 +86,9 @@ def _request(table: str, query: JobQuery, bounds: Bounds, number: int, present: 
     keys = f"#{partition} = :partition AND #sortKey BETWEEN :low AND :high"
     # Expired items may stay for days until AWS removes them (AWS, "Using time to live").
     living = "#ttl > :present"
-    values: Mapping[str, Any] = {"partition": value, "low": bounds.low, "high": bounds.high, "present": present}
+    values: Mapping[str, Any] = {"partition": value, "low": bounds.low, "high": bounds.high, "present": table.present()}
     return {
-        "TableName": table,
+        "TableName": table.name,
         "IndexName": index,
         "KeyConditionExpression": keys,
         "FilterExpression": living,

@@ -18,6 +18,7 @@ from processor.stores.memory import MemoryJobStore, MemoryObjectStore, MemoryQue
 from processor.stores.provision import Provisioned
 from processor.stores.s3 import S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue
+from processor.stores.table import Table
 from tests.local_aws import LocalAws, fresh_stage, run_local_emulator, run_moto
 
 
@@ -72,7 +73,7 @@ def records(backend: Backend) -> Records:
     clock = Clock()
     store: JobStore = MemoryJobStore(now=clock)
     if backend.service and backend.made:
-        store = DynamoJobStore(backend.service, backend.made.names.table, now=clock)
+        store = DynamoJobStore(Table(backend.service, backend.made.names.table, now=clock))
     return Records(store=store, clock=clock, backend=backend)
 
 

@@ -18,6 +18,7 @@ from processor.images import StoredVariant, source_key, variant_key
 from processor.jobs import SUPERSEDED, UNAVAILABLE, Failure, Image, Job, JobStatus, Lease, Manifest, Source, Timings
 from processor.ports import JobQuery
 from processor.stores.dynamodb import DynamoJobStore
+from processor.stores.table import Table
 from tests.contract.conftest import Records
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -595,7 +596,7 @@ async def test_a_table_that_is_there_answers(records: Records) -> None:
 async def test_a_table_that_is_not_there_is_unavailable(records: Records) -> None:
     records.backend.skip_on("memory", because="it is always there")
     assert records.backend.service
-    missing = DynamoJobStore(records.backend.service, "no-such-table")
+    missing = DynamoJobStore(Table(records.backend.service, "no-such-table"))
     image, job = await create(records)
     calls: list[Awaitable[object]] = [
         missing.ping(),

@@ -11,12 +11,13 @@ from botocore.exceptions import ClientError
 from processor import clock
 from processor.errors import FileTooLarge, RecordChanged, Throttled, Unavailable
 from processor.jobs import Image
-from processor.stores import dynamodb, writes
+from processor.stores import table, writes
 from processor.stores.clients import AwsClients, AwsConfig
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.records import to_wire
 from processor.stores.s3 import S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue
+from processor.stores.table import Table
 from processor.stores.writes import ConditionFailed, Update
 
 Answer = dict[str, Any] | Exception
@@ -59,7 +60,7 @@ def failed(codes: Sequence[str]) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writes, "CONFLICT_PAUSE_SECONDS", 0)
-    monkeypatch.setattr(dynamodb, "BATCH_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(table, "BATCH_PAUSE_SECONDS", 0)
 
 
 # -- messages ---------------------------------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ def image(jobs: int = 1) -> Image:
 
 async def test_a_transaction_that_meets_another_is_repeated_under_its_own_token() -> None:
     client = Scripted(cancelled("None", "TransactionConflict"), {})
-    await DynamoJobStore(clients(client), "table").tombstone(image(), clock.now(), 1)
+    await DynamoJobStore(Table(clients(client), "table")).tombstone(image(), clock.now(), 1)
     assert len(client.asked) == 2
     assert client.asked[0] == client.asked[1]
     assert client.asked[0]["ClientRequestToken"]
@@ -196,21 +197,21 @@ async def test_a_transaction_that_meets_another_is_repeated_under_its_own_token(
 async def test_a_transaction_that_always_meets_others_is_throttled() -> None:
     client = Scripted(cancelled("TransactionConflict"))
     with pytest.raises(Throttled):
-        await DynamoJobStore(clients(client), "table").tombstone(image(), clock.now(), 1)
+        await DynamoJobStore(Table(clients(client), "table")).tombstone(image(), clock.now(), 1)
     assert len(client.asked) == writes.CONFLICT_TRIES
 
 
 async def test_a_condition_that_fails_is_told_from_a_conflict_beside_it() -> None:
     client = Scripted(cancelled("TransactionConflict", "ConditionalCheckFailed"))
     with pytest.raises(RecordChanged):
-        await DynamoJobStore(clients(client), "table").tombstone(image(), clock.now(), 1)
+        await DynamoJobStore(Table(clients(client), "table")).tombstone(image(), clock.now(), 1)
     assert len(client.asked) == 1
 
 
 async def test_a_transaction_cancelled_for_another_reason_is_unavailable() -> None:
     client = Scripted(cancelled("None", "ValidationError"))
     with pytest.raises(Unavailable):
-        await DynamoJobStore(clients(client), "table").tombstone(image(), clock.now(), 1)
+        await DynamoJobStore(Table(clients(client), "table")).tombstone(image(), clock.now(), 1)
 
 
 async def test_a_single_write_waits_for_a_transaction_on_its_item() -> None:
@@ -246,7 +247,7 @@ def test_a_request_names_what_it_uses_and_nothing_else() -> None:
 async def test_what_a_batch_of_deletes_leaves_undone_is_sent_again() -> None:
     left = {"table": [{"DeleteRequest": {"Key": to_wire({"processingId": "img_7"})}}]}
     client = Scripted({"UnprocessedItems": left}, {}, {}, {"Attributes": {}})
-    await DynamoJobStore(clients(client), "table").forget_jobs(image(jobs=30), clock.now())
+    await DynamoJobStore(Table(clients(client), "table")).forget_jobs(image(jobs=30), clock.now())
     sizes = [len(asked["RequestItems"]["table"]) for asked in client.asked[:3]]
     assert sizes == [25, 1, 5]
     assert client.asked[1]["RequestItems"] == left
@@ -255,4 +256,4 @@ async def test_what_a_batch_of_deletes_leaves_undone_is_sent_again() -> None:
 async def test_a_batch_of_deletes_that_is_never_done_is_throttled() -> None:
     client = Scripted({"UnprocessedItems": {"table": [{}]}})
     with pytest.raises(Throttled):
-        await DynamoJobStore(clients(client), "table").forget_jobs(image(), clock.now())
+        await DynamoJobStore(Table(clients(client), "table")).forget_jobs(image(), clock.now())
