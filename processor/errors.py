@@ -11,7 +11,7 @@
     │       └── TimedOut  DecoderCrashed
     ├── NotFound              there is no such thing (or it is another tenant's)
     │   ├── ImageNotFound ── ImageDeleted
-    │   └── JobNotFound  ObjectNotFound
+    │   └── JobNotFound  KeyNotFound  ObjectNotFound
     ├── Conflict              the state of things forbids it now
     │   ├── LeaseLost  ObjectChanged  NotUploaded  RecordChanged
     └── Unavailable           nobody's fault: try again later
@@ -131,6 +131,12 @@ class JobNotFound(NotFound):
     """There is no job with this id."""
 
     code = "job_not_found"
+
+
+class KeyNotFound(NotFound):
+    """There is no key with this id."""
+
+    code = "key_not_found"
 
 
 class ObjectNotFound(NotFound):

@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import hdrs, web
 
-from service.auth.tenant import tenant_middleware
+from service.auth.middleware import authentication
 from service.config import Settings
 from service.cors import allow_origins
 from service.keys import DRAINING, METRICS, SETTINGS
@@ -19,12 +19,13 @@ MAX_BODY_BYTES = 64 * 1024
 
 
 def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Application:
-    """The API. Before it serves, `CATALOG`, `CURSORS` and `HEALTH` must be set, and `LOCAL_VIEWER` with the viewer."""
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[access_log, error_boundary, tenant_middleware])
+    """The API. Before it serves, what `lifespan` puts under its keys must be there."""
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[SETTINGS] = settings
     app[METRICS] = Metrics()
     app[DRAINING] = asyncio.Event()
-    add_routes(app, local_viewer=local_viewer)
+    needs = add_routes(app, local_viewer=local_viewer)
+    app.middlewares.extend([access_log, error_boundary, authentication(needs)])
     allow_origins(app, settings.cors_origins)
     app.on_response_prepare.append(finish_headers)
     return app

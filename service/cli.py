@@ -1,4 +1,4 @@
-"""The command line: `truss-image serve`, `local`, `submit`, `reconcile` and `verify`."""
+"""The command line: `truss-image serve`, `local`, `submit`, `reconcile`, `verify` and `keys`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from processor.errors import ImageNotFound, Unavailable
 from processor.manifest import Verifier
 from processor.reconcile import Reconciler
 from processor.stores.clients import open_clients
+from service.cli_keys import keys
 from service.client.display import as_json, progress_display, show
 from service.client.submit import Result, open_submitter
 from service.config import Settings, SettingsError
@@ -35,6 +36,9 @@ LOCAL_PORT = 8080
 @click.version_option(version("truss-image"), prog_name="truss-image")
 def main() -> None:
     """Users upload pictures straight to S3; WebP variants come back behind a CDN."""
+
+
+main.add_command(keys)
 
 
 @main.command(context_settings={"help_option_names": ["-h", "--help"]})

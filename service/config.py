@@ -6,19 +6,17 @@ import os
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
+
+from service.auth.settings import AuthSettings, comma_separated
 
 MIB = 1024 * 1024
 
 
 class SettingsError(Exception):
     """The environment does not describe a service; the message names every bad variable."""
-
-
-def _comma_separated(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 def _without_slash(value: object) -> object:
@@ -30,7 +28,7 @@ Name = Annotated[str, Field(min_length=1, pattern=r"^\S+$")]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Settings(BaseModel):
+class Settings(AuthSettings):
     """The whole configuration. A field's alias is its variable; its description goes into the README."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
@@ -90,7 +88,7 @@ class Settings(BaseModel):
     ] = None
     cors_origins: Annotated[
         tuple[str, ...],
-        BeforeValidator(_comma_separated),
+        BeforeValidator(comma_separated),
         Field(
             alias="CORS_ORIGINS", description="Origins that may call the API from a browser, by commas; `*` for any."
         ),
@@ -195,6 +193,9 @@ class Settings(BaseModel):
             settings = cls.model_validate(given)
         except ValidationError as error:
             raise SettingsError("\n".join(_complaint(detail, given) for detail in error.errors())) from None
+        complaints = settings.complaints_about_access(settings.stage)
+        if complaints:
+            raise SettingsError("\n".join(complaints))
         if settings.drain_seconds <= settings.process_timeout_seconds:
             raise SettingsError(
                 f"DRAIN_SECONDS: got {settings.drain_seconds}; must exceed PROCESS_TIMEOUT_SECONDS "
@@ -210,7 +211,10 @@ class Settings(BaseModel):
     @classmethod
     def table(cls) -> str:
         """The settings as a Markdown table, for the README."""
-        rows = (f"| `{field.alias}` | {_default(field)} | {field.description} |" for field in cls.model_fields.values())
+        # A class has its parents' fields first; a reader wants what must be set before what may be.
+        inherited = AuthSettings.model_fields
+        fields = {name: field for name, field in cls.model_fields.items() if name not in inherited} | inherited
+        rows = (f"| `{field.alias}` | {_default(field)} | {field.description} |" for field in fields.values())
         return "\n".join(("| variable | default | meaning |", "| --- | --- | --- |", *rows))
 
 
@@ -218,8 +222,8 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     if field.default_factory is not None:
-        return "processors"
-    value = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        return "processors" if field.annotation is int else ""
+    value = ",".join(sorted(field.default)) if isinstance(field.default, tuple | frozenset) else field.default
     return "" if value in (None, "") else f"`{value}`"
 
 

@@ -6,8 +6,10 @@ import asyncio
 
 from aiohttp import web
 
+from processor.access import KeyStore
 from processor.catalog import Catalog
 from processor.ports import ObjectStore
+from service.auth.authenticator import Authenticator, Open
 from service.config import Settings
 from service.cursor import CursorSigner
 from service.health import Health
@@ -17,6 +19,8 @@ METRICS = web.AppKey("metrics", Metrics)
 SETTINGS = web.AppKey("settings", Settings)
 CATALOG = web.AppKey("catalog", Catalog)
 CURSORS = web.AppKey("cursors", CursorSigner)
+AUTHENTICATOR = web.AppKey[Authenticator | Open]("authenticator")
+KEY_STORE = web.AppKey[KeyStore]("key_store")
 HEALTH = web.AppKey("health", Health)
 #: Set once the process has been told to end: from then on it is not healthy, whatever its dependencies say.
 DRAINING = web.AppKey("draining", asyncio.Event)

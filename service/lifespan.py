@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from importlib.metadata import version
 
+import structlog
 from aiohttp import web
 
+from processor.access import KeyStore
 from processor.catalog import Catalog
 from processor.conversion import Converter
 from processor.errors import Unavailable
@@ -18,14 +20,20 @@ from processor.pipeline.quarantine import ChildRenderer
 from processor.stores.clients import AwsClients, AwsConfig, AwsCredentials, open_clients
 from processor.stores.cloudfront import CloudFrontEdge
 from processor.stores.dynamodb import DynamoJobStore
+from processor.stores.keys import DynamoKeyStore
 from processor.stores.s3 import S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue
 from processor.stores.table import Table
 from processor.worker import Worker, WorkerConfig
+from service.auth.api_keys import ApiKeyVerifier
+from service.auth.authenticator import Authenticator, Open
+from service.auth.settings import AuthMode
 from service.config import Settings
 from service.cursor import CursorSigner
 from service.health import Check, Health
-from service.keys import CATALOG, CURSORS, HEALTH, LOCAL_VIEWER, METRICS, SETTINGS
+from service.keys import AUTHENTICATOR, CATALOG, CURSORS, HEALTH, KEY_STORE, LOCAL_VIEWER, METRICS, SETTINGS
+
+log = structlog.get_logger(__name__)
 
 Lifespan = Callable[[web.Application], AsyncIterator[None]]
 
@@ -39,6 +47,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             engine = Engine(engine_config(settings))
             suspects = ChildRenderer(engine_config(settings), budget=engine.budget)
             catalog = build_catalog(settings, clients)
+            key_store = DynamoKeyStore(Table(clients, settings.processing_table))
             converter = Converter(
                 jobs=catalog.jobs,
                 source=catalog.source,
@@ -55,6 +64,8 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             worker = Worker(catalog.queue, converter, worker_config(settings), observe=app[METRICS].outcome)
             app[METRICS].watch(worker, engine)
             app[CATALOG] = catalog
+            app[KEY_STORE] = key_store
+            app[AUTHENTICATOR] = authenticator(settings, key_store)
             app[CURSORS] = CursorSigner(catalog.jobs)
             app[LOCAL_VIEWER] = catalog.processed
             app[HEALTH] = Health(health_checks(catalog, worker))
@@ -116,6 +127,15 @@ def build_catalog(settings: Settings, clients: AwsClients) -> Catalog:
         max_bytes=settings.max_upload_bytes,
         retention=timedelta(days=settings.retention_days),
     )
+
+
+def authenticator(settings: Settings, keys: KeyStore) -> Authenticator | Open:
+    """The ways in that the settings open."""
+    modes = settings.auth_modes
+    if AuthMode.NONE in modes:
+        log.warning("Authentication is off: whoever reaches this service may do everything", stage=settings.stage)
+        return Open()
+    return Authenticator(bearer=None, api_key=ApiKeyVerifier(keys) if AuthMode.API_KEY in modes else None)
 
 
 def health_checks(catalog: Catalog, worker: Worker) -> dict[str, Check]:

@@ -112,6 +112,40 @@ class OriginRefused(Rejected):
     code = "origin_refused"
 
 
+class Unauthenticated(Rejected):
+    """The credentials are missing or not valid."""
+
+    code = "unauthenticated"
+
+    def __init__(self, reason: str = "missing") -> None:
+        #: Why, in a word, for the log alone: a caller who is guessing learns nothing.
+        self.reason = reason
+        super().__init__()
+
+
+class Forbidden(Rejected):
+    """These credentials do not allow this."""
+
+    code = "forbidden"
+
+
+class NoTenant(Forbidden):
+    """These credentials belong to no tenant."""
+
+    code = "no_tenant"
+
+
+class TooManyRequests(Rejected):
+    """There were too many requests in a short time."""
+
+    code = "too_many_requests"
+
+    def __init__(self, retry_after: int = 1) -> None:
+        #: Seconds until it makes sense to try again.
+        self.retry_after = retry_after
+        super().__init__()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """How a class of errors is answered."""
@@ -119,6 +153,7 @@ class Rule:
     status: HTTPStatus
     #: When it makes sense to try again, in seconds.
     retry_after: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 #: Every leaf of the error tree reaches one of these through its MRO before it reaches the root.
@@ -127,6 +162,10 @@ RULES: Mapping[type[BaseException], Rule] = {
     UnsupportedMediaType: Rule(status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     PayloadTooLarge: Rule(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     MethodNotAllowed: Rule(status=HTTPStatus.METHOD_NOT_ALLOWED),
+    # RFC 9110, 15.5.2: a 401 names the ways in.
+    Unauthenticated: Rule(status=HTTPStatus.UNAUTHORIZED, headers={hdrs.WWW_AUTHENTICATE: "Bearer, ApiKey"}),
+    Forbidden: Rule(status=HTTPStatus.FORBIDDEN),
+    TooManyRequests: Rule(status=HTTPStatus.TOO_MANY_REQUESTS),
     OriginRefused: Rule(status=HTTPStatus.FORBIDDEN),
     NotFound: Rule(status=HTTPStatus.NOT_FOUND),
     Conflict: Rule(status=HTTPStatus.CONFLICT),
@@ -200,13 +239,14 @@ def known_problems() -> list[Problem]:
 
 def _of_ours(error: TrussError) -> Problem:
     rule = next(RULES[kind] for kind in type(error).__mro__ if kind in RULES)
+    retry_after = error.retry_after if isinstance(error, TooManyRequests) else rule.retry_after
     # A failure of ours may carry the words of whatever broke; the class's own sentence cannot.
     ours = rule.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return Problem(
         status=rule.status,
         code=error.code,
         detail=default_message(type(error)) if ours else error.message,
-        headers={} if rule.retry_after is None else {"Retry-After": str(rule.retry_after)},
+        headers=dict(rule.headers) if retry_after is None else {hdrs.RETRY_AFTER: str(retry_after)},
         errors=error.errors if isinstance(error, InvalidRequest) else (),
     )
 

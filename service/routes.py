@@ -2,38 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from aiohttp import web
 
-from service.handlers import docs, failed, health, images, jobs, listing, uploads, viewer
+from service.auth.principal import Scope
+from service.handlers import api_keys, docs, failed, health, images, jobs, listing, uploads, viewer
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-ROUTES: tuple[tuple[str, str, Handler], ...] = (
-    ("POST", "/images/upload-url", uploads.create_from_body),
-    ("GET", "/images/upload-url", uploads.create_from_query),
-    ("GET", "/images/status/{processingId}", jobs.status),
-    ("GET", "/images/list", listing.list_images),
-    ("GET", "/images/failed", failed.list_failed_images),
-    ("POST", "/images/failed/redrive", failed.redrive_failed_images),
-    ("POST", "/images/process/{uniqueId}", images.process),
-    ("GET", "/images/processed/{uniqueId}", images.processed),
-    ("DELETE", "/images/image/{uniqueId}", images.delete),
-    ("GET", "/images/health", health.health),
-    ("GET", "/images/openapi.json", docs.openapi),
-    ("GET", "/images/docs", docs.page),
-    ("GET", "/images/docs/{asset}", docs.asset),
+#: For everybody, with or without credentials.
+PUBLIC = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One call: who may make it, and what answers."""
+
+    method: str
+    path: str
+    handler: Handler
+    scope: Scope | None
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("POST", "/images/upload-url", uploads.create_from_body, Scope.WRITE),
+    Route("GET", "/images/upload-url", uploads.create_from_query, Scope.WRITE),
+    Route("GET", "/images/status/{processingId}", jobs.status, Scope.READ),
+    Route("GET", "/images/list", listing.list_images, Scope.READ),
+    Route("GET", "/images/failed", failed.list_failed_images, Scope.READ),
+    Route("POST", "/images/failed/redrive", failed.redrive_failed_images, Scope.ADMIN),
+    Route("POST", "/images/process/{uniqueId}", images.process, Scope.WRITE),
+    Route("GET", "/images/processed/{uniqueId}", images.processed, Scope.READ),
+    Route("DELETE", "/images/image/{uniqueId}", images.delete, Scope.DELETE),
+    Route("GET", "/images/keys", api_keys.list_keys, Scope.ADMIN),
+    Route("POST", "/images/keys", api_keys.create, Scope.ADMIN),
+    Route("POST", "/images/keys/{keyId}/rotate", api_keys.rotate, Scope.ADMIN),
+    Route("DELETE", "/images/keys/{keyId}", api_keys.revoke, Scope.ADMIN),
+    Route("GET", "/images/health", health.health, PUBLIC),
+    Route("GET", "/images/openapi.json", docs.openapi, PUBLIC),
+    Route("GET", "/images/docs", docs.page, PUBLIC),
+    Route("GET", "/images/docs/{asset}", docs.asset, PUBLIC),
 )
 
 #: In the local mode alone: what CloudFront serves elsewhere.
-LOCAL_ROUTES: tuple[tuple[str, str, Handler], ...] = (("GET", "/processed/{path:.*}", viewer.view),)
+LOCAL_ROUTES: tuple[Route, ...] = (Route("GET", "/processed/{path:.*}", viewer.view, PUBLIC),)
 
 
-def add_routes(app: web.Application, *, local_viewer: bool) -> None:
-    """Every GET answers HEAD too, except the one that makes a record."""
-    for method, path, handler in ROUTES + (LOCAL_ROUTES if local_viewer else ()):
-        if method == "GET" and handler is not uploads.create_from_query:
-            app.router.add_get(path, handler)
-        else:
-            app.router.add_route(method, path, handler)
+def add_routes(app: web.Application, *, local_viewer: bool) -> Mapping[tuple[str, str], Scope | None]:
+    """Add every route; what each asks of its caller, by method and path pattern.
+
+    Every GET answers HEAD too, except the one that makes a record.
+    """
+    needs: dict[tuple[str, str], Scope | None] = {}
+    for route in ROUTES + (LOCAL_ROUTES if local_viewer else ()):
+        resource = app.router.add_resource(route.path)
+        resource.add_route(route.method, route.handler)
+        if route.method == "GET" and route.handler is not uploads.create_from_query:
+            resource.add_route("HEAD", route.handler)
+        needs[route.method, resource.canonical] = route.scope
+    return needs

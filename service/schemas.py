@@ -63,9 +63,10 @@ def processing_id_of(text: str) -> str:
     return text
 
 
-def _filename(text: str) -> str:
+def printable(text: str) -> str:
+    """A name as people write them. Control characters could forge lines wherever it is shown."""
     if _CONTROL.search(text):
-        raise PydanticCustomError("filename", "must not contain control characters")
+        raise PydanticCustomError("printable", "must not contain control characters")
     return text
 
 
@@ -112,20 +113,20 @@ FailureCode = Annotated[str, Field(pattern=r"^[a-z_]{1,64}$", json_schema_extra=
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
-class _Question(BaseModel):
+class Question(BaseModel):
     """What is asked; fields that nobody knows are ignored, as the earlier service did."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
 
 
-class UploadUrlRequest(_Question):
+class UploadUrlRequest(Question):
     """The file that is about to be uploaded."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"filename": "holiday.jpg", "contentType": "image/jpeg", "size": 482113}]}
     )
 
-    filename: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_filename)] = Field(
+    filename: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(printable)] = Field(
         description="Name of the file, without control characters; its extension becomes part of the key.",
         examples=["holiday.jpg"],
     )
@@ -180,7 +181,7 @@ class UploadUrlQuery(UploadUrlRequest):
     )
 
 
-class _PageQuery(_Question):
+class _PageQuery(Question):
     """Which page of a listing."""
 
     limit: int = Field(default=50, ge=1, le=100, description="Most images on a page.")
@@ -229,7 +230,7 @@ class FailedQuery(_PageQuery):
         return self._to_query(tenant, JobStatus.FAILED)
 
 
-class RedriveRequest(_Question):
+class RedriveRequest(Question):
     """Which failures to process again. Nothing happens unless `dryRun` is false."""
 
     model_config = ConfigDict(
@@ -255,7 +256,7 @@ class RedriveRequest(_Question):
         )
 
 
-Q = TypeVar("Q", bound=_Question)
+Q = TypeVar("Q", bound=Question)
 
 
 def read_body(model: type[Q], body: bytes) -> Q:

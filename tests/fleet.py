@@ -42,6 +42,7 @@ class Stage:
         """The variables of a service of this stage; `more` goes before."""
         return {
             "STAGE": "serve",
+            "AUTH_MODES": "none",
             "SOURCE_BUCKET": self.made.names.source_bucket,
             "PROCESSED_BUCKET": self.made.names.processed_bucket,
             "PROCESSING_TABLE": self.made.names.table,

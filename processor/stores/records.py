@@ -159,8 +159,8 @@ def image_from_item(item: Item) -> Image:
         sequencer=item["sequencer"],
         created_at=clock.from_iso(item["createdAt"]),
         expires_at=int(item[TTL]) if TTL in item else None,
-        deleted_at=_moment(item.get("deletedAt")),
-        erased_at=_moment(item.get("erasedAt")),
+        deleted_at=moment(item.get("deletedAt")),
+        erased_at=moment(item.get("erasedAt")),
     )
 
 
@@ -259,7 +259,8 @@ def _timings(value: Item | None) -> Timings | None:
     return Timings(**{name: int(number) for name, number in value.items()})
 
 
-def _moment(text: str | None) -> datetime | None:
+def moment(text: str | None) -> datetime | None:
+    """A time that may not be there."""
     return clock.from_iso(text) if text else None
 
 

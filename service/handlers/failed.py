@@ -10,7 +10,7 @@ from structlog.contextvars import bind_contextvars
 from processor.ports import JobQuery
 from processor.redrive import list_failed, redrive
 from service.answers import FailedAnswer, RedriveAnswer
-from service.auth.tenant import tenant_of
+from service.auth.middleware import tenant_of
 from service.handlers.reading import json_body
 from service.handlers.rendering import render
 from service.keys import CATALOG, CURSORS, SETTINGS

@@ -6,7 +6,7 @@ from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
 from service.answers import JobAnswer
-from service.auth.tenant import tenant_of
+from service.auth.middleware import tenant_of
 from service.handlers.rendering import render
 from service.keys import CATALOG, SETTINGS
 from service.schemas import processing_id_of

@@ -7,7 +7,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from service.answers import ListAnswer
-from service.auth.tenant import tenant_of
+from service.auth.middleware import tenant_of
 from service.handlers.rendering import render
 from service.keys import CATALOG, CURSORS, SETTINGS
 from service.schemas import ListQuery, read_query

@@ -6,7 +6,7 @@ from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
 from service.answers import UploadUrlAnswer
-from service.auth.tenant import tenant_of
+from service.auth.middleware import tenant_of
 from service.handlers.reading import json_body
 from service.handlers.rendering import render
 from service.keys import CATALOG, SETTINGS

@@ -12,7 +12,7 @@ import structlog
 from processor.reconcile import Reconciler
 from processor.stores.clients import AwsCredentials, open_clients
 from processor.stores.provision import Names, Provisioned, provision, provision_identity
-from service.auth.tenant import DEFAULT_TENANT
+from service.auth.authenticator import DEFAULT_TENANT
 from service.config import Settings
 from service.lifespan import aws_config, build_catalog
 from service.local.emulator import ACCOUNT_ID, REGION, Emulator, bindable, run_emulator
@@ -49,7 +49,7 @@ def local_settings(port: int, emulator: Emulator, names: Names, environ: Mapping
     """Production's settings with the local names; limits, threads, logs and the like stay the environment's."""
     return Settings.from_env(
         # A short poll lets Ctrl-C end the service without a wait of 20 s.
-        {"QUEUE_WAIT_SECONDS": "2", "CORS_ORIGINS": "*"}
+        {"QUEUE_WAIT_SECONDS": "2", "CORS_ORIGINS": "*", "AUTH_MODES": "none"}
         | dict(environ)
         | {
             "STAGE": STAGE,

@@ -44,12 +44,6 @@ MakeService = Callable[..., Awaitable[LocalService]]
 
 
 @pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
-        yield session
-
-
-@pytest.fixture
 async def make_service(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncIterator[MakeService]:
     """Start a service; every one that was started is stopped at the end."""
     if not LOCAL_AWS.exists():

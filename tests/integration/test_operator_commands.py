@@ -7,10 +7,12 @@ import os
 import sys
 from pathlib import Path
 
+import aiohttp
+
 from processor import clock
 from processor.images import variant_key
 from processor.jobs import new_processing_id
-from tests.fleet import run_stage
+from tests.fleet import run_service, run_stage
 
 COMMAND = Path(sys.executable).with_name("truss-image")
 UNKNOWN = "11111111-1111-4111-8111-111111111111"
@@ -68,3 +70,31 @@ async def test_dependencies_that_are_away_are_an_error_and_not_an_empty_report()
             1,
             "Error: The service is temporarily unavailable; try again.\n",
         )
+
+
+async def test_keys_are_made_listed_replaced_and_revoked_from_the_command_line_and_open_a_locked_service(
+    tmp_path: Path, session: aiohttp.ClientSession
+) -> None:
+    async with run_stage(tmp_path / "aws") as stage:
+        environment = stage.environment()
+        code, output = await _run(environment, "keys", "create", "--name", "importer", "--scope", "images:read")
+        assert code == 0
+        key = output.splitlines()[0]
+        key_id = key.split("_")[1]
+        log_file = tmp_path / "service.log"
+        async with run_service(stage, session, log_file, AUTH_MODES="api_key") as service:
+            await service.call("GET", "/images/list", headers={"X-Api-Key": key})
+            await service.call("GET", "/images/list", expect=401)
+            await service.call("DELETE", f"/images/image/{UNKNOWN}", headers={"X-Api-Key": key}, expect=403)
+        listed = await _run(environment, "keys", "list")
+        rotated = await _run(environment, "keys", "rotate", key_id, "--grace-seconds", "0")
+        revoked = await _run(environment, "keys", "revoke", key_id)
+        unknown = await _run(environment, "keys", "revoke", "a" * 16)
+        refused = await _run(environment, "keys", "list", "--tenant", "a#0")
+
+    assert listed == (0, f"{key_id}  good                          images:read  importer\n")
+    assert rotated[1].startswith("truss_")
+    assert revoked[1].startswith(f"{key_id}  revoked 20")
+    assert unknown == (1, "Error: There is no key with this id.\n")
+    assert refused[0] == 2
+    assert key.split("_", 2)[2] not in log_file.read_text()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from service.auth.principal import Scope
+from service.auth.settings import AuthMode
 from service.config import Settings, SettingsError
 
 REQUIRED = {
@@ -58,3 +60,30 @@ def test_the_table_names_every_variable_with_its_default_and_meaning() -> None:
     assert "| `PORT` | `8080` |" in table
     assert "| `WORKER_THREADS` | processors |" in table
     assert table.count("\n") == len(Settings.model_fields) + 1
+
+
+def test_api_keys_are_the_way_in_unless_said_otherwise() -> None:
+    assert Settings.from_env(REQUIRED).auth_modes == {AuthMode.API_KEY}
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"AUTH_MODES": "none", "STAGE": "prod"}, "AUTH_MODES: `none` is not for the stage `prod`"),
+        ({"AUTH_MODES": "none,api_key"}, "AUTH_MODES: `none` goes with no other mode"),
+        ({"AUTH_MODES": "cognito"}, "AUTH_MODES: `cognito` needs COGNITO_ISSUER and COGNITO_CLIENT_IDS"),
+        ({"AUTH_MODES": ","}, "AUTH_MODES"),
+        ({"AUTH_MODES": "password"}, "AUTH_MODES"),
+        ({"COGNITO_SCOPE_MAP": "editors=read"}, "COGNITO_SCOPE_MAP: got 'editors=read'; must be a JSON object"),
+        ({"COGNITO_SCOPE_MAP": '{"editors": ["images:all"]}'}, "COGNITO_SCOPE_MAP"),
+        ({"COGNITO_ISSUER": "https://issuer.example/"}, "COGNITO_ISSUER"),
+    ],
+)
+def test_ways_in_that_do_not_fit_together_are_refused(given: dict[str, str], complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        Settings.from_env({**REQUIRED, **given})
+
+
+def test_scopes_are_mapped_by_json() -> None:
+    settings = Settings.from_env({**REQUIRED, "COGNITO_SCOPE_MAP": '{"editors": ["images:read", "images:write"]}'})
+    assert settings.cognito_scope_map == {"editors": {Scope.READ, Scope.WRITE}}

@@ -2,7 +2,8 @@
 
 from processor.stores.memory.edge import MemoryEdge
 from processor.stores.memory.jobs import MemoryJobStore
+from processor.stores.memory.keys import MemoryKeyStore
 from processor.stores.memory.objects import MemoryObjectStore
 from processor.stores.memory.queue import MemoryQueue
 
-__all__ = ["MemoryEdge", "MemoryJobStore", "MemoryObjectStore", "MemoryQueue"]
+__all__ = ["MemoryEdge", "MemoryJobStore", "MemoryKeyStore", "MemoryObjectStore", "MemoryQueue"]

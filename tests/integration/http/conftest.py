@@ -19,12 +19,14 @@ from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
 from processor.jobs import Failure, Job, JobStatus, Lease, Timings
 from processor.jobs import Source as JobSource
 from processor.ports import JobPage, JobQuery, PresignedUpload, QueueDepth, UploadTerms
-from processor.stores.memory import MemoryJobStore, MemoryObjectStore, MemoryQueue
+from processor.stores.memory import MemoryJobStore, MemoryKeyStore, MemoryObjectStore, MemoryQueue
 from service.app import create_app
+from service.auth.api_keys import ApiKeyVerifier
+from service.auth.authenticator import Authenticator, Open
 from service.config import Settings
 from service.cursor import CursorSigner
 from service.health import Health
-from service.keys import CATALOG, CURSORS, HEALTH, LOCAL_VIEWER
+from service.keys import AUTHENTICATOR, CATALOG, CURSORS, HEALTH, KEY_STORE, LOCAL_VIEWER
 from service.openapi import document
 
 Client = TestClient[web.Request, web.Application]
@@ -96,9 +98,10 @@ class World:
     processed: MemoryObjectStore = field(default_factory=lambda: MemoryObjectStore("processed"))
     queue: Queue = field(default_factory=Queue)
     dead_letters: Queue | None = field(default_factory=Queue)
+    keys: MemoryKeyStore = field(default_factory=MemoryKeyStore)
 
     def catalog(self) -> Catalog:
-        stores: dict[str, Any] = vars(self)
+        stores = {name: value for name, value in vars(self).items() if name != "keys"}
         return Catalog(**stores, max_bytes=1000, retention=timedelta(days=30))
 
     async def submit(self, tenant: str) -> Job:
@@ -160,10 +163,12 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 def serve(world: World, aiohttp_client: Any) -> Callable[..., Awaitable[Client]]:
     """Starts the application over `world`, with settings that differ where the test says so."""
 
-    async def start(*, local_viewer: bool = False, **settings: Any) -> Client:
+    async def start(*, local_viewer: bool = False, locked: bool = False, **settings: Any) -> Client:
         app = create_app(make_settings(**settings), local_viewer=local_viewer)
         app[CATALOG] = world.catalog()
         app[CURSORS] = CursorSigner(world.catalog().jobs)
+        app[AUTHENTICATOR] = Authenticator(bearer=None, api_key=ApiKeyVerifier(world.keys)) if locked else Open()
+        app[KEY_STORE] = world.keys
         app[HEALTH] = Health({"table": world.jobs.ping, "queue": world.queue.ping}, fresh_seconds=0)
         app[LOCAL_VIEWER] = world.catalog().processed
         client: Client = await aiohttp_client(app)

@@ -121,6 +121,8 @@ async def test_every_request_is_one_line_without_its_query(client: Any, logged: 
         "event": "Request answered",
         "log_level": "info",
         "requestId": "r1",
+        "subject": "anonymous",
+        "tenant": "default",
         "method": "GET",
         "route": "/images/upload-url",
         "path": "/images/upload-url",

@@ -39,7 +39,7 @@ def test_the_document_is_valid_openapi() -> None:
 
 def test_the_document_and_the_routes_name_the_same_calls() -> None:
     described = {(method.upper(), path) for method, path, _ in operations()}
-    routed = {(method, path) for method, path, _ in ROUTES}
+    routed = {(route.method, route.path) for route in ROUTES}
     shown = {(method, path) for method, path in routed if "/docs" in path or path.endswith("openapi.json")}
     assert described == routed - shown
 
@@ -77,11 +77,13 @@ def test_what_answers_503_says_when_to_try_again() -> None:
     assert "Retry-After" in document()["components"]["responses"]["Unavailable"]["headers"]
 
 
-def test_the_document_admits_that_nobody_is_authenticated_yet() -> None:
+def test_every_call_documents_the_scope_that_its_route_asks_for() -> None:
     assert set(document()["components"]["securitySchemes"]) == {"bearerJwt", "apiKey"}
-    assert "security" not in document()
-    assert document()["paths"]["/images/health"]["get"]["security"] == []
-    assert "does not authenticate" in document()["info"]["description"]
+    asked = {(route.method, route.path): route.scope for route in ROUTES}
+    for method, path, operation in operations():
+        scope = asked[method.upper(), path]
+        expected = [] if scope is None else [{"bearerJwt": [scope.value]}, {"apiKey": [scope.value]}]
+        assert operation["security"] == expected
 
 
 def test_the_query_of_an_upload_has_the_fields_of_its_body() -> None:

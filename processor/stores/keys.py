@@ -1,0 +1,144 @@
+"""The DynamoDB table as a key store."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+from processor import clock
+from processor.access import ApiKey
+from processor.errors import KeyNotFound, RecordChanged
+from processor.stores.records import Item, from_wire, moment
+from processor.stores.schema import BY_TIME, KEY, TTL
+from processor.stores.table import Table
+from processor.stores.translate import translated
+from processor.stores.writes import ConditionFailed, Put, Update, attributes
+
+#: How long the record of a key that has ended stays, for whoever asks what became of it.
+KEPT = timedelta(days=30)
+#: What an id of ours looks like; others are not worth a call.
+_ID = re.compile(r"[a-z2-7]{16}")
+_EXISTS = f"attribute_exists(#{KEY})"
+
+
+class DynamoKeyStore:
+    """Keys beside the jobs, under ids of their own."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def add(self, key: ApiKey) -> None:
+        """Raises `RecordChanged` when the id is taken, `Unavailable`."""
+        try:
+            await self._table.put(Put(item=_item(key)))
+        except ConditionFailed:
+            raise RecordChanged from None
+
+    async def get(self, key_id: str) -> ApiKey:
+        """Raises `KeyNotFound`, `Unavailable`."""
+        item = await self._table.get(_key(key_id)) if _ID.fullmatch(key_id) else None
+        if item is None:
+            raise KeyNotFound
+        return _from_item(item)
+
+    async def list(self, tenant: str) -> tuple[ApiKey, ...]:
+        """By query on the index by time. Raises `Unavailable`."""
+        condition, living = "#listKey = :partition", "attribute_not_exists(#ttl) OR #ttl > :present"
+        values = {"partition": _list_key(tenant), "present": self._table.present()}
+        request: dict[str, Any] = {
+            "TableName": self._table.name,
+            "IndexName": BY_TIME,
+            "KeyConditionExpression": condition,
+            "FilterExpression": living,
+            "ScanIndexForward": False,
+            **attributes(f"{condition} {living}", values),
+        }
+        found: list[ApiKey] = []
+        while True:
+            with translated():
+                answer = await self._table.dynamodb.query(**request)
+            found += [_from_item(from_wire(item)) for item in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                return tuple(found)
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    async def revoke(self, key_id: str, at: datetime) -> ApiKey:
+        """Raises `KeyNotFound`, `Unavailable`."""
+        return await self._change(
+            key_id,
+            sets={TTL: _epoch(at + KEPT)},
+            also=("#revokedAt = if_not_exists(#revokedAt, :at)",),
+            values={"at": clock.to_iso(at)},
+        )
+
+    async def expire(self, key_id: str, at: datetime) -> ApiKey:
+        """Raises `KeyNotFound`, `Unavailable`."""
+        sooner = "(attribute_not_exists(#expiresAt) OR #expiresAt > :at)"
+        try:
+            return await self._change(
+                key_id,
+                sets={"expiresAt": clock.to_iso(at), TTL: _epoch(at + KEPT)},
+                also=(),
+                values={"at": clock.to_iso(at)},
+                condition=sooner,
+            )
+        except KeyNotFound:
+            return await self.get(key_id)
+
+    async def touch(self, key_id: str, at: datetime) -> None:
+        """Raises `KeyNotFound`, `Unavailable`."""
+        await self._change(key_id, sets={"lastUsedAt": clock.to_iso(at)}, also=(), values={})
+
+    async def _change(self, key_id: str, *, condition: str = "", **change: Any) -> ApiKey:
+        if not _ID.fullmatch(key_id):
+            raise KeyNotFound
+        condition = f"{_EXISTS} AND {condition}" if condition else _EXISTS
+        try:
+            return _from_item(await self._table.update(Update(key=_key(key_id), condition=condition, **change)))
+        except ConditionFailed:
+            raise KeyNotFound from None
+
+
+def _key(key_id: str) -> Item:
+    return {KEY: f"key_{key_id}"}
+
+
+def _list_key(tenant: str) -> str:
+    """Apart from every partition of images, which end in a number."""
+    return f"{tenant}#keys"
+
+
+def _item(key: ApiKey) -> Item:
+    item: dict[str, Any] = {
+        **_key(key.key_id),
+        "listKey": _list_key(key.tenant),
+        "sortKey": f"{clock.to_iso(key.created_at)}#{key.key_id}",
+        "keyId": key.key_id,
+        "tenant": key.tenant,
+        "name": key.name,
+        "scopes": list(key.scopes),
+        "digest": key.digest,
+        "createdAt": clock.to_iso(key.created_at),
+    }
+    if key.expires_at is not None:
+        item |= {"expiresAt": clock.to_iso(key.expires_at), TTL: _epoch(key.expires_at + KEPT)}
+    return item
+
+
+def _from_item(item: Item) -> ApiKey:
+    return ApiKey(
+        key_id=item["keyId"],
+        tenant=item["tenant"],
+        name=item["name"],
+        scopes=tuple(item["scopes"]),
+        digest=item["digest"],
+        created_at=clock.from_iso(item["createdAt"]),
+        expires_at=moment(item.get("expiresAt")),
+        revoked_at=moment(item.get("revokedAt")),
+        last_used_at=moment(item.get("lastUsedAt")),
+    )
+
+
+def _epoch(moment: datetime) -> int:
+    return int(moment.timestamp())

@@ -1,0 +1,143 @@
+"""API keys: how one is made, and who it proves to be calling."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from processor import clock
+from processor.access import ApiKey, KeyStore
+from processor.errors import KeyNotFound, Unavailable
+from service.auth.principal import Principal, Scope
+from service.problems import Unauthenticated
+
+#: How long a key that was looked up is believed, in seconds: so long a revoked key may still open the door.
+CACHE_SECONDS = 30.0
+#: Keys remembered at once, those that do not exist included; the least recently used goes first.
+CACHE_SIZE = 4096
+#: How exact the last use of a key is.
+TOUCH_EVERY = timedelta(hours=1)
+
+_ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_ID_LENGTH = 16
+#: `truss_{id}_{secret}`: the prefix lets scanners of repositories and logs know a key when they see one.
+_TOKEN = re.compile(rf"truss_([a-z2-7]{{{_ID_LENGTH}}})_([A-Za-z0-9_-]{{43}})")
+_NO_DIGEST = "0" * 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minted:
+    """A new key, and the one chance to see its text."""
+
+    key: ApiKey
+    token: str = field(repr=False)
+
+
+def mint(
+    *,
+    tenant: str,
+    name: str,
+    scopes: Collection[Scope],
+    expires_at: datetime | None = None,
+    now: datetime | None = None,
+) -> Minted:
+    """A key of 256 random bits under a new id; nothing is stored yet."""
+    key_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
+    secret = secrets.token_urlsafe(32)
+    key = ApiKey(
+        key_id=key_id,
+        tenant=tenant,
+        name=name,
+        scopes=tuple(sorted(scopes)),
+        digest=_digest(secret),
+        created_at=now or clock.now(),
+        expires_at=expires_at,
+    )
+    return Minted(key=key, token=f"truss_{key_id}_{secret}")
+
+
+async def rotate(store: KeyStore, old: ApiKey, grace: timedelta) -> Minted:
+    """A new key with the same rights; the old one ends after `grace`. Raises `RecordChanged`, `Unavailable`.
+
+    The new one is there first, so that whatever fails leaves at least one that works.
+    """
+    now = clock.now()
+    # Rotation renews: a key that was given thirty days gets thirty more.
+    lifetime = None if old.expires_at is None else old.expires_at - old.created_at
+    minted = mint(
+        tenant=old.tenant,
+        name=old.name,
+        scopes=[Scope(scope) for scope in old.scopes],
+        expires_at=None if lifetime is None else now + lifetime,
+        now=now,
+    )
+    await store.add(minted.key)
+    await store.expire(old.key_id, now + grace)
+    return minted
+
+
+class ApiKeyVerifier:
+    """Knows keys by their text; asks the store at most once in a while for each."""
+
+    def __init__(
+        self,
+        store: KeyStore,
+        *,
+        cache_seconds: float = CACHE_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._cache_seconds = cache_seconds
+        self._monotonic = monotonic
+        self._known: OrderedDict[str, tuple[ApiKey | None, float]] = OrderedDict()
+
+    async def verify(self, token: str) -> Principal:
+        """Who calls with this key. Raises `Unauthenticated`, `Unavailable`."""
+        parsed = _TOKEN.fullmatch(token)
+        if parsed is None:
+            raise Unauthenticated("malformed_key")
+        key = await self._lookup(parsed[1])
+        # An unknown id takes the same way as a wrong secret, so that ids cannot be told by the time it takes.
+        matches = hmac.compare_digest(_digest(parsed[2]), key.digest if key else _NO_DIGEST)
+        if key is None or not matches:
+            raise Unauthenticated("unknown_key")
+        if not key.holds(clock.now()):
+            raise Unauthenticated("ended_key")
+        await self._note_use(key)
+        known = frozenset(scope for scope in Scope if scope.value in key.scopes)
+        return Principal(tenant=key.tenant, scopes=known, subject=f"key:{key.key_id}")
+
+    async def _lookup(self, key_id: str) -> ApiKey | None:
+        now = self._monotonic()
+        key, good_until = self._known.get(key_id, (None, now))
+        if now >= good_until:
+            try:
+                key = await self._store.get(key_id)
+            except KeyNotFound:
+                key = None
+            self._known[key_id] = (key, now + self._cache_seconds)
+        self._known.move_to_end(key_id)
+        while len(self._known) > CACHE_SIZE:
+            self._known.popitem(last=False)
+        return key
+
+    async def _note_use(self, key: ApiKey) -> None:
+        now = clock.now()
+        if key.last_used_at is not None and now - key.last_used_at < TOUCH_EVERY:
+            return
+        _, good_until = self._known[key.key_id]
+        self._known[key.key_id] = (replace(key, last_used_at=now), good_until)
+        with suppress(KeyNotFound, Unavailable):  # nobody is turned away for want of a note
+            await self._store.touch(key.key_id, now)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

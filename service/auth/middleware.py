@@ -1,0 +1,85 @@
+"""Decides for every request who makes it, for which tenant, and whether it may."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+from structlog.contextvars import bind_contextvars
+
+from service.auth.principal import Principal, Scope, is_tenant
+from service.keys import AUTHENTICATOR
+from service.problems import Forbidden, Unauthenticated
+
+#: With this an administrator acts for another tenant than its own.
+TENANT_HEADER = "X-Tenant"
+#: What a call asks of its caller, by method and path pattern; None: nothing.
+Needs = Mapping[tuple[str, str], Scope | None]
+
+_PRINCIPAL = web.RequestKey("principal", Principal)
+_TENANT = web.RequestKey("tenant", str)
+
+log = structlog.get_logger(__name__)
+
+
+def authentication(needs: Needs) -> Middleware:
+    """The one place where it is decided. A route that nothing was decided about is a defect, and closed."""
+
+    @web.middleware
+    async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if _is_open(request):
+            return await handler(request)
+        scope = needs[_call(request)]
+        if scope is not None:
+            await _admit(request, scope)
+        return await handler(request)
+
+    return authenticate
+
+
+def principal_of(request: web.Request) -> Principal:
+    """Who makes the request; not to be asked of a public call."""
+    return request[_PRINCIPAL]
+
+
+def tenant_of(request: web.Request) -> str:
+    """The tenant that the request acts for; not to be asked of a public call."""
+    return request[_TENANT]
+
+
+def _is_open(request: web.Request) -> bool:
+    """Nothing that exists, or a browser's question whether it may ask, which carries no credentials."""
+    return request.match_info.http_exception is not None or request.method == hdrs.METH_OPTIONS
+
+
+def _call(request: web.Request) -> tuple[str, str]:
+    resource = request.match_info.route.resource
+    method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
+    return method, "" if resource is None else resource.canonical
+
+
+async def _admit(request: web.Request, scope: Scope) -> None:
+    try:
+        principal = await request.app[AUTHENTICATOR].authenticate(request.headers)
+    except Unauthenticated as error:
+        log.info("Caller not authenticated", reason=error.reason)
+        raise
+    bind_contextvars(subject=principal.subject)
+    if not principal.may(scope):
+        log.info("Caller not authorized", scope=scope.value)
+        raise Forbidden
+    request[_PRINCIPAL] = principal
+    request[_TENANT] = _acting_for(request, principal)
+    bind_contextvars(tenant=request[_TENANT])
+
+
+def _acting_for(request: web.Request, principal: Principal) -> str:
+    """The tenant of the credentials, unless an administrator names another one."""
+    named = request.headers.getall(TENANT_HEADER, [])
+    if not named:
+        return principal.tenant
+    if Scope.ADMIN not in principal.scopes or len(named) > 1 or not is_tenant(named[0]):
+        raise Forbidden
+    return named[0]

@@ -1,0 +1,85 @@
+"""The OpenAPI 3.1 document, made from the models that read requests and write answers."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from functools import cache
+from typing import Any
+
+from openapi_pydantic.v3.v3_1 import Components, Info, OpenAPI, Tag
+from pydantic import BaseModel
+
+from service import access_wire, answers
+from service.openapi.access import access_paths
+from service.openapi.images import image_paths
+from service.openapi.parts import HEADERS, PROBLEMS, SECURITY, schemas
+from service.problems import ProblemDocument
+from service.schemas import RedriveRequest, UploadUrlRequest
+
+DESCRIPTION = """\
+Upload a picture straight to S3 and get WebP variants of it behind a CDN.
+
+1. Ask for an upload URL.
+2. Send the file to `uploadUrl` with PUT and the `headers` of the answer, or as the form in `post`.
+3. Ask for the status until it is `completed` or `failed`. The variants' URLs are known from the beginning.
+
+Variants: `thumbnail` fits into 300 x 300 pixels, `medium` into 800 x 600, `large` into 1920 x 1080, `webp` keeps the
+original's size. All are WebP, keep their aspect and are never enlarged.
+
+Errors are problem documents (RFC 9457); their `code` is stable. Answers with 503 say in `Retry-After` when to try
+again. Every answer carries an `X-Request-Id`: the caller's, when it is well formed.
+
+Callers send an API key as `X-Api-Key`, or a JWT of the installation's Cognito pool as `Authorization: Bearer`. Each
+call names the scope that it needs: `images:read`, `images:write`, `images:delete`, or `images:admin`, which allows
+everything. A caller sees the images of its own tenant; those of others are as good as none. An administrator may act
+for another tenant by naming it in `X-Tenant`.
+"""
+
+_ANSWERS: tuple[type[BaseModel], ...] = (
+    answers.UploadUrlAnswer,
+    answers.JobAnswer,
+    answers.ListAnswer,
+    answers.FailedAnswer,
+    answers.RedriveAnswer,
+    answers.ProcessAnswer,
+    answers.ProcessedAnswer,
+    answers.DeleteAnswer,
+    answers.HealthAnswer,
+    access_wire.ApiKeyAnswer,
+    access_wire.ApiKeyList,
+    access_wire.NewApiKeyAnswer,
+    ProblemDocument,
+)
+_REQUESTS: tuple[type[BaseModel], ...] = (
+    UploadUrlRequest,
+    RedriveRequest,
+    access_wire.NewApiKeyRequest,
+    access_wire.RotateRequest,
+)
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The document as JSON values."""
+    shell = OpenAPI(
+        openapi="3.1.1",
+        info=Info(title="Truss image service", version=_version(), description=DESCRIPTION),
+        tags=[
+            Tag(name="uploads", description="Upload URLs"),
+            Tag(name="images", description="Images and their variants"),
+            Tag(name="failures", description="Images whose conversion failed"),
+            Tag(name="access", description="API keys"),
+            Tag(name="service", description="The service itself"),
+        ],
+        paths=image_paths() | access_paths(),
+        components=Components(headers=HEADERS, responses=PROBLEMS, securitySchemes=SECURITY),
+    ).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    shell["components"]["schemas"] = schemas(_REQUESTS, _ANSWERS)
+    return shell
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("truss-image")
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout
+        return "0.0.0"
