@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -31,6 +32,7 @@ from processor.ports import (
     PresignedUpload,
     UploadTerms,
 )
+from processor.usage import Quota, Usage, today
 
 #: How long a record outlives the URL of an upload that never came. Longer than the queue keeps a message (4 days), so
 #: that an event which was held up by an outage still finds its record.
@@ -75,6 +77,8 @@ class Catalog:
     edge: EdgeCache | None = None
     #: Largest upload, in bytes.
     max_bytes: int
+    #: What tenants may use; None: as much as they like.
+    quota: Quota | None = None
     #: How long job records and tombstones are kept.
     retention: timedelta
 
@@ -84,7 +88,12 @@ class Catalog:
         return Eraser(jobs=self.jobs, source=self.source, processed=self.processed, edge=self.edge)
 
     async def submit(self, tenant: str, request: UploadRequest) -> Submission:
-        """Record a pending image and sign its upload. Raises `Unavailable`."""
+        """Record a pending image and sign its upload.
+
+        Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
+        """
+        if self.quota is not None:
+            await self.quota.check_upload(tenant, request.size)
         unique_id = new_unique_id()
         job = pending_job(
             tenant,
@@ -141,8 +150,11 @@ class Catalog:
 
         No worker takes the new job before `delay_seconds` (0 to 900) are over. With `instead_of` it takes the place of
         that failed job or of none. Raises `ImageNotFound`; `NotUploaded` while no source has arrived, or when it is
-        gone; `RecordChanged` when the job of `instead_of` is not the current one or not failed any more; `Unavailable`.
+        gone; `DailyLimitReached`; `RecordChanged` when the job of `instead_of` is not the current one or not failed any
+        more; `Unavailable`.
         """
+        if self.quota is not None:
+            await self.quota.check_work(tenant)
         for _ in range(MAX_RACES):
             image = await self._living(tenant, unique_id)
             old = await self._job(image.current_job)
@@ -170,13 +182,20 @@ class Catalog:
             if image.erased_at is not None:
                 raise ImageDeleted
             if image.deleted_at is None:
-                deleted_at = clock.now()
+                deleted_at, old = clock.now(), await self._job(image.current_job)
                 try:
                     image = await self.jobs.tombstone(image, deleted_at, _epoch(deleted_at + self.retention))
                 except RecordChanged:
                     continue
+                if old is None or not old.uncounted:
+                    await self._uncount(image)
             return await self.eraser.erase(image)
         raise Unavailable
+
+    async def _uncount(self, image: Image) -> None:
+        if self.quota is not None:
+            with suppress(Unavailable):  # a count that is too high by one keeps nobody from deleting
+                await self.quota.store.add(image.tenant, Usage(day=today(), images=-1))
 
     async def _living(self, tenant: str, unique_id: str) -> Image:
         image = await self.jobs.get_image(unique_id)
@@ -203,7 +222,7 @@ class Catalog:
         previous = None
         if old is not None:
             previous = old.processing_id if old.status is JobStatus.COMPLETED else old.previous_job
-        return next_job(image, source, self.retention, previous_job=previous)
+        return next_job(image, old, source, self.retention, previous_job=previous)
 
     async def _enqueue(self, job: Job, delay_seconds: int) -> None:
         try:
@@ -238,6 +257,7 @@ def pending_job(
         created_at=created_at,
         updated_at=created_at,
         expires_at=_epoch(created_at + timedelta(seconds=expires_in_seconds) + PENDING_GRACE),
+        uncounted=True,
     )
 
 
@@ -256,8 +276,10 @@ def first_image(job: Job) -> Image:
     )
 
 
-def next_job(image: Image, source: Source, retention: timedelta, *, previous_job: str | None = None) -> Job:
-    """A further job for an image, ready to be claimed."""
+def next_job(
+    image: Image, old: Job | None, source: Source, retention: timedelta, *, previous_job: str | None = None
+) -> Job:
+    """A further job for an image, ready to be claimed, in place of `old`, if there is a record of that."""
     created_at = clock.now()
     return Job(
         processing_id=new_processing_id(created_at),
@@ -272,6 +294,7 @@ def next_job(image: Image, source: Source, retention: timedelta, *, previous_job
         expires_at=_epoch(created_at + retention),
         source=source,
         previous_job=previous_job,
+        uncounted=old is not None and old.uncounted,
     )
 
 

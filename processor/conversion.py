@@ -49,6 +49,7 @@ from processor.jobs import (
     sequencer_order,
 )
 from processor.ports import JobStore, ObjectStore, Renderer
+from processor.usage import Usage, UsageStore, today
 
 #: A variant's key names the job that made it, so its bytes never change and caches may keep it for ever.
 CACHE_CONTROL = "public, max-age=31536000, immutable"
@@ -125,6 +126,8 @@ class Converter:
     #: How long job records are kept.
     retention: timedelta
     lease_seconds: int
+    #: Where it is noted what was used; None: nowhere.
+    usage: UsageStore | None = None
     maker: Maker
     #: Who holds a lease, for people who read records.
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}")
@@ -188,7 +191,7 @@ class Converter:
         if current is not None and current.status is JobStatus.PENDING:
             await self.jobs.accept(image, current, source, self._expiry())
         elif arrived > newest and not _is_late_for(current, image, event):
-            new = next_job(image, source, self.retention)
+            new = next_job(image, current, source, self.retention)
             await self.jobs.replace(image, current, new)
             return new.processing_id
         return image.current_job
@@ -338,7 +341,24 @@ class Converter:
         except LeaseLost:
             await self._clean_up(job)
             return replace(outcome, kind=OutcomeKind.SUPERSEDED, code=None, timings=None, servable_seconds=None)
+        await self._note_use(job)
         return outcome
+
+    async def _note_use(self, job: Job) -> None:
+        """One write, after the outcome: what is lost between the two is a count, and no result."""
+        if self.usage is None:
+            return
+        made = job.manifest
+        used = Usage(
+            day=today(),
+            bytes=job.source.size if job.source and job.source.event_time else 0,  # uploaded, not read again
+            pixels=made.width * made.height * made.frames if made else 0,
+            images=int(job.uncounted),
+        )
+        try:
+            await asyncio.shield(self.usage.add(job.tenant, used))
+        except Unavailable as error:
+            log.warning("Usage not counted", code=error.code)
 
     async def _clean_up(self, job: Job) -> None:
         """Remove what a job that lost its lease has stored, unless another worker now does the same job.

@@ -14,6 +14,7 @@
     │   └── JobNotFound  KeyNotFound  ObjectNotFound
     ├── Conflict              the state of things forbids it now
     │   ├── LeaseLost  ObjectChanged  NotUploaded  RecordChanged
+    │   └── DailyLimitReached  ImageLimitReached
     └── Unavailable           nobody's fault: try again later
         └── Throttled
 
@@ -173,6 +174,23 @@ class RecordChanged(Conflict):
     """The record was changed by somebody else in the meantime."""
 
     code = "record_changed"
+
+
+class DailyLimitReached(Conflict):
+    """Today's limit is reached; it begins anew at midnight UTC."""
+
+    code = "daily_limit_reached"
+
+    def __init__(self, retry_after: int = 3600) -> None:
+        #: Seconds until the limit begins anew.
+        self.retry_after = retry_after
+        super().__init__()
+
+
+class ImageLimitReached(Conflict):
+    """As many images are stored as may be; delete some first."""
+
+    code = "image_limit_reached"
 
 
 class Unavailable(TrussError):

@@ -128,6 +128,8 @@ class Job:
     timings: Timings | None = None
     #: The last completed job over the same source: what a client is shown while this one runs.
     previous_job: str | None = None
+    #: Its image does not count as stored yet: no job over it has ended.
+    uncounted: bool = False
 
     @property
     def ended(self) -> bool:

@@ -9,7 +9,9 @@ from aiohttp import hdrs, web
 from service.auth.middleware import authentication
 from service.config import Settings
 from service.cors import allow_origins
-from service.keys import DRAINING, METRICS, SETTINGS
+from service.keys import BUCKETS, DRAINING, METRICS, SETTINGS
+from service.limits.buckets import Buckets
+from service.limits.middleware import rate_limit, tell_rate_limit
 from service.metrics import Metrics
 from service.middleware import access_log, error_boundary, finish_headers
 from service.routes import add_routes
@@ -23,11 +25,12 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[SETTINGS] = settings
     app[METRICS] = Metrics()
+    app[BUCKETS] = Buckets()
     app[DRAINING] = asyncio.Event()
     needs = add_routes(app, local_viewer=local_viewer)
-    app.middlewares.extend([access_log, error_boundary, authentication(needs)])
+    app.middlewares.extend([access_log, error_boundary, authentication(needs), rate_limit])
     allow_origins(app, settings.cors_origins)
-    app.on_response_prepare.append(finish_headers)
+    app.on_response_prepare.extend([finish_headers, tell_rate_limit])
     return app
 
 

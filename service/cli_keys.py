@@ -16,10 +16,10 @@ from processor.errors import KeyNotFound, Unavailable
 from processor.stores.clients import AwsConfig, open_clients
 from processor.stores.keys import DynamoKeyStore
 from processor.stores.table import Table
-from service.access_wire import DEFAULT_GRACE_SECONDS
 from service.auth import api_keys
 from service.auth.authenticator import DEFAULT_TENANT
 from service.auth.principal import Scope, is_tenant
+from service.auth.wire import DEFAULT_GRACE_SECONDS
 
 T = TypeVar("T")
 

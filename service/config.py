@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from service.auth.settings import AuthSettings, comma_separated
+from service.limits.settings import LimitSettings
 
 MIB = 1024 * 1024
 
@@ -28,7 +29,7 @@ Name = Annotated[str, Field(min_length=1, pattern=r"^\S+$")]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Settings(AuthSettings):
+class Settings(AuthSettings, LimitSettings):
     """The whole configuration. A field's alias is its variable; its description goes into the README."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
@@ -212,7 +213,7 @@ class Settings(AuthSettings):
     def table(cls) -> str:
         """The settings as a Markdown table, for the README."""
         # A class has its parents' fields first; a reader wants what must be set before what may be.
-        inherited = AuthSettings.model_fields
+        inherited = LimitSettings.model_fields | AuthSettings.model_fields
         fields = {name: field for name, field in cls.model_fields.items() if name not in inherited} | inherited
         rows = (f"| `{field.alias}` | {_default(field)} | {field.description} |" for field in fields.values())
         return "\n".join(("| variable | default | meaning |", "| --- | --- | --- |", *rows))

@@ -17,7 +17,7 @@ PREFLIGHT_SECONDS = 600
 _OPTIONS = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
     allow_credentials=False,
     allow_headers=(hdrs.CONTENT_TYPE, hdrs.AUTHORIZATION, "X-Api-Key", REQUEST_ID_HEADER),
-    expose_headers=(REQUEST_ID_HEADER, hdrs.RETRY_AFTER),
+    expose_headers=(REQUEST_ID_HEADER, hdrs.RETRY_AFTER, "RateLimit", "RateLimit-Policy"),
     max_age=PREFLIGHT_SECONDS,
 )
 

@@ -9,10 +9,12 @@ from aiohttp import web
 from processor.access import KeyStore
 from processor.catalog import Catalog
 from processor.ports import ObjectStore
+from processor.usage import Quota
 from service.auth.authenticator import Authenticator, Open
 from service.config import Settings
 from service.cursor import CursorSigner
 from service.health import Health
+from service.limits.buckets import Buckets
 from service.metrics import Metrics
 
 METRICS = web.AppKey("metrics", Metrics)
@@ -21,6 +23,8 @@ CATALOG = web.AppKey("catalog", Catalog)
 CURSORS = web.AppKey("cursors", CursorSigner)
 AUTHENTICATOR = web.AppKey[Authenticator | Open]("authenticator")
 KEY_STORE = web.AppKey[KeyStore]("key_store")
+QUOTA = web.AppKey("quota", Quota)
+BUCKETS = web.AppKey("buckets", Buckets)
 HEALTH = web.AppKey("health", Health)
 #: Set once the process has been told to end: from then on it is not healthy, whatever its dependencies say.
 DRAINING = web.AppKey("draining", asyncio.Event)

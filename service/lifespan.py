@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import version
 
@@ -24,6 +25,8 @@ from processor.stores.keys import DynamoKeyStore
 from processor.stores.s3 import S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue
 from processor.stores.table import Table
+from processor.stores.usage import DynamoUsageStore
+from processor.usage import Quota
 from processor.worker import Worker, WorkerConfig
 from service.auth.api_keys import ApiKeyVerifier
 from service.auth.authenticator import Authenticator, Open
@@ -31,7 +34,7 @@ from service.auth.settings import AuthMode
 from service.config import Settings
 from service.cursor import CursorSigner
 from service.health import Check, Health
-from service.keys import AUTHENTICATOR, CATALOG, CURSORS, HEALTH, KEY_STORE, LOCAL_VIEWER, METRICS, SETTINGS
+from service.keys import AUTHENTICATOR, CATALOG, CURSORS, HEALTH, KEY_STORE, LOCAL_VIEWER, METRICS, QUOTA, SETTINGS
 
 log = structlog.get_logger(__name__)
 
@@ -46,8 +49,10 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
         async with open_clients(aws_config(settings, credentials)) as clients:
             engine = Engine(engine_config(settings))
             suspects = ChildRenderer(engine_config(settings), budget=engine.budget)
-            catalog = build_catalog(settings, clients)
-            key_store = DynamoKeyStore(Table(clients, settings.processing_table))
+            table = Table(clients, settings.processing_table)
+            key_store = DynamoKeyStore(table)
+            quota = Quota(store=DynamoUsageStore(table), defaults=settings.limits)
+            catalog = replace(build_catalog(settings, clients), quota=quota)
             converter = Converter(
                 jobs=catalog.jobs,
                 source=catalog.source,
@@ -59,12 +64,14 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
                 max_bytes=settings.max_upload_bytes,
                 retention=catalog.retention,
                 lease_seconds=settings.visibility_seconds,
+                usage=quota.store,
                 maker=Maker(encoder=libvips_version(), effort=settings.webp_effort, service=version("truss-image")),
             )
             worker = Worker(catalog.queue, converter, worker_config(settings), observe=app[METRICS].outcome)
             app[METRICS].watch(worker, engine)
             app[CATALOG] = catalog
             app[KEY_STORE] = key_store
+            app[QUOTA] = quota
             app[AUTHENTICATOR] = authenticator(settings, key_store)
             app[CURSORS] = CursorSigner(catalog.jobs)
             app[LOCAL_VIEWER] = catalog.processed

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from processor.errors import (
     Conflict,
+    DailyLimitReached,
     ImageNotFound,
     NotFound,
     Rejected,
@@ -165,6 +166,7 @@ RULES: Mapping[type[BaseException], Rule] = {
     # RFC 9110, 15.5.2: a 401 names the ways in.
     Unauthenticated: Rule(status=HTTPStatus.UNAUTHORIZED, headers={hdrs.WWW_AUTHENTICATE: "Bearer, ApiKey"}),
     Forbidden: Rule(status=HTTPStatus.FORBIDDEN),
+    DailyLimitReached: Rule(status=HTTPStatus.TOO_MANY_REQUESTS),
     TooManyRequests: Rule(status=HTTPStatus.TOO_MANY_REQUESTS),
     OriginRefused: Rule(status=HTTPStatus.FORBIDDEN),
     NotFound: Rule(status=HTTPStatus.NOT_FOUND),
@@ -239,7 +241,7 @@ def known_problems() -> list[Problem]:
 
 def _of_ours(error: TrussError) -> Problem:
     rule = next(RULES[kind] for kind in type(error).__mro__ if kind in RULES)
-    retry_after = error.retry_after if isinstance(error, TooManyRequests) else rule.retry_after
+    retry_after = error.retry_after if isinstance(error, TooManyRequests | DailyLimitReached) else rule.retry_after
     # A failure of ours may carry the words of whatever broke; the class's own sentence cannot.
     ours = rule.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return Problem(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from service.auth.principal import Scope
-from service.handlers import api_keys, docs, failed, health, images, jobs, listing, uploads, viewer
+from service.handlers import api_keys, docs, failed, health, images, jobs, limits, listing, uploads, viewer
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -36,6 +36,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/images/process/{uniqueId}", images.process, Scope.WRITE),
     Route("GET", "/images/processed/{uniqueId}", images.processed, Scope.READ),
     Route("DELETE", "/images/image/{uniqueId}", images.delete, Scope.DELETE),
+    Route("GET", "/images/limits", limits.show, Scope.READ),
+    Route("PUT", "/images/limits", limits.override, Scope.ADMIN),
     Route("GET", "/images/keys", api_keys.list_keys, Scope.ADMIN),
     Route("POST", "/images/keys", api_keys.create, Scope.ADMIN),
     Route("POST", "/images/keys/{keyId}/rotate", api_keys.rotate, Scope.ADMIN),

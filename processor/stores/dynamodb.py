@@ -236,7 +236,7 @@ class DynamoJobStore:
                 TTL: job.expires_at,
                 "endedBy": lease.token,
             },
-            remove=("lease",),
+            remove=("lease", "uncounted"),
         )
         try:
             await self._table.update(outcome)

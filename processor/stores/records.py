@@ -84,6 +84,7 @@ def job_item(job: Job) -> Item:
             "source": source_value(job.source),
             "lease": lease_value(job.lease),
             "previousJob": job.previous_job,
+            "uncounted": job.uncounted or None,
             **outcome_values(job),
         }
     )
@@ -118,6 +119,7 @@ def job_from_item(item: Item) -> Job:
         source=_source(item.get("source")),
         lease=_lease(item.get("lease")),
         previous_job=item.get("previousJob"),
+        uncounted=item.get("uncounted", False),
         variants=tuple(_variant(value) for value in item.get("processedImages", ())),
         manifest=_manifest(item.get("manifest")),
         error=Failure(**item["error"]) if "error" in item else None,

@@ -39,9 +39,9 @@ def authentication(needs: Needs) -> Middleware:
     return authenticate
 
 
-def principal_of(request: web.Request) -> Principal:
-    """Who makes the request; not to be asked of a public call."""
-    return request[_PRINCIPAL]
+def find_principal(request: web.Request) -> Principal | None:
+    """Who makes the request; None for a public call."""
+    return request.get(_PRINCIPAL)
 
 
 def tenant_of(request: web.Request) -> str:

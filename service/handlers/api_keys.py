@@ -11,9 +11,9 @@ from aiohttp import web
 from processor import clock
 from processor.access import ApiKey
 from processor.errors import KeyNotFound
-from service.access_wire import ApiKeyAnswer, ApiKeyList, NewApiKeyAnswer, NewApiKeyRequest, RotateRequest
 from service.auth import api_keys
 from service.auth.middleware import tenant_of
+from service.auth.wire import ApiKeyAnswer, ApiKeyList, NewApiKeyAnswer, NewApiKeyRequest, RotateRequest
 from service.handlers.reading import json_body
 from service.handlers.rendering import render
 from service.keys import KEY_STORE

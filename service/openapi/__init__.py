@@ -9,7 +9,9 @@ from typing import Any
 from openapi_pydantic.v3.v3_1 import Components, Info, OpenAPI, Tag
 from pydantic import BaseModel
 
-from service import access_wire, answers
+from service import answers
+from service.auth import wire as access
+from service.limits import wire as limits
 from service.openapi.access import access_paths
 from service.openapi.images import image_paths
 from service.openapi.parts import HEADERS, PROBLEMS, SECURITY, schemas
@@ -45,16 +47,18 @@ _ANSWERS: tuple[type[BaseModel], ...] = (
     answers.ProcessedAnswer,
     answers.DeleteAnswer,
     answers.HealthAnswer,
-    access_wire.ApiKeyAnswer,
-    access_wire.ApiKeyList,
-    access_wire.NewApiKeyAnswer,
+    access.ApiKeyAnswer,
+    access.ApiKeyList,
+    access.NewApiKeyAnswer,
+    limits.LimitsAnswer,
     ProblemDocument,
 )
 _REQUESTS: tuple[type[BaseModel], ...] = (
     UploadUrlRequest,
     RedriveRequest,
-    access_wire.NewApiKeyRequest,
-    access_wire.RotateRequest,
+    access.NewApiKeyRequest,
+    access.RotateRequest,
+    limits.OverridesRequest,
 )
 
 
@@ -68,7 +72,7 @@ def document() -> dict[str, Any]:
             Tag(name="uploads", description="Upload URLs"),
             Tag(name="images", description="Images and their variants"),
             Tag(name="failures", description="Images whose conversion failed"),
-            Tag(name="access", description="API keys"),
+            Tag(name="access", description="API keys and limits"),
             Tag(name="service", description="The service itself"),
         ],
         paths=image_paths() | access_paths(),

@@ -1,19 +1,41 @@
-"""The calls about keys, as the OpenAPI document describes them."""
+"""The calls about keys and limits, as the OpenAPI document describes them."""
 
 from __future__ import annotations
 
 from openapi_pydantic.v3.v3_1 import Parameter, PathItem
 
 from processor.errors import KeyNotFound
-from service import access_examples as examples
-from service.access_wire import ApiKeyAnswer, ApiKeyList, NewApiKeyAnswer, NewApiKeyRequest, RotateRequest
+from service.auth import examples
 from service.auth.principal import Scope
+from service.auth.wire import ApiKeyAnswer, ApiKeyList, NewApiKeyAnswer, NewApiKeyRequest, RotateRequest
+from service.limits.wire import LIMITS, LimitsAnswer, OverridesRequest
 from service.openapi.parts import body, call, json_answer, path_parameter
 
 
 def access_paths() -> dict[str, PathItem]:
-    """Every call about keys."""
+    """Every call about keys and limits."""
     return {
+        "/images/limits": PathItem(
+            get=call(
+                Scope.READ,
+                operationId="getLimits",
+                tags=["access"],
+                summary="See what the tenant may use and has used",
+                responses={"200": json_answer("The limits", LimitsAnswer, LIMITS)},
+            ),
+            put=call(
+                Scope.ADMIN,
+                "400",
+                "413",
+                "415",
+                operationId="overrideLimits",
+                tags=["access"],
+                summary="Give the tenant limits of its own",
+                description="What is left out is everybody's again. It holds within seconds.",
+                requestBody=body(OverridesRequest),
+                responses={"200": json_answer("The limits", LimitsAnswer, LIMITS)},
+            ),
+        ),
         "/images/keys": PathItem(
             get=call(
                 Scope.ADMIN,

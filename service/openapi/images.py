@@ -27,6 +27,7 @@ def image_paths() -> dict[str, PathItem]:
             post=call(
                 Scope.WRITE,
                 "400",
+                "409",
                 "413",
                 "415",
                 operationId="createUploadUrl",
@@ -38,6 +39,7 @@ def image_paths() -> dict[str, PathItem]:
             get=call(
                 Scope.WRITE,
                 "400",
+                "409",
                 operationId="createUploadUrlByQuery",
                 tags=["uploads"],
                 summary="Get a URL to upload to, asked by query parameters",

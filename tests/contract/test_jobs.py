@@ -104,7 +104,7 @@ def completed(job: Job) -> Job:
 
 
 def successor(records: Records, image: Image, sequencer: str = "0056") -> Job:
-    return next_job(image, source(sequencer), RETENTION)
+    return next_job(image, None, source(sequencer), RETENTION)
 
 
 async def listed(records: Records, status: JobStatus | None = None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +15,19 @@ from processor.events import SourceArrived
 from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, Variant
 from processor.jobs import Maker
 from processor.ports import Message
-from processor.stores.memory import MemoryEdge, MemoryJobStore, MemoryObjectStore, MemoryQueue
+from processor.stores.memory import MemoryEdge, MemoryJobStore, MemoryObjectStore, MemoryQueue, MemoryUsageStore
+from processor.usage import Limits, Quota
 
 TENANT = "default"
+LIMITS = Limits(
+    requests_per_second=1,
+    request_burst=1,
+    tenant_requests_per_second=1,
+    tenant_request_burst=1,
+    bytes_per_day=10_000,
+    megapixels_per_day=1,
+    images=100,
+)
 MAKER = Maker(encoder="libvips 8.18", effort=2, service="1.0")
 
 
@@ -99,12 +110,14 @@ class World:
         self.source = MemoryObjectStore("source")
         self.processed = MemoryObjectStore("processed")
         self.edge = FlakyEdge()
+        self.quota = Quota(store=MemoryUsageStore(), defaults=LIMITS, monotonic=itertools.count(step=60).__next__)
         self.catalog = Catalog(
             jobs=self.jobs,
             source=self.source,
             processed=self.processed,
             queue=self.queue,
             edge=self.edge,
+            quota=self.quota,
             max_bytes=1000,
             retention=timedelta(days=30),
         )
@@ -122,6 +135,7 @@ class World:
             max_bytes=1000,
             retention=timedelta(days=30),
             lease_seconds=lease_seconds,
+            usage=self.quota.store,
             maker=MAKER,
         )
 

@@ -5,5 +5,6 @@ from processor.stores.memory.jobs import MemoryJobStore
 from processor.stores.memory.keys import MemoryKeyStore
 from processor.stores.memory.objects import MemoryObjectStore
 from processor.stores.memory.queue import MemoryQueue
+from processor.stores.memory.usage import MemoryUsageStore
 
-__all__ = ["MemoryEdge", "MemoryJobStore", "MemoryKeyStore", "MemoryObjectStore", "MemoryQueue"]
+__all__ = ["MemoryEdge", "MemoryJobStore", "MemoryKeyStore", "MemoryObjectStore", "MemoryQueue", "MemoryUsageStore"]

@@ -160,6 +160,7 @@ class MemoryJobStore:
             updated_at=job.updated_at,
             expires_at=job.expires_at,
             lease=None,
+            uncounted=False,
         )
         self._ended_by[job.processing_id] = lease.token
 

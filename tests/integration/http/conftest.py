@@ -19,14 +19,15 @@ from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
 from processor.jobs import Failure, Job, JobStatus, Lease, Timings
 from processor.jobs import Source as JobSource
 from processor.ports import JobPage, JobQuery, PresignedUpload, QueueDepth, UploadTerms
-from processor.stores.memory import MemoryJobStore, MemoryKeyStore, MemoryObjectStore, MemoryQueue
+from processor.stores.memory import MemoryJobStore, MemoryKeyStore, MemoryObjectStore, MemoryQueue, MemoryUsageStore
+from processor.usage import Quota
 from service.app import create_app
 from service.auth.api_keys import ApiKeyVerifier
 from service.auth.authenticator import Authenticator, Open
 from service.config import Settings
 from service.cursor import CursorSigner
 from service.health import Health
-from service.keys import AUTHENTICATOR, CATALOG, CURSORS, HEALTH, KEY_STORE, LOCAL_VIEWER
+from service.keys import AUTHENTICATOR, CATALOG, CURSORS, HEALTH, KEY_STORE, LOCAL_VIEWER, QUOTA, SETTINGS
 from service.openapi import document
 
 Client = TestClient[web.Request, web.Application]
@@ -99,6 +100,7 @@ class World:
     queue: Queue = field(default_factory=Queue)
     dead_letters: Queue | None = field(default_factory=Queue)
     keys: MemoryKeyStore = field(default_factory=MemoryKeyStore)
+    quota: Quota = field(default_factory=lambda: Quota(store=MemoryUsageStore(), defaults=make_settings().limits))
 
     def catalog(self) -> Catalog:
         stores = {name: value for name, value in vars(self).items() if name != "keys"}
@@ -169,6 +171,8 @@ def serve(world: World, aiohttp_client: Any) -> Callable[..., Awaitable[Client]]
         app[CURSORS] = CursorSigner(world.catalog().jobs)
         app[AUTHENTICATOR] = Authenticator(bearer=None, api_key=ApiKeyVerifier(world.keys)) if locked else Open()
         app[KEY_STORE] = world.keys
+        world.quota.defaults = app[SETTINGS].limits
+        app[QUOTA] = world.quota
         app[HEALTH] = Health({"table": world.jobs.ping, "queue": world.queue.ping}, fresh_seconds=0)
         app[LOCAL_VIEWER] = world.catalog().processed
         client: Client = await aiohttp_client(app)

@@ -12,7 +12,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from service.openapi import document
 from service.routes import ROUTES
 
-METHODS = {"get", "post", "delete"}
+METHODS = {"get", "post", "put", "delete"}
 
 
 def operations() -> list[tuple[str, str, dict[str, Any]]]:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from processor import clock
 from processor.access import ApiKey
-from service.access_wire import ApiKeyAnswer, ApiKeyList, NewApiKeyAnswer
 from service.auth.api_keys import Minted
 from service.auth.principal import Scope
+from service.auth.wire import ApiKeyAnswer, ApiKeyList, NewApiKeyAnswer
 
 _KEY = ApiKey(
     key_id="k3v7q2mzt5x6wabn",

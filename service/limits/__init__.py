@@ -1,0 +1,1 @@
+"""How much a caller and a tenant may ask for."""

@@ -1,0 +1,51 @@
+"""Holds requests against the buckets of their caller and tenant, and tells what is left."""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from service.auth.authenticator import ANONYMOUS
+from service.auth.middleware import find_principal
+from service.keys import BUCKETS, QUOTA
+from service.limits.buckets import Level
+from service.problems import TooManyRequests
+
+_HEADERS = web.RequestKey("rate_limit_headers", dict)
+
+
+@web.middleware
+async def rate_limit(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """After authentication: a stranger cannot use up what is a caller's."""
+    principal = find_principal(request)
+    if principal is None or principal is ANONYMOUS:
+        return await handler(request)
+    limits = await request.app[QUOTA].limits(principal.tenant)
+    take = request.app[BUCKETS].take
+    levels = {
+        "caller": take(principal.subject, rate=limits.requests_per_second, burst=limits.request_burst),
+        "tenant": take(
+            f"tenant:{principal.tenant}",
+            rate=limits.tenant_requests_per_second,
+            burst=limits.tenant_request_burst,
+        ),
+    }
+    request[_HEADERS] = rate_limit_headers(levels)
+    waits = [level.retry_after for level in levels.values() if level.retry_after is not None]
+    if waits:
+        raise TooManyRequests(max(waits))
+    return await handler(request)
+
+
+async def tell_rate_limit(request: web.Request, response: web.StreamResponse) -> None:
+    """Just before an answer is sent, whatever it is."""
+    response.headers.update(request.get(_HEADERS, {}))
+
+
+def rate_limit_headers(levels: dict[str, Level]) -> dict[str, str]:
+    """The fields of draft-ietf-httpapi-ratelimit-headers-10, and `Retry-After` for a bucket that is empty."""
+    policies = (f'"{name}";q={level.capacity};w={level.window_seconds}' for name, level in levels.items())
+    states = (f'"{name}";r={level.left};t={level.refill_seconds}' for name, level in levels.items())
+    headers = {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
+    waits = [level.retry_after for level in levels.values() if level.retry_after is not None]
+    return headers | ({hdrs.RETRY_AFTER: str(max(waits))} if waits else {})

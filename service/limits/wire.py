@@ -1,0 +1,91 @@
+"""Requests and answers about limits: how they look on the wire."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field
+
+from processor import clock
+from processor.usage import MEGAPIXEL, Limits, Overrides, Usage, today, tomorrow
+from service.answers import Answer, Time
+from service.schemas import Question
+
+#: Above any number that makes sense, and within what DynamoDB and JSON keep exactly.
+_MOST = 2**53
+
+Many = Annotated[int | None, Field(ge=1, le=_MOST)]
+Rate = Annotated[float | None, Field(gt=0, le=1_000_000)]
+
+
+class OverridesRequest(Question):
+    """The limits of one tenant; what is left out is everybody's."""
+
+    requests_per_second: Rate = Field(default=None, description="Of one key or user, counted by each process.")
+    request_burst: Many = Field(default=None, description="So many of them at once.")
+    tenant_requests_per_second: Rate = Field(default=None, description="Of the tenant, counted by each process.")
+    tenant_request_burst: Many = Field(default=None, description="So many of them at once.")
+    bytes_per_day: Many = Field(default=None, description="Uploaded in a day (UTC).")
+    megapixels_per_day: Many = Field(default=None, description="Converted in a day (UTC).")
+    images: Many = Field(default=None, description="Stored at a time.")
+
+    def to_overrides(self) -> Overrides:
+        """In the core's words."""
+        return Overrides(**self.model_dump())
+
+
+class RequestRate(Answer):
+    """A bucket that holds `burst` requests and regains `perSecond`."""
+
+    per_second: float = Field(examples=[50])
+    burst: int = Field(examples=[200])
+
+
+class Counted(Answer):
+    """A limit and how much of it is used."""
+
+    limit: int
+    used: int
+    remaining: int
+
+    @classmethod
+    def of(cls, limit: int, used: int) -> Self:
+        """Counts are kept apart from results: they may be off by what was under way when a process died."""
+        used = max(0, used)
+        return cls(limit=limit, used=used, remaining=max(0, limit - used))
+
+
+class LimitsAnswer(Answer):
+    """What the tenant may use and has used, as of a few seconds ago."""
+
+    requests: RequestRate = Field(description="Of this key or user, counted by each process of the service.")
+    tenant_requests: RequestRate = Field(description="Of all callers of the tenant.")
+    bytes_per_day: Counted
+    megapixels_per_day: Counted
+    resets_at: Time = Field(description="When the counts of the day begin anew.")
+    images: Counted
+
+    @classmethod
+    def of(cls, usage: Usage, limits: Limits) -> Self:
+        """As of today."""
+        used = usage.on(today())
+        return cls(
+            requests=RequestRate(per_second=limits.requests_per_second, burst=limits.request_burst),
+            tenant_requests=RequestRate(
+                per_second=limits.tenant_requests_per_second, burst=limits.tenant_request_burst
+            ),
+            bytes_per_day=Counted.of(limits.bytes_per_day, used.bytes),
+            megapixels_per_day=Counted.of(limits.megapixels_per_day, round(used.pixels / MEGAPIXEL)),
+            resets_at=tomorrow(),
+            images=Counted.of(limits.images, used.images),
+        )
+
+
+LIMITS = LimitsAnswer(
+    requests=RequestRate(per_second=50, burst=200),
+    tenant_requests=RequestRate(per_second=500, burst=2000),
+    bytes_per_day=Counted.of(2**40, 52_428_800),
+    megapixels_per_day=Counted.of(10_000_000, 1234),
+    resets_at=clock.from_iso("2026-01-03T00:00:00.000Z"),
+    images=Counted.of(10_000_000, 4321),
+)

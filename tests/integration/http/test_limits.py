@@ -1,0 +1,81 @@
+"""Limits over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from processor.usage import Usage, today
+from service.auth.principal import Scope
+from tests.integration.http.conftest import Client, World
+from tests.integration.http.test_access import key_of
+
+Serve = Callable[..., Awaitable[Client]]
+
+
+async def _json(client: Client, method: str, path: str, **options: Any) -> tuple[int, Any, Any]:
+    async with client.request(method, path, **options) as response:
+        return response.status, response.headers, await response.json(content_type=None)
+
+
+async def test_a_caller_that_is_too_fast_is_told_to_wait_and_others_are_not(serve: Serve, world: World) -> None:
+    client = await serve(locked=True, limit_requests_per_second=0.01, limit_request_burst=2)
+    hasty, other = await key_of(world, Scope.READ), await key_of(world, Scope.READ)
+    for left in (1, 0):
+        status, headers, _ = await _json(client, "GET", "/images/list", headers=hasty)
+        assert status == 200
+        assert headers["RateLimit-Policy"] == '"caller";q=2;w=200, "tenant";q=2000;w=4'
+        assert headers["RateLimit"].startswith(f'"caller";r={left};t=')
+    status, headers, body = await _json(client, "GET", "/images/list", headers=hasty)
+    assert (status, body["code"]) == (429, "too_many_requests")
+    assert int(headers["Retry-After"]) > 1
+    assert headers["RateLimit"].startswith('"caller";r=0;')
+    assert (await _json(client, "GET", "/images/list", headers=other))[0] == 200
+
+
+async def test_a_tenants_callers_share_its_bucket(serve: Serve, world: World) -> None:
+    client = await serve(locked=True, limit_tenant_requests_per_second=0.01, limit_tenant_request_burst=1)
+    first, second = await key_of(world, Scope.READ), await key_of(world, Scope.READ)
+    stranger = await key_of(world, Scope.READ, tenant="other")
+    statuses = [(await _json(client, "GET", "/images/list", headers=key))[0] for key in (first, second, stranger)]
+    assert statuses == [200, 429, 200]
+
+
+async def test_strangers_use_up_nothing_and_the_public_is_not_counted(serve: Serve, world: World) -> None:
+    client = await serve(locked=True, limit_tenant_request_burst=1, limit_request_burst=1)
+    for _ in range(5):
+        assert (await _json(client, "GET", "/images/list"))[0] == 401
+        status, headers, _ = await _json(client, "GET", "/images/health")
+        assert status == 200
+        assert "RateLimit" not in headers
+    assert (await _json(client, "GET", "/images/list", headers=await key_of(world, Scope.READ)))[0] == 200
+
+
+async def test_limits_and_use_are_shown_and_overridden_by_administrators(serve: Serve, world: World) -> None:
+    client = await serve(locked=True, limit_images=10, limit_bytes_per_day=100)
+    admin, user = await key_of(world, Scope.ADMIN), await key_of(world, Scope.READ)
+    await world.quota.store.add("acme", Usage(day=today(), bytes=30, pixels=2_000_000, images=4))
+    _, _, shown = await _json(client, "GET", "/images/limits", headers=user)
+    assert shown["bytesPerDay"] == {"limit": 100, "used": 30, "remaining": 70}
+    assert shown["megapixelsPerDay"]["used"] == 2
+    assert shown["images"] == {"limit": 10, "used": 4, "remaining": 6}
+
+    assert (await _json(client, "PUT", "/images/limits", json={"images": 4}, headers=user))[0] == 403
+    status, _, overridden = await _json(client, "PUT", "/images/limits", json={"images": 4}, headers=admin)
+    assert (status, overridden["images"]["remaining"]) == (200, 0)
+    assert overridden["bytesPerDay"]["limit"] == 100
+    refused = await _json(client, "PUT", "/images/limits", json={"images": 0}, headers=admin)
+    assert refused[2]["code"] == "invalid_request"
+
+
+async def test_reached_limits_have_codes_of_their_own(serve: Serve, world: World) -> None:
+    client = await serve(locked=True, limit_images=1, limit_bytes_per_day=100)
+    user = await key_of(world, Scope.WRITE)
+    ask = {"json": {"filename": "a.jpg", "size": 101}, "headers": user}
+    status, headers, body = await _json(client, "POST", "/images/upload-url", **ask)
+    assert (status, body["code"]) == (429, "daily_limit_reached")
+    assert 1 <= int(headers["Retry-After"]) <= 86_400
+    await world.quota.store.add("other", Usage(day=today(), images=1))
+    full = {"json": {"filename": "a.jpg"}, "headers": await key_of(world, Scope.WRITE, tenant="other")}
+    status, _, body = await _json(client, "POST", "/images/upload-url", **full)
+    assert (status, body["code"]) == (409, "image_limit_reached")

@@ -1,0 +1,132 @@
+"""What a tenant has used and may use: counted once, whatever happens to an image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from processor import clock
+from processor.errors import DailyLimitReached, ImageLimitReached, Unavailable
+from processor.events import parse
+from processor.usage import Overrides, Usage, today
+from tests.unit.world import LIMITS, TENANT, World
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def used(world: World) -> Usage:
+    return (await world.quota.store.get(TENANT)).usage
+
+
+async def test_an_upload_counts_its_bytes_its_pixels_and_one_image(world: World) -> None:
+    _, event = await world.uploaded(b"photo")
+    await world.converter.convert(event)
+    assert await used(world) == Usage(day=today(), bytes=5, pixels=12, images=1)
+
+
+async def test_a_duplicate_counts_nothing(world: World) -> None:
+    _, event = await world.uploaded(b"photo")
+    for _ in range(3):
+        await world.converter.convert(event)
+    assert (await used(world)).images == 1
+    assert (await used(world)).bytes == 5
+
+
+async def test_the_same_image_uploaded_or_converted_again_is_one_image(world: World) -> None:
+    submission, event = await world.uploaded(b"photo")
+    await world.converter.convert(event)
+    await world.catalog.reprocess(TENANT, submission.job.unique_id)
+    await world.converter.convert(parse(world.queue.bodies[-1])[0])
+    await world.converter.convert(await world.source.put(submission.job.original_key, b"other"))
+    assert await used(world) == Usage(day=today(), bytes=10, pixels=36, images=1)
+
+
+async def test_an_image_that_was_overtaken_before_it_ended_is_one_image(world: World) -> None:
+    submission, first = await world.uploaded(b"photo")
+    second = await world.source.put(submission.job.original_key, b"other")
+    world.renderer.during = lambda: _ignore(world.another_converter().convert(second))
+    await world.converter.convert(first)
+    world.renderer.during = None
+    await world.converter.convert(second)
+    assert (await used(world)).images == 1
+
+
+async def _ignore(work) -> None:  # type: ignore[no-untyped-def]
+    await work
+
+
+async def test_a_deleted_image_does_not_count_any_more_and_what_never_came_never_did(world: World) -> None:
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    waiting = await world.submitted()
+    await world.catalog.delete(TENANT, waiting.job.unique_id)
+    assert (await used(world)).images == 1
+    await world.catalog.delete(TENANT, submission.job.unique_id)
+    assert (await used(world)).images == 0
+
+
+async def test_a_count_that_cannot_be_kept_changes_no_result(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    submission, event = await world.uploaded()
+
+    async def full(*_: object) -> None:
+        raise Unavailable
+
+    monkeypatch.setattr(world.quota.store, "add", full)
+    await world.converter.convert(event)
+    assert (await world.catalog.status(TENANT, submission.job.processing_id)).status == "completed"
+    await world.catalog.delete(TENANT, submission.job.unique_id)
+
+
+@pytest.mark.parametrize(
+    "used",
+    [Usage(bytes=LIMITS.bytes_per_day), Usage(pixels=LIMITS.megapixels_per_day * 1_000_000)],
+)
+async def test_a_day_that_is_used_up_refuses_uploads_and_work_until_midnight(
+    world: World, used: Usage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "now", lambda: clock.from_iso("2026-05-04T22:00:00.000Z"))
+    submission, _ = await world.uploaded()
+    await world.quota.store.add(TENANT, replace(used, day=today()))
+    for attempt in (world.submitted(), world.catalog.reprocess(TENANT, submission.job.unique_id)):
+        with pytest.raises(DailyLimitReached) as refused:
+            await attempt
+        assert refused.value.retry_after == 2 * 3600
+    await world.submitted("another")
+    monkeypatch.setattr(clock, "now", lambda: clock.from_iso("2026-05-05T00:00:00.000Z"))
+    await world.submitted()
+
+
+async def test_a_file_larger_than_what_is_left_of_the_day_is_refused_before_it_is_uploaded(world: World) -> None:
+    await world.quota.store.add(TENANT, Usage(day=today(), bytes=9_000))
+    await world.quota.check_upload(TENANT, 1_000)
+    with pytest.raises(DailyLimitReached):
+        await world.quota.check_upload(TENANT, 1_001)
+
+
+async def test_as_many_images_as_may_be_stored_and_no_more(world: World) -> None:
+    await world.quota.store.add(TENANT, Usage(day=today(), images=LIMITS.images))
+    with pytest.raises(ImageLimitReached):
+        await world.submitted()
+    await world.quota.store.set_overrides(TENANT, Overrides(images=LIMITS.images + 1))
+    await world.submitted()
+
+
+async def test_a_tenants_record_is_read_once_in_a_while(world: World) -> None:
+    now = [0.0]
+    world.quota.monotonic = lambda: now[0]
+    await world.submitted()
+    await world.quota.store.add(TENANT, Usage(day=today(), images=LIMITS.images))
+    await world.submitted()
+    now[0] = 5.0
+    with pytest.raises(ImageLimitReached):
+        await world.submitted()
+
+
+def test_yesterdays_use_is_not_todays() -> None:
+    yesterday = (clock.now() - timedelta(days=1)).date().isoformat()
+    assert Usage(day=yesterday, bytes=1, pixels=2, images=3).on(today()) == Usage(day=today(), images=3)
