@@ -14,6 +14,7 @@
     │   └── JobNotFound  KeyNotFound  ObjectNotFound
     ├── Conflict              the state of things forbids it now
     │   ├── LeaseLost  ObjectChanged  NotUploaded  RecordChanged
+    │   ├── IdempotencyKeyReused  RequestInProgress  AnswerNotKept
     │   └── DailyLimitReached  ImageLimitReached
     └── Unavailable           nobody's fault: try again later
         └── Throttled
@@ -174,6 +175,24 @@ class RecordChanged(Conflict):
     """The record was changed by somebody else in the meantime."""
 
     code = "record_changed"
+
+
+class IdempotencyKeyReused(Conflict):
+    """The Idempotency-Key was used for another request."""
+
+    code = "idempotency_key_reused"
+
+
+class RequestInProgress(Conflict):
+    """The first request with this Idempotency-Key is still in progress; try again in a moment."""
+
+    code = "request_in_progress"
+
+
+class AnswerNotKept(Conflict):
+    """This was done already; its answer held a secret and was not kept."""
+
+    code = "answer_not_kept"
 
 
 class DailyLimitReached(Conflict):

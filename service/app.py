@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from service.auth.middleware import authentication
 from service.config import Settings
 from service.cors import allow_origins
+from service.idempotency import replay
 from service.keys import BUCKETS, DRAINING, METRICS, SETTINGS
 from service.limits.buckets import Buckets
 from service.limits.middleware import rate_limit, tell_rate_limit
@@ -28,7 +29,7 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     app[BUCKETS] = Buckets()
     app[DRAINING] = asyncio.Event()
     needs = add_routes(app, local_viewer=local_viewer)
-    app.middlewares.extend([access_log, error_boundary, authentication(needs), rate_limit])
+    app.middlewares.extend([access_log, error_boundary, authentication(needs), rate_limit, replay])
     allow_origins(app, settings.cors_origins)
     app.on_response_prepare.extend([finish_headers, tell_rate_limit])
     return app

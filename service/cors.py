@@ -16,8 +16,8 @@ PREFLIGHT_SECONDS = 600
 #: Nobody is known by cookie here, so credentials are never allowed, whatever the origin.
 _OPTIONS = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
     allow_credentials=False,
-    allow_headers=(hdrs.CONTENT_TYPE, hdrs.AUTHORIZATION, "X-Api-Key", REQUEST_ID_HEADER),
-    expose_headers=(REQUEST_ID_HEADER, hdrs.RETRY_AFTER, "RateLimit", "RateLimit-Policy"),
+    allow_headers=(hdrs.CONTENT_TYPE, hdrs.AUTHORIZATION, "X-Api-Key", "Idempotency-Key", REQUEST_ID_HEADER),
+    expose_headers=(REQUEST_ID_HEADER, hdrs.RETRY_AFTER, "RateLimit", "RateLimit-Policy", "Idempotent-Replayed"),
     max_age=PREFLIGHT_SECONDS,
 )
 

@@ -9,6 +9,7 @@ from aiohttp import web
 from processor.access import KeyStore
 from processor.catalog import Catalog
 from processor.ports import ObjectStore
+from processor.replay import ReplayStore
 from processor.usage import Quota
 from service.auth.authenticator import Authenticator, Open
 from service.config import Settings
@@ -23,6 +24,7 @@ CATALOG = web.AppKey("catalog", Catalog)
 CURSORS = web.AppKey("cursors", CursorSigner)
 AUTHENTICATOR = web.AppKey[Authenticator | Open]("authenticator")
 KEY_STORE = web.AppKey[KeyStore]("key_store")
+REPLAYS = web.AppKey[ReplayStore]("replays")
 QUOTA = web.AppKey("quota", Quota)
 BUCKETS = web.AppKey("buckets", Buckets)
 HEALTH = web.AppKey("health", Health)

@@ -22,6 +22,7 @@ from processor.stores.clients import AwsClients, AwsConfig, AwsCredentials, open
 from processor.stores.cloudfront import CloudFrontEdge
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.keys import DynamoKeyStore
+from processor.stores.replay import DynamoReplayStore
 from processor.stores.s3 import S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue
 from processor.stores.table import Table
@@ -34,7 +35,18 @@ from service.auth.settings import AuthMode
 from service.config import Settings
 from service.cursor import CursorSigner
 from service.health import Check, Health
-from service.keys import AUTHENTICATOR, CATALOG, CURSORS, HEALTH, KEY_STORE, LOCAL_VIEWER, METRICS, QUOTA, SETTINGS
+from service.keys import (
+    AUTHENTICATOR,
+    CATALOG,
+    CURSORS,
+    HEALTH,
+    KEY_STORE,
+    LOCAL_VIEWER,
+    METRICS,
+    QUOTA,
+    REPLAYS,
+    SETTINGS,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +84,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             app[CATALOG] = catalog
             app[KEY_STORE] = key_store
             app[QUOTA] = quota
+            app[REPLAYS] = DynamoReplayStore(table)
             app[AUTHENTICATOR] = authenticator(settings, key_store)
             app[CURSORS] = CursorSigner(catalog.jobs)
             app[LOCAL_VIEWER] = catalog.processed

@@ -16,6 +16,7 @@ from service.auth.middleware import tenant_of
 from service.auth.wire import ApiKeyAnswer, ApiKeyList, NewApiKeyAnswer, NewApiKeyRequest, RotateRequest
 from service.handlers.reading import json_body
 from service.handlers.rendering import render
+from service.idempotency import keep_no_answer
 from service.keys import KEY_STORE
 from service.schemas import read_body
 
@@ -38,6 +39,7 @@ async def create(request: web.Request) -> web.Response:
     )
     await request.app[KEY_STORE].add(minted.key)
     log.info("API key created", keyId=minted.key.key_id, scopes=minted.key.scopes)
+    keep_no_answer(request)
     return render(NewApiKeyAnswer.of_minted(minted), HTTPStatus.CREATED)
 
 
@@ -47,6 +49,7 @@ async def rotate(request: web.Request) -> web.Response:
     old = await _own_key(request)
     minted = await api_keys.rotate(request.app[KEY_STORE], old, timedelta(seconds=asked.grace))
     log.info("API key rotated", keyId=old.key_id, newKeyId=minted.key.key_id)
+    keep_no_answer(request)
     return render(NewApiKeyAnswer.of_minted(minted), HTTPStatus.CREATED)
 
 

@@ -12,6 +12,11 @@ async def json_body(request: web.Request) -> bytes:
     """What may be JSON. Raises `UnsupportedMediaType`, `InvalidBody`."""
     if hdrs.CONTENT_TYPE in request.headers and not JSON_TYPES.fullmatch(request.content_type):
         raise UnsupportedMediaType
+    return await raw_body(request)
+
+
+async def raw_body(request: web.Request) -> bytes:
+    """Whatever was sent; the same however often it is asked for. Raises `InvalidBody`."""
     try:
         return await request.read()
     except (web.RequestPayloadError, ConnectionError):

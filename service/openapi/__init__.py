@@ -14,7 +14,7 @@ from service.auth import wire as access
 from service.limits import wire as limits
 from service.openapi.access import access_paths
 from service.openapi.images import image_paths
-from service.openapi.parts import HEADERS, PROBLEMS, SECURITY, schemas
+from service.openapi.parts import HEADERS, PARAMETERS, PROBLEMS, SECURITY, schemas
 from service.problems import ProblemDocument
 from service.schemas import RedriveRequest, UploadUrlRequest
 
@@ -76,7 +76,7 @@ def document() -> dict[str, Any]:
             Tag(name="service", description="The service itself"),
         ],
         paths=image_paths() | access_paths(),
-        components=Components(headers=HEADERS, responses=PROBLEMS, securitySchemes=SECURITY),
+        components=Components(headers=HEADERS, parameters=PARAMETERS, responses=PROBLEMS, securitySchemes=SECURITY),
     ).model_dump(mode="json", by_alias=True, exclude_unset=True)
     shell["components"]["schemas"] = schemas(_REQUESTS, _ANSWERS)
     return shell

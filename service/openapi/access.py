@@ -9,7 +9,7 @@ from service.auth import examples
 from service.auth.principal import Scope
 from service.auth.wire import ApiKeyAnswer, ApiKeyList, NewApiKeyAnswer, NewApiKeyRequest, RotateRequest
 from service.limits.wire import LIMITS, LimitsAnswer, OverridesRequest
-from service.openapi.parts import body, call, json_answer, path_parameter
+from service.openapi.parts import body, call, json_answer, path_parameter, post
 
 
 def access_paths() -> dict[str, PathItem]:
@@ -44,9 +44,8 @@ def access_paths() -> dict[str, PathItem]:
                 summary="List the tenant's API keys, newest first",
                 responses={"200": json_answer("The keys", ApiKeyList, examples.KEYS)},
             ),
-            post=call(
+            post=post(
                 Scope.ADMIN,
-                "400",
                 "413",
                 "415",
                 operationId="createApiKey",
@@ -70,9 +69,8 @@ def access_paths() -> dict[str, PathItem]:
             )
         ),
         "/images/keys/{keyId}/rotate": PathItem(
-            post=call(
+            post=post(
                 Scope.ADMIN,
-                "400",
                 "413",
                 "415",
                 operationId="rotateApiKey",

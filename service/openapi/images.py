@@ -7,7 +7,7 @@ from openapi_pydantic.v3.v3_1 import Operation, PathItem
 from processor.errors import JobNotFound
 from service import answers, examples
 from service.auth.principal import Scope
-from service.openapi.parts import body, call, json_answer, path_parameter, query_parameters, unique_id
+from service.openapi.parts import body, call, json_answer, path_parameter, post, query_parameters, unique_id
 from service.schemas import FailedQuery, ListQuery, RedriveRequest, UploadUrlQuery, UploadUrlRequest
 
 REDRIVE = """\
@@ -24,10 +24,8 @@ def image_paths() -> dict[str, PathItem]:
     created = json_answer("The upload URL", answers.UploadUrlAnswer, examples.UPLOAD_URL)
     return {
         "/images/upload-url": PathItem(
-            post=call(
+            post=post(
                 Scope.WRITE,
-                "400",
-                "409",
                 "413",
                 "415",
                 operationId="createUploadUrl",
@@ -88,9 +86,8 @@ def image_paths() -> dict[str, PathItem]:
             )
         ),
         "/images/failed/redrive": PathItem(
-            post=call(
+            post=post(
                 Scope.ADMIN,
-                "400",
                 "413",
                 "415",
                 operationId="redriveFailedImages",
@@ -104,10 +101,9 @@ def image_paths() -> dict[str, PathItem]:
             )
         ),
         "/images/process/{uniqueId}": PathItem(
-            post=call(
+            post=post(
                 Scope.WRITE,
                 "404",
-                "409",
                 operationId="processImage",
                 tags=["images"],
                 summary="Convert an uploaded image again",

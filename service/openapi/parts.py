@@ -20,7 +20,7 @@ from openapi_pydantic.v3.v3_1 import (
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
-from processor.errors import ImageNotFound, NotUploaded, TrussError, Unavailable
+from processor.errors import IdempotencyKeyReused, ImageNotFound, NotUploaded, TrussError, Unavailable
 from service import answers, examples
 from service.auth.principal import Scope
 from service.problems import (
@@ -141,6 +141,12 @@ def call(
     return Operation(security=security, responses={**responses, **met}, **fields)
 
 
+def post(scope: Scope, *problems: str, parameters: Sequence[Parameter | Reference] = (), **fields: Any) -> Operation:
+    """An operation that may be repeated under an `Idempotency-Key`."""
+    key = Reference(**{"$ref": "#/components/parameters/IdempotencyKey"})
+    return call(scope, *problems, "400", "409", "422", parameters=[*parameters, key], **fields)
+
+
 def body(model: type[BaseModel], *, required: bool = True) -> RequestBody:
     """A body in JSON."""
     return RequestBody(required=required, content={"application/json": MediaType(schema=ref(model))})
@@ -162,6 +168,7 @@ _NAMES = {
     "409": "Conflict",
     "413": "PayloadTooLarge",
     "415": "UnsupportedMediaType",
+    "422": "IdempotencyKeyReused",
     "429": "TooManyRequests",
     "500": "InternalError",
     "503": "Unavailable",
@@ -176,9 +183,21 @@ PROBLEMS: dict[str, Response | Reference] = {
     "Conflict": _problem("The state of the image does not allow this now", NotUploaded()),
     "PayloadTooLarge": _problem("The body is too large", PayloadTooLarge()),
     "UnsupportedMediaType": _problem("The body is not JSON", UnsupportedMediaType()),
+    "IdempotencyKeyReused": _problem("The Idempotency-Key was used for another request", IdempotencyKeyReused()),
     "TooManyRequests": _problem("Too many requests, or a limit is reached", TooManyRequests(1), retry=True),
     "InternalError": _problem("Something went wrong", TrussError()),
     "Unavailable": _problem("A dependency is away or busy; try again", Unavailable(), retry=True),
+}
+PARAMETERS: dict[str, Parameter | Reference] = {
+    "IdempotencyKey": Parameter.model_validate(
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "A name of your choice for this request. Whoever repeats it within a day, because the "
+            "answer got lost, gets the same answer, marked by `Idempotent-Replayed`, and nothing is done twice.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": '^"?[!#-~]+"?$'},
+        }
+    )
 }
 SECURITY: dict[str, SecurityScheme | Reference] = {
     "bearerJwt": SecurityScheme(

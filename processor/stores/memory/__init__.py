@@ -5,6 +5,15 @@ from processor.stores.memory.jobs import MemoryJobStore
 from processor.stores.memory.keys import MemoryKeyStore
 from processor.stores.memory.objects import MemoryObjectStore
 from processor.stores.memory.queue import MemoryQueue
+from processor.stores.memory.replay import MemoryReplayStore
 from processor.stores.memory.usage import MemoryUsageStore
 
-__all__ = ["MemoryEdge", "MemoryJobStore", "MemoryKeyStore", "MemoryObjectStore", "MemoryQueue", "MemoryUsageStore"]
+__all__ = [
+    "MemoryEdge",
+    "MemoryJobStore",
+    "MemoryKeyStore",
+    "MemoryObjectStore",
+    "MemoryQueue",
+    "MemoryReplayStore",
+    "MemoryUsageStore",
+]

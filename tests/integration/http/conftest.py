@@ -19,7 +19,14 @@ from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
 from processor.jobs import Failure, Job, JobStatus, Lease, Timings
 from processor.jobs import Source as JobSource
 from processor.ports import JobPage, JobQuery, PresignedUpload, QueueDepth, UploadTerms
-from processor.stores.memory import MemoryJobStore, MemoryKeyStore, MemoryObjectStore, MemoryQueue, MemoryUsageStore
+from processor.stores.memory import (
+    MemoryJobStore,
+    MemoryKeyStore,
+    MemoryObjectStore,
+    MemoryQueue,
+    MemoryReplayStore,
+    MemoryUsageStore,
+)
 from processor.usage import Quota
 from service.app import create_app
 from service.auth.api_keys import ApiKeyVerifier
@@ -27,7 +34,7 @@ from service.auth.authenticator import Authenticator, Open
 from service.config import Settings
 from service.cursor import CursorSigner
 from service.health import Health
-from service.keys import AUTHENTICATOR, CATALOG, CURSORS, HEALTH, KEY_STORE, LOCAL_VIEWER, QUOTA, SETTINGS
+from service.keys import AUTHENTICATOR, CATALOG, CURSORS, HEALTH, KEY_STORE, LOCAL_VIEWER, QUOTA, REPLAYS, SETTINGS
 from service.openapi import document
 
 Client = TestClient[web.Request, web.Application]
@@ -173,6 +180,7 @@ def serve(world: World, aiohttp_client: Any) -> Callable[..., Awaitable[Client]]
         app[KEY_STORE] = world.keys
         world.quota.defaults = app[SETTINGS].limits
         app[QUOTA] = world.quota
+        app[REPLAYS] = MemoryReplayStore()
         app[HEALTH] = Health({"table": world.jobs.ping, "queue": world.queue.ping}, fresh_seconds=0)
         app[LOCAL_VIEWER] = world.catalog().processed
         client: Client = await aiohttp_client(app)

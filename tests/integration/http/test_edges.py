@@ -165,7 +165,7 @@ async def test_a_page_of_an_allowed_origin_may_call_and_read(serve: Any) -> None
             assert response.status == status
             assert response.headers["Access-Control-Allow-Origin"] == PAGE
             exposed = set(response.headers["Access-Control-Expose-Headers"].split(","))
-            assert exposed == {"X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy"}
+            assert exposed == {"X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy", "Idempotent-Replayed"}
             assert response.headers["Vary"] == "Origin"
             assert "Access-Control-Allow-Credentials" not in response.headers
 

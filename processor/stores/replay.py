@@ -1,0 +1,73 @@
+"""The DynamoDB table as a replay store."""
+
+from __future__ import annotations
+
+from processor.errors import IdempotencyKeyReused, RequestInProgress
+from processor.replay import Recorded, Repeatable
+from processor.stores.records import Item
+from processor.stores.schema import KEY, TTL
+from processor.stores.table import Table
+from processor.stores.writes import ConditionFailed, Update
+
+#: How long an answer is kept, in seconds: a day.
+KEPT_SECONDS = 24 * 3600
+#: How long a request may be in progress, in seconds. Whoever began it and has not answered by then has died.
+LOCK_SECONDS = 60
+
+
+class DynamoReplayStore:
+    """Requests beside the jobs. Until it is answered a record lives as long as its lock, so one `ttl` says both."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def begin(self, request: Repeatable) -> Recorded | None:
+        """Raises `RequestInProgress`, `IdempotencyKeyReused`, `Unavailable`."""
+        # begin ── in progress ──┬── record ── answered ── a day ── gone
+        #                        ├── abandon ── gone
+        #                        └── the lock runs out ── gone
+        present = self._table.present()
+        begun = Update(
+            key=_key(request),
+            sets={"fingerprint": request.fingerprint, TTL: present + LOCK_SECONDS},
+            remove=("answer",),
+            condition=f"attribute_not_exists(#{KEY}) OR #{TTL} <= :present",
+            values={"present": present},
+        )
+        try:
+            await self._table.update(begun)
+        except ConditionFailed as failed:
+            return _recorded(failed.item or {}, request)
+        return None
+
+    async def record(self, request: Repeatable, answer: bytes) -> None:
+        """Raises `Unavailable`."""
+        kept = Update(
+            key=_key(request),
+            sets={
+                "fingerprint": request.fingerprint,
+                "answer": answer,
+                TTL: self._table.present() + KEPT_SECONDS,
+            },
+            condition="attribute_not_exists(#answer)",
+        )
+        try:
+            await self._table.update(kept)
+        except ConditionFailed:
+            return  # somebody took over after the lock had run out, and has answered
+
+    async def abandon(self, request: Repeatable) -> None:
+        """Raises `Unavailable`."""
+        await self._table.delete([_key(request)])
+
+
+def _recorded(item: Item, request: Repeatable) -> Recorded:
+    if item.get("fingerprint") != request.fingerprint:
+        raise IdempotencyKeyReused
+    if "answer" not in item:
+        raise RequestInProgress
+    return Recorded(answer=bytes(item["answer"]))
+
+
+def _key(request: Repeatable) -> Item:
+    return {KEY: f"replay_{request.name}"}

@@ -1,0 +1,95 @@
+"""`Idempotency-Key`: a POST that is repeated because its answer got lost is answered the same, and done once."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from processor.errors import AnswerNotKept, Unavailable
+from processor.replay import Repeatable
+from service.auth.middleware import find_principal, tenant_of
+from service.handlers.reading import raw_body
+from service.keys import REPLAYS
+from service.problems import FieldError, InvalidRequest
+
+KEY_HEADER = "Idempotency-Key"
+REPLAYED_HEADER = "Idempotent-Replayed"
+#: Visible characters; quotes around them, which the draft asks for and few send, are not part of the key.
+_KEY = re.compile(r'"?([!#-~]{1,255})"?')
+
+_SECRET = web.RequestKey("answer_is_secret", bool)
+
+
+@web.middleware
+async def replay(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Only what succeeded is kept: what failed did nothing, and may be tried again (draft-ietf-httpapi-idempotency)."""
+    keys = request.headers.getall(KEY_HEADER, [])
+    if request.method != hdrs.METH_POST or not keys or find_principal(request) is None:
+        return await handler(request)
+    repeatable = await _repeatable(request, keys)
+    replays = request.app[REPLAYS]
+    recorded = await replays.begin(repeatable)
+    if recorded is not None:
+        return _replayed(recorded.answer)
+    try:
+        response = await handler(request)
+    except BaseException:
+        with suppress(Unavailable):  # its lock runs out in a minute
+            await replays.abandon(repeatable)
+        raise
+    with suppress(Unavailable):  # what is done is done, and its caller has the answer
+        await replays.record(repeatable, _kept(response, secret=request.get(_SECRET, False)))
+    return response
+
+
+def keep_no_answer(request: web.Request) -> None:
+    """The answer holds a secret that is kept nowhere: a repetition is told so."""
+    request[_SECRET] = True
+
+
+async def _repeatable(request: web.Request, keys: Sequence[str]) -> Repeatable:
+    found = _KEY.fullmatch(keys[0]) if len(keys) == 1 else None
+    if found is None:
+        raise InvalidRequest([FieldError(field=KEY_HEADER, message="must be 1 to 255 visible ASCII characters")])
+    principal = find_principal(request)
+    caller = "" if principal is None else principal.subject
+    return Repeatable(
+        name=_digest(tenant_of(request), caller, found[1]),
+        fingerprint=_digest(request.method, request.path_qs, await raw_body(request)),
+    )
+
+
+def _digest(*parts: str | bytes) -> str:
+    """Lengths in front keep the parts apart."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
+
+
+def _kept(response: web.StreamResponse, *, secret: bool) -> bytes:
+    if secret or not isinstance(response, web.Response) or not isinstance(response.body, bytes):
+        return b""
+    body = base64.b64encode(response.body).decode()
+    return json.dumps({"status": response.status, "contentType": response.content_type, "body": body}).encode()
+
+
+def _replayed(answer: bytes) -> web.Response:
+    if not answer:
+        raise AnswerNotKept
+    kept = json.loads(answer)
+    return web.Response(
+        status=kept["status"],
+        body=base64.b64decode(kept["body"]),
+        content_type=kept["contentType"],
+        charset="utf-8",
+        headers={REPLAYED_HEADER: "true"},
+    )
