@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from datetime import datetime, timedelta
 from processor import clock
 from processor.erasure import Eraser, Erasure
 from processor.errors import (
+    AlreadyUploaded,
     ImageDeleted,
     ImageNotFound,
     JobNotFound,
@@ -20,7 +22,7 @@ from processor.errors import (
 )
 from processor.events import JobRequested
 from processor.images import StoredVariant, new_unique_id, source_key
-from processor.jobs import UNAVAILABLE, Failure, Image, Job, JobStatus, Source, new_processing_id
+from processor.jobs import UNAVAILABLE, Failure, Image, Job, JobStatus, Source, Terms, new_processing_id
 from processor.manifest import stored_variants
 from processor.ports import (
     EdgeCache,
@@ -44,14 +46,12 @@ MAX_RACES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadRequest:
-    """What a client says of the file it is about to upload; `size` in bytes, `checksum_sha256` in base64."""
+    """What a client says of the file it is about to upload."""
 
     filename: str
     extension: str
-    content_type: str
+    terms: Terms
     expires_in_seconds: int
-    size: int | None = None
-    checksum_sha256: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -93,7 +93,7 @@ class Catalog:
         Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
         """
         if self.quota is not None:
-            await self.quota.check_upload(tenant, request.size)
+            await self.quota.check_upload(tenant, request.terms.size)
         unique_id = new_unique_id()
         job = pending_job(
             tenant,
@@ -101,20 +101,59 @@ class Catalog:
             source_key(unique_id, request.extension),
             request.filename,
             metadata=request.metadata,
+            terms=request.terms,
             expires_in_seconds=request.expires_in_seconds,
         )
-        upload = await self.source.presign_upload(
-            UploadTerms(
-                key=job.original_key,
-                content_type=request.content_type,
-                expires_in_seconds=request.expires_in_seconds,
-                max_bytes=self.max_bytes,
-                size=request.size,
-                checksum_sha256=request.checksum_sha256,
-            )
-        )
+        upload = await self._sign(job, request.terms, request.expires_in_seconds)
         await self.jobs.create(first_image(job), job)
         return Submission(job=job, upload=upload)
+
+    async def refresh(self, tenant: str, unique_id: str, expires_in_seconds: int) -> Submission:
+        """Sign a pending upload anew, on the same terms. What was signed before holds until its own end.
+
+        Raises `ImageNotFound`; `AlreadyUploaded`; `Unavailable`.
+        """
+        image = await self._living(tenant, unique_id)
+        job = await self._job(image.current_job)
+        if job is None or job.status is not JobStatus.PENDING or job.terms is None:
+            raise AlreadyUploaded
+        upload = await self._sign(job, job.terms, expires_in_seconds)
+        expires_at = max(job.expires_at, _pending_until(clock.now(), expires_in_seconds))
+        try:
+            job = await self.jobs.extend(image, job, expires_at)
+        except RecordChanged:  # the file has arrived, or the image was deleted
+            raise AlreadyUploaded from None
+        return Submission(job=job, upload=upload)
+
+    async def find_duplicate(self, tenant: str, checksum_sha256: str) -> Job | None:
+        """A completed job of the tenant over the file with this checksum (base64), if any. Raises `Unavailable`."""
+        digest = base64.b64decode(checksum_sha256).hex()
+        for processing_id in await self.jobs.find_completed(tenant, digest):
+            job = await self._job(processing_id)
+            if job is not None and job.status is JobStatus.COMPLETED and await self._is_shown(job):
+                return job
+        return None
+
+    async def _is_shown(self, job: Job) -> bool:
+        """The index may lag: the image may be deleted by now, or show another file."""
+        try:
+            image = await self._living(job.tenant, job.unique_id)
+        except ImageNotFound:
+            return False
+        return image.current_job == job.processing_id
+
+    async def _sign(self, job: Job, terms: Terms, expires_in_seconds: int) -> PresignedUpload:
+        return await self.source.presign_upload(
+            UploadTerms(
+                key=job.original_key,
+                content_type=terms.content_type,
+                expires_in_seconds=expires_in_seconds,
+                max_bytes=self.max_bytes,
+                size=terms.size,
+                checksum_sha256=terms.checksum_sha256,
+                once=terms.once,
+            )
+        )
 
     async def status(self, tenant: str, processing_id: str) -> Job:
         """Raises `JobNotFound`."""
@@ -242,6 +281,7 @@ def pending_job(
     filename: str,
     *,
     metadata: Mapping[str, str] | None = None,
+    terms: Terms | None = None,
     expires_in_seconds: int = 0,
 ) -> Job:
     """The first job of an image, waiting for an upload that may begin within `expires_in_seconds`."""
@@ -256,7 +296,8 @@ def pending_job(
         status=JobStatus.PENDING,
         created_at=created_at,
         updated_at=created_at,
-        expires_at=_epoch(created_at + timedelta(seconds=expires_in_seconds) + PENDING_GRACE),
+        expires_at=_pending_until(created_at, expires_in_seconds),
+        terms=terms,
         uncounted=True,
     )
 
@@ -294,8 +335,13 @@ def next_job(
         expires_at=_epoch(created_at + retention),
         source=source,
         previous_job=previous_job,
+        terms=old.terms if old else None,
         uncounted=old is not None and old.uncounted,
     )
+
+
+def _pending_until(signed_at: datetime, expires_in_seconds: int) -> int:
+    return _epoch(signed_at + timedelta(seconds=expires_in_seconds) + PENDING_GRACE)
 
 
 def _is_failed(job: Job | None, processing_id: str) -> bool:

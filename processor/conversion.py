@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import os
@@ -29,6 +30,7 @@ from processor.errors import (
     ObjectNotFound,
     RecordChanged,
     Unavailable,
+    UnexpectedFile,
 )
 from processor.events import Event, JobRequested, SourceArrived
 from processor.images import STANDARD_VARIANTS, Rendered, StoredVariant, Variant, job_prefix, unique_id_of, variant_key
@@ -246,11 +248,13 @@ class Converter:
             etag = job.source.etag if job.source and job.source.etag else None
             data = await self.source.fetch(job.original_key, max_bytes=self.max_bytes, etag=etag)
             download = watch.lap()
+            digest = await asyncio.to_thread(hashlib.sha256, data)
+            _check_announced(job, len(data), digest.digest())
             renderer = self.suspect_renderer if job.attempts > 1 else self.renderer
             rendered = await renderer.render(data)
             process = watch.lap()
             variants = await self._store(job, rendered)
-            made = await self._manifest(etag or "", data, rendered)
+            made = self._manifest(etag or "", digest.hexdigest(), len(data), rendered)
             completed = replace(job, status=JobStatus.COMPLETED, variants=variants, manifest=made)
             await self._store_manifest(completed)
             timings = Timings(download=download, process=process, upload=watch.lap(), total=watch.total())
@@ -297,11 +301,11 @@ class Converter:
             stored_at=clock.now(),
         )
 
-    async def _manifest(self, etag: str, data: bytes, rendered: Rendered) -> Manifest:
+    def _manifest(self, etag: str, sha256: str, size: int, rendered: Rendered) -> Manifest:
         return Manifest(
             etag=etag,
-            sha256=await asyncio.to_thread(_sha256, data),
-            size=len(data),
+            sha256=sha256,
+            size=size,
             format=rendered.source.format,
             width=rendered.source.width,
             height=rendered.source.height,
@@ -395,6 +399,17 @@ def _is_late_for(current: Job | None, image: Image, event: SourceArrived) -> boo
     if current is None or current.source is None or not is_made_up(image.sequencer):
         return False
     return current.source.etag == event.etag
+
+
+def _check_announced(job: Job, size: int, digest: bytes) -> None:
+    """S3 has checked it, where the way of the upload let it; the record of what was promised is here."""
+    terms = job.terms
+    if terms is None:
+        return
+    other_size = terms.size is not None and terms.size != size
+    other_bytes = terms.checksum_sha256 is not None and base64.b64decode(terms.checksum_sha256) != digest
+    if other_size or other_bytes:
+        raise UnexpectedFile
 
 
 def _servable_seconds(job: Job) -> float | None:

@@ -6,14 +6,14 @@
     ├── Rejected              can never succeed: tell the client, settle the message
     │   ├── NotAnEvent
     │   └── ImageRejected     the uploaded bytes are at fault: the job is `failed` with this code
-    │       ├── EmptyFile  FileTooLarge  UnsupportedFormat  CorruptImage
+    │       ├── EmptyFile  FileTooLarge  UnsupportedFormat  CorruptImage  UnexpectedFile
     │       ├── SideTooLong  TooManyPixels  TooManyFrames
     │       └── TimedOut  DecoderCrashed
     ├── NotFound              there is no such thing (or it is another tenant's)
     │   ├── ImageNotFound ── ImageDeleted
     │   └── JobNotFound  KeyNotFound  ObjectNotFound
     ├── Conflict              the state of things forbids it now
-    │   ├── LeaseLost  ObjectChanged  NotUploaded  RecordChanged
+    │   ├── LeaseLost  ObjectChanged  NotUploaded  AlreadyUploaded  RecordChanged
     │   ├── IdempotencyKeyReused  RequestInProgress  AnswerNotKept
     │   └── DailyLimitReached  ImageLimitReached
     └── Unavailable           nobody's fault: try again later
@@ -79,6 +79,12 @@ class CorruptImage(ImageRejected):
     """The image is damaged or incomplete."""
 
     code = "corrupt_image"
+
+
+class UnexpectedFile(ImageRejected):
+    """The uploaded file is not the one that was announced."""
+
+    code = "unexpected_file"
 
 
 class SideTooLong(ImageRejected):
@@ -169,6 +175,12 @@ class NotUploaded(Conflict):
     """Nothing has been uploaded for this image yet."""
 
     code = "not_uploaded"
+
+
+class AlreadyUploaded(Conflict):
+    """The file has been uploaded already."""
+
+    code = "already_uploaded"
 
 
 class RecordChanged(Conflict):

@@ -105,6 +105,17 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the client said of its file, which binds its upload: `size` in bytes, `checksum_sha256` in base64."""
+
+    content_type: str
+    size: int | None = None
+    checksum_sha256: str | None = None
+    #: The URL is good for one object: what is there is never overwritten.
+    once: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One run over one uploaded version of an image. `expires_at` in seconds since the epoch."""
 
@@ -128,6 +139,7 @@ class Job:
     timings: Timings | None = None
     #: The last completed job over the same source: what a client is shown while this one runs.
     previous_job: str | None = None
+    terms: Terms | None = None
     #: Its image does not count as stored yet: no job over it has ended.
     uncounted: bool = False
 

@@ -33,16 +33,27 @@ class UploadTerms:
     max_bytes: int
     size: int | None = None
     checksum_sha256: str | None = None
+    once: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostForm:
+    """An upload as an HTML form: every field, then the file."""
+
+    url: str
+    fields: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresignedUpload:
-    """One upload, signed twice: as a PUT to `url` with `headers`, and as a POST form."""
+    """One upload, signed twice: as a PUT to `url` with `headers`, and as a form.
+
+    There is no form for an upload that may be made once: S3 knows no such condition for forms.
+    """
 
     url: str
     headers: Mapping[str, str]
-    post_url: str
-    post_fields: Mapping[str, str]
+    post: PostForm | None
 
 
 class ObjectStore(Protocol):
@@ -140,6 +151,10 @@ class JobStore(Protocol):
         """
         ...
 
+    async def extend(self, image: Image, job: Job, expires_at: int) -> Job:
+        """Let a pending upload live on until `expires_at`. Raises `RecordChanged` unless it is pending and as read."""
+        ...
+
     async def claim(self, processing_id: str, lease: Lease, now: datetime) -> Job:
         """`uploaded -> processing` under `lease`, attempts + 1; likewise from `processing` with an expired lease and
         from `failed` with code `unavailable`. Raises `Conflict` otherwise (also for a job that does not exist)."""
@@ -174,6 +189,11 @@ class JobStore(Protocol):
 
     async def list(self, query: JobQuery) -> JobPage:
         """By query on an index, never a scan; eventually consistent, so no decision may rest on it."""
+        ...
+
+    async def find_completed(self, tenant: str, sha256: str) -> tuple[str, ...]:
+        """Ids of completed jobs of a tenant over the file with this SHA-256 (hex), newest first; a few, and eventually
+        consistent: whoever needs one reads it again."""
         ...
 
     async def signing_key(self, name: str) -> bytes:

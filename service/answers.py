@@ -57,35 +57,57 @@ class PostForm(Answer):
 class UploadUrlAnswer(Answer):
     """Where and how to upload, and where the variants are going to be."""
 
-    upload_url: Url = Field(description="Send the file here with PUT.")
+    upload_url: Url | None = Field(
+        description="Send the file here with PUT. Null for a duplicate: there is nothing to upload."
+    )
     headers: dict[str, str] = Field(description="What the PUT must send.", examples=[{"Content-Type": "image/jpeg"}])
-    post: PostForm = Field(description="The same upload as a form, size and type enforced.")
+    post: PostForm | None = Field(
+        description="The same upload as a form, size and type enforced. Null for a duplicate, and with `once`."
+    )
     key: SourceKey
     unique_id: UniqueId
     processing_id: ProcessingId
     expires_in: int = Field(description="Seconds that the URL holds.", examples=[3600])
     processed_image_url: Url = Field(description="The variant of the original's own size, once the job is completed.")
     processed_image_urls: dict[str, Url] = Field(description="Every variant by name, once the job is completed.")
+    duplicate_of: UniqueId | None = Field(
+        description="The image that holds these bytes already, when `dedupe` was asked for; all ids and URLs are its."
+    )
 
     @classmethod
     def of(cls, submission: Submission, *, expires_in: int, base_url: str) -> Self:
         """`base_url` is where the processed bucket is public, without a slash at the end."""
-        job, upload = submission.job, submission.upload
-        urls = {
-            spec.name: f"{base_url}/{variant_key(job.unique_id, job.processing_id, spec.name)}"
-            for spec in STANDARD_VARIANTS
-        }
+        post, upload = submission.upload.post, submission.upload
         return cls(
             upload_url=upload.url,
             headers=dict(upload.headers),
-            post=PostForm(url=upload.post_url, fields=dict(upload.post_fields)),
-            key=job.original_key,
-            unique_id=job.unique_id,
-            processing_id=job.processing_id,
-            expires_in=expires_in,
-            processed_image_url=urls[FULL_SIZE],
-            processed_image_urls=urls,
+            post=None if post is None else PostForm(url=post.url, fields=dict(post.fields)),
+            duplicate_of=None,
+            **_places(submission.job, expires_in, base_url),
         )
+
+    @classmethod
+    def of_duplicate(cls, job: Job, *, expires_in: int, base_url: str) -> Self:
+        """The completed job that makes an upload needless."""
+        return cls(
+            upload_url=None, headers={}, post=None, duplicate_of=job.unique_id, **_places(job, expires_in, base_url)
+        )
+
+
+def _places(job: Job, expires_in: int, base_url: str) -> dict[str, Any]:
+    """Where everything of a job is, or is going to be."""
+    urls = {
+        spec.name: f"{base_url}/{variant_key(job.unique_id, job.processing_id, spec.name)}"
+        for spec in STANDARD_VARIANTS
+    }
+    return {
+        "key": job.original_key,
+        "unique_id": job.unique_id,
+        "processing_id": job.processing_id,
+        "expires_in": expires_in,
+        "processed_image_url": urls[FULL_SIZE],
+        "processed_image_urls": urls,
+    }
 
 
 class VariantAnswer(Answer):

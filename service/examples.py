@@ -11,7 +11,7 @@ from processor.errors import CorruptImage, NotUploaded, TrussError
 from processor.images import StoredVariant, source_key, variant_key
 from processor.jobs import UNAVAILABLE, Failure, Job, JobStatus, Timings
 from processor.manifest import manifest_key
-from processor.ports import PresignedUpload, QueueDepth
+from processor.ports import PostForm, PresignedUpload, QueueDepth
 from processor.redrive import Attempt, Redrive
 from service.answers import (
     DeleteAnswer,
@@ -78,8 +78,15 @@ _GIVEN_UP = replace(
 _UPLOAD = PresignedUpload(
     url=f"{_BUCKET}{_PENDING.original_key}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=3600&X-Amz-Signature=...",
     headers={"Content-Type": "image/jpeg"},
-    post_url=_BUCKET,
-    post_fields={"key": _PENDING.original_key, "Content-Type": "image/jpeg", "policy": "...", "x-amz-signature": "..."},
+    post=PostForm(
+        url=_BUCKET,
+        fields={
+            "key": _PENDING.original_key,
+            "Content-Type": "image/jpeg",
+            "policy": "...",
+            "x-amz-signature": "...",
+        },
+    ),
 )
 
 UPLOAD_URL = UploadUrlAnswer.of(Submission(job=_PENDING, upload=_UPLOAD), expires_in=3600, base_url=_URL)

@@ -29,6 +29,7 @@ class Route:
 ROUTES: tuple[Route, ...] = (
     Route("POST", "/images/upload-url", uploads.create_from_body, Scope.WRITE),
     Route("GET", "/images/upload-url", uploads.create_from_query, Scope.WRITE),
+    Route("POST", "/images/upload-url/{uniqueId}/refresh", uploads.refresh, Scope.WRITE),
     Route("GET", "/images/status/{processingId}", jobs.status, Scope.READ),
     Route("GET", "/images/list", listing.list_images, Scope.READ),
     Route("GET", "/images/failed", failed.list_failed_images, Scope.READ),

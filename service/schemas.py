@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, from_json
 from processor import clock
 from processor.catalog import UploadRequest
 from processor.errors import FileTooLarge, ImageNotFound, JobNotFound
-from processor.jobs import UNAVAILABLE, JobStatus
+from processor.jobs import UNAVAILABLE, JobStatus, Terms
 from processor.ports import JobQuery
 from processor.redrive import RedriveOrder
 from service.problems import FieldError, InvalidJson, InvalidRequest, UnsupportedContentType
@@ -147,6 +147,15 @@ class UploadUrlRequest(Question):
         description="SHA-256 of the file in base64; the upload is then bound to it.",
         examples=["n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="],
     )
+    once: bool = Field(
+        default=False,
+        description="The URL is good for one object: S3 refuses to overwrite it. There is no form then.",
+    )
+    dedupe: bool = Field(
+        default=False,
+        description="With `checksumSha256`: when this tenant has these bytes completed already, the answer names that "
+        "image in `duplicateOf`, there is nothing to upload, and no record is made.",
+    )
     metadata: Metadata = Field(
         default_factory=dict,
         description="At most 20 entries; keys of letters, digits, `.`, `_` and `-` (1 to 64), "
@@ -165,12 +174,20 @@ class UploadUrlRequest(Question):
         return UploadRequest(
             filename=self.filename,
             extension=named or _extension_for(content_type),
-            content_type=content_type,
+            terms=Terms(
+                content_type=content_type, size=self.size, checksum_sha256=self.checksum_sha256, once=self.once
+            ),
             expires_in_seconds=self.expires_in,
-            size=self.size,
-            checksum_sha256=self.checksum_sha256,
             metadata=self.metadata,
         )
+
+
+class RefreshRequest(Question):
+    """How long the new URL is to hold."""
+
+    expires_in: int = Field(
+        default=3600, ge=60, le=MAX_EXPIRES_SECONDS, description="How long the URL holds, in seconds."
+    )
 
 
 class UploadUrlQuery(UploadUrlRequest):

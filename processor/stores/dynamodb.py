@@ -16,7 +16,9 @@ from processor.stores.listing import list_jobs
 from processor.stores.records import (
     INDEX_ATTRIBUTES,
     Item,
+    digest_attributes,
     failure_value,
+    from_wire,
     image_from_item,
     image_item,
     image_key,
@@ -30,10 +32,13 @@ from processor.stores.records import (
     secret_key,
     source_value,
 )
-from processor.stores.schema import REPLACED, TTL
+from processor.stores.schema import BY_DIGEST, KEY, REPLACED, TTL, digest_key
 from processor.stores.table import Table
-from processor.stores.writes import ConditionFailed, Delete, Put, Update
+from processor.stores.translate import translated
+from processor.stores.writes import ConditionFailed, Delete, Put, Update, attributes
 
+#: Most jobs over the same file that are looked at; one will do, unless it was overtaken a moment ago.
+MAX_FOUND = 5
 #: Length of a signing key, in bytes.
 SECRET_BYTES = 32
 #: What an id of ours looks like. Others, which a URL or a message may name, are not worth a call.
@@ -77,6 +82,20 @@ class DynamoJobStore:
     async def list(self, query: JobQuery) -> JobPage:
         """By query on an index. Raises `Unavailable`."""
         return await list_jobs(self._table, query)
+
+    async def find_completed(self, tenant: str, sha256: str) -> tuple[str, ...]:
+        """By query on the index by digest. Raises `Unavailable`."""
+        condition = "#digestKey = :digestKey"
+        with translated():
+            answer = await self._table.dynamodb.query(
+                TableName=self._table.name,
+                IndexName=BY_DIGEST,
+                KeyConditionExpression=condition,
+                ScanIndexForward=False,
+                Limit=MAX_FOUND,
+                **attributes(condition, {"digestKey": digest_key(tenant, sha256)}),
+            )
+        return tuple(from_wire(item)[KEY] for item in answer["Items"])
 
     async def ping(self) -> None:
         """Raises `Unavailable` when the table cannot be read from."""
@@ -154,6 +173,17 @@ class DynamoJobStore:
 
     # -- one job
 
+    async def extend(self, image: Image, job: Job, expires_at: int) -> Job:
+        """Let a pending upload live on. Raises `RecordChanged`, `Unavailable`."""
+        extended = Update(
+            key=job_key(job.processing_id),
+            sets={TTL: expires_at},
+            condition=f"{LIVING} AND {CURRENT} AND #status = :pending",
+            values={"present": self._table.present(), "pending": JobStatus.PENDING.value},
+        )
+        await self._transact(self._image_update(image, sets={TTL: expires_at}), extended)
+        return replace(job, expires_at=expires_at)
+
     async def claim(self, processing_id: str, lease: Lease, now: datetime) -> Job:
         """`-> processing` under `lease`. Raises `Conflict`, `Unavailable`.
 
@@ -230,6 +260,7 @@ class DynamoJobStore:
             lease,
             sets={
                 **outcome_values(job),
+                **digest_attributes(job),
                 "status": job.status.value,
                 "statusKey": index_attributes(job)["statusKey"],
                 "updatedAt": clock.to_iso(job.updated_at),

@@ -110,12 +110,29 @@ async def _table(clients: AwsClients, table: str) -> str:
         if code_of(error) != "ResourceInUseException":
             raise
     await dynamodb.get_waiter("table_exists").wait(TableName=table, WaiterConfig=_TABLE_WAIT)
+    await _indexes(clients, table)
     ttl = (await dynamodb.describe_time_to_live(TableName=table)).get("TimeToLiveDescription", {})
     if ttl.get("TimeToLiveStatus") not in ("ENABLED", "ENABLING"):
         await dynamodb.update_time_to_live(
             TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": schema.TTL}
         )
     return (await dynamodb.describe_table(TableName=table))["Table"]["TableArn"]
+
+
+async def _indexes(clients: AwsClients, table: str) -> None:
+    """Add the indexes that a table of an earlier version does not have; AWS makes one at a time."""
+    wanted = schema.table_definition(table)
+    found = (await clients.dynamodb.describe_table(TableName=table))["Table"].get("GlobalSecondaryIndexes", ())
+    missing = {index["IndexName"]: index for index in wanted["GlobalSecondaryIndexes"]}
+    for index in found:
+        missing.pop(index["IndexName"], None)
+    for index in missing.values():
+        await clients.dynamodb.update_table(
+            TableName=table,
+            AttributeDefinitions=wanted["AttributeDefinitions"],
+            GlobalSecondaryIndexUpdates=[{"Create": index}],
+        )
+        await clients.dynamodb.get_waiter("table_exists").wait(TableName=table, WaiterConfig=_TABLE_WAIT)
 
 
 async def _bucket(clients: AwsClients, bucket: str) -> None:

@@ -12,8 +12,8 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from processor import clock
 from processor.images import StoredVariant
-from processor.jobs import Failure, Image, Job, JobStatus, Lease, Manifest, Source, Timings
-from processor.stores.schema import KEY, TTL, list_key, shard, sort_key, status_key
+from processor.jobs import Failure, Image, Job, JobStatus, Lease, Manifest, Source, Terms, Timings
+from processor.stores.schema import KEY, TTL, digest_key, list_key, shard, sort_key, status_key
 
 #: An item or a value as this code sees it, and as DynamoDB writes it.
 Item = Mapping[str, Any]
@@ -62,7 +62,14 @@ def index_attributes(job: Job) -> Item:
     }
 
 
-INDEX_ATTRIBUTES = ("listKey", "statusKey", "sortKey", "claimKey")
+INDEX_ATTRIBUTES = ("listKey", "statusKey", "sortKey", "claimKey", "digestKey")
+
+
+def digest_attributes(job: Job) -> Item:
+    """What only a completed current job has: where it is found by the SHA-256 of its source."""
+    if job.status is not JobStatus.COMPLETED or job.manifest is None:
+        return {}
+    return {"digestKey": digest_key(job.tenant, job.manifest.sha256)}
 
 
 def job_item(job: Job) -> Item:
@@ -84,6 +91,7 @@ def job_item(job: Job) -> Item:
             "source": source_value(job.source),
             "lease": lease_value(job.lease),
             "previousJob": job.previous_job,
+            "terms": _terms_value(job.terms),
             "uncounted": job.uncounted or None,
             **outcome_values(job),
         }
@@ -119,6 +127,7 @@ def job_from_item(item: Item) -> Job:
         source=_source(item.get("source")),
         lease=_lease(item.get("lease")),
         previous_job=item.get("previousJob"),
+        terms=_terms(item.get("terms")),
         uncounted=item.get("uncounted", False),
         variants=tuple(_variant(value) for value in item.get("processedImages", ())),
         manifest=_manifest(item.get("manifest")),
@@ -201,6 +210,17 @@ def _source(value: Item | None) -> Source | None:
     return Source(
         etag=value["etag"], size=int(value["size"]), sequencer=value["sequencer"], event_time=value["eventTime"]
     )
+
+
+def _terms_value(terms: Terms | None) -> Item | None:
+    return None if terms is None else _present(asdict(terms))
+
+
+def _terms(value: Item | None) -> Terms | None:
+    if value is None:
+        return None
+    size = value.get("size")
+    return Terms(**{**value, "size": None if size is None else int(size)})
 
 
 def _lease(value: Item | None) -> Lease | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from processor.errors import FileTooLarge, Unavailable
-from processor.ports import ObjectInfo, PresignedUpload, UploadTerms
+from processor.ports import ObjectInfo, PostForm, PresignedUpload, UploadTerms
 from processor.stores.clients import AwsClients
 from processor.stores.translate import translated
 
@@ -52,16 +52,18 @@ class S3ObjectStore:
                 ExpiresIn=terms.expires_in_seconds,
                 HttpMethod="PUT",
             )
-            form = await self._signer.generate_presigned_post(
-                Bucket=self._bucket,
-                Key=terms.key,
-                Fields=_form_fields(terms),
-                Conditions=_form_conditions(terms),
-                ExpiresIn=terms.expires_in_seconds,
-            )
-        return PresignedUpload(
-            url=url, headers=_put_headers(terms), post_url=form["url"], post_fields={**form["fields"]}
+            form = None if terms.once else await self._form(terms)
+        return PresignedUpload(url=url, headers=_put_headers(terms), post=form)
+
+    async def _form(self, terms: UploadTerms) -> PostForm:
+        form = await self._signer.generate_presigned_post(
+            Bucket=self._bucket,
+            Key=terms.key,
+            Fields=_form_fields(terms),
+            Conditions=_form_conditions(terms),
+            ExpiresIn=terms.expires_in_seconds,
         )
+        return PostForm(url=form["url"], fields={**form["fields"]})
 
     async def head(self, key: str) -> ObjectInfo:
         """What S3 knows about an object. Raises `ObjectNotFound`, `Unavailable`."""
@@ -182,6 +184,8 @@ def _put_headers(terms: UploadTerms) -> dict[str, str]:
         headers["Content-Length"] = str(terms.size)
     if terms.checksum_sha256 is not None:
         headers[CHECKSUM] = terms.checksum_sha256
+    if terms.once:
+        headers["If-None-Match"] = "*"
     return headers
 
 
@@ -191,6 +195,8 @@ def _signed_parameters(terms: UploadTerms) -> dict[str, Any]:
         parameters["ContentLength"] = terms.size
     if terms.checksum_sha256 is not None:
         parameters["ChecksumSHA256"] = terms.checksum_sha256
+    if terms.once:
+        parameters["IfNoneMatch"] = "*"
     return parameters
 
 

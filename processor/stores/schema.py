@@ -18,6 +18,7 @@ Request = Any
 KEY = "processingId"
 BY_TIME = "by-time"
 BY_STATUS = "by-status"
+BY_DIGEST = "by-digest"
 TTL = "ttl"
 
 #: Partitions that a tenant's listing is spread over: each takes 1,000 writes a second (AWS, "Partition key design").
@@ -86,6 +87,11 @@ def status_key(tenant: str, number: int, status: JobStatus) -> str:
     return f"{tenant}#{number}#{status.value}"
 
 
+def digest_key(tenant: str, sha256: str) -> str:
+    """Partition of `by-digest`: one file of one tenant."""
+    return f"{tenant}#{sha256}"
+
+
 def sort_key(job: Job) -> str:
     """Position in a listing: by time, and unique, so that the last position seen is all that a cursor needs."""
     return f"{clock.to_iso(job.created_at)}#{job.processing_id}"
@@ -93,19 +99,23 @@ def sort_key(job: Job) -> str:
 
 def table_definition(table: str) -> Request:
     """What `CreateTable` asks for."""
-    attributes = (KEY, "listKey", "statusKey", "sortKey")
+    attributes = (KEY, "listKey", "statusKey", "digestKey", "sortKey")
     return {
         "TableName": table,
         "BillingMode": "PAY_PER_REQUEST",
         "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in attributes],
         "KeySchema": [{"AttributeName": KEY, "KeyType": "HASH"}],
-        "GlobalSecondaryIndexes": [_index(BY_TIME, "listKey"), _index(BY_STATUS, "statusKey")],
+        "GlobalSecondaryIndexes": [
+            _index(BY_TIME, "listKey"),
+            _index(BY_STATUS, "statusKey"),
+            _index(BY_DIGEST, "digestKey", projection="KEYS_ONLY"),  # whatever it finds is read again
+        ],
     }
 
 
-def _index(name: str, partition: str) -> dict[str, Any]:
+def _index(name: str, partition: str, projection: str = "ALL") -> dict[str, Any]:
     keys = [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": "sortKey", "KeyType": "RANGE"}]
-    return {"IndexName": name, "KeySchema": keys, "Projection": {"ProjectionType": "ALL"}}
+    return {"IndexName": name, "KeySchema": keys, "Projection": {"ProjectionType": projection}}
 
 
 # -- the queue -------------------------------------------------------------------------------------------------------

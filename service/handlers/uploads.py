@@ -10,7 +10,7 @@ from service.auth.middleware import tenant_of
 from service.handlers.reading import json_body
 from service.handlers.rendering import render
 from service.keys import CATALOG, SETTINGS
-from service.schemas import UploadUrlQuery, UploadUrlRequest, read_body, read_query
+from service.schemas import RefreshRequest, UploadUrlQuery, UploadUrlRequest, read_body, read_query, unique_id_of
 
 
 async def create_from_body(request: web.Request) -> web.Response:
@@ -23,9 +23,26 @@ async def create_from_query(request: web.Request) -> web.Response:
     return await _create(request, read_query(UploadUrlQuery, request.query))
 
 
+async def refresh(request: web.Request) -> web.Response:
+    """`POST /images/upload-url/{uniqueId}/refresh`."""
+    unique_id = unique_id_of(request.match_info["uniqueId"])
+    bind_contextvars(uniqueId=unique_id)
+    asked = read_body(RefreshRequest, await json_body(request) if request.can_read_body else b"{}")
+    submission = await request.app[CATALOG].refresh(tenant_of(request), unique_id, asked.expires_in)
+    base_url = request.app[SETTINGS].cloudfront_url
+    return render(UploadUrlAnswer.of(submission, expires_in=asked.expires_in, base_url=base_url))
+
+
 async def _create(request: web.Request, asked: UploadUrlRequest) -> web.Response:
     settings = request.app[SETTINGS]
     upload = asked.to_upload(max_bytes=settings.max_upload_bytes)
-    submission = await request.app[CATALOG].submit(tenant_of(request), upload)
+    expires_in, base_url = asked.expires_in, settings.cloudfront_url
+    catalog, tenant = request.app[CATALOG], tenant_of(request)
+    if asked.dedupe and asked.checksum_sha256 is not None:
+        duplicate = await catalog.find_duplicate(tenant, asked.checksum_sha256)
+        if duplicate is not None:
+            bind_contextvars(uniqueId=duplicate.unique_id, processingId=duplicate.processing_id)
+            return render(UploadUrlAnswer.of_duplicate(duplicate, expires_in=expires_in, base_url=base_url))
+    submission = await catalog.submit(tenant, upload)
     bind_contextvars(uniqueId=submission.job.unique_id, processingId=submission.job.processing_id)
-    return render(UploadUrlAnswer.of(submission, expires_in=asked.expires_in, base_url=settings.cloudfront_url))
+    return render(UploadUrlAnswer.of(submission, expires_in=expires_in, base_url=base_url))

@@ -16,7 +16,7 @@ from service.openapi.access import access_paths
 from service.openapi.images import image_paths
 from service.openapi.parts import HEADERS, PARAMETERS, PROBLEMS, SECURITY, schemas
 from service.problems import ProblemDocument
-from service.schemas import RedriveRequest, UploadUrlRequest
+from service.schemas import RedriveRequest, RefreshRequest, UploadUrlRequest
 
 DESCRIPTION = """\
 Upload a picture straight to S3 and get WebP variants of it behind a CDN.
@@ -55,6 +55,7 @@ _ANSWERS: tuple[type[BaseModel], ...] = (
 )
 _REQUESTS: tuple[type[BaseModel], ...] = (
     UploadUrlRequest,
+    RefreshRequest,
     RedriveRequest,
     access.NewApiKeyRequest,
     access.RotateRequest,

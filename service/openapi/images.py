@@ -8,7 +8,7 @@ from processor.errors import JobNotFound
 from service import answers, examples
 from service.auth.principal import Scope
 from service.openapi.parts import body, call, json_answer, path_parameter, post, query_parameters, unique_id
-from service.schemas import FailedQuery, ListQuery, RedriveRequest, UploadUrlQuery, UploadUrlRequest
+from service.schemas import FailedQuery, ListQuery, RedriveRequest, RefreshRequest, UploadUrlQuery, UploadUrlRequest
 
 REDRIVE = """\
 Makes a new job in place of each failed one, newest first, and moves messages from the dead-letter queue back to the
@@ -44,6 +44,21 @@ def image_paths() -> dict[str, PathItem]:
                 parameters=query_parameters(UploadUrlQuery),
                 responses={"200": created},
             ),
+        ),
+        "/images/upload-url/{uniqueId}/refresh": PathItem(
+            post=post(
+                Scope.WRITE,
+                "404",
+                "413",
+                "415",
+                operationId="refreshUploadUrl",
+                tags=["uploads"],
+                summary="Get a new URL for an upload that has not come yet",
+                description="On the same terms, under the same ids. What was signed before holds until its own end.",
+                parameters=[unique_id()],
+                requestBody=body(RefreshRequest, required=False),
+                responses={"200": created},
+            )
         ),
         "/images/status/{processingId}": PathItem(
             get=call(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 import uuid
 from collections.abc import Awaitable
@@ -20,6 +21,7 @@ from processor.ports import JobQuery
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.table import Table
 from tests.contract.conftest import Records
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -612,3 +614,59 @@ async def test_a_table_that_is_not_there_is_unavailable(records: Records) -> Non
         with pytest.raises(Unavailable) as raised:
             await call
         assert raised.value.message == Unavailable().message
+
+
+# -- pending uploads and known files ----------------------------------------------------------------------------------
+
+
+async def test_a_pending_upload_lives_on_with_its_terms(records: Records) -> None:
+    image, job = await create(records)
+    later = job.expires_at + 3600
+    extended = await records.store.extend(image, job, later)
+    assert extended.expires_at == later
+    assert await records.store.get_job(job.processing_id) == extended
+    assert (await records.store.get_image(image.unique_id)).expires_at == later
+
+
+async def test_an_upload_that_has_come_or_is_deleted_is_not_extended(records: Records) -> None:
+    came, job = await accept(records)
+    gone, pending = await create(records)
+    await records.store.tombstone(gone, clock.now(), int(time.time()) + 100)
+    for image, stale in ((came, job), (gone, pending)):
+        with pytest.raises(RecordChanged):
+            await records.store.extend(image, stale, stale.expires_at + 3600)
+
+
+async def test_a_completed_file_is_found_by_its_digest_in_its_own_tenant(records: Records) -> None:
+    _, job, held = await claim(records)
+    done = completed(job)
+    assert done.manifest is not None
+    digest = hashlib.sha256(job.processing_id.encode()).hexdigest()
+    await records.store.finish(replace(done, manifest=replace(done.manifest, sha256=digest)), held)
+
+    async def found() -> bool:
+        return await records.store.find_completed(records.tenant, digest) == (job.processing_id,)
+
+    await eventually(found, what="the file")
+    assert await records.store.find_completed("stranger", digest) == ()
+    assert await records.store.find_completed(records.tenant, "0" * 64) == ()
+
+
+@pytest.mark.parametrize("end", ["replaced", "deleted", "failed"])
+async def test_what_is_replaced_deleted_or_failed_is_not_found_by_its_digest(records: Records, end: str) -> None:
+    image, job, held = await claim(records)
+    done = completed(job)
+    assert done.manifest is not None
+    digest = hashlib.sha256(job.processing_id.encode()).hexdigest()
+    status = JobStatus.FAILED if end == "failed" else JobStatus.COMPLETED
+    outcome = replace(done, status=status, manifest=replace(done.manifest, sha256=digest))
+    await records.store.finish(outcome, held)
+    if end == "replaced":
+        await records.store.replace(image, await records.store.get_job(job.processing_id), successor(records, image))
+    if end == "deleted":
+        await records.store.tombstone(image, clock.now(), int(time.time()) + 100)
+
+    async def gone() -> bool:
+        return await records.store.find_completed(records.tenant, digest) == ()
+
+    await eventually(gone, what="nothing")

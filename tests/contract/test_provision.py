@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -13,6 +14,7 @@ from processor.errors import Unavailable
 from processor.stores.clients import AwsClients, open_clients
 from processor.stores.provision import Names, Provisioned, provision, provision_identity
 from processor.stores.s3 import S3ObjectStore
+from processor.stores.schema import table_definition
 from processor.stores.translate import code_of
 from tests.contract.conftest import Backend
 from tests.local_aws import ORIGIN, LocalAws, fresh_stage
@@ -62,10 +64,30 @@ async def test_the_queues_keep_messages_and_move_what_fails(stage: tuple[AwsClie
     assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": made.names.account_id}
 
 
+INDEXES = ["by-digest", "by-status", "by-time"]
+
+
+async def test_a_table_of_an_earlier_version_gets_the_indexes_that_it_lacks(
+    stage: tuple[AwsClients, Provisioned], backend: Backend
+) -> None:
+    made = stage[1]
+    assert backend.administrator is not None
+    before = table_definition(f"{made.names.table}-before")
+    before["GlobalSecondaryIndexes"] = [
+        index for index in before["GlobalSecondaryIndexes"] if index["IndexName"] == "by-time"
+    ]
+    used = {"processingId", "listKey", "sortKey"}
+    before["AttributeDefinitions"] = [each for each in before["AttributeDefinitions"] if each["AttributeName"] in used]
+    await backend.administrator.dynamodb.create_table(**before)
+    await provision(backend.administrator, replace(made.names, table=before["TableName"]))
+    table = (await backend.administrator.dynamodb.describe_table(TableName=before["TableName"]))["Table"]
+    assert sorted(index["IndexName"] for index in table["GlobalSecondaryIndexes"]) == INDEXES
+
+
 async def test_the_table_has_its_indexes_and_lets_records_expire(stage: tuple[AwsClients, Provisioned]) -> None:
     clients, made = stage
     table = (await clients.dynamodb.describe_table(TableName=made.names.table))["Table"]
-    assert sorted(index["IndexName"] for index in table["GlobalSecondaryIndexes"]) == ["by-status", "by-time"]
+    assert sorted(index["IndexName"] for index in table["GlobalSecondaryIndexes"]) == INDEXES
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     ttl = (await clients.dynamodb.describe_time_to_live(TableName=made.names.table))["TimeToLiveDescription"]
     assert (ttl["TimeToLiveStatus"], ttl["AttributeName"]) == ("ENABLED", "ttl")

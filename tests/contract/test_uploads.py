@@ -74,11 +74,12 @@ async def put(
 async def post(
     http: aiohttp.ClientSession, upload: PresignedUpload, body: bytes = BODY, changed: Mapping[str, str] | None = None
 ) -> int:
+    assert upload.post is not None
     form = aiohttp.FormData()
-    for name, value in {**upload.post_fields, **(changed or {})}.items():
+    for name, value in {**upload.post.fields, **(changed or {})}.items():
         form.add_field(name, value)
     form.add_field("file", body, filename="photo.jpg")
-    async with http.post(upload.post_url, data=form) as answer:
+    async with http.post(upload.post.url, data=form) as answer:
         return answer.status
 
 
@@ -106,7 +107,9 @@ async def test_the_headers_are_those_that_the_terms_bind(source: ObjectStore) ->
 
 async def test_the_form_names_the_key_the_type_and_the_checksum(source: ObjectStore) -> None:
     asked = terms(size=22, checksum_sha256="c2Vjcg==")
-    fields = (await source.presign_upload(asked)).post_fields
+    form = (await source.presign_upload(asked)).post
+    assert form is not None
+    fields = form.fields
     assert fields["key"] == asked.key
     assert fields["Content-Type"] == "image/jpeg"
     assert fields["x-amz-checksum-sha256"] == "c2Vjcg=="
@@ -129,6 +132,24 @@ async def test_what_the_terms_ask_for_is_taken(
     assert (info.size, info.content_type) == (len(BODY), "image/jpeg")
     assert await s3.fetch(asked.key, max_bytes=100, etag=info.etag) == BODY
     assert await post(http, await s3.presign_upload(terms(**bound))) in (200, 204)
+
+
+async def test_a_url_that_is_good_for_one_object_overwrites_nothing_and_has_no_form(
+    s3: ObjectStore, http: aiohttp.ClientSession
+) -> None:
+    asked = terms(once=True)
+    upload = await s3.presign_upload(asked)
+    assert upload.post is None
+    assert upload.headers["If-None-Match"] == "*"
+    assert [await put(http, upload), await put(http, upload, b"another")] == [200, 412]
+    assert await s3.fetch(asked.key, max_bytes=100) == BODY
+
+
+async def test_a_url_that_is_good_for_one_object_is_good_for_nothing_without_its_condition(
+    strict_s3: ObjectStore, http: aiohttp.ClientSession
+) -> None:
+    upload = await strict_s3.presign_upload(terms(once=True))
+    assert await put(http, upload, headers={"Content-Type": "image/jpeg"}) == 403
 
 
 async def test_a_put_of_another_type_is_refused(strict_s3: ObjectStore, http: aiohttp.ClientSession) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from processor.catalog import UploadRequest
 from processor.conversion import CACHE_CONTROL, Outcome, OutcomeKind
 from processor.errors import CorruptImage, DecoderCrashed, ImageNotFound, JobNotFound, Unavailable
 from processor.events import JobRequested
 from processor.images import STANDARD_VARIANTS, image_prefix, job_prefix
-from processor.jobs import JobStatus
+from processor.jobs import JobStatus, Terms
 from processor.stores.memory import MemoryObjectStore
 from tests.unit.world import TENANT, World
 
@@ -432,3 +433,33 @@ async def test_leases_are_renewed_while_the_work_goes_on_and_a_lost_one_is_no_er
 @pytest.mark.parametrize("kind", list(OutcomeKind))
 def test_every_outcome_but_busy_settles_its_message(kind: OutcomeKind) -> None:
     assert Outcome(kind=kind).settles == (kind is not OutcomeKind.BUSY)
+
+
+@pytest.mark.parametrize(
+    ("terms", "code"),
+    [
+        (Terms(content_type="image/jpeg", size=5), None),
+        (
+            Terms(content_type="image/jpeg", checksum_sha256="sI0Y4GcpTAJP7xyCIrpFSq9HDyWJ5o9O0nVM6emGBtI="),
+            "unexpected_file",
+        ),
+        (Terms(content_type="image/jpeg", size=6), "unexpected_file"),
+    ],
+)
+async def test_a_file_that_is_not_the_announced_one_fails(terms: Terms, code: str | None) -> None:
+    world = World()
+    request = UploadRequest(filename="a.jpg", extension="jpg", terms=terms, expires_in_seconds=60)
+    submission = await world.catalog.submit(TENANT, request)
+    event = await world.source.put(submission.job.original_key, b"photo")
+    outcome = await world.converter.convert(event)
+    assert outcome.code == code
+
+
+async def test_what_was_announced_holds_for_every_later_upload_by_the_same_url() -> None:
+    world = World()
+    terms = Terms(content_type="image/jpeg", size=5)
+    request = UploadRequest(filename="a.jpg", extension="jpg", terms=terms, expires_in_seconds=60)
+    submission = await world.catalog.submit(TENANT, request)
+    await world.converter.convert(await world.source.put(submission.job.original_key, b"photo"))
+    outcome = await world.converter.convert(await world.source.put(submission.job.original_key, b"another"))
+    assert outcome.code == "unexpected_file"

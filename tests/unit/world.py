@@ -13,7 +13,7 @@ from processor.conversion import Converter
 from processor.errors import Throttled, Unavailable
 from processor.events import SourceArrived
 from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, Variant
-from processor.jobs import Maker
+from processor.jobs import Maker, Terms
 from processor.ports import Message
 from processor.stores.memory import MemoryEdge, MemoryJobStore, MemoryObjectStore, MemoryQueue, MemoryUsageStore
 from processor.usage import Limits, Quota
@@ -141,7 +141,11 @@ class World:
 
     async def submitted(self, tenant: str = TENANT) -> Submission:
         request = UploadRequest(
-            filename="a.jpg", extension="jpg", content_type="image/jpeg", expires_in_seconds=3600, metadata={"k": "v"}
+            filename="a.jpg",
+            extension="jpg",
+            terms=Terms(content_type="image/jpeg"),
+            expires_in_seconds=3600,
+            metadata={"k": "v"},
         )
         return await self.catalog.submit(tenant, request)
 

@@ -60,6 +60,19 @@ class MemoryJobStore:
         ]
         return page_of(found, query)
 
+    async def find_completed(self, tenant: str, sha256: str) -> tuple[str, ...]:
+        """The current completed jobs of a tenant over this file, newest first."""
+        found = [
+            job
+            for job in self._jobs.values()
+            if job.tenant == tenant
+            and job.status is JobStatus.COMPLETED
+            and job.manifest is not None
+            and job.manifest.sha256 == sha256
+            and self._is_current(job)
+        ]
+        return tuple(job.processing_id for job in sorted(found, key=sort_key, reverse=True))
+
     async def ping(self) -> None:
         """Memory is always there."""
 
@@ -120,6 +133,15 @@ class MemoryJobStore:
             self._images[image.unique_id] = replace(stored, erased_at=erased_at)
 
     # -- one job
+
+    async def extend(self, image: Image, job: Job, expires_at: int) -> Job:
+        """Raises `RecordChanged`."""
+        stored, found = self._unchanged(image), self._job(job.processing_id)
+        if found is None or found.status is not JobStatus.PENDING or not self._is_current(found):
+            raise RecordChanged
+        self._images[image.unique_id] = replace(stored, expires_at=expires_at)
+        self._jobs[job.processing_id] = replace(found, expires_at=expires_at)
+        return self._jobs[job.processing_id]
 
     async def claim(self, processing_id: str, lease: Lease, now: datetime) -> Job:
         """Raises `Conflict`."""

@@ -12,7 +12,7 @@ from processor import clock
 from processor.errors import FileTooLarge, ObjectChanged, ObjectNotFound
 from processor.events import SourceArrived
 from processor.images import SOURCE_PREFIX
-from processor.ports import ObjectInfo, PresignedUpload, UploadTerms
+from processor.ports import ObjectInfo, PostForm, PresignedUpload, UploadTerms
 from processor.stores.memory.queue import MemoryQueue
 
 #: Where the sequencers of stored objects begin; S3's, too, are long hex numbers that only grow.
@@ -45,9 +45,10 @@ class MemoryObjectStore:
         if terms.checksum_sha256 is not None:
             headers["x-amz-checksum-sha256"] = terms.checksum_sha256
         fields = {name: value for name, value in headers.items() if name != "Content-Length"}
-        return PresignedUpload(
-            url=url + quote(terms.key), headers=headers, post_url=url, post_fields={"key": terms.key, **fields}
-        )
+        form = PostForm(url=url, fields={"key": terms.key, **fields})
+        if terms.once:
+            return PresignedUpload(url=url + quote(terms.key), headers={**headers, "If-None-Match": "*"}, post=None)
+        return PresignedUpload(url=url + quote(terms.key), headers=headers, post=form)
 
     async def put(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from processor import clock, redrive
 from processor.catalog import Catalog, UploadRequest
 from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
-from processor.jobs import Failure, Job, JobStatus, Lease, Timings
+from processor.jobs import Failure, Job, JobStatus, Lease, Manifest, Terms, Timings
 from processor.jobs import Source as JobSource
 from processor.ports import JobPage, JobQuery, PresignedUpload, QueueDepth, UploadTerms
 from processor.stores.memory import (
@@ -92,6 +93,20 @@ class Source(MemoryObjectStore):
         return await super().presign_upload(terms)
 
 
+MANIFEST = Manifest(
+    etag="e",
+    sha256=hashlib.sha256(b"source").hexdigest(),
+    size=6,
+    format="jpeg",
+    width=30,
+    height=20,
+    frames=1,
+    encoder="libvips 8",
+    effort=2,
+    service="0",
+)
+
+
 def _check(broken: Exception | None) -> None:
     if broken is not None:
         raise broken
@@ -115,7 +130,9 @@ class World:
 
     async def submit(self, tenant: str) -> Job:
         """What the API does for another tenant than the tests'."""
-        request = UploadRequest(filename="a.jpg", extension="jpg", content_type="image/jpeg", expires_in_seconds=60)
+        request = UploadRequest(
+            filename="a.jpg", extension="jpg", terms=Terms(content_type="image/jpeg"), expires_in_seconds=60
+        )
         return (await self.catalog().submit(tenant, request)).job
 
     async def upload(self, processing_id: str) -> Job:
@@ -146,8 +163,14 @@ class World:
                     stored_at=datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC),
                 )
             )
-        timings = Timings(download=1, process=2, upload=3, total=6)
-        return await self._finish(replace(job, status=JobStatus.COMPLETED, variants=tuple(variants), timings=timings))
+        outcome = replace(
+            job,
+            status=JobStatus.COMPLETED,
+            variants=tuple(variants),
+            timings=Timings(download=1, process=2, upload=3, total=6),
+            manifest=MANIFEST,
+        )
+        return await self._finish(outcome)
 
     async def fail(self, processing_id: str, code: str = "corrupt_image") -> Job:
         """The job ended with an error."""

@@ -55,6 +55,7 @@ async def test_an_upload_url_is_answered_with_every_field(ask: Any, world: Any) 
         "expiresIn": 60,
         "processedImageUrl": urls["webp"],
         "processedImageUrls": urls,
+        "duplicateOf": None,
     }
     (terms,) = world.source.presigned
     assert (terms.size, terms.checksum_sha256, terms.max_bytes, terms.expires_in_seconds) == (7, DIGEST, 1000, 60)

@@ -47,16 +47,21 @@ def complaint(error: pytest.ExceptionInfo[InvalidRequest]) -> str:
 
 def test_an_upload_needs_nothing_but_a_filename() -> None:
     upload = body().to_upload(max_bytes=100)
-    assert (upload.filename, upload.extension, upload.content_type) == ("a.jpg", "jpg", "image/jpeg")
-    assert (upload.expires_in_seconds, upload.size, upload.checksum_sha256, upload.metadata) == (3600, None, None, {})
+    assert (upload.filename, upload.extension, upload.terms.content_type) == ("a.jpg", "jpg", "image/jpeg")
+    assert (upload.expires_in_seconds, upload.terms.size, upload.terms.checksum_sha256, upload.metadata) == (
+        3600,
+        None,
+        None,
+        {},
+    )
 
 
 def test_every_field_of_an_upload_is_handed_on() -> None:
     upload = body(
         filename="b.dat", contentType="image/png", expiresIn=60, size=7, checksumSha256=DIGEST, metadata={"k": "v"}
     ).to_upload(max_bytes=100)
-    assert (upload.extension, upload.content_type, upload.expires_in_seconds) == ("dat", "image/png", 60)
-    assert (upload.size, upload.checksum_sha256, upload.metadata) == (7, DIGEST, {"k": "v"})
+    assert (upload.extension, upload.terms.content_type, upload.expires_in_seconds) == ("dat", "image/png", 60)
+    assert (upload.terms.size, upload.terms.checksum_sha256, upload.metadata) == (7, DIGEST, {"k": "v"})
 
 
 def test_a_query_says_the_same_as_a_body() -> None:
@@ -98,12 +103,12 @@ def test_the_extension_comes_from_the_filename_then_from_the_type(
     ],
 )
 def test_a_missing_content_type_follows_from_the_extension(filename: str, content_type: str) -> None:
-    assert body(filename=filename).to_upload(max_bytes=1).content_type == content_type
+    assert body(filename=filename).to_upload(max_bytes=1).terms.content_type == content_type
 
 
 @pytest.mark.parametrize("given_type", ["image/jpeg", "IMAGE/JPEG", "image/svg+xml", "application/octet-stream"])
 def test_an_accepted_content_type_is_kept_letter_by_letter(given_type: str) -> None:
-    assert body(contentType=given_type).to_upload(max_bytes=1).content_type == given_type
+    assert body(contentType=given_type).to_upload(max_bytes=1).terms.content_type == given_type
 
 
 @pytest.mark.parametrize(
@@ -116,7 +121,7 @@ def test_any_other_content_type_is_unsupported(given_type: str) -> None:
 
 
 def test_a_size_above_the_limit_is_too_large_and_the_limit_is_not() -> None:
-    assert body(size=100).to_upload(max_bytes=100).size == 100
+    assert body(size=100).to_upload(max_bytes=100).terms.size == 100
     with pytest.raises(FileTooLarge):
         body(size=101).to_upload(max_bytes=100)
 

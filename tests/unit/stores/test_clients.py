@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from processor.ports import UploadTerms
+from processor.ports import PostForm, PresignedUpload, UploadTerms
 from processor.stores.clients import AwsConfig, AwsCredentials, open_clients
 from processor.stores.s3 import S3ObjectStore
 
@@ -42,11 +42,16 @@ async def test_the_signed_headers_are_all_that_binds_the_upload() -> None:
     assert not [name for name in asked if "crc32" in name.lower()]
 
 
+def form(upload: PresignedUpload) -> PostForm:
+    assert upload.post is not None
+    return upload.post
+
+
 @pytest.mark.parametrize("region", ["eu-west-1", "us-east-1"])
 async def test_on_aws_the_bucket_is_in_the_host_of_its_own_region(region: str) -> None:
     async with open_clients(config(region=region)) as clients:
         upload = await S3ObjectStore(clients, "bucket").presign_upload(TERMS)
-    hosts = {urlsplit(url).netloc for url in (upload.url, upload.post_url)}
+    hosts = {urlsplit(url).netloc for url in (upload.url, form(upload).url)}
     assert hosts <= {f"bucket.s3.{region}.amazonaws.com", "bucket.s3.amazonaws.com"}
     if region != "us-east-1":
         assert hosts == {f"bucket.s3.{region}.amazonaws.com"}
@@ -56,7 +61,7 @@ async def test_at_an_endpoint_the_bucket_is_in_the_path() -> None:
     async with open_clients(config(endpoint_url="http://127.0.0.1:4566")) as clients:
         upload = await S3ObjectStore(clients, "bucket").presign_upload(TERMS)
     assert upload.url.startswith("http://127.0.0.1:4566/bucket/uploads/a%20b.jpg?")
-    assert upload.post_url == "http://127.0.0.1:4566/bucket"
+    assert form(upload).url == "http://127.0.0.1:4566/bucket"
 
 
 async def test_clients_are_sent_to_the_public_endpoint() -> None:
@@ -65,7 +70,7 @@ async def test_clients_are_sent_to_the_public_endpoint() -> None:
         upload = await S3ObjectStore(clients, "bucket").presign_upload(TERMS)
         assert clients.s3.meta.endpoint_url == inner
     assert upload.url.startswith(f"{outer}/bucket/")
-    assert upload.post_url.startswith(f"{outer}/bucket")
+    assert form(upload).url.startswith(f"{outer}/bucket")
 
 
 async def test_a_long_poll_is_not_taken_for_a_dead_connection() -> None:
