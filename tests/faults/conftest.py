@@ -1,0 +1,105 @@
+"""Real processes of the service over a real emulator, with a proxy in between that fails on demand."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.faults.proxy import FaultyAws, run_proxy
+from tests.fleet import ServiceProcess, Stage, assert_nothing_is_amiss, run_service
+from tests.local_aws import LocalAws, run_local_emulator
+from tests.waiting import eventually
+
+#: A lease and a message that nobody holds any more come back after so long, the shortest time there is.
+VISIBILITY_SECONDS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """A service that reaches AWS through a proxy; its clients, and whoever checks on it, go past it."""
+
+    stage: Stage
+    aws: FaultyAws
+    service: ServiceProcess
+
+    async def ended(self, *processing_ids: str, within: float = 60) -> dict[str, str]:
+        """What became of jobs, once all of them have ended: `completed`, or the code of the failure."""
+        async with self.stage.catalog() as catalog:
+
+            async def look() -> dict[str, str]:
+                jobs = [await catalog.jobs.get_job(each) for each in processing_ids]
+                if not all(job.ended for job in jobs):
+                    return {}
+                return {job.processing_id: job.error.code if job.error else job.status.value for job in jobs}
+
+            return await eventually(look, within=within, what="the end of every job")
+
+    async def assert_nothing_is_amiss(self) -> None:
+        """What must hold once every upload has ended and no fault is armed."""
+        async with self.stage.catalog() as catalog:
+            await assert_nothing_is_amiss(catalog, self.stage.made.names.source_bucket)
+
+
+async def new_stage(aws: LocalAws, **options: int) -> Stage:
+    """A stage of its own on an emulator that others use too."""
+    made, credentials = await aws.provision(f"t{uuid.uuid4().hex[:8]}", **options)
+    return Stage(aws=aws, made=made, credentials=credentials)
+
+
+def through(stage: Stage, aws: FaultyAws) -> dict[str, str]:
+    """The variables of a service that reaches AWS through the proxy, and gives out URLs that go past it."""
+    dead_letters = stage.made.dead_letter_queue_url
+    return {
+        "AWS_ENDPOINT_URL": aws.endpoint_url,
+        "S3_PUBLIC_ENDPOINT_URL": stage.aws.endpoint_url,
+        "QUEUE_URL": aws.behind(stage.made.queue_url),
+        "DEAD_LETTER_QUEUE_URL": aws.behind(dead_letters),
+        "VISIBILITY_SECONDS": str(VISIBILITY_SECONDS),
+    }
+
+
+@asynccontextmanager
+async def run_lane(
+    stage: Stage,
+    session: aiohttp.ClientSession,
+    log_file: Path,
+    command: tuple[str, ...] = (sys.executable, "-m", "service"),
+    **environment: str,
+) -> AsyncIterator[Lane]:
+    """A proxy of a stage, and a service behind it."""
+    async with run_proxy(stage.aws.endpoint_url) as aws:
+        running = run_service(stage, session, log_file, command=command, **through(stage, aws), **environment)
+        async with running as service:
+            yield Lane(stage=stage, aws=aws, service=service)
+            aws.lift()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
+        yield session
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def emulator(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalAws]:
+    """One for all tests of a process; each makes a stage of its own on it."""
+    async with run_local_emulator(tmp_path_factory.mktemp("aws")) as aws:
+        yield aws
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def lane(
+    emulator: LocalAws, session: aiohttp.ClientSession, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Lane]:
+    """One service for all faults that it must live through."""
+    log_file = tmp_path_factory.mktemp("lane") / "service.log"
+    async with run_lane(await new_stage(emulator), session, log_file, WORKER_SLOTS="8") as lane:
+        yield lane

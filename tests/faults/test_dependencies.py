@@ -1,0 +1,173 @@
+"""A call of a conversion fails, in every way that a call can fail: every upload still has its one right end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+
+from tests import corpus
+from tests.faults.conftest import Lane
+from tests.faults.proxy import Fault, Kind
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+GOOD = corpus.jpeg(corpus.photo(160, 120))
+HOSTILE = corpus.damage.cut(GOOD, 0.9)
+#: What must become of them.
+RIGHT_END = {GOOD: "completed", HOSTILE: "corrupt_image"}
+
+Strike = tuple[Kind, int]
+#: What the SDK's own tries make good, and what costs one delivery of the message. The latter come in twos and threes,
+#: because the circuit waits longer the more deliveries have failed.
+WAVES: dict[str, tuple[Strike, ...]] = {
+    "once": (
+        (Kind.LATENCY, 1),
+        (Kind.RESET_BEFORE, 1),
+        (Kind.RESET_AFTER, 1),
+        (Kind.ERROR, 1),
+        (Kind.THROTTLED, 1),
+        (Kind.TRUNCATED, 1),
+        (Kind.EXPIRED, 1),
+    ),
+    "thrice": ((Kind.RESET_AFTER, 3), (Kind.ERROR, 3), (Kind.THROTTLED, 3)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """One call of the conversion of one upload: told from others by what is in its path or body."""
+
+    operation: str
+    about: tuple[str, ...]
+    picture: bytes = GOOD
+
+
+AIMS = {
+    "look up the image": Aim("dynamodb:GetItem", ("upload_{uniqueId}",)),
+    "accept": Aim("dynamodb:TransactWriteItems", ("{processingId}",)),
+    "claim": Aim("dynamodb:UpdateItem", ("{processingId}", "claimKey")),
+    "fetch": Aim("s3:GetObject", ("{uniqueId}",)),
+    "store a variant": Aim("s3:PutObject", ("{processingId}", "thumbnail.webp")),
+    "store the manifest": Aim("s3:PutObject", ("{processingId}", "manifest.json")),
+    "finish": Aim("dynamodb:UpdateItem", ("{processingId}", ":new_ttl")),
+    "finish a failure": Aim("dynamodb:UpdateItem", ("{processingId}", ":new_ttl"), HOSTILE),
+}
+
+
+async def _struck_upload(lane: Lane, aim: Aim, strike: Strike) -> tuple[str, Fault]:
+    """Upload a picture after a fault was aimed at a call of its conversion; its job."""
+    issued = await lane.service.call("POST", "/images/upload-url", json={"filename": "photo.jpg"})
+    kind, times = strike
+    fault = lane.aws.strike(aim.operation, kind, *(each.format(**issued) for each in aim.about), times=times)
+    await _put(lane, issued, aim.picture)
+    return issued["processingId"], fault
+
+
+async def _put(lane: Lane, issued: dict[str, str], picture: bytes) -> None:
+    async with lane.service.session.put(
+        issued["uploadUrl"],
+        data=picture,
+        headers={**issued["headers"]},  # type: ignore[dict-item]
+    ) as answer:
+        assert answer.status == 200, await answer.text()
+
+
+@pytest.mark.parametrize("wave", WAVES)
+@pytest.mark.parametrize("aim", AIMS)
+async def test_a_call_that_fails_for_a_while_changes_no_result(lane: Lane, aim: str, wave: str) -> None:
+    struck = {strike: await _struck_upload(lane, AIMS[aim], strike) for strike in WAVES[wave]}
+    bystander = (await lane.service.put(HOSTILE))["processingId"]
+
+    found = await lane.ended(bystander, *(job for job, _ in struck.values()))
+
+    assert found[bystander] == RIGHT_END[HOSTILE]
+    assert {strike: found[job] for strike, (job, _) in struck.items()} == dict.fromkeys(
+        WAVES[wave], RIGHT_END[AIMS[aim].picture]
+    )
+    assert {strike: fault.struck for strike, (_, fault) in struck.items()} == {each: each[1] for each in WAVES[wave]}
+    lane.aws.lift()
+    await lane.assert_nothing_is_amiss()
+
+
+async def test_a_job_that_could_not_be_given_back_is_taken_up_when_its_lease_has_run_out(lane: Lane) -> None:
+    struck = {}
+    for strike in ((Kind.ERROR, 3), (Kind.RESET_AFTER, 3), (Kind.EXPIRED, 1)):
+        release = Aim("dynamodb:UpdateItem", ("{processingId}", ":token", ":one"))
+        job, fault = await _struck_upload(lane, release, strike)
+        lane.aws.strike("s3:PutObject", Kind.EXPIRED, job, times=1)
+        struck[strike] = job, fault
+
+    found = await lane.ended(*(job for job, _ in struck.values()))
+
+    assert set(found.values()) == {"completed"}
+    assert {strike: fault.struck for strike, (_, fault) in struck.items()} == {each: each[1] for each in struck}
+    lane.aws.lift()
+    await lane.assert_nothing_is_amiss()
+
+
+@pytest.mark.parametrize("strikes", [WAVES["once"], ((Kind.ERROR, 3), (Kind.THROTTLED, 3))], ids=["once", "thrice"])
+async def test_a_receive_that_fails_or_whose_answer_is_lost_loses_no_message(
+    lane: Lane, strikes: tuple[Strike, ...]
+) -> None:
+    found = {}
+    for kind, times in strikes:
+        fault = lane.aws.strike("sqs:ReceiveMessage", kind, times=times, answering=b"ReceiptHandle")
+        await _next_call(lane, "sqs:ReceiveMessage")
+        jobs = [(await lane.service.put(picture))["processingId"] for picture in (GOOD, HOSTILE)]
+        found[kind, times] = [*(await lane.ended(*jobs)).values(), fault.struck]
+
+    assert found == {strike: ["completed", "corrupt_image", strike[1]] for strike in strikes}
+    lane.aws.lift()
+    await lane.assert_nothing_is_amiss()
+
+
+async def _next_call(lane: Lane, operation: str) -> None:
+    """Wait for a call to begin: the one under way began before the fault was armed."""
+    before = lane.aws.seen[operation]
+
+    async def begun() -> bool:
+        return lane.aws.seen[operation] > before
+
+    await eventually(begun, what=f"another {operation}")
+
+
+async def test_a_message_that_could_not_be_settled_comes_again_and_changes_nothing(lane: Lane) -> None:
+    found = {}
+    strikes = [strike for wave in WAVES.values() for strike in wave]
+    for kind, times in strikes:
+        fault = lane.aws.strike("sqs:DeleteMessageBatch", kind, times=times)
+        jobs = [(await lane.service.put(picture))["processingId"] for picture in (GOOD, HOSTILE)]
+        found[kind, times] = list((await lane.ended(*jobs)).values())
+        await eventually(partial(_has_struck, fault, times), what=f"{times} x {kind}")
+
+    assert found == {strike: ["completed", "corrupt_image"] for strike in strikes}
+    await lane.assert_nothing_is_amiss()
+
+
+async def _has_struck(fault: Fault, times: int) -> bool:
+    return fault.struck == times
+
+
+@pytest.mark.parametrize("operation", ["sqs:ChangeMessageVisibilityBatch", "dynamodb:UpdateItem"])
+@pytest.mark.parametrize(
+    "strikes",
+    [[(Kind.ERROR, 3), (Kind.EXPIRED, 1)], [(Kind.RESET_AFTER, 3), (Kind.TRUNCATED, 1), (Kind.EXPIRED, 9)]],
+    ids=["two fail", "all fail, and the message comes back while it is in work"],
+)
+async def test_heartbeats_that_fail_make_no_second_result(lane: Lane, operation: str, strikes: list[Strike]) -> None:
+    about = {
+        "sqs:ChangeMessageVisibilityBatch": ('"VisibilityTimeout": 6',),
+        "dynamodb:UpdateItem": (":new_lease", ":token"),
+    }[operation]
+    faults = [lane.aws.strike(operation, kind, *about, times=times) for kind, times in strikes]
+    lane.aws.strike("s3:PutObject", Kind.LATENCY, "webp.webp", times=3, seconds=7.0)
+
+    jobs = [(await lane.service.put(GOOD))["processingId"] for _ in range(3)]
+
+    assert set((await lane.ended(*jobs)).values()) == {"completed"}
+    assert all(fault.struck for fault in faults)
+    lane.aws.lift()
+    await lane.assert_nothing_is_amiss()
