@@ -1,0 +1,73 @@
+"""`python -m service` that kills itself, as the kernel would, right before or right after one step of its work.
+
+`DIE_AT` names the step, how many times it is come to, and the side: `store:2:after`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from processor.pipeline.engine import Engine
+from processor.pipeline.quarantine import ChildRenderer
+from processor.stores.dynamodb import DynamoJobStore
+from processor.stores.s3 import S3ObjectStore
+from processor.stores.sqs import SqsMessageQueue
+from service.cli import serve
+
+#: Every step at which something is written, taken or made, and the port that it goes through.
+STEPS: dict[str, tuple[type, str]] = {
+    "create": (DynamoJobStore, "create"),
+    "receive": (SqsMessageQueue, "receive"),
+    "accept": (DynamoJobStore, "accept"),
+    "replace": (DynamoJobStore, "replace"),
+    "claim": (DynamoJobStore, "claim"),
+    "fetch": (S3ObjectStore, "fetch"),
+    "render": (Engine, "render"),
+    "render-suspect": (ChildRenderer, "render"),
+    "store": (S3ObjectStore, "store"),
+    "finish": (DynamoJobStore, "finish"),
+    "settle": (SqsMessageQueue, "settle"),
+    "send": (SqsMessageQueue, "send"),
+    "tombstone": (DynamoJobStore, "tombstone"),
+    "purge": (S3ObjectStore, "purge"),
+    "delete-jobs": (DynamoJobStore, "_delete_batch"),
+    "forget": (DynamoJobStore, "forget_jobs"),
+}
+
+Step = Callable[..., Awaitable[Any]]
+
+
+def dying(step: Step, number: int, side: str) -> Step:
+    """The step, of which the process does not live to see the beginning, or the end, of the call `number`."""
+    calls = {"before": 0, "after": 0}
+
+    def come_to(here: str) -> None:
+        calls[here] += 1
+        if here == side and calls[here] == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    @functools.wraps(step)
+    async def wrapped(*given: Any, **named: Any) -> Any:
+        come_to("before")
+        result = await step(*given, **named)
+        if result != []:  # a long poll that brought nothing is no step
+            come_to("after")
+        return result
+
+    return wrapped
+
+
+def arm(point: str) -> None:
+    """Make this process die at `point`."""
+    name, number, side = point.split(":")
+    owner, method = STEPS[name]
+    setattr(owner, method, dying(getattr(owner, method), int(number), side))
+
+
+if __name__ == "__main__":
+    arm(os.environ["DIE_AT"])
+    serve()

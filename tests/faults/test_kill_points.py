@@ -1,0 +1,238 @@
+"""The process is killed right before or right after any step of its work: the next one brings everything to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from processor.reconcile import FindingKind, Reconciler
+from tests import corpus
+from tests.faults.conftest import VISIBILITY_SECONDS, new_stage
+from tests.fleet import ServiceProcess, Stage, assert_nothing_is_amiss, run_service
+from tests.local_aws import LocalAws
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+GOOD = corpus.jpeg(corpus.photo(160, 120))
+HOSTILE = corpus.damage.cut(GOOD, 0.9)
+VARIANTS = ["thumbnail", "medium", "large", "webp"]
+#: Services at once: they wait more than they compute.
+CONCURRENCY = 6
+
+#: In order; right after one step is right before the next. Four variants are stored together, and then the manifest.
+CONVERSION = {
+    "the first half": (
+        *("receive:1:after", "accept:1:before", "accept:1:after", "claim:1:after", "fetch:1:after", "render:1:after"),
+    ),
+    "the second half": (
+        *("store:1:after", "store:2:after", "store:4:after", "store:5:after", "finish:1:after", "settle:1:after"),
+    ),
+}
+#: What a repeated DELETE answers, by where the first was cut short.
+DELETION = {
+    "tombstone:1:before": 200,
+    "tombstone:1:after": 200,
+    "purge:1:after": 200,
+    "purge:2:after": 200,
+    "delete-jobs:1:after": 200,
+    "forget:1:after": 404,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One stage, and the services that live and die on it."""
+
+    stage: Stage
+    session: aiohttp.ClientSession
+    log_file: Path
+
+    @asynccontextmanager
+    async def mortal(self, point: str) -> AsyncIterator[ServiceProcess]:
+        """A service that has died at `point` when the block is over."""
+        service = ServiceProcess(
+            self.stage.environment(VISIBILITY_SECONDS=str(VISIBILITY_SECONDS), DIE_AT=point),
+            self.session,
+            self.log_file,
+            command=(sys.executable, "-m", "tests.faults.dying_service"),
+        )
+        try:
+            await service.start()
+            yield service
+            assert await service.ended(within=30) == -signal.SIGKILL
+        finally:
+            await service.kill()
+
+    @asynccontextmanager
+    async def ordinary(self) -> AsyncIterator[ServiceProcess]:
+        """A service that lives."""
+        visibility = str(VISIBILITY_SECONDS)
+        async with run_service(self.stage, self.session, self.log_file, VISIBILITY_SECONDS=visibility) as service:
+            yield service
+
+    async def assert_nothing_is_amiss(self) -> None:
+        async with self.stage.catalog() as catalog:
+            await assert_nothing_is_amiss(catalog, self.stage.made.names.source_bucket)
+
+
+Play = Callable[[Scene, str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Theatre:
+    """Plays the same with every kill point, several at once, each on a stage of its own."""
+
+    aws: LocalAws
+    session: aiohttp.ClientSession
+    folder: Path
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONCURRENCY))
+
+    async def play(self, points: Any, play: Play) -> dict[str, BaseException]:
+        """What went wrong, by kill point."""
+        ends = await asyncio.gather(*(self._one(point, play) for point in points), return_exceptions=True)
+        return {point: end for point, end in zip(points, ends, strict=True) if end is not None}
+
+    async def _one(self, point: str, play: Play) -> None:
+        async with self.room:
+            stage = await new_stage(self.aws)
+            async with stage.catalog() as catalog:  # S3 begins with a test message, which would be the first step
+                first = await catalog.queue.receive(10, wait_seconds=1, visibility_seconds=60)
+                await catalog.queue.settle([message.receipt for message in first])
+            await play(Scene(stage, self.session, self.folder / f"{point}.log"), point)
+
+
+@pytest.fixture
+def theatre(emulator: LocalAws, session: aiohttp.ClientSession, tmp_path: Path) -> Theatre:
+    return Theatre(emulator, session, tmp_path)
+
+
+@pytest.mark.parametrize("steps", CONVERSION)
+async def test_a_kill_at_any_step_of_a_conversion_leaves_a_job_that_the_next_service_completes(
+    theatre: Theatre, steps: str
+) -> None:
+    async def play(scene: Scene, point: str) -> None:
+        async with scene.mortal(point) as mortal:
+            job = (await mortal.put(GOOD))["processingId"]
+        async with scene.ordinary() as service:
+            found = await service.settled(job, within=45)
+            assert found["status"] == "completed", found
+            assert list(found["processedImages"]) == VARIANTS
+            await scene.assert_nothing_is_amiss()
+
+    assert await theatre.play(CONVERSION[steps], play) == {}
+
+
+async def test_a_kill_at_the_end_of_a_refusal_leaves_its_code(theatre: Theatre) -> None:
+    async def play(scene: Scene, point: str) -> None:
+        async with scene.mortal(point) as mortal:
+            job = (await mortal.put(HOSTILE))["processingId"]
+        async with scene.ordinary() as service:
+            assert (await service.settled(job, within=45))["error"]["code"] == "corrupt_image"
+            await scene.assert_nothing_is_amiss()
+
+    assert await theatre.play(("finish:1:before", "finish:1:after"), play) == {}
+
+
+async def test_a_kill_while_a_newer_upload_takes_over_leaves_one_result_of_the_newest_bytes(theatre: Theatre) -> None:
+    async def play(scene: Scene, point: str) -> None:
+        async with scene.mortal(point) as mortal:
+            issued = await mortal.put(GOOD)
+            await mortal.settled(issued["processingId"])
+            newer = corpus.jpeg(corpus.photo(120, 160))
+            async with scene.session.put(issued["uploadUrl"], data=newer, headers=issued["headers"]) as answer:
+                assert answer.status == 200
+        async with scene.ordinary() as service:
+            async with scene.stage.catalog() as catalog:
+
+                async def newest() -> str:
+                    image = await catalog.jobs.get_image(issued["uniqueId"])
+                    return image.current_job if image.current_job != issued["processingId"] else ""
+
+                found = await service.settled(await eventually(newest, what="a newer job"), within=45)
+            assert found["status"] == "completed"
+            assert found["processedImages"]["webp"]["height"] == 160
+            assert (await service.call("GET", "/images/list"))["count"] == 1
+            await scene.assert_nothing_is_amiss()
+
+    assert await theatre.play(("replace:1:before", "replace:1:after", "store:7:after"), play) == {}
+
+
+async def test_a_kill_of_the_second_try_too_is_mended_by_the_third(theatre: Theatre) -> None:
+    async def play(scene: Scene, point: str) -> None:
+        async with scene.mortal("render:1:before") as first:
+            job = (await first.put(GOOD))["processingId"]
+        async with scene.mortal(point):
+            pass
+        async with scene.ordinary() as service:
+            found = await service.settled(job, within=45)
+            assert found["status"] == "completed", found
+            await scene.assert_nothing_is_amiss()
+
+    assert await theatre.play(("render-suspect:1:before", "render-suspect:1:after", "store:2:after"), play) == {}
+
+
+async def test_a_delete_that_was_cut_short_anywhere_is_finished_by_the_next(theatre: Theatre) -> None:
+    async def play(scene: Scene, point: str) -> None:
+        async with scene.mortal(point) as mortal:
+            issued = await mortal.put(GOOD)
+            await mortal.settled(issued["processingId"])
+            with pytest.raises(aiohttp.ClientError):
+                await mortal.call("DELETE", f"/images/image/{issued['uniqueId']}")
+        async with scene.ordinary() as service:
+            await service.call("DELETE", f"/images/image/{issued['uniqueId']}", expect=DELETION[point])
+            await service.call("GET", f"/images/status/{issued['processingId']}", expect=404)
+            await service.call("DELETE", f"/images/image/{issued['uniqueId']}", expect=404)
+            assert (await service.call("GET", "/images/list"))["count"] == 0
+            async with scene.stage.catalog() as catalog:
+                assert [*await catalog.source.list(""), *await catalog.processed.list("")] == []
+            await scene.assert_nothing_is_amiss()
+
+    assert await theatre.play(tuple(DELETION), play) == {}
+
+
+async def test_a_kill_while_an_upload_is_issued_leaves_nothing_in_the_way(theatre: Theatre) -> None:
+    async def play(scene: Scene, point: str) -> None:
+        async with scene.mortal(point) as mortal:
+            with pytest.raises(aiohttp.ClientError):
+                await mortal.call("POST", "/images/upload-url", json={"filename": "photo.jpg"})
+        async with scene.ordinary() as service:
+            job = (await service.put(GOOD))["processingId"]
+            assert (await service.settled(job))["status"] == "completed"
+            await scene.assert_nothing_is_amiss()
+
+    assert await theatre.play(("create:1:after",), play) == {}
+
+
+async def test_a_kill_while_an_image_is_processed_again_leaves_what_asking_again_or_reconciling_completes(
+    theatre: Theatre,
+) -> None:
+    async def play(scene: Scene, point: str) -> None:
+        async with scene.mortal(point) as mortal:
+            issued = await mortal.put(GOOD)
+            await mortal.settled(issued["processingId"])
+            with pytest.raises(aiohttp.ClientError):
+                await mortal.call("POST", f"/images/process/{issued['uniqueId']}")
+        async with scene.ordinary() as service, scene.stage.catalog() as catalog:
+            if point == "send:1:before":
+                reconciler = Reconciler(
+                    catalog=catalog, source_bucket=scene.stage.made.names.source_bucket, grace=timedelta(0)
+                )
+                assert [each.kind async for each in reconciler.findings()] == [FindingKind.UNCLAIMED]
+            current = (await catalog.jobs.get_image(issued["uniqueId"])).current_job
+            assert (await service.settled(current))["status"] == "completed"
+            again = await service.call("POST", f"/images/process/{issued['uniqueId']}", expect=202)
+            assert (await service.settled(again["processingId"]))["status"] == "completed"
+            await scene.assert_nothing_is_amiss()
+
+    assert await theatre.play(("replace:1:before", "send:1:before", "send:1:after"), play) == {}
