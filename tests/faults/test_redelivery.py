@@ -1,0 +1,149 @@
+"""Events come twenty times, in any order, to several services, some of whose clocks are wrong: one result each."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from processor import clock
+from processor.catalog import Catalog, UploadRequest
+from processor.events import SourceArrived, parse
+from tests import corpus
+from tests.faults.conftest import VISIBILITY_SECONDS, new_stage
+from tests.fleet import ServiceProcess, Stage, assert_nothing_is_amiss, run_service
+from tests.local_aws import LocalAws
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+GOOD = corpus.jpeg(corpus.photo(160, 120))
+NEWER = corpus.jpeg(corpus.photo(120, 160))
+HOSTILE = corpus.damage.cut(GOOD, 0.9)
+SKEWED = (sys.executable, "-m", "tests.faults.skewed_service")
+#: What is uploaded to each of six URLs, one after the other.
+UPLOADS: tuple[tuple[bytes, ...], ...] = ((GOOD,), (HOSTILE,), (GOOD,), (GOOD, NEWER), (HOSTILE, GOOD), (GOOD, HOSTILE))
+#: The last one counts.
+RIGHT_ENDS = ["completed", "corrupt_image", "completed", "completed", "completed", "corrupt_image"]
+
+
+async def _upload(catalog: Catalog, session: aiohttp.ClientSession) -> list[str]:
+    """Upload everything before any service runs; the images' ids."""
+    unique_ids = []
+    for pictures in UPLOADS:
+        request = UploadRequest(
+            filename="photo.jpg", extension="jpg", content_type="image/jpeg", expires_in_seconds=3600
+        )
+        submission = await catalog.submit("default", request)
+        for picture in pictures:
+            signed = submission.upload
+            async with session.put(signed.url, data=picture, headers=dict(signed.headers)) as answer:
+                assert answer.status == 200, await answer.text()
+        unique_ids.append(submission.job.unique_id)
+    return unique_ids
+
+
+async def _multiply(catalog: Catalog, times: int) -> int:
+    """Put `times` copies of every event into the queue instead of one, shuffled; how many events there are."""
+    count = sum(len(pictures) for pictures in UPLOADS)
+    bodies: list[str] = []
+
+    async def collected() -> bool:
+        messages = await catalog.queue.receive(10, wait_seconds=1, visibility_seconds=60)
+        bodies.extend(each.body for each in messages if any(isinstance(e, SourceArrived) for e in parse(each.body)))
+        await catalog.queue.settle([each.receipt for each in messages])
+        return len(bodies) == count
+
+    await eventually(collected, what="every event")
+    copies = bodies * times
+    random.Random(20_260_101).shuffle(copies)
+    for body in copies:
+        await catalog.queue.send(body)
+    return len(copies)
+
+
+async def _ends(catalog: Catalog, unique_ids: Sequence[str]) -> list[str]:
+    """What became of the current job of every image; empty while one of them has not ended."""
+    images = [await catalog.jobs.get_image(each) for each in unique_ids]
+    jobs = [await catalog.jobs.get_job(image.current_job) for image in images]
+    if not all(job.ended for job in jobs):
+        return []
+    return [job.error.code if job.error else job.status.value for job in jobs]
+
+
+async def _drained(catalog: Catalog) -> bool:
+    depth = await catalog.queue.depth()
+    return depth.waiting == depth.in_flight == 0
+
+
+async def _assert_one_result_each(catalog: Catalog, stage: Stage, unique_ids: Sequence[str]) -> None:
+    await eventually(lambda: _drained(catalog), within=90, what="an empty queue")
+    assert await _ends(catalog, unique_ids) == RIGHT_ENDS
+    newest = await catalog.jobs.get_job((await catalog.jobs.get_image(unique_ids[3])).current_job)
+    assert {(variant.width, variant.height) for variant in newest.variants} == {(120, 160)}
+    await assert_nothing_is_amiss(catalog, stage.made.names.source_bucket)
+
+
+def _outcomes(*log_files: Path) -> Counter[tuple[str, str]]:
+    """How often each job ended how, in all services together."""
+    lines = [json.loads(line) for file in log_files for line in file.read_text().splitlines() if line.startswith("{")]
+    handled = [line for line in lines if line["event"] == "Event handled"]
+    return Counter((line.get("processingId", ""), line["outcome"]) for line in handled)
+
+
+async def test_twenty_copies_of_every_event_in_any_order_make_one_result_each(
+    emulator: LocalAws, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    stage = await new_stage(emulator)
+    logs = [tmp_path / "one.log", tmp_path / "other.log"]
+    async with stage.catalog() as catalog:
+        unique_ids = await _upload(catalog, session)
+        assert await _multiply(catalog, 20) == 180
+        async with AsyncExitStack() as stack:
+            for log_file in logs:
+                await stack.enter_async_context(
+                    run_service(stage, session, log_file, VISIBILITY_SECONDS=str(VISIBILITY_SECONDS))
+                )
+            await _assert_one_result_each(catalog, stage, unique_ids)
+    results = {each: count for each, count in _outcomes(*logs).items() if each[1] in ("completed", "failed")}
+    assert set(results.values()) == {1}
+    assert sum(results.values()) >= len(UPLOADS)
+
+
+@pytest.mark.parametrize("skew", [600, -600], ids=["ten minutes fast", "ten minutes slow"])
+async def test_a_service_with_a_wrong_clock_beside_one_with_a_right_clock_makes_one_result_each(
+    emulator: LocalAws, session: aiohttp.ClientSession, tmp_path: Path, skew: int
+) -> None:
+    stage = await new_stage(emulator)
+    visibility = str(VISIBILITY_SECONDS)
+    async with stage.catalog() as catalog:
+        unique_ids = await _upload(catalog, session)
+        await _multiply(catalog, 4)
+        wrong = run_service(
+            *(stage, session, tmp_path / "wrong.log"),
+            command=SKEWED,
+            VISIBILITY_SECONDS=visibility,
+            CLOCK_SKEW_SECONDS=str(skew),
+        )
+        right = run_service(stage, session, tmp_path / "right.log", VISIBILITY_SECONDS=visibility)
+        async with wrong as one, right as other:
+            for service, wrong_by in ((one, skew), (other, 0)):
+                assert round(await _fresh_upload(service), -2) == wrong_by
+            await _assert_one_result_each(catalog, stage, unique_ids)
+    for log_file in (tmp_path / "wrong.log", tmp_path / "right.log"):
+        assert any(outcome in ("completed", "failed") for _, outcome in _outcomes(log_file))
+
+
+async def _fresh_upload(service: ServiceProcess) -> float:
+    """Upload through a URL that the service signed by its own clock; by how many seconds that clock is wrong."""
+    issued = await service.put(GOOD)
+    job = await service.settled(issued["processingId"])
+    assert job["status"] == "completed"
+    return (clock.from_iso(job["timestamp"]) - clock.now()).total_seconds()
