@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -32,6 +33,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def _make_room(folder: Path) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={16 * DISK_BYTES}", str(folder)], check=True)
+
+
 async def test_a_full_disk_under_the_local_aws_takes_nothing_from_a_running_service(
     small_disk: Path, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
@@ -44,8 +49,7 @@ async def test_a_full_disk_under_the_local_aws_takes_nothing_from_a_running_serv
             assert shutil.disk_usage(small_disk).free < len(picture)
             assert "No space left on device" in (small_disk / "emulator.log").read_text()
 
-            room = f"remount,size={16 * DISK_BYTES}"
-            subprocess.run(["mount", "-o", room, str(small_disk)], check=True)
+            await asyncio.to_thread(_make_room, small_disk)
             later = (await service.put(picture, "photo.png"))["processingId"]
             ends.append((await service.settled(later))["status"])
         async with stage.catalog() as catalog:
