@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,3 +104,24 @@ async def lane(
     log_file = tmp_path_factory.mktemp("lane") / "service.log"
     async with run_lane(await new_stage(emulator), session, log_file, WORKER_SLOTS="8") as lane:
         yield lane
+
+
+Play = Callable[[Lane], Awaitable[None]]
+RunLanes = Callable[[Mapping[str, Play]], Awaitable[dict[str, BaseException]]]
+
+
+@pytest.fixture
+def run_lanes(emulator: LocalAws, session: aiohttp.ClientSession, tmp_path: Path) -> RunLanes:
+    """Runs plays side by side, each on a stage and a service of its own; what went wrong, by name."""
+
+    async def one(number: int, play: Play) -> None:
+        log_file = tmp_path / f"service-{number}.log"
+        async with run_lane(await new_stage(emulator), session, log_file, WORKER_SLOTS="8") as lane:
+            await play(lane)
+
+    async def run(plays: Mapping[str, Play]) -> dict[str, BaseException]:
+        running = (one(number, play) for number, play in enumerate(plays.values()))
+        ends = await asyncio.gather(*running, return_exceptions=True)
+        return {name: end for name, end in zip(plays, ends, strict=True) if end is not None}
+
+    return run

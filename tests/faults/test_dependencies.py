@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pytest
 
 from tests import corpus
-from tests.faults.conftest import Lane
+from tests.faults.conftest import Lane, RunLanes
 from tests.faults.proxy import Fault, Kind
 from tests.waiting import eventually
 
@@ -66,30 +67,26 @@ async def _struck_upload(lane: Lane, aim: Aim, strike: Strike) -> tuple[str, Fau
     return issued["processingId"], fault
 
 
-async def _put(lane: Lane, issued: dict[str, str], picture: bytes) -> None:
-    async with lane.service.session.put(
-        issued["uploadUrl"],
-        data=picture,
-        headers={**issued["headers"]},  # type: ignore[dict-item]
-    ) as answer:
+async def _put(lane: Lane, issued: dict[str, Any], picture: bytes) -> None:
+    async with lane.service.session.put(issued["uploadUrl"], data=picture, headers=issued["headers"]) as answer:
         assert answer.status == 200, await answer.text()
 
 
 @pytest.mark.parametrize("wave", WAVES)
-@pytest.mark.parametrize("aim", AIMS)
-async def test_a_call_that_fails_for_a_while_changes_no_result(lane: Lane, aim: str, wave: str) -> None:
-    struck = {strike: await _struck_upload(lane, AIMS[aim], strike) for strike in WAVES[wave]}
-    bystander = (await lane.service.put(HOSTILE))["processingId"]
+async def test_a_call_that_fails_for_a_while_changes_no_result(run_lanes: RunLanes, wave: str) -> None:
+    async def strike_all(lane: Lane, aim: Aim) -> None:
+        struck = {strike: await _struck_upload(lane, aim, strike) for strike in WAVES[wave]}
+        bystander = (await lane.service.put(HOSTILE))["processingId"]
 
-    found = await lane.ended(bystander, *(job for job, _ in struck.values()))
+        found = await lane.ended(bystander, *(job for job, _ in struck.values()))
 
-    assert found[bystander] == RIGHT_END[HOSTILE]
-    assert {strike: found[job] for strike, (job, _) in struck.items()} == dict.fromkeys(
-        WAVES[wave], RIGHT_END[AIMS[aim].picture]
-    )
-    assert {strike: fault.struck for strike, (_, fault) in struck.items()} == {each: each[1] for each in WAVES[wave]}
-    lane.aws.lift()
-    await lane.assert_nothing_is_amiss()
+        assert found[bystander] == RIGHT_END[HOSTILE]
+        ends = {strike: (found[job], fault.struck) for strike, (job, fault) in struck.items()}
+        assert ends == {strike: (RIGHT_END[aim.picture], strike[1]) for strike in WAVES[wave]}
+        lane.aws.lift()
+        await lane.assert_nothing_is_amiss()
+
+    assert await run_lanes({name: partial(strike_all, aim=aim) for name, aim in AIMS.items()}) == {}
 
 
 async def test_a_job_that_could_not_be_given_back_is_taken_up_when_its_lease_has_run_out(lane: Lane) -> None:
@@ -151,23 +148,34 @@ async def _has_struck(fault: Fault, times: int) -> bool:
     return fault.struck == times
 
 
-@pytest.mark.parametrize("operation", ["sqs:ChangeMessageVisibilityBatch", "dynamodb:UpdateItem"])
-@pytest.mark.parametrize(
-    "strikes",
-    [[(Kind.ERROR, 3), (Kind.EXPIRED, 1)], [(Kind.RESET_AFTER, 3), (Kind.TRUNCATED, 1), (Kind.EXPIRED, 9)]],
-    ids=["two fail", "all fail, and the message comes back while it is in work"],
-)
-async def test_heartbeats_that_fail_make_no_second_result(lane: Lane, operation: str, strikes: list[Strike]) -> None:
-    about = {
-        "sqs:ChangeMessageVisibilityBatch": ('"VisibilityTimeout": 6',),
-        "dynamodb:UpdateItem": (":new_lease", ":token"),
-    }[operation]
-    faults = [lane.aws.strike(operation, kind, *about, times=times) for kind, times in strikes]
-    lane.aws.strike("s3:PutObject", Kind.LATENCY, "webp.webp", times=3, seconds=7.0)
+#: A heartbeat's two calls, told from others of their kind.
+HEARTBEATS = {
+    "sqs:ChangeMessageVisibilityBatch": ('"VisibilityTimeout": 6',),
+    "dynamodb:UpdateItem": (":new_lease", ":token"),
+}
+#: How often each fails in a conversion of four heartbeats; after three the message comes back while it is in work.
+HEARTBEAT_FAILURES: dict[str, tuple[Strike, ...]] = {
+    "two": ((Kind.ERROR, 3), (Kind.EXPIRED, 1)),
+    "all": ((Kind.RESET_AFTER, 3), (Kind.TRUNCATED, 1), (Kind.EXPIRED, 99)),
+}
 
-    jobs = [(await lane.service.put(GOOD))["processingId"] for _ in range(3)]
 
-    assert set((await lane.ended(*jobs)).values()) == {"completed"}
-    assert all(fault.struck for fault in faults)
-    lane.aws.lift()
-    await lane.assert_nothing_is_amiss()
+async def test_heartbeats_that_fail_make_no_second_result(run_lanes: RunLanes) -> None:
+    async def strike(lane: Lane, operation: str, strikes: tuple[Strike, ...]) -> None:
+        about = HEARTBEATS[operation]
+        faults = [lane.aws.strike(operation, kind, *about, times=times) for kind, times in strikes]
+        lane.aws.strike("s3:PutObject", Kind.LATENCY, "webp.webp", times=3, seconds=9.0)
+
+        jobs = [(await lane.service.put(GOOD))["processingId"] for _ in range(3)]
+
+        assert set((await lane.ended(*jobs)).values()) == {"completed"}
+        assert all(fault.struck for fault in faults)
+        lane.aws.lift()
+        await lane.assert_nothing_is_amiss()
+
+    plays = {
+        f"{operation}: {how_many} fail": partial(strike, operation=operation, strikes=strikes)
+        for operation in HEARTBEATS
+        for how_many, strikes in HEARTBEAT_FAILURES.items()
+    }
+    assert await run_lanes(plays) == {}
