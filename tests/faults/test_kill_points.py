@@ -41,7 +41,6 @@ CONVERSION = {
 }
 #: What a repeated DELETE answers, by where the first was cut short.
 DELETION = {
-    "tombstone:1:before": 200,
     "tombstone:1:after": 200,
     "purge:1:after": 200,
     "purge:2:after": 200,
