@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from service.local.emulator import run_emulator
 from tests import corpus
 from tests.fleet import assert_nothing_is_amiss, run_service, run_stage
 
@@ -55,3 +56,21 @@ async def test_a_full_disk_under_the_local_aws_takes_nothing_from_a_running_serv
         async with stage.catalog() as catalog:
             await assert_nothing_is_amiss(catalog, stage.made.names.source_bucket)
     assert ends == ["completed"] * 13
+
+
+async def test_an_emulator_that_could_not_save_its_records_is_not_intact(small_disk: Path) -> None:
+    """Without that the next start mends nothing, and uploads whose records are gone stay where they are, unheard of."""
+    async with run_stage(small_disk) as stage, stage.catalog() as catalog:
+        await catalog.source.store(
+            "uploads/one.jpg", b"bytes", content_type="image/jpeg", cache_control="no-store", metadata={}
+        )
+        await asyncio.to_thread(_fill, small_disk)
+    assert "failed to save" in (small_disk / "emulator.log").read_text()
+    await asyncio.to_thread(_make_room, small_disk)
+    async with run_emulator(small_disk) as again:
+        assert not again.intact
+
+
+def _fill(folder: Path) -> None:
+    """All but what the log needs."""
+    (folder / "ballast").write_bytes(b"." * (shutil.disk_usage(folder).free - 8192))
