@@ -44,8 +44,10 @@ class Circuit:
         """Work could not be done because a dependency is away."""
         if self.state is CircuitState.CLOSED:
             log.warning("Circuit opened")
+        # What was in work when it opened fails for the same reason, and is no reason to wait longer.
+        if self.state is not CircuitState.OPEN:
+            self.failures += 1
         self.state = CircuitState.OPEN
-        self.failures += 1
 
     def succeeded(self) -> None:
         """Work was done."""

@@ -150,11 +150,19 @@ class Converter:
         return await self._run(accepted, last_try=last_try)
 
     async def renew_leases(self) -> None:
-        """Extend the lease of every job in work. A lease that is lost is left to the fence in `finish`."""
-        for processing_id, held in list(self._leases.items()):
-            lease = replace(held, expires_at=time.time() + self.lease_seconds)
-            with contextlib.suppress(LeaseLost):
-                await self.jobs.renew(processing_id, lease)
+        """Extend the lease of every job in work, each for itself. A lost one is left to the fence in `finish`.
+
+        Raises `Unavailable` when any could not be extended, after all were tried.
+        """
+        expires_at = time.time() + self.lease_seconds
+        renewals = (
+            self.jobs.renew(processing_id, replace(held, expires_at=expires_at))
+            for processing_id, held in self._leases.items()
+        )
+        errors = await asyncio.gather(*renewals, return_exceptions=True)
+        for error in errors:
+            if error is not None and not isinstance(error, LeaseLost):
+                raise error
 
     async def ping(self) -> None:
         """Raises `Unavailable` while records or objects cannot be reached."""

@@ -16,6 +16,7 @@ from processor.pipeline.quarantine import ChildRenderer
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.s3 import S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue
+from processor.stores.table import Table
 from service.cli import serve
 
 #: Every step at which something is written, taken or made, and the port that it goes through.
@@ -34,7 +35,7 @@ STEPS: dict[str, tuple[type, str]] = {
     "send": (SqsMessageQueue, "send"),
     "tombstone": (DynamoJobStore, "tombstone"),
     "purge": (S3ObjectStore, "purge"),
-    "delete-jobs": (DynamoJobStore, "_delete_batch"),
+    "delete-jobs": (Table, "delete"),
     "forget": (DynamoJobStore, "forget_jobs"),
 }
 

@@ -17,6 +17,7 @@ import pytest
 from processor import clock
 from processor.catalog import Catalog, UploadRequest
 from processor.events import SourceArrived, parse
+from processor.jobs import Terms
 from processor.manifest import Verifier
 from processor.reconcile import Reconciler
 from tests import corpus
@@ -41,9 +42,8 @@ async def _upload(catalog: Catalog, session: aiohttp.ClientSession) -> list[str]
     """Upload everything before any service runs; the images' ids."""
     unique_ids = []
     for pictures in UPLOADS:
-        request = UploadRequest(
-            filename="photo.jpg", extension="jpg", content_type="image/jpeg", expires_in_seconds=3600
-        )
+        terms = Terms(content_type="image/jpeg")
+        request = UploadRequest(filename="photo.jpg", extension="jpg", terms=terms, expires_in_seconds=3600)
         submission = await catalog.submit("default", request)
         for picture in pictures:
             signed = submission.upload

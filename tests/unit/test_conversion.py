@@ -430,6 +430,35 @@ async def test_leases_are_renewed_while_the_work_goes_on_and_a_lost_one_is_no_er
     await world.converter.renew_leases()  # nothing in work: nothing to renew
 
 
+async def test_a_lease_that_cannot_be_renewed_keeps_no_other_from_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads = [await world.uploaded() for _ in range(3)]
+    renewed: list[str] = []
+    ids = [submission.job.processing_id for submission, _ in uploads]
+
+    async def renew(processing_id: str, _: object) -> None:
+        if processing_id == ids[0]:
+            raise Unavailable
+        renewed.append(processing_id)
+
+    monkeypatch.setattr(world.jobs, "renew", renew)
+    all_in_work = asyncio.Barrier(4)
+
+    async def wait() -> None:
+        await all_in_work.wait()
+        await all_in_work.wait()
+
+    world.renderer.during = wait
+    conversions = [asyncio.create_task(world.converter.convert(event)) for _, event in uploads]
+    await asyncio.wait_for(all_in_work.wait(), 10)
+    with pytest.raises(Unavailable):
+        await world.converter.renew_leases()
+    await all_in_work.wait()
+    await asyncio.gather(*conversions)
+    assert sorted(renewed) == sorted(ids[1:])
+
+
 @pytest.mark.parametrize("kind", list(OutcomeKind))
 def test_every_outcome_but_busy_settles_its_message(kind: OutcomeKind) -> None:
     assert Outcome(kind=kind).settles == (kind is not OutcomeKind.BUSY)

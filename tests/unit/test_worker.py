@@ -357,3 +357,10 @@ async def test_what_became_of_messages_and_events_is_counted() -> None:
         await _that(lambda: pod.messages.total() == 5)
         assert pod.messages == {"settled": 3, "busy": 1, "broken": 1}
     assert sorted(observed) == ["busy", "completed", "duplicate"]
+
+
+def test_what_fails_while_the_circuit_is_open_makes_no_pause_longer() -> None:
+    breaker = circuit.Circuit(World().converter.ping)
+    for _ in range(16):
+        breaker.failed()
+    assert (breaker.state, breaker.failures) == (circuit.CircuitState.OPEN, 1)
