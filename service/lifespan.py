@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import version
 
+import aiohttp
 import structlog
 from aiohttp import web
 
@@ -31,6 +32,8 @@ from processor.usage import Quota
 from processor.worker import Worker, WorkerConfig
 from service.auth.api_keys import ApiKeyVerifier
 from service.auth.authenticator import Authenticator, Open
+from service.auth.cognito import CognitoConfig, CognitoVerifier
+from service.auth.jwks import HttpKeySource, JwksCache
 from service.auth.settings import AuthMode
 from service.config import Settings
 from service.cursor import CursorSigner
@@ -58,7 +61,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
 
     async def context(app: web.Application) -> AsyncIterator[None]:
         settings = app[SETTINGS]
-        async with open_clients(aws_config(settings, credentials)) as clients:
+        async with open_clients(aws_config(settings, credentials)) as clients, aiohttp.ClientSession() as session:
             engine = Engine(engine_config(settings))
             suspects = ChildRenderer(engine_config(settings), budget=engine.budget)
             table = Table(clients, settings.processing_table)
@@ -85,7 +88,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             app[KEY_STORE] = key_store
             app[QUOTA] = quota
             app[REPLAYS] = DynamoReplayStore(table)
-            app[AUTHENTICATOR] = authenticator(settings, key_store)
+            app[AUTHENTICATOR] = authenticator(settings, key_store, session)
             app[CURSORS] = CursorSigner(catalog.jobs)
             app[LOCAL_VIEWER] = catalog.processed
             app[HEALTH] = Health(health_checks(catalog, worker))
@@ -149,13 +152,31 @@ def build_catalog(settings: Settings, clients: AwsClients) -> Catalog:
     )
 
 
-def authenticator(settings: Settings, keys: KeyStore) -> Authenticator | Open:
+def authenticator(settings: Settings, keys: KeyStore, session: aiohttp.ClientSession) -> Authenticator | Open:
     """The ways in that the settings open."""
     modes = settings.auth_modes
     if AuthMode.NONE in modes:
         log.warning("Authentication is off: whoever reaches this service may do everything", stage=settings.stage)
         return Open()
-    return Authenticator(bearer=None, api_key=ApiKeyVerifier(keys) if AuthMode.API_KEY in modes else None)
+    return Authenticator(
+        bearer=cognito_verifier(settings, session) if AuthMode.COGNITO in modes else None,
+        api_key=ApiKeyVerifier(keys) if AuthMode.API_KEY in modes else None,
+    )
+
+
+def cognito_verifier(settings: Settings, session: aiohttp.ClientSession) -> CognitoVerifier:
+    """The slice of the settings that tells of the user pool."""
+    issuer = settings.cognito_issuer or ""
+    url = settings.cognito_jwks_url or f"{issuer}/.well-known/jwks.json"
+    config = CognitoConfig(
+        issuer=issuer,
+        client_ids=settings.cognito_client_ids,
+        tenant_claim=settings.cognito_tenant_claim,
+        tenant_group_prefix=settings.cognito_tenant_group_prefix,
+        default_tenant=settings.cognito_default_tenant,
+        scope_map=settings.cognito_scope_map,
+    )
+    return CognitoVerifier(config, JwksCache(HttpKeySource(session, url)))
 
 
 def health_checks(catalog: Catalog, worker: Worker) -> dict[str, Check]:

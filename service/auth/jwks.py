@@ -1,0 +1,123 @@
+"""The public keys of an issuer: fetched, kept, fetched anew when one is unknown, and kept through an outage."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import aiohttp
+import jwt
+import structlog
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from processor.errors import Unavailable
+
+#: How long keys are used before they are fetched anew, in seconds.
+FRESH_SECONDS = 3600.0
+#: Least time between two fetches, in seconds: tokens with keys that do not exist must not become a lever on the issuer.
+FLOOR_SECONDS = 30.0
+#: How long keys are used while the issuer is away, in seconds. A pool changes its keys hardly ever.
+STALE_SECONDS = 24 * 3600.0
+#: Longest that a fetch may take, in seconds.
+FETCH_SECONDS = 5.0
+#: Far above any key set, in bytes.
+MAX_BYTES = 256 * 1024
+#: Shorter keys can be broken (NIST SP 800-131A).
+MIN_KEY_BITS = 2048
+
+log = structlog.get_logger(__name__)
+
+
+class KeySource(Protocol):
+    """Where a key set comes from."""
+
+    async def __call__(self) -> bytes:
+        """The document. Raises `Unavailable`."""
+        ...
+
+
+class HttpKeySource:
+    """A key set at a URL."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url
+
+    async def __call__(self) -> bytes:
+        """Never follows a redirect: whoever can redirect could name other keys. Raises `Unavailable`."""
+        try:
+            async with asyncio.timeout(FETCH_SECONDS):
+                async with self._session.get(self._url, allow_redirects=False) as answer:
+                    body = await answer.content.read(MAX_BYTES + 1)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Unavailable from error
+        if answer.status != 200 or len(body) > MAX_BYTES:  # noqa: PLR2004 - OK
+            raise Unavailable
+        return body
+
+
+class JwksCache:
+    """Keys by their id. One fetch serves all who wait for it."""
+
+    def __init__(self, source: KeySource, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._source = source
+        self._monotonic = monotonic
+        self._keys: Mapping[str, RSAPublicKey] = {}
+        self._fetched_at: float | None = None
+        self._tried_at: float | None = None
+        self._fetching = asyncio.Lock()
+
+    async def key(self, kid: str) -> RSAPublicKey | None:
+        """The key of that id; None when the issuer has none. Raises `Unavailable` when nobody can know."""
+        if kid not in self._keys or self._age() >= FRESH_SECONDS:
+            await self._refresh(kid)
+        if self._age() >= STALE_SECONDS:
+            raise Unavailable
+        return self._keys.get(kid)
+
+    def _age(self) -> float:
+        return float("inf") if self._fetched_at is None else self._monotonic() - self._fetched_at
+
+    async def _refresh(self, kid: str) -> None:
+        async with self._fetching:
+            now = self._monotonic()
+            if kid in self._keys and self._age() < FRESH_SECONDS:  # whoever held the lock has fetched it
+                return
+            if self._tried_at is not None and now - self._tried_at < FLOOR_SECONDS:
+                return
+            self._tried_at = now
+            try:
+                self._keys = usable_keys(await self._source())
+            except Unavailable:
+                log.warning("Keys of the issuer not fetched", known=len(self._keys))
+            else:
+                self._fetched_at = now
+
+
+def usable_keys(document: bytes) -> Mapping[str, RSAPublicKey]:
+    """The keys of a set that may sign with RS256. Raises `Unavailable` when there is none, or it is no key set."""
+    try:
+        entries: Any = json.loads(document)["keys"]
+        keys = dict(each for entry in entries if (each := _usable(entry)) is not None)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise Unavailable from None
+    if not keys:
+        raise Unavailable
+    return keys
+
+
+def _usable(entry: Mapping[str, Any]) -> tuple[str, RSAPublicKey] | None:
+    kid = entry.get("kid")
+    fits = entry.get("kty") == "RSA" and entry.get("use", "sig") == "sig" and entry.get("alg", "RS256") == "RS256"
+    if not fits or not isinstance(kid, str):
+        return None
+    try:
+        key = jwt.PyJWK.from_dict(dict(entry), algorithm="RS256").key
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None
+    if not isinstance(key, RSAPublicKey) or key.key_size < MIN_KEY_BITS:
+        return None
+    return kid, key
