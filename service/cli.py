@@ -177,8 +177,21 @@ def verify(unique_ids: tuple[str, ...]) -> None:
     show_default=True,
     help="Longest that one photo may take, in seconds.",
 )
+@click.option(
+    "--api-key",
+    envvar="TRUSS_IMAGE_API_KEY",
+    help="Sent as X-Api-Key. Rather set the variable: others can see arguments.",
+)
 @click.option("--json", "json_output", is_flag=True, help="Print the outcome as JSON, without the progress display.")
-def submit(photos: tuple[Path, ...], url: str, concurrency: int, timeout_seconds: float, *, json_output: bool) -> None:
+def submit(
+    photos: tuple[Path, ...],
+    *,
+    url: str,
+    concurrency: int,
+    timeout_seconds: float,
+    api_key: str | None,
+    json_output: bool,
+) -> None:
     """Upload each PHOTO and wait for its variants.
 
     Exits with 1 when one of them failed.
@@ -189,7 +202,11 @@ def submit(photos: tuple[Path, ...], url: str, concurrency: int, timeout_seconds
     async def submit_all() -> list[Result]:
         with progress_display(unique, console) as progress:
             async with open_submitter(
-                url, concurrency=concurrency, timeout_seconds=timeout_seconds, progress=progress
+                url,
+                concurrency=concurrency,
+                timeout_seconds=timeout_seconds,
+                progress=progress,
+                api_key=api_key,
             ) as submitter:
                 return await submitter.submit(unique)
 

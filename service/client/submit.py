@@ -6,6 +6,7 @@ import asyncio
 import json
 import mimetypes
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -59,6 +60,8 @@ class Submitter:
     concurrency: int
     timeout_seconds: float
     progress: Progress
+    #: Goes to the API alone, never to where the file goes.
+    api_key: str | None = field(default=None, repr=False)
 
     async def submit(self, photos: Sequence[Path]) -> list[Result]:
         """One result a photo, in order; a photo that fails does not keep the others from their end."""
@@ -129,11 +132,12 @@ class Submitter:
     async def _call(self, method: str, path: str, json_body: object = None) -> Mapping[str, Any]:
         """One call of the API; tried again while the service is away or asks to wait."""
         timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_SECONDS)
+        headers = {"Idempotency-Key": uuid.uuid4().hex} | ({"X-Api-Key": self.api_key} if self.api_key else {})
         for attempt in range(1, TRIES + 1):
             last = attempt == TRIES
             try:
                 async with self.session.request(
-                    method, self.base_url + path, json=json_body, timeout=timeout
+                    method, self.base_url + path, json=json_body, headers=headers, timeout=timeout
                 ) as answer:
                     if answer.status not in (429, 502, 503, 504) or last:
                         return await _document(answer)
@@ -148,7 +152,7 @@ class Submitter:
 
 @asynccontextmanager
 async def open_submitter(
-    base_url: str, *, concurrency: int, timeout_seconds: float, progress: Progress
+    base_url: str, *, concurrency: int, timeout_seconds: float, progress: Progress, api_key: str | None = None
 ) -> AsyncIterator[Submitter]:
     """A submitter with a session of its own."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=10)) as session:
@@ -158,6 +162,7 @@ async def open_submitter(
             concurrency=concurrency,
             timeout_seconds=timeout_seconds,
             progress=progress,
+            api_key=api_key,
         )
 
 

@@ -65,7 +65,11 @@ async def test_the_curl_commands_are_answered_with_success(service: LocalService
     done = await service.put((tmp_path / "photo.jpg").read_bytes())
     await service.settled(done["processingId"])
     open_ = await service.call("POST", "/images/upload-url", json={"filename": "photo.jpg"})
+    key = await service.call("POST", "/images/keys", json={"name": "n", "scopes": ["images:read"]}, expect=201)
     environment = {
+        "KEY": key["key"],
+        "KEY_ID": key["keyId"],
+        "PENDING_ID": open_["uniqueId"],
         "UPLOAD_URL": open_["uploadUrl"],
         "PROCESSING_ID": done["processingId"],
         "UNIQUE_ID": done["uniqueId"],
