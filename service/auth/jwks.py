@@ -51,12 +51,16 @@ class HttpKeySource:
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 async with self._session.get(self._url, allow_redirects=False) as answer:
-                    body = await answer.content.read(MAX_BYTES + 1)
+                    body = bytearray()
+                    async for chunk in answer.content.iter_any():
+                        body += chunk
+                        if len(body) > MAX_BYTES:
+                            break
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Unavailable from error
         if answer.status != 200 or len(body) > MAX_BYTES:  # noqa: PLR2004 - OK
             raise Unavailable
-        return body
+        return bytes(body)
 
 
 class JwksCache:

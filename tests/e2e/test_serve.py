@@ -46,5 +46,6 @@ async def test_the_service_runs_on_its_environment_with_the_rights_of_its_role(
     documented = set(re.findall(r"`(truss_\w+)`", (ROOT / "docs" / "operations.md").read_text()))
     assert exposed == documented
     shown = log_file.read_text()
+    assert "Authentication is off" in shown
     assert stage.credentials.secret_access_key not in shown
     assert "X-Amz-Signature" not in shown
