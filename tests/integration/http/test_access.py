@@ -121,14 +121,12 @@ async def test_two_credentials_at_once_are_refused(client: Client, world: World)
         assert response.status == 401
 
 
-@pytest.mark.parametrize("route", LOCKED, ids=name)
+@pytest.mark.parametrize("route", [route for route in LOCKED if "{" in route.path], ids=name)
 async def test_anothers_ids_answer_exactly_like_ids_that_never_were(client: Client, world: World, route: Route) -> None:
     done = await world.complete((await world.submit("other")).processing_id)
     theirs = mint(tenant="other", name="n", scopes=[Scope.READ])
     await world.keys.add(theirs.key)
     headers = await key_of(world, *Scope) | {"X-Request-Id": "same"}
-    if "{" not in route.path:
-        pytest.skip("names nothing")
     unknown = await call(client, route, headers=headers)
     foreign = await call(client, route, image=done.unique_id, job=done.processing_id, headers=headers)
     assert foreign == unknown
