@@ -10,11 +10,12 @@ from service.auth.middleware import authentication
 from service.config import Settings
 from service.cors import allow_origins
 from service.idempotency import replay
-from service.keys import BUCKETS, DRAINING, METRICS, SETTINGS
+from service.keys import BUCKETS, DRAINING, METRICS, PATIENCE, SETTINGS
 from service.limits.buckets import Buckets
 from service.limits.middleware import rate_limit, tell_rate_limit
 from service.metrics import Metrics
 from service.middleware import access_log, error_boundary, finish_headers
+from service.patience import Patience
 from service.routes import add_routes
 
 #: Largest request body, in bytes. Images never come this way; the largest metadata that is allowed does.
@@ -27,9 +28,10 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     app[SETTINGS] = settings
     app[METRICS] = Metrics()
     app[BUCKETS] = Buckets()
+    app[PATIENCE] = patience = Patience(settings.client_timeout_seconds, settings.keepalive_seconds)
     app[DRAINING] = asyncio.Event()
     needs = add_routes(app, local_viewer=local_viewer)
-    app.middlewares.extend([access_log, error_boundary, authentication(needs), rate_limit, replay])
+    app.middlewares.extend([patience.middleware, access_log, error_boundary, authentication(needs), rate_limit, replay])
     allow_origins(app, settings.cors_origins)
     app.on_response_prepare.extend([finish_headers, tell_rate_limit])
     return app

@@ -94,6 +94,25 @@ class Settings(AuthSettings, LimitSettings):
             alias="CORS_ORIGINS", description="Origins that may call the API from a browser, by commas; `*` for any."
         ),
     ] = ()
+    client_timeout_seconds: Annotated[
+        float,
+        Field(
+            alias="CLIENT_TIMEOUT_SECONDS",
+            gt=0,
+            le=300,
+            description="Longest that a client may take to send its first request's headers, or a body.",
+        ),
+    ] = 20
+    keepalive_seconds: Annotated[
+        float,
+        Field(
+            alias="KEEPALIVE_SECONDS",
+            gt=0,
+            le=3600,
+            description="How long a connection is kept between two requests; must exceed the load balancer's idle "
+            "timeout.",
+        ),
+    ] = 75
     http_timeout_seconds: Annotated[
         int,
         Field(

@@ -17,8 +17,10 @@ from service.cursor import CursorSigner
 from service.health import Health
 from service.limits.buckets import Buckets
 from service.metrics import Metrics
+from service.patience import Patience
 
 METRICS = web.AppKey("metrics", Metrics)
+PATIENCE = web.AppKey("patience", Patience)
 SETTINGS = web.AppKey("settings", Settings)
 CATALOG = web.AppKey("catalog", Catalog)
 CURSORS = web.AppKey("cursors", CursorSigner)

@@ -103,6 +103,12 @@ class PayloadTooLarge(Rejected):
     code = "payload_too_large"
 
 
+class RequestTimeout(Rejected):
+    """The request took too long to arrive."""
+
+    code = "request_timeout"
+
+
 class MethodNotAllowed(Rejected):
     """This path does not know this method."""
 
@@ -164,6 +170,7 @@ RULES: Mapping[type[BaseException], Rule] = {
     Rejected: Rule(status=HTTPStatus.BAD_REQUEST),
     UnsupportedMediaType: Rule(status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     PayloadTooLarge: Rule(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    RequestTimeout: Rule(status=HTTPStatus.REQUEST_TIMEOUT),
     MethodNotAllowed: Rule(status=HTTPStatus.METHOD_NOT_ALLOWED),
     # RFC 9110, 15.5.2: a 401 names the ways in.
     Unauthenticated: Rule(status=HTTPStatus.UNAUTHORIZED, headers={hdrs.WWW_AUTHENTICATE: "Bearer, ApiKey"}),

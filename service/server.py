@@ -14,7 +14,7 @@ from aiohttp import web
 from processor.stores.clients import AwsCredentials
 from service.app import create_app, create_metrics_app
 from service.config import Settings
-from service.keys import DRAINING, METRICS
+from service.keys import DRAINING, METRICS, PATIENCE
 from service.lifespan import lifespan
 
 log = structlog.get_logger(__name__)
@@ -47,9 +47,15 @@ async def run(
             stack.push_async_callback(metrics.cleanup)
             log.info("Metrics served", url=f"{await _listen(metrics, settings.host, settings.metrics_port)}/metrics")
         runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=settings.http_timeout_seconds
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=settings.http_timeout_seconds,
+            keepalive_timeout=settings.keepalive_seconds,
         )
         stack.push_async_callback(runner.cleanup)
+        watch = asyncio.create_task(app[PATIENCE].watch(lambda: runner.server.connections if runner.server else ()))
+        stack.callback(watch.cancel)
         address = await _listen(runner, settings.host, settings.port)
         log.info("Service started", url=address, stage=settings.stage)
         if on_ready is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import hdrs, web
 
-from service.problems import InvalidBody, UnsupportedMediaType
+from service.keys import SETTINGS
+from service.problems import InvalidBody, RequestTimeout, UnsupportedMediaType
 from service.schemas import JSON_TYPES
 
 
@@ -16,8 +19,11 @@ async def json_body(request: web.Request) -> bytes:
 
 
 async def raw_body(request: web.Request) -> bytes:
-    """Whatever was sent; the same however often it is asked for. Raises `InvalidBody`."""
+    """Whatever was sent; the same however often it is asked for. Raises `InvalidBody`, `RequestTimeout`."""
     try:
-        return await request.read()
+        async with asyncio.timeout(request.app[SETTINGS].client_timeout_seconds):
+            return await request.read()
+    except TimeoutError:
+        raise RequestTimeout from None
     except (web.RequestPayloadError, ConnectionError):
         raise InvalidBody from None

@@ -26,6 +26,7 @@ def access_paths() -> dict[str, PathItem]:
             put=call(
                 Scope.ADMIN,
                 "400",
+                "408",
                 "413",
                 "415",
                 operationId="overrideLimits",

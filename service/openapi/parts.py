@@ -30,6 +30,7 @@ from service.problems import (
     InvalidRequest,
     PayloadTooLarge,
     ProblemDocument,
+    RequestTimeout,
     TooManyRequests,
     Unauthenticated,
     UnsupportedMediaType,
@@ -144,7 +145,7 @@ def call(
 def post(scope: Scope, *problems: str, parameters: Sequence[Parameter | Reference] = (), **fields: Any) -> Operation:
     """An operation that may be repeated under an `Idempotency-Key`."""
     key = Reference(**{"$ref": "#/components/parameters/IdempotencyKey"})
-    return call(scope, *problems, "400", "409", "422", parameters=[*parameters, key], **fields)
+    return call(scope, *problems, "400", "408", "409", "422", parameters=[*parameters, key], **fields)
 
 
 def body(model: type[BaseModel], *, required: bool = True) -> RequestBody:
@@ -165,6 +166,7 @@ _NAMES = {
     "401": "Unauthenticated",
     "403": "Forbidden",
     "404": "ImageNotFound",
+    "408": "RequestTimeout",
     "409": "Conflict",
     "413": "PayloadTooLarge",
     "415": "UnsupportedMediaType",
@@ -180,6 +182,7 @@ PROBLEMS: dict[str, Response | Reference] = {
     "Unauthenticated": _problem("The credentials are missing or not valid", Unauthenticated()),
     "Forbidden": _problem("These credentials do not allow this", Forbidden()),
     "ImageNotFound": _problem("There is no such image, or it was deleted", ImageNotFound()),
+    "RequestTimeout": _problem("The request took too long to arrive", RequestTimeout()),
     "Conflict": _problem("The state of the image does not allow this now", NotUploaded()),
     "PayloadTooLarge": _problem("The body is too large", PayloadTooLarge()),
     "UnsupportedMediaType": _problem("The body is not JSON", UnsupportedMediaType()),

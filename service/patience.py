@@ -1,0 +1,66 @@
+"""How long a connection may keep the service waiting: for its first request, between two, and for a body."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+#: How often connections are looked at, in seconds.
+LOOK_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class Connection(Protocol):
+    """What aiohttp keeps of one."""
+
+    def force_close(self) -> None:
+        """At once, whatever is on its way."""
+        ...
+
+
+@dataclass(slots=True)
+class Patience:
+    """Ends connections that hold a socket and send nothing; aiohttp itself would wait for a first request for ever."""
+
+    #: From the connection to the end of its first request's headers.
+    first_seconds: float
+    #: From one answer to the end of the next request's headers. Longer than a load balancer keeps its connections, or
+    #: it would send requests into closed ones.
+    idle_seconds: float
+    monotonic: Callable[[], float] = time.monotonic
+    _deadlines: dict[Connection, float] = field(default_factory=dict)
+    _busy: set[Connection] = field(default_factory=set)
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """While a request is answered its connection may take its time; how long, others decide."""
+        connection: Connection = request.protocol
+        self._busy.add(connection)
+        try:
+            return await handler(request)
+        finally:
+            self._busy.discard(connection)
+            self._deadlines[connection] = self.monotonic() + self.idle_seconds
+
+    def look(self, connections: Iterable[Connection]) -> None:
+        """End those whose time is over, and forget those that are gone."""
+        now, deadlines = self.monotonic(), self._deadlines
+        self._deadlines = {each: deadlines.get(each, now + self.first_seconds) for each in connections}
+        for connection, deadline in self._deadlines.items():
+            if now >= deadline and connection not in self._busy:
+                log.info("Silent connection closed")
+                connection.force_close()
+
+    async def watch(self, connections: Callable[[], Iterable[Connection]]) -> None:
+        """Look every second, until cancelled."""
+        while True:
+            self.look(connections())
+            await asyncio.sleep(LOOK_SECONDS)

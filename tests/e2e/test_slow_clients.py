@@ -1,0 +1,41 @@
+"""Clients that hold a connection and send nothing, or hardly anything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import aiohttp
+
+from tests.fleet import ServiceProcess, run_service, run_stage
+
+REQUEST = b"POST /images/upload-url HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 40\r\n"
+
+
+async def ended(service: ServiceProcess, *pieces: bytes) -> bytes:
+    """What the service said until it closed the connection, to a client that sends these and then nothing more."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        return await asyncio.wait_for(reader.read(), 30)
+    finally:
+        writer.close()
+
+
+async def test_silence_is_ended_and_nobody_else_waits_for_it(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+    async with run_stage(tmp_path / "aws") as stage:
+        log_file = tmp_path / "service.log"
+        async with run_service(stage, session, log_file, CLIENT_TIMEOUT_SECONDS="1", KEEPALIVE_SECONDS="2") as service:
+            silent = asyncio.create_task(ended(service))
+            in_headers = asyncio.create_task(ended(service, REQUEST[:30]))
+            in_body = asyncio.create_task(ended(service, REQUEST + b"\r\n{"))
+            between = asyncio.create_task(ended(service, b"GET /images/list HTTP/1.1\r\nHost: x\r\n\r\n"))
+            await service.call("GET", "/images/list")
+            assert await silent == await in_headers == b""
+            head, _, body = (await in_body).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 408 ")
+            assert json.loads(body)["code"] == "request_timeout"
+            assert (await between).startswith(b"HTTP/1.1 200 ")
