@@ -195,21 +195,28 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 def serve(world: World, aiohttp_client: Any) -> Callable[..., Awaitable[Client]]:
     """Starts the application over `world`, with settings that differ where the test says so."""
 
-    async def start(*, local_viewer: bool = False, locked: bool = False, **settings: Any) -> Client:
-        app = create_app(make_settings(**settings), local_viewer=local_viewer)
-        app[CATALOG] = world.catalog()
-        app[CURSORS] = CursorSigner(world.catalog().jobs)
-        app[AUTHENTICATOR] = Authenticator(bearer=None, api_key=ApiKeyVerifier(world.keys)) if locked else Open()
-        app[KEY_STORE] = world.keys
-        world.quota.defaults = app[SETTINGS].limits
-        app[QUOTA] = world.quota
-        app[REPLAYS] = MemoryReplayStore()
-        app[HEALTH] = Health({"table": world.jobs.ping, "queue": world.queue.ping}, fresh_seconds=0)
-        app[LOCAL_VIEWER] = world.catalog().processed
-        client: Client = await aiohttp_client(app)
+    async def start(**how: Any) -> Client:
+        client: Client = await aiohttp_client(make_application(world, **how))
         return client
 
     return start
+
+
+def make_application(
+    world: World, *, local_viewer: bool = False, locked: bool = False, **settings: Any
+) -> web.Application:
+    """The application over `world`; `locked` asks callers for keys."""
+    app = create_app(make_settings(**settings), local_viewer=local_viewer)
+    app[CATALOG] = world.catalog()
+    app[CURSORS] = CursorSigner(world.catalog().jobs)
+    app[AUTHENTICATOR] = Authenticator(bearer=None, api_key=ApiKeyVerifier(world.keys)) if locked else Open()
+    app[KEY_STORE] = world.keys
+    world.quota.defaults = app[SETTINGS].limits
+    app[QUOTA] = world.quota
+    app[REPLAYS] = MemoryReplayStore()
+    app[HEALTH] = Health({"table": world.jobs.ping, "queue": world.queue.ping}, fresh_seconds=0)
+    app[LOCAL_VIEWER] = world.catalog().processed
+    return app
 
 
 @pytest.fixture
