@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 
 import aiohttp
 import pytest
+
+from tests.no_secrets import secret_in
 
 
 @pytest.fixture
@@ -13,3 +15,15 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
     """A client that does not wait for ever."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
         yield session
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Whatever a test logs, in this process, is looked through for secrets; a leak fails the test."""
+    report = yield
+    for title, text in report.sections:
+        secret = secret_in(text) if title.startswith("Captured") else None
+        if secret is not None:
+            report.outcome = "failed"
+            report.longrepr = f"a secret was logged ({title}): {secret}"
+    return report

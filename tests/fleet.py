@@ -27,6 +27,7 @@ from processor.stores.sqs import SqsMessageQueue
 from processor.stores.table import Table
 from service.local.emulator import REGION, bindable
 from tests.local_aws import LocalAws, run_local_emulator
+from tests.no_secrets import secret_in
 from tests.waiting import eventually
 
 
@@ -190,6 +191,7 @@ async def run_service(
         await service.stop()
     finally:
         await service.kill()
+    assert secret_in(await asyncio.to_thread(log_file.read_text), stage.credentials.secret_access_key) is None
 
 
 async def assert_nothing_is_amiss(catalog: Catalog, source_bucket: str) -> None:

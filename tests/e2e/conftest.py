@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from tests.fleet import ServiceProcess
+from tests.no_secrets import secret_in
 
 COMMAND = Path(sys.executable).with_name("truss-image")
 LOCAL_AWS = Path(__file__).parents[2] / ".venv-aws" / "bin" / "python"
@@ -61,3 +62,4 @@ async def make_service(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncI
     yield make
     for service in made:
         await service.stop()
+        assert secret_in(service.log_file.read_text()) is None
