@@ -22,7 +22,8 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     """Whatever a test logs, in this process, is looked through for secrets; a leak fails the test."""
     report = yield
     for title, text in report.sections:
-        secret = secret_in(text) if title.startswith("Captured") else None
+        of_this_phase = title.startswith("Captured") and title.endswith(report.when)
+        secret = secret_in(text) if of_this_phase else None
         if secret is not None:
             report.outcome = "failed"
             report.longrepr = f"a secret was logged ({title}): {secret}"
