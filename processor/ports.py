@@ -56,10 +56,61 @@ class PresignedUpload:
     post: PostForm | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultipartUpload:
+    """An upload in parts, from its beginning until it is completed or aborted."""
+
+    key: str
+    upload_id: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part that has arrived. Numbers begin at 1; `size` in bytes; `etag` without quotes."""
+
+    number: int
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresignedPart:
+    """One part, signed as a PUT to `url` with `headers`: it must have exactly `size` bytes."""
+
+    number: int
+    size: int
+    url: str
+    headers: Mapping[str, str]
+
+
 class ObjectStore(Protocol):
     """One bucket."""
 
     async def presign_upload(self, terms: UploadTerms) -> PresignedUpload: ...
+
+    async def begin_multipart(self, key: str, *, content_type: str) -> MultipartUpload:
+        """There is no object before the upload is completed, and nothing is told to the queue."""
+        ...
+
+    async def sign_parts(
+        self, upload: MultipartUpload, sizes: Mapping[int, int], *, expires_in_seconds: int
+    ) -> tuple[PresignedPart, ...]:
+        """The parts whose `sizes` in bytes are given by number, in that order. It is not asked whether the upload is
+        still there. A part that is sent again takes the place of the one before."""
+        ...
+
+    async def list_parts(self, upload: MultipartUpload) -> tuple[Part, ...]:
+        """What has arrived so far, by number. Raises `ObjectNotFound` for an upload that is not there any more."""
+        ...
+
+    async def complete_multipart(self, upload: MultipartUpload, parts: Sequence[Part]) -> None:
+        """Make one object of `parts`, in order. Raises `ObjectNotFound` like `list_parts`, except perhaps when this
+        was done already; `ObjectChanged` when a part is not there as it was listed."""
+        ...
+
+    async def abort_multipart(self, upload: MultipartUpload) -> None:
+        """Remove the parts; from then on the upload cannot be completed. One that is gone is no error."""
+        ...
 
     async def head(self, key: str) -> ObjectInfo:
         """Raises `ObjectNotFound`."""
@@ -81,8 +132,8 @@ class ObjectStore(Protocol):
     ) -> None: ...
 
     async def purge(self, prefix: str) -> tuple[str, ...]:
-        """Remove every object under the prefix with all its versions, and look again until nothing is left; the keys
-        that there were. Nothing under the prefix is no error."""
+        """Remove every object under the prefix with all its versions, and every unfinished upload, and look again until
+        nothing is left; the keys of the objects that there were. Nothing under the prefix is no error."""
         ...
 
     def walk(self, prefix: str) -> AsyncIterator[ObjectInfo]:

@@ -14,6 +14,7 @@ import structlog
 from processor.errors import FileTooLarge, Unavailable
 from processor.ports import ObjectInfo, PostForm, PresignedUpload, UploadTerms
 from processor.stores.clients import AwsClients
+from processor.stores.multipart import MultipartUploads
 from processor.stores.translate import translated
 
 if TYPE_CHECKING:
@@ -31,14 +32,12 @@ CHECKSUM = "x-amz-checksum-sha256"
 log = structlog.get_logger(__name__)
 
 
-class S3ObjectStore:
+class S3ObjectStore(MultipartUploads):
     """A bucket. Uploads are signed for the public endpoint, everything else goes to the internal one."""
 
     def __init__(self, clients: AwsClients, bucket: str) -> None:
-        self._s3 = clients.s3
-        self._signer = clients.s3_presign
+        super().__init__(clients, bucket)
         self._transfer_timeout_seconds = clients.config.transfer_timeout_seconds
-        self._bucket = bucket
 
     async def presign_upload(self, terms: UploadTerms) -> PresignedUpload:
         """Sign one upload twice. S3 refuses a PUT whose signed headers differ, and a form that breaks its policy.
@@ -104,14 +103,17 @@ class S3ObjectStore:
                 )
 
     async def purge(self, prefix: str) -> tuple[str, ...]:
-        """Remove all versions of all objects under the prefix, and look again. Raises `Unavailable` when any is left.
+        """Remove all versions of all objects under the prefix, and all parts of unfinished uploads, and look again.
 
-        Without a version id S3 would only hide an object of a versioned bucket; in others the id is `null`.
+        Uploads go first: one that is completed in between has become an object by the time that versions are listed.
+        Without a version id S3 would only hide an object of a versioned bucket; in others the id is `null`. Raises
+        `Unavailable` when any is left.
         """
         purged: dict[str, None] = {}
         for _ in range(PURGE_ROUNDS):
+            unfinished = await self._abort_all(prefix)
             versions = await self._versions(prefix)
-            if not versions:
+            if not versions and not unfinished:
                 return tuple(purged)
             purged |= dict.fromkeys(version["Key"] for version in versions)
             for start in range(0, len(versions), DELETE_BATCH):

@@ -223,10 +223,17 @@ def service_policy(
     source, processed = bucket_arn(names.source_bucket), bucket_arn(names.processed_bucket)
     statements: list[tuple[list[str], list[str]]] = [
         (
-            ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"],
+            [
+                "s3:GetObject",
+                "s3:PutObject",  # beginning and completing an upload in parts are this too
+                "s3:DeleteObject",
+                "s3:DeleteObjectVersion",
+                "s3:AbortMultipartUpload",
+                "s3:ListMultipartUploadParts",
+            ],
             [f"{source}/{SOURCE_PREFIX}*", f"{processed}/{VARIANT_PREFIX}*"],
         ),
-        (["s3:ListBucket", "s3:ListBucketVersions"], [source, processed]),
+        (["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"], [source, processed]),
         (
             [
                 "sqs:ReceiveMessage",

@@ -17,9 +17,11 @@ CODES: Mapping[str, type[TrussError]] = MappingProxyType(
         # HEAD answers have no body, so their code is the HTTP status.
         "404": ObjectNotFound,
         "NoSuchKey": ObjectNotFound,
+        "NoSuchUpload": ObjectNotFound,
         "NotFound": ObjectNotFound,
         "412": ObjectChanged,
         "PreconditionFailed": ObjectChanged,
+        "InvalidPart": ObjectChanged,
         "429": Throttled,
         "BandwidthLimitExceeded": Throttled,
         "EC2ThrottledException": Throttled,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Iterator, Mapping
+import secrets
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
@@ -12,7 +13,15 @@ from processor import clock
 from processor.errors import FileTooLarge, ObjectChanged, ObjectNotFound
 from processor.events import SourceArrived
 from processor.images import SOURCE_PREFIX
-from processor.ports import ObjectInfo, PostForm, PresignedUpload, UploadTerms
+from processor.ports import (
+    MultipartUpload,
+    ObjectInfo,
+    Part,
+    PostForm,
+    PresignedPart,
+    PresignedUpload,
+    UploadTerms,
+)
 from processor.stores.memory.queue import MemoryQueue
 
 #: Where the sequencers of stored objects begin; S3's, too, are long hex numbers that only grow.
@@ -27,6 +36,15 @@ class _Stored:
     body: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Unfinished:
+    """An upload in parts: what has arrived, by number."""
+
+    key: str
+    content_type: str
+    parts: dict[int, bytes] = field(default_factory=dict, repr=False)
+
+
 @dataclass(kw_only=True)
 class MemoryObjectStore:
     """A bucket. With a `queue` it tells of every object that arrives under the source prefix, as S3 does."""
@@ -34,6 +52,7 @@ class MemoryObjectStore:
     bucket: str = field(default="memory", kw_only=False)
     queue: MemoryQueue | None = None
     _objects: dict[str, _Stored] = field(default_factory=dict)
+    _unfinished: dict[str, _Unfinished] = field(default_factory=dict)
     _sequence: Iterator[int] = field(default_factory=lambda: itertools.count(_FIRST_SEQUENCER))
 
     async def presign_upload(self, terms: UploadTerms) -> PresignedUpload:
@@ -50,6 +69,56 @@ class MemoryObjectStore:
             return PresignedUpload(url=url + quote(terms.key), headers={**headers, "If-None-Match": "*"}, post=None)
         return PresignedUpload(url=url + quote(terms.key), headers=headers, post=form)
 
+    async def begin_multipart(self, key: str, *, content_type: str) -> MultipartUpload:
+        """Nothing is there yet."""
+        upload = MultipartUpload(key=key, upload_id=secrets.token_hex(16))
+        self._unfinished[upload.upload_id] = _Unfinished(key=key, content_type=content_type)
+        return upload
+
+    async def sign_parts(
+        self,
+        upload: MultipartUpload,
+        sizes: Mapping[int, int],
+        *,
+        expires_in_seconds: int,  # noqa: ARG002 - nothing listens there
+    ) -> tuple[PresignedPart, ...]:
+        """URLs that name the parts; `put_part` is what an upload to one of them does."""
+        url = f"memory://{self.bucket}/{quote(upload.key)}?partNumber="
+        return tuple(
+            PresignedPart(number=number, size=size, url=f"{url}{number}", headers={"Content-Length": str(size)})
+            for number, size in sizes.items()
+        )
+
+    async def put_part(self, upload: MultipartUpload, number: int, body: bytes) -> None:
+        """What the upload of a part does. Raises `ObjectNotFound`."""
+        self._begun(upload).parts[number] = bytes(body)
+
+    async def list_parts(self, upload: MultipartUpload) -> tuple[Part, ...]:
+        """Raises `ObjectNotFound`."""
+        return tuple(
+            Part(number=number, size=len(body), etag=_md5(body))
+            for number, body in sorted(self._begun(upload).parts.items())
+        )
+
+    async def complete_multipart(self, upload: MultipartUpload, parts: Sequence[Part]) -> None:
+        """Raises `ObjectNotFound`, `ObjectChanged`."""
+        begun = self._begun(upload)
+        arrived = await self.list_parts(upload)
+        if any(part not in arrived for part in parts):
+            raise ObjectChanged
+        del self._unfinished[upload.upload_id]
+        await self.put(begun.key, b"".join(begun.parts[part.number] for part in parts), content_type=begun.content_type)
+
+    async def abort_multipart(self, upload: MultipartUpload) -> None:
+        """Remove the parts."""
+        self._unfinished.pop(upload.upload_id, None)
+
+    def _begun(self, upload: MultipartUpload) -> _Unfinished:
+        try:
+            return self._unfinished[upload.upload_id]
+        except KeyError:
+            raise ObjectNotFound from None
+
     async def put(
         self,
         key: str,
@@ -62,7 +131,7 @@ class MemoryObjectStore:
         info = ObjectInfo(
             key=key,
             size=len(body),
-            etag=hashlib.md5(body, usedforsecurity=False).hexdigest(),
+            etag=_md5(body),
             last_modified=clock.now(),
             content_type=content_type,
             metadata=dict(metadata or {}),
@@ -99,7 +168,8 @@ class MemoryObjectStore:
         await self.put(key, body, content_type=content_type, metadata=metadata)
 
     async def purge(self, prefix: str) -> tuple[str, ...]:
-        """Remove every object under the prefix; the keys that there were."""
+        """Remove every object and unfinished upload under the prefix; the keys of the objects that there were."""
+        self._unfinished = {name: each for name, each in self._unfinished.items() if not each.key.startswith(prefix)}
         purged = tuple(sorted(key for key in self._objects if key.startswith(prefix)))
         for key in purged:
             del self._objects[key]
@@ -133,3 +203,7 @@ class MemoryObjectStore:
             sequencer=f"{next(self._sequence):018X}",
             event_time=clock.to_iso(info.last_modified),
         )
+
+
+def _md5(body: bytes) -> str:
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()

@@ -103,6 +103,13 @@ async def test_a_batch_that_fails_does_not_keep_the_next_from_its_turn() -> None
 # -- objects ----------------------------------------------------------------------------------------------------------
 
 
+class NoUploads:
+    """A listing of unfinished uploads, of which there are none."""
+
+    async def paginate(self, **_: Any) -> AsyncIterator[dict[str, Any]]:
+        yield {}
+
+
 class Versioned(Scripted):
     """A client that lists so many versions each time it is asked, and deletes as the script says."""
 
@@ -110,8 +117,8 @@ class Versioned(Scripted):
         super().__init__(deleting)
         self.listings = list(listings)
 
-    def get_paginator(self, _: str) -> Any:
-        return self
+    def get_paginator(self, operation: str) -> Any:
+        return self if operation == "list_object_versions" else NoUploads()
 
     async def paginate(self, **_: Any) -> AsyncIterator[dict[str, Any]]:
         count = self.listings.pop(0)
