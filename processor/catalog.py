@@ -19,6 +19,7 @@ from processor.errors import (
     ObjectNotFound,
     RecordChanged,
     Unavailable,
+    WrongUploadMethod,
 )
 from processor.events import JobRequested
 from processor.images import StoredVariant, new_unique_id, source_key
@@ -111,14 +112,16 @@ class Catalog:
     async def refresh(self, tenant: str, unique_id: str, expires_in_seconds: int) -> Submission:
         """Sign a pending upload anew, on the same terms. What was signed before holds until its own end.
 
-        Raises `ImageNotFound`; `AlreadyUploaded`; `Unavailable`.
+        Raises `ImageNotFound`; `AlreadyUploaded`; `WrongUploadMethod`; `Unavailable`.
         """
         image = await self._living(tenant, unique_id)
         job = await self._job(image.current_job)
         if job is None or job.status is not JobStatus.PENDING or job.terms is None:
             raise AlreadyUploaded
+        if job.terms.multipart is not None:
+            raise WrongUploadMethod
         upload = await self._sign(job, job.terms, expires_in_seconds)
-        expires_at = max(job.expires_at, _pending_until(clock.now(), expires_in_seconds))
+        expires_at = max(job.expires_at, pending_until(clock.now(), expires_in_seconds))
         try:
             job = await self.jobs.extend(image, job, expires_at)
         except RecordChanged:  # the file has arrived, or the image was deleted
@@ -296,7 +299,7 @@ def pending_job(
         status=JobStatus.PENDING,
         created_at=created_at,
         updated_at=created_at,
-        expires_at=_pending_until(created_at, expires_in_seconds),
+        expires_at=pending_until(created_at, expires_in_seconds),
         terms=terms,
         uncounted=True,
     )
@@ -340,7 +343,8 @@ def next_job(
     )
 
 
-def _pending_until(signed_at: datetime, expires_in_seconds: int) -> int:
+def pending_until(signed_at: datetime, expires_in_seconds: int) -> int:
+    """When the record of an upload may expire whose URLs were signed at `signed_at`: in seconds since the epoch."""
     return _epoch(signed_at + timedelta(seconds=expires_in_seconds) + PENDING_GRACE)
 
 

@@ -4,7 +4,7 @@
 
     TrussError
     ├── Rejected              can never succeed: tell the client, settle the message
-    │   ├── NotAnEvent
+    │   ├── NotAnEvent  NoSuchPart
     │   └── ImageRejected     the uploaded bytes are at fault: the job is `failed` with this code
     │       ├── EmptyFile  FileTooLarge  UnsupportedFormat  CorruptImage  UnexpectedFile
     │       ├── SideTooLong  TooManyPixels  TooManyFrames
@@ -14,6 +14,7 @@
     │   └── JobNotFound  KeyNotFound  ObjectNotFound
     ├── Conflict              the state of things forbids it now
     │   ├── LeaseLost  ObjectChanged  NotUploaded  AlreadyUploaded  RecordChanged
+    │   ├── UploadIncomplete  UploadExpired  WrongUploadMethod
     │   ├── IdempotencyKeyReused  RequestInProgress  AnswerNotKept
     │   └── DailyLimitReached  ImageLimitReached
     └── Unavailable           nobody's fault: try again later
@@ -49,6 +50,12 @@ class NotAnEvent(Rejected):
     """The message is neither an S3 notification nor a request of this service."""
 
     code = "not_an_event"
+
+
+class NoSuchPart(Rejected):
+    """The upload has no part with this number."""
+
+    code = "no_such_part"
 
 
 class ImageRejected(Rejected):
@@ -181,6 +188,24 @@ class AlreadyUploaded(Conflict):
     """The file has been uploaded already."""
 
     code = "already_uploaded"
+
+
+class UploadIncomplete(Conflict):
+    """Some parts of the file have not arrived yet; send them and complete again."""
+
+    code = "upload_incomplete"
+
+
+class UploadExpired(Conflict):
+    """The parts of this upload are not there any more; begin a new one."""
+
+    code = "upload_expired"
+
+
+class WrongUploadMethod(Conflict):
+    """This upload was begun in the other way: in parts, or in one piece."""
+
+    code = "wrong_upload_method"
 
 
 class RecordChanged(Conflict):

@@ -113,6 +113,8 @@ class Terms:
     checksum_sha256: str | None = None
     #: The URL is good for one object: what is there is never overwritten.
     once: bool = False
+    #: S3's id of an upload in parts; None: the file comes in one piece.
+    multipart: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
