@@ -13,7 +13,8 @@ from processor import clock
 from processor.catalog import Submission
 from processor.erasure import Erasure
 from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
-from processor.jobs import Failure, Job, JobStatus, Timings
+from processor.jobs import Failure, Image, Job, JobStatus, Timings
+from processor.multipart import MultipartSubmission
 from processor.ports import QueueDepth
 from processor.redrive import Attempt, Redrive
 from service.health import State
@@ -108,6 +109,51 @@ def _places(job: Job, expires_in: int, base_url: str) -> dict[str, Any]:
         "processed_image_url": urls[FULL_SIZE],
         "processed_image_urls": urls,
     }
+
+
+class PartAnswer(Answer):
+    """One part: `size` bytes of the file, from `(partNumber - 1) * partSize` on."""
+
+    part_number: int = Field(examples=[1])
+    size: int = Field(description="Exact size in bytes; S3 refuses any other.", examples=[8388608])
+    url: Url = Field(description="Send the part here with PUT.")
+    headers: dict[str, str] = Field(description="What the PUT must send.", examples=[{"Content-Length": "8388608"}])
+
+
+class MultipartAnswer(Answer):
+    """Where and how to upload the parts of a file, and where the variants are going to be."""
+
+    unique_id: UniqueId
+    processing_id: ProcessingId
+    key: SourceKey
+    part_size: int = Field(description="Bytes of every part but the last.", examples=[8388608])
+    parts: list[PartAnswer]
+    expires_in: int = Field(description="Seconds that the URLs hold.", examples=[3600])
+    processed_image_url: Url = Field(description="The variant of the original's own size, once the job is completed.")
+    processed_image_urls: dict[str, Url] = Field(description="Every variant by name, once the job is completed.")
+
+    @classmethod
+    def of(cls, submission: MultipartSubmission, *, expires_in: int, base_url: str) -> Self:
+        """`base_url` as for the upload in one piece."""
+        parts = [
+            PartAnswer(part_number=part.number, size=part.size, url=part.url, headers=dict(part.headers))
+            for part in submission.parts
+        ]
+        return cls(part_size=submission.part_size, parts=parts, **_places(submission.job, expires_in, base_url))
+
+
+class CompletedUploadAnswer(Answer):
+    """The file is whole, and its job is queued."""
+
+    message: str = "Upload completed"
+    unique_id: UniqueId
+    processing_id: ProcessingId
+    key: SourceKey
+
+    @classmethod
+    def of(cls, image: Image) -> Self:
+        """The ids are those that were answered when the upload began."""
+        return cls(unique_id=image.unique_id, processing_id=image.job_ids[0], key=image.key)
 
 
 class VariantAnswer(Answer):

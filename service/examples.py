@@ -5,20 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from processor.catalog import Submission
+from processor.catalog import Submission, first_image
 from processor.erasure import Erasure
 from processor.errors import CorruptImage, NotUploaded, TrussError
 from processor.images import StoredVariant, source_key, variant_key
 from processor.jobs import UNAVAILABLE, Failure, Job, JobStatus, Timings
 from processor.manifest import manifest_key
-from processor.ports import PostForm, PresignedUpload, QueueDepth
+from processor.multipart import MultipartSubmission, part_size, part_sizes
+from processor.ports import PostForm, PresignedPart, PresignedUpload, QueueDepth
 from processor.redrive import Attempt, Redrive
 from service.answers import (
+    CompletedUploadAnswer,
     DeleteAnswer,
     FailedAnswer,
     HealthAnswer,
     JobAnswer,
     ListAnswer,
+    MultipartAnswer,
     ProcessAnswer,
     ProcessedAnswer,
     RedriveAnswer,
@@ -90,6 +93,23 @@ _UPLOAD = PresignedUpload(
 )
 
 UPLOAD_URL = UploadUrlAnswer.of(Submission(job=_PENDING, upload=_UPLOAD), expires_in=3600, base_url=_URL)
+_LARGE = 20 * 1024 * 1024
+_PARTS = tuple(
+    PresignedPart(
+        number=number,
+        size=size,
+        url=f"{_BUCKET}{_PENDING.original_key}?partNumber={number}&uploadId=...&X-Amz-Signature=...",
+        headers={"Content-Length": str(size)},
+    )
+    for number, size in part_sizes(_LARGE).items()
+)
+_MULTIPART = MultipartSubmission(job=_PENDING, part_size=part_size(_LARGE), parts=_PARTS)
+MULTIPART = MultipartAnswer.of(_MULTIPART, expires_in=3600, base_url=_URL)
+PARTS = MultipartAnswer.of(replace(_MULTIPART, parts=_PARTS[1:2]), expires_in=3600, base_url=_URL)
+COMPLETED_UPLOAD = CompletedUploadAnswer.of(first_image(_PENDING))
+ABORTED_UPLOAD = DeleteAnswer.of(
+    _UNIQUE_ID, Erasure(sources=(), variants=(), manifests=(), invalidation=None, erased_at=_DONE_AT)
+)
 JOBS = {
     "pending": JobAnswer.of(_PENDING, _URL),
     "completed": JobAnswer.of(_COMPLETED, _URL),

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from processor.access import KeyStore
 from processor.catalog import Catalog
+from processor.multipart import LargeFiles
 from processor.ports import ObjectStore
 from processor.replay import ReplayStore
 from processor.usage import Quota
@@ -23,6 +24,7 @@ METRICS = web.AppKey("metrics", Metrics)
 PATIENCE = web.AppKey("patience", Patience)
 SETTINGS = web.AppKey("settings", Settings)
 CATALOG = web.AppKey("catalog", Catalog)
+LARGE_FILES = web.AppKey("large_files", LargeFiles)
 CURSORS = web.AppKey("cursors", CursorSigner)
 AUTHENTICATOR = web.AppKey[Authenticator | Open]("authenticator")
 KEY_STORE = web.AppKey[KeyStore]("key_store")

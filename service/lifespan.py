@@ -16,6 +16,7 @@ from processor.catalog import Catalog
 from processor.conversion import Converter
 from processor.errors import Unavailable
 from processor.jobs import Maker
+from processor.multipart import LargeFiles
 from processor.pipeline.engine import Engine, EngineConfig, libvips_version
 from processor.pipeline.limits import Limits
 from processor.pipeline.quarantine import ChildRenderer
@@ -44,6 +45,7 @@ from service.keys import (
     CURSORS,
     HEALTH,
     KEY_STORE,
+    LARGE_FILES,
     LOCAL_VIEWER,
     METRICS,
     QUOTA,
@@ -85,6 +87,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             worker = Worker(catalog.queue, converter, worker_config(settings), observe=app[METRICS].outcome)
             app[METRICS].watch(worker, engine)
             app[CATALOG] = catalog
+            app[LARGE_FILES] = LargeFiles(catalog=catalog)
             app[KEY_STORE] = key_store
             app[QUOTA] = quota
             app[REPLAYS] = DynamoReplayStore(table)

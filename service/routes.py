@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from service.auth.principal import Scope
-from service.handlers import api_keys, docs, failed, health, images, jobs, limits, listing, uploads, viewer
+from service.handlers import api_keys, docs, failed, health, images, jobs, limits, listing, multipart, uploads, viewer
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -30,6 +30,10 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/images/upload-url", uploads.create_from_body, Scope.WRITE),
     Route("GET", "/images/upload-url", uploads.create_from_query, Scope.WRITE),
     Route("POST", "/images/upload-url/{uniqueId}/refresh", uploads.refresh, Scope.WRITE),
+    Route("POST", "/images/multipart", multipart.begin, Scope.WRITE),
+    Route("POST", "/images/multipart/{uniqueId}/parts", multipart.sign, Scope.WRITE),
+    Route("POST", "/images/multipart/{uniqueId}/complete", multipart.complete, Scope.WRITE),
+    Route("DELETE", "/images/multipart/{uniqueId}", multipart.abort, Scope.WRITE),
     Route("GET", "/images/status/{processingId}", jobs.status, Scope.READ),
     Route("GET", "/images/list", listing.list_images, Scope.READ),
     Route("GET", "/images/failed", failed.list_failed_images, Scope.READ),

@@ -17,6 +17,7 @@ from processor import clock
 from processor.catalog import UploadRequest
 from processor.errors import FileTooLarge, ImageNotFound, JobNotFound
 from processor.jobs import UNAVAILABLE, JobStatus, Terms
+from processor.multipart import MAX_PARTS
 from processor.ports import JobQuery
 from processor.redrive import RedriveOrder
 from service.problems import FieldError, InvalidJson, InvalidRequest, UnsupportedContentType
@@ -119,12 +120,8 @@ class Question(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
 
 
-class UploadUrlRequest(Question):
-    """The file that is about to be uploaded."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"filename": "holiday.jpg", "contentType": "image/jpeg", "size": 482113}]}
-    )
+class _FileRequest(Question):
+    """What is said of a file, however it is uploaded."""
 
     filename: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(printable)] = Field(
         description="Name of the file, without control characters; its extension becomes part of the key.",
@@ -138,14 +135,44 @@ class UploadUrlRequest(Question):
     expires_in: int = Field(
         default=3600, ge=60, le=MAX_EXPIRES_SECONDS, description="How long the URL holds, in seconds."
     )
-    size: int | None = Field(
-        default=None, ge=1, description="Exact size in bytes; the upload is then bound to it.", examples=[482113]
-    )
     checksum_sha256: Annotated[str, AfterValidator(_checksum)] | None = Field(
         default=None,
         alias="checksumSha256",
         description="SHA-256 of the file in base64; the upload is then bound to it.",
         examples=["n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="],
+    )
+    metadata: Metadata = Field(
+        default_factory=dict,
+        description="At most 20 entries; keys of letters, digits, `.`, `_` and `-` (1 to 64), "
+        "values of at most 256 printable characters. They come back with the status.",
+        examples=[{"album": "summer"}],
+    )
+
+    def _upload(self, size: int | None, *, max_bytes: int, once: bool = False) -> UploadRequest:
+        named = _extension_of(self.filename)
+        content_type = self.content_type or CONTENT_TYPES.get(named or "", ANY_CONTENT_TYPE)
+        if _CONTENT_TYPE.fullmatch(content_type) is None:
+            raise UnsupportedContentType
+        if size is not None and size > max_bytes:
+            raise FileTooLarge
+        return UploadRequest(
+            filename=self.filename,
+            extension=named or _extension_for(content_type),
+            terms=Terms(content_type=content_type, size=size, checksum_sha256=self.checksum_sha256, once=once),
+            expires_in_seconds=self.expires_in,
+            metadata=self.metadata,
+        )
+
+
+class UploadUrlRequest(_FileRequest):
+    """The file that is about to be uploaded."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"filename": "holiday.jpg", "contentType": "image/jpeg", "size": 482113}]}
+    )
+
+    size: int | None = Field(
+        default=None, ge=1, description="Exact size in bytes; the upload is then bound to it.", examples=[482113]
     )
     once: bool = Field(
         default=False,
@@ -156,30 +183,22 @@ class UploadUrlRequest(Question):
         description="With `checksumSha256`: when this tenant has these bytes completed already, the answer names that "
         "image in `duplicateOf`, there is nothing to upload, and no record is made.",
     )
-    metadata: Metadata = Field(
-        default_factory=dict,
-        description="At most 20 entries; keys of letters, digits, `.`, `_` and `-` (1 to 64), "
-        "values of at most 256 printable characters. They come back with the status.",
-        examples=[{"album": "summer"}],
-    )
 
     def to_upload(self, *, max_bytes: int) -> UploadRequest:
         """What the catalog is asked. Raises `UnsupportedContentType`, `FileTooLarge`."""
-        named = _extension_of(self.filename)
-        content_type = self.content_type or CONTENT_TYPES.get(named or "", ANY_CONTENT_TYPE)
-        if _CONTENT_TYPE.fullmatch(content_type) is None:
-            raise UnsupportedContentType
-        if self.size is not None and self.size > max_bytes:
-            raise FileTooLarge
-        return UploadRequest(
-            filename=self.filename,
-            extension=named or _extension_for(content_type),
-            terms=Terms(
-                content_type=content_type, size=self.size, checksum_sha256=self.checksum_sha256, once=self.once
-            ),
-            expires_in_seconds=self.expires_in,
-            metadata=self.metadata,
-        )
+        return self._upload(self.size, max_bytes=max_bytes, once=self.once)
+
+
+class MultipartRequest(_FileRequest):
+    """The large file that is about to be uploaded in parts."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"filename": "poster.png", "size": 73400320}]})
+
+    size: int = Field(ge=1, description="Exact size in bytes; the upload is bound to it.", examples=[73400320])
+
+    def to_upload(self, *, max_bytes: int) -> UploadRequest:
+        """What is asked, but for the parts. Raises `UnsupportedContentType`, `FileTooLarge`."""
+        return self._upload(self.size, max_bytes=max_bytes)
 
 
 class RefreshRequest(Question):
@@ -187,6 +206,17 @@ class RefreshRequest(Question):
 
     expires_in: int = Field(
         default=3600, ge=60, le=MAX_EXPIRES_SECONDS, description="How long the URL holds, in seconds."
+    )
+
+
+class PartsRequest(Question):
+    """Which parts to sign again."""
+
+    part_numbers: Annotated[list[int], Field(min_length=1, max_length=MAX_PARTS)] | None = Field(
+        default=None, description="Numbers of the parts, beginning at 1; by default all.", examples=[[2, 3]]
+    )
+    expires_in: int = Field(
+        default=3600, ge=60, le=MAX_EXPIRES_SECONDS, description="How long the URLs hold, in seconds."
     )
 
 

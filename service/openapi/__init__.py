@@ -14,9 +14,10 @@ from service.auth import wire as access
 from service.limits import wire as limits
 from service.openapi.access import access_paths
 from service.openapi.images import image_paths
+from service.openapi.multipart import multipart_paths
 from service.openapi.parts import HEADERS, PARAMETERS, PROBLEMS, SECURITY, schemas
 from service.problems import ProblemDocument
-from service.schemas import RedriveRequest, RefreshRequest, UploadUrlRequest
+from service.schemas import MultipartRequest, PartsRequest, RedriveRequest, RefreshRequest, UploadUrlRequest
 
 DESCRIPTION = """\
 Upload a picture straight to S3 and get WebP variants of it behind a CDN.
@@ -39,6 +40,8 @@ for another tenant by naming it in `X-Tenant`.
 
 _ANSWERS: tuple[type[BaseModel], ...] = (
     answers.UploadUrlAnswer,
+    answers.MultipartAnswer,
+    answers.CompletedUploadAnswer,
     answers.JobAnswer,
     answers.ListAnswer,
     answers.FailedAnswer,
@@ -56,6 +59,8 @@ _ANSWERS: tuple[type[BaseModel], ...] = (
 _REQUESTS: tuple[type[BaseModel], ...] = (
     UploadUrlRequest,
     RefreshRequest,
+    MultipartRequest,
+    PartsRequest,
     RedriveRequest,
     access.NewApiKeyRequest,
     access.RotateRequest,
@@ -76,7 +81,7 @@ def document() -> dict[str, Any]:
             Tag(name="access", description="API keys and limits"),
             Tag(name="service", description="The service itself"),
         ],
-        paths=image_paths() | access_paths(),
+        paths=image_paths() | multipart_paths() | access_paths(),
         components=Components(headers=HEADERS, parameters=PARAMETERS, responses=PROBLEMS, securitySchemes=SECURITY),
     ).model_dump(mode="json", by_alias=True, exclude_unset=True)
     shell["components"]["schemas"] = schemas(_REQUESTS, _ANSWERS)

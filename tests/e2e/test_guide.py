@@ -41,11 +41,20 @@ async def service(make_service: MakeService, tmp_path: Path) -> LocalService:
 
 
 async def test_the_python_client_prints_every_variant(service: LocalService, tmp_path: Path) -> None:
-    (client,) = _blocks("python")
+    client, _ = _blocks("python")
     (tmp_path / "client.py").write_text(client.replace("http://127.0.0.1:8080", service.url))
     output = await _run(sys.executable, "client.py", "photo.jpg", cwd=tmp_path)
     assert [line.split()[0] for line in output.splitlines()] == ["thumbnail", "medium", "large", "webp"]
     assert "webp 640 480 http://127.0.0.1" in output
+
+
+async def test_the_python_client_for_large_files_uploads_in_parts(service: LocalService, tmp_path: Path) -> None:
+    _, client = _blocks("python")
+    (tmp_path / "large.py").write_text(client.replace("http://127.0.0.1:8080", service.url))
+    (tmp_path / "large.png").write_bytes(corpus.png(corpus.photo(2000, 1500), compression=0))
+    processing_id = (await _run(sys.executable, "large.py", "large.png", cwd=tmp_path)).strip()
+    job = await service.settled(processing_id)
+    assert (job["status"], job["processedImages"]["webp"]["width"]) == ("completed", 2000)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node is no requirement of this project")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from processor.catalog import Catalog, UploadRequest
 from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
 from processor.jobs import Failure, Job, JobStatus, Lease, Manifest, Terms, Timings
 from processor.jobs import Source as JobSource
+from processor.multipart import LargeFiles
 from processor.ports import JobPage, JobQuery, PresignedUpload, QueueDepth, UploadTerms
 from processor.stores.memory import (
     MemoryJobStore,
@@ -35,7 +37,18 @@ from service.auth.authenticator import Authenticator, Open
 from service.config import Settings
 from service.cursor import CursorSigner
 from service.health import Health
-from service.keys import AUTHENTICATOR, CATALOG, CURSORS, HEALTH, KEY_STORE, LOCAL_VIEWER, QUOTA, REPLAYS, SETTINGS
+from service.keys import (
+    AUTHENTICATOR,
+    CATALOG,
+    CURSORS,
+    HEALTH,
+    KEY_STORE,
+    LARGE_FILES,
+    LOCAL_VIEWER,
+    QUOTA,
+    REPLAYS,
+    SETTINGS,
+)
 from service.openapi import document
 
 Client = TestClient[web.Request, web.Application]
@@ -208,6 +221,7 @@ def make_application(
     """The application over `world`; `locked` asks callers for keys."""
     app = create_app(make_settings(**settings), local_viewer=local_viewer)
     app[CATALOG] = world.catalog()
+    app[LARGE_FILES] = LargeFiles(catalog=world.catalog())
     app[CURSORS] = CursorSigner(world.catalog().jobs)
     app[AUTHENTICATOR] = Authenticator(bearer=None, api_key=ApiKeyVerifier(world.keys)) if locked else Open()
     app[KEY_STORE] = world.keys
@@ -273,9 +287,7 @@ def hold_against_document(method: str, path: str, status: int, content_type: str
     operation = next(
         item[method.lower()]
         for template, item in described["paths"].items()
-        if method.lower() in item
-        and path.startswith(template.partition("{")[0])
-        and ("{" in template or path == template)
+        if method.lower() in item and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path)
     )
     response = operation["responses"][str(status)]
     if "$ref" in response:

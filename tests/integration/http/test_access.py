@@ -25,6 +25,8 @@ UNKNOWN_IMAGE = new_unique_id()
 UNKNOWN_KEY = "a" * 16
 BODIES = {
     "/images/upload-url": {"filename": "a.jpg"},
+    "/images/multipart": {"filename": "a.jpg", "size": 10},
+    "/images/multipart/{uniqueId}/parts": {"partNumbers": [1]},
     "/images/keys": {"name": "n", "scopes": ["images:read"]},
 }
 

@@ -1,0 +1,56 @@
+"""Large files, uploaded in parts."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from aiohttp import web
+from structlog.contextvars import bind_contextvars
+
+from service.answers import CompletedUploadAnswer, DeleteAnswer, MultipartAnswer
+from service.auth.middleware import tenant_of
+from service.handlers.reading import json_body
+from service.handlers.rendering import render
+from service.keys import LARGE_FILES, SETTINGS
+from service.schemas import MultipartRequest, PartsRequest, read_body, unique_id_of
+
+
+async def begin(request: web.Request) -> web.Response:
+    """`POST /images/multipart`."""
+    settings = request.app[SETTINGS]
+    asked = read_body(MultipartRequest, await json_body(request))
+    upload = asked.to_upload(max_bytes=settings.max_upload_bytes)
+    submission = await request.app[LARGE_FILES].begin(tenant_of(request), upload, asked.size)
+    bind_contextvars(uniqueId=submission.job.unique_id, processingId=submission.job.processing_id)
+    answer = MultipartAnswer.of(submission, expires_in=asked.expires_in, base_url=settings.cloudfront_url)
+    return render(answer, HTTPStatus.CREATED)
+
+
+async def sign(request: web.Request) -> web.Response:
+    """`POST /images/multipart/{uniqueId}/parts`."""
+    unique_id = _unique_id(request)
+    asked = read_body(PartsRequest, await json_body(request) if request.can_read_body else b"{}")
+    submission = await request.app[LARGE_FILES].sign(
+        tenant_of(request), unique_id, asked.part_numbers, asked.expires_in
+    )
+    base_url = request.app[SETTINGS].cloudfront_url
+    return render(MultipartAnswer.of(submission, expires_in=asked.expires_in, base_url=base_url))
+
+
+async def complete(request: web.Request) -> web.Response:
+    """`POST /images/multipart/{uniqueId}/complete`."""
+    image = await request.app[LARGE_FILES].complete(tenant_of(request), _unique_id(request))
+    return render(CompletedUploadAnswer.of(image))
+
+
+async def abort(request: web.Request) -> web.Response:
+    """`DELETE /images/multipart/{uniqueId}`."""
+    unique_id = _unique_id(request)
+    erasure = await request.app[LARGE_FILES].abort(tenant_of(request), unique_id)
+    return render(DeleteAnswer.of(unique_id, erasure))
+
+
+def _unique_id(request: web.Request) -> str:
+    unique_id = unique_id_of(request.match_info["uniqueId"])
+    bind_contextvars(uniqueId=unique_id)
+    return unique_id
