@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ TRIES = 4
 CALL_TIMEOUT_SECONDS = 30
 #: Bytes read from a file at a time.
 CHUNK_BYTES = 256 * 1024
+#: Files of more bytes go up in parts, so many of them at once.
+MULTIPART_BYTES = 64 * 1024 * 1024
+PARTS_AT_ONCE = 4
+#: Pause before a part is sent again, in seconds; longer each time.
+PART_PAUSE_SECONDS = 1.0
 
 
 class SubmitError(Exception):
@@ -108,16 +114,60 @@ class Submitter:
         guessed = mimetypes.guess_type(photo.name)[0]
         if guessed and guessed.startswith("image/"):
             asked["contentType"] = guessed
-        issued = await self._call("POST", "/images/upload-url", json_body=asked)
-        await self._upload(photo, size, issued)
+        if size > MULTIPART_BYTES:
+            issued = await self._call("POST", "/images/multipart", json_body=asked)
+            await self._upload_parts(photo, issued)
+        else:
+            issued = await self._call("POST", "/images/upload-url", json_body=asked)
+            await self._upload(photo, size, issued)
         return await self._follow(photo, issued["processingId"])
 
     async def _upload(self, photo: Path, size: int, issued: Mapping[str, Any]) -> None:
         headers = {**issued["headers"], "Content-Length": str(size)}
-        body = _chunks(photo, self.progress)
+        body = _chunks(photo, 0, size, lambda sent: self.progress(photo, "uploading", sent))
         async with self.session.put(issued["uploadUrl"], data=body, headers=headers) as answer:
             if not answer.ok:
                 raise SubmitError(f"the upload was refused (HTTP {answer.status})")
+
+    async def _upload_parts(self, photo: Path, issued: Mapping[str, Any]) -> None:
+        slots = asyncio.Semaphore(PARTS_AT_ONCE)
+        sent: dict[int, int] = {}
+
+        def tell(number: int, size: int) -> None:
+            sent[number] = size
+            self.progress(photo, "uploading", sum(sent.values()))
+
+        async def one(part: Mapping[str, Any]) -> None:
+            async with slots:
+                await self._send_part(photo, issued["partSize"], part, tell)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for part in issued["parts"]:
+                    group.create_task(one(part))
+        except ExceptionGroup as failed:  # the first one ends the others
+            raise failed.exceptions[0] from None
+        await self._call("POST", f"/images/multipart/{issued['uniqueId']}/complete")
+
+    async def _send_part(
+        self, photo: Path, part_size: int, part: Mapping[str, Any], tell: Callable[[int, int], None]
+    ) -> None:
+        """One part; sent again while the connection breaks or S3 is busy."""
+        number, size = part["partNumber"], part["size"]
+        why = ""
+        for attempt in range(TRIES):
+            await asyncio.sleep(PART_PAUSE_SECONDS * attempt)
+            body = _chunks(photo, (number - 1) * part_size, size, lambda sent: tell(number, sent))
+            try:
+                async with self.session.put(part["url"], data=body, headers=part["headers"]) as answer:
+                    if answer.ok:
+                        return
+                    why = f"HTTP {answer.status}"
+                    if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                        break
+            except aiohttp.ClientError as error:
+                why = type(error).__name__
+        raise SubmitError(f"part {number} of the upload was refused ({why})")
 
     async def _follow(self, photo: Path, processing_id: str) -> Mapping[str, Any]:
         pause, longest = POLL_SECONDS
@@ -183,11 +233,12 @@ def _retry_after(answer: aiohttp.ClientResponse, *, default: int) -> int:
     return min(30, int(text)) if text.isdecimal() else default
 
 
-async def _chunks(photo: Path, progress: Progress) -> AsyncIterator[bytes]:
-    """The file, read outside the event loop."""
+async def _chunks(photo: Path, start: int, size: int, tell: Callable[[int], None]) -> AsyncIterator[bytes]:
+    """`size` bytes of the file from `start` on, read outside the event loop; `tell` hears how many were taken."""
     sent = 0
     with photo.open("rb") as file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+        file.seek(start)
+        while chunk := await asyncio.to_thread(file.read, min(CHUNK_BYTES, size - sent)):
             yield chunk
             sent += len(chunk)
-            progress(photo, "uploading", sent)
+            tell(sent)

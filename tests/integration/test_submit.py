@@ -20,6 +20,7 @@ VARIANTS = {
     "thumbnail": {"key": "k", "url": "http://cdn/thumbnail.webp", "width": 300, "height": 200, "size": 2048},
     "webp": {"key": "k", "url": "http://cdn/webp.webp", "width": 3000, "height": 2000, "size": 204800},
 }
+LARGE = bytes(range(250)) * 42
 
 
 class ScriptedService:
@@ -31,6 +32,9 @@ class ScriptedService:
         self.busy = 0
         self.upload_status = 200
         self.issue: dict[str, Any] | None = None
+        self.parts: dict[int, bytes] = {}
+        self.part_answers: dict[int, list[int]] = {}
+        self.parts_at_once = self.most_parts_at_once = 0
         self.looks = 0
         self.statuses = ["pending", "processing", "completed"]
         self.at_once = self.most_at_once = 0
@@ -41,6 +45,9 @@ class ScriptedService:
         app.router.add_post("/images/upload-url", self._issue)
         app.router.add_put("/bucket", self._upload)
         app.router.add_get("/images/status/{id}", self._status)
+        app.router.add_post("/images/multipart", self._begin)
+        app.router.add_put("/bucket/{part}", self._part)
+        app.router.add_post("/images/multipart/u/complete", self._complete)
         return app
 
     async def _issue(self, request: web.Request) -> web.Response:
@@ -64,6 +71,40 @@ class ScriptedService:
         self.most_at_once = max(self.most_at_once, self.at_once)
         self.uploads.append((dict(request.headers), await request.read()))
         return web.Response(status=self.upload_status)
+
+    async def _begin(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        self.asked.append(asked)
+        starts = range(0, asked["size"], 2000)
+        parts = [
+            {
+                "partNumber": number,
+                "size": min(2000, asked["size"] - start),
+                "url": f"{self.url}/bucket/{number}",
+                "headers": {"Content-Length": str(min(2000, asked["size"] - start))},
+            }
+            for number, start in enumerate(starts, start=1)
+        ]
+        issued = {"partSize": 2000, "parts": parts, "processingId": "img_1", "uniqueId": "u"}
+        return web.json_response(issued, status=201)
+
+    async def _part(self, request: web.Request) -> web.Response:
+        self.parts_at_once += 1
+        self.most_parts_at_once = max(self.most_parts_at_once, self.parts_at_once)
+        number = int(request.match_info["part"])
+        body = await request.read()
+        self.parts_at_once -= 1
+        status = self.part_answers[number].pop(0) if self.part_answers.get(number) else 200
+        if status == 0:
+            assert request.transport is not None
+            request.transport.abort()
+        if status == 200:
+            self.parts[number] = body
+        return web.Response(status=status or 200)
+
+    async def _complete(self, _: web.Request) -> web.Response:
+        self.uploads.append(({}, b"".join(self.parts[number] for number in sorted(self.parts))))
+        return web.json_response({})
 
     async def _status(self, request: web.Request) -> web.Response:
         status = self.statuses[min(self.looks, len(self.statuses) - 1)]
@@ -114,6 +155,40 @@ async def test_a_photo_is_uploaded_as_agreed_and_its_variants_are_shown(service:
     assert "completed" in result.output
     assert "http://cdn/thumbnail.webp" in result.output
     assert "3000x2000" in result.output
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that goes up in six parts."""
+    monkeypatch.setattr(submit_module, "MULTIPART_BYTES", 9999)
+    monkeypatch.setattr(submit_module, "PART_PAUSE_SECONDS", 0)
+    path = tmp_path / "large.png"
+    path.write_bytes(LARGE)
+    return path
+
+
+async def test_a_large_file_goes_up_in_parts_and_only_what_failed_is_sent_again(
+    service: ScriptedService, large: Path
+) -> None:
+    service.part_answers = {2: [503, 0, 200], 6: [500]}
+    result = await _run(service, large)
+    assert result.exit_code == 0, result.output
+    assert service.asked == [{"filename": "large.png", "size": 10500, "contentType": "image/png"}]
+    assert [body for _, body in service.uploads] == [LARGE]
+    assert sorted(service.parts) == [1, 2, 3, 4, 5, 6]
+    assert service.most_parts_at_once <= submit_module.PARTS_AT_ONCE
+
+
+@pytest.mark.parametrize(("answers", "why"), [([403], "HTTP 403"), ([503] * 4, "HTTP 503"), ([0] * 4, "Server")])
+async def test_a_part_that_is_refused_is_an_error(
+    service: ScriptedService, large: Path, answers: list[int], why: str
+) -> None:
+    service.part_answers = {4: answers}
+    result = await _run(service, large)
+    assert result.exit_code == 1
+    assert f"part 4 of the upload was refused ({why}" in result.output
+    assert service.uploads == []
+    assert service.part_answers[4] == []
 
 
 async def test_a_file_that_cannot_be_converted_fails_the_command_with_its_code(
