@@ -229,10 +229,10 @@ def service_policy(
                 "s3:DeleteObject",
                 "s3:DeleteObjectVersion",
                 "s3:AbortMultipartUpload",
-                "s3:ListMultipartUploadParts",
             ],
             [f"{source}/{SOURCE_PREFIX}*", f"{processed}/{VARIANT_PREFIX}*"],
         ),
+        (["s3:ListMultipartUploadParts"], [f"{source}/{SOURCE_PREFIX}*"]),
         (["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"], [source, processed]),
         (
             [

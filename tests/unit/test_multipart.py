@@ -317,6 +317,33 @@ async def test_an_abort_that_was_cut_short_is_finished_by_the_next(
     assert (await world.jobs.get_image(unique_id)).erased_at is not None
 
 
+async def test_of_a_completion_and_an_abort_at_once_the_first_wins(
+    world: World, files: LargeFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete, abort = MemoryObjectStore.complete_multipart, MemoryObjectStore.abort_multipart
+
+    async def late_abort(store: MemoryObjectStore, upload: MultipartUpload) -> None:
+        await complete(store, upload, await store.list_parts(upload))
+        await abort(store, upload)
+
+    async def late_complete(store: MemoryObjectStore, upload: MultipartUpload, parts: object) -> None:
+        await abort(store, upload)
+        await complete(store, upload, parts)  # type: ignore[arg-type]
+
+    first, second = await begun(files), await begun(files)
+    await send(world, first)
+    await send(world, second)
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryObjectStore, "abort_multipart", late_abort)
+        with pytest.raises(AlreadyUploaded):
+            await files.abort(TENANT, first.job.unique_id)
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryObjectStore, "complete_multipart", late_complete)
+        with pytest.raises(UploadExpired):
+            await files.complete(TENANT, second.job.unique_id)
+    assert [found.key for found in await world.source.list("")] == [first.job.original_key]
+
+
 async def test_deleting_the_image_removes_the_parts_of_its_unfinished_upload(world: World, files: LargeFiles) -> None:
     submission = await begun(files)
     await send(world, submission, 1)
