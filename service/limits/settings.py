@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 
 from processor.usage import Limits
 
-Rate = Annotated[float, Field(gt=0, le=1_000_000)]
+#: At the least one in a quarter of an hour: slower is a limit of another kind.
+Rate = Annotated[float, Field(ge=0.001, le=1_000_000)]
 Count = Annotated[int, Field(ge=1)]
 
 

@@ -15,7 +15,7 @@ from service.schemas import Question
 _MOST = 2**53
 
 Many = Annotated[int | None, Field(ge=1, le=_MOST)]
-Rate = Annotated[float | None, Field(gt=0, le=1_000_000)]
+Rate = Annotated[float | None, Field(ge=0.001, le=1_000_000)]
 
 
 class OverridesRequest(Question):

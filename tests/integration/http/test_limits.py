@@ -64,8 +64,9 @@ async def test_limits_and_use_are_shown_and_overridden_by_administrators(serve: 
     status, _, overridden = await _json(client, "PUT", "/images/limits", json={"images": 4}, headers=admin)
     assert (status, overridden["images"]["remaining"]) == (200, 0)
     assert overridden["bytesPerDay"]["limit"] == 100
-    refused = await _json(client, "PUT", "/images/limits", json={"images": 0}, headers=admin)
-    assert refused[2]["code"] == "invalid_request"
+    for senseless in ({"images": 0}, {"requestsPerSecond": 5e-324}, {"requestsPerSecond": 1e9}):
+        refused = await _json(client, "PUT", "/images/limits", json=senseless, headers=admin)
+        assert refused[2]["code"] == "invalid_request"
 
 
 async def test_reached_limits_have_codes_of_their_own(serve: Serve, world: World) -> None:
