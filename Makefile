@@ -8,7 +8,7 @@ PORT ?= 8080
 export DATA_DIR PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types walls format cover soak docs lock clean
+.PHONY: help setup run test check lint types walls format cover audit soak docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ walls: setup
 
 cover: setup
 	$(BIN)/pytest -n auto --dist loadgroup --cov --cov-report=term-missing:skip-covered
+
+audit: setup ## Ask whether any locked dependency is known to be vulnerable (needs the internet)
+	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
+	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/dev.txt
 
 soak: setup ## Upload thousands of pictures while processes are killed, and account for each (five minutes)
 	$(BIN)/python -m benchmarks.soak

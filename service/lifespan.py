@@ -177,6 +177,7 @@ def cognito_verifier(settings: Settings, session: aiohttp.ClientSession) -> Cogn
         tenant_claim=settings.cognito_tenant_claim,
         tenant_group_prefix=settings.cognito_tenant_group_prefix,
         default_tenant=settings.cognito_default_tenant,
+        scope_prefix=settings.cognito_scope_prefix,
         scope_map=settings.cognito_scope_map,
     )
     return CognitoVerifier(config, JwksCache(HttpKeySource(session, url)))

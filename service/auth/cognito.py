@@ -36,6 +36,8 @@ class CognitoConfig:
     tenant_claim: str
     tenant_group_prefix: str
     default_tenant: str | None
+    #: What OAuth scopes of our resource server begin with; a scope of another one means nothing here.
+    scope_prefix: str
     scope_map: Mapping[str, frozenset[Scope]]
 
 
@@ -52,7 +54,7 @@ class CognitoVerifier:
         groups = _texts(claims.get("cognito:groups", []))
         return Principal(
             tenant=self._tenant(claims, groups),
-            scopes=self._scopes([*groups, *_text(claims.get("scope", "")).split()]),
+            scopes=self._scopes(groups) | self._scopes(self._own_names(_text(claims.get("scope", "")))),
             subject=_subject(claims),
         )
 
@@ -96,13 +98,16 @@ class CognitoVerifier:
             raise NoTenant
         return tenant
 
+    def _own_names(self, scope: str) -> list[str]:
+        """OAuth scopes without the name of our resource server before them."""
+        return [name.removeprefix(self._config.scope_prefix) for name in scope.split()]
+
     def _scopes(self, names: Iterable[str]) -> frozenset[Scope]:
-        """By the map; a name that is ours, alone or behind a resource server's, needs no entry."""
+        """By the map; a name that is ours needs no entry."""
         granted: set[Scope] = set()
         for name in names:
             granted |= self._config.scope_map.get(name, frozenset())
-            own = name.rpartition("/")[2]
-            granted |= {scope for scope in Scope if scope.value == own}
+            granted |= {scope for scope in Scope if scope.value == name}
         return frozenset(granted)
 
 

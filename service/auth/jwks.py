@@ -76,7 +76,9 @@ class JwksCache:
 
     async def key(self, kid: str) -> RSAPublicKey | None:
         """The key of that id; None when the issuer has none. Raises `Unavailable` when nobody can know."""
-        if kid not in self._keys or self._age() >= FRESH_SECONDS:
+        known = kid in self._keys
+        # Whoever has a key that is merely old does not wait behind the one who fetches.
+        if not known or (self._age() >= FRESH_SECONDS and not self._fetching.locked()):
             await self._refresh(kid)
         if self._age() >= STALE_SECONDS:
             raise Unavailable

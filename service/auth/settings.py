@@ -87,6 +87,13 @@ class AuthSettings(BaseModel):
             description="Tenant of users with neither; without it they are refused.",
         ),
     ] = None
+    cognito_scope_prefix: Annotated[
+        str,
+        Field(
+            alias="COGNITO_SCOPE_PREFIX",
+            description="Identifier of the resource server whose OAuth scopes are ours, with the slash behind it.",
+        ),
+    ] = "image-service/"
     cognito_scope_map: Annotated[
         dict[str, frozenset[Scope]],
         BeforeValidator(_scope_map),

@@ -41,3 +41,10 @@ def test_the_guides_example_of_a_problem_is_what_the_service_answers() -> None:
     example = json.loads(shown)
     answered = problem_of(JobNotFound()).document(example["requestId"])
     assert example == json.loads(answered.model_dump_json(by_alias=True, exclude_none=True))
+
+
+def test_every_test_that_the_threat_model_names_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "security.md").read_text())
+    assert len(named) > 30
+    missing = [f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / file).read_text()]
+    assert missing == []

@@ -31,6 +31,7 @@ def config(**given: Any) -> CognitoConfig:
             "tenant_claim": "custom:tenant",
             "tenant_group_prefix": "tenant-",
             "default_tenant": None,
+            "scope_prefix": "image-service/",
             "scope_map": {"editors": frozenset({Scope.READ, Scope.WRITE})},
         }
         | given
@@ -87,6 +88,8 @@ async def test_a_token_of_just_now_by_a_clock_that_is_a_little_ahead_is_good(
 
 NOW = int(time.time())
 
+KNOWN = {"alg": "RS256", "kid": "k0"}
+
 #: Each is wrong in one way alone.
 ATTACKS: dict[str, Callable[[Issuer], str]] = {
     "alg none": lambda _: unsigned("none"),
@@ -118,7 +121,10 @@ ATTACKS: dict[str, Callable[[Issuer], str]] = {
     "a group that is no text": lambda issuer: issuer.token({"cognito:groups": ["tenant-acme", 7]}),
     "a scope that is no text": lambda issuer: issuer.token({"scope": 7}),
     "an expiry that is no number": lambda issuer: issuer.token({"exp": "tomorrow"}),
-    "an endless expiry": lambda _: raw({"alg": "RS256", "kid": "k0"}, body=b'{"exp": 1e999}'),
+    "an endless expiry": lambda _: raw(KNOWN, claims_with('"exp": 1e999')),
+    "an expiry that is not a number": lambda _: raw(KNOWN, claims_with('"exp": NaN')),
+    "duplicated claims": lambda _: raw(KNOWN, claims_with(f'"client_id": "{CLIENT}", "client_id": "other"')),
+    "a client in other letters": lambda issuer: issuer.token({"client_id": CLIENT.replace("e", "\u0435")}),
     "truncated": lambda issuer: issuer.token()[:-10],
     "four parts": lambda issuer: issuer.token() + ".x",
     "100 kB": lambda issuer: issuer.token({"scope": "x" * 100_000}),
@@ -135,6 +141,11 @@ def raw(header: Mapping[str, Any], body: bytes | None = None) -> str:
     signed = f"{encoded(json.dumps(header).encode())}.{encoded(body or json.dumps(claims()).encode())}"
     signature = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256).sign(signed.encode(), private_key())
     return f"{signed}.{encoded(signature)}"
+
+
+def claims_with(text: str) -> bytes:
+    """The usual claims and one more, as text that no library would write; the last of two counts."""
+    return f"{json.dumps(claims())[:-1]}, {text}}}".encode()
 
 
 def tampered(token: str) -> str:
@@ -220,7 +231,8 @@ async def test_the_claim_goes_before_the_group_and_the_group_before_the_default(
         (["images:admin"], "", {Scope.ADMIN}),
         (["editors"], "", {Scope.READ, Scope.WRITE}),
         ([], "images:delete openid", {Scope.DELETE}),
-        (["editors"], "https://api.example/images:delete", {Scope.READ, Scope.WRITE, Scope.DELETE}),
+        (["editors"], "image-service/images:delete", {Scope.READ, Scope.WRITE, Scope.DELETE}),
+        (["image-service/images:admin"], "other-service/images:admin https://x/images:admin", set()),
         (["images:everything", "Images:read"], "aws.cognito.signin.user.admin images:", set()),
     ],
 )
