@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 
@@ -23,6 +23,8 @@ class ApiKey:
     #: None: it holds until it is revoked.
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    #: How long it was given; None: for ever. Its end may have been brought forward since.
+    lifetime: timedelta | None = None
     #: To the hour, so that a key costs one write an hour and not one a request.
     last_used_at: datetime | None = None
 

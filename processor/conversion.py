@@ -425,7 +425,7 @@ def _servable_seconds(job: Job) -> float | None:
         return None
     try:
         uploaded_at = clock.from_iso(job.source.event_time)
-    except ValueError:  # whoever sent the event wrote it
+    except (ValueError, OverflowError):  # whoever sent the event wrote it
         return None
     return max(0.0, (job.updated_at - uploaded_at).total_seconds())
 

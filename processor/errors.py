@@ -15,7 +15,7 @@
     ├── Conflict              the state of things forbids it now
     │   ├── LeaseLost  ObjectChanged  NotUploaded  AlreadyUploaded  RecordChanged
     │   ├── UploadIncomplete  UploadExpired  WrongUploadMethod
-    │   ├── IdempotencyKeyReused  RequestInProgress  AnswerNotKept
+    │   ├── IdempotencyKeyReused  RequestInProgress  AnswerNotKept  KeyEnded  TooManyJobs
     │   └── DailyLimitReached  ImageLimitReached
     └── Unavailable           nobody's fault: try again later
         └── Throttled
@@ -212,6 +212,18 @@ class RecordChanged(Conflict):
     """The record was changed by somebody else in the meantime."""
 
     code = "record_changed"
+
+
+class KeyEnded(Conflict):
+    """This key has expired or was revoked."""
+
+    code = "key_ended"
+
+
+class TooManyJobs(Conflict):
+    """The image was uploaded or converted too often; upload it as a new one."""
+
+    code = "too_many_jobs"
 
 
 class IdempotencyKeyReused(Conflict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,10 @@ from urllib.parse import quote_plus, unquote_plus
 
 from processor.errors import NotAnEvent
 
+#: Largest object that S3 holds, in bytes (AWS, "Amazon S3 objects overview").
+MAX_OBJECT_BYTES = 5 * 2**40
+#: S3's own have some twenty hex digits; those that this service makes up for lost events have 64.
+_SEQUENCER = re.compile(r"[0-9A-Fa-f]{0,32}|[0-9A-Fa-f]{64}")
 #: SNS, EventBridge and S3 nest at most two levels; more is an attack on the parser.
 _MAX_DEPTH = 3
 
@@ -108,9 +113,9 @@ def _record(record: Mapping[str, Any], depth: int) -> Iterator[Event]:
         # S3 encodes keys in notifications like form data: space as `+`, the rest in percent (AWS, "Event message
         # structure"). This is the only place that decodes them.
         key=unquote_plus(_text(thing["key"]), errors="strict"),
-        size=int(thing.get("size", 0)),
+        size=_size(thing.get("size", 0)),
         etag=_text(thing.get("eTag", "")).strip('"'),
-        sequencer=_text(thing.get("sequencer", "")),
+        sequencer=_sequencer(thing.get("sequencer", "")),
         event_time=_text(record.get("eventTime", "")),
     )
 
@@ -123,15 +128,30 @@ def _event_bridge(document: Mapping[str, Any]) -> Iterator[Event]:
     yield SourceArrived(
         bucket=_text(document["detail"]["bucket"]["name"]),
         key=_text(thing["key"]),
-        size=int(thing.get("size", 0)),
+        size=_size(thing.get("size", 0)),
         etag=_text(thing.get("etag", "")).strip('"'),
-        sequencer=_text(thing.get("sequencer", "")),
+        sequencer=_sequencer(thing.get("sequencer", "")),
         event_time=_text(document.get("time", "")),
     )
 
 
 def _job_requested(request: Mapping[str, Any]) -> JobRequested:
     return JobRequested(unique_id=_text(request["uniqueId"]), processing_id=_text(request["processingId"]))
+
+
+def _size(value: object) -> int:
+    size = int(_text(value) if isinstance(value, str) else value)  # type: ignore[call-overload]
+    if not 0 <= size <= MAX_OBJECT_BYTES:
+        raise ValueError("no object has this size")
+    return int(size)
+
+
+def _sequencer(value: object) -> str:
+    """Longer ones would be newer than whatever S3 hands out, for ever."""
+    text = _text(value)
+    if _SEQUENCER.fullmatch(text) is None:
+        raise ValueError("not a sequencer")
+    return text
 
 
 def _text(value: object) -> str:

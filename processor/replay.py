@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,6 +14,8 @@ class Repeatable:
     name: str
     #: Tells requests apart that were given the same name by mistake.
     fingerprint: str
+    #: Tells this try from the others.
+    token: str = field(default_factory=lambda: secrets.token_hex(8), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +36,9 @@ class ReplayStore(Protocol):
         ...
 
     async def record(self, request: Repeatable, answer: bytes) -> None:
-        """Keep the answer for 24 hours."""
+        """Keep the answer for 24 hours, unless another try has taken over."""
         ...
 
     async def abandon(self, request: Repeatable) -> None:
-        """Nothing was done: whoever repeats it is the first."""
+        """Nothing was done: whoever repeats it is the first, unless another try has taken over."""
         ...

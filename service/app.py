@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import hdrs, web
 
-from service.auth.middleware import authentication
+from service.auth.middleware import authentication, authorize
 from service.config import Settings
 from service.cors import allow_origins
 from service.idempotency import replay
@@ -31,7 +31,9 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     app[PATIENCE] = patience = Patience(settings.client_timeout_seconds, settings.keepalive_seconds)
     app[DRAINING] = asyncio.Event()
     needs = add_routes(app, local_viewer=local_viewer)
-    app.middlewares.extend([patience.middleware, access_log, error_boundary, authentication(needs), rate_limit, replay])
+    app.middlewares.extend(
+        [patience.middleware, access_log, error_boundary, authentication(needs), rate_limit, authorize, replay]
+    )
     allow_origins(app, settings.cors_origins)
     app.on_response_prepare.extend([finish_headers, tell_rate_limit])
     return app

@@ -12,7 +12,7 @@ import click
 
 from processor import clock
 from processor.access import ApiKey, KeyStore
-from processor.errors import KeyNotFound, Unavailable
+from processor.errors import KeyEnded, KeyNotFound, Unavailable
 from processor.stores.clients import AwsConfig, open_clients
 from processor.stores.keys import DynamoKeyStore
 from processor.stores.table import Table
@@ -56,7 +56,7 @@ def create(tenant: str, name: str, scopes: tuple[str, ...], expires_days: int | 
         tenant=tenant,
         name=name,
         scopes=[Scope(scope) for scope in scopes],
-        expires_at=None if expires_days is None else clock.now() + timedelta(days=expires_days),
+        lifetime=None if expires_days is None else timedelta(days=expires_days),
     )
     _with_store(lambda store: store.add(minted.key))
     _show_new(minted)
@@ -123,5 +123,5 @@ def _with_store(work: Callable[[KeyStore], Awaitable[T]]) -> T:
 
     try:
         return asyncio.run(run())
-    except (KeyNotFound, Unavailable) as error:
+    except (KeyNotFound, KeyEnded, Unavailable) as error:
         raise click.ClickException(error.message) from None

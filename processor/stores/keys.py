@@ -121,6 +121,8 @@ def _item(key: ApiKey) -> Item:
         "digest": key.digest,
         "createdAt": clock.to_iso(key.created_at),
     }
+    if key.lifetime is not None:
+        item["lifetimeSeconds"] = int(key.lifetime.total_seconds())
     if key.expires_at is not None:
         item |= {"expiresAt": clock.to_iso(key.expires_at), TTL: _epoch(key.expires_at + KEPT)}
     return item
@@ -136,6 +138,7 @@ def _from_item(item: Item) -> ApiKey:
         created_at=clock.from_iso(item["createdAt"]),
         expires_at=moment(item.get("expiresAt")),
         revoked_at=moment(item.get("revokedAt")),
+        lifetime=timedelta(seconds=int(item["lifetimeSeconds"])) if "lifetimeSeconds" in item else None,
         last_used_at=moment(item.get("lastUsedAt")),
     )
 

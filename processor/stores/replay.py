@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from processor.errors import IdempotencyKeyReused, RequestInProgress
 from processor.replay import Recorded, Repeatable
 from processor.stores.records import Item
@@ -13,6 +15,10 @@ from processor.stores.writes import ConditionFailed, Update
 KEPT_SECONDS = 24 * 3600
 #: How long a request may be in progress, in seconds. Whoever began it and has not answered by then has died.
 LOCK_SECONDS = 60
+
+
+#: The record is of this very try.
+OWN = "#token = :token"
 
 
 class DynamoReplayStore:
@@ -29,7 +35,7 @@ class DynamoReplayStore:
         present = self._table.present()
         begun = Update(
             key=_key(request),
-            sets={"fingerprint": request.fingerprint, TTL: present + LOCK_SECONDS},
+            sets={"fingerprint": request.fingerprint, "token": request.token, TTL: present + LOCK_SECONDS},
             remove=("answer",),
             condition=f"attribute_not_exists(#{KEY}) OR #{TTL} <= :present",
             values={"present": present},
@@ -49,16 +55,17 @@ class DynamoReplayStore:
                 "answer": answer,
                 TTL: self._table.present() + KEPT_SECONDS,
             },
-            condition="attribute_not_exists(#answer)",
+            condition=OWN,
+            values={"token": request.token},
         )
-        try:
+        with suppress(ConditionFailed):  # another took over after the lock had run out
             await self._table.update(kept)
-        except ConditionFailed:
-            return  # somebody took over after the lock had run out, and has answered
 
     async def abandon(self, request: Repeatable) -> None:
         """Raises `Unavailable`."""
-        await self._table.delete([_key(request)])
+        ended = Update(key=_key(request), sets={TTL: 0}, condition=OWN, values={"token": request.token})
+        with suppress(ConditionFailed):
+            await self._table.update(ended)
 
 
 def _recorded(item: Item, request: Repeatable) -> Recorded:

@@ -15,14 +15,17 @@ from datetime import datetime, timedelta
 
 from processor import clock
 from processor.access import ApiKey, KeyStore
-from processor.errors import KeyNotFound, Unavailable
+from processor.errors import KeyEnded, KeyNotFound, Unavailable
 from service.auth.principal import Principal, Scope
-from service.problems import Unauthenticated
+from service.limits.buckets import Buckets
+from service.problems import TooManyRequests, Unauthenticated
 
 #: How long a key that was looked up is believed, in seconds: so long a revoked key may still open the door.
 CACHE_SECONDS = 30.0
 #: Keys remembered at once, those that do not exist included; the least recently used goes first.
 CACHE_SIZE = 4096
+#: How many keys that are not known yet are looked up in a second, and at once.
+LOOKUPS_PER_SECOND, LOOKUP_BURST = 50.0, 500
 #: How exact the last use of a key is.
 TOUCH_EVERY = timedelta(hours=1)
 
@@ -46,10 +49,11 @@ def mint(
     tenant: str,
     name: str,
     scopes: Collection[Scope],
-    expires_at: datetime | None = None,
+    lifetime: timedelta | None = None,
     now: datetime | None = None,
 ) -> Minted:
     """A key of 256 random bits under a new id; nothing is stored yet."""
+    created_at = now or clock.now()
     key_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
     secret = secrets.token_urlsafe(32)
     key = ApiKey(
@@ -58,25 +62,28 @@ def mint(
         name=name,
         scopes=tuple(sorted(scopes)),
         digest=_digest(secret),
-        created_at=now or clock.now(),
-        expires_at=expires_at,
+        created_at=created_at,
+        expires_at=None if lifetime is None else created_at + lifetime,
+        lifetime=lifetime,
     )
     return Minted(key=key, token=f"truss_{key_id}_{secret}")
 
 
 async def rotate(store: KeyStore, old: ApiKey, grace: timedelta) -> Minted:
-    """A new key with the same rights; the old one ends after `grace`. Raises `RecordChanged`, `Unavailable`.
+    """A new key with the same rights; the old one ends after `grace`.
+
+    Raises `KeyEnded` for one that opens nothing any more, `RecordChanged`, `Unavailable`.
 
     The new one is there first, so that whatever fails leaves at least one that works.
     """
     now = clock.now()
-    # Rotation renews: a key that was given thirty days gets thirty more.
-    lifetime = None if old.expires_at is None else old.expires_at - old.created_at
+    if not old.holds(now):
+        raise KeyEnded
     minted = mint(
         tenant=old.tenant,
         name=old.name,
         scopes=[Scope(scope) for scope in old.scopes],
-        expires_at=None if lifetime is None else now + lifetime,
+        lifetime=old.lifetime,  # rotation renews: a key that was given thirty days gets thirty more
         now=now,
     )
     await store.add(minted.key)
@@ -97,6 +104,7 @@ class ApiKeyVerifier:
         self._store = store
         self._cache_seconds = cache_seconds
         self._monotonic = monotonic
+        self._lookups = Buckets(monotonic=monotonic)
         self._known: OrderedDict[str, tuple[ApiKey | None, float]] = OrderedDict()
 
     async def verify(self, token: str) -> Principal:
@@ -119,6 +127,8 @@ class ApiKeyVerifier:
         now = self._monotonic()
         key, good_until = self._known.get(key_id, (None, now))
         if now >= good_until:
+            if key is None:
+                self._spend_lookup()
             try:
                 key = await self._store.get(key_id)
             except KeyNotFound:
@@ -128,6 +138,12 @@ class ApiKeyVerifier:
         while len(self._known) > CACHE_SIZE:
             self._known.popitem(last=False)
         return key
+
+    def _spend_lookup(self) -> None:
+        """Whoever makes up keys must not make the table work without end; who was known a moment ago is not held up."""
+        level = self._lookups.take("unknown", rate=LOOKUPS_PER_SECOND, burst=LOOKUP_BURST)
+        if level.retry_after is not None:
+            raise TooManyRequests(level.retry_after)
 
     async def _note_use(self, key: ApiKey) -> None:
         now = clock.now()

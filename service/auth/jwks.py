@@ -115,7 +115,9 @@ def usable_keys(document: bytes) -> Mapping[str, RSAPublicKey]:
     return keys
 
 
-def _usable(entry: Mapping[str, Any]) -> tuple[str, RSAPublicKey] | None:
+def _usable(entry: Any) -> tuple[str, RSAPublicKey] | None:
+    if not isinstance(entry, dict):
+        return None
     kid = entry.get("kid")
     fits = entry.get("kty") == "RSA" and entry.get("use", "sig") == "sig" and entry.get("alg", "RS256") == "RS256"
     if not fits or not isinstance(kid, str):

@@ -19,6 +19,7 @@ TENANT_HEADER = "X-Tenant"
 Needs = Mapping[tuple[str, str], Scope | None]
 
 _PRINCIPAL = web.RequestKey("principal", Principal)
+_SCOPE = web.RequestKey("scope", Scope)
 _TENANT = web.RequestKey("tenant", str)
 
 log = structlog.get_logger(__name__)
@@ -33,10 +34,24 @@ def authentication(needs: Needs) -> Middleware:
             return await handler(request)
         scope = needs[_call(request)]
         if scope is not None:
-            await _admit(request, scope)
+            request[_SCOPE] = scope
+            await _identify(request)
         return await handler(request)
 
     return authenticate
+
+
+@web.middleware
+async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """After the rate limit, so that what is refused counts, too."""
+    principal = find_principal(request)
+    if principal is not None:
+        if not principal.may(request[_SCOPE]):
+            log.info("Caller not authorized", scope=request[_SCOPE].value)
+            raise Forbidden
+        request[_TENANT] = _acting_for(request, principal)
+        bind_contextvars(tenant=request[_TENANT])
+    return await handler(request)
 
 
 def find_principal(request: web.Request) -> Principal | None:
@@ -60,19 +75,14 @@ def _call(request: web.Request) -> tuple[str, str]:
     return method, "" if resource is None else resource.canonical
 
 
-async def _admit(request: web.Request, scope: Scope) -> None:
+async def _identify(request: web.Request) -> None:
     try:
         principal = await request.app[AUTHENTICATOR].authenticate(request.headers)
     except Unauthenticated as error:
         log.info("Caller not authenticated", reason=error.reason)
         raise
     bind_contextvars(subject=principal.subject)
-    if not principal.may(scope):
-        log.info("Caller not authorized", scope=scope.value)
-        raise Forbidden
     request[_PRINCIPAL] = principal
-    request[_TENANT] = _acting_for(request, principal)
-    bind_contextvars(tenant=request[_TENANT])
 
 
 def _acting_for(request: web.Request, principal: Principal) -> str:

@@ -35,7 +35,7 @@ async def create(request: web.Request) -> web.Response:
         tenant=tenant_of(request),
         name=asked.name,
         scopes=asked.scopes,
-        expires_at=None if asked.expires_in is None else clock.now() + timedelta(seconds=asked.expires_in),
+        lifetime=None if asked.expires_in is None else timedelta(seconds=asked.expires_in),
     )
     await request.app[KEY_STORE].add(minted.key)
     log.info("API key created", keyId=minted.key.key_id, scopes=minted.key.scopes)

@@ -22,14 +22,13 @@ async def rate_limit(request: web.Request, handler: Handler) -> web.StreamRespon
         return await handler(request)
     limits = await request.app[QUOTA].limits(principal.tenant)
     take = request.app[BUCKETS].take
-    levels = {
-        "caller": take(principal.subject, rate=limits.requests_per_second, burst=limits.request_burst),
-        "tenant": take(
+    levels = {"caller": take(principal.subject, rate=limits.requests_per_second, burst=limits.request_burst)}
+    if levels["caller"].retry_after is None:  # or one caller could use up what is its colleagues'
+        levels["tenant"] = take(
             f"tenant:{principal.tenant}",
             rate=limits.tenant_requests_per_second,
             burst=limits.tenant_request_burst,
-        ),
-    }
+        )
     request[_HEADERS] = rate_limit_headers(levels)
     waits = [level.retry_after for level in levels.values() if level.retry_after is not None]
     if waits:

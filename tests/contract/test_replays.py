@@ -68,6 +68,21 @@ async def test_another_request_of_the_same_name_is_refused(replays: ReplayStore)
         await replays.begin(other)
 
 
+async def test_whoever_was_too_slow_takes_nothing_from_who_took_over(replays: ReplayStore, clock: Clock) -> None:
+    slow = request()
+    quick = request(name=slow.name)
+    await replays.begin(slow)
+    clock.passed += LOCK_SECONDS + 1
+    assert await replays.begin(quick) is None
+    await replays.abandon(slow)
+    await replays.record(slow, b"late")
+    with pytest.raises(RequestInProgress):
+        await replays.begin(request(name=slow.name))
+    await replays.record(quick, b"answer")
+    await replays.abandon(slow)
+    assert await replays.begin(slow) == Recorded(answer=b"answer")
+
+
 async def test_a_lock_runs_out_and_an_answer_is_forgotten_after_a_day(replays: ReplayStore, clock: Clock) -> None:
     asked = request()
     await replays.begin(asked)

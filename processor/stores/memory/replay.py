@@ -11,19 +11,19 @@ from processor.stores.replay import KEPT_SECONDS, LOCK_SECONDS
 
 
 class MemoryReplayStore:
-    """The records of repeatable requests, as (fingerprint, answer, good until) by name."""
+    """The records of repeatable requests, as (request, answer, good until) by name."""
 
     def __init__(self, *, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        self._records: dict[str, tuple[str, bytes | None, float]] = {}
+        self._records: dict[str, tuple[Repeatable, bytes | None, float]] = {}
 
     async def begin(self, request: Repeatable) -> Recorded | None:
         """Raises `RequestInProgress`, `IdempotencyKeyReused`."""
-        fingerprint, answer, good_until = self._records.get(request.name, ("", None, 0.0))
+        first, answer, good_until = self._records.get(request.name, (request, None, 0.0))
         if good_until <= self._now():
-            self._records[request.name] = (request.fingerprint, None, self._now() + LOCK_SECONDS)
+            self._records[request.name] = (request, None, self._now() + LOCK_SECONDS)
             return None
-        if fingerprint != request.fingerprint:
+        if first.fingerprint != request.fingerprint:
             raise IdempotencyKeyReused
         if answer is None:
             raise RequestInProgress
@@ -31,8 +31,13 @@ class MemoryReplayStore:
 
     async def record(self, request: Repeatable, answer: bytes) -> None:
         """Keep the answer."""
-        self._records[request.name] = (request.fingerprint, answer, self._now() + KEPT_SECONDS)
+        if self._is_own(request):
+            self._records[request.name] = (request, answer, self._now() + KEPT_SECONDS)
 
     async def abandon(self, request: Repeatable) -> None:
         """Forget that it was begun."""
-        self._records.pop(request.name, None)
+        if self._is_own(request):
+            del self._records[request.name]
+
+    def _is_own(self, request: Repeatable) -> bool:
+        return request.name in self._records and self._records[request.name][0].token == request.token

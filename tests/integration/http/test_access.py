@@ -65,7 +65,7 @@ async def test_without_credentials_or_with_wrong_ones_every_route_is_closed(
     client: Client, world: World, route: Route
 ) -> None:
     good = (await key_of(world, Scope.ADMIN))["X-Api-Key"]
-    ended = await key_of(world, Scope.ADMIN, expires_at=clock.now() - timedelta(seconds=1))
+    ended = await key_of(world, Scope.ADMIN, lifetime=timedelta(seconds=-1))
     for headers in (
         {},
         {"X-Api-Key": ""},
@@ -229,7 +229,10 @@ async def test_rotation_gives_a_new_key_and_ends_the_old_one_after_its_grace(cli
     assert made["scopes"] == ["images:read"]
     assert (await client.get("/images/list", headers={"X-Api-Key": made["key"]})).status == 200
     assert (await client.get("/images/list", headers=user)).status == 401
-    async with client.post(path, headers=admin) as response:  # no body: a day of grace, but never more than was left
+    async with client.post(path, headers=admin) as response:
+        assert (response.status, (await response.json())["code"]) == (409, "key_ended")
+    path = f"/images/keys/{made['keyId']}/rotate"
+    async with client.post(path, headers=admin) as response:  # no body: a day of grace
         assert response.status == 201
 
 

@@ -80,3 +80,24 @@ async def test_reached_limits_have_codes_of_their_own(serve: Serve, world: World
     full = {"json": {"filename": "a.jpg"}, "headers": await key_of(world, Scope.WRITE, tenant="other")}
     status, _, body = await _json(client, "POST", "/images/upload-url", **full)
     assert (status, body["code"]) == (409, "image_limit_reached")
+
+
+async def test_a_hasty_caller_leaves_its_colleagues_their_share(serve: Serve, world: World) -> None:
+    client = await serve(
+        locked=True,
+        limit_requests_per_second=0.01,
+        limit_request_burst=1,
+        limit_tenant_requests_per_second=0.01,
+        limit_tenant_request_burst=2,
+    )
+    hasty, colleague = await key_of(world, Scope.READ), await key_of(world, Scope.READ)
+    for _ in range(10):
+        await _json(client, "GET", "/images/list", headers=hasty)
+    assert (await _json(client, "GET", "/images/list", headers=colleague))[0] == 200
+
+
+async def test_what_is_forbidden_counts_like_what_is_not(serve: Serve, world: World) -> None:
+    client = await serve(locked=True, limit_requests_per_second=0.01, limit_request_burst=1)
+    reader = await key_of(world, Scope.READ)
+    statuses = [(await _json(client, "GET", "/images/keys", headers=reader))[0] for _ in range(2)]
+    assert statuses == [403, 429]

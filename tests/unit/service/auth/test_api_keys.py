@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from processor import clock
 from processor.access import ApiKey
-from processor.errors import Unavailable
+from processor.errors import KeyEnded, Unavailable
 from processor.stores.memory import MemoryKeyStore
 from service.auth import api_keys
 from service.auth.api_keys import CACHE_SECONDS, TOUCH_EVERY, ApiKeyVerifier, mint, rotate
 from service.auth.principal import Principal, Scope
-from service.problems import Unauthenticated
+from service.problems import TooManyRequests, Unauthenticated
 
 
 class CountingStore(MemoryKeyStore):
@@ -75,7 +75,7 @@ async def test_a_revocation_holds_as_soon_as_the_cache_has_run_out(store: Counti
 
 
 async def test_an_expiry_holds_at_once(store: CountingStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    minted = mint(tenant="acme", name="n", scopes=[Scope.READ], expires_at=clock.now() + timedelta(hours=1))
+    minted = mint(tenant="acme", name="n", scopes=[Scope.READ], lifetime=timedelta(hours=1))
     await store.add(minted.key)
     verifier = ApiKeyVerifier(store)
     await verifier.verify(minted.token)
@@ -144,7 +144,7 @@ async def test_a_key_is_kept_as_a_hash_and_shows_nothing_of_its_secret() -> None
 
 async def test_rotation_renews_the_lifetime_and_keeps_the_rights(store: CountingStore) -> None:
     now = clock.now()
-    old = mint(tenant="acme", name="n", scopes=[Scope.READ], expires_at=now + timedelta(days=30), now=now).key
+    old = mint(tenant="acme", name="n", scopes=[Scope.READ], lifetime=timedelta(days=30), now=now).key
     await store.add(old)
     new = (await rotate(store, old, timedelta(hours=1))).key
     assert (new.tenant, new.name, new.scopes) == (old.tenant, old.name, old.scopes)
@@ -153,3 +153,41 @@ async def test_rotation_renews_the_lifetime_and_keeps_the_rights(store: Counting
     ends = (await store.get(old.key_id)).expires_at
     assert ends is not None
     assert timedelta(hours=1) <= ends - now < timedelta(hours=1, minutes=1)
+
+
+async def test_what_opens_nothing_any_more_is_not_replaced(store: CountingStore) -> None:
+    old = mint(tenant="acme", name="n", scopes=[Scope.READ], lifetime=timedelta(days=30)).key
+    await store.add(old)
+    with pytest.raises(KeyEnded):
+        await rotate(store, await store.revoke(old.key_id, clock.now()), timedelta(0))
+
+
+async def test_a_key_whose_end_was_brought_forward_is_replaced_by_one_of_full_length(store: CountingStore) -> None:
+    old = mint(tenant="acme", name="n", scopes=[Scope.READ], lifetime=timedelta(days=30)).key
+    await store.add(old)
+    await rotate(store, old, timedelta(hours=1))
+    again = (await rotate(store, await store.get(old.key_id), timedelta(hours=1))).key
+    assert again.lifetime == timedelta(days=30)
+    assert again.expires_at == again.created_at + timedelta(days=30)
+
+
+async def test_a_flood_of_made_up_keys_is_held_off_the_store_and_known_callers_are_not(
+    store: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_keys, "LOOKUP_BURST", 5)
+    watch, known = Watch(), mint(tenant="a", name="n", scopes=[])
+    await store.add(known.key)
+    verifier = ApiKeyVerifier(store, monotonic=watch)
+    await verifier.verify(known.token)
+    held_off = 0
+    for _ in range(20):
+        try:
+            await verifier.verify(mint(tenant="a", name="n", scopes=[]).token)
+        except TooManyRequests:
+            held_off += 1
+        except Unauthenticated:
+            pass
+    assert held_off == 16
+    monkeypatch.setattr(api_keys, "LOOKUPS_PER_SECOND", 0.001)
+    watch.now = CACHE_SECONDS
+    await verifier.verify(known.token)
