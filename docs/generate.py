@@ -19,6 +19,8 @@ def failure_codes() -> str:
     others = [
         (jobs.SUPERSEDED, "A newer upload, or a newer request for the same image, took this job's place."),
         (jobs.SOURCE_MISSING, "The uploaded file is not there any more."),
+        (errors.DailyLimitReached.code, errors.default_message(errors.DailyLimitReached)),
+        (errors.ImageLimitReached.code, errors.default_message(errors.ImageLimitReached)),
         (jobs.UNAVAILABLE, "The job was given up after several tries; it can be redriven."),
     ]
     rows = [f"| `{code}` | {meaning} |" for code, meaning in rejected + others]

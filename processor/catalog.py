@@ -18,6 +18,7 @@ from processor.errors import (
     NotUploaded,
     ObjectNotFound,
     RecordChanged,
+    TooManyJobs,
     Unavailable,
     WrongUploadMethod,
 )
@@ -40,6 +41,8 @@ from processor.usage import Quota, Usage, today
 #: How long a record outlives the URL of an upload that never came. Longer than the queue keeps a message (4 days), so
 #: that an event which was held up by an outage still finds its record.
 PENDING_GRACE = timedelta(days=7)
+#: Most jobs of an image, over all its uploads: its record names each, and has 400 KB (AWS, "Quotas in DynamoDB").
+MAX_JOBS = 1000
 #: How often a change is tried again after somebody else was faster. Every loss means that another's change went
 #: through, so a handful is plenty.
 MAX_RACES = 5
@@ -114,6 +117,8 @@ class Catalog:
 
         Raises `ImageNotFound`; `AlreadyUploaded`; `WrongUploadMethod`; `Unavailable`.
         """
+        if self.quota is not None:
+            await self.quota.check_upload(tenant, None)
         image = await self._living(tenant, unique_id)
         job = await self._job(image.current_job)
         if job is None or job.status is not JobStatus.PENDING or job.terms is None:
@@ -192,13 +197,15 @@ class Catalog:
 
         No worker takes the new job before `delay_seconds` (0 to 900) are over. With `instead_of` it takes the place of
         that failed job or of none. Raises `ImageNotFound`; `NotUploaded` while no source has arrived, or when it is
-        gone; `DailyLimitReached`; `RecordChanged` when the job of `instead_of` is not the current one or not failed any
-        more; `Unavailable`.
+        gone; `DailyLimitReached`, `TooManyJobs`; `RecordChanged` when the job of `instead_of` is not the current one or
+        not failed any more; `Unavailable`.
         """
         if self.quota is not None:
             await self.quota.check_work(tenant)
         for _ in range(MAX_RACES):
             image = await self._living(tenant, unique_id)
+            if len(image.job_ids) >= MAX_JOBS:
+                raise TooManyJobs
             old = await self._job(image.current_job)
             if instead_of is not None and not _is_failed(old, instead_of):
                 raise RecordChanged
@@ -340,6 +347,8 @@ def next_job(
         previous_job=previous_job,
         terms=old.terms if old else None,
         uncounted=old is not None and old.uncounted,
+        # A source without a time of its own is one that was there already.
+        uncounted_bytes=(old.uncounted_bytes if old else 0) + (source.size if source.event_time else 0),
     )
 
 

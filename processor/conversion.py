@@ -18,10 +18,12 @@ from enum import StrEnum
 import structlog
 
 from processor import clock, manifest
-from processor.catalog import MAX_RACES, next_job
+from processor.catalog import MAX_JOBS, MAX_RACES, next_job
 from processor.erasure import Eraser
 from processor.errors import (
     Conflict,
+    DailyLimitReached,
+    ImageLimitReached,
     ImageNotFound,
     ImageRejected,
     JobNotFound,
@@ -29,6 +31,7 @@ from processor.errors import (
     ObjectChanged,
     ObjectNotFound,
     RecordChanged,
+    TooManyJobs,
     Unavailable,
     UnexpectedFile,
 )
@@ -51,7 +54,7 @@ from processor.jobs import (
     sequencer_order,
 )
 from processor.ports import JobStore, ObjectStore, Renderer
-from processor.usage import Usage, UsageStore, today
+from processor.usage import Quota, Usage, today
 
 #: A variant's key names the job that made it, so its bytes never change and caches may keep it for ever.
 CACHE_CONTROL = "public, max-age=31536000, immutable"
@@ -73,6 +76,7 @@ class OutcomeKind(StrEnum):
     DELETED = "deleted"  # the image is deleted: what came for it is removed
     UNKNOWN = "unknown"  # nobody asked for this upload
     FOREIGN = "foreign"  # another bucket, or a key that this service never issues
+    REFUSED = "refused"  # the image has had as many jobs as it may
     BUSY = "busy"  # another worker holds the job: look again when its lease has run out
 
 
@@ -128,8 +132,8 @@ class Converter:
     #: How long job records are kept.
     retention: timedelta
     lease_seconds: int
-    #: Where it is noted what was used; None: nowhere.
-    usage: UsageStore | None = None
+    #: What tenants may use, and where it is noted what they have used; None: nobody asks.
+    quota: Quota | None = None
     maker: Maker
     #: Who holds a lease, for people who read records.
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}")
@@ -201,6 +205,8 @@ class Converter:
         if current is not None and current.status is JobStatus.PENDING:
             await self.jobs.accept(image, current, source, self._expiry())
         elif arrived > newest and not _is_late_for(current, image, event):
+            if len(image.job_ids) >= MAX_JOBS:
+                return Outcome(kind=OutcomeKind.REFUSED, unique_id=image.unique_id, code=TooManyJobs.code)
             new = next_job(image, current, source, self.retention)
             await self.jobs.replace(image, current, new)
             return new.processing_id
@@ -253,6 +259,8 @@ class Converter:
     async def _work(self, job: Job, lease: Lease) -> Outcome:
         watch = _Stopwatch()
         try:
+            if self.quota is not None:
+                await self.quota.check_work(job.tenant, new_image=job.uncounted)
             etag = job.source.etag if job.source and job.source.etag else None
             data = await self.source.fetch(job.original_key, max_bytes=self.max_bytes, etag=etag)
             download = watch.lap()
@@ -267,13 +275,16 @@ class Converter:
             await self._store_manifest(completed)
             timings = Timings(download=download, process=process, upload=watch.lap(), total=watch.total())
         except ImageRejected as error:
+            return await self._fail(job, lease, error.code, error.message, pixels=error.pixels)
+        except (DailyLimitReached, ImageLimitReached) as error:
             return await self._fail(job, lease, error.code, error.message)
         except ObjectChanged:
             # A newer source is there, and its own event will come, or has.
             return await self._fail(job, lease, SUPERSEDED, "A newer upload replaced this one.")
         except ObjectNotFound:
             return await self._fail(job, lease, SOURCE_MISSING, "The uploaded file is not there any more.")
-        return await self._finish(replace(completed, timings=timings), lease, OutcomeKind.COMPLETED)
+        pixels = made.width * made.height * made.frames
+        return await self._finish(replace(completed, timings=timings), lease, OutcomeKind.COMPLETED, pixels=pixels)
 
     async def _store(self, job: Job, rendered: Rendered) -> tuple[StoredVariant, ...]:
         try:
@@ -333,11 +344,11 @@ class Converter:
             metadata={"unique-id": job.unique_id, "processing-id": job.processing_id},
         )
 
-    async def _fail(self, job: Job, lease: Lease, code: str, message: str) -> Outcome:
+    async def _fail(self, job: Job, lease: Lease, code: str, message: str, *, pixels: int = 0) -> Outcome:
         failed = replace(job, status=JobStatus.FAILED, error=Failure(code=code, message=message))
-        return await self._finish(failed, lease, OutcomeKind.FAILED)
+        return await self._finish(failed, lease, OutcomeKind.FAILED, pixels=pixels)
 
-    async def _finish(self, job: Job, lease: Lease, kind: OutcomeKind) -> Outcome:
+    async def _finish(self, job: Job, lease: Lease, kind: OutcomeKind, *, pixels: int) -> Outcome:
         """Write the outcome under the fence of the lease; a cancelled task still writes it."""
         ended = replace(job, updated_at=clock.now(), expires_at=self._expiry())
         outcome = Outcome(
@@ -353,22 +364,16 @@ class Converter:
         except LeaseLost:
             await self._clean_up(job)
             return replace(outcome, kind=OutcomeKind.SUPERSEDED, code=None, timings=None, servable_seconds=None)
-        await self._note_use(job)
+        await self._note_use(job, pixels)
         return outcome
 
-    async def _note_use(self, job: Job) -> None:
+    async def _note_use(self, job: Job, pixels: int) -> None:
         """One write, after the outcome: what is lost between the two is a count, and no result."""
-        if self.usage is None:
+        if self.quota is None:
             return
-        made = job.manifest
-        used = Usage(
-            day=today(),
-            bytes=job.source.size if job.source and job.source.event_time else 0,  # uploaded, not read again
-            pixels=made.width * made.height * made.frames if made else 0,
-            images=int(job.uncounted),
-        )
+        used = Usage(day=today(), bytes=job.uncounted_bytes, pixels=pixels, images=int(job.uncounted))
         try:
-            await asyncio.shield(self.usage.add(job.tenant, used))
+            await asyncio.shield(self.quota.store.add(job.tenant, used))
         except Unavailable as error:
             log.warning("Usage not counted", code=error.code)
 

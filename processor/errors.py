@@ -62,6 +62,8 @@ class ImageRejected(Rejected):
     """The uploaded file cannot be turned into variants."""
 
     code = "image_rejected"
+    #: How many pixels were worked on before it was known, where the header could be read.
+    pixels: int = 0
 
 
 class EmptyFile(ImageRejected):

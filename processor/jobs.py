@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from processor import clock
 from processor.images import StoredVariant
 
 
@@ -144,6 +145,8 @@ class Job:
     terms: Terms | None = None
     #: Its image does not count as stored yet: no job over it has ended.
     uncounted: bool = False
+    #: Bytes of uploads that its tenant's count does not know yet, those of jobs that it took the place of included.
+    uncounted_bytes: int = 0
 
     @property
     def ended(self) -> bool:
@@ -169,6 +172,18 @@ class Image:
     deleted_at: datetime | None = None
     #: When the last object and record of a deleted image were gone.
     erased_at: datetime | None = None
+
+
+def arrived(job: Job, source: Source, expires_at: int) -> Job:
+    """A pending job whose source has come."""
+    return replace(
+        job,
+        status=JobStatus.UPLOADED,
+        source=source,
+        uncounted_bytes=source.size,
+        expires_at=expires_at,
+        updated_at=clock.now(),
+    )
 
 
 def new_processing_id(created_at: datetime) -> str:

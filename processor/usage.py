@@ -104,9 +104,11 @@ class Quota:
             raise ImageLimitReached
         self._check_day(usage, limits, size or 0)
 
-    async def check_work(self, tenant: str) -> None:
-        """The same for converting an image again."""
+    async def check_work(self, tenant: str, *, new_image: bool = False) -> None:
+        """The same for converting an image, which may not be counted yet."""
         usage, limits = await self.state(tenant)
+        if new_image and usage.images >= limits.images:
+            raise ImageLimitReached
         self._check_day(usage, limits, 0)
 
     async def limits(self, tenant: str) -> Limits:

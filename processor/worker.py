@@ -26,7 +26,12 @@ BACKOFF_SECONDS = (0.5, 30.0)
 #: lies more than an hour, so that an hour of trouble which the circuit does not see kills no message.
 RETRY_SECONDS = (5, 120, 1200, 7200)
 #: An event that says nothing about our images is worth a person's look.
-_LEVELS = {OutcomeKind.FAILED: "warning", OutcomeKind.FOREIGN: "warning", OutcomeKind.UNKNOWN: "warning"}
+_LEVELS = {
+    OutcomeKind.FAILED: "warning",
+    OutcomeKind.FOREIGN: "warning",
+    OutcomeKind.UNKNOWN: "warning",
+    OutcomeKind.REFUSED: "warning",
+}
 
 log = structlog.get_logger(__name__)
 

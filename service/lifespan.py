@@ -81,7 +81,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
                 max_bytes=settings.max_upload_bytes,
                 retention=catalog.retention,
                 lease_seconds=settings.visibility_seconds,
-                usage=quota.store,
+                quota=quota,
                 maker=Maker(encoder=libvips_version(), effort=settings.webp_effort, service=version("truss-image")),
             )
             worker = Worker(catalog.queue, converter, worker_config(settings), observe=app[METRICS].outcome)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pyvips
 
-from processor.errors import TrussError, Unavailable
+from processor.errors import ImageRejected, TrussError, Unavailable
 from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, VariantSpec
 from processor.pipeline import decode
 from processor.pipeline.budget import MemoryBudget, working_bytes
@@ -114,7 +114,11 @@ class Engine:
         self._working.add(task)
         task.add_done_callback(self._end)
         # A thread cannot be cancelled, and its memory is not free before it ends.
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except ImageRejected as rejected:
+            rejected.pixels = info.pixels
+            raise
 
     async def _work(self, data: bytes, info: ImageInfo, weight: int, deadline: Deadline) -> Rendered:
         try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from processor import clock
 from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged, Unavailable
-from processor.jobs import UNAVAILABLE, Image, Job, JobStatus, Lease, Source
+from processor.jobs import UNAVAILABLE, Image, Job, JobStatus, Lease, Source, arrived
 from processor.ports import JobPage, JobQuery
 from processor.stores.listing import list_jobs
 from processor.stores.records import (
@@ -111,7 +111,7 @@ class DynamoJobStore:
         """The first source arrived. Raises `RecordChanged`, `Unavailable`."""
         # create ── pending ──────────────── upload ── accept ── uploaded ──> claim
         #              └─ ttl runs out: gone     └─ deleted, or accepted by another delivery: changed
-        accepted = replace(job, status=JobStatus.UPLOADED, source=source, expires_at=expires_at, updated_at=clock.now())
+        accepted = arrived(job, source, expires_at)
         lives_on = self._image_update(image, sets={"sequencer": source.sequencer}, remove=(TTL,))
         arrives = Update(
             key=job_key(job.processing_id),
@@ -119,6 +119,7 @@ class DynamoJobStore:
                 "status": accepted.status.value,
                 "statusKey": index_attributes(accepted)["statusKey"],
                 "source": source_value(source),
+                "uncountedBytes": accepted.uncounted_bytes,
                 "updatedAt": clock.to_iso(accepted.updated_at),
                 TTL: expires_at,
             },
@@ -267,7 +268,7 @@ class DynamoJobStore:
                 TTL: job.expires_at,
                 "endedBy": lease.token,
             },
-            remove=("lease", "uncounted"),
+            remove=("lease", "uncounted", "uncountedBytes"),
         )
         try:
             await self._table.update(outcome)

@@ -93,6 +93,7 @@ def job_item(job: Job) -> Item:
             "previousJob": job.previous_job,
             "terms": _terms_value(job.terms),
             "uncounted": job.uncounted or None,
+            "uncountedBytes": job.uncounted_bytes or None,
             **outcome_values(job),
         }
     )
@@ -129,6 +130,7 @@ def job_from_item(item: Item) -> Job:
         previous_job=item.get("previousJob"),
         terms=_terms(item.get("terms")),
         uncounted=item.get("uncounted", False),
+        uncounted_bytes=int(item.get("uncountedBytes", 0)),
         variants=tuple(_variant(value) for value in item.get("processedImages", ())),
         manifest=_manifest(item.get("manifest")),
         error=Failure(**item["error"]) if "error" in item else None,

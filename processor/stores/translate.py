@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
+from typing import Any
 
 import botocore.exceptions as sdk
 import structlog
@@ -44,6 +45,21 @@ CODES: Mapping[str, type[TrussError]] = MappingProxyType(
         "TransactionConflict": Throttled,
         "TransactionConflictException": Throttled,
         "TransactionInProgressException": Throttled,
+    }
+)
+
+#: AWS's complaints about a request that can never succeed, however often it is sent: defects of this project, too, and
+#: no reason to think that AWS is away. A transaction says so of its parts.
+DEFECT_CODES = frozenset(
+    {
+        "InvalidArgument",
+        "InvalidParameterCombination",
+        "ItemCollectionSizeLimitExceededException",
+        "MalformedXML",
+        "MissingParameter",
+        "SerializationException",
+        "ValidationError",
+        "ValidationException",
     }
 )
 
@@ -110,8 +126,12 @@ def meaning_of(code: str) -> type[TrussError]:
     return CODES.get(code, Unavailable)
 
 
-def _by_code(error: sdk.ClientError) -> type[TrussError]:
+def _by_code(error: sdk.ClientError) -> type[TrussError] | None:
     code = code_of(error)
+    reasons: Mapping[str, Any] = error.response
+    codes = {reason.get("Code", "") for reason in reasons.get("CancellationReasons", ())} | {code}
+    if codes & DEFECT_CODES:
+        return None
     meaning = meaning_of(code)
     if issubclass(meaning, Unavailable):
         log.warning("AWS call failed", operation=error.operation_name, code=code)

@@ -441,7 +441,9 @@ async def test_a_finished_job_shows_its_outcome(records: Records) -> None:
     _, job, held = await claim(records)
     outcome = completed(job)
     await records.store.finish(outcome, held)
-    assert await records.store.get_job(job.processing_id) == replace(outcome, lease=None, uncounted=False)
+    assert await records.store.get_job(job.processing_id) == replace(
+        outcome, lease=None, uncounted=False, uncounted_bytes=0
+    )
     assert await listed(records, JobStatus.PROCESSING) == []
     assert await listed(records, JobStatus.COMPLETED) == [job.processing_id]
 
@@ -451,7 +453,9 @@ async def test_a_job_that_fails_says_why(records: Records) -> None:
     error = Failure(code="corrupt_image", message="The image is damaged or incomplete.")
     outcome = replace(job, status=JobStatus.FAILED, error=error, updated_at=clock.now())
     await records.store.finish(outcome, held)
-    assert await records.store.get_job(job.processing_id) == replace(outcome, lease=None, uncounted=False)
+    assert await records.store.get_job(job.processing_id) == replace(
+        outcome, lease=None, uncounted=False, uncounted_bytes=0
+    )
     assert await listed(records, JobStatus.FAILED) == [job.processing_id]
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from processor import catalog, conversion
 from processor.catalog import UploadRequest
 from processor.conversion import CACHE_CONTROL, Outcome, OutcomeKind
-from processor.errors import CorruptImage, DecoderCrashed, ImageNotFound, JobNotFound, Unavailable
+from processor.errors import CorruptImage, DecoderCrashed, ImageNotFound, JobNotFound, TooManyJobs, Unavailable
 from processor.events import JobRequested
 from processor.images import STANDARD_VARIANTS, image_prefix, job_prefix
 from processor.jobs import JobStatus, Terms
@@ -492,3 +493,20 @@ async def test_what_was_announced_holds_for_every_later_upload_by_the_same_url()
     await world.converter.convert(await world.source.put(submission.job.original_key, b"photo"))
     outcome = await world.converter.convert(await world.source.put(submission.job.original_key, b"another"))
     assert outcome.code == "unexpected_file"
+
+
+async def test_an_image_has_a_bounded_number_of_jobs_so_that_its_record_never_bursts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "MAX_JOBS", 3)
+    monkeypatch.setattr(conversion, "MAX_JOBS", 3)
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    for _ in range(2):
+        await world.catalog.reprocess(TENANT, submission.job.unique_id)
+    with pytest.raises(TooManyJobs):
+        await world.catalog.reprocess(TENANT, submission.job.unique_id)
+    outcome = await world.converter.convert(await world.source.put(submission.job.original_key, b"more"))
+    assert (outcome.kind, outcome.settles) == (OutcomeKind.REFUSED, True)
+    assert len((await world.jobs.get_image(submission.job.unique_id)).job_ids) == 3
+    await world.catalog.delete(TENANT, submission.job.unique_id)

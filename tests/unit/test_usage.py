@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from processor import clock
-from processor.errors import DailyLimitReached, ImageLimitReached, Unavailable
+from processor.errors import CorruptImage, DailyLimitReached, ImageLimitReached, Unavailable
 from processor.events import parse
 from processor.usage import Overrides, Usage, today
 from tests.unit.world import LIMITS, TENANT, World
@@ -130,3 +130,56 @@ async def test_a_tenants_record_is_read_once_in_a_while(world: World) -> None:
 def test_yesterdays_use_is_not_todays() -> None:
     yesterday = (clock.now() - timedelta(days=1)).date().isoformat()
     assert Usage(day=yesterday, bytes=1, pixels=2, images=3).on(today()) == Usage(day=today(), images=3)
+
+
+async def test_bytes_count_whoever_ends_the_job(world: World) -> None:
+    """An upload whose job is overtaken by a request for another one is counted by that one."""
+    submission, event = await world.uploaded(b"photo")
+
+    async def ask_again() -> None:
+        world.renderer.during = None
+        await world.catalog.reprocess(TENANT, submission.job.unique_id)
+
+    world.renderer.during = ask_again
+    await world.converter.convert(event)
+    await world.converter.convert(parse(world.queue.bodies[-1])[0])
+    assert await used(world) == Usage(day=today(), bytes=5, pixels=12, images=1)
+
+
+async def test_a_failed_conversion_counts_the_pixels_that_were_worked_on(world: World) -> None:
+    _, event = await world.uploaded(b"photo")
+
+    async def break_off() -> None:
+        rejected = CorruptImage()
+        rejected.pixels = 700
+        raise rejected
+
+    world.renderer.during = break_off
+    assert (await world.converter.convert(event)).code == "corrupt_image"
+    assert await used(world) == Usage(day=today(), bytes=5, pixels=700, images=1)
+
+
+@pytest.mark.parametrize(
+    ("reached", "code"),
+    [
+        (Usage(bytes=LIMITS.bytes_per_day), "daily_limit_reached"),
+        (Usage(images=LIMITS.images), "image_limit_reached"),
+    ],
+)
+async def test_an_upload_by_a_url_from_before_the_limit_was_reached_fails_and_says_why(
+    world: World, reached: Usage, code: str
+) -> None:
+    submission, event = await world.uploaded(b"photo")
+    await world.quota.store.add(TENANT, replace(reached, day=today()))
+    assert (await world.converter.convert(event)).code == code
+    assert world.renderer.rendered == []
+    with pytest.raises((DailyLimitReached, ImageLimitReached)):
+        await world.catalog.refresh(TENANT, submission.job.unique_id, 60)
+
+
+async def test_an_image_that_is_counted_may_be_replaced_when_no_more_may_be_stored(world: World) -> None:
+    submission, event = await world.uploaded(b"photo")
+    await world.converter.convert(event)
+    await world.quota.store.add(TENANT, Usage(day=today(), images=LIMITS.images))
+    again = await world.converter.convert(await world.source.put(submission.job.original_key, b"other"))
+    assert again.code is None

@@ -135,7 +135,7 @@ class World:
             max_bytes=1000,
             retention=timedelta(days=30),
             lease_seconds=lease_seconds,
-            usage=self.quota.store,
+            quota=self.quota,
             maker=MAKER,
         )
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from processor import clock
 from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged
-from processor.jobs import UNAVAILABLE, Image, Job, JobStatus, Lease, Source
+from processor.jobs import UNAVAILABLE, Image, Job, JobStatus, Lease, Source, arrived
 from processor.ports import JobPage, JobQuery
 from processor.stores.listing import bounds_of, page_of
 from processor.stores.schema import REPLACED, sort_key
@@ -91,7 +91,7 @@ class MemoryJobStore:
         found = self._job(job.processing_id)
         if found is None or found.status is not JobStatus.PENDING or not self._is_current(found):
             raise RecordChanged
-        accepted = replace(job, status=JobStatus.UPLOADED, source=source, expires_at=expires_at, updated_at=clock.now())
+        accepted = arrived(job, source, expires_at)
         self._images[image.unique_id] = replace(stored, sequencer=source.sequencer, expires_at=None)
         self._jobs[job.processing_id] = accepted
         return accepted
@@ -183,6 +183,7 @@ class MemoryJobStore:
             expires_at=job.expires_at,
             lease=None,
             uncounted=False,
+            uncounted_bytes=0,
         )
         self._ended_by[job.processing_id] = lease.token
 

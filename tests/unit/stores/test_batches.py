@@ -216,8 +216,14 @@ async def test_a_condition_that_fails_is_told_from_a_conflict_beside_it() -> Non
 
 
 async def test_a_transaction_cancelled_for_another_reason_is_unavailable() -> None:
-    client = Scripted(cancelled("None", "ValidationError"))
+    client = Scripted(cancelled("None", "AccessDenied"))
     with pytest.raises(Unavailable):
+        await DynamoJobStore(Table(clients(client), "table")).tombstone(image(), clock.now(), 1)
+
+
+async def test_a_record_that_is_too_large_is_no_outage() -> None:
+    client = Scripted(cancelled("None", "ValidationError"))
+    with pytest.raises(ClientError):
         await DynamoJobStore(Table(clients(client), "table")).tombstone(image(), clock.now(), 1)
 
 

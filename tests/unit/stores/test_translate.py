@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from typing import Any
 
 import aiohttp
 import botocore.exceptions as sdk
@@ -11,7 +12,7 @@ import pytest
 from botocore.retries.standard import ThrottledRetryableChecker
 
 from processor.errors import ObjectChanged, ObjectNotFound, Throttled, TrussError, Unavailable
-from processor.stores.translate import CODES, DEFECTS, code_of, meaning_of, translate, translated
+from processor.stores.translate import CODES, DEFECT_CODES, DEFECTS, code_of, meaning_of, translate, translated
 
 SDK_ERRORS = [
     each
@@ -119,3 +120,14 @@ def test_what_is_missing_means_what_the_caller_says() -> None:
 
 def test_the_prefix_of_sqs_is_no_part_of_a_code() -> None:
     assert code_of(client_error("AWS.SimpleQueueService.OverLimit")) == "OverLimit"
+
+
+@pytest.mark.parametrize("code", sorted(DEFECT_CODES))
+@pytest.mark.parametrize("within", ["answer", "transaction"])
+def test_what_can_never_succeed_is_a_defect_and_does_not_look_like_an_outage(code: str, within: str) -> None:
+    response: Any = {"Error": {"Code": code}}
+    if within == "transaction":
+        reasons = [{"Code": "None"}, {"Code": code}]
+        response = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
+    with pytest.raises(sdk.ClientError), translated():
+        raise sdk.ClientError(response, "TransactWriteItems")
