@@ -84,7 +84,7 @@ class AuthSettings(BaseModel):
         Field(
             alias="COGNITO_DEFAULT_TENANT",
             pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
-            description="Tenant of users with neither; without it they are refused.",
+            description="Tenant of users with neither; for installations with one tenant. Without it they are refused.",
         ),
     ] = None
     cognito_scope_prefix: Annotated[
