@@ -232,11 +232,13 @@ class Catalog:
                 raise ImageDeleted
             if image.deleted_at is None:
                 deleted_at, old = clock.now(), await self._job(image.current_job)
+                uncounted = old is not None and old.uncounted
+                expires_at = _epoch(deleted_at + self.retention)
                 try:
-                    image = await self.jobs.tombstone(image, deleted_at, _epoch(deleted_at + self.retention))
+                    image = await self.jobs.tombstone(image, deleted_at, expires_at, uncounted=uncounted)
                 except RecordChanged:
                     continue
-                if old is None or not old.uncounted:
+                if not uncounted:
                     await self._uncount(image)
             return await self.eraser.erase(image)
         raise Unavailable

@@ -229,9 +229,9 @@ class JobStore(Protocol):
         """Write `job.error` for a job that no worker holds. Raises `RecordChanged` unless it is still `uploaded`."""
         ...
 
-    async def tombstone(self, image: Image, deleted_at: datetime, expires_at: int) -> Image:
-        """Mark the image deleted and remove its current job, together. Raises `RecordChanged` when its current job
-        changed or it is deleted already; returns the image as written."""
+    async def tombstone(self, image: Image, deleted_at: datetime, expires_at: int, *, uncounted: bool = False) -> Image:
+        """Mark the image deleted and remove its current job, together; the image as written. With `uncounted` the job
+        must not have been counted. Raises `RecordChanged` when its current job changed or it is deleted already."""
         ...
 
     async def forget_jobs(self, image: Image, erased_at: datetime) -> None:

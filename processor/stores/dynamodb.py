@@ -146,7 +146,7 @@ class DynamoJobStore:
         retires = (self._retirement(old),) if old is not None else ()
         await self._transact(points_on, *retires, Put(item=job_item(new)))
 
-    async def tombstone(self, image: Image, deleted_at: datetime, expires_at: int) -> Image:
+    async def tombstone(self, image: Image, deleted_at: datetime, expires_at: int, *, uncounted: bool = False) -> Image:
         """Mark the image deleted and remove its current job. Raises `RecordChanged`, `Unavailable`."""
         # living ── tombstone ── deleted ── forget_jobs ── erased ── ttl runs out: gone
         #               └─ its current job goes with it, so that no worker's outcome finds a record
@@ -156,7 +156,10 @@ class DynamoJobStore:
             condition=f"{LIVING} AND attribute_not_exists(#deletedAt) AND #currentJob = :currentJob",
             values={"present": self._table.present(), "currentJob": image.current_job},
         )
-        await self._transact(buried, Delete(key=job_key(image.current_job)))
+        gone = Delete(key=job_key(image.current_job))
+        if uncounted:
+            gone = replace(gone, condition="#uncounted = :true", values={"true": True})
+        await self._transact(buried, gone)
         return replace(image, deleted_at=deleted_at, expires_at=expires_at)
 
     async def forget_jobs(self, image: Image, erased_at: datetime) -> None:

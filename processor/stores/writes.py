@@ -93,13 +93,18 @@ class Put:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
-    """The removal of an item, whether it is there or not."""
+    """The removal of an item; without a condition, whether it is there or not."""
 
     key: Item
+    condition: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     def to_request(self, table: str) -> dict[str, Any]:
         """The parameters of a `Delete` in a transaction."""
-        return {"TableName": table, "Key": to_wire(self.key)}
+        request: dict[str, Any] = {"TableName": table, "Key": to_wire(self.key)}
+        if self.condition:
+            request |= {"ConditionExpression": self.condition, **attributes(self.condition, self.values)}
+        return request
 
 
 def attributes(expressions: str, values: Mapping[str, Any]) -> dict[str, Any]:

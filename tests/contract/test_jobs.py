@@ -674,3 +674,16 @@ async def test_what_is_replaced_deleted_or_failed_is_not_found_by_its_digest(rec
         return await records.store.find_completed(records.tenant, digest) == ()
 
     await eventually(gone, what="nothing")
+
+
+async def test_a_delete_knows_for_certain_whether_the_image_was_counted(records: Records) -> None:
+    image, job, held = await claim(records)
+    assert job.uncounted
+    await records.store.finish(completed(job), held)
+    expires_at = int(time.time()) + DAY_SECONDS
+    with pytest.raises(RecordChanged):
+        await records.store.tombstone(image, clock.now(), expires_at, uncounted=True)
+    assert (await records.store.get_image(image.unique_id)).deleted_at is None
+    await records.store.tombstone(image, clock.now(), expires_at)
+    waiting, _ = await create(records)
+    await records.store.tombstone(waiting, clock.now(), expires_at, uncounted=True)

@@ -114,9 +114,9 @@ class Contended(MemoryJobStore):
         self._race()
         await super().replace(image, old, new)
 
-    async def tombstone(self, image, deleted_at, expires_at):  # type: ignore[no-untyped-def]
+    async def tombstone(self, image, deleted_at, expires_at, *, uncounted=False):  # type: ignore[no-untyped-def]
         self._race()
-        return await super().tombstone(image, deleted_at, expires_at)
+        return await super().tombstone(image, deleted_at, expires_at, uncounted=uncounted)
 
     def _race(self) -> None:
         if self.races:

@@ -136,7 +136,7 @@ async def test_a_tenant_at_its_limit_begins_nothing(world: World, files: LargeFi
 async def test_an_upload_that_could_not_be_recorded_is_empty_and_nobody_was_given_its_urls(
     world: World, files: LargeFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(*_: object) -> None:
+    async def away(*_: object, **__: object) -> None:
         raise Unavailable
 
     monkeypatch.setattr(world.jobs, "create", away)
@@ -305,7 +305,7 @@ async def test_an_abort_that_was_cut_short_is_finished_by_the_next(
     submission = await begun(files)
     unique_id = submission.job.unique_id
 
-    async def away(*_: object) -> None:
+    async def away(*_: object, **__: object) -> None:
         raise Unavailable
 
     for target, name in ((world.jobs, "tombstone"), (world.processed, "purge"), (world.jobs, "forget_jobs")):

@@ -10,6 +10,7 @@ import pytest
 from processor import clock
 from processor.errors import CorruptImage, DailyLimitReached, ImageLimitReached, Unavailable
 from processor.events import parse
+from processor.jobs import Job
 from processor.usage import Overrides, Usage, today
 from tests.unit.world import LIMITS, TENANT, World
 
@@ -183,3 +184,18 @@ async def test_an_image_that_is_counted_may_be_replaced_when_no_more_may_be_stor
     await world.quota.store.add(TENANT, Usage(day=today(), images=LIMITS.images))
     again = await world.converter.convert(await world.source.put(submission.job.original_key, b"other"))
     assert again.code is None
+
+
+async def test_a_delete_that_meets_the_end_of_the_first_conversion_counts_right(world: World) -> None:
+    submission, event = await world.uploaded()
+    read = world.jobs.get_job
+
+    async def read_and_be_overtaken(processing_id: str) -> Job:
+        job = await read(processing_id)
+        world.jobs.get_job = read  # type: ignore[method-assign]
+        await world.converter.convert(event)
+        return job
+
+    world.jobs.get_job = read_and_be_overtaken  # type: ignore[method-assign]
+    await world.catalog.delete(TENANT, submission.job.unique_id)
+    assert (await used(world)).images == 0

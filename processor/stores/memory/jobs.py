@@ -112,12 +112,15 @@ class MemoryJobStore:
         )
         self._jobs[new.processing_id] = new
 
-    async def tombstone(self, image: Image, deleted_at: datetime, expires_at: int) -> Image:
+    async def tombstone(self, image: Image, deleted_at: datetime, expires_at: int, *, uncounted: bool = False) -> Image:
         """Raises `RecordChanged`."""
         stored = self._images.get(image.unique_id)
         if stored is None or stored.deleted_at is not None or not self._living(stored.expires_at):
             raise RecordChanged
         if stored.current_job != image.current_job:
+            raise RecordChanged
+        current = self._jobs.get(image.current_job)
+        if uncounted and not (current and current.uncounted):
             raise RecordChanged
         self._images[image.unique_id] = replace(stored, deleted_at=deleted_at, expires_at=expires_at)
         self._jobs.pop(image.current_job, None)
