@@ -33,8 +33,7 @@ from rich.table import Table
 from benchmarks.soak_account import Account, has_ended, quantiles, take
 from benchmarks.soak_client import Clients, deck
 from processor.catalog import Catalog
-from tests.fleet import ServiceProcess, Stage, run_stage
-from tests.waiting import eventually
+from tests.fleet import ServiceProcess, Stage, empty, run_stage
 
 #: A killed worker's messages and leases come back after so long: within the run, and long enough for any file in it.
 VISIBILITY_SECONDS = "10"
@@ -159,13 +158,8 @@ async def all_ended(catalog: Catalog, clients: Clients, progress: Progress) -> N
 
 async def drain(catalog: Catalog) -> None:
     """Duplicates, and what was in work when a process died, come back once more; what stays is accounted for."""
-
-    async def is_empty() -> bool:
-        depth = await catalog.queue.depth()
-        return depth.waiting + depth.in_flight == 0
-
     with contextlib.suppress(AssertionError):
-        await eventually(is_empty, within=SETTLE_SECONDS)
+        await empty(catalog.queue, within=SETTLE_SECONDS)
 
 
 async def kill_by_turns(services: Sequence[ServiceProcess], every_seconds: float, kills: list[ServiceProcess]) -> None:

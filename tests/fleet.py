@@ -18,6 +18,7 @@ import aiohttp
 
 from processor.catalog import Catalog
 from processor.manifest import Verifier
+from processor.ports import MessageQueue
 from processor.reconcile import Reconciler
 from processor.stores.clients import AwsCredentials, open_clients
 from processor.stores.dynamodb import DynamoJobStore
@@ -201,11 +202,16 @@ async def assert_nothing_is_amiss(catalog: Catalog, source_bucket: str) -> None:
     verifier = Verifier(jobs=catalog.jobs, processed=catalog.processed)
     async for unique_id in verifier.images():
         assert [difference async for difference in verifier.verify(unique_id)] == []
-
-    async def drained() -> bool:
-        depth = await catalog.queue.depth()
-        return depth.waiting == depth.in_flight == 0
-
-    await eventually(drained, what="an empty queue")
+    await empty(catalog.queue)
     assert catalog.dead_letters is not None
     assert (await catalog.dead_letters.depth()).waiting == 0
+
+
+async def empty(queue: MessageQueue, within: float = 60) -> None:
+    """Wait until every message is settled."""
+
+    async def drained() -> bool:
+        depth = await queue.depth()
+        return depth.waiting == depth.in_flight == 0
+
+    await eventually(drained, within=within, what="an empty queue")
