@@ -10,7 +10,8 @@ import pytest
 import structlog
 from structlog.contextvars import merge_contextvars
 
-from service.keys import DRAINING
+from service.keys import DRAINING, PATIENCE
+from tests.waiting import eventually
 
 JOB = "/images/status/img_1767323045678_9f86d081884c7d65"
 PAGE = "https://app.example.com"
@@ -247,10 +248,18 @@ async def test_a_client_that_leaves_within_its_body_is_no_error_of_ours(
     )
     writer.write(head + b"{")
     await writer.drain()
-    await asyncio.sleep(0.05)
+
+    async def in_work() -> bool:
+        return bool(client.app[PATIENCE]._busy)
+
+    await eventually(in_work, what="the request in work")
     writer.close()
     await writer.wait_closed()
-    await asyncio.sleep(0.05)
+
+    async def ended() -> bool:
+        return not await in_work()
+
+    await eventually(ended, what="the end of the request")
     assert [entry for entry in logged if entry["log_level"] == "error"] == []
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
