@@ -93,6 +93,12 @@ class Worker:
         return len(self._running)
 
     @property
+    def alive(self) -> bool:
+        """Whether every loop of it still runs: each mends its own errors, so one that has ended is a defect."""
+        loops = [*self._upkeep, *(() if self._stopping.is_set() else self._receivers)]
+        return bool(loops) and not any(loop.done() for loop in loops)
+
+    @property
     def polling(self) -> bool:
         """Whether the poll loop is alive, may take messages, and has heard from the queue within two long polls."""
         heard = self.last_poll is not None and time.monotonic() - self.last_poll < 2 * self.config.wait_seconds + 10

@@ -145,9 +145,16 @@ DELETE = DeleteAnswer.of(
     ),
 )
 HEALTHY = HealthAnswer(
-    status="healthy", stage="prod", timestamp=_MADE_AT, checks={"source": "ok", "processed": "ok", "table": "ok"}
+    status="healthy",
+    stage="prod",
+    timestamp=_MADE_AT,
+    checks={"sourceBucket": "ok", "processedBucket": "ok", "queue": "ok", "table": "ok", "worker": "ok"},
 )
 UNHEALTHY = HEALTHY.model_copy(update={"status": "unhealthy", "checks": {**HEALTHY.checks, "table": "failing"}})
+LIVE = HEALTHY.model_copy(update={"checks": {"worker": "ok", "engine": "ok"}})
+NOT_LIVE = LIVE.model_copy(update={"status": "unhealthy", "checks": {"worker": "ok", "engine": "failing"}})
+READY = HEALTHY.model_copy(update={"checks": {"worker": "ok", "engine": "ok", "queue": "ok"}})
+NOT_READY = READY.model_copy(update={"status": "unhealthy", "checks": {**READY.checks, "queue": "failing"}})
 
 
 def problem(error: TrussError) -> ProblemDocument:

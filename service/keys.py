@@ -32,6 +32,8 @@ REPLAYS = web.AppKey[ReplayStore]("replays")
 QUOTA = web.AppKey("quota", Quota)
 BUCKETS = web.AppKey("buckets", Buckets)
 HEALTH = web.AppKey("health", Health)
+LIVENESS = web.AppKey("liveness", Health)
+READINESS = web.AppKey("readiness", Health)
 #: Set once the process has been told to end: from then on it is not healthy, whatever its dependencies say.
 DRAINING = web.AppKey("draining", asyncio.Event)
 #: The processed bucket; in the local mode alone, where this process stands in for CloudFront.

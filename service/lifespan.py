@@ -46,9 +46,11 @@ from service.keys import (
     HEALTH,
     KEY_STORE,
     LARGE_FILES,
+    LIVENESS,
     LOCAL_VIEWER,
     METRICS,
     QUOTA,
+    READINESS,
     REPLAYS,
     SETTINGS,
 )
@@ -95,6 +97,8 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             app[CURSORS] = CursorSigner(catalog.jobs)
             app[LOCAL_VIEWER] = catalog.processed
             app[HEALTH] = Health(health_checks(catalog, worker))
+            app[LIVENESS] = Health(liveness_checks(worker, engine), fresh_seconds=0)
+            app[READINESS] = Health(readiness_checks(worker, engine), fresh_seconds=0)
             app.on_shutdown.append(_stop_receiving(worker))
             worker.start()
             yield
@@ -197,6 +201,33 @@ def health_checks(catalog: Catalog, worker: Worker) -> dict[str, Check]:
         "table": catalog.jobs.ping,
         "worker": worker_polls,
     }
+
+
+def liveness_checks(worker: Worker, engine: Engine) -> dict[str, Check]:
+    """What a restart would mend, and nothing else."""
+
+    async def worker_lives() -> None:
+        if not worker.alive:
+            raise Unavailable("A loop of the worker has ended.")
+
+    async def engine_lives() -> None:
+        if engine.wedged:
+            raise Unavailable("A thread does not end.")
+
+    return {"worker": worker_lives, "engine": engine_lives}
+
+
+def readiness_checks(worker: Worker, engine: Engine) -> dict[str, Check]:
+    """Whether this process has shown that it can work: a release with a wrong queue or without rights never has.
+
+    It stays ready when AWS goes away later. All pods would go with it, and callers would see no answer at all.
+    """
+
+    async def worker_has_polled() -> None:
+        if worker.last_poll is None:
+            raise Unavailable("The worker has not heard from its queue yet.")
+
+    return {**liveness_checks(worker, engine), "queue": worker_has_polled}
 
 
 def _stop_receiving(worker: Worker) -> Callable[[web.Application], Awaitable[None]]:

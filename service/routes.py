@@ -48,6 +48,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/images/keys/{keyId}/rotate", api_keys.rotate, Scope.ADMIN),
     Route("DELETE", "/images/keys/{keyId}", api_keys.revoke, Scope.ADMIN),
     Route("GET", "/images/health", health.health, PUBLIC),
+    Route("GET", "/images/live", health.live, PUBLIC),
+    Route("GET", "/images/ready", health.ready, PUBLIC),
     Route("GET", "/images/openapi.json", docs.openapi, PUBLIC),
     Route("GET", "/images/docs", docs.page, PUBLIC),
     Route("GET", "/images/docs/{asset}", docs.asset, PUBLIC),

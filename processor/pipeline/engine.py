@@ -73,6 +73,12 @@ class Engine:
         budget = self._budget
         return EngineLoad(running=budget.running, waiting=budget.waiting, free_bytes=budget.free_bytes)
 
+    @property
+    def wedged(self) -> bool:
+        """Whether a thread goes on long after its image's time was up: it hears nothing, and only a restart ends it."""
+        grace = self._recipe.limits.timeout_seconds
+        return any(deadline.overdue(grace) for deadline in self._deadlines)
+
     async def render(self, data: bytes) -> Rendered:
         """Every variant of one file; waits for a thread and for memory first.
 

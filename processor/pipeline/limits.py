@@ -61,6 +61,10 @@ class Deadline:
         """Whether to stop now, for whatever reason."""
         return self._called_off or time.monotonic() >= self._at
 
+    def overdue(self, seconds: float) -> bool:
+        """Whether the work goes on although its time was up so many seconds ago."""
+        return time.monotonic() >= self._at + seconds
+
     def call_off(self) -> None:
         """Stop at once. It is not the image's fault, so it does not end in `TimedOut`."""
         self._called_off = True

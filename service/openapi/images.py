@@ -149,18 +149,28 @@ def image_paths() -> dict[str, PathItem]:
                 responses={"200": json_answer("What is gone", answers.DeleteAnswer, examples.DELETE)},
             )
         ),
-        "/images/health": PathItem(
-            get=Operation(
-                operationId="getHealth",
-                tags=["service"],
-                summary="See whether the service can work",
-                security=[],
-                responses={
-                    "200": json_answer("It can", answers.HealthAnswer, examples.HEALTHY),
-                    "503": json_answer(
-                        "A dependency is gone, or the process is ending", answers.HealthAnswer, examples.UNHEALTHY
-                    ),
-                },
-            )
+        "/images/health": _probe(
+            "getHealth", "See whether the service and all that it needs can work", examples.HEALTHY, examples.UNHEALTHY
+        ),
+        "/images/live": _probe(
+            "getLiveness", "See whether this process needs a restart", examples.LIVE, examples.NOT_LIVE
+        ),
+        "/images/ready": _probe(
+            "getReadiness", "See whether to send requests to this process", examples.READY, examples.NOT_READY
         ),
     }
+
+
+def _probe(operation_id: str, summary: str, well: answers.HealthAnswer, unwell: answers.HealthAnswer) -> PathItem:
+    return PathItem(
+        get=Operation(
+            operationId=operation_id,
+            tags=["service"],
+            summary=summary,
+            security=[],
+            responses={
+                "200": json_answer("All is well", answers.HealthAnswer, well),
+                "503": json_answer("A check fails, or the process is ending", answers.HealthAnswer, unwell),
+            },
+        )
+    )

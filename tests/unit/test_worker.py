@@ -364,3 +364,22 @@ def test_what_fails_while_the_circuit_is_open_makes_no_pause_longer() -> None:
     for _ in range(16):
         breaker.failed()
     assert (breaker.state, breaker.failures) == (circuit.CircuitState.OPEN, 1)
+
+
+async def test_a_worker_lives_while_its_loops_run_and_is_dead_when_one_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def dies(_: object) -> None:
+        raise RuntimeError("a defect")
+
+    async with running(RecordingQueue(), ScriptedConverter()) as pod:
+        await _that(lambda: pod.alive and pod.last_poll is not None)
+    monkeypatch.setattr(Worker, "_heartbeat_loop", dies)
+    async with running(RecordingQueue(), ScriptedConverter()) as pod:
+        await _that(lambda: not pod.alive)
+
+
+async def test_a_worker_that_drains_lives() -> None:
+    async with running(RecordingQueue(), ScriptedConverter()) as pod:
+        pod.stop_receiving()
+        assert pod.alive

@@ -17,6 +17,7 @@ from openapi_schema_validator import OAS31Validator, oas31_format_checker
 
 from processor import clock, redrive
 from processor.catalog import Catalog, UploadRequest
+from processor.errors import Unavailable
 from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
 from processor.jobs import Failure, Job, JobStatus, Lease, Manifest, Terms, Timings
 from processor.jobs import Source as JobSource
@@ -44,8 +45,10 @@ from service.keys import (
     HEALTH,
     KEY_STORE,
     LARGE_FILES,
+    LIVENESS,
     LOCAL_VIEWER,
     QUOTA,
+    READINESS,
     REPLAYS,
     SETTINGS,
 )
@@ -137,8 +140,15 @@ class World:
     keys: MemoryKeyStore = field(default_factory=MemoryKeyStore)
     quota: Quota = field(default_factory=lambda: Quota(store=MemoryUsageStore(), defaults=make_settings().limits))
 
+    worker_died: bool = False
+
+    async def worker_lives(self) -> None:
+        """The liveness check."""
+        if self.worker_died:
+            raise Unavailable
+
     def catalog(self) -> Catalog:
-        stores = {name: value for name, value in vars(self).items() if name != "keys"}
+        stores = {name: value for name, value in vars(self).items() if name not in ("keys", "worker_died")}
         return Catalog(**stores, max_bytes=1000, retention=timedelta(days=30))
 
     async def submit(self, tenant: str) -> Job:
@@ -229,6 +239,8 @@ def make_application(
     app[QUOTA] = world.quota
     app[REPLAYS] = MemoryReplayStore()
     app[HEALTH] = Health({"table": world.jobs.ping, "queue": world.queue.ping}, fresh_seconds=0)
+    app[LIVENESS] = Health({"worker": world.worker_lives}, fresh_seconds=0)
+    app[READINESS] = Health({"worker": world.worker_lives, "queue": world.queue.ping}, fresh_seconds=0)
     app[LOCAL_VIEWER] = world.catalog().processed
     return app
 

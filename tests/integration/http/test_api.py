@@ -11,6 +11,7 @@ import pytest
 
 from processor import clock
 from processor.errors import Throttled, Unavailable
+from service.keys import DRAINING
 
 CDN = "https://cdn.example.com"
 SIZES = ["thumbnail", "medium", "large", "webp"]
@@ -341,6 +342,31 @@ async def test_a_service_without_a_dependency_is_unhealthy(ask: Any, world: Any)
     assert (status, body["status"]) == (503, "unhealthy")
     assert body["checks"] == {"table": "failing", "queue": "ok"}
     assert headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+@pytest.mark.parametrize("path", ["/images/live", "/images/ready"])
+async def test_a_process_that_works_lives_and_is_ready(ask: Any, path: str) -> None:
+    status, _, body = await ask("GET", path)
+    assert (status, body["status"]) == (200, "healthy")
+
+
+async def test_a_process_whose_worker_died_asks_for_a_restart(ask: Any, world: Any) -> None:
+    world.worker_died = True
+    status, _, body = await ask("GET", "/images/live")
+    assert (status, body["status"], body["checks"]) == (503, "unhealthy", {"worker": "failing"})
+
+
+async def test_an_outage_restarts_no_process(ask: Any, world: Any) -> None:
+    world.jobs.broken = world.queue.broken = Unavailable("secret")
+    status, _, body = await ask("GET", "/images/live")
+    assert (status, body["status"]) == (200, "healthy")
+
+
+async def test_a_process_that_drains_lives_but_is_not_ready(client: Any) -> None:
+    client.app[DRAINING].set()
+    async with client.get("/images/live") as live, client.get("/images/ready") as ready:
+        assert (live.status, ready.status) == (200, 503)
+        assert (await ready.json())["status"] == "draining"
 
 
 # -- errors

@@ -14,9 +14,10 @@ from processor.images import ImageInfo, Rendered
 from processor.pipeline import engine as engine_module
 from processor.pipeline.budget import MemoryBudget, working_bytes
 from processor.pipeline.engine import Engine, EngineConfig, EngineLoad
-from processor.pipeline.limits import Deadline
+from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.render import Recipe
 from tests import corpus
+from tests.waiting import eventually
 
 #: Bounds a wait that a bug would make endless.
 PATIENCE_SECONDS = 20
@@ -238,3 +239,38 @@ def test_alpha_and_frames_weigh_more() -> None:
     assert working_bytes(ImageInfo(format="png", width=1000, height=1000, has_alpha=True), 0) > plain
     assert working_bytes(ImageInfo(format="gif", width=1000, height=1000, frames=10), 0) > plain
     assert working_bytes(ImageInfo(format="png", width=1000, height=1000), 5) == plain + 5
+
+
+async def test_an_image_that_is_slow_within_its_time_wedges_nothing(engine: Engine, gate: Gate) -> None:
+    work = asyncio.create_task(engine.render(corpus.jpeg()))
+    await gate.wait_for(1)
+    assert not engine.wedged
+    gate.opened.set()
+    await work
+
+
+async def test_a_thread_that_hears_nothing_long_after_its_time_was_up_wedges_the_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened, entered = threading.Event(), threading.Event()
+
+    def deaf(data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline) -> Rendered:
+        deadline.start()
+        entered.set()
+        opened.wait(PATIENCE_SECONDS)
+        return Rendered(source=info, variants=())
+
+    monkeypatch.setattr(engine_module, "render", deaf)
+    engine = Engine(EngineConfig(threads=1, memory_budget_bytes=BUDGET, limits=Limits(timeout_seconds=0.01)))
+
+    async def is_wedged() -> bool:
+        return engine.wedged
+
+    assert not await is_wedged()
+    work = asyncio.create_task(engine.render(corpus.jpeg()))
+    assert await asyncio.to_thread(entered.wait, PATIENCE_SECONDS)
+    await eventually(is_wedged, within=PATIENCE_SECONDS)
+    opened.set()
+    await work
+    assert not await is_wedged()
+    await engine.close()

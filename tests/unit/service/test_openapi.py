@@ -9,6 +9,7 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from service.middleware import PROBES
 from service.openapi import document
 from service.routes import ROUTES
 
@@ -57,7 +58,7 @@ def test_every_answer_carries_a_request_id_and_errors_are_problems(
     for status, answer in operation["responses"].items():
         response = resolved(answer)
         assert "X-Request-Id" in response["headers"]
-        expected = "application/json" if status < "400" or path == "/images/health" else "application/problem+json"
+        expected = "application/json" if status < "400" or path in PROBES else "application/problem+json"
         assert list(response["content"]) == [expected]
 
 
