@@ -24,6 +24,11 @@ _TABLE_WAIT: Request = {"Delay": 1, "MaxAttempts": 60}
 #: Access keys that a user may have at once (AWS, "IAM and AWS STS quotas").
 _MAX_ACCESS_KEYS = 2
 _POLICY_NAME = "truss-image-service"
+#: AWS asks for the right to the single call; the emulator asks for one to the batch, which AWS does not know.
+_BATCHES = {
+    "sqs:DeleteMessage": "sqs:DeleteMessageBatch",
+    "sqs:ChangeMessageVisibility": "sqs:ChangeMessageVisibilityBatch",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +91,8 @@ async def provision_identity(clients: AwsClients, provisioned: Provisioned) -> A
         provisioned.table_arn,
         provisioned.distribution_arn,
     )
+    for statement in policy["Statement"]:
+        statement["Action"] += [_BATCHES[action] for action in statement["Action"] if action in _BATCHES]
     with translated():
         async with open_iam(clients.config) as iam:
             await _user(iam, names.user)

@@ -219,37 +219,27 @@ def notification(queue_arn: str) -> Request:
 def service_policy(
     names: Names, queue_arn: str, dead_letter_arn: str, table_arn: str, distribution_arn: str | None = None
 ) -> dict[str, Any]:
-    """What the service may do, and nothing else. A presigned URL can do what its signer may."""
+    """What the service may do, and nothing else. A presigned URL can do what its signer may.
+
+    The reason for each right is in `infra/cloudformation/image-service.yaml`, which grants the same.
+    """
     source, processed = bucket_arn(names.source_bucket), bucket_arn(names.processed_bucket)
+    objects = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"]
     statements: list[tuple[list[str], list[str]]] = [
-        (
-            [
-                "s3:GetObject",
-                "s3:PutObject",  # beginning and completing an upload in parts are this too
-                "s3:DeleteObject",
-                "s3:DeleteObjectVersion",
-                "s3:AbortMultipartUpload",
-            ],
-            [f"{source}/{SOURCE_PREFIX}*", f"{processed}/{VARIANT_PREFIX}*"],
-        ),
-        (["s3:ListMultipartUploadParts"], [f"{source}/{SOURCE_PREFIX}*"]),
+        ([*objects, "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"], [f"{source}/{SOURCE_PREFIX}*"]),
+        (objects, [f"{processed}/{VARIANT_PREFIX}*"]),
         (["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"], [source, processed]),
         (
             [
                 "sqs:ReceiveMessage",
                 "sqs:DeleteMessage",
-                "sqs:DeleteMessageBatch",  # AWS asks for the right to the single call; the emulator for this one
                 "sqs:ChangeMessageVisibility",
-                "sqs:ChangeMessageVisibilityBatch",
                 "sqs:SendMessage",
                 "sqs:GetQueueAttributes",
             ],
             [queue_arn],
         ),
-        (
-            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:DeleteMessageBatch", "sqs:GetQueueAttributes"],
-            [dead_letter_arn],
-        ),
+        (["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], [dead_letter_arn]),
         (
             [
                 "dynamodb:GetItem",
@@ -257,10 +247,10 @@ def service_policy(
                 "dynamodb:UpdateItem",
                 "dynamodb:DeleteItem",
                 "dynamodb:BatchWriteItem",
-                "dynamodb:Query",
             ],
-            [table_arn, f"{table_arn}/index/*"],
+            [table_arn],
         ),
+        (["dynamodb:Query"], [f"{table_arn}/index/{index}" for index in (BY_TIME, BY_STATUS, BY_DIGEST)]),
     ]
     if distribution_arn is not None:
         statements.append((["cloudfront:CreateInvalidation"], [distribution_arn]))
