@@ -1,0 +1,152 @@
+"""The template is deployed, its outputs become the chart's values, and a service that runs on them does its work."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from infra.values import outputs_of, values_of
+from service.config import Settings
+from tests import corpus
+from tests.fleet import ServiceProcess
+from tests.infra.deployment import Deployment
+from tests.local_aws import LocalAws, run_local_emulator
+from tests.waiting import eventually
+
+ORIGIN = "https://app.example"
+PARAMETERS = {
+    "Stage": "dev",
+    "CorsOrigins": ORIGIN,
+    "OidcProvider": "oidc.eks.us-east-1.amazonaws.com/id/ABC123",
+    "CreateUserPool": "true",
+    "ApiDomain": "api.example.com",
+}
+
+
+def environment_of(values: Mapping[str, Any]) -> dict[str, str]:
+    """The variables that the chart makes of its values."""
+    variables = {name: field.alias for name, field in Settings.model_fields.items() if field.alias}
+    by_value = {_camel(variable): variable for variable in variables.values()}
+    return {by_value[name]: str(value) for name, value in values["config"].items()}
+
+
+def _camel(variable: str) -> str:
+    first, *rest = variable.lower().split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A stack, and a service that runs on its outputs with the rights of its role."""
+
+    deployment: Deployment
+    service: ServiceProcess
+    outputs: Mapping[str, str]
+    changes: list[str]
+    status: str
+
+
+@asynccontextmanager
+async def _service(
+    aws: LocalAws, session: aiohttp.ClientSession, folder: Path, deployment: Deployment, description: Any
+) -> AsyncIterator[ServiceProcess]:
+    outputs = outputs_of(description)
+    credentials = await deployment.credentials(outputs["ServicePolicyArn"])
+    environment = environment_of(values_of(outputs)) | {
+        "AUTH_MODES": "none",
+        "QUEUE_WAIT_SECONDS": "1",
+        "AWS_ENDPOINT_URL": aws.endpoint_url,
+        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+    }
+    service = ServiceProcess(environment, session, folder / "service.log")
+    try:
+        await service.start()
+        yield service
+        await service.stop()
+    finally:
+        await service.kill()
+
+
+@pytest.fixture
+async def deployed(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncIterator[Deployed]:
+    async with run_local_emulator(tmp_path) as aws:
+        deployment = Deployment(aws, "truss-image-dev")
+        status, changes, description = await deployment.apply(**PARAMETERS)
+        async with _service(aws, session, tmp_path, deployment, description) as service:
+            yield Deployed(deployment, service, outputs_of(description), changes, status)
+
+
+async def test_a_deployed_stack_converts_finds_twins_redrives_and_forgets(deployed: Deployed) -> None:
+    assert deployed.status == "CREATE_COMPLETE"
+    service, picture = deployed.service, corpus.jpeg(corpus.photo(640, 480))
+    digest = base64.b64encode(hashlib.sha256(picture).digest()).decode()
+
+    issued = await service.put(picture, size=len(picture), checksumSha256=digest)
+    job = await service.settled(issued["processingId"])
+    assert job["status"] == "completed"
+    assert job["processedImages"]["webp"]["url"].startswith(deployed.outputs["CloudfrontUrl"])
+
+    twin = {"filename": "twin.jpg", "checksumSha256": digest, "dedupe": True}
+    found = await service.call("POST", "/images/upload-url", json=twin)
+    assert (found["processingId"], found["uploadUrl"]) == (issued["processingId"], None)
+
+    large = await service.put(corpus.jpeg(corpus.photo(4000, 3000)))
+    await service.settled(large["processingId"])
+    twice = await service.call("POST", f"/images/process/{large['uniqueId']}", expect=202)
+    await _told_twice(deployed, twice["uniqueId"], twice["processingId"])
+    assert (await service.settled(twice["processingId"]))["status"] == "completed"
+
+    await _dead_letter(deployed)
+    redriven = await service.call("POST", "/images/failed/redrive", json={"dryRun": False})
+    assert redriven["messages"] == 1
+
+    deleted = await service.call("DELETE", f"/images/image/{issued['uniqueId']}")
+    assert deleted["deletedProcessedImages"] == 4
+    async with AsyncExitStack() as stack:
+        cloudfront = await deployed.deployment.client(stack, "cloudfront")
+        distribution = deployed.outputs["CloudfrontDistributionId"]
+        listed = await cloudfront.list_invalidations(DistributionId=distribution)
+        assert listed["InvalidationList"]["Quantity"] == 1
+
+
+async def _told_twice(deployed: Deployed, unique_id: str, processing_id: str) -> None:
+    """A second message about a job that is in work: it is given back until the first is settled."""
+
+    async def in_work() -> bool:
+        job = await deployed.service.call("GET", f"/images/status/{processing_id}")
+        return bool(job["status"] == "processing")
+
+    await eventually(in_work, within=30, what="a job in work")
+    async with AsyncExitStack() as stack:
+        sqs = await deployed.deployment.client(stack, "sqs")
+        message = {"jobRequested": {"uniqueId": unique_id, "processingId": processing_id}}
+        await sqs.send_message(QueueUrl=deployed.outputs["QueueUrl"], MessageBody=json.dumps(message))
+    log_file = deployed.service.log_file
+
+    async def given_back() -> bool:
+        return "busy" in log_file.read_text()
+
+    await eventually(given_back, within=30, what="a message that was given back")
+
+
+async def _dead_letter(deployed: Deployed) -> None:
+    """Something that S3 said long ago, and that failed too often."""
+    async with AsyncExitStack() as stack:
+        sqs = await deployed.deployment.client(stack, "sqs")
+        url = deployed.outputs["DeadLetterQueueUrl"]
+        await sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"Records": []}))
+
+        async def there() -> bool:
+            return bool((await deployed.service.call("GET", "/images/failed"))["deadLetters"]["waiting"])
+
+        await eventually(there, within=30, what="a dead letter")
