@@ -20,13 +20,13 @@ _NOTHING = object()
 
 
 @cache
-def _text() -> str:
-    return json.dumps(cfn_yaml.load(str(PATH)))
+def _text(path: Path) -> str:
+    return json.dumps(cfn_yaml.load(str(path)))
 
 
-def load() -> dict[str, Any]:
-    """The template as it is written, with the long forms of its functions."""
-    return cast("dict[str, Any]", json.loads(_text()))
+def load(path: Path = PATH) -> dict[str, Any]:
+    """A template as it is written, with the long forms of its functions."""
+    return cast("dict[str, Any]", json.loads(_text(path)))
 
 
 @dataclass(frozen=True, slots=True)
