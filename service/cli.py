@@ -18,7 +18,7 @@ from processor.errors import ImageNotFound, Unavailable
 from processor.manifest import Verifier
 from processor.reconcile import Reconciler
 from processor.stores.clients import open_clients
-from service.cli_keys import keys
+from service.cli_keys import keys, tenant_option
 from service.client.display import as_json, progress_display, show
 from service.client.submit import Result, open_submitter
 from service.config import Settings, SettingsError
@@ -89,8 +89,15 @@ def local(port: int, data_dir: Path) -> None:
     show_default=True,
     help="Leave alone what changed within so many minutes; a message may be hidden for two hours.",
 )
+@click.option(
+    "--adopt-as",
+    "tenant",
+    metavar="TENANT",
+    callback=tenant_option,
+    help="Give uploads of which there is no record, such as an earlier service's, to this tenant, and convert them.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-def reconcile(grace_minutes: int, *, dry_run: bool) -> None:
+def reconcile(grace_minutes: int, tenant: str | None, *, dry_run: bool) -> None:
     """Find uploads that no message will come for, and variants that no record names; mend them.
 
     Prints one line for each and a count at the end. Safe to run at any time, twice, and beside the service. Configured
@@ -107,6 +114,7 @@ def reconcile(grace_minutes: int, *, dry_run: bool) -> None:
                 source_bucket=settings.source_bucket,
                 grace=timedelta(minutes=grace_minutes),
                 dry_run=dry_run,
+                adopt_as=tenant,
             )
             async for finding in reconciler.findings():
                 counts[finding.kind] += 1

@@ -24,8 +24,9 @@ from service.auth.wire import DEFAULT_GRACE_SECONDS
 T = TypeVar("T")
 
 
-def _tenant(_: click.Context, __: click.Parameter, value: str) -> str:
-    if not is_tenant(value):
+def tenant_option(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """What an option may name as a tenant."""
+    if value is not None and not is_tenant(value):
         raise click.BadParameter("must be 1 to 63 lower-case letters, digits, dashes and underscores")
     return value
 
@@ -39,7 +40,9 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option("--tenant", default=DEFAULT_TENANT, show_default=True, callback=_tenant, help="Whose images it opens.")
+@click.option(
+    "--tenant", default=DEFAULT_TENANT, show_default=True, callback=tenant_option, help="Whose images it opens."
+)
 @click.option("--name", required=True, help="What it is for, for people.")
 @click.option(
     "--scope",
@@ -63,7 +66,7 @@ def create(tenant: str, name: str, scopes: tuple[str, ...], expires_days: int | 
 
 
 @keys.command("list")
-@click.option("--tenant", default=DEFAULT_TENANT, show_default=True, callback=_tenant, help="Whose keys.")
+@click.option("--tenant", default=DEFAULT_TENANT, show_default=True, callback=tenant_option, help="Whose keys.")
 def list_(tenant: str) -> None:
     """List a tenant's keys, newest first."""
     for key in _with_store(lambda store: store.list(tenant)):

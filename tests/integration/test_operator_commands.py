@@ -6,13 +6,16 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
 from processor import clock
 from processor.images import variant_key
 from processor.jobs import new_processing_id
+from tests import corpus
 from tests.fleet import run_service, run_stage
+from tests.waiting import eventually
 
 COMMAND = Path(sys.executable).with_name("truss-image")
 UNKNOWN = "11111111-1111-4111-8111-111111111111"
@@ -52,6 +55,30 @@ async def test_what_is_out_of_order_is_found_mended_and_counted_and_then_found_n
     assert after[1].endswith("1 unrecorded\n")
     assert verified == (0, "0 images, 0 differences\n")
     assert unknown == (1, "Error: There is no image with this id.\n")
+
+
+async def test_uploads_of_an_earlier_service_are_adopted_by_a_tenant_and_converted(
+    tmp_path: Path, session: aiohttp.ClientSession
+) -> None:
+    async with run_stage(tmp_path / "aws") as stage:
+        async with stage.catalog() as catalog:
+            picture = corpus.jpeg(corpus.photo(64, 48))
+            await catalog.source.store(
+                f"uploads/{UNKNOWN}.jpg", picture, content_type="image/jpeg", cache_control="", metadata={}
+            )
+        adopted = await _run(stage.environment(), "reconcile", "--grace", "0", "--adopt-as", "acme")
+        refused = await _run(stage.environment(), "reconcile", "--adopt-as", "Not a tenant")
+        async with run_service(stage, session, tmp_path / "service.log") as service:
+
+            async def listed() -> Any:
+                answer = await service.call("GET", "/images/list?status=completed", headers={"X-Tenant": "acme"})
+                return answer["images"]
+
+            (image,) = await eventually(listed, within=60, what="the adopted image")
+
+    assert adopted == (0, f"unrecorded queued   uploads/{UNKNOWN}.jpg\n1 unrecorded\n")
+    assert refused[0] == 2
+    assert image["uniqueId"] == UNKNOWN
 
 
 async def test_dependencies_that_are_away_are_an_error_and_not_an_empty_report() -> None:
