@@ -165,8 +165,10 @@ class Worker:
         if not self._knows_max_receives:
             self._max_receives = await self.queue.max_receive_count()
             self._knows_max_receives = True
+        # The first answer shows that this process may receive, and it is not ready before: so it is had at once.
+        wait_seconds = 0 if self.last_poll is None else self.config.wait_seconds
         messages = await self.queue.receive(
-            limit, wait_seconds=self.config.wait_seconds, visibility_seconds=self.config.visibility_seconds
+            limit, wait_seconds=wait_seconds, visibility_seconds=self.config.visibility_seconds
         )
         self.last_poll = time.monotonic()
         return messages

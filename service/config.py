@@ -229,12 +229,18 @@ class Settings(AuthSettings, LimitSettings):
         return self.worker_slots or self.worker_threads + 1
 
     @classmethod
-    def table(cls) -> str:
-        """The settings as a Markdown table, for the README."""
-        # A class has its parents' fields first; a reader wants what must be set before what may be.
+    def variables(cls) -> dict[str, FieldInfo]:
+        """Every setting by its variable, what must be set before what may be."""
+        # A class has its parents' fields first.
         inherited = LimitSettings.model_fields | AuthSettings.model_fields
         fields = {name: field for name, field in cls.model_fields.items() if name not in inherited} | inherited
-        rows = (f"| `{field.alias}` | {_default(field)} | {field.description} |" for field in fields.values())
+        return {str(field.alias): field for field in fields.values()}
+
+    @classmethod
+    def table(cls) -> str:
+        """The settings as a Markdown table, for the README."""
+        fields = cls.variables().items()
+        rows = (f"| `{variable}` | {_default(field)} | {field.description} |" for variable, field in fields)
         return "\n".join(("| variable | default | meaning |", "| --- | --- | --- |", *rows))
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import structlog
@@ -17,6 +17,7 @@ from processor import circuit, worker
 from processor.conversion import Outcome, OutcomeKind
 from processor.errors import Unavailable
 from processor.events import Event, JobRequested
+from processor.ports import Message
 from processor.worker import Worker, WorkerConfig
 from tests.unit.world import RecordingQueue, World
 from tests.waiting import eventually
@@ -383,3 +384,17 @@ async def test_a_worker_that_drains_lives() -> None:
     async with running(RecordingQueue(), ScriptedConverter()) as pod:
         pod.stop_receiving()
         assert pod.alive
+
+
+async def test_the_first_poll_is_answered_at_once_so_that_a_pod_is_ready_before_anything_is_uploaded() -> None:
+    class Watched(RecordingQueue):
+        waits: ClassVar[list[int]] = []
+
+        async def receive(self, limit: int, *, wait_seconds: int, visibility_seconds: int) -> Sequence[Message]:
+            self.waits.append(wait_seconds)
+            return await super().receive(limit, wait_seconds=wait_seconds, visibility_seconds=visibility_seconds)
+
+    queue = Watched()
+    async with running(queue, ScriptedConverter(), slots=1, wait_seconds=1):
+        await _that(lambda: len(queue.waits) >= 2)
+    assert queue.waits[:2] == [0, 1]
