@@ -63,6 +63,7 @@ format: setup ## Lay out the code and mend what can be mended
 
 docs: setup ## Write the generated parts of the documentation anew
 	$(BIN)/python -m docs.generate
+	$(BIN)/python -m helm.generate
 
 lock: setup ## Resolve the dependencies anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --no-header --output-file requirements/runtime.txt pyproject.toml

@@ -1,0 +1,249 @@
+"""Writes what is generated of the chart: `config` in its values, its schema, its README, and `k8s/`. See `make docs`.
+
+A test fails while any of them is stale. `config` comes from the settings, so that the chart knows what they know.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from service.config import Settings
+
+CHART = Path(__file__).with_name("image-service")
+KUSTOMIZE = CHART.parents[1] / "k8s"
+#: Settings that the chart makes of other values.
+MADE_BY_THE_CHART = frozenset({"HOST", "PORT", "METRICS_PORT"})
+#: Where a pod needs another default than a process on a machine of its own.
+DEFAULTS: Mapping[str, Any] = {
+    "WORKER_THREADS": 2,  # a pod sees every processor of its node
+    "LOG_FORMAT": "json",
+}
+_CONFIG = re.compile(r"(# generated: config\n).*?(# /generated\n)", re.DOTALL)
+_PART = re.compile(r"(<!-- generated: values -->\n).*?(<!-- /generated -->)", re.DOTALL)
+_TYPES = {dict: "object", list: "array", bool: "boolean", int: "integer", float: "number", str: "string"}
+
+
+def camel(variable: str) -> str:
+    """`SOURCE_BUCKET` as `sourceBucket`: the rule by which values and settings are named."""
+    first, *rest = variable.lower().split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
+def config_variables() -> dict[str, str]:
+    """The variables that `config` sets, by value."""
+    return {camel(variable): variable for variable in Settings.variables() if variable not in MADE_BY_THE_CHART}
+
+
+# -- config in values.yaml -------------------------------------------------------------------------------------------
+
+
+def config_block() -> str:
+    """`config` with every setting, its default and its description."""
+    properties = Settings.model_json_schema(by_alias=True)
+    lines = ["config:"]
+    for key, variable in config_variables().items():
+        described = properties["properties"][variable]
+        schema = _value_schema(described, properties.get("$defs", {}))
+        lines += [
+            f"  # -- {described['description']} (`{variable}`)",
+            f"  # @schema {json.dumps(schema)}",
+            f"  {key}: {json.dumps(_default(variable, described))}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _default(variable: str, described: Mapping[str, Any]) -> Any:
+    if variable in DEFAULTS:
+        return DEFAULTS[variable]
+    if Settings.variables()[variable].is_required():
+        return ""
+    value = described.get("default")
+    return ",".join(sorted(value)) if isinstance(value, list) else value
+
+
+def _value_schema(described: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """What a value may be. Null leaves the setting to the service."""
+    options = [option for option in described.get("anyOf", [described]) if option.get("type") != "null"]
+    option = options[0]
+    while "$ref" in option:
+        option = definitions[option["$ref"].rpartition("/")[2]]
+    kept = {name: option[name] for name in _KEPT if name in option}
+    if option["type"] == "array":
+        return {"type": ["string", "array", "null"], "items": {"type": "string"}}
+    if option["type"] == "object":
+        return {"type": ["object", "null"], "freeform": True}
+    if "enum" in kept:
+        kept["enum"] = [*kept["enum"], None]
+    if "pattern" in kept:
+        kept["pattern"] = f"^$|{kept['pattern']}"  # empty is as good as none
+    kept.pop("minLength", None)
+    return {"type": [option["type"], "null"], **kept}
+
+
+#: Rules of a setting that Helm can check too.
+_KEPT = ("enum", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+
+
+def with_config(text: str) -> str:
+    """values.yaml with `config` written anew."""
+    return _CONFIG.sub(lambda part: part[1] + config_block() + part[2], text)
+
+
+# -- values.yaml as data ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """One key of values.yaml with what is said of it."""
+
+    path: tuple[str, ...]
+    default: Any
+    description: str
+    schema: dict[str, Any]
+    children: tuple[Value, ...]
+
+    @property
+    def is_group(self) -> bool:
+        """Whether it only holds others."""
+        return bool(self.children)
+
+
+def values(text: str) -> tuple[Value, ...]:
+    """Every value, in order."""
+    return tuple(_read(yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text), text.splitlines(), ()))
+
+
+def _read(node: Any, data: Mapping[str, Any], lines: list[str], path: tuple[str, ...]) -> Iterator[Value]:
+    for key_node, value_node in node.value:
+        key = key_node.value
+        description, schema = _comments(lines, key_node.start_mark.line)
+        default = data[key]
+        # What is explained as a whole has no explained parts.
+        children = (
+            () if description or not isinstance(default, dict) else _read(value_node, default, lines, (*path, key))
+        )
+        yield Value(
+            path=(*path, key), default=default, description=description, schema=schema, children=tuple(children)
+        )
+
+
+def _comments(lines: list[str], key_line: int) -> tuple[str, dict[str, Any]]:
+    block: list[str] = []
+    while key_line and lines[key_line - 1].strip().startswith("#"):
+        key_line -= 1
+        block.insert(0, lines[key_line].strip().removeprefix("#").strip())
+    schemas = [line.removeprefix("@schema") for line in block if line.startswith("@schema")]
+    words = [line for line in block if not line.startswith("@schema")]
+    begins = [number for number, line in enumerate(words) if line.startswith("-- ")]
+    description = " ".join(words[begins[-1] :]).removeprefix("-- ") if begins else ""
+    return description, json.loads(schemas[0]) if schemas else {}
+
+
+# -- values.schema.json ----------------------------------------------------------------------------------------------
+
+
+def schema_of(text: str) -> str:
+    """The schema: closed wherever the values are ours."""
+    root = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Values of the image service",
+        **_closed(values(text)),
+    }
+    # Helm puts these two into the values of every chart.
+    root["properties"]["global"] = {"type": "object"}
+    return json.dumps(root, indent=2) + "\n"
+
+
+def _closed(children: tuple[Value, ...]) -> dict[str, Any]:
+    properties = {child.path[-1]: _property(child) for child in children}
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def _property(value: Value) -> dict[str, Any]:
+    if value.is_group:
+        return _closed(value.children)
+    declared = {name: rule for name, rule in value.schema.items() if name != "freeform"}
+    found: dict[str, Any] = {"description": value.description, "type": _TYPES.get(type(value.default), "null")}
+    found |= declared
+    if found["type"] == "object" and not value.schema.get("freeform"):
+        found["additionalProperties"] = False
+    return found
+
+
+# -- README.md -------------------------------------------------------------------------------------------------------
+
+
+def readme(text: str, values_text: str) -> str:
+    """The chart's README with its table written anew."""
+    rows = [_row(value) for value in _leaves(values(values_text))]
+    table = "\n".join(["| value | default | meaning |", "| --- | --- | --- |", *rows])
+    return _PART.sub(lambda part: f"{part[1]}\n{table}\n\n{part[2]}", text)
+
+
+def _leaves(found: tuple[Value, ...]) -> Iterator[Value]:
+    for value in found:
+        if value.is_group:
+            yield from _leaves(value.children)
+        else:
+            yield value
+
+
+def _row(value: Value) -> str:
+    default = json.dumps(value.default)
+    short = "see `values.yaml`" if len(default) > _LONGEST_DEFAULT else f"`{default}`"
+    meaning = value.description.replace("|", "\\|")
+    return f"| `{'.'.join(value.path)}` | {short} | {meaning} |"
+
+
+#: Characters of a default that still fit into the table.
+_LONGEST_DEFAULT = 60
+
+
+# -- k8s/ ------------------------------------------------------------------------------------------------------------
+
+
+def manifests() -> dict[Path, str]:
+    """The files of `k8s/`: the chart with the values there. Needs Helm's library."""
+    from helm.rendering import objects  # noqa: PLC0415 - there is no wheel of it for every platform
+
+    found = objects(yaml.safe_load((KUSTOMIZE / "values.yaml").read_text()))
+    ours = [_without_helm(each) for each in found if "helm.sh/hook" not in each["metadata"].get("annotations", {})]
+    of_keda = [each for each in ours if each["apiVersion"].startswith("keda.sh/")]
+    rest = [each for each in ours if each not in of_keda]
+    return {KUSTOMIZE / "image-service.yaml": _documents(rest), KUSTOMIZE / "keda.yaml": _documents(of_keda)}
+
+
+def _without_helm(document: dict[str, Any]) -> dict[str, Any]:
+    labels = document["metadata"]["labels"]
+    del labels["helm.sh/chart"]
+    labels["app.kubernetes.io/managed-by"] = "kustomize"
+    return document
+
+
+def _documents(found: list[dict[str, Any]]) -> str:
+    return "# Generated from the chart; `make docs` writes it anew.\n" + yaml.safe_dump_all(found, sort_keys=False)
+
+
+def generated() -> dict[Path, str]:
+    """What every generated file should contain, but for those of `k8s/`, which need Helm."""
+    values_file, readme_file = CHART / "values.yaml", CHART / "README.md"
+    text = with_config(values_file.read_text())
+    return {
+        values_file: text,
+        CHART / "values.schema.json": schema_of(text),
+        readme_file: readme(readme_file.read_text(), text),
+    }
+
+
+if __name__ == "__main__":
+    for file, content in generated().items():
+        file.write_text(content)
+    for file, content in manifests().items():
+        file.write_text(content)

@@ -1,0 +1,83 @@
+{{/* What values must hold together; each rule says why. The deployment includes it, so nothing renders past it. */}}
+
+{{- define "image-service.validate" -}}
+
+{{- if not .Values.image.repository -}}
+{{- fail "image.repository: is required; build the image and push it to a registry of yours" -}}
+{{- end -}}
+
+{{- range $key := list "sourceBucket" "processedBucket" "processingTable" "queueUrl" "cloudfrontUrl" "awsRegion" -}}
+{{- if not (get $.Values.config $key) -}}
+{{- fail (printf "config.%s: is required; `python -m infra.values --stack NAME` prints it for a stack" $key) -}}
+{{- end -}}
+{{- end -}}
+
+{{- $keda := .Values.autoscaling.keda -}}
+{{- $hpa := .Values.autoscaling.hpa -}}
+{{- if and $keda.enabled $hpa.enabled -}}
+{{- fail "autoscaling: keda and hpa cannot both be enabled; KEDA makes an HPA of its own, and two would fight over the replicas" -}}
+{{- end -}}
+{{- range $name, $scaler := dict "keda" $keda "hpa" $hpa -}}
+{{- if $scaler.enabled -}}
+{{- if lt ($scaler.maxReplicas | int) ($scaler.minReplicas | int) -}}
+{{- fail (printf "autoscaling.%s: maxReplicas (%v) is below minReplicas (%v)" $name $scaler.maxReplicas $scaler.minReplicas) -}}
+{{- end -}}
+{{- if and $scaler.cpu.enabled (not (dig "requests" "cpu" nil $.Values.resources)) -}}
+{{- fail (printf "autoscaling.%s.cpu: needs resources.requests.cpu, of which it is a percentage" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- $config := .Values.config -}}
+{{- $http := default 15 $config.httpTimeoutSeconds | int -}}
+{{- $drain := default 75 $config.drainSeconds | int -}}
+{{- $process := default 60 $config.processTimeoutSeconds | int -}}
+{{- if le $drain $process -}}
+{{- fail (printf "config.drainSeconds (%d) must exceed config.processTimeoutSeconds (%d): a conversion cannot be cut short" $drain $process) -}}
+{{- end -}}
+{{- $needed := add (.Values.preStopSeconds | int) $http $drain -}}
+{{- if le (.Values.terminationGracePeriodSeconds | int) ($needed | int) -}}
+{{- fail (printf "terminationGracePeriodSeconds (%d) must exceed preStopSeconds + config.httpTimeoutSeconds + config.drainSeconds (%d): the pod would be killed while it drains" (.Values.terminationGracePeriodSeconds | int) ($needed | int)) -}}
+{{- end -}}
+
+{{- $budget := default 805306368 $config.memoryBudgetBytes | int64 -}}
+{{- $floor := add $budget 268435456 -}}
+{{- $request := dig "requests" "memory" nil .Values.resources -}}
+{{- $limit := dig "limits" "memory" nil .Values.resources -}}
+{{- if not $request -}}
+{{- fail "resources.requests.memory: is required; the node must have the memory that config.memoryBudgetBytes lets conversions use" -}}
+{{- end -}}
+{{- if lt (include "image-service.bytes" $request | int64) $floor -}}
+{{- fail (printf "resources.requests.memory (%v) must hold config.memoryBudgetBytes and 256 MiB (%d bytes): the pod would be killed for lack of memory" $request $floor) -}}
+{{- end -}}
+{{- if $limit -}}
+{{- if lt (include "image-service.bytes" $limit | int64) (include "image-service.bytes" $request | int64) -}}
+{{- fail (printf "resources.limits.memory (%v) is below resources.requests.memory (%v)" $limit $request) -}}
+{{- end -}}
+{{- end -}}
+
+{{- $budgets := .Values.podDisruptionBudget -}}
+{{- if $budgets.enabled -}}
+{{- $min := and (hasKey $budgets "minAvailable") (not (kindIs "invalid" $budgets.minAvailable)) -}}
+{{- $max := and (hasKey $budgets "maxUnavailable") (not (kindIs "invalid" $budgets.maxUnavailable)) -}}
+{{- if eq $min $max -}}
+{{- fail "podDisruptionBudget: exactly one of minAvailable and maxUnavailable must be set; set the other to null" -}}
+{{- end -}}
+{{- end -}}
+
+{{- if and (eq (default "dev" $config.stage) "prod") (has "none" (include "image-service.text" $config.authModes | splitList ",")) -}}
+{{- fail "config.authModes: none lets everybody do everything, and is not for the stage prod" -}}
+{{- end -}}
+
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
+{{- fail "ingress.hosts: is required when the ingress is enabled; without a name it would take every request of its class" -}}
+{{- end -}}
+
+{{- if and (or .Values.metrics.serviceMonitor.enabled .Values.metrics.prometheusRule.enabled) (not .Values.metrics.enabled) -}}
+{{- fail "metrics.enabled: serviceMonitor and prometheusRule need the metrics" -}}
+{{- end -}}
+{{- if eq (.Values.metrics.port | int) 8080 -}}
+{{- fail "metrics.port: 8080 is the API's" -}}
+{{- end -}}
+
+{{- end -}}

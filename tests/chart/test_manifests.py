@@ -1,0 +1,130 @@
+"""Whatever the chart renders is valid for Kubernetes and its operators, and what is generated of it is fresh."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import kubernetes_validate
+import pytest
+import yaml
+from cloudcoil.models.keda import v1alpha1 as keda
+from cloudcoil.models.prometheus_operator import v1 as monitoring
+
+from helm.generate import KUSTOMIZE, generated, manifests
+from helm.rendering import CHART, Document, objects
+from tests.chart.release import EXAMPLES, example
+
+#: The oldest that the chart is for, up to the newest whose schema is at hand.
+VERSIONS = [f"1.{minor}" for minor in range(29, int(kubernetes_validate.latest_version().split(".")[1]) + 1)]
+#: Models of the resources that Kubernetes itself does not know.
+OPERATORS: dict[tuple[str, str], Any] = {
+    ("keda.sh/v1alpha1", "ScaledObject"): keda.ScaledObject,
+    ("keda.sh/v1alpha1", "TriggerAuthentication"): keda.TriggerAuthentication,
+    ("monitoring.coreos.com/v1", "ServiceMonitor"): monitoring.ServiceMonitor,
+    ("monitoring.coreos.com/v1", "PrometheusRule"): monitoring.PrometheusRule,
+}
+SNAPSHOT = Path(__file__).parent / "snapshots" / "default.yaml"
+
+
+def _operator(document: Document) -> Any:
+    return OPERATORS.get((document["apiVersion"], document["kind"]))
+
+
+def _missing(given: Any, kept: Any, path: str = "") -> list[str]:
+    """What was given and is not kept: fields that the model does not know."""
+    if isinstance(given, dict):
+        return [
+            lost
+            for name, value in given.items()
+            for lost in ([f"{path}.{name}"] if name not in kept else _missing(value, kept[name], f"{path}.{name}"))
+        ]
+    if isinstance(given, list):
+        return [lost for one, other in zip(given, kept, strict=True) for lost in _missing(one, other, f"{path}[]")]
+    return []
+
+
+def _check_by_operator(document: Document) -> None:
+    model = _operator(document).model_validate(document)
+    assert _missing(document, model.model_dump(mode="json", by_alias=True, exclude_unset=True)) == []
+
+
+def _check(document: Document, version: str) -> None:
+    if _operator(document):
+        _check_by_operator(document)
+    else:
+        kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_the_range_of_versions_is_what_the_chart_says() -> None:
+    assert VERSIONS[0] == "1.29"
+    assert len(VERSIONS) >= 9
+    assert yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"] == ">=1.29.0-0"
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_every_example_lints(file: Path) -> None:
+    found = helm_python.lint(str(CHART), yaml.safe_load(file.read_text()), strict=True)
+    assert found["errors"] == []
+    assert [message["error"] for message in found["messages"]] == ["icon is recommended"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_every_object_of_every_example_is_valid(file: Path, version: str) -> None:
+    found = objects(yaml.safe_load(file.read_text()))
+    assert len(found) >= 8
+    for document in found:
+        _check(document, version)
+
+
+@pytest.mark.parametrize(
+    ("kind", "break_it"),
+    [
+        ("ScaledObject", lambda document: document["spec"].update(bogus=1)),
+        ("ScaledObject", lambda document: document["spec"].pop("scaleTargetRef")),
+        ("ScaledObject", lambda document: document["spec"]["triggers"][0]["metadata"].update(queueLength=3)),
+        ("TriggerAuthentication", lambda document: document["spec"]["podIdentity"].update(provider="nobody")),
+        ("ServiceMonitor", lambda document: document["spec"]["endpoints"][0].update(prot="metrics")),
+        ("PrometheusRule", lambda document: document["spec"]["groups"][0]["rules"][0].pop("expr")),
+    ],
+)
+def test_what_an_operator_would_refuse_is_noticed(kind: str, break_it: Any) -> None:
+    (document,) = [each for each in objects(example("keda")) if each["kind"] == kind]
+    break_it(document)
+    with pytest.raises((ValueError, AssertionError)):
+        _check_by_operator(document)
+
+
+def test_what_kubernetes_would_refuse_is_noticed() -> None:
+    (document,) = [each for each in objects(example()) if each["kind"] == "Deployment"]
+    document["spec"]["template"]["spec"]["containers"][0]["prots"] = []
+    with pytest.raises(kubernetes_validate.ValidationError):
+        _check(document, "1.29")
+
+
+def test_the_defaults_render_as_they_did() -> None:
+    """After a change that is meant: `python -m tests.chart.snapshot`."""
+    assert list(yaml.safe_load_all(SNAPSHOT.read_text())) == objects(example())
+
+
+@pytest.mark.parametrize("file", generated(), ids=lambda file: file.name)
+def test_what_is_generated_of_the_chart_is_fresh(file: Path) -> None:
+    assert file.read_text() == generated()[file], "run `make docs`"
+
+
+@pytest.mark.parametrize("file", manifests(), ids=lambda file: file.name)
+def test_what_kustomize_applies_is_fresh(file: Path) -> None:
+    assert file.read_text() == manifests()[file], "run `make docs`"
+
+
+def test_kustomize_applies_every_file_and_nothing_that_only_helm_understands() -> None:
+    kustomization = yaml.safe_load((KUSTOMIZE / "kustomization.yaml").read_text())
+    assert kustomization["resources"] == ["namespace.yaml", "image-service.yaml", "keda.yaml"]
+    found = [each for name in kustomization["resources"] for each in yaml.safe_load_all((KUSTOMIZE / name).read_text())]
+    assert {each["kind"] for each in found} >= {"Namespace", "Deployment", "Service", "ServiceAccount", "ConfigMap"}
+    assert "helm.sh" not in json.dumps(found)
+    for document in found:
+        _check(document, VERSIONS[0])

@@ -1,0 +1,433 @@
+"""What the chart makes of its values."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from helm.generate import MADE_BY_THE_CHART, camel, config_variables
+from helm.rendering import CHART, notes, objects, render
+from infra.values import values_of
+from service.config import Settings
+from service.metrics import Metrics
+from tests.chart.release import config, container, defaults, example, made, one, pod, with_values
+from tests.infra.template import Stack
+
+HPA = {"autoscaling__keda__enabled": False, "autoscaling__hpa__enabled": True}
+NOTHING_SCALES = {"autoscaling__keda__enabled": False}
+WATCHED = {
+    "metrics__serviceMonitor": {"enabled": True},
+    "metrics__prometheusRule": {"enabled": True},
+    "metrics__dashboard": {"enabled": True},
+}
+
+
+# -- one truth with the settings
+
+
+def test_the_chart_has_a_value_for_every_setting_but_its_own() -> None:
+    assert set(config_variables().values()) == set(Settings.variables()) - MADE_BY_THE_CHART
+    assert set(defaults()["config"]) == set(config_variables())
+
+
+def test_the_service_reads_the_chart_s_defaults_as_its_own() -> None:
+    settings = Settings.from_env(config())
+    given = config()
+    own = Settings.from_env({name: given[name] for name, field in Settings.variables().items() if field.is_required()})
+    differing = {name for name in Settings.model_fields if getattr(settings, name) != getattr(own, name)}
+    assert differing <= {
+        *("metrics_port", "worker_threads", "log_format"),  # what a pod needs
+        *("stage", "aws_region", "dead_letter_queue_url", "cloudfront_distribution_id"),  # what the example says
+    }
+
+
+def test_the_outputs_of_the_stack_reach_the_service_through_the_chart() -> None:
+    outputs = Stack({"CreateUserPool": "true", "CorsOrigins": "https://a.example,https://b.example"}).outputs()
+    outputs |= {"QueueUrl": "https://sqs.example/q", "DeadLetterQueueUrl": "https://sqs.example/q-dlq"}
+    values = values_of(outputs) | {"image": {"repository": "registry.example/image-service"}}
+    data = render(values)["configmap.yaml"][0]["data"]
+    settings = Settings.from_env(data)
+    assert settings.source_bucket == outputs["SourceBucket"]
+    assert settings.queue_url == outputs["QueueUrl"]
+    assert settings.cors_origins == ("https://a.example", "https://b.example")
+    assert settings.cognito_issuer == outputs["CognitoIssuer"]
+    for output in values_of(outputs)["config"]:
+        assert config_variables()[output] in data
+
+
+@pytest.mark.parametrize("variable", ["SOURCE_BUCKET", "S3_PUBLIC_ENDPOINT_URL", "COGNITO_JWKS_URL", "HOST"])
+def test_names_of_values_and_variables_go_back_and_forth(variable: str) -> None:
+    assert re.sub("([A-Z])", r"_\1", camel(variable)).upper() == variable
+
+
+@pytest.mark.parametrize(
+    ("changes", "variable", "text"),
+    [
+        ({"config__memoryBudgetBytes": 536870912}, "MEMORY_BUDGET_BYTES", "536870912"),
+        ({"config__limitRequestsPerSecond": 0.5}, "LIMIT_REQUESTS_PER_SECOND", "0.5"),
+        ({"config__corsOrigins": ["https://a", "https://b"]}, "CORS_ORIGINS", "https://a,https://b"),
+        ({"config__cognitoScopeMap": {"e": ["images:read"]}}, "COGNITO_SCOPE_MAP", '{"e":["images:read"]}'),
+        ({"config__s3PublicEndpointUrl": "https://s3"}, "S3_PUBLIC_ENDPOINT_URL", "https://s3"),
+    ],
+)
+def test_a_value_is_written_as_the_service_reads_it(changes: dict[str, Any], variable: str, text: str) -> None:
+    assert config(**changes)[variable] == text
+
+
+def test_what_is_null_is_left_to_the_service() -> None:
+    assert "WEBP_EFFORT" not in config(config__webpEffort=None)
+
+
+# -- pods
+
+
+def test_a_pod_can_write_to_tmp_alone_and_has_no_rights_on_its_node() -> None:
+    spec, only = pod()["spec"], container()
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] == 10001
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert only["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert only["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]
+    assert spec["volumes"] == [{"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}]
+
+
+def test_probes_never_ask_aws() -> None:
+    only = container()
+    paths = {name: only[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
+    assert paths == {"startup": "/images/ready", "readiness": "/images/ready", "liveness": "/images/live"}
+
+
+def test_a_pod_is_forgotten_by_the_load_balancer_before_it_is_told_to_stop() -> None:
+    assert "time.sleep(10)" in container()["lifecycle"]["preStop"]["exec"]["command"][-1]
+    assert "lifecycle" not in container(preStopSeconds=0)
+
+
+def test_a_change_of_the_settings_replaces_the_pods() -> None:
+    def checksum(**changes: Any) -> str:
+        return str(pod(**changes)["metadata"]["annotations"]["checksum/config"])
+
+    assert checksum() == checksum()
+    assert checksum() != checksum(config__webpEffort=4)
+
+
+def test_an_image_is_named_by_tag_or_by_digest() -> None:
+    digest = f"sha256:{'a' * 64}"
+    assert container()["image"].endswith("/image-service:0.1.0")
+    assert container(image__tag="1.2.3")["image"].endswith(":1.2.3")
+    assert container(image__digest=digest, image__tag="x")["image"].endswith(f"@{digest}")
+
+
+def test_pods_are_spread_over_zones_by_their_own_labels() -> None:
+    spec, labels = pod()["spec"], pod()["metadata"]["labels"]
+    for constraint in spec["topologySpreadConstraints"]:
+        assert constraint["whenUnsatisfiable"] == "ScheduleAnyway"
+        assert constraint["labelSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_a_selector_that_is_given_is_kept() -> None:
+    given = {
+        "maxSkew": 2,
+        "topologyKey": "x",
+        "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {}},
+    }
+    assert pod(topologySpreadConstraints=[given])["spec"]["topologySpreadConstraints"] == [given]
+
+
+def test_what_is_said_of_placement_and_environment_reaches_every_pod_of_the_image() -> None:
+    said = {
+        "nodeSelector": {"a": "b"},
+        "tolerations": [{"key": "k", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "priorityClassName": "high",
+        "image__pullSecrets": [{"name": "registry"}],
+        "reconcile__enabled": True,
+    }
+    found = render(with_values(**said))
+    (cron,) = found["cronjob.yaml"]
+    specs = [
+        found["deployment.yaml"][0]["spec"]["template"]["spec"],
+        found["tests/release.yaml"][0]["spec"],
+        cron["spec"]["jobTemplate"]["spec"]["template"]["spec"],
+    ]
+    for spec in specs:
+        assert spec["nodeSelector"] == {"a": "b"}
+        assert spec["tolerations"] == said["tolerations"]
+        assert spec["affinity"] == said["affinity"]
+        assert spec["priorityClassName"] == "high"
+        assert spec["imagePullSecrets"] == [{"name": "registry"}]
+
+
+def test_more_environment_annotations_and_labels_are_added() -> None:
+    said = {
+        "extraEnv": [{"name": "A", "value": "b"}],
+        "extraEnvFrom": [{"secretRef": {"name": "s"}}],
+        "podAnnotations": {"note": "n"},
+        "podLabels": {"team": "media"},
+    }
+    assert container(**said)["env"] == said["extraEnv"]
+    assert container(**said)["envFrom"][1:] == said["extraEnvFrom"]
+    assert pod(**said)["metadata"]["annotations"]["note"] == "n"
+    assert pod(**said)["metadata"]["labels"]["team"] == "media"
+
+
+def test_no_object_holds_a_secret() -> None:
+    for name in ("default", "keda", "hpa", "irsa", "locked-down"):
+        assert "Secret" not in {each["kind"] for each in objects(example(name))}
+
+
+# -- scaling
+
+
+def test_what_scales_says_how_many_and_the_deployment_does_not() -> None:
+    assert "replicas" not in one("deployment.yaml")["spec"]
+    assert "replicas" not in one("deployment.yaml", **HPA)["spec"]
+    assert one("deployment.yaml", **NOTHING_SCALES)["spec"]["replicas"] == 2
+
+
+def test_keda_scales_on_what_waits_and_what_is_in_work_and_on_cpu() -> None:
+    spec = one("scaledobject.yaml")["spec"]
+    queue, cpu = spec["triggers"]
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"], spec["pollingInterval"]) == (2, 20, 15)
+    assert queue["metadata"] == {
+        "queueURL": "https://sqs.eu-west-1.amazonaws.com/111122223333/truss-image-events-dev",
+        "awsRegion": "eu-west-1",
+        "queueLength": "3",
+        "scaleOnInFlight": "true",
+    }
+    assert (cpu["type"], cpu["metricType"], cpu["metadata"]) == ("cpu", "Utilization", {"value": "90"})
+    behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 300
+    assert one("triggerauthentication.yaml")["spec"] == {"podIdentity": {"provider": "aws"}}
+
+
+def test_a_pod_s_share_of_the_queue_is_its_slots() -> None:
+    settings = Settings.from_env(config())
+    assert defaults()["autoscaling"]["keda"]["queueLength"] == settings.slots
+    assert defaults()["autoscaling"]["hpa"]["queueLength"] == settings.slots
+
+
+def test_keda_may_take_on_a_role_or_use_an_authentication_that_is_there() -> None:
+    role = "arn:aws:iam::111122223333:role/keda"
+    assert one("triggerauthentication.yaml", autoscaling__keda__roleArn=role)["spec"]["podIdentity"]["roleArn"] == role
+    changes = {"autoscaling__keda__authenticationRef": "shared"}
+    assert made("triggerauthentication.yaml", **changes) == []
+    assert one("scaledobject.yaml", **changes)["spec"]["triggers"][0]["authenticationRef"] == {"name": "shared"}
+
+
+def test_a_plain_hpa_scales_on_the_depth_of_the_queue_and_on_cpu() -> None:
+    labels = {"autoscaling__hpa__metricLabels": {"queue": "q"}}
+    spec = one("hpa.yaml", **HPA, **labels)["spec"]
+    depth, cpu = spec["metrics"]
+    assert depth["external"] == {
+        "metric": {"name": "sqs_messages_visible", "selector": {"matchLabels": {"queue": "q"}}},
+        "target": {"type": "AverageValue", "averageValue": "3"},
+    }
+    assert cpu["resource"]["target"]["averageUtilization"] == 90
+    assert made("scaledobject.yaml", **HPA) == []
+
+
+def test_cpu_need_not_count() -> None:
+    assert len(one("scaledobject.yaml", autoscaling__keda__cpu={"enabled": False})["spec"]["triggers"]) == 1
+    assert len(one("hpa.yaml", **HPA, autoscaling__hpa__cpu={"enabled": False})["spec"]["metrics"]) == 1
+
+
+# -- disruption
+
+
+def test_pods_are_kept_while_nodes_are_drained() -> None:
+    spec = one("poddisruptionbudget.yaml")["spec"]
+    assert (spec["maxUnavailable"], spec["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"autoscaling__keda__minReplicas": 1},
+        {**HPA, "autoscaling__hpa__minReplicas": 1},
+        {**NOTHING_SCALES, "replicaCount": 1},
+        {"podDisruptionBudget__enabled": False},
+    ],
+)
+def test_a_single_pod_keeps_no_node_from_being_drained(changes: dict[str, Any]) -> None:
+    assert made("poddisruptionbudget.yaml", **changes) == []
+
+
+def test_a_budget_of_nought_is_a_budget() -> None:
+    away = {"maxUnavailable": 0}
+    assert one("poddisruptionbudget.yaml", podDisruptionBudget=away)["spec"]["maxUnavailable"] == 0
+    there = {"maxUnavailable": None, "minAvailable": 0}
+    assert one("poddisruptionbudget.yaml", podDisruptionBudget=there)["spec"]["minAvailable"] == 0
+
+
+# -- who reaches what
+
+
+def test_the_role_and_templates_are_written_into_the_service_account() -> None:
+    role = "arn:aws:iam::111122223333:role/r"
+    account = one(
+        "serviceaccount.yaml", serviceAccount__roleArn=role, serviceAccount__annotations={"of": "{{ .Release.Name }}"}
+    )
+    assert account["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": role, "of": "image-service"}
+    assert account["automountServiceAccountToken"] is False
+
+
+def test_a_service_account_that_is_there_is_used() -> None:
+    changes = {"serviceAccount__create": False, "serviceAccount__name": "theirs"}
+    assert made("serviceaccount.yaml", **changes) == []
+    assert pod(**changes)["spec"]["serviceAccountName"] == "theirs"
+
+
+def test_only_named_ports_are_let_in_and_dns_and_https_out() -> None:
+    spec = one("networkpolicy.yaml")["spec"]
+    assert [rule["ports"][0]["port"] for rule in spec["ingress"]] == ["http", "metrics"]
+    assert [port["port"] for rule in spec["egress"][:2] for port in rule["ports"]] == [53, 53, 443]
+    assert spec["egress"][2]["to"]  # the test of the release, to the pods alone
+    assert made("networkpolicy.yaml", networkPolicy__enabled=False) == []
+
+
+def test_callers_and_prometheus_can_be_told_apart() -> None:
+    caller: list[Any] = [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
+    prometheus: list[Any] = [{"namespaceSelector": {}}]
+    spec = one("networkpolicy.yaml", networkPolicy__from=caller, networkPolicy__metricsFrom=prometheus)["spec"]
+    assert [rule["from"] for rule in spec["ingress"]] == [caller, prometheus]
+
+
+def test_without_metrics_there_is_no_port_for_them() -> None:
+    changes = {"metrics__enabled": False}
+    assert [port["name"] for port in container(**changes)["ports"]] == ["http"]
+    assert [port["name"] for port in one("service.yaml", **changes)["spec"]["ports"]] == ["http"]
+    assert len(one("networkpolicy.yaml", **changes)["spec"]["ingress"]) == 1
+    assert "METRICS_PORT" not in config(**changes)
+
+
+def test_an_ingress_opens_the_api_and_nothing_else() -> None:
+    spec = one("ingress.yaml", ingress={"enabled": True, "className": "alb", "hosts": ["api.example.com"]})["spec"]
+    ((rule,), (path,)) = spec["rules"], spec["rules"][0]["http"]["paths"]
+    assert (rule["host"], path["path"], path["pathType"]) == ("api.example.com", "/images", "Prefix")
+    assert path["backend"]["service"] == {"name": "image-service", "port": {"name": "http"}}
+
+
+def test_every_selector_finds_the_pods_of_the_server_and_no_others() -> None:
+    found = render(with_values(reconcile__enabled=True))
+    server = found["deployment.yaml"][0]["spec"]["template"]["metadata"]["labels"]
+    job = found["cronjob.yaml"][0]["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
+    test = found["tests/release.yaml"][0]["metadata"]["labels"]
+    for selector in (
+        found["service.yaml"][0]["spec"]["selector"],
+        found["poddisruptionbudget.yaml"][0]["spec"]["selector"]["matchLabels"],
+        found["deployment.yaml"][0]["spec"]["selector"]["matchLabels"],
+    ):
+        assert selector.items() <= server.items()
+        assert not selector.items() <= job.items()
+        assert not selector.items() <= test.items()
+
+
+# -- watching
+
+
+def _metric_names() -> set[str]:
+    """What the service exports, with the endings that queries use."""
+    table = (CHART.parents[1] / "docs" / "operations.md").read_text()
+    documented = set(re.findall(r"`(truss_[a-z_]+)`", table))
+    endings = ("", "_bucket", "_count", "_sum")
+    process = {"process_resident_memory_bytes", "process_cpu_seconds_total"}
+    return {name + ending for name in documented for ending in endings} | process
+
+
+def _metrics_in(text: str) -> set[str]:
+    return set(re.findall(r"\b((?:truss|process)_[a-z_]+)\b", text))
+
+
+def test_alerts_ask_for_metrics_that_there_are_and_say_what_to_do() -> None:
+    rule = one("prometheusrule.yaml", **WATCHED, metrics__prometheusRule__alertLabels={"team": "media"})
+    (group,) = rule["spec"]["groups"]
+    assert len(group["rules"]) == 7
+    for alert in group["rules"]:
+        assert _metrics_in(alert["expr"])
+        assert _metrics_in(alert["expr"]) <= _metric_names()
+        assert 'job="image-service",namespace="truss-image"' in alert["expr"]
+        assert alert["labels"].keys() == {"severity", "team"}
+        assert len(alert["annotations"]["description"]) > 40
+
+
+def test_the_dashboard_shows_metrics_that_there_are() -> None:
+    data = one("dashboard.yaml", **WATCHED)["data"]
+    dashboard = json.loads(data["image-service.json"])
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    assert len(expressions) > 15
+    for expression in expressions:
+        assert _metrics_in(expression) <= _metric_names()
+    shown = set().union(*map(_metrics_in, expressions))
+    assert {name for name in shown if name.startswith("truss_worker")} >= {"truss_worker_polling", "truss_worker_slots"}
+
+
+def test_the_metrics_that_are_watched_are_those_that_the_service_exports() -> None:
+    metrics = Metrics()
+    exported = {family.name for family in text_string_to_metric_families(metrics.exposition().decode())}
+    assert {"truss_events", "truss_servable_seconds", "truss_http_request_seconds"} <= exported
+
+
+def test_what_watches_is_made_when_asked_for() -> None:
+    for template in ("servicemonitor.yaml", "prometheusrule.yaml", "dashboard.yaml"):
+        assert made(template) == []
+        assert len(made(template, **WATCHED)) == 1
+
+
+# -- the rest
+
+
+def test_reconcile_runs_alone_for_a_bounded_time_and_as_the_service() -> None:
+    cron = one("cronjob.yaml", reconcile__enabled=True)["spec"]
+    spec = cron["jobTemplate"]["spec"]
+    (only,) = spec["template"]["spec"]["containers"]
+    assert (cron["concurrencyPolicy"], spec["activeDeadlineSeconds"]) == ("Forbid", 3600)
+    assert only["args"] == ["reconcile", "--grace", "180"]
+    assert only["envFrom"] == container()["envFrom"]
+    assert spec["template"]["spec"]["serviceAccountName"] == "image-service"
+
+
+def test_more_objects_are_filled_in_and_added() -> None:
+    as_text = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: "{{ .Release.Name }}-text"}'
+    as_object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-object"}}
+    found = made("extra-objects.yaml", extraObjects=[as_text, as_object])
+    assert [each["metadata"]["name"] for each in found] == ["image-service-text", "image-service-object"]
+
+
+def test_the_test_of_a_release_asks_it_from_outside_its_pods() -> None:
+    test = one("tests/release.yaml")
+    assert test["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    script = test["spec"]["containers"][0]["command"][-1]
+    compile(script, "test", "exec")
+    assert "http://image-service:80/images/" in script
+
+
+def test_names_can_be_changed_and_never_grow_too_long() -> None:
+    named = render(with_values(fullnameOverride="pictures"))
+    assert {each["metadata"]["name"].split("-test")[0] for found in named.values() for each in found} == {"pictures"}
+    other = render(with_values(reconcile__enabled=True), release="r" * 50)
+    assert all(len(each["metadata"]["name"]) <= 52 for found in other.values() for each in found)
+
+
+def test_after_the_installation_the_next_steps_are_told() -> None:
+    told = notes(with_values(config__cloudfrontDistributionId=None))
+    assert "truss-image keys create" in told
+    assert "has no IAM role" in told
+    assert "keeps what is deleted" in told
+    assert "https://api.example.com/images/docs" in notes(example("locked-down"))
+
+
+def test_the_chart_is_of_the_version_of_the_service() -> None:
+    described = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    project = (CHART.parents[1] / "pyproject.toml").read_text()
+    assert f'version = "{described["appVersion"]}"' in project
