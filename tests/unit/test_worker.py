@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -390,7 +390,7 @@ async def test_the_first_poll_is_answered_at_once_so_that_a_pod_is_ready_before_
     class Watched(RecordingQueue):
         waits: ClassVar[list[int]] = []
 
-        async def receive(self, limit: int, *, wait_seconds: int, visibility_seconds: int) -> Sequence[Message]:
+        async def receive(self, limit: int, *, wait_seconds: int, visibility_seconds: int) -> list[Message]:
             self.waits.append(wait_seconds)
             return await super().receive(limit, wait_seconds=wait_seconds, visibility_seconds=visibility_seconds)
 
