@@ -29,28 +29,38 @@ def test_the_template_has_no_finding_and_ignores_none() -> None:
     assert "cfn-lint" not in DELIVERY.read_text()
 
 
-def test_the_deploy_role_is_for_one_environment_of_one_repository(stack: Stack) -> None:
-    (statement,) = stack.resource("DeployRole")["AssumeRolePolicyDocument"]["Statement"]
+@pytest.mark.parametrize(("role", "environment"), [("BuildRole", "prod-build"), ("DeployRole", "prod")])
+def test_a_role_is_for_one_environment_of_one_repository(stack: Stack, role: str, environment: str) -> None:
+    (statement,) = stack.resource(role)["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Condition"] == {
         "StringEquals": {
             "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-            "token.actions.githubusercontent.com:sub": "repo:acme/images:environment:prod",
+            "token.actions.githubusercontent.com:sub": f"repo:acme/images:environment:{environment}",
         }
     }
+
+
+def test_what_needs_no_approval_changes_nothing_that_runs(stack: Stack) -> None:
+    actions = {action for each in _statements(stack, "BuildRole") for action in _listed(each["Action"])}
+    assert not actions & {"cloudformation:ExecuteChangeSet", "cloudformation:UpdateStack", "eks:DescribeCluster"}
 
 
 def test_what_makes_the_stack_is_taken_on_by_cloudformation_alone(stack: Stack) -> None:
     (trusted,) = stack.resource("StackRole")["AssumeRolePolicyDocument"]["Statement"]
     assert trusted["Principal"] == {"Service": "cloudformation.amazonaws.com"}
-    (passes,) = [each for each in _statements(stack, "DeployRole") if each["Action"] == "iam:PassRole"]
+    (passes,) = [each for each in _statements(stack, "BuildRole") if each["Action"] == "iam:PassRole"]
     assert passes["Condition"] == {"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}}
     assert passes["Resource"] == "<StackRole.Arn>"
 
 
-@pytest.mark.parametrize("role", ["DeployRole", "StackRole"])
+def _listed(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize("role", ["BuildRole", "DeployRole", "StackRole"])
 def test_no_right_is_for_everything(stack: Stack, role: str) -> None:
     for statement in _statements(stack, role):
-        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        actions = _listed(statement["Action"])
         assert not any(action.endswith(":*") for action in actions)
         # Two calls have no resource in IAM's sense.
         assert statement["Resource"] != "*" or actions in (
@@ -59,8 +69,9 @@ def test_no_right_is_for_everything(stack: Stack, role: str) -> None:
         )
 
 
-def test_a_stage_cannot_touch_the_stack_of_another(stack: Stack) -> None:
-    (of_stack,) = [each for each in _statements(stack, "DeployRole") if each["Sid"] == "Stack"]
+@pytest.mark.parametrize(("role", "sid"), [("BuildRole", "Plan"), ("DeployRole", "Execute")])
+def test_a_stage_cannot_touch_the_stack_of_another(stack: Stack, role: str, sid: str) -> None:
+    (of_stack,) = [each for each in _statements(stack, role) if each["Sid"] == sid]
     assert of_stack["Resource"] == f"arn:aws:cloudformation:{REGION}:{ACCOUNT_ID}:stack/truss-image-prod/*"
 
 

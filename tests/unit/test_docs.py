@@ -12,7 +12,8 @@ from docs.generate import ROOT, documents, generated
 from processor.errors import JobNotFound
 from service.problems import problem_of
 
-PROSE = [*documents(), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+CHART = ROOT / "helm" / "image-service"
+PROSE = [*documents(), *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md")), CHART / "README.md"]
 
 
 def _name(document: Path) -> str:
