@@ -1,0 +1,184 @@
+"""CPU seconds that the shipped pipeline spends on an image, by its size: what capacity is reckoned from.
+
+    python -m benchmarks.cpu_per_megapixel [--megapixels 0.3 2 8 12 24 50] [--rounds 3] [--effort 2] [--json FILE]
+
+Every file is drawn by formula, the same on every machine, and becomes the four variants on one thread. A round runs all
+of them in turn, so that a noisy moment falls on all; the table shows medians of the rounds. The line `a + b * megapixels`
+is fitted to the relative error, because it is used for small images as well as for large ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import pyvips
+
+from processor.pipeline.engine import libvips_version, set_up_libvips
+from processor.pipeline.limits import Deadline, Limits
+from processor.pipeline.render import Recipe, inspect, render
+from tests import corpus
+
+#: Sizes of phones, cameras and screens, in megapixels; the last one fills a pod of 1 GiB.
+MEGAPIXELS = (0.3, 2.0, 8.0, 12.0, 24.0, 50.0)
+#: Width by height of what is drawn.
+ASPECT = 4 / 3
+#: Longest that one conversion may take here, in seconds: nothing is cut short.
+PATIENCE = 600
+#: Colours of a graphic: few, as in charts and screenshots.
+PALETTE = ((250, 250, 250), (32, 90, 160), (230, 120, 30), (40, 40, 48))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One file: `cpu_seconds` are those of the whole process while it was converted."""
+
+    kind: str
+    width: int
+    height: int
+    file_bytes: int
+    variant_bytes: int
+    cpu_seconds: float
+
+    @property
+    def megapixels(self) -> float:
+        """Of the source."""
+        return self.width * self.height / 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """`cpu = base + per_megapixel * megapixels`, in seconds."""
+
+    base: float
+    per_megapixel: float
+    #: Largest distance of a measurement from the line, as a part of the measurement.
+    worst: float
+
+
+def sides(megapixels: float) -> tuple[int, int]:
+    """Width and height of so many megapixels."""
+    height = round(math.sqrt(megapixels * 1e6 / ASPECT))
+    return round(height * ASPECT), height
+
+
+def graphic(width: int, height: int) -> pyvips.Image:
+    """Flat areas with hard borders, as in charts and screenshots."""
+    cells = pyvips.Image.worley(width, height, cell_size=max(2, width // 12), seed=corpus.SEED)
+    index = (cells / max(1.0, width / 40)).floor().cast("uchar") % len(PALETTE)
+    table = pyvips.Image.new_from_memory(bytes(sum(PALETTE, ())), len(PALETTE), 1, 3, "uchar")
+    return corpus.as_srgb(index.maplut(table))
+
+
+#: How a file of each kind is drawn: a photograph as cameras store it, a graphic as screens do.
+KINDS: Mapping[str, Callable[[int, int], bytes]] = {
+    "JPEG photo": lambda width, height: corpus.jpeg(corpus.photo(width, height)),
+    "PNG graphic": lambda width, height: corpus.png(graphic(width, height)),
+}
+
+
+def convert(kind: str, data: bytes, effort: int) -> Measured:
+    """Once through the pipeline, with nothing else in this process."""
+    limits = Limits()
+    before = time.process_time()
+    info = inspect(data, limits)
+    result = render(data, info, Recipe(effort=effort), Deadline(PATIENCE))
+    cpu = time.process_time() - before
+    written = sum(len(variant.data) for variant in result.variants)
+    return Measured(
+        kind=kind,
+        width=info.width,
+        height=info.height,
+        file_bytes=len(data),
+        variant_bytes=written,
+        cpu_seconds=cpu,
+    )
+
+
+def measure(megapixels: Sequence[float], rounds: int, effort: int) -> list[Measured]:
+    """Every file, `rounds` times; each with the median of its times."""
+    files = [(kind, draw(*sides(size))) for kind, draw in KINDS.items() for size in megapixels]
+    runs = [[convert(kind, data, effort) for kind, data in files] for _ in range(rounds)]
+    return [_middle(times) for times in zip(*runs, strict=True)]
+
+
+def fitted(measured: Sequence[Measured]) -> Line:
+    """The line with the least squares of relative errors."""
+    weights = [1 / each.cpu_seconds**2 for each in measured]
+    points = [(each.megapixels, each.cpu_seconds) for each in measured]
+    total = sum(weights)
+    mean_x = sum(weight * x for weight, (x, _) in zip(weights, points, strict=True)) / total
+    mean_y = sum(weight * y for weight, (_, y) in zip(weights, points, strict=True)) / total
+    above = sum(weight * (x - mean_x) * (y - mean_y) for weight, (x, y) in zip(weights, points, strict=True))
+    below = sum(weight * (x - mean_x) ** 2 for weight, (x, _) in zip(weights, points, strict=True))
+    slope = above / below
+    base = mean_y - slope * mean_x
+    worst = max(abs(base + slope * x - y) / y for x, y in points)
+    return Line(base=base, per_megapixel=slope, worst=worst)
+
+
+def report(measured: Sequence[Measured]) -> str:
+    """The table, and the line of each kind."""
+    lines = [f"{'kind':12} {'MP':>5} {'size':>11} {'file':>9} {'variants':>9} {'CPU s':>7} {'CPU s/MP':>9}"]
+    lines += [
+        f"{each.kind:12} {each.megapixels:5.1f} {f'{each.width}x{each.height}':>11} {each.file_bytes / 1e6:6.2f} MB "
+        f"{each.variant_bytes / 1e6:6.2f} MB {each.cpu_seconds:7.3f} {each.cpu_seconds / each.megapixels:9.4f}"
+        for each in measured
+    ]
+    for kind, line in lines_of(measured).items():
+        lines.append(
+            f"{kind}: CPU = {line.base:.4f} s + {line.per_megapixel:.4f} s x megapixels (off by {line.worst:.0%} at most)"
+        )
+    return "\n".join(lines)
+
+
+def lines_of(measured: Sequence[Measured]) -> dict[str, Line]:
+    """A line for each kind of which there are two sizes."""
+    kinds = {each.kind: [other for other in measured if other.kind == each.kind] for each in measured}
+    return {kind: fitted(group) for kind, group in kinds.items() if len(group) > 1}
+
+
+def machine() -> str:
+    """What this ran on."""
+    cpus = Path("/proc/cpuinfo")
+    names = [line for line in cpus.read_text().splitlines() if line.startswith("model name")] if cpus.exists() else []
+    name = names[0].partition(":")[2].strip() if names else platform.processor()
+    return f"{name}, {max(1, len(names))} processors, {platform.machine()}, {libvips_version()}"
+
+
+def _middle(times: Sequence[Measured]) -> Measured:
+    middle = median(each.cpu_seconds for each in times)
+    return min(times, key=lambda each: abs(each.cpu_seconds - middle))
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megapixels", type=float, nargs="+", default=MEGAPIXELS)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--effort", type=int, default=Recipe().effort)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    set_up_libvips()
+    measured = measure(options.megapixels, options.rounds, options.effort)
+    print(f"{machine()}; effort {options.effort}, median of {options.rounds} rounds")
+    print(report(measured))
+    if options.json:
+        document = {
+            "machine": machine(),
+            "effort": options.effort,
+            "files": [asdict(each) for each in measured],
+            "lines": {kind: asdict(line) for kind, line in lines_of(measured).items()},
+        }
+        options.json.write_text(json.dumps(document, indent=2))
+
+
+if __name__ == "__main__":
+    main()
