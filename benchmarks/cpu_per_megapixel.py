@@ -2,9 +2,10 @@
 
     python -m benchmarks.cpu_per_megapixel [--megapixels 0.3 2 8 12 24 50] [--rounds 3] [--effort 2] [--json FILE]
 
-Every file is drawn by formula, the same on every machine, and becomes the four variants on one thread. A round runs all
-of them in turn, so that a noisy moment falls on all; the table shows medians of the rounds. The line `a + b * megapixels`
-is fitted to the relative error, because it is used for small images as well as for large ones.
+Every file is drawn by formula, the same on every machine, and becomes the four variants on one thread. A round runs
+all of them in turn, so that a noisy moment falls on all; the table shows medians of the rounds. The line
+`a + b * megapixels` is fitted by relative error, and from 2 megapixels on: there the three smaller variants always have
+the same size, and so the same cost. Below, where variants shrink with their source, an image costs less.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import math
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
 import pyvips
 
+from benchmarks.scaling.measured import GRAPHIC, PHOTO, Measured, lines_of
 from processor.pipeline.engine import libvips_version, set_up_libvips
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.render import Recipe, inspect, render
@@ -34,33 +36,6 @@ ASPECT = 4 / 3
 PATIENCE = 600
 #: Colours of a graphic: few, as in charts and screenshots.
 PALETTE = ((250, 250, 250), (32, 90, 160), (230, 120, 30), (40, 40, 48))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """One file: `cpu_seconds` are those of the whole process while it was converted."""
-
-    kind: str
-    width: int
-    height: int
-    file_bytes: int
-    variant_bytes: int
-    cpu_seconds: float
-
-    @property
-    def megapixels(self) -> float:
-        """Of the source."""
-        return self.width * self.height / 1e6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """`cpu = base + per_megapixel * megapixels`, in seconds."""
-
-    base: float
-    per_megapixel: float
-    #: Largest distance of a measurement from the line, as a part of the measurement.
-    worst: float
 
 
 def sides(megapixels: float) -> tuple[int, int]:
@@ -79,8 +54,8 @@ def graphic(width: int, height: int) -> pyvips.Image:
 
 #: How a file of each kind is drawn: a photograph as cameras store it, a graphic as screens do.
 KINDS: Mapping[str, Callable[[int, int], bytes]] = {
-    "JPEG photo": lambda width, height: corpus.jpeg(corpus.photo(width, height)),
-    "PNG graphic": lambda width, height: corpus.png(graphic(width, height)),
+    PHOTO: lambda width, height: corpus.jpeg(corpus.photo(width, height)),
+    GRAPHIC: lambda width, height: corpus.png(graphic(width, height)),
 }
 
 
@@ -109,21 +84,6 @@ def measure(megapixels: Sequence[float], rounds: int, effort: int) -> list[Measu
     return [_middle(times) for times in zip(*runs, strict=True)]
 
 
-def fitted(measured: Sequence[Measured]) -> Line:
-    """The line with the least squares of relative errors."""
-    weights = [1 / each.cpu_seconds**2 for each in measured]
-    points = [(each.megapixels, each.cpu_seconds) for each in measured]
-    total = sum(weights)
-    mean_x = sum(weight * x for weight, (x, _) in zip(weights, points, strict=True)) / total
-    mean_y = sum(weight * y for weight, (_, y) in zip(weights, points, strict=True)) / total
-    above = sum(weight * (x - mean_x) * (y - mean_y) for weight, (x, y) in zip(weights, points, strict=True))
-    below = sum(weight * (x - mean_x) ** 2 for weight, (x, _) in zip(weights, points, strict=True))
-    slope = above / below
-    base = mean_y - slope * mean_x
-    worst = max(abs(base + slope * x - y) / y for x, y in points)
-    return Line(base=base, per_megapixel=slope, worst=worst)
-
-
 def report(measured: Sequence[Measured]) -> str:
     """The table, and the line of each kind."""
     lines = [f"{'kind':12} {'MP':>5} {'size':>11} {'file':>9} {'variants':>9} {'CPU s':>7} {'CPU s/MP':>9}"]
@@ -134,15 +94,10 @@ def report(measured: Sequence[Measured]) -> str:
     ]
     for kind, line in lines_of(measured).items():
         lines.append(
-            f"{kind}: CPU = {line.base:.4f} s + {line.per_megapixel:.4f} s x megapixels (off by {line.worst:.0%} at most)"
+            f"{kind}: CPU = {line.base:.4f} s + {line.per_megapixel:.4f} s x megapixels; "
+            f"off by {line.worst:.0%} at most"
         )
     return "\n".join(lines)
-
-
-def lines_of(measured: Sequence[Measured]) -> dict[str, Line]:
-    """A line for each kind of which there are two sizes."""
-    kinds = {each.kind: [other for other in measured if other.kind == each.kind] for each in measured}
-    return {kind: fitted(group) for kind, group in kinds.items() if len(group) > 1}
 
 
 def machine() -> str:

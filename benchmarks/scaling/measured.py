@@ -1,0 +1,100 @@
+"""What `python -m benchmarks.cpu_per_megapixel` measured, and the line through it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+#: From here on, in megapixels, the line holds: what is larger fills the box of the largest variant.
+FIT_FROM = 2.0
+PHOTO, GRAPHIC = "JPEG photo", "PNG graphic"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One file: `cpu_seconds` are those of the whole process while it was converted."""
+
+    kind: str
+    width: int
+    height: int
+    file_bytes: int
+    variant_bytes: int
+    cpu_seconds: float
+
+    @property
+    def megapixels(self) -> float:
+        """Of the source."""
+        return self.width * self.height / 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """`cpu = base + per_megapixel * megapixels`, in seconds."""
+
+    base: float
+    per_megapixel: float
+    #: Largest distance of a measurement from the line, as a part of the measurement.
+    worst: float
+
+    def cpu_seconds(self, megapixels: float) -> float:
+        """Of one image."""
+        return self.base + self.per_megapixel * megapixels
+
+
+def fitted(measured: Sequence[Measured]) -> Line:
+    """The line with the least squares of relative errors."""
+    weights = [1 / each.cpu_seconds**2 for each in measured]
+    points = [(each.megapixels, each.cpu_seconds) for each in measured]
+    total = sum(weights)
+    mean_x = sum(weight * x for weight, (x, _) in zip(weights, points, strict=True)) / total
+    mean_y = sum(weight * y for weight, (_, y) in zip(weights, points, strict=True)) / total
+    above = sum(weight * (x - mean_x) * (y - mean_y) for weight, (x, y) in zip(weights, points, strict=True))
+    below = sum(weight * (x - mean_x) ** 2 for weight, (x, _) in zip(weights, points, strict=True))
+    slope = above / below
+    base = mean_y - slope * mean_x
+    worst = max(abs(base + slope * x - y) / y for x, y in points)
+    return Line(base=base, per_megapixel=slope, worst=worst)
+
+
+def lines_of(measured: Sequence[Measured]) -> dict[str, Line]:
+    """A line for each kind of which there are two sizes that are large enough."""
+    large = [each for each in measured if each.megapixels >= 0.99 * FIT_FROM]  # sides are whole pixels
+    kinds = {each.kind: [other for other in large if other.kind == each.kind] for each in large}
+    return {kind: fitted(group) for kind, group in kinds.items() if len(group) > 1}
+
+
+def _run(kind: str, *files: tuple[int, int, int, int, float]) -> tuple[Measured, ...]:
+    return tuple(
+        Measured(kind=kind, width=width, height=height, file_bytes=size, variant_bytes=written, cpu_seconds=cpu)
+        for width, height, size, written, cpu in files
+    )
+
+
+#: Where and when the figures below were measured.
+MACHINE = "AMD EPYC (family 26), 2 processors, x86-64, libvips 8.18.7, effort 2, median of 3 rounds, 2026-11-23"
+#: One run of the command. Width, height, bytes of the file, bytes of its variants, CPU seconds.
+FILES: tuple[Measured, ...] = (
+    *_run(
+        PHOTO,
+        (632, 474, 77_274, 136_656, 0.040),
+        (1633, 1225, 398_948, 343_090, 0.187),
+        (3265, 2449, 1_426_637, 593_892, 0.389),
+        (4000, 3000, 2_086_948, 805_350, 0.548),
+        (5657, 4243, 4_082_789, 1_467_140, 1.086),
+        (8165, 6124, 8_321_665, 2_972_044, 1.944),
+    ),
+    *_run(
+        GRAPHIC,
+        (632, 474, 13_908, 146_038, 0.048),
+        (1633, 1225, 50_313, 277_818, 0.202),
+        (3265, 2449, 136_059, 402_530, 0.315),
+        (4000, 3000, 183_072, 450_674, 0.378),
+        (5657, 4243, 322_968, 617_846, 0.661),
+        (8165, 6124, 542_218, 933_116, 1.333),
+    ),
+)
+#: The line that capacity and cost are reckoned with: photographs cost more than graphics.
+LINE = lines_of(FILES)[PHOTO]
+#: The pipeline's CPU as a part of what the earlier service's (sharp, effort 4, one decode per output) takes for the
+#: same files: `python -m benchmarks.sharp_compare --effort 2 --sharp-effort 4`, the same machine and day.
+CPU_BESIDE_SHARP = 0.44

@@ -1,0 +1,82 @@
+"""One simulated pod: slots, threads that share its CPU, and the images in them."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+
+from benchmarks.scaling.pods import PodSize
+
+
+class PodState(Enum):
+    """A pod that drains finishes what it has and takes nothing new."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    GONE = "gone"
+
+
+@dataclass(slots=True, eq=False)
+class Pod:
+    """Images first wait for S3 (no CPU), then for a thread, then share the CPU with the other thread's."""
+
+    size: PodSize
+    made_at: float
+    state: PodState = PodState.STARTING
+    made_ready_at: float | None = None
+    taken: int = 0
+    #: CPU seconds that this pod has spent.
+    spent: float = 0.0
+    #: Counts every change to who computes: an announced end that is older does not hold any more.
+    version: int = 0
+    _waiting: deque[tuple[float, float]] = field(default_factory=deque)
+    #: Who computes: the service that each has had when it is done, and when its message came.
+    _running: list[tuple[float, float]] = field(default_factory=list)
+    _served: float = 0.0
+    _seen_at: float = 0.0
+
+    @property
+    def free(self) -> int:
+        """Messages that it would take now."""
+        return self.size.slots - self.taken if self.state is PodState.READY else 0
+
+    def begin(self, now: float, cpu_seconds: float, came_at: float) -> None:
+        """The file of a message is there."""
+        self.advance(now)
+        if len(self._running) < self.size.threads:
+            self._running.append((self._served + cpu_seconds, came_at))
+        else:
+            self._waiting.append((cpu_seconds, came_at))
+        self.version += 1
+
+    def next_end(self, now: float) -> float | None:
+        """When the next image is done, if nothing changes before."""
+        if not self._running:
+            return None
+        return now + (min(self._running)[0] - self._served) / self._pace()
+
+    def end(self, now: float) -> float:
+        """The next image is done; when its message came."""
+        self.advance(now)
+        first = min(self._running)
+        self._running.remove(first)
+        if self._waiting:
+            cpu_seconds, came_at = self._waiting.popleft()
+            self._running.append((self._served + cpu_seconds, came_at))
+        self.taken -= 1
+        self.version += 1
+        return first[1]
+
+    def advance(self, now: float) -> None:
+        """Account for the time since the last change."""
+        if self._running:
+            elapsed = now - self._seen_at
+            self._served += elapsed * self._pace()
+            self.spent += elapsed * self._pace() * len(self._running)
+        self._seen_at = now
+
+    def _pace(self) -> float:
+        """CPU seconds that each image gets in a second: a thread never has more than one processor."""
+        return min(1.0, self.size.cpus / len(self._running))
