@@ -7,6 +7,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from benchmarks.scaling.autoscaler import SYNC_SECONDS, Autoscaler, ScalerConfig, Sight
 from benchmarks.scaling.cluster import Cluster, ClusterConfig
@@ -79,7 +80,7 @@ class Simulation:
         self._cluster = Cluster(world.cluster, random.Random(world.seed + 1))
         self._scaler = Autoscaler(world.scaler)
         costs = {size: world.cpu_seconds(size) for size in world.sizes}
-        self._costs, self._weights = list(costs.values()), list(world.sizes.values())
+        self._costs, self._weights = list(costs.values()), list(accumulate(world.sizes.values()))
         self._queue: deque[tuple[float, float]] = deque()
         self._pods: list[Pod] = []
         self._hungry: deque[Pod] = deque()
@@ -136,7 +137,7 @@ class Simulation:
 
     def _arrive(self) -> None:
         self.record.came += 1
-        (cost,) = self._incoming.choices(self._costs, self._weights)
+        (cost,) = self._incoming.choices(self._costs, cum_weights=self._weights)
         self._queue.append((self._now, cost))
         self._feed()
 

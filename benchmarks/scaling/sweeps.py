@@ -1,0 +1,135 @@
+"""The sweeps that justify the chart's values: one value varied, everything else as shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+from benchmarks.scaling.autoscaler import Policy, Rules, ScalerConfig
+from benchmarks.scaling.cluster import ClusterConfig
+from benchmarks.scaling.figures import Figures, figures, headings, row
+from benchmarks.scaling.scenarios import BURST, DAY, PULSES, REDRIVE, SCENARIOS, STEP, Scenario
+from benchmarks.scaling.simulation import SEED, World, simulate
+
+#: Seeds over which the spread of a result is shown.
+SEEDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One set of values. What is not given is as shipped."""
+
+    scaler: ScalerConfig = field(default_factory=ScalerConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    seed: int = SEED
+
+    @property
+    def world(self) -> World:
+        """With everything else."""
+        return World(scaler=self.scaler, cluster=self.cluster, seed=self.seed)
+
+
+SHIPPED = ScalerConfig()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """Which value, what it is set to, and the scenarios in which it matters."""
+
+    name: str
+    settings: Mapping[str, Setting]
+    scenarios: tuple[Scenario, ...]
+
+    def table(self) -> str:
+        """One table a scenario."""
+        parts = []
+        for scenario in self.scenarios:
+            rows = [row(name, run(scenario, setting)) for name, setting in self.settings.items()]
+            parts.append("\n".join([f"`{scenario.name}`: {scenario.says}.\n", headings(self.name), *rows]))
+        return "\n\n".join(parts)
+
+
+def _down(stabilization: int, percent: int = 50, period: int = 60) -> Setting:
+    policy = Policy(kind="Percent", value=percent, period_seconds=period)
+    rules = Rules(stabilization_seconds=stabilization, policies=(policy,))
+    return Setting(scaler=replace(SHIPPED, scale_down=rules))
+
+
+def _cached(seconds: int) -> Setting:
+    return Setting(scaler=replace(SHIPPED, use_cached_metrics=True, polling_seconds=seconds))
+
+
+SWEEPS: Mapping[str, Sweep] = {
+    "queue-length": Sweep(
+        name="`queueLength`",
+        settings={str(n): Setting(scaler=replace(SHIPPED, queue_length=n)) for n in (1, 2, 3, 4, 6, 10)},
+        scenarios=(DAY, STEP),
+    ),
+    "cpu": Sweep(
+        name="cpu trigger",
+        settings={
+            "none": Setting(scaler=replace(SHIPPED, cpu_percent=None)),
+            **{f"{n} %": Setting(scaler=replace(SHIPPED, cpu_percent=n)) for n in (90, 80, 70, 60)},
+        },
+        scenarios=(DAY,),
+    ),
+    "min": Sweep(
+        name="`minReplicaCount`",
+        settings={str(n): Setting(scaler=replace(SHIPPED, min_replicas=n)) for n in (1, 2, 4, 8)},
+        scenarios=(STEP, PULSES),
+    ),
+    "max": Sweep(
+        name="`maxReplicaCount`",
+        settings={str(n): Setting(scaler=replace(SHIPPED, max_replicas=n)) for n in (10, 20, 40, 80)},
+        scenarios=(BURST, REDRIVE),
+    ),
+    "down": Sweep(
+        name="`stabilizationWindowSeconds`",
+        settings={str(n): _down(n) for n in (0, 60, 120, 300, 600)},
+        scenarios=(DAY, PULSES),
+    ),
+    "down-policy": Sweep(
+        name="scale-down policy",
+        settings={
+            "100 % in 15 s": _down(300, 100, 15),
+            "50 % in 60 s": _down(300),
+            "25 % in 60 s": _down(300, 25),
+            "10 % in 60 s": _down(300, 10),
+        },
+        scenarios=(PULSES,),
+    ),
+    "polling": Sweep(
+        name="queue's length is",
+        settings={"asked for": Setting(), **{f"up to {n} s old": _cached(n) for n in (15, 30, 60)}},
+        scenarios=(STEP,),
+    ),
+    "nodes": Sweep(
+        name="room on nodes for",
+        settings={f"{n} more pods": Setting(cluster=ClusterConfig(spare=n)) for n in (0, 5, 18)},
+        scenarios=(STEP, BURST),
+    ),
+}
+
+
+@lru_cache(maxsize=256)
+def _figures(name: str, setting: Setting) -> Figures:
+    (scenario,) = (each for each in SCENARIOS if each.name == name)
+    return figures(simulate(scenario, setting.world))
+
+
+def run(scenario: Scenario, setting: Setting | None = None) -> Figures:
+    """What comes of a scenario; runs once for the same values."""
+    return _figures(scenario.name, setting or Setting())
+
+
+def scenarios_table() -> str:
+    """Every scenario with what is shipped."""
+    rows = [row(f"`{scenario.name}`", run(scenario)) for scenario in SCENARIOS]
+    return "\n".join([headings("scenario"), *rows])
+
+
+def spread_table(scenario: Scenario = DAY) -> str:
+    """The same scenario and values with several seeds: by so much two rows may differ for no reason."""
+    rows = [row(f"{n}", run(scenario, Setting(seed=SEED + n))) for n in range(SEEDS)]
+    return "\n".join([f"`{scenario.name}`: {scenario.says}.\n", headings("seed"), *rows])
