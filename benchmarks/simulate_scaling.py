@@ -4,11 +4,11 @@
     python -m benchmarks.simulate_scaling --scenario burst --chart --max-replicas 40
     python -m benchmarks.simulate_scaling --sweep queue-length --json sweep.json
 
-Nothing is measured here but a model: messages come by chance at a scenario's rate, with sizes by `--sizes`; an image
-costs the CPU that `benchmarks/cpu_per_megapixel.py` measured; pods share their CPU between their threads; the autoscaler
-follows the rules of Kubernetes and KEDA (`benchmarks/scaling/autoscaler.py`); nodes come after 60 to 90 seconds. What
-failures, throttling, Spot interruptions and other tenants of the nodes do is not in it. The same arguments give the same
-figures, everywhere.
+Nothing is measured here. It is a model: messages come by chance at a scenario's rate, with sizes by `--sizes`; an image
+costs the CPU that `benchmarks/cpu_per_megapixel.py` measured; pods share their CPU between their threads; the
+autoscaler follows the rules of Kubernetes and KEDA (`benchmarks/scaling/autoscaler.py`); nodes come after 60 to 90
+seconds. What failures, throttling, Spot interruptions and other tenants of the nodes do is not in it. The same
+arguments give the same figures, everywhere.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
         "--cached-metrics", type=int, metavar="SECONDS", help="useCachedMetrics with this pollingInterval"
     )
     found.add_argument("--cpus", type=float, default=pod.cpus, help="processors of a pod")
+    found.add_argument("--request", type=float, help="processors that a pod asks for, where it gets more")
     found.add_argument("--threads", type=int, default=pod.threads)
     found.add_argument("--sizes", type=_sizes, default=SIZES, help="megapixels:weight, as in 2:25,12:60,24:15")
     found.add_argument("--start-seconds", type=float, default=cluster.start_seconds, help="of a pod that has room")
@@ -82,7 +83,7 @@ def world(options: argparse.Namespace) -> World:
         node_seconds=(options.node_seconds[0], options.node_seconds[1]),
         spare=options.spare,
     )
-    pod = PodSize(cpus=options.cpus, threads=options.threads)
+    pod = PodSize(cpus=options.cpus, threads=options.threads, request=options.request)
     return replace(World(), scaler=scaler, cluster=cluster, pod=pod, sizes=options.sizes, seed=options.seed)
 
 

@@ -65,7 +65,7 @@ class ScalerConfig:
     #: Messages, waiting and in work, for each pod that there should be.
     queue_length: int = 3
     #: CPU utilisation that the cpu trigger aims at, in per cent of the request; None: no such trigger.
-    cpu_percent: int | None = None
+    cpu_percent: int | None = 80
     scale_up: Rules = SCALE_UP
     scale_down: Rules = SCALE_DOWN
     #: Only with `use_cached_metrics`: how old the queue's length may be, in seconds.

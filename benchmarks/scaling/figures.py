@@ -68,8 +68,15 @@ def figures(record: Record) -> Figures:
 
 def headings(first: str) -> str:
     """The two lines above rows of figures, in Markdown; `first` heads the first column."""
-    names = ("images", "longest queue", "oldest p50 / p95 / max", "servable p50 / p95 / p99")
-    names += ("most pods", "pod hours", "wasted CPU")
+    names = [
+        "images",
+        "longest queue",
+        "oldest p50 / p95 / max",
+        "servable p50 / p95 / p99",
+        "most pods",
+        "pod hours",
+        "wasted CPU",
+    ]
     return f"| {first} | {' | '.join(names)} |\n| --- |{' ---: |' * len(names)}"
 
 

@@ -19,15 +19,22 @@ SIZES = (2.0, 12.0, 24.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodSize:
-    """What one pod has. `cpus` is its request: what it gets while its node is full."""
+    """What one pod has. `cpus` is what it gets; a node that is not full may give it more than its `request`."""
 
     cpus: float = 1.0
     threads: int = 2
+    #: None: the same as `cpus`, as on a node that is full.
+    request: float | None = None
 
     @property
     def slots(self) -> int:
         """Messages in work at once (`WORKER_SLOTS`): one more than threads, so that a download overlaps."""
         return self.threads + 1
+
+    @property
+    def requested(self) -> float:
+        """Processors that its utilisation is counted against."""
+        return self.cpus if self.request is None else self.request
 
 
 def image_cpu_seconds(megapixels: float, line: Line = LINE, service_share: float = SERVICE_SHARE) -> float:

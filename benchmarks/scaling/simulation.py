@@ -243,7 +243,7 @@ class Simulation:
             pod.advance(self._now)
         spent = self.record.cpu_seconds_used + sum(pod.spent for pod in self._pods)
         used, self._spent_at_sync = spent - self._spent_at_sync, spent
-        return 100 * used / (SYNC_SECONDS * self._world.pod.cpus * len(ready)) if ready else 0.0
+        return 100 * used / (SYNC_SECONDS * self._world.pod.requested * len(ready)) if ready else 0.0
 
     def _in_work(self) -> int:
         return sum(pod.taken for pod in self._pods)

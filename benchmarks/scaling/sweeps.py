@@ -9,6 +9,7 @@ from functools import lru_cache
 from benchmarks.scaling.autoscaler import Policy, Rules, ScalerConfig
 from benchmarks.scaling.cluster import ClusterConfig
 from benchmarks.scaling.figures import Figures, figures, headings, row
+from benchmarks.scaling.pods import PodSize
 from benchmarks.scaling.scenarios import BURST, DAY, PULSES, REDRIVE, SCENARIOS, STEP, Scenario
 from benchmarks.scaling.simulation import SEED, World, simulate
 
@@ -22,12 +23,13 @@ class Setting:
 
     scaler: ScalerConfig = field(default_factory=ScalerConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    pod: PodSize = field(default_factory=PodSize)
     seed: int = SEED
 
     @property
     def world(self) -> World:
         """With everything else."""
-        return World(scaler=self.scaler, cluster=self.cluster, seed=self.seed)
+        return World(scaler=self.scaler, cluster=self.cluster, pod=self.pod, seed=self.seed)
 
 
 SHIPPED = ScalerConfig()
@@ -56,6 +58,11 @@ def _down(stabilization: int, percent: int = 50, period: int = 60) -> Setting:
     return Setting(scaler=replace(SHIPPED, scale_down=rules))
 
 
+def _cpu(pod: PodSize) -> dict[str, Setting]:
+    named = {"none": None, "90 %": 90, "80 %": 80, "70 %": 70, "60 %": 60}
+    return {name: Setting(scaler=replace(SHIPPED, cpu_percent=each), pod=pod) for name, each in named.items()}
+
+
 def _cached(seconds: int) -> Setting:
     return Setting(scaler=replace(SHIPPED, use_cached_metrics=True, polling_seconds=seconds))
 
@@ -66,13 +73,9 @@ SWEEPS: Mapping[str, Sweep] = {
         settings={str(n): Setting(scaler=replace(SHIPPED, queue_length=n)) for n in (1, 2, 3, 4, 6, 10)},
         scenarios=(DAY, STEP),
     ),
-    "cpu": Sweep(
-        name="cpu trigger",
-        settings={
-            "none": Setting(scaler=replace(SHIPPED, cpu_percent=None)),
-            **{f"{n} %": Setting(scaler=replace(SHIPPED, cpu_percent=n)) for n in (90, 80, 70, 60)},
-        },
-        scenarios=(DAY,),
+    "cpu": Sweep(name="cpu trigger", settings=_cpu(PodSize()), scenarios=(DAY, PULSES)),
+    "cpu-lent": Sweep(
+        name="cpu trigger; pods get 2 processors", settings=_cpu(PodSize(cpus=2, request=1)), scenarios=(DAY,)
     ),
     "min": Sweep(
         name="`minReplicaCount`",

@@ -1,0 +1,250 @@
+"""What one image asks of AWS: calls counted from the code, capacity reckoned from the records' real sizes.
+
+A test runs one image through the use cases over clients that only count (`tests/unit/test_cost.py`), and holds `CALLS`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
+from processor.jobs import Image, Job, JobStatus, Lease, Manifest, Source, Terms, Timings
+from processor.stores.records import WireItem, digest_attributes, image_item, index_attributes, job_item, to_wire
+from processor.stores.schema import SHARDS
+
+#: Calls for one image that is uploaded once and converted at the first try, by who makes them. Not in it, because they
+#: do not grow with images: the limits of a tenant (one read in 5 seconds, process and tenant), long polls of an idle
+#: queue, heartbeats (one in 20 seconds and process, plus a write for each image that is in work then).
+CALLS: Mapping[str, Mapping[str, int]] = {
+    "API, `POST /images/upload-url`": {"TransactWriteItems": 1},
+    "client": {"PutObject (source)": 1},
+    "S3": {"SendMessage": 1},
+    "worker": {
+        "ReceiveMessage": 1,
+        "GetItem": 2,
+        "TransactWriteItems": 1,
+        "UpdateItem": 3,
+        "GetObject": 1,
+        "PutObject (processed)": 5,
+        "DeleteMessageBatch": 1,
+    },
+    "API, each `GET /images/status`": {"GetItem": 1},
+}
+
+#: Capacity units are counted in so many bytes (AWS, "DynamoDB read and write operations").
+WRITE_UNIT_BYTES, READ_UNIT_BYTES = 1024, 4096
+#: A transaction pays for every item twice.
+TRANSACTION = 2
+#: What a partition key takes in a second, and so a shard of a listing or a counter (AWS, "Partition key design").
+PARTITION_WRITES = 1000
+#: Write units that a new on-demand table, and each of its indexes, takes in a second (AWS, "On-demand capacity mode").
+NEW_TABLE_WRITES = 4000
+#: The default quota of write units a second for one on-demand table (AWS, "DynamoDB quotas"); it can be raised.
+TABLE_QUOTA_WRITES = 40_000
+#: What one partition of a bucket's keys takes in a second (AWS, "Best practices design patterns: S3 performance").
+S3_PARTITION_PUTS, S3_PARTITION_GETS = 3500, 5500
+#: Messages of a standard queue that may be in work at once (AWS, "Amazon SQS standard queue quotas").
+SQS_IN_FLIGHT = 120_000
+
+#: DynamoDB's size of a list or a map beside what is in it, and of each of its elements, in bytes.
+_CONTAINER_BYTES, _ELEMENT_BYTES = 3, 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteUnits:
+    """Write units of one image, by where they fall. The rest of an index's units falls on other partition keys."""
+
+    table: int
+    by_time: int
+    by_status: int
+    by_digest: int
+    #: The most that falls on one partition key of `by-status`: that of completed jobs.
+    one_status: int
+
+    @property
+    def total(self) -> int:
+        """What is paid."""
+        return self.table + self.by_time + self.by_status + self.by_digest
+
+
+def calls_of(service: str) -> int:
+    """Calls of the worker and of `POST /images/upload-url` with this name."""
+    return sum(calls.get(service, 0) for who, calls in CALLS.items() if "status" not in who)
+
+
+def item_bytes(item: WireItem) -> int:
+    """The size of an item as DynamoDB counts it (AWS, "DynamoDB item sizes and formats")."""
+    return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
+
+
+def write_units(size: int) -> int:
+    """For one write of so many bytes."""
+    return max(1, math.ceil(size / WRITE_UNIT_BYTES))
+
+
+def read_units(size: int) -> int:
+    """For one consistent read of so many bytes."""
+    return max(1, math.ceil(size / READ_UNIT_BYTES))
+
+
+def image_write_units() -> WriteUnits:
+    """Every write of one image: created, accepted, claimed, finished, counted.
+
+    An index of all attributes is written whenever the job is. Where the partition key changes, the old entry is removed
+    and a new one written: two writes. Indexes are written after a transaction, at the single price.
+    """
+    image = write_units(item_bytes(to_wire(image_item(_image()))))
+    pending, uploaded, processing, completed = (write_units(item_bytes(job)) for job in life())
+    created = TRANSACTION * (image + pending)
+    accepted = TRANSACTION * (image + max(pending, uploaded))
+    claimed, finished, counted = max(uploaded, processing), max(processing, completed), 1
+    return WriteUnits(
+        table=created + accepted + claimed + finished + counted,
+        by_time=pending + max(pending, uploaded) + max(uploaded, processing) + max(processing, completed),
+        by_status=pending + (pending + uploaded) + (uploaded + processing) + (processing + completed),
+        by_digest=1,
+        one_status=max(2 * pending, 2 * uploaded, 2 * processing, completed),
+    )
+
+
+def image_read_units(status_polls: float) -> float:
+    """Read units of one image: its record and its job when the event comes, the job for every look at its status."""
+    *_, completed = (read_units(item_bytes(job)) for job in life())
+    image = read_units(item_bytes(to_wire(image_item(_image()))))
+    return image + 1 + status_polls * completed
+
+
+def record_bytes() -> int:
+    """What an image keeps in the table and its indexes."""
+    *_, completed = life()
+    return item_bytes(to_wire(image_item(_image()))) + 3 * item_bytes(completed)
+
+
+def images_per_second() -> Mapping[str, float]:
+    """How many images a second each limit allows, by the name of the limit."""
+    units, processed = image_write_units(), calls_of("PutObject (processed)")
+    return {
+        "one tenant, `by-time`": SHARDS * PARTITION_WRITES / units.by_time,
+        "one tenant, `by-status` (completed)": SHARDS * PARTITION_WRITES / units.one_status,
+        "one tenant, its counter `tenant_...`": PARTITION_WRITES / 1,
+        "a new table": NEW_TABLE_WRITES / max(units.table, units.by_time, units.by_status),
+        "a table's default quota": TABLE_QUOTA_WRITES / max(units.table, units.by_time, units.by_status),
+        "processed bucket before S3 splits it": S3_PARTITION_PUTS / processed,
+        "source bucket before S3 splits it": S3_PARTITION_PUTS / 1,
+    }
+
+
+def life() -> tuple[WireItem, WireItem, WireItem, WireItem]:
+    """The record of a job while it is pending, uploaded, processing and completed, as the table holds it."""
+    pending = _job()
+    source = Source(
+        etag="9b2cf535f27731c974343645a3985328", size=2_087_654, sequencer="0061A2B3C4D5E6F708", event_time=_WHEN
+    )
+    lease = Lease(token="0123456789abcdef", owner="image-service-6c9f7d8b5d-x2x7q/1", expires_at=1_790_000_000.123)
+    uploaded = replace(pending, status=JobStatus.UPLOADED, source=source, uncounted_bytes=source.size)
+    processing = replace(uploaded, status=JobStatus.PROCESSING, lease=lease, attempts=1)
+    completed = replace(
+        uploaded,
+        status=JobStatus.COMPLETED,
+        attempts=1,
+        variants=_variants(pending),
+        manifest=_manifest(source),
+        timings=Timings(download=112, process=812, upload=143, total=1067),
+        uncounted=False,
+        uncounted_bytes=0,
+    )
+    items = [{**job_item(job), **index_attributes(job)} for job in (pending, uploaded, processing, completed)]
+    items[-1] |= {**digest_attributes(completed), "endedBy": lease.token}
+    first, second, third, last = (to_wire(item) for item in items)
+    return first, second, third, last
+
+
+_WHEN = "2026-11-23T09:00:00.000Z"
+_TIME = datetime(2026, 11, 23, 9, tzinfo=UTC)
+_UNIQUE_ID, _JOB_ID = "6f1f7a52-3c1d-4a58-9c4e-0d7b9f2c8e11", "img_1795424400000_k3v7q2mzt5"
+_TENANT, _KEY, _FILENAME = "default", f"uploads/{_UNIQUE_ID}.jpg", "IMG_20261123_090000.jpg"
+#: A month later, in seconds since the epoch.
+_EXPIRES = 1_798_000_000
+
+
+def _job() -> Job:
+    return Job(
+        processing_id=_JOB_ID,
+        unique_id=_UNIQUE_ID,
+        tenant=_TENANT,
+        original_key=_KEY,
+        filename=_FILENAME,
+        metadata={"album": "2026"},
+        status=JobStatus.PENDING,
+        created_at=_TIME,
+        updated_at=_TIME,
+        expires_at=_EXPIRES,
+        attempts=0,
+        terms=Terms(content_type="image/jpeg"),
+        uncounted=True,
+    )
+
+
+def _image() -> Image:
+    return Image(
+        unique_id=_UNIQUE_ID,
+        tenant=_TENANT,
+        key=_KEY,
+        filename=_FILENAME,
+        metadata={"album": "2026"},
+        current_job=_JOB_ID,
+        job_ids=(_JOB_ID,),
+        sequencer="0061A2B3C4D5E6F708",
+        created_at=_TIME,
+    )
+
+
+def _variants(job: Job) -> tuple[StoredVariant, ...]:
+    return tuple(
+        StoredVariant(
+            name=spec.name,
+            key=variant_key(job.unique_id, job.processing_id, spec.name),
+            width=1440,
+            height=1080,
+            size=123_456,
+            content_type="image/webp",
+            quality=spec.quality,
+            sha256="0" * 64,
+            stored_at=_TIME,
+        )
+        for spec in STANDARD_VARIANTS
+    )
+
+
+def _manifest(source: Source) -> Manifest:
+    return Manifest(
+        etag=source.etag,
+        sha256="0" * 64,
+        size=source.size,
+        format="jpeg",
+        width=4000,
+        height=3000,
+        frames=1,
+        encoder="libvips 8.18.7",
+        effort=2,
+        service="0.1.0",
+    )
+
+
+def _value_bytes(value: Mapping[str, Any]) -> int:
+    ((kind, content),) = value.items()
+    if kind == "S":
+        return len(content.encode())
+    if kind == "N":
+        return 1 + math.ceil(len(content.strip("-").replace(".", "").strip("0")) / 2)
+    if kind == "L":
+        return _CONTAINER_BYTES + sum(_ELEMENT_BYTES + _value_bytes(each) for each in content)
+    if kind == "M":
+        return _CONTAINER_BYTES + sum(
+            _ELEMENT_BYTES + len(name.encode()) + _value_bytes(each) for name, each in content.items()
+        )
+    return 1 if kind in ("BOOL", "NULL") else len(content)

@@ -1,0 +1,210 @@
+"""What a month costs in this design and on Lambda, line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from benchmarks.scaling.calls import calls_of, image_read_units, image_write_units, record_bytes
+from benchmarks.scaling.measured import CPU_BESIDE_SHARP, FILES, PHOTO
+from benchmarks.scaling.pods import SERVICE_SHARE, image_cpu_seconds
+from benchmarks.scaling.prices import HOURS, PRICES
+from benchmarks.scaling.scenarios import SIZES, mean_megapixels
+
+MILLION = 1_000_000
+MIB_PER_GIB = 1024
+SECONDS_PER_HOUR = 3600
+#: New connections a second that one load balancer capacity unit covers (AWS, "ELB pricing").
+CONNECTIONS_PER_LCU = 25
+#: Lambda gives one processor at so many MiB (AWS, "Configure Lambda function memory").
+MIB_PER_CPU = 1769
+#: Volumes between which a break-even is looked for, in images a month.
+LEAST, MOST = 1e3, 1e12
+
+Design = Literal["kubernetes", "lambda"]
+
+
+def _mean(by_size: Sequence[float]) -> float:
+    """By the weights of the sizes; the photographs that were measured have just these."""
+    return sum(weight * each for weight, each in zip(SIZES.values(), by_size, strict=True)) / sum(SIZES.values())
+
+
+_PHOTOS = [each for each in FILES if each.kind == PHOTO]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What is asked of the system, and what it is given. Each field can be given anew."""
+
+    images_per_month: float = MILLION
+    #: Of one image, with the pipeline of this service: CPU seconds, bytes uploaded, bytes stored.
+    cpu_seconds: float = image_cpu_seconds(mean_megapixels())
+    source_bytes: float = _mean([each.file_bytes for each in _PHOTOS])
+    variant_bytes: float = _mean([each.variant_bytes for each in _PHOTOS])
+    #: Seconds that a conversion waits for AWS.
+    wait_seconds: float = 0.25
+    #: How often a client looks at the status of an image.
+    status_polls: float = 3
+    #: How often an image is looked at in its first month, how large that variant is, and how often an edge has it.
+    views: float = 10
+    view_bytes: float = 100_000
+    edge_hits: float = 0.9
+    #: Months for which source and variants are kept: all of them are paid with the image.
+    months_kept: float = 12
+    #: Bytes of logs for one image, and of answers to its client.
+    log_bytes: float = 2500
+    answer_bytes: float = 10_000
+    alarms: float = 10
+    # -- this design
+    #: Part of the pods' CPU that is used: the simulated day wastes the rest.
+    utilization: float = 0.6
+    min_pods: float = 2
+    pod_cpus: float = 1
+    #: Pods on a node: eight processors, less what the node itself and its agents need.
+    pods_per_node: float = 7
+    #: How much faster a processor of the node is than the one that was measured.
+    node_speed: float = 1.0
+    #: Part of the node hours that are Spot, and what Spot is cheaper.
+    spot_share: float = 0.5
+    spot_discount: float = 0.6
+    #: Part of the cluster's own cost (control plane, system nodes, NAT gateway) that this service bears.
+    cluster_share: float = 1.0
+    system_nodes: float = 2
+    nat_gateways: float = 1
+    #: Zones with an interface endpoint for SQS; S3 and DynamoDB have gateway endpoints, which cost nothing.
+    sqs_endpoint_zones: float = 2
+    #: Whether S3 goes through the NAT gateway, for want of a gateway endpoint: 0 or 1.
+    s3_through_nat: float = 0
+    # -- Lambda
+    #: This pipeline's CPU as a part of that of the pipeline that runs there.
+    cpu_beside_lambda: float = CPU_BESIDE_SHARP
+    lambda_mib: float = MIB_PER_CPU
+    #: How much faster a processor of Lambda is than the one that was measured.
+    lambda_speed: float = 1.0
+    #: Part of the conversions that begin with a cold start, and what that adds, in billed seconds.
+    cold_share: float = 0.01
+    cold_seconds: float = 1.5
+    #: A request to the API as a function: seconds and memory.
+    api_seconds: float = 0.03
+    api_mib: float = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Month:
+    """Dollars a month, by line. `fixed` are there without any image; `same` are the same in both designs."""
+
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    variable: Mapping[str, float] = field(default_factory=dict)
+    same: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def own(self) -> float:
+        """Without what is the same in both designs."""
+        return sum(self.fixed.values()) + sum(self.variable.values())
+
+    @property
+    def total(self) -> float:
+        """Everything."""
+        return self.own + sum(self.same.values())
+
+
+def default_prices() -> dict[str, float]:
+    """Dollars by name."""
+    return {name: price.usd for name, price in PRICES.items()}
+
+
+def month(design: Design, work: Workload, prices: Mapping[str, float]) -> Month:
+    """The account of one month."""
+    own = _kubernetes(work, prices) if design == "kubernetes" else _lambda(work, prices)
+    return Month(fixed=own.fixed, variable=own.variable, same=_same(work, prices))
+
+
+def pod_hours(work: Workload) -> float:
+    """A month's, by the CPU that the images need."""
+    seconds = work.images_per_month * work.cpu_seconds / work.node_speed
+    return seconds / work.pod_cpus / work.utilization / SECONDS_PER_HOUR
+
+
+def break_even(cheaper_if_many: Design, other: Design, work: Workload, prices: Mapping[str, float]) -> float | None:
+    """Images a month from which on the first design costs no more than the second; None: never, as far as is looked."""
+
+    def gap(images: float) -> float:
+        at = replace(work, images_per_month=images)
+        return month(cheaper_if_many, at, prices).own - month(other, at, prices).own
+
+    if gap(MOST) > 0:
+        return None
+    low, high = LEAST, MOST
+    if gap(low) <= 0:
+        return low
+    while high / low > 1 + 1e-9:
+        middle = (low * high) ** 0.5
+        low, high = (low, middle) if gap(middle) <= 0 else (middle, high)
+    return high
+
+
+def _kubernetes(work: Workload, prices: Mapping[str, float]) -> Month:
+    images = work.images_per_month
+    node = prices["node"] * (1 - work.spot_share * work.spot_discount)
+    least = work.min_pods * HOURS
+    needed = pod_hours(work)
+    requests = images * (1 + work.status_polls)
+    calls = calls_of("SendMessage") + calls_of("ReceiveMessage") + calls_of("DeleteMessageBatch")
+    idle_polls = work.min_pods * HOURS * SECONDS_PER_HOUR / 20 + HOURS * SECONDS_PER_HOUR / 15
+    through_nat = images * (work.source_bytes + work.variant_bytes) / 1e9 * work.s3_through_nat
+    return Month(
+        fixed={
+            "EKS control plane": prices["eks_cluster"] * HOURS * work.cluster_share,
+            "system nodes": prices["system_node"] * HOURS * work.system_nodes * work.cluster_share,
+            "NAT gateway": prices["nat"] * HOURS * work.nat_gateways * work.cluster_share,
+            "load balancer": prices["alb"] * HOURS,
+            "SQS endpoints": prices["endpoint"] * HOURS * work.sqs_endpoint_zones,
+            "SQS, idle polls and KEDA": prices["sqs"] * idle_polls,
+            "the least of the pods": node / work.pods_per_node * least,
+        },
+        variable={
+            "nodes, beyond the least of the pods": node / work.pods_per_node * max(0.0, needed - least),
+            "SQS": prices["sqs"] * images * calls + prices["endpoint_gb"] * images * calls * 3e3 / 1e9,
+            "load balancer, by use": prices["alb_lcu"] * requests / (CONNECTIONS_PER_LCU * SECONDS_PER_HOUR),
+            "S3 through NAT": prices["nat_gb"] * through_nat,
+        },
+    )
+
+
+def _lambda(work: Workload, prices: Mapping[str, float]) -> Month:
+    images = work.images_per_month
+    pipeline = work.cpu_seconds / (1 + SERVICE_SHARE)
+    cpu = (pipeline / work.cpu_beside_lambda + work.cpu_seconds - pipeline) / work.lambda_speed
+    processors = min(1.0, work.lambda_mib / MIB_PER_CPU)
+    seconds = cpu / processors + work.wait_seconds + work.cold_share * work.cold_seconds
+    requests = images * (1 + work.status_polls)
+    gb_second = prices["lambda_gb_second"]
+    return Month(
+        variable={
+            "Lambda, conversions": images * seconds * work.lambda_mib / MIB_PER_GIB * gb_second,
+            "Lambda, API": requests * work.api_seconds * work.api_mib / MIB_PER_GIB * gb_second,
+            "Lambda, requests": prices["lambda_request"] * (images + requests),
+            "API Gateway": prices["api_request"] * requests,
+        }
+    )
+
+
+def _same(work: Workload, prices: Mapping[str, float]) -> Mapping[str, float]:
+    images = work.images_per_month
+    puts = 1 + calls_of("PutObject (processed)")
+    views = images * work.views
+    kept = images * (work.source_bytes + work.variant_bytes) / 1e9 * work.months_kept
+    records = images * record_bytes() / 1e9
+    writes = prices["dynamodb_write"] * images * image_write_units().total
+    reads = prices["dynamodb_read"] * images * image_read_units(work.status_polls)
+    gets = images * calls_of("GetObject") + views * (1 - work.edge_hits)
+    return {
+        "S3, requests": images * puts * prices["s3_put"] + gets * prices["s3_get"],
+        "S3, storage": kept * prices["s3_gb"],
+        "DynamoDB, requests": writes + reads,
+        "DynamoDB, storage": records * prices["dynamodb_gb"],
+        "CloudFront": views * (work.view_bytes / 1e9 * prices["cloudfront_gb"] + prices["cloudfront_request"]),
+        "API, data out": images * work.answer_bytes / 1e9 * prices["out_gb"],
+        "CloudWatch": images * work.log_bytes / 1e9 * prices["logs_gb"] + work.alarms * prices["alarm"],
+    }
