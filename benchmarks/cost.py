@@ -4,8 +4,8 @@
     python -m benchmarks.cost --work images_per_month=2e7 --work spot_share=0 --price node=0.34
     python -m benchmarks.cost --inputs ours.toml --json cost.json
 
-The prices are AWS's list prices of us-east-1, typed in by hand (`benchmarks/scaling/prices.py`, with the page and the
-time of each): nothing is asked of AWS. The CPU of an image is what `benchmarks/cpu_per_megapixel.py` measured, calls are
+The prices are AWS's list prices of us-east-1, typed in by hand (`benchmarks/scaling/prices.py` has the page and the
+time of each); AWS is not asked. The CPU of an image is what `benchmarks/cpu_per_megapixel.py` measured, calls are
 counted from the code, and everything else is an assumption with a name. A file of inputs is TOML or JSON:
 
     [work]

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
@@ -91,6 +92,7 @@ def read_units(size: int) -> int:
     return max(1, math.ceil(size / READ_UNIT_BYTES))
 
 
+@cache
 def image_write_units() -> WriteUnits:
     """Every write of one image: created, accepted, claimed, finished, counted.
 
@@ -118,6 +120,7 @@ def image_read_units(status_polls: float) -> float:
     return image + 1 + status_polls * completed
 
 
+@cache
 def record_bytes() -> int:
     """What an image keeps in the table and its indexes."""
     *_, completed = life()
@@ -138,6 +141,7 @@ def images_per_second() -> Mapping[str, float]:
     }
 
 
+@cache
 def life() -> tuple[WireItem, WireItem, WireItem, WireItem]:
     """The record of a job while it is pending, uploaded, processing and completed, as the table holds it."""
     pending = _job()
@@ -165,7 +169,7 @@ def life() -> tuple[WireItem, WireItem, WireItem, WireItem]:
 
 _WHEN = "2026-11-23T09:00:00.000Z"
 _TIME = datetime(2026, 11, 23, 9, tzinfo=UTC)
-_UNIQUE_ID, _JOB_ID = "6f1f7a52-3c1d-4a58-9c4e-0d7b9f2c8e11", "img_1795424400000_k3v7q2mzt5"
+_UNIQUE_ID, _JOB_ID = "6f1f7a52-3c1d-4a58-9c4e-0d7b9f2c8e11", "img_1795424400000_9f86d081884c7d65"
 _TENANT, _KEY, _FILENAME = "default", f"uploads/{_UNIQUE_ID}.jpg", "IMG_20261123_090000.jpg"
 #: A month later, in seconds since the epoch.
 _EXPIRES = 1_798_000_000
