@@ -8,7 +8,7 @@ from typing import Literal
 
 from benchmarks.scaling.calls import calls_of, image_read_units, image_write_units, record_bytes
 from benchmarks.scaling.measured import CPU_BESIDE_SHARP, FILES, PHOTO
-from benchmarks.scaling.pods import SERVICE_SHARE, image_cpu_seconds
+from benchmarks.scaling.pods import SERVICE_SECONDS, image_cpu_seconds
 from benchmarks.scaling.prices import HOURS, PRICES
 from benchmarks.scaling.scenarios import SIZES, mean_megapixels
 
@@ -174,7 +174,7 @@ def _kubernetes(work: Workload, prices: Mapping[str, float]) -> Month:
 
 def _lambda(work: Workload, prices: Mapping[str, float]) -> Month:
     images = work.images_per_month
-    pipeline = work.cpu_seconds / (1 + SERVICE_SHARE)
+    pipeline = max(0.0, work.cpu_seconds - SERVICE_SECONDS)
     cpu = (pipeline / work.cpu_beside_lambda + work.cpu_seconds - pipeline) / work.lambda_speed
     processors = min(1.0, work.lambda_mib / MIB_PER_CPU)
     seconds = cpu / processors + work.wait_seconds + work.cold_share * work.cold_seconds

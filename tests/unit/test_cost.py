@@ -28,6 +28,7 @@ from benchmarks.scaling.calls import (
     write_units,
 )
 from benchmarks.scaling.costs import Design, Month, Workload, break_even, default_prices, month, pod_hours
+from benchmarks.scaling.pods import SERVICE_SECONDS
 from benchmarks.scaling.prices import PRICES
 from processor.catalog import Catalog, UploadRequest
 from processor.conversion import Converter
@@ -272,7 +273,7 @@ def test_pods_that_must_be_there_are_paid_although_nothing_comes() -> None:
 def test_lambda_is_paid_by_memory_and_time() -> None:
     work = Workload(
         images_per_month=1000,
-        cpu_seconds=1.1,  # of which 1.0 is the pipeline's
+        cpu_seconds=1.0 + SERVICE_SECONDS,
         cpu_beside_lambda=0.5,
         wait_seconds=0.2,
         cold_share=0,
@@ -280,7 +281,7 @@ def test_lambda_is_paid_by_memory_and_time() -> None:
         api_seconds=0,
     )
     found = month("lambda", work, only(lambda_gb_second=1.0))
-    assert found.own == pytest.approx(1000 * (1.0 / 0.5 + 0.1 + 0.2) * 1769 / 1024)
+    assert found.own == pytest.approx(1000 * (1.0 / 0.5 + SERVICE_SECONDS + 0.2) * 1769 / 1024)
     assert month("lambda", work, only(lambda_request=1.0, api_request=10.0)).own == pytest.approx(1000 * (5 + 40))
 
 
