@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from benchmarks.scaling.sections import SECTIONS
 from processor import errors, jobs
 from service.config import Settings
 
@@ -27,7 +28,11 @@ def failure_codes() -> str:
     return "\n".join(["| code | meaning |", "| --- | --- |", *rows])
 
 
-PARTS: Mapping[str, Callable[[], str]] = {"settings": Settings.table, "failure-codes": failure_codes}
+PARTS: Mapping[str, Callable[[], str]] = {
+    "settings": Settings.table,
+    "failure-codes": failure_codes,
+    **SECTIONS,
+}
 
 
 def generated(text: str) -> str:

@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from benchmarks.scaling.scenarios import mean_megapixels, mean_source_bytes
 from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
 from processor.jobs import Image, Job, JobStatus, Lease, Manifest, Source, Terms, Timings
 from processor.stores.records import WireItem, digest_attributes, image_item, index_attributes, job_item, to_wire
 from processor.stores.schema import SHARDS
+from service.config import Settings
 
 #: Calls for one image that is uploaded once and converted at the first try, by who makes them. Not in it, because they
 #: do not grow with images: the limits of a tenant (one read in 5 seconds, process and tenant), long polls of an idle
@@ -51,6 +53,11 @@ S3_PARTITION_PUTS, S3_PARTITION_GETS = 3500, 5500
 #: Messages of a standard queue that may be in work at once (AWS, "Amazon SQS standard queue quotas").
 SQS_IN_FLIGHT = 120_000
 
+#: For limits of a day.
+DAY_SECONDS = 24 * 3600
+#: From here on a number is written without its fraction.
+WHOLE = 100
+
 #: DynamoDB's size of a list or a map beside what is in it, and of each of its elements, in bytes.
 _CONTAINER_BYTES, _ELEMENT_BYTES = 3, 1
 
@@ -72,9 +79,9 @@ class WriteUnits:
         return self.table + self.by_time + self.by_status + self.by_digest
 
 
-def calls_of(service: str) -> int:
-    """Calls of the worker and of `POST /images/upload-url` with this name."""
-    return sum(calls.get(service, 0) for who, calls in CALLS.items() if "status" not in who)
+def calls_of(name: str) -> int:
+    """Calls with this name for one image, without looks at its status."""
+    return sum(calls.get(name, 0) for who, calls in CALLS.items() if "status" not in who)
 
 
 def item_bytes(item: WireItem) -> int:
@@ -127,18 +134,86 @@ def record_bytes() -> int:
     return item_bytes(to_wire(image_item(_image()))) + 3 * item_bytes(completed)
 
 
-def images_per_second() -> Mapping[str, float]:
-    """How many images a second each limit allows, by the name of the limit."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """What AWS allows in a second, and what an image uses of it."""
+
+    name: str
+    allowed: float
+    used: float
+
+    @property
+    def images_per_second(self) -> float:
+        """As far as this limit goes."""
+        return self.allowed / self.used
+
+
+def limits() -> tuple[Limit, ...]:
+    """The narrowest first."""
     units, processed = image_write_units(), calls_of("PutObject (processed)")
-    return {
-        "one tenant, `by-time`": SHARDS * PARTITION_WRITES / units.by_time,
-        "one tenant, `by-status` (completed)": SHARDS * PARTITION_WRITES / units.one_status,
-        "one tenant, its counter `tenant_...`": PARTITION_WRITES / 1,
-        "a new table": NEW_TABLE_WRITES / max(units.table, units.by_time, units.by_status),
-        "a table's default quota": TABLE_QUOTA_WRITES / max(units.table, units.by_time, units.by_status),
-        "processed bucket before S3 splits it": S3_PARTITION_PUTS / processed,
-        "source bucket before S3 splits it": S3_PARTITION_PUTS / 1,
-    }
+    widest = max(units.table, units.by_time, units.by_status)
+    found = (
+        Limit(
+            name="one tenant, `LIMIT_BYTES_PER_DAY`, MB",
+            allowed=_default("limit_bytes_per_day") / 1e6 / DAY_SECONDS,
+            used=mean_source_bytes() / 1e6,
+        ),
+        Limit(
+            name="one tenant, `LIMIT_MEGAPIXELS_PER_DAY`",
+            allowed=_default("limit_megapixels_per_day") / DAY_SECONDS,
+            used=mean_megapixels(),
+        ),
+        Limit(name="a new table (on demand), write units", allowed=NEW_TABLE_WRITES, used=widest),
+        Limit(
+            name="one tenant in `by-time`: 4 shards, write units", allowed=SHARDS * PARTITION_WRITES, used=units.by_time
+        ),
+        Limit(name="`processed/` before S3 splits it, PUT", allowed=S3_PARTITION_PUTS, used=processed),
+        Limit(name="one tenant's counter, write units", allowed=PARTITION_WRITES, used=1),
+        Limit(
+            name="one tenant's completed jobs in `by-status`: 4 shards, write units",
+            allowed=SHARDS * PARTITION_WRITES,
+            used=units.one_status,
+        ),
+        Limit(name="default quota of a table, write units", allowed=TABLE_QUOTA_WRITES, used=widest),
+        Limit(name="`uploads/` before S3 splits it, PUT", allowed=S3_PARTITION_PUTS, used=1),
+        Limit(name="`uploads/` before S3 splits it, GET", allowed=S3_PARTITION_GETS, used=calls_of("GetObject")),
+    )
+    return tuple(sorted(found, key=lambda limit: limit.images_per_second))
+
+
+def _default(name: str) -> float:
+    return float(Settings.model_fields[name].default)
+
+
+def _short(value: float) -> str:
+    whole = value >= WHOLE or value == round(value)
+    return f"{value:,.0f}" if whole else f"{value:.1f}"
+
+
+def calls_table() -> str:
+    """Who calls what, in Markdown."""
+    rows = [
+        f"| {who} | {', '.join(f'{count} `{name}`' if count > 1 else f'`{name}`' for name, count in calls.items())} |"
+        for who, calls in CALLS.items()
+    ]
+    return "\n".join(["| who | calls |", "| --- | --- |", *rows])
+
+
+def units_table() -> str:
+    """Write units of an image by where they fall, in Markdown."""
+    units = image_write_units()
+    rows = (("table", units.table), ("`by-time`", units.by_time), ("`by-status`", units.by_status))
+    cells = [f"| {name} | {count} |" for name, count in (*rows, ("`by-digest`", units.by_digest), ("all", units.total))]
+    return "\n".join(["| write units of an image | |", "| --- | ---: |", *cells])
+
+
+def limits_table() -> str:
+    """In Markdown."""
+    rows = [
+        f"| {limit.name} | {_short(limit.allowed)} | {_short(limit.used)} | {_short(limit.images_per_second)} |"
+        for limit in limits()
+    ]
+    return "\n".join(["| limit | in a second | an image | images a second |", "| --- | ---: | ---: | ---: |", *rows])
 
 
 @cache

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from benchmarks.scaling.calls import calls_of, image_read_units, image_write_units, record_bytes
-from benchmarks.scaling.measured import CPU_BESIDE_SHARP, FILES, PHOTO
+from benchmarks.scaling.measured import CPU_BESIDE_SHARP
 from benchmarks.scaling.pods import SERVICE_SECONDS, image_cpu_seconds
 from benchmarks.scaling.prices import HOURS, PRICES
-from benchmarks.scaling.scenarios import SIZES, mean_megapixels
+from benchmarks.scaling.scenarios import mean_megapixels, mean_source_bytes, mean_variant_bytes
 
 MILLION = 1_000_000
 MIB_PER_GIB = 1024
@@ -25,14 +25,6 @@ LEAST, MOST = 1e3, 1e12
 Design = Literal["kubernetes", "lambda"]
 
 
-def _mean(by_size: Sequence[float]) -> float:
-    """By the weights of the sizes; the photographs that were measured have just these."""
-    return sum(weight * each for weight, each in zip(SIZES.values(), by_size, strict=True)) / sum(SIZES.values())
-
-
-_PHOTOS = [each for each in FILES if each.kind == PHOTO]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """What is asked of the system, and what it is given. Each field can be given anew."""
@@ -40,8 +32,8 @@ class Workload:
     images_per_month: float = MILLION
     #: Of one image, with the pipeline of this service: CPU seconds, bytes uploaded, bytes stored.
     cpu_seconds: float = image_cpu_seconds(mean_megapixels())
-    source_bytes: float = _mean([each.file_bytes for each in _PHOTOS])
-    variant_bytes: float = _mean([each.variant_bytes for each in _PHOTOS])
+    source_bytes: float = mean_source_bytes()
+    variant_bytes: float = mean_variant_bytes()
     #: Seconds that a conversion waits for AWS.
     wait_seconds: float = 0.25
     #: How often a client looks at the status of an image.

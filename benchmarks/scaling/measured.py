@@ -93,11 +93,38 @@ FILES: tuple[Measured, ...] = (
         (8165, 6124, 542_218, 933_116, 1.333),
     ),
 )
-#: One run of `python -m benchmarks.cpu_per_megapixel --service 40`: megapixels, CPU seconds of the pipeline alone and of
-#: the whole service for the same photograph. The machine is noisy: from 8 megapixels on the difference drowns.
+#: One run of `python -m benchmarks.cpu_per_megapixel --service 40`: megapixels, CPU seconds of the pipeline alone and
+#: of the whole service for the same photograph. The machine is noisy: from 8 megapixels on the difference drowns.
 SERVICE = ((0.3, 0.036, 0.065), (2.0, 0.173, 0.195), (8.0, 0.379, 0.377), (12.0, 0.488, 0.492), (24.0, 1.108, 0.893))
 #: The line that capacity and cost are reckoned with: photographs cost more than graphics.
 LINE = lines_of(FILES)[PHOTO]
 #: The pipeline's CPU as a part of what the earlier service's (sharp, effort 4, one decode per output) takes for the
 #: same files: `python -m benchmarks.sharp_compare --effort 2 --sharp-effort 4`, the same machine and day.
 CPU_BESIDE_SHARP = 0.44
+
+
+def files_table() -> str:
+    """What was measured, and the lines, in Markdown."""
+    rows = [
+        f"| {each.kind} | {each.megapixels:.1f} | {each.file_bytes / 1e6:.2f} | {each.variant_bytes / 1e6:.2f} "
+        f"| {each.cpu_seconds:.3f} | {each.cpu_seconds / each.megapixels:.4f} |"
+        for each in FILES
+    ]
+    lines = [
+        f"- {kind}: CPU seconds = {line.base:.3f} + {line.per_megapixel:.4f} x megapixels, "
+        f"off by {line.worst:.0%} at most."
+        for kind, line in lines_of(FILES).items()
+    ]
+    head = "| file | megapixels | MB | MB of variants | CPU s | CPU s a megapixel |"
+    text = f"{MACHINE}. From {FIT_FROM:g} megapixels on:"
+    return "\n".join([head, "| --- |" + " ---: |" * 5, *rows, "", text, "", *lines])
+
+
+def service_table() -> str:
+    """The service beside the pipeline, in Markdown."""
+    rows = [
+        f"| {megapixels:g} | {pipeline:.3f} | {service:.3f} | {service - pipeline:+.3f} |"
+        for megapixels, pipeline, service in SERVICE
+    ]
+    head = "| megapixels | pipeline alone, CPU s | whole service, CPU s | difference |"
+    return "\n".join([head, "| ---: | ---: | ---: | ---: |", *rows])

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from benchmarks.scaling.measured import LINE, Line
 
-#: CPU seconds that the service spends on an image beside the pipeline: JSON, digests, the calls to AWS and the client's.
-#: What the smallest image shows in `measured.SERVICE`, rounded up; it hardly grows with the image.
+#: CPU seconds that the service spends on an image beside the pipeline: JSON, digests, the calls to AWS and of the
+#: client. What the smallest image shows in `measured.SERVICE`, rounded up; it hardly grows with the image.
 SERVICE_SECONDS = 0.03
 #: Part of a pod's CPU that a plan leaves free: what comes is uneven, and a pod or a zone may be lost.
 HEADROOM = 0.30

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+from benchmarks.scaling.measured import FILES, PHOTO
 
 #: Megapixels of what users upload, with their weights: screenshots and thumbnails, web pictures, phones, cameras.
 #: An assumption; a service that knows its own sizes gives them.
@@ -27,6 +29,20 @@ class Scenario:
 def mean_megapixels(sizes: Mapping[float, float] = SIZES) -> float:
     """Of one image."""
     return sum(size * weight for size, weight in sizes.items()) / sum(sizes.values())
+
+
+def mean_source_bytes() -> float:
+    """Of one upload: the photographs that were measured have just these sizes."""
+    return _weighted([each.file_bytes for each in FILES if each.kind == PHOTO])
+
+
+def mean_variant_bytes() -> float:
+    """Of all variants of one image."""
+    return _weighted([each.variant_bytes for each in FILES if each.kind == PHOTO])
+
+
+def _weighted(by_size: Sequence[float]) -> float:
+    return sum(weight * each for weight, each in zip(SIZES.values(), by_size, strict=True)) / sum(SIZES.values())
 
 
 def arrivals(scenario: Scenario, chance: random.Random) -> Iterator[float]:

@@ -14,7 +14,7 @@ from benchmarks.scaling.scenarios import BURST, DAY, PULSES, REDRIVE, SCENARIOS,
 from benchmarks.scaling.simulation import SEED, World, simulate
 
 #: Seeds over which the spread of a result is shown.
-SEEDS = 5
+SEEDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,8 @@ class Setting:
 
 
 SHIPPED = ScalerConfig()
+#: The cpu trigger would hide what the queue's does.
+QUEUE_ALONE = replace(SHIPPED, cpu_percent=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +61,12 @@ def _down(stabilization: int, percent: int = 50, period: int = 60) -> Setting:
 
 
 def _cpu(pod: PodSize) -> dict[str, Setting]:
-    named = {"none": None, "90 %": 90, "80 %": 80, "70 %": 70, "60 %": 60}
+    named = {"none": None, "90 %": 90, "80 %": 80, "70 %": 70}
     return {name: Setting(scaler=replace(SHIPPED, cpu_percent=each), pod=pod) for name, each in named.items()}
+
+
+def _pod(pod: PodSize, most: int) -> Setting:
+    return Setting(scaler=replace(SHIPPED, queue_length=pod.slots, max_replicas=most), pod=pod)
 
 
 def _cached(seconds: int) -> Setting:
@@ -70,12 +76,27 @@ def _cached(seconds: int) -> Setting:
 SWEEPS: Mapping[str, Sweep] = {
     "queue-length": Sweep(
         name="`queueLength`",
-        settings={str(n): Setting(scaler=replace(SHIPPED, queue_length=n)) for n in (1, 2, 3, 4, 6, 10)},
+        settings={
+            "3, with the cpu trigger": Setting(),
+            **{str(n): Setting(scaler=replace(QUEUE_ALONE, queue_length=n)) for n in (1, 2, 3, 4, 6, 10)},
+        },
         scenarios=(DAY, STEP),
     ),
     "cpu": Sweep(name="cpu trigger", settings=_cpu(PodSize()), scenarios=(DAY, PULSES)),
     "cpu-lent": Sweep(
-        name="cpu trigger; pods get 2 processors", settings=_cpu(PodSize(cpus=2, request=1)), scenarios=(DAY,)
+        name="cpu trigger; pods get 2 processors",
+        settings=_cpu(PodSize(cpus=2, request=1)),
+        scenarios=(DAY,),
+    ),
+    "pod": Sweep(
+        name="pod",
+        settings={
+            "1 processor, 1 thread": _pod(PodSize(threads=1), 20),
+            "1 processor, 2 threads": _pod(PodSize(), 20),
+            "1 processor, 4 threads": _pod(PodSize(threads=4), 20),
+            "2 processors, 2 threads": _pod(PodSize(cpus=2), 10),
+        },
+        scenarios=(DAY,),
     ),
     "min": Sweep(
         name="`minReplicaCount`",

@@ -21,9 +21,9 @@ from benchmarks.scaling.calls import (
     CALLS,
     image_read_units,
     image_write_units,
-    images_per_second,
     item_bytes,
     life,
+    limits,
     read_units,
     write_units,
 )
@@ -236,9 +236,10 @@ def test_the_units_of_an_image_are_added_up_by_hand() -> None:
 
 
 def test_limits_are_in_images() -> None:
-    limits, units = images_per_second(), image_write_units()
-    assert limits["one tenant, `by-time`"] == pytest.approx(4 * 1000 / units.by_time)
-    assert limits["processed bucket before S3 splits it"] == 3500 / 5
+    found = {limit.name: limit.images_per_second for limit in limits()}
+    assert found["one tenant in `by-time`: 4 shards, write units"] == pytest.approx(4 * 1000 / 6)
+    assert found["`processed/` before S3 splits it, PUT"] == 3500 / 5
+    assert list(found.values()) == sorted(found.values())
 
 
 # -- money ------------------------------------------------------------------------------------------------------------

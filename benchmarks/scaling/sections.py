@@ -1,0 +1,107 @@
+"""The generated parts of `docs/scaling.md`: every figure on that page that a program can reckon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from benchmarks import cost
+from benchmarks.scaling import calls, measured, pods, prices, sweeps
+from benchmarks.scaling.autoscaler import ScalerConfig
+from benchmarks.scaling.costs import Workload, break_even, default_prices
+from benchmarks.scaling.figures import chart
+from benchmarks.scaling.scenarios import BURST, SCENARIOS, SIZES, STEP, mean_megapixels
+from benchmarks.scaling.simulation import simulate
+
+
+def values() -> str:
+    """What the chart ships, by the names that KEDA and Kubernetes give it."""
+    config, pod = ScalerConfig(), pods.PodSize()
+    (down,) = config.scale_down.policies
+    rows = (
+        ("`minReplicaCount`", config.min_replicas),
+        ("`maxReplicaCount`", config.max_replicas),
+        ("`queueLength`", f"{config.queue_length}: the slots of a pod with {pod.threads} threads"),
+        ("`scaleOnInFlight`", "`true`"),
+        ("cpu trigger, `Utilization`", f"{config.cpu_percent} % of the request"),
+        ("`pollingInterval`", f"{config.polling_seconds} s; without effect while the least is 1 or more"),
+        ("`cooldownPeriod`", "KEDA's own 300 s; without effect likewise"),
+        ("`useCachedMetrics`", "`false`"),
+        ("`behavior.scaleUp`", "Kubernetes' own: 100 % or 4 pods in 15 s, whichever is more, at once"),
+        ("`behavior.scaleDown.stabilizationWindowSeconds`", config.scale_down.stabilization_seconds),
+        ("`behavior.scaleDown.policies`", f"{down.value} % in {down.period_seconds} s"),
+    )
+    return "\n".join(["| value | shipped |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])
+
+
+def pods_table() -> str:
+    """Pods by rate and size, and what the shipped most of them can do."""
+    mean, most, pod = mean_megapixels(), ScalerConfig().max_replicas, pods.PodSize()
+    each = pods.image_cpu_seconds(mean)
+    able = most * pods.images_per_second(pod, each)
+    mixed = ", ".join(f"{weight:g} % of {size:g} MP" for size, weight in SIZES.items())
+    planned = able * (1 - pods.HEADROOM)
+    said = (
+        f"Images of mixed sizes ({mixed}; {mean:.1f} MP in the mean) take {each:.2f} CPU seconds each. "
+        f"The shipped most of {most} pods convert {able:.0f} of them a second, or {planned:.0f} with {pods.HEADROOM:.0%} left free."
+    )
+    return f"{pods.table()}\n\n{said}"
+
+
+def charts() -> str:
+    """A burst and a step, over time."""
+    drawn = (
+        f"`{each.name}`: {each.says}.\n\n```\n{chart(simulate(each).samples, each.seconds)}\n```"
+        for each in (BURST, STEP)
+    )
+    return "\n\n".join(drawn)
+
+
+def scenarios() -> str:
+    """What the scenarios are, and what becomes of them."""
+    named = "\n".join(f"- `{each.name}`: {each.says}" for each in SCENARIOS)
+    return f"{named}\n\n{sweeps.scenarios_table()}"
+
+
+def cheaper() -> str:
+    """From how many images on."""
+    found = [
+        break_even("kubernetes", "lambda", work, default_prices())
+        for work in (Workload(), cost.same_pipeline(Workload()))
+    ]
+    sharp, ported = (f"{(images or 0) / 1e6:.1f} million" for images in found)
+    said = (
+        f"**Below about {sharp} images a month Lambda is cheaper**, and below {ported} if this service's pipeline ran "
+        "there. The reason is what this design costs before the first image."
+    )
+    return f"{said}\n\n{cost.break_even_table(_inputs())}"
+
+
+def assumptions() -> str:
+    """Every input that is no price, in Markdown."""
+    work = Workload()
+    rows = [f"| `{name}` | {getattr(work, name):,.6g} |" for name in Workload.__slots__]
+    return "\n".join(["| input | value |", "| --- | ---: |", *rows])
+
+
+def _inputs() -> cost.Inputs:
+    return cost.Inputs(work=Workload(), prices=default_prices())
+
+
+SECTIONS: Mapping[str, Callable[[], str]] = {
+    "scaling-values": values,
+    "scaling-measured": measured.files_table,
+    "scaling-service": measured.service_table,
+    "scaling-pods": pods_table,
+    "scaling-scenarios": scenarios,
+    "scaling-charts": charts,
+    "scaling-spread": sweeps.spread_table,
+    **{f"sweep-{name}": sweep.table for name, sweep in sweeps.SWEEPS.items()},
+    "scaling-calls": calls.calls_table,
+    "scaling-units": calls.units_table,
+    "scaling-limits": calls.limits_table,
+    "cost-lines": lambda: cost.lines_table(_inputs()),
+    "cost-volumes": lambda: cost.volumes_table(_inputs()),
+    "cost-break-even": cheaper,
+    "cost-assumptions": assumptions,
+    "cost-prices": prices.table,
+}
