@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import fsum
 from typing import Literal
 
 from benchmarks.scaling.calls import calls_of, image_read_units, image_write_units, record_bytes
@@ -93,12 +94,12 @@ class Month:
     @property
     def own(self) -> float:
         """Without what is the same in both designs."""
-        return sum(self.fixed.values()) + sum(self.variable.values())
+        return fsum((*self.fixed.values(), *self.variable.values()))
 
     @property
     def total(self) -> float:
         """Everything."""
-        return self.own + sum(self.same.values())
+        return fsum((self.own, *self.same.values()))
 
 
 def default_prices() -> dict[str, float]:

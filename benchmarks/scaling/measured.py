@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import fsum
 
 #: From here on, in megapixels, the line holds: what is larger fills the box of the largest variant.
 FIT_FROM = 2.0
@@ -42,14 +43,14 @@ class Line:
 
 
 def fitted(measured: Sequence[Measured]) -> Line:
-    """The line with the least squares of relative errors."""
+    """The line with the least squares of relative errors. Sums are exact: `sum` of floats differs between Pythons."""
     weights = [1 / each.cpu_seconds**2 for each in measured]
     points = [(each.megapixels, each.cpu_seconds) for each in measured]
-    total = sum(weights)
-    mean_x = sum(weight * x for weight, (x, _) in zip(weights, points, strict=True)) / total
-    mean_y = sum(weight * y for weight, (_, y) in zip(weights, points, strict=True)) / total
-    above = sum(weight * (x - mean_x) * (y - mean_y) for weight, (x, y) in zip(weights, points, strict=True))
-    below = sum(weight * (x - mean_x) ** 2 for weight, (x, _) in zip(weights, points, strict=True))
+    total = fsum(weights)
+    mean_x = fsum(weight * x for weight, (x, _) in zip(weights, points, strict=True)) / total
+    mean_y = fsum(weight * y for weight, (_, y) in zip(weights, points, strict=True)) / total
+    above = fsum(weight * (x - mean_x) * (y - mean_y) for weight, (x, y) in zip(weights, points, strict=True))
+    below = fsum(weight * (x - mean_x) ** 2 for weight, (x, _) in zip(weights, points, strict=True))
     slope = above / below
     base = mean_y - slope * mean_x
     worst = max(abs(base + slope * x - y) / y for x, y in points)

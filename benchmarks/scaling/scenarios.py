@@ -28,7 +28,7 @@ class Scenario:
 
 def mean_megapixels(sizes: Mapping[float, float] = SIZES) -> float:
     """Of one image."""
-    return sum(size * weight for size, weight in sizes.items()) / sum(sizes.values())
+    return math.fsum(size * weight for size, weight in sizes.items()) / math.fsum(sizes.values())
 
 
 def mean_source_bytes() -> float:
@@ -42,7 +42,8 @@ def mean_variant_bytes() -> float:
 
 
 def _weighted(by_size: Sequence[float]) -> float:
-    return sum(weight * each for weight, each in zip(SIZES.values(), by_size, strict=True)) / sum(SIZES.values())
+    total = math.fsum(weight * each for weight, each in zip(SIZES.values(), by_size, strict=True))
+    return total / math.fsum(SIZES.values())
 
 
 def arrivals(scenario: Scenario, chance: random.Random) -> Iterator[float]:

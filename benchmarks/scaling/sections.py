@@ -40,11 +40,9 @@ def pods_table() -> str:
     able = most * pods.images_per_second(pod, each)
     mixed = ", ".join(f"{weight:g} % of {size:g} MP" for size, weight in SIZES.items())
     planned = able * (1 - pods.HEADROOM)
-    said = (
-        f"Images of mixed sizes ({mixed}; {mean:.1f} MP in the mean) take {each:.2f} CPU seconds each. "
-        f"The shipped most of {most} pods convert {able:.0f} of them a second, or {planned:.0f} with {pods.HEADROOM:.0%} left free."
-    )
-    return f"{pods.table()}\n\n{said}"
+    takes = f"Images of mixed sizes ({mixed}; {mean:.1f} MP in the mean) take {each:.2f} CPU seconds each."
+    brings = f"The shipped most of {most} pods convert {able:.0f} of them a second, or {planned:.0f} with the headroom."
+    return f"{pods.table()}\n\n{takes}\n{brings}"
 
 
 def charts() -> str:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
+from math import fsum
 
 from benchmarks.scaling.autoscaler import SYNC_SECONDS, Autoscaler, ScalerConfig, Sight
 from benchmarks.scaling.cluster import Cluster, ClusterConfig
@@ -241,7 +242,7 @@ class Simulation:
         """What the pods used since the last look, of what they asked for."""
         for pod in self._pods:
             pod.advance(self._now)
-        spent = self.record.cpu_seconds_used + sum(pod.spent for pod in self._pods)
+        spent = self.record.cpu_seconds_used + fsum(pod.spent for pod in self._pods)
         used, self._spent_at_sync = spent - self._spent_at_sync, spent
         return 100 * used / (SYNC_SECONDS * self._world.pod.requested * len(ready)) if ready else 0.0
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from benchmarks import cost
 from benchmarks.scaling.calls import (
     CALLS,
+    SQS_IN_FLIGHT,
     image_read_units,
     image_write_units,
     item_bytes,
@@ -28,8 +29,9 @@ from benchmarks.scaling.calls import (
     write_units,
 )
 from benchmarks.scaling.costs import Design, Month, Workload, break_even, default_prices, month, pod_hours
-from benchmarks.scaling.pods import SERVICE_SECONDS
+from benchmarks.scaling.pods import SERVICE_SECONDS, PodSize
 from benchmarks.scaling.prices import PRICES
+from benchmarks.scaling.scenarios import mean_source_bytes, mean_variant_bytes
 from processor.catalog import Catalog, UploadRequest
 from processor.conversion import Converter
 from processor.jobs import Maker, Terms
@@ -240,6 +242,17 @@ def test_limits_are_in_images() -> None:
     assert found["one tenant in `by-time`: 4 shards, write units"] == pytest.approx(4 * 1000 / 6)
     assert found["`processed/` before S3 splits it, PUT"] == 3500 / 5
     assert list(found.values()) == sorted(found.values())
+
+
+def test_the_page_says_in_words_what_is_reckoned() -> None:
+    found = [round(limit.images_per_second) for limit in limits()]
+    assert {308, 667, 3077} <= set(found)  # "about 300", "about 650", "3,000"
+    assert round(1000 * (mean_source_bytes() + mean_variant_bytes()) / 1e9, 1) == 2.3  # "2.3 GB a second"
+    assert SQS_IN_FLIGHT // PodSize().slots == 40_000
+    assert sum(count for name, count in CALLS["worker"].items() if "Object" in name) + 1 == 7  # calls to KMS
+    assert PRICE["sqs"] * 730 * 3600 / 15 < 0.10  # "less than ten cents a month"
+    nat = month("kubernetes", Workload(s3_through_nat=1), PRICE).variable["S3 through NAT"]
+    assert nat > month("lambda", Workload(), PRICE).own  # "more than all conversions"
 
 
 # -- money ------------------------------------------------------------------------------------------------------------

@@ -19,9 +19,11 @@ from benchmarks.scaling.figures import chart, figures, quantile
 from benchmarks.scaling.measured import FILES, LINE, PHOTO, Measured, fitted, lines_of
 from benchmarks.scaling.pod import Pod, PodState
 from benchmarks.scaling.pods import HEADROOM, PodSize, image_cpu_seconds, images_per_second, pods_for
-from benchmarks.scaling.scenarios import BURST, SCENARIOS, STEP, Scenario, arrivals, mean_megapixels
+from benchmarks.scaling.scenarios import BURST, DAY, PULSES, SCENARIOS, STEP, Scenario, arrivals, mean_megapixels
 from benchmarks.scaling.simulation import SEED, Record, World, simulate
-from benchmarks.scaling.sweeps import SWEEPS
+from benchmarks.scaling.sweeps import SWEEPS, run
+from processor.images import ImageInfo
+from processor.pipeline.budget import working_bytes
 from service.config import Settings
 
 #: Nothing is held back: what the metric says is done.
@@ -246,6 +248,23 @@ def test_the_shipped_values_serve_every_scenario_to_its_end() -> None:
 def test_each_sweep_holds_the_shipped_values() -> None:
     for name, sweep in SWEEPS.items():
         assert ScalerConfig() in {setting.scaler for setting in sweep.settings.values()}, name
+
+
+def test_the_page_says_in_words_what_is_simulated() -> None:
+    assert 270 < run(BURST).servable_p95 < 330  # "about five minutes"
+    assert run(DAY).age_max < 1  # "waiting for less than a second"
+    at_once = SWEEPS["down"].settings["0"]
+    kept, dropped = run(PULSES), run(PULSES, at_once)
+    assert kept.servable_p50 < 1
+    assert dropped.servable_p50 > 20
+    assert kept.pod_hours == pytest.approx(2 * dropped.pod_hours, rel=0.15)
+    assert run(DAY).pod_hours / run(DAY, at_once).pod_hours == pytest.approx(1.15, abs=0.02)
+
+
+def test_two_photographs_of_33_megapixels_fit_into_the_budget() -> None:
+    budget = Settings.model_fields["memory_budget_bytes"].default
+    needed = [working_bytes(ImageInfo(format="jpeg", width=width, height=5000), 6_000_000) for width in (6600, 6900)]
+    assert 2 * needed[0] <= budget < 2 * needed[1]
 
 
 # -- figures and formulas ---------------------------------------------------------------------------------------------
