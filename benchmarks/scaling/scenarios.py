@@ -63,8 +63,8 @@ def _burst(now: float) -> float:
 
 
 def _day(now: float) -> float:
-    """The sinus of a day, squeezed into four hours: 1 to 13 images a second."""
-    return 7.0 - 6.0 * math.cos(2 * math.pi * now / (4 * HOUR))
+    """The sinus of a day, squeezed into two hours: 1 to 13 images a second."""
+    return 7.0 - 6.0 * math.cos(2 * math.pi * now / (2 * HOUR))
 
 
 def _step(now: float) -> float:
@@ -80,7 +80,7 @@ def _pulses(now: float) -> float:
 
 
 BURST = Scenario(name="burst", says="nothing, then 200/s for 60 s, then nothing", seconds=40 * MINUTE, rate=_burst)
-DAY = Scenario(name="day", says="a sinus of 1/s to 13/s and back in 4 hours", seconds=4 * HOUR, rate=_day)
+DAY = Scenario(name="day", says="a day in 2 hours: a sinus from 1/s to 13/s and back", seconds=2 * HOUR, rate=_day)
 STEP = Scenario(name="step", says="0.1/s for 10 min, then 10/s: a hundredfold", seconds=60 * MINUTE, rate=_step)
 REDRIVE = Scenario(
     name="redrive",

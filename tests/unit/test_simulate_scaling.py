@@ -252,13 +252,14 @@ def test_each_sweep_holds_the_shipped_values() -> None:
 
 def test_the_page_says_in_words_what_is_simulated() -> None:
     assert 270 < run(BURST).servable_p95 < 330  # "about five minutes"
-    assert run(DAY).age_max < 1  # "waiting for less than a second"
+    assert run(DAY).age_p95 == 0  # "hardly an image waits for a pod"
+    assert run(DAY).max_waiting < 10
     at_once = SWEEPS["down"].settings["0"]
     kept, dropped = run(PULSES), run(PULSES, at_once)
     assert kept.servable_p50 < 1
     assert dropped.servable_p50 > 20
     assert kept.pod_hours == pytest.approx(2 * dropped.pod_hours, rel=0.15)
-    assert run(DAY).pod_hours / run(DAY, at_once).pod_hours == pytest.approx(1.15, abs=0.02)
+    assert run(DAY).pod_hours / run(DAY, at_once).pod_hours == pytest.approx(1.2, abs=0.03)
 
 
 def test_two_photographs_of_33_megapixels_fit_into_the_budget() -> None:
