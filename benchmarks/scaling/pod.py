@@ -36,17 +36,25 @@ class Pod:
     _running: list[tuple[float, float]] = field(default_factory=list)
     _served: float = 0.0
     _seen_at: float = 0.0
+    #: CPU seconds that each image gets in a second.
+    _pace: float = 1.0
+    _slots: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Looked at for every message."""
+        self._slots = self.size.slots
 
     @property
     def free(self) -> int:
         """Messages that it would take now."""
-        return self.size.slots - self.taken if self.state is PodState.READY else 0
+        return self._slots - self.taken if self.state is PodState.READY else 0
 
     def begin(self, now: float, cpu_seconds: float, came_at: float) -> None:
         """The file of a message is there."""
         self.advance(now)
         if len(self._running) < self.size.threads:
             self._running.append((self._served + cpu_seconds, came_at))
+            self._share()
         else:
             self._waiting.append((cpu_seconds, came_at))
         self.version += 1
@@ -55,7 +63,7 @@ class Pod:
         """When the next image is done, if nothing changes before."""
         if not self._running:
             return None
-        return now + (min(self._running)[0] - self._served) / self._pace()
+        return now + (min(self._running)[0] - self._served) / self._pace
 
     def end(self, now: float) -> float:
         """The next image is done; when its message came."""
@@ -65,6 +73,7 @@ class Pod:
         if self._waiting:
             cpu_seconds, came_at = self._waiting.popleft()
             self._running.append((self._served + cpu_seconds, came_at))
+        self._share()
         self.taken -= 1
         self.version += 1
         return first[1]
@@ -73,10 +82,10 @@ class Pod:
         """Account for the time since the last change."""
         if self._running:
             elapsed = now - self._seen_at
-            self._served += elapsed * self._pace()
-            self.spent += elapsed * self._pace() * len(self._running)
+            self._served += elapsed * self._pace
+            self.spent += elapsed * self._pace * len(self._running)
         self._seen_at = now
 
-    def _pace(self) -> float:
-        """CPU seconds that each image gets in a second: a thread never has more than one processor."""
-        return min(1.0, self.size.cpus / len(self._running))
+    def _share(self) -> None:
+        """A thread never has more than one processor."""
+        self._pace = min(1.0, self.size.cpus / max(1, len(self._running)))
