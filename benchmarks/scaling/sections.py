@@ -77,7 +77,7 @@ def cheaper() -> str:
 def assumptions() -> str:
     """Every input that is no price, in Markdown."""
     work = Workload()
-    rows = [f"| `{name}` | {getattr(work, name):,.6g} |" for name in Workload.__slots__]
+    rows = [f"| `{name}` | {f'{getattr(work, name):,.4f}'.rstrip('0').rstrip('.')} |" for name in Workload.__slots__]
     return "\n".join(["| input | value |", "| --- | ---: |", *rows])
 
 
