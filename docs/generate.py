@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from cfnlint.decode import cfn_yaml
+
 from benchmarks.scaling.sections import SECTIONS
 from processor import errors, jobs
 from service.config import Settings
@@ -28,9 +30,20 @@ def failure_codes() -> str:
     return "\n".join(["| code | meaning |", "| --- | --- |", *rows])
 
 
+def parameters() -> str:
+    """The parameters of the stack, as a table."""
+    template = cfn_yaml.load(str(ROOT / "infra" / "cloudformation" / "image-service.yaml"))
+    rows = []
+    for name, parameter in template["Parameters"].items():
+        default = f"`{parameter['Default']}`" if parameter["Default"] != "" else ""
+        rows.append(f"| `{name}` | {default} | {parameter['Description']} |")
+    return "\n".join(["| parameter | default | meaning |", "| --- | --- | --- |", *rows])
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "settings": Settings.table,
     "failure-codes": failure_codes,
+    "parameters": parameters,
     **SECTIONS,
 }
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.scaling.autoscaler import Policy, Rules, ScalerConfig
 from helm.generate import MADE_BY_THE_CHART, camel, config_variables
 from helm.rendering import CHART, notes, objects, render
 from infra.values import values_of
@@ -205,16 +206,52 @@ def test_keda_scales_on_what_waits_and_what_is_in_work_and_on_cpu() -> None:
         "queueLength": "3",
         "scaleOnInFlight": "true",
     }
-    assert (cpu["type"], cpu["metricType"], cpu["metadata"]) == ("cpu", "Utilization", {"value": "90"})
+    assert (cpu["type"], cpu["metricType"], cpu["metadata"]) == ("cpu", "Utilization", {"value": "80"})
     behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 300
     assert one("triggerauthentication.yaml")["spec"] == {"podIdentity": {"provider": "aws"}}
 
 
-def test_a_pod_s_share_of_the_queue_is_its_slots() -> None:
-    settings = Settings.from_env(config())
-    assert defaults()["autoscaling"]["keda"]["queueLength"] == settings.slots
-    assert defaults()["autoscaling"]["hpa"]["queueLength"] == settings.slots
+@pytest.mark.parametrize(
+    "changes", [{}, {"config__workerThreads": 4}, {"config__workerSlots": 9}, {"config__workerThreads": None}]
+)
+def test_a_pod_s_share_of_the_queue_is_its_slots(changes: dict[str, Any]) -> None:
+    variables = {"WORKER_THREADS": "2"} | config(**changes)
+    slots = str(Settings.from_env(variables).slots)
+    queue, _ = one("scaledobject.yaml", **changes)["spec"]["triggers"]
+    depth, _ = one("hpa.yaml", **HPA, **changes)["spec"]["metrics"]
+    assert (queue["metadata"]["queueLength"], depth["external"]["target"]["averageValue"]) == (slots, slots)
+
+
+def test_a_pod_s_share_of_the_queue_can_be_said() -> None:
+    queue, _ = one("scaledobject.yaml", autoscaling__keda__queueLength=7)["spec"]["triggers"]
+    assert queue["metadata"]["queueLength"] == "7"
+
+
+def test_the_chart_ships_what_the_simulation_justifies() -> None:
+    shipped, simulated = one("scaledobject.yaml")["spec"], ScalerConfig()
+    queue, cpu = shipped["triggers"]
+    behavior = shipped["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert (
+        ScalerConfig(
+            min_replicas=shipped["minReplicaCount"],
+            max_replicas=shipped["maxReplicaCount"],
+            queue_length=int(queue["metadata"]["queueLength"]),
+            cpu_percent=int(cpu["metadata"]["value"]),
+            polling_seconds=shipped["pollingInterval"],
+            scale_up=_rules(behavior["scaleUp"]),
+            scale_down=_rules(behavior["scaleDown"]),
+        )
+        == simulated
+    )
+
+
+def _rules(given: dict[str, Any]) -> Rules:
+    policies = [
+        Policy(kind=each["type"], value=each["value"], period_seconds=each["periodSeconds"])
+        for each in given["policies"]
+    ]
+    return Rules(stabilization_seconds=given["stabilizationWindowSeconds"], policies=tuple(policies))
 
 
 def test_keda_may_take_on_a_role_or_use_an_authentication_that_is_there() -> None:
@@ -233,7 +270,7 @@ def test_a_plain_hpa_scales_on_the_depth_of_the_queue_and_on_cpu() -> None:
         "metric": {"name": "sqs_messages_visible", "selector": {"matchLabels": {"queue": "q"}}},
         "target": {"type": "AverageValue", "averageValue": "3"},
     }
-    assert cpu["resource"]["target"]["averageUtilization"] == 90
+    assert cpu["resource"]["target"]["averageUtilization"] == 80
     assert made("scaledobject.yaml", **HPA) == []
 
 

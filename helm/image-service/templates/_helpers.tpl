@@ -93,6 +93,11 @@ METRICS_PORT: {{ .Values.metrics.port | int64 | quote }}
 {{- end -}}
 {{- end -}}
 
+{{/* Messages that a pod has in work at once, as the service counts them. */}}
+{{- define "image-service.slots" -}}
+{{- default (add (default 2 .Values.config.workerThreads | int) 1) .Values.config.workerSlots | int -}}
+{{- end -}}
+
 {{/* A quantity of memory in bytes. */}}
 {{- define "image-service.bytes" -}}
 {{- $text := toString . -}}
