@@ -1,0 +1,85 @@
+# The service's image, and one for `docker compose up` with the local AWS in it; docs/image.md says how and why.
+
+# Wheels of exactly what is locked, and the project's own, in an environment that is copied whole. It has no pip: the one
+# beside it fills it. pyvips has no wheel on PyPI; it is Python alone, and so is built without a compiler, by the locked
+# setuptools. Everything else comes as a wheel or not at all.
+FROM docker.io/library/python:3.13-slim-trixie AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_QUIET=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+COPY requirements/dev.txt requirements/
+RUN sed -n '/^setuptools==/,/[^\\]$/p' requirements/dev.txt > requirements/build.txt \
+    && pip install --only-binary :all: --require-hashes -r requirements/build.txt
+COPY requirements/runtime.txt requirements/
+RUN pip wheel --only-binary :all: --no-binary pyvips --no-build-isolation --require-hashes -r requirements/runtime.txt --wheel-dir /wheels \
+    && python -m venv --without-pip /opt/truss \
+    && pip --python /opt/truss/bin/python install --no-compile --no-deps --no-index /wheels/*.whl
+# Of the AWS SDK's descriptions of 400 services, those that are called, and STS, which a pod's service account needs.
+# Of the package around Swagger UI, the files that are served.
+RUN find /opt/truss/lib/python3.13/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
+        ! -name cloudfront ! -name dynamodb ! -name iam ! -name s3 ! -name sqs ! -name sts -exec rm -r {} + \
+    && find /opt/truss/lib/python3.13/site-packages/swagger_ui/static -type f \
+        ! -name LICENSE ! -name swagger-ui.css ! -name swagger-ui-bundle.js ! -name favicon-32x32.png -delete
+COPY LICENSE README.md pyproject.toml ./
+COPY processor processor
+COPY service service
+# Nothing can be written at run time, so bytecode is made here, and never compared with a source that cannot change.
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+    && pip --python /opt/truss/bin/python install --no-compile --no-deps --no-index dist/*.whl \
+    && /opt/truss/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/truss/lib
+
+
+FROM docker.io/library/python:3.13-slim-trixie AS local-aws-build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_QUIET=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+COPY requirements/local-aws.txt requirements/
+RUN python -m venv --without-pip /opt/local-aws \
+    && pip --python /opt/local-aws/bin/python install --no-compile --only-binary :all: --require-hashes -r requirements/local-aws.txt \
+    && /opt/local-aws/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/local-aws/lib
+
+
+FROM docker.io/library/python:3.13-slim-trixie AS runtime
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libjemalloc2=5.3.* \
+    && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* \
+    && rm -r /usr/local/bin/pip* /usr/local/lib/python3.13/ensurepip /usr/local/lib/python3.13/site-packages/pip* \
+    && useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin truss \
+    && mkdir /app
+COPY --from=build /opt/truss /opt/truss
+ENV PATH=/opt/truss/bin:$PATH
+# The base image's own modules come without bytecode: importing the service compiles those that it uses.
+RUN truss-image --version && python -c 'import processor.pipeline.child, service.server, swagger_ui'
+# The loader looks the allocator up by its name alone, so the architecture is in no path.
+ENV LD_PRELOAD=libjemalloc.so.2 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+WORKDIR /app
+USER 10001:10001
+EXPOSE 8080 9090
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ.get('PORT') or 8080}/images/live\", timeout=4)"]
+ENTRYPOINT ["truss-image"]
+
+
+FROM runtime AS local
+USER 0:0
+RUN install --directory --owner=10001 --group=10001 /data
+COPY --from=local-aws-build /opt/local-aws /opt/local-aws
+ENV DATA_DIR=/data LOCAL_AWS_PYTHON=/opt/local-aws/bin/python
+USER 10001:10001
+VOLUME /data
+CMD ["local"]
+
+
+FROM runtime AS service
+ARG VERSION=0.0.0+unknown
+ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
+LABEL org.opencontainers.image.title="Truss image service" \
+      org.opencontainers.image.description="Users upload pictures straight to S3; WebP variants come back behind a CDN." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.base.name="docker.io/library/python:3.13-slim-trixie"
+CMD ["serve"]

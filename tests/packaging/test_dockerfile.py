@@ -1,0 +1,139 @@
+"""The Dockerfile keeps what the documents and the chart rely on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from docs.generate import ROOT
+from service.config import Settings
+from service.handlers.docs import ASSETS
+from tests.packaging import dockerfile
+
+#: The one base; its minor version is pinned, and its patches come with every build.
+BASE = re.compile(r"docker\.io/library/python:(3\.\d+)-slim-trixie")
+#: What the images are built for.
+TARGETS = ("service", "local")
+
+
+def _python_version() -> str:
+    found = {match[1] for stage in dockerfile.stages().values() if (match := BASE.fullmatch(stage.base))}
+    (version,) = found
+    return version
+
+
+@pytest.mark.parametrize("stage", dockerfile.stages().values(), ids=lambda stage: stage.name)
+def test_every_stage_starts_from_the_pinned_base_or_from_another_stage(stage: dockerfile.Stage) -> None:
+    assert BASE.fullmatch(stage.base) or stage.base in dockerfile.stages()
+
+
+def test_every_path_with_a_version_of_python_names_the_one_of_the_base() -> None:
+    text = dockerfile.PATH.read_text() + (ROOT / "Makefile").read_text().partition("\nplatforms:")[2]
+    assert set(re.findall(r"/python(3\.\d+)/|--python-version (3\.\d+) --python-platform", text)) == {
+        (_python_version(), ""),
+        ("", _python_version()),
+    }
+
+
+def test_a_build_without_a_target_makes_the_service() -> None:
+    assert list(dockerfile.stages())[-1] == "service"
+    assert json.loads(dockerfile.effective("service", "CMD") or "") == ["serve"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_image_runs_as_a_user_that_kubernetes_can_tell_from_root(target: str) -> None:
+    assert dockerfile.effective(target, "USER") == "10001:10001"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_image_runs_the_command_line(target: str) -> None:
+    assert json.loads(dockerfile.effective(target, "ENTRYPOINT") or "") == ["truss-image"]
+    assert dockerfile.effective(target, "STOPSIGNAL") == "SIGTERM"
+    assert dockerfile.effective(target, "WORKDIR") == "/app"
+
+
+def test_the_image_exposes_the_port_that_the_service_listens_on_and_the_metrics() -> None:
+    default = Settings.model_fields["port"].default
+    assert (dockerfile.effective("service", "EXPOSE") or "").split() == [str(default), "9090"]
+
+
+def test_nothing_is_installed_that_is_not_locked() -> None:
+    installing = [command for command in dockerfile.commands() if re.match(r"pip .*\b(install|wheel)\b", command)]
+    assert len(installing) > 4
+    for command in installing:
+        assert "--require-hashes -r requirements/" in command or "--no-deps" in command, command
+        assert "--no-index" in command or "--no-build-isolation" in command or "--only-binary :all:" in command, command
+
+
+def test_what_builds_the_wheel_comes_out_of_the_lock_with_its_hashes() -> None:
+    (command,) = (command for command in dockerfile.commands() if command.startswith("sed "))
+    reading = command.partition(" > ")[0]
+    shown = subprocess.run(["sh", "-c", reading], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    requirement, *hashes = (line.strip(" \\") for line in shown.splitlines())
+    assert requirement.startswith("setuptools==")
+    assert hashes
+    assert all(line.startswith("--hash=sha256:") for line in hashes)
+
+
+def test_the_image_keeps_the_sdks_description_of_every_service_that_is_called() -> None:
+    (command,) = (command for command in dockerfile.commands() if "botocore/data" in command)
+    sources = [path for package in ("processor", "service") for path in (ROOT / package).rglob("*.py")]
+    called = {name for path in sources for name in re.findall(r"\.client\(\s*\"([\w-]+)\"", path.read_text())}
+    assert len(called) > 3
+    assert set(re.findall(r"! -name (\S+)", command)) == called | {"sts"}
+
+
+def test_the_image_keeps_every_file_of_swagger_ui_that_is_served() -> None:
+    (command,) = (command for command in dockerfile.commands() if "swagger_ui/static" in command)
+    served = {name for name, (package, _) in ASSETS.items() if package == "swagger_ui"}
+    assert served
+    assert set(re.findall(r"! -name (\S+)", command)) == served | {"LICENSE"}
+
+
+@pytest.mark.parametrize(("status", "expected"), [(200, 0), (503, 1)])
+async def test_the_health_check_asks_whether_the_process_lives_on_whatever_port(status: int, expected: int) -> None:
+    async def live(request: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    app = web.Application()
+    app.router.add_get("/images/live", live)
+    async with TestServer(app) as server:
+        assert await _check(PORT=str(server.port)) == expected
+
+
+async def test_the_health_check_fails_while_nothing_listens() -> None:
+    async with TestServer(web.Application()) as server:
+        port = str(server.port)
+    assert await _check(PORT=port) == 1
+
+
+async def _check(**environment: str) -> int:
+    _, _, command = (dockerfile.effective("service", "HEALTHCHECK") or "").partition("CMD ")
+    _, *arguments = json.loads(command)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, env=environment, stderr=asyncio.subprocess.DEVNULL
+    )
+    return await process.wait()
+
+
+def test_the_builder_is_given_nothing_but_what_is_named() -> None:
+    first, *others = [
+        line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")
+    ]
+    assert first == "*"
+    given = {line.removeprefix("!") for line in others if line.startswith("!")}
+    copied = {
+        source.partition("/")[0].rstrip("/")
+        for stage in dockerfile.stages().values()
+        for name, argument in stage.instructions
+        if name == "COPY" and not argument.startswith("--from")
+        for source in argument.split()[:-1]
+    }
+    assert given == copied
