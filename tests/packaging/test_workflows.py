@@ -96,6 +96,15 @@ def test_only_what_changes_a_stage_waits_for_approval() -> None:
     assert {environments[name]["name"] for name in before} == {f"{stage}-build"}
 
 
+@pytest.mark.parametrize("name", ["plan", "image", "sign", "infrastructure", "service"])
+def test_what_needs_no_approval_has_a_role_of_its_own(name: str) -> None:
+    (configured,) = [
+        step for step in DEPLOY["jobs"][name]["steps"] if "configure-aws-credentials" in step.get("uses", "")
+    ]
+    kind = "BUILD" if name in {"plan", "image", "sign"} else "DEPLOY"
+    assert configured["with"]["role-to-assume"] == f"${{{{ vars.AWS_{kind}_ROLE_ARN }}}}"
+
+
 def test_aws_is_reached_by_a_role_and_no_key() -> None:
     configured = [step for _, step in workflows.steps() if "configure-aws-credentials" in step.get("uses", "")]
     assert len(configured) == 5
@@ -126,7 +135,9 @@ class TestPlan:
 
     CHANGES = r"printf 'Modify\tTable\tAWS::DynamoDB::Table\tTrue\nAdd\tQueue\tAWS::SQS::Queue\tNone\n'"
 
-    def _run(self, runner: workflows.Runner, *, stack: str, wait: str = "true", reason: str = "") -> workflows.Ran:
+    def _run(
+        self, runner: workflows.Runner, *, stack: str, wait: str = "true", reason: str = "", role: str = ""
+    ) -> workflows.Ran:
         runner.commands["aws"] = f"""
 case "$2" in
   describe-stacks) {stack} ;;
@@ -139,7 +150,7 @@ esac"""
             STACK="truss-image-dev",
             CHANGE_SET="run-7-1",
             STACK_PARAMETERS='{"CorsOrigins": "https://a.example,https://b.example"}',
-            CLOUDFORMATION_ROLE_ARN="",
+            STACK_ROLE_ARN=role,
         )
 
     def test_the_changes_are_in_the_summary(self, runner: workflows.Runner) -> None:
@@ -148,6 +159,14 @@ esac"""
         assert ran.outputs == {"change_set": "run-7-1", "wait_for": "stack-update-complete"}
         assert "| Modify | `Table` | AWS::DynamoDB::Table | True |" in ran.summary
         assert "| Add | `Queue` | AWS::SQS::Queue |  |" in ran.summary
+
+    @pytest.mark.parametrize(("role", "passed"), [("", False), ("arn:aws:iam::1:role/stack", True)])
+    def test_the_stack_is_made_by_its_own_role_when_there_is_one(
+        self, runner: workflows.Runner, role: str, passed: bool
+    ) -> None:
+        ran = self._run(runner, stack="echo UPDATE_COMPLETE", role=role)
+        (created,) = [call for call in ran.calls if "create-change-set" in call]
+        assert created.endswith(f"--role-arn {role}") is passed
 
     def test_nothing_is_executed(self, runner: workflows.Runner) -> None:
         ran = self._run(runner, stack="echo UPDATE_COMPLETE")
