@@ -17,6 +17,11 @@ import aiohttp
 
 #: Interpreter of the emulator's environment. It has one of its own because its pins and aioboto3's collide.
 PYTHON_VARIABLE = "LOCAL_AWS_PYTHON"
+#: Address that the local mode listens on, and port of the emulator. They are for a container: its published ports lead
+#: to another address than loopback, and are chosen before it starts.
+ADDRESS_VARIABLE, PORT_VARIABLE = "LOCAL_ADDRESS", "LOCAL_AWS_PORT"
+#: The local mode lets everybody in, so it listens for this machine alone unless it is told otherwise.
+LOOPBACK = "127.0.0.1"
 #: How long the emulator may take to answer after its start, and to save its state before its end.
 START_SECONDS, STOP_SECONDS = 60, 30
 #: The emulator's account, which names of buckets carry.
@@ -90,7 +95,7 @@ def _environment(data_dir: Path, port: int) -> dict[str, str]:
         "PERSIST_STATE": "1",
         "S3_PERSIST": "1",
         "GATEWAY_PORT": str(port),
-        "BIND_HOST": "127.0.0.1",
+        "BIND_HOST": os.environ.get(ADDRESS_VARIABLE, LOOPBACK),
         "MINISTACK_HOST": "127.0.0.1",
         "STATE_DIR": str(data_dir / "state"),
         "S3_DATA_DIR": str(data_dir / "s3"),
@@ -101,7 +106,13 @@ def _environment(data_dir: Path, port: int) -> dict[str, str]:
 
 
 def _port(data_dir: Path) -> int:
-    """The port of the last run while it is free, so that URLs which were handed out stay good; else any free one."""
+    """The port that is asked for, or that of the last run while it is free, or any free one.
+
+    URLs that were handed out name it, and stay good with it.
+    """
+    given = os.environ.get(PORT_VARIABLE)
+    if given:
+        return bindable(int(given))
     remembered = data_dir / "port"
     with contextlib.suppress(OSError, ValueError):
         return bindable(int(remembered.read_text()))

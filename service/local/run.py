@@ -15,7 +15,7 @@ from processor.stores.provision import Names, Provisioned, provision, provision_
 from service.auth.authenticator import DEFAULT_TENANT
 from service.config import Settings
 from service.lifespan import aws_config, build_catalog
-from service.local.emulator import ACCOUNT_ID, REGION, Emulator, bindable, run_emulator
+from service.local.emulator import ACCOUNT_ID, ADDRESS_VARIABLE, LOOPBACK, REGION, Emulator, bindable, run_emulator
 from service.server import run
 from service.telemetry import set_up_logging
 
@@ -41,7 +41,8 @@ async def run_local(port: int, data_dir: Path, environ: Mapping[str, str]) -> in
             settings,
             credentials=credentials,
             local_viewer=True,
-            on_ready=lambda url: click.echo(greeting(url, emulator)),
+            # Not where it listens, which in a container is no address to go to.
+            on_ready=lambda _: click.echo(greeting(settings.cloudfront_url, emulator)),
         )
 
 
@@ -53,7 +54,7 @@ def local_settings(port: int, emulator: Emulator, names: Names, environ: Mapping
         | dict(environ)
         | {
             "STAGE": STAGE,
-            "HOST": "127.0.0.1",
+            "HOST": environ.get(ADDRESS_VARIABLE, LOOPBACK),
             "PORT": str(port),
             "SOURCE_BUCKET": names.source_bucket,
             "PROCESSED_BUCKET": names.processed_bucket,

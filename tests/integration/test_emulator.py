@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from processor.stores.provision import Names
 from service.cli import main
 from service.local import emulator
-from service.local.emulator import EmulatorError, bindable, run_emulator
+from service.local.emulator import ACCOUNT_ID, EmulatorError, bindable, run_emulator
+from service.local.run import local_settings
 
 #: Answers the health call, and does not end when it is asked to.
 STUBBORN = """
@@ -25,6 +28,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 http.server.HTTPServer(("127.0.0.1", int(os.environ["GATEWAY_PORT"])), Handler).serve_forever()
 """
+#: Tells its address, and answers the health call.
+SHOWING = STUBBORN.replace(
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)", "os.write(2, os.environ['BIND_HOST'].encode())"
+)
 
 
 def _instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
@@ -113,3 +120,29 @@ def test_a_bad_setting_is_named_by_the_local_mode_too(tmp_path: Path, monkeypatc
     result = CliRunner().invoke(main, arguments, env={"WEBP_EFFORT": "9"})
     assert result.exit_code == 1
     assert "WEBP_EFFORT: got '9'" in result.output
+
+
+async def test_a_container_chooses_the_port_of_the_emulator_and_the_address_of_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_AWS_PORT", str(bindable(0)))
+    monkeypatch.setenv("LOCAL_ADDRESS", "127.0.0.2")
+    _instead(tmp_path, monkeypatch, SHOWING)
+    async with run_emulator(tmp_path) as running:
+        shown = (tmp_path / "emulator.log").read_text()
+        settings = local_settings(8080, running, Names.of_stage("local", ACCOUNT_ID), os.environ)
+    assert running.endpoint_url == f"http://127.0.0.1:{os.environ['LOCAL_AWS_PORT']}"
+    assert "127.0.0.2" in shown
+    assert settings.host == "127.0.0.2"
+
+
+async def test_nobody_else_reaches_the_local_mode_unless_it_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOST", "0.0.0.0")  # some shells export the machine's name as this
+    _instead(tmp_path, monkeypatch, SHOWING)
+    async with run_emulator(tmp_path) as running:
+        shown = (tmp_path / "emulator.log").read_text()
+        settings = local_settings(8080, running, Names.of_stage("local", ACCOUNT_ID), os.environ)
+    assert "127.0.0.1" in shown
+    assert settings.host == "127.0.0.1"

@@ -29,9 +29,14 @@ def test_it_builds_the_stage_with_the_local_aws(service: Any) -> None:
 
 
 def test_only_this_machine_reaches_it(service: Any) -> None:
-    # The local mode listens on loopback alone; a published port would have to be bound to it as well.
-    assert service["network_mode"] == "host"
-    assert "ports" not in service
+    assert "network_mode" not in service
+    assert len(service["ports"]) == 2
+    assert all(published.startswith("127.0.0.1:") for published in service["ports"])
+
+
+def test_the_ports_that_urls_name_are_the_same_outside_and_inside(service: Any) -> None:
+    ports = [service["environment"][name] for name in ("PORT", "LOCAL_AWS_PORT")]
+    assert service["ports"] == [f"127.0.0.1:{port}:{port}" for port in ports]
 
 
 def test_it_may_do_nothing_and_write_only_its_data_and_temporary_files(service: Any) -> None:
