@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Any
+import shutil
+from typing import Any, ClassVar
 
 import pytest
 
@@ -135,12 +137,18 @@ class TestPlan:
 
     CHANGES = r"printf 'Modify\tTable\tAWS::DynamoDB::Table\tTrue\nAdd\tQueue\tAWS::SQS::Queue\tNone\n'"
 
+    #: What the stack was made with; the last one is no parameter any more.
+    BEFORE = '["Stage", "CorsOrigins", "DomainName", "CertificateId", "Gone"]'
+
     def _run(
         self, runner: workflows.Runner, *, stack: str, wait: str = "true", reason: str = "", role: str = ""
     ) -> workflows.Ran:
+        folder = runner.folder / "infra" / "cloudformation"
+        folder.mkdir(parents=True)
+        shutil.copy(workflows.ROOT / "infra" / "cloudformation" / "image-service.yaml", folder)
         runner.commands["aws"] = f"""
 case "$2" in
-  describe-stacks) {stack} ;;
+  describe-stacks) if [[ $* == *Parameters* ]]; then echo '{self.BEFORE}'; else {stack}; fi ;;
   wait) {wait} ;;
   describe-change-set) if [[ $* == *StatusReason* ]]; then echo "{reason}"; else {self.CHANGES}; fi ;;
 esac"""
@@ -172,12 +180,21 @@ esac"""
         ran = self._run(runner, stack="echo UPDATE_COMPLETE")
         assert not [call for call in ran.calls if "execute" in call or " deploy " in call]
 
-    def test_the_parameters_are_those_of_the_installation_and_the_stage(self, runner: workflows.Runner) -> None:
+    NAMED: ClassVar = [
+        {"ParameterKey": "CorsOrigins", "ParameterValue": "https://a.example,https://b.example"},
+        {"ParameterKey": "Stage", "ParameterValue": "dev"},
+    ]
+
+    def test_the_parameters_of_a_new_stack_are_those_of_the_installation_and_the_stage(
+        self, runner: workflows.Runner
+    ) -> None:
+        self._run(runner, stack="echo REVIEW_IN_PROGRESS")
+        assert json.loads((runner.folder / "parameters.json").read_text()) == self.NAMED
+
+    def test_a_parameter_that_is_not_named_survives_an_upgrade(self, runner: workflows.Runner) -> None:
         self._run(runner, stack="echo UPDATE_COMPLETE")
-        assert (runner.folder / "parameters.json").read_text().strip() == (
-            '[{"ParameterKey": "CorsOrigins", "ParameterValue": "https://a.example,https://b.example"},'
-            ' {"ParameterKey": "Stage", "ParameterValue": "dev"}]'
-        )
+        kept = [{"ParameterKey": name, "UsePreviousValue": True} for name in ("DomainName", "CertificateId")]
+        assert json.loads((runner.folder / "parameters.json").read_text()) == self.NAMED + kept
 
     @pytest.mark.parametrize(
         "stack", ["echo REVIEW_IN_PROGRESS", "{ echo 'Stack with id x does not exist' >&2; exit 254; }"]
