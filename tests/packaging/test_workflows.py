@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from docs.generate import ROOT
 from tests.packaging import workflows
 
 DEPLOY = workflows.load("deploy.yml")
@@ -145,7 +146,7 @@ class TestPlan:
     ) -> workflows.Ran:
         folder = runner.folder / "infra" / "cloudformation"
         folder.mkdir(parents=True)
-        shutil.copy(workflows.ROOT / "infra" / "cloudformation" / "image-service.yaml", folder)
+        shutil.copy(ROOT / "infra" / "cloudformation" / "image-service.yaml", folder)
         runner.commands["aws"] = f"""
 case "$2" in
   describe-stacks) if [[ $* == *Parameters* ]]; then echo '{self.BEFORE}'; else {stack}; fi ;;
