@@ -120,6 +120,18 @@ def test_what_kustomize_applies_is_fresh(file: Path) -> None:
     assert file.read_text() == manifests()[file], "run `make docs`"
 
 
+def test_who_deploys_may_make_every_object_of_the_chart_and_nothing_outside_its_namespace() -> None:
+    found = list(yaml.safe_load_all((KUSTOMIZE / "deployer.yaml").read_text()))
+    for document in found:
+        _check(document, VERSIONS[0])
+    assert {each["metadata"].get("namespace", "truss-image") for each in found} == {"truss-image"}
+    assert "ClusterRoleBinding" not in {each["kind"] for each in found}
+    (role,) = [each for each in found if each["kind"] == "Role"]
+    granted = {(group, kind) for rule in role["rules"] for group in rule["apiGroups"] for kind in rule["resources"]}
+    needed = {(api.partition("/")[0], f"{kind.lower()}s") for api, kind in OPERATORS}
+    assert granted == needed
+
+
 def test_kustomize_applies_every_file_and_nothing_that_only_helm_understands() -> None:
     kustomization = yaml.safe_load((KUSTOMIZE / "kustomization.yaml").read_text())
     assert kustomization["resources"] == ["namespace.yaml", "image-service.yaml", "keda.yaml"]
