@@ -64,6 +64,16 @@ class Settings(AuthSettings, LimitSettings):
     ] = None
     # -- AWS
     aws_region: Annotated[Name, Field(alias="AWS_REGION", description="Region of all of the above.")] = "us-east-1"
+    role_session_seconds: Annotated[
+        int,
+        Field(
+            alias="ROLE_SESSION_SECONDS",
+            ge=1800,
+            le=43200,
+            description="How long a session of the pod's role lasts, at most what the role allows. An upload URL ends "
+            "with the session that signed it, which is renewed every quarter of an hour.",
+        ),
+    ] = 3600
     aws_endpoint_url: Annotated[
         Url | None, Field(alias="AWS_ENDPOINT_URL", description="Another endpoint for S3, SQS and DynamoDB.")
     ] = None

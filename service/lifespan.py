@@ -116,6 +116,7 @@ def aws_config(settings: Settings, credentials: AwsCredentials | None = None) ->
         endpoint_url=settings.aws_endpoint_url,
         public_s3_endpoint_url=settings.s3_public_endpoint_url,
         credentials=credentials,
+        role_session_seconds=settings.role_session_seconds,
     )
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import aioboto3
 from aiobotocore.config import AioConfig
 
+from processor.stores.role_session import session_of_role
+
 if TYPE_CHECKING:
     from types_aiobotocore_cloudfront import CloudFrontClient
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -44,6 +46,8 @@ class AwsConfig:
     #: What presigned URLs name instead, where clients reach S3 by another address than this process.
     public_s3_endpoint_url: str | None = None
     credentials: AwsCredentials | None = None
+    #: How long a session of the pod's role lasts, in seconds; AWS's least is 900, the role's own most is the most.
+    role_session_seconds: int = 3600
     connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS
     read_timeout_seconds: float = READ_TIMEOUT_SECONDS
     poll_timeout_seconds: float = POLL_TIMEOUT_SECONDS
@@ -101,11 +105,14 @@ async def open_iam(config: AwsConfig) -> AsyncIterator[IAMClient]:
 
 def _session(config: AwsConfig) -> aioboto3.Session:
     given = config.credentials
+    if given is None:
+        session = session_of_role(config.region, config.role_session_seconds)
+        return aioboto3.Session(region_name=config.region, botocore_session=session)
     return aioboto3.Session(
         region_name=config.region,
-        aws_access_key_id=given.access_key_id if given else None,
-        aws_secret_access_key=given.secret_access_key if given else None,
-        aws_session_token=given.session_token if given else None,
+        aws_access_key_id=given.access_key_id,
+        aws_secret_access_key=given.secret_access_key,
+        aws_session_token=given.session_token,
     )
 
 

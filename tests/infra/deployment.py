@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import aioboto3
+import jwt
 
-from processor.stores.clients import AwsCredentials
 from service.local.emulator import REGION
 from tests.infra import template
 from tests.local_aws import ADMINISTRATOR, LocalAws
 from tests.waiting import eventually
 
+#: The cluster, and the pods in it that the role is for.
+OIDC_PROVIDER = "oidc.eks.us-east-1.amazonaws.com/id/ABC123"
+SERVICE_ACCOUNT = "system:serviceaccount:truss-image:image-service"
 #: Rights to batches that the emulator asks for and AWS does not know.
 _BATCHES = ("sqs:DeleteMessageBatch", "sqs:ChangeMessageVisibilityBatch")
 
@@ -66,20 +70,22 @@ class Deployment:
         assert not failures, failures
         return description["Stacks"][0]["StackStatus"], changes, description
 
-    async def credentials(self, policy_arn: str) -> AwsCredentials:
-        """Those of a user who has the service's policy; the emulator knows no identity of a cluster."""
+    async def pod(
+        self, outputs: Mapping[str, str], folder: Path, service_account: str = SERVICE_ACCOUNT
+    ) -> dict[str, str]:
+        """What EKS puts into a pod's environment: its role, and a token that says which service account it has."""
         async with AsyncExitStack() as stack:
             iam = await self.client(stack, "iam")
-            await iam.create_user(UserName="pod")
-            await iam.attach_user_policy(UserName="pod", PolicyArn=policy_arn)
             batches = {"Effect": "Allow", "Action": list(_BATCHES), "Resource": "*"}
-            await iam.put_user_policy(
-                UserName="pod",
+            await iam.put_role_policy(
+                RoleName=outputs["ServiceRoleArn"].rpartition("/")[2],
                 PolicyName="emulator",
                 PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [batches]}),
             )
-            key = (await iam.create_access_key(UserName="pod"))["AccessKey"]
-        return AwsCredentials(access_key_id=key["AccessKeyId"], secret_access_key=key["SecretAccessKey"])
+        claims = {"iss": f"https://{OIDC_PROVIDER}", "aud": "sts.amazonaws.com", "sub": service_account}
+        token = folder / "token"
+        token.write_text(jwt.encode(claims, "the emulator does not look at the signature", algorithm="HS256"))
+        return {"AWS_ROLE_ARN": outputs["ServiceRoleArn"], "AWS_WEB_IDENTITY_TOKEN_FILE": str(token)}
 
 
 def within_the_emulator(loaded: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from infra.values import outputs_of, values_of
 from service.config import Settings
 from tests import corpus
 from tests.fleet import ServiceProcess
-from tests.infra.deployment import Deployment
+from tests.infra.deployment import OIDC_PROVIDER, Deployment
 from tests.local_aws import LocalAws, run_local_emulator
 from tests.waiting import eventually
 
@@ -26,7 +26,7 @@ ORIGIN = "https://app.example"
 PARAMETERS = {
     "Stage": "dev",
     "CorsOrigins": ORIGIN,
-    "OidcProvider": "oidc.eks.us-east-1.amazonaws.com/id/ABC123",
+    "OidcProvider": OIDC_PROVIDER,
     "CreateUserPool": "true",
     "ApiDomain": "api.example.com",
 }
@@ -60,13 +60,11 @@ async def _service(
     aws: LocalAws, session: aiohttp.ClientSession, folder: Path, deployment: Deployment, description: Any
 ) -> AsyncIterator[ServiceProcess]:
     outputs = outputs_of(description)
-    credentials = await deployment.credentials(outputs["ServicePolicyArn"])
     environment = environment_of(values_of(outputs)) | {
         "AUTH_MODES": "none",
         "QUEUE_WAIT_SECONDS": "1",
         "AWS_ENDPOINT_URL": aws.endpoint_url,
-        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+        **await deployment.pod(outputs, folder),
     }
     service = ServiceProcess(environment, session, folder / "service.log")
     try:
@@ -92,6 +90,8 @@ async def test_a_deployed_stack_converts_finds_twins_redrives_and_forgets(deploy
     digest = base64.b64encode(hashlib.sha256(picture).digest()).decode()
 
     issued = await service.put(picture, size=len(picture), checksumSha256=digest)
+    # Signed by a session of the role, whose trust names this cluster and this service account.
+    assert "X-Amz-Security-Token=" in issued["uploadUrl"]
     job = await service.settled(issued["processingId"])
     assert job["status"] == "completed"
     assert job["processedImages"]["webp"]["url"].startswith(deployed.outputs["CloudfrontUrl"])
@@ -117,6 +117,32 @@ async def test_a_deployed_stack_converts_finds_twins_redrives_and_forgets(deploy
         distribution = deployed.outputs["CloudfrontDistributionId"]
         listed = await cloudfront.list_invalidations(DistributionId=distribution)
         assert listed["InvalidationList"]["Quantity"] == 1
+
+
+async def test_the_pods_of_another_service_account_get_nothing(deployed: Deployed) -> None:
+    folder = deployed.service.log_file.parent / "other"
+    folder.mkdir()
+    identity = await deployed.deployment.pod(deployed.outputs, folder, "system:serviceaccount:truss-image:other")
+    other = ServiceProcess(
+        {**deployed.service.environment, **identity}, deployed.service.session, folder / "service.log"
+    )
+    await other.launch()
+
+    async def refused() -> bool:
+        return "AccessDenied" in other.log_file.read_text()
+
+    async def answers() -> int | None:
+        try:
+            async with other.session.get(f"{other.url}/images/ready") as answer:
+                return answer.status
+        except aiohttp.ClientError:
+            return None
+
+    try:
+        await eventually(refused, within=30, what="a refusal")
+        assert await eventually(answers, within=30, what="an answer") == 503
+    finally:
+        await other.kill()
 
 
 async def _told_twice(deployed: Deployed, unique_id: str, processing_id: str) -> None:

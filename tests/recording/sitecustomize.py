@@ -22,8 +22,11 @@ def _record(folder: Path) -> None:
     emit = client._emit_api_params
 
     async def emit_and_record(self: Any, api_params: Any, operation_model: Any, context: Any) -> Any:
+        if self.meta.service_model.service_name == "sts":  # it gives the credentials, and asks for no right
+            return await emit(self, api_params, operation_model, context)
+        credentials = await self._request_signer._credentials.get_frozen_credentials()
         call = {
-            "accessKeyId": self._request_signer._credentials.access_key,
+            "accessKeyId": credentials.access_key,
             "operation": f"{self.meta.service_model.service_name}:{operation_model.name}",
             "parameters": {name: api_params[name] for name in TELLING if name in api_params},
             "transaction": [kind for part in api_params.get("TransactItems", ()) for kind in part],

@@ -1,0 +1,71 @@
+"""Sessions of a pod's role that last for the URLs which they sign.
+
+A presigned URL ends with the credentials that signed it (AWS, "Sharing objects with presigned URLs"). The SDK asks for
+sessions of an hour and renews them a quarter of an hour before their end, so a URL that is good for an hour by what it
+says of itself may be refused after fifteen minutes.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from aiobotocore.credentials import (
+    AioAssumeRoleWithWebIdentityCredentialFetcher,
+    AioDeferredRefreshableCredentials,
+)
+from aiobotocore.session import AioSession
+from botocore.utils import FileWebIdentityTokenLoader
+
+#: Age at which a session is renewed, in seconds: a URL loses no more than this of its time.
+RENEWAL_SECONDS = 900
+
+
+class _Credentials(AioDeferredRefreshableCredentials):
+    """Renewed early. When that fails they are used until shortly before their end, like any other."""
+
+    def __init__(self, fetcher: AioAssumeRoleWithWebIdentityCredentialFetcher, *, method: str, seconds: int) -> None:
+        super().__init__(refresh_using=fetcher.fetch_credentials, method=method)
+        self._advisory_refresh_timeout = seconds - RENEWAL_SECONDS
+
+
+class RoleSessions:
+    """Takes on the role that EKS names to a pod, as the SDK's own provider does, for `seconds`.
+
+    The variables are the pod's identity, and read where the SDK reads them: when the first call is made.
+    """
+
+    METHOD = "assume-role-with-web-identity-for-long"
+    CANONICAL_NAME = None
+
+    def __init__(self, session: AioSession, *, region: str, seconds: int) -> None:
+        # The type stubs that are installed know the services of the product alone.
+        self._session: Any = session
+        self._region = region
+        self._seconds = seconds
+
+    async def load(self) -> _Credentials | None:
+        """The credentials, which are fetched when they are needed; None without a role and a token."""
+        token_file, role = os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"), os.environ.get("AWS_ROLE_ARN")
+        if not token_file or not role:
+            return None
+        name = os.environ.get("AWS_ROLE_SESSION_NAME")
+        fetcher = AioAssumeRoleWithWebIdentityCredentialFetcher(
+            client_creator=self._client,
+            web_identity_token_loader=FileWebIdentityTokenLoader(token_file),
+            role_arn=role,
+            extra_args={"DurationSeconds": self._seconds} | ({"RoleSessionName": name} if name else {}),
+            expiry_window_seconds=self._seconds - RENEWAL_SECONDS,
+        )
+        return _Credentials(fetcher, method=self.METHOD, seconds=self._seconds)
+
+    def _client(self, service: str, **options: Any) -> Any:
+        return self._session.create_client(service, region_name=self._region, **options)
+
+
+def session_of_role(region: str, seconds: int) -> AioSession:
+    """A session of the SDK with its own chain of credentials, but for the role of a pod."""
+    session = AioSession()
+    chain = session.get_component("credential_provider")
+    chain.insert_before("assume-role-with-web-identity", RoleSessions(session, region=region, seconds=seconds))
+    return session
