@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cfnlint.decode import cfn_yaml
@@ -58,6 +59,15 @@ def documents() -> list[Path]:
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Write what is stale; with `--check` only name it, and end with 1 when there is any."""
+    stale = [document for document in documents() if generated(document.read_text()) != document.read_text()]
+    for document in stale:
+        sys.stdout.write(f"{document.relative_to(ROOT)}\n")
+        if "--check" not in arguments:
+            document.write_text(generated(document.read_text()))
+    return int("--check" in arguments and bool(stale))
+
+
 if __name__ == "__main__":
-    for document in documents():
-        document.write_text(generated(document.read_text()))
+    sys.exit(main(sys.argv[1:]))
