@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -230,6 +232,62 @@ async def test_an_upload_that_s3_refuses_is_accepted_once_the_cause_is_mended(
         async with session.put(again["uploadUrl"], data=_photo(), headers=again["headers"]) as answer:
             assert answer.status == 200
         assert (await desk.service.settled(late["processingId"]))["status"] == "completed"
+
+
+async def test_s3_refuses_what_breaks_its_terms_with_the_codes_of_the_table(
+    tmp_path: Path, session: aiohttp.ClientSession
+) -> None:
+    async with _desk(tmp_path, session) as desk:
+        digest = base64.b64encode(hashlib.sha256(_photo()).digest()).decode()
+        once, small = await desk.ask_for_url(once=True), await desk.ask_for_url(size=2)
+        bound, any_size = await desk.ask_for_url(checksumSha256=digest), await desk.ask_for_url()
+        other_key = re.sub(r"Credential=\w+", "Credential=AKIAGONE", any_size["uploadUrl"])
+
+        said = {
+            "another length": await _put(desk, small, data=b"three"),
+            "a header left out": await _put(desk, once | {"headers": {"Content-Type": "image/jpeg"}}),
+            "a key that is gone": await _put(desk, any_size | {"uploadUrl": other_key}),
+            "a form with more": await _post(desk, small, b"three"),
+            "a form with less": await _post(desk, small, b"1"),
+            "other bytes": await _put(desk, bound, data=b"other"),
+            "the first of one": await _put(desk, once),
+            "the second of one": await _put(desk, once),
+        }
+    assert said == {
+        "another length": "403 SignatureDoesNotMatch",
+        "a header left out": "403 SignatureDoesNotMatch",
+        "a key that is gone": "403 InvalidAccessKeyId",
+        "a form with more": "400 EntityTooLarge",
+        "a form with less": "400 EntityTooSmall",
+        "other bytes": "400 BadDigest",
+        "the first of one": "200",
+        "the second of one": "412 PreconditionFailed",
+    }
+    table = TEXT.partition("| status, code | because |")[2].partition("\n\n")[0]
+    documented = {
+        f"{status} {code}"
+        for status, codes in re.findall(r"^\| (\d+) (.+?) \|", table, re.MULTILINE)
+        for code in re.findall(r"`(\w+)`", codes)
+    }
+    assert set(said.values()) - {"200"} == documented - {"403 AccessDenied"}
+
+
+async def _put(desk: Desk, issued: Any, data: bytes | None = None) -> str:
+    body, headers = _photo() if data is None else data, {**issued["headers"]}
+    headers.pop("Content-Length", None)
+    async with desk.service.session.put(issued["uploadUrl"], data=body, headers=headers) as answer:
+        return await _code(answer)
+
+
+async def _post(desk: Desk, issued: Any, data: bytes) -> str:
+    form = aiohttp.FormData(issued["post"]["fields"])
+    form.add_field("file", data, filename="photo.jpg")
+    async with desk.service.session.post(issued["post"]["url"], data=form) as answer:
+        return await _code(answer)
+
+
+async def _code(answer: aiohttp.ClientResponse) -> str:
+    return " ".join([str(answer.status), *re.findall("<Code>(.+)</Code>", await answer.text())])
 
 
 async def _expired_url(desk: Desk, key: str) -> str:
