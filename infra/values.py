@@ -18,6 +18,7 @@ from typing import Any
 OTHERS: Mapping[str, str | None] = {
     "ServiceRoleArn": "roleArn",
     "ServicePolicyArn": None,
+    "SignInUrl": None,
     "DistributionDomainName": None,
     "DeadLetterQueueArn": None,
 }

@@ -327,7 +327,7 @@ def test_a_service_account_that_is_there_is_used() -> None:
 
 def test_only_named_ports_are_let_in_and_dns_and_https_out() -> None:
     spec = one("networkpolicy.yaml")["spec"]
-    assert [rule["ports"][0]["port"] for rule in spec["ingress"]] == ["http", "metrics"]
+    assert [rule["ports"][0]["port"] for rule in spec["ingress"]] == [8080, 9090]
     assert [port["port"] for rule in spec["egress"][:2] for port in rule["ports"]] == [53, 53, 443]
     assert spec["egress"][2]["to"]  # the test of the release, to the pods alone
     assert made("networkpolicy.yaml", networkPolicy__enabled=False) == []
@@ -343,9 +343,24 @@ def test_callers_and_prometheus_can_be_told_apart() -> None:
 def test_without_metrics_there_is_no_port_for_them() -> None:
     changes = {"metrics__enabled": False}
     assert [port["name"] for port in container(**changes)["ports"]] == ["http"]
-    assert [port["name"] for port in one("service.yaml", **changes)["spec"]["ports"]] == ["http"]
+    assert made("service-metrics.yaml", **changes) == []
     assert len(one("networkpolicy.yaml", **changes)["spec"]["ingress"]) == 1
     assert "METRICS_PORT" not in config(**changes)
+
+
+@pytest.mark.parametrize("kind", ["ClusterIP", "NodePort", "LoadBalancer"])
+def test_metrics_stay_inside_however_the_api_is_opened(kind: str) -> None:
+    spec = one("service.yaml", service__type=kind)["spec"]
+    assert [port["name"] for port in spec["ports"]] == ["http"]
+    assert one("service-metrics.yaml", service__type=kind)["spec"]["type"] == "ClusterIP"
+
+
+def test_the_service_monitor_finds_the_metrics_and_names_the_release_as_their_job() -> None:
+    spec = one("servicemonitor.yaml", **WATCHED)["spec"]
+    labels = one("service-metrics.yaml")["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"].items() <= labels.items()
+    assert not spec["selector"]["matchLabels"].items() <= one("service.yaml")["metadata"]["labels"].items()
+    assert labels[spec["jobLabel"]] == "image-service"
 
 
 def test_an_ingress_opens_the_api_and_nothing_else() -> None:
@@ -362,6 +377,7 @@ def test_every_selector_finds_the_pods_of_the_server_and_no_others() -> None:
     test = found["tests/release.yaml"][0]["metadata"]["labels"]
     for selector in (
         found["service.yaml"][0]["spec"]["selector"],
+        found["service-metrics.yaml"][0]["spec"]["selector"],
         found["poddisruptionbudget.yaml"][0]["spec"]["selector"]["matchLabels"],
         found["deployment.yaml"][0]["spec"]["selector"]["matchLabels"],
     ):
@@ -451,7 +467,11 @@ def test_the_test_of_a_release_asks_it_from_outside_its_pods() -> None:
 
 def test_names_can_be_changed_and_never_grow_too_long() -> None:
     named = render(with_values(fullnameOverride="pictures"))
-    assert {each["metadata"]["name"].split("-test")[0] for found in named.values() for each in found} == {"pictures"}
+    assert {
+        each["metadata"]["name"].removesuffix("-test").removesuffix("-metrics")
+        for found in named.values()
+        for each in found
+    } == {"pictures"}
     other = render(with_values(reconcile__enabled=True), release="r" * 50)
     assert all(len(each["metadata"]["name"]) <= 52 for found in other.values() for each in found)
 

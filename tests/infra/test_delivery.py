@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from fnmatch import fnmatchcase
+from itertools import product
 from typing import Any
 
 import pytest
@@ -11,6 +14,9 @@ from tests.infra.template import ACCOUNT_ID, PATH, REGION, Stack, load
 
 DELIVERY = PATH.with_name("delivery.yaml")
 PARAMETERS = {"Stage": "prod", "GitHubRepository": "acme/images", "ClusterName": "main"}
+
+#: These have no resource in IAM's sense.
+WITHOUT_RESOURCE = {"ecr:GetAuthorizationToken", "cognito-idp:CreateUserPool", "cognito-idp:DescribeUserPoolDomain"}
 
 
 @pytest.fixture
@@ -62,11 +68,7 @@ def test_no_right_is_for_everything(stack: Stack, role: str) -> None:
     for statement in _statements(stack, role):
         actions = _listed(statement["Action"])
         assert not any(action.endswith(":*") for action in actions)
-        # Two calls have no resource in IAM's sense.
-        assert statement["Resource"] != "*" or actions in (
-            ["ecr:GetAuthorizationToken"],
-            ["cognito-idp:CreateUserPool"],
-        )
+        assert statement["Resource"] != "*" or set(actions) <= WITHOUT_RESOURCE
 
 
 @pytest.mark.parametrize(("role", "sid"), [("BuildRole", "Plan"), ("DeployRole", "Execute")])
@@ -75,11 +77,46 @@ def test_a_stage_cannot_touch_the_stack_of_another(stack: Stack, role: str, sid:
     assert of_stack["Resource"] == f"arn:aws:cloudformation:{REGION}:{ACCOUNT_ID}:stack/truss-image-prod/*"
 
 
+def test_no_template_can_make_a_role_that_may_more_than_the_service(stack: Stack) -> None:
+    statements = _statements(stack, "StackRole")
+    for statement in statements:
+        actions = set(_listed(statement["Action"]))
+        if actions & {"iam:CreateRole", "iam:PutRolePermissionsBoundary"}:
+            assert statement["Condition"] == {"StringEquals": {"iam:PermissionsBoundary": "<ServiceBoundary>"}}
+        if "iam:AttachRolePolicy" in actions:
+            assert statement["Condition"]["ArnEquals"]["iam:PolicyARN"].startswith(
+                f"arn:aws:iam::{ACCOUNT_ID}:policy/truss-image-service-prod-"
+            )
+    everything = {action for statement in statements for action in _listed(statement["Action"])}
+    assert not everything & {"iam:PutRolePolicy", "iam:PassRole", "iam:DeleteRolePermissionsBoundary", "iam:CreateUser"}
+
+
+def test_the_boundary_holds_every_right_of_the_service(stack: Stack) -> None:
+    boundary = [(action, each["Resource"]) for each in stack.statements("ServiceBoundary") for action in each["Action"]]
+    service = Stack({"Stage": "prod"})
+    for statement in service.statements("ServicePolicy"):
+        for action, resource in product(statement["Action"], statement["Resource"]):
+            covering = [pattern for allowed, patterns in boundary if allowed == action for pattern in patterns]
+            assert any(fnmatchcase(resource, pattern) for pattern in covering), (action, resource)
+
+
+def test_only_a_role_that_is_named_is_given_the_right_to_see_the_queue(stack: Stack) -> None:
+    assert "Scaler" not in {each["Sid"] for each in _statements(stack, "StackRole")}
+    named = Stack({**PARAMETERS, "KedaOperatorRoleName": "keda"}, load(DELIVERY))
+    (scaler,) = [each for each in _statements(named, "StackRole") if each["Sid"] == "Scaler"]
+    assert scaler["Resource"] == f"arn:aws:iam::{ACCOUNT_ID}:role/keda"
+
+
+@pytest.mark.parametrize("name", ["acme/images", "acme@12/images@345"])
+def test_a_repository_is_named_as_its_tokens_name_it(stack: Stack, name: str) -> None:
+    assert re.fullmatch(stack.template["Parameters"]["GitHubRepository"]["AllowedPattern"], name)
+
+
 def test_what_was_pushed_cannot_be_replaced_and_survives_the_stack(stack: Stack) -> None:
     registry = stack.resource("Registry")
     assert registry["ImageTagMutability"] == "IMMUTABLE"
     assert registry["ImageScanningConfiguration"] == {"ScanOnPush": True}
-    assert stack.template["Resources"]["Registry"]["DeletionPolicy"] == "Retain"
+    assert stack.template["Resources"]["Registry"]["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
 def test_a_provider_that_is_there_already_is_not_made_again() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from processor.stores import schema
 from processor.stores.schema import Names
 from service.config import Settings
-from tests.infra.template import ACCOUNT_ID, PATH, REGION, Stack
+from tests.infra.template import ACCOUNT_ID, PATH, REGION, Stack, load
 
 ORIGINS = "https://app.example,https://admin.example"
 CLUSTER = {"OidcProvider": "oidc.eks.eu-west-1.amazonaws.com/id/ABC123"}
@@ -58,6 +58,7 @@ LOGICAL_IDS = [
     "ThrottlesAlarm",
     "UserPool",
     "UserPoolClient",
+    "UserPoolDomain",
     "WriteGroup",
 ]
 
@@ -159,7 +160,7 @@ def test_a_bucket_is_private_encrypted_and_survives_its_stack(stack: Stack, buck
     (rule,) = made["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
     described = stack.template["Resources"][bucket]
-    assert (described["DeletionPolicy"], described["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert (described["DeletionPolicy"], described["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 
 
 @pytest.mark.parametrize("policy", ["SourceBucket", "ProcessedBucket", "LogsBucket", "EventQueue", "DeadLetterQueue"])
@@ -201,7 +202,7 @@ def test_the_table_can_be_restored_and_that_of_prod_cannot_be_deleted(stage: str
     assert stack.resource("UserPool")["DeletionProtection"] == ("ACTIVE" if protected else "INACTIVE")
     for name in ("ProcessingTable", "UserPool"):
         described = stack.template["Resources"][name]
-        assert (described["DeletionPolicy"], described["UpdateReplacePolicy"]) == ("Retain", "Retain")
+        assert (described["DeletionPolicy"], described["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 
 
 def test_unfinished_uploads_old_versions_and_expired_sources_go() -> None:
@@ -279,6 +280,12 @@ def test_the_distribution_speaks_modern_protocols_logs_and_hardens() -> None:
     assert config["DefaultCacheBehavior"]["ResponseHeadersPolicyId"] == "<ResponseHeaders>"
 
 
+def test_access_logs_can_be_left_out() -> None:
+    stack = Stack({"AccessLogDays": 0})
+    assert "Logging" not in stack.resource("Distribution")["DistributionConfig"]
+    assert "LogsBucket" not in stack.resources()
+
+
 def test_a_name_of_ones_own_comes_with_its_certificate() -> None:
     certificate = "01234567-89ab-cdef-0123-456789abcdef"
     config = _distribution(DomainName="images.example.com", CertificateId=certificate)
@@ -310,6 +317,12 @@ def test_the_role_is_for_one_service_account_of_one_cluster() -> None:
     assert Stack(CLUSTER).resource("ServicePolicy")["Roles"] == ["<ServiceRole>"]
 
 
+def test_the_role_has_a_boundary_when_one_is_given() -> None:
+    boundary = "arn:aws:iam::111122223333:policy/boundary"
+    assert Stack({**CLUSTER, "ServiceBoundaryArn": boundary}).resource("ServiceRole")["PermissionsBoundary"] == boundary
+    assert "PermissionsBoundary" not in Stack(CLUSTER).resource("ServiceRole")
+
+
 def test_without_a_cluster_there_is_no_role(stack: Stack) -> None:
     assert stack.resources("AWS::IAM::Role") == []
     assert "Roles" not in stack.resource("ServicePolicy")
@@ -335,6 +348,13 @@ def test_the_groups_of_the_user_pool_are_the_scopes_of_the_api() -> None:
     assert groups == {"images:read", "images:write", "images:delete", "images:admin"}
 
 
+def test_the_hosted_sign_in_is_there_when_it_may_return_somewhere() -> None:
+    given = {"CreateUserPool": "true", "CallbackUrls": "https://app.example/back"}
+    assert Stack(given).resource("UserPoolDomain")["Domain"] == f"truss-image-dev-{ACCOUNT_ID}"
+    assert Stack(given).resource("UserPoolClient")["AllowedOAuthFlows"] == ["code"]
+    assert "UserPoolDomain" not in Stack({"CreateUserPool": "true"}).resources()
+
+
 def test_without_being_asked_for_there_is_no_user_pool(stack: Stack) -> None:
     assert stack.resources("AWS::Cognito") == []
     assert stack.outputs()["AuthModes"] == "api_key"
@@ -348,6 +368,14 @@ def test_every_alarm_tells_the_topic() -> None:
     for alarm in alarms:
         made = stack.resource(alarm)
         assert (made["AlarmActions"], made["OKActions"]) == ([topic], [topic])
+
+
+def test_every_alarm_names_a_section_that_there_is() -> None:
+    docs = PATH.parents[2] / "docs"
+    named = re.findall(r'See docs/([a-z]+\.md), "([^"]+)"', PATH.read_text())
+    assert len(named) >= 5
+    for page, section in named:
+        assert re.search(rf"^#+ {re.escape(section)}$", (docs / page).read_text(), re.MULTILINE), section
 
 
 def test_failed_jobs_are_counted_where_the_service_logs_them() -> None:
@@ -381,3 +409,13 @@ def test_every_parameter_is_explained_grouped_and_has_a_default(stack: Stack) ->
     groups = stack.template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     assert sorted(name for group in groups for name in group["Parameters"]) == sorted(parameters)
     assert all(each["Description"] and "Default" in each for each in parameters.values())
+
+
+def test_every_parameter_that_the_page_of_deployment_sets_exists(stack: Stack) -> None:
+    page = (PATH.parents[2] / "docs" / "deployment.md").read_text()
+    delivery = Stack({}, load(PATH.with_name("delivery.yaml"))).template["Parameters"]
+    blocks = re.findall(r"--parameter-overrides(.*?)```", page, re.DOTALL)
+    named = {name for block in blocks for name in re.findall(r"(\w+)=", block)}
+    named |= {name for block in re.findall(r"`(\{.*?\})`", page) for name in json.loads(block)}
+    assert len(named) >= 8
+    assert named <= set(stack.template["Parameters"]) | set(delivery)

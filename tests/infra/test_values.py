@@ -19,6 +19,7 @@ EVERYTHING = {
     "CorsOrigins": "https://app.example",
     "OidcProvider": "oidc.eks.eu-west-1.amazonaws.com/id/ABC123",
     "CreateUserPool": "true",
+    "CallbackUrls": "https://app.example/back",
 }
 
 

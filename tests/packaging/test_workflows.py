@@ -138,11 +138,19 @@ class TestPlan:
 
     CHANGES = r"printf 'Modify\tTable\tAWS::DynamoDB::Table\tTrue\nAdd\tQueue\tAWS::SQS::Queue\tNone\n'"
 
+    ARN = "arn:aws:cloudformation:eu-west-1:1:changeSet/run-7-1/0d2a"
     #: What the stack was made with; the last one is no parameter any more.
     BEFORE = '["Stage", "CorsOrigins", "DomainName", "CertificateId", "Gone"]'
 
     def _run(
-        self, runner: workflows.Runner, *, stack: str, wait: str = "true", reason: str = "", role: str = ""
+        self,
+        runner: workflows.Runner,
+        *,
+        stack: str,
+        wait: str = "true",
+        reason: str = "",
+        role: str = "",
+        parameters: str = '{"CorsOrigins": "https://a.example,https://b.example"}',
     ) -> workflows.Ran:
         folder = runner.folder / "infra" / "cloudformation"
         folder.mkdir(parents=True)
@@ -150,6 +158,7 @@ class TestPlan:
         runner.commands["aws"] = f"""
 case "$2" in
   describe-stacks) if [[ $* == *Parameters* ]]; then echo '{self.BEFORE}'; else {stack}; fi ;;
+  create-change-set) echo '{self.ARN}' ;;
   wait) {wait} ;;
   describe-change-set) if [[ $* == *StatusReason* ]]; then echo "{reason}"; else {self.CHANGES}; fi ;;
 esac"""
@@ -158,14 +167,14 @@ esac"""
             STAGE="dev",
             STACK="truss-image-dev",
             CHANGE_SET="run-7-1",
-            STACK_PARAMETERS='{"CorsOrigins": "https://a.example,https://b.example"}',
+            STACK_PARAMETERS=parameters,
             STACK_ROLE_ARN=role,
         )
 
     def test_the_changes_are_in_the_summary(self, runner: workflows.Runner) -> None:
         ran = self._run(runner, stack="echo UPDATE_COMPLETE")
         assert ran.code == 0, ran.shown
-        assert ran.outputs == {"change_set": "run-7-1", "wait_for": "stack-update-complete"}
+        assert ran.outputs == {"change_set": self.ARN, "wait_for": "stack-update-complete"}
         assert "| Modify | `Table` | AWS::DynamoDB::Table | True |" in ran.summary
         assert "| Add | `Queue` | AWS::SQS::Queue |  |" in ran.summary
 
@@ -204,6 +213,30 @@ esac"""
         ran = self._run(runner, stack=stack)
         assert ran.outputs["wait_for"] == "stack-create-complete"
         assert any("--change-set-type CREATE" in call for call in ran.calls)
+
+    def test_a_stack_that_could_not_be_created_must_be_deleted_first(self, runner: workflows.Runner) -> None:
+        ran = self._run(runner, stack="echo ROLLBACK_COMPLETE")
+        assert ran.code == 1
+        assert "delete-stack --stack-name truss-image-dev" in ran.shown
+        assert len(ran.calls) == 1
+
+    def test_parameters_need_not_be_strings(self, runner: workflows.Runner) -> None:
+        parameters = '{"AccessLogDays": 30, "CreateUserPool": true, "CorsOrigins": ["https://a", "https://b"]}'
+        self._run(runner, stack="echo REVIEW_IN_PROGRESS", parameters=parameters)
+        given = json.loads((runner.folder / "parameters.json").read_text())
+        assert {each["ParameterKey"]: each["ParameterValue"] for each in given} == {
+            "AccessLogDays": "30",
+            "CreateUserPool": "true",
+            "CorsOrigins": "https://a,https://b",
+            "Stage": "dev",
+        }
+
+    def test_what_was_shown_is_what_is_made(self, runner: workflows.Runner) -> None:
+        ran = self._run(runner, stack="echo UPDATE_COMPLETE")
+        shown = [call for call in ran.calls if "describe-change-set" in call]
+        assert len(shown) == 2
+        assert all(self.ARN in call for call in shown)
+        assert "--include-property-values" in shown[-1]
 
     def test_a_stack_that_cannot_be_looked_at_is_not_taken_for_a_missing_one(self, runner: workflows.Runner) -> None:
         ran = self._run(runner, stack="{ echo 'AccessDenied: no' >&2; exit 254; }")
