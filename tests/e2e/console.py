@@ -21,6 +21,15 @@ JOB = "img_..."
 SECONDS = 60
 #: Printed between the outputs of two commands; no command prints it.
 _BETWEEN = "\x1e"
+#: What differs each time, in the order in which it is looked for: the page has examples of it.
+EXAMPLES = (
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+Z)?",  # times
+    r"\d{8}T\d{6}Z",  # times in URLs
+    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",  # images and messages
+    r"\b(?=[a-z]*[2-7])[a-z2-7]{16}\b",  # API keys
+    r'(?<="totalMs": )\d+',
+    r" *\b\d{4,}(\.\d+)?\b",  # bytes, aligned to the right, and seconds since the epoch
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,16 +129,25 @@ class Reader:
             stderr=asyncio.subprocess.STDOUT,
         )
         output, _ = await asyncio.wait_for(process.communicate(), SECONDS)
-        return output.decode().split(_BETWEEN)[:-1]
+        return output.decode().replace("\r\n", "\n").split(_BETWEEN)[:-1]
 
 
 def matches(expected: str, actual: str) -> bool:
-    """Whether a command printed what the page says: `...` is anything on a line, and alone on one any lines."""
+    """Whether a command printed what the page says, but for the `EXAMPLES`.
+
+    `...` is anything on a line, and alone on one any lines.
+    """
     pattern = "".join(
         r"(?:.*\n)*?" if line.strip() == LEFT_OUT else ".*?".join(map(re.escape, line.split(LEFT_OUT))) + r"\n"
-        for line in expected.splitlines()
+        for line in _alike(expected).splitlines()
     )
-    return re.fullmatch(pattern, f"{actual.rstrip()}\n" if actual.strip() else "") is not None
+    return re.fullmatch(pattern, f"{_alike(actual).rstrip()}\n" if actual.strip() else "") is not None
+
+
+def _alike(text: str) -> str:
+    for number, example in enumerate(EXAMPLES):
+        text = re.sub(example, f"<{number}>", text)
+    return text
 
 
 def _block(section: str, kind: str, body: str) -> Block:

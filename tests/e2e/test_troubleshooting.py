@@ -168,6 +168,9 @@ def test_every_alarm_and_alert_leads_to_a_section() -> None:
         ("{\n    ...\n}", "{\n    a\n    b\n}\n", True),
         ("{\n    ...\n}", "{\n    a\n", False),
         ("1", "10", False),
+        ("2026-11-23 10:35:55      77598 a.jpg", "2027-01-01 00:00:00       1024 a.jpg", True),
+        ("2026-11-23 10:35:55      77598 a.jpg", "2027-01-01 00:00:00       1024 b.jpg", False),
+        ("2026-11-23T10:35:55.897Z", "None", False),
     ],
 )
 def test_what_was_left_out_may_be_anything_and_the_rest_may_not(expected: str, actual: str, *, same: bool) -> None:
@@ -328,6 +331,7 @@ async def test_a_right_that_is_missing_opens_the_circuit_lets_the_queue_grow_and
         assert (await service.settled(dead))["error"]["code"] == "unavailable"
         await eventually(lambda: _has_looked_in_vain(desk), what="an open circuit, and no long poll under way")
         late = [(await service.put(_photo()))["processingId"] for _ in range(2)]
+        await eventually(lambda: _waiting(desk, 1 + len(late)), what="a queue that nobody takes from")
         await reader.follow("The queue grows", {JOB: late[0]})
         await eventually(lambda: _is_unhealthy(service), what="a health call that does not remember better days")
         await reader.follow("Health says 503", blocks=1)
@@ -348,6 +352,11 @@ async def test_a_right_that_is_missing_opens_the_circuit_lets_the_queue_grow_and
 
 async def _is_unhealthy(service: ServiceProcess) -> bool:
     return await service.healthy() is None
+
+
+async def _waiting(desk: Desk, count: int) -> bool:
+    async with desk.stage.catalog() as catalog:
+        return (await catalog.queue.depth()).waiting == count
 
 
 async def _has_looked_in_vain(desk: Desk) -> bool:
