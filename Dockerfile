@@ -31,9 +31,11 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
 FROM docker.io/library/python:3.13-slim-trixie AS local-aws-build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_QUIET=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
+# The AWS CLI is for tests alone, and larger than all the rest.
 COPY requirements/local-aws.txt requirements/
 RUN python -m venv --without-pip /opt/local-aws \
     && pip --python /opt/local-aws/bin/python install --no-compile --only-binary :all: --require-hashes -r requirements/local-aws.txt \
+    && pip --python /opt/local-aws/bin/python uninstall --yes awscli docutils rsa pyasn1 colorama \
     && /opt/local-aws/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/local-aws/lib
 
 

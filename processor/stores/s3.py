@@ -90,7 +90,7 @@ class S3ObjectStore(MultipartUploads):
     ) -> None:
         """Write an object; S3 checks that what arrived has the SHA-256 of what was sent. Raises `Unavailable`."""
         checksum = await asyncio.to_thread(_sha256, body)  # a large variant would hold up the loop
-        with translated():
+        with translated(missing=Unavailable):  # a bucket, if anything
             async with asyncio.timeout(self._transfer_timeout_seconds):
                 await self._s3.put_object(
                     Bucket=self._bucket,
