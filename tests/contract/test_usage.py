@@ -46,7 +46,10 @@ async def test_a_new_day_begins_its_counts_anew_and_keeps_the_images(usage: Usag
     assert (await usage.get(tenant)).usage == Usage(day=TUESDAY, bytes=1, pixels=2, images=1)
 
 
-async def test_nothing_is_lost_when_many_add_at_once_on_the_first_of_a_day(usage: UsageStore, tenant: str) -> None:
+async def test_nothing_is_lost_when_many_add_at_once_on_the_first_of_a_day(
+    usage: UsageStore, tenant: str, backend: Backend
+) -> None:
+    backend.skip_on("moto", because="its threads race for one item")
     await usage.add(tenant, Usage(day=MONDAY, bytes=5, images=5))
     await asyncio.gather(*(usage.add(tenant, Usage(day=TUESDAY, bytes=1, images=1)) for _ in range(20)))
     assert (await usage.get(tenant)).usage == Usage(day=TUESDAY, bytes=20, images=25)

@@ -176,7 +176,8 @@ async def test_heartbeats_that_fail_make_no_second_result(run_lanes: RunLanes) -
         assert all(fault.struck for fault in faults)
         async with lane.stage.catalog() as catalog:
             attempts = max([(await catalog.jobs.get_job(job)).attempts for job in jobs])
-        assert (attempts > 1) == ((operation, how_many) in OVERTAKEN)
+        # Where nothing is to overtake, a machine so busy that a heartbeat is late may do so all the same.
+        assert attempts > 1 or (operation, how_many) not in OVERTAKEN
         lane.aws.lift()
         await lane.assert_nothing_is_amiss()
 
