@@ -101,7 +101,8 @@ async def test_every_right_that_is_granted_is_used_and_every_one_that_is_used_is
         *(sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", *SUITE),
         cwd=ROOT,
         env={
-            **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
+            # Without the coverage's tracer: the same tests run under it besides.
+            **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COVERAGE_"))},
             "RECORD_AWS_CALLS": str(tmp_path),
             "PYTHONPATH": str(ROOT / "tests" / "recording"),
         },
