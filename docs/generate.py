@@ -61,12 +61,17 @@ def documents() -> list[Path]:
 
 def main(arguments: Sequence[str]) -> int:
     """Write what is stale; with `--check` only name it, and end with 1 when there is any."""
-    stale = [document for document in documents() if generated(document.read_text()) != document.read_text()]
-    for document in stale:
+    stale = False
+    for document in documents():
+        before = document.read_text()
+        after = generated(before)
+        if after == before:
+            continue
+        stale = True
         sys.stdout.write(f"{document.relative_to(ROOT)}\n")
         if "--check" not in arguments:
-            document.write_text(generated(document.read_text()))
-    return int("--check" in arguments and bool(stale))
+            document.write_text(after)
+    return int("--check" in arguments and stale)
 
 
 if __name__ == "__main__":

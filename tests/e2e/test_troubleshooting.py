@@ -40,7 +40,7 @@ SERVE = (sys.executable, "-m", "service")
 CRASHING = (sys.executable, "-m", "tests.e2e.segfaulting_service", "serve")
 POLICY = "truss-image-service"
 
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no requirement of this project")
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no requirement of this project")
 
 
 def _environment(**more: str) -> dict[str, str]:
@@ -177,6 +177,7 @@ def test_what_was_left_out_may_be_anything_and_the_rest_may_not(expected: str, a
     assert matches(expected, actual) is same
 
 
+@needs_curl
 async def test_the_page_begins_as_it_says_on_a_machine_that_runs_the_local_mode(
     make_service: MakeService, tmp_path: Path
 ) -> None:
@@ -203,6 +204,7 @@ async def test_the_page_begins_as_it_says_on_a_machine_that_runs_the_local_mode(
     reader.assert_at_the_end()
 
 
+@needs_curl
 async def test_an_upload_that_s3_tells_nobody_of_is_found_and_queued(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:
@@ -220,6 +222,7 @@ async def test_an_upload_that_s3_tells_nobody_of_is_found_and_queued(
         assert (await desk.service.settled(heard["processingId"]))["status"] == "completed"
 
 
+@needs_curl
 async def test_an_upload_that_s3_refuses_is_accepted_once_the_cause_is_mended(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:
@@ -306,6 +309,7 @@ async def _expired_url(desk: Desk, key: str) -> str:
     return url
 
 
+@needs_curl
 async def test_a_file_that_brings_down_its_worker_stays_processing_and_then_fails(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:
@@ -319,6 +323,7 @@ async def test_a_file_that_brings_down_its_worker_stays_processing_and_then_fail
         await desk.reader.follow("A job failed with decoder_crashed", {JOB: poison["processingId"]})
 
 
+@needs_curl
 async def test_a_right_that_is_missing_opens_the_circuit_lets_the_queue_grow_and_leaves_a_dead_letter(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:
@@ -392,6 +397,7 @@ def _without(document: Any, resource: str) -> Any:
     return {**document, "Statement": [statement for statement in statements if statement["Resource"]]}
 
 
+@needs_curl
 async def test_wrong_credentials_are_401_too_few_rights_403_and_too_much_of_anything_429(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:
@@ -422,6 +428,7 @@ async def _new_key(desk: Desk, name: str, scope: Scope, *, tenant: str = "defaul
     return minted.token
 
 
+@needs_curl
 async def test_a_job_that_waits_has_failed_or_is_gone_says_so(tmp_path: Path, session: aiohttp.ClientSession) -> None:
     async with _desk(tmp_path, session) as desk:
         await desk.reader.follow("A job stays pending", _values(await desk.ask_for_url()))

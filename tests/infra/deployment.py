@@ -40,8 +40,8 @@ class Deployment:
         """A client with all rights."""
         return await stack.enter_async_context(self._session.client(service, endpoint_url=self.aws.endpoint_url))
 
-    async def apply(self, **parameters: str) -> tuple[str, list[str], Any]:
-        """Make a change set and execute it: how that ended, what it changed, and what describes the stack now."""
+    async def apply(self, **parameters: str) -> tuple[str, Any]:
+        """Make a change set and execute it: how that ended, and what describes the stack now."""
         async with AsyncExitStack() as stack:
             aws = await self.client(stack, "cloudformation")
             made = await aws.create_change_set(
@@ -56,7 +56,6 @@ class Deployment:
                 lambda: aws.describe_change_set(ChangeSetName=made["Id"]), lambda found: found["Status"]
             )
             assert change_set["Status"] == "CREATE_COMPLETE", change_set.get("StatusReason")
-            changes = [change["ResourceChange"]["LogicalResourceId"] for change in change_set["Changes"]]
             await aws.execute_change_set(ChangeSetName=made["Id"])
             description = await _until(
                 lambda: aws.describe_stacks(StackName=self.name), lambda found: found["Stacks"][0]["StackStatus"]
@@ -68,7 +67,7 @@ class Deployment:
             if event["ResourceStatus"].endswith("FAILED")
         ]
         assert not failures, failures
-        return description["Stacks"][0]["StackStatus"], changes, description
+        return description["Stacks"][0]["StackStatus"], description
 
     async def pod(
         self, outputs: Mapping[str, str], folder: Path, service_account: str = SERVICE_ACCOUNT

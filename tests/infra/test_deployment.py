@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from helm.generate import config_variables
 from infra.values import outputs_of, values_of
-from service.config import Settings
 from tests import corpus
 from tests.fleet import ServiceProcess
 from tests.infra.deployment import OIDC_PROVIDER, Deployment
@@ -34,14 +34,8 @@ PARAMETERS = {
 
 def environment_of(values: Mapping[str, Any]) -> dict[str, str]:
     """The variables that the chart makes of its values."""
-    variables = {name: field.alias for name, field in Settings.model_fields.items() if field.alias}
-    by_value = {_camel(variable): variable for variable in variables.values()}
-    return {by_value[name]: str(value) for name, value in values["config"].items()}
-
-
-def _camel(variable: str) -> str:
-    first, *rest = variable.lower().split("_")
-    return first + "".join(map(str.capitalize, rest))
+    variables = config_variables()
+    return {variables[name]: str(value) for name, value in values["config"].items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +45,6 @@ class Deployed:
     deployment: Deployment
     service: ServiceProcess
     outputs: Mapping[str, str]
-    changes: list[str]
     status: str
 
 
@@ -79,9 +72,9 @@ async def _service(
 async def deployed(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncIterator[Deployed]:
     async with run_local_emulator(tmp_path) as aws:
         deployment = Deployment(aws, "truss-image-dev")
-        status, changes, description = await deployment.apply(**PARAMETERS)
+        status, description = await deployment.apply(**PARAMETERS)
         async with _service(aws, session, tmp_path, deployment, description) as service:
-            yield Deployed(deployment, service, outputs_of(description), changes, status)
+            yield Deployed(deployment, service, outputs_of(description), status)
 
 
 async def test_a_deployed_stack_converts_finds_twins_redrives_and_forgets(deployed: Deployed) -> None:
