@@ -21,14 +21,14 @@ setup: .venv/.ready $(LOCAL_AWS)/.ready ## Make the two environments (done by ev
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; PYTHON=... names another" if sys.version_info < (3, 11) else 0)'
 	@echo "Setting up .venv (once; a minute or two)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m $(PIP) --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m $(PIP) --no-deps --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m $(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(LOCAL_AWS)/.ready: requirements/local-aws.txt
 	@echo "Setting up $(LOCAL_AWS), the local AWS (once)"
 	@$(PYTHON) -m venv $(LOCAL_AWS)
-	@$(LOCAL_AWS)/bin/python -m $(PIP) --require-hashes -r requirements/local-aws.txt
+	@$(LOCAL_AWS)/bin/python -m $(PIP) --no-deps --require-hashes -r requirements/local-aws.txt
 	@touch $@
 
 run: setup ## Run the whole system on 127.0.0.1:8080 (PORT=... and DATA_DIR=... change where)
