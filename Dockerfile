@@ -6,19 +6,18 @@
 FROM docker.io/library/python:3.13-slim-trixie AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_QUIET=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-COPY requirements/dev.txt requirements/
-RUN sed -n '/^setuptools==/,/[^\\]$/p' requirements/dev.txt > requirements/build.txt \
-    && pip install --only-binary :all: --require-hashes -r requirements/build.txt
+COPY requirements/build.txt requirements/
+RUN pip install --no-deps --only-binary :all: --require-hashes -r requirements/build.txt
 COPY requirements/runtime.txt requirements/
-RUN pip wheel --only-binary :all: --no-binary pyvips --no-build-isolation --require-hashes -r requirements/runtime.txt --wheel-dir /wheels \
+RUN pip wheel --no-deps --only-binary :all: --no-binary pyvips --no-build-isolation --require-hashes -r requirements/runtime.txt --wheel-dir /wheels \
     && python -m venv --without-pip /opt/truss \
     && pip --python /opt/truss/bin/python install --no-compile --no-deps --no-index /wheels/*.whl
 # Of the AWS SDK's descriptions of 400 services, those that are called, and STS, which a pod's service account needs.
 # Of the package around Swagger UI, the files that are served.
 RUN find /opt/truss/lib/python3.13/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
         ! -name cloudfront ! -name dynamodb ! -name iam ! -name s3 ! -name sqs ! -name sts -exec rm -r {} + \
-    && find /opt/truss/lib/python3.13/site-packages/swagger_ui/static -type f \
-        ! -name LICENSE ! -name swagger-ui.css ! -name swagger-ui-bundle.js ! -name favicon-32x32.png -delete
+    && find /opt/truss/lib/python3.13/site-packages/drf_spectacular_sidecar -type f \
+        ! -path '*/swagger-ui-dist/LICENSE' ! -name swagger-ui.css ! -name swagger-ui-bundle.js ! -name favicon-32x32.png -delete
 COPY LICENSE README.md pyproject.toml ./
 COPY processor processor
 COPY service service
@@ -31,11 +30,9 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
 FROM docker.io/library/python:3.13-slim-trixie AS local-aws-build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_QUIET=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-# The AWS CLI is for tests alone, and larger than all the rest.
 COPY requirements/local-aws.txt requirements/
 RUN python -m venv --without-pip /opt/local-aws \
-    && pip --python /opt/local-aws/bin/python install --no-compile --only-binary :all: --require-hashes -r requirements/local-aws.txt \
-    && pip --python /opt/local-aws/bin/python uninstall --yes awscli docutils rsa pyasn1 colorama \
+    && pip --python /opt/local-aws/bin/python install --no-compile --no-deps --only-binary :all: --require-hashes -r requirements/local-aws.txt \
     && /opt/local-aws/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/local-aws/lib
 
 
@@ -49,7 +46,7 @@ RUN apt-get update \
 COPY --from=build /opt/truss /opt/truss
 ENV PATH=/opt/truss/bin:$PATH
 # The base image's own modules come without bytecode: importing the service compiles those that it uses.
-RUN truss-image --version && python -c 'import processor.pipeline.child, service.server, swagger_ui'
+RUN truss-image --version && python -c 'import processor.pipeline.child, service.server, service.handlers.docs'
 # The loader looks the allocator up by its name alone, so the architecture is in no path.
 ENV LD_PRELOAD=libjemalloc.so.2 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -1,37 +1,27 @@
-# `make` lists the targets. Python 3.11 or newer, pip and make are all that has to be there.
+# `make` lists the targets. Python 3.11 to 3.14 with its venv module, and make, are all that has to be there.
 PYTHON ?= python3
 BIN := .venv/bin
-LOCAL_AWS := .venv-aws
-PIP := pip --disable-pip-version-check install --quiet
 DATA_DIR ?= .local
 PORT ?= 8080
 IMAGE ?= truss-image
 BUILDER ?= $(shell command -v docker || command -v buildah)
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 export DATA_DIR PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types walls format cover audit soak docs lock clean image dockerfile platforms
+.PHONY: help setup-run setup run test check lint types walls format cover audit soak docs lock clean image dockerfile platforms
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: .venv/.ready $(LOCAL_AWS)/.ready ## Make the two environments (done by every other target when needed)
+setup-run:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here: install Python 3.11 to 3.14, or name one with PYTHON=" >&2; exit 1; }
+	@$(PYTHON) requirements/set_up.py run
 
-.venv/.ready: requirements/dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; PYTHON=... names another" if sys.version_info < (3, 11) else 0)'
-	@echo "Setting up .venv (once; a minute or two)"
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m $(PIP) --no-deps --require-hashes -r requirements/dev.txt
-	@$(BIN)/python -m $(PIP) --no-deps --no-build-isolation --editable .
-	@touch $@
+setup: setup-run ## Make the two environments (done by every other target when needed)
+	@$(PYTHON) requirements/set_up.py test
 
-$(LOCAL_AWS)/.ready: requirements/local-aws.txt
-	@echo "Setting up $(LOCAL_AWS), the local AWS (once)"
-	@$(PYTHON) -m venv $(LOCAL_AWS)
-	@$(LOCAL_AWS)/bin/python -m $(PIP) --no-deps --require-hashes -r requirements/local-aws.txt
-	@touch $@
-
-run: setup ## Run the whole system on 127.0.0.1:8080 (PORT=... and DATA_DIR=... change where)
+run: setup-run ## Run the whole system on 127.0.0.1:8080 (PORT=... and DATA_DIR=... change where)
 	@$(BIN)/truss-image local
 
 test: setup ## Run every test
@@ -48,6 +38,7 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+	$(BIN)/mypy requirements/set_up.py
 
 walls: setup
 	$(BIN)/lint-imports
@@ -73,7 +64,7 @@ dockerfile: setup ## Look through the Dockerfile with hadolint (needs the intern
 platforms: setup ## Ask whether the image's dependencies have wheels for both architectures (needs the internet)
 	@for machine in x86_64 aarch64; do \
 		$(BIN)/uv pip install --quiet --dry-run --target build/platforms --python-version 3.13 --python-platform $$machine-manylinux_2_28 \
-			--only-binary :all: --no-binary pyvips --require-hashes -r requirements/runtime.txt || exit 1; \
+			--no-deps --only-binary :all: --no-binary pyvips --require-hashes -r requirements/runtime.txt || exit 1; \
 		echo "$$machine: everything that is locked has a wheel, or needs none"; \
 	done
 
@@ -89,9 +80,11 @@ docs: setup ## Write the generated parts of the documentation anew
 	$(BIN)/python -m helm.generate
 
 lock: setup ## Resolve the dependencies anew
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --no-header --output-file requirements/runtime.txt pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --no-header --output-file requirements/dev.txt --group dev pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --no-header --output-file requirements/local-aws.txt --group pyproject.toml:local-aws
+	$(LOCK) --output-file requirements/build.txt --group pyproject.toml:build
+	$(LOCK) --output-file requirements/runtime.txt pyproject.toml
+	$(LOCK) --output-file requirements/dev.txt --constraint requirements/runtime.txt --group dev pyproject.toml
+	$(LOCK) --output-file requirements/local-aws.txt --group pyproject.toml:local-aws
+	$(LOCK) --output-file requirements/aws-cli.txt --constraint requirements/local-aws.txt --group pyproject.toml:aws-cli
 
 clean: ## Remove the environments and what tools left; keeps the data of `make run`
-	rm -rf .venv $(LOCAL_AWS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov build *.egg-info
+	rm -rf .venv .venv-aws .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov build *.egg-info

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import html
-import importlib.resources
 import json
 from functools import cache
+from importlib.metadata import distribution
+from pathlib import Path
 
 from aiohttp import ETag, hdrs, web
 
@@ -14,13 +15,18 @@ from processor.errors import NotFound
 from service.openapi import document
 from service.problems import known_problems
 
-#: Everything that the page loads, and where it ships.
+OURS = Path(__file__).parents[1] / "static"
+#: Asked for by the name of the distribution: its module would import the web framework that it was made for.
+SWAGGER_UI = Path(str(distribution("drf-spectacular-sidecar").locate_file("drf_spectacular_sidecar"))).joinpath(
+    "static/drf_spectacular_sidecar/swagger-ui-dist"
+)
+#: Everything that the page loads, and where it lies: with the service, or with Swagger UI as it is published.
 ASSETS = {
-    "swagger-ui.css": ("swagger_ui", "text/css"),
-    "swagger-ui-bundle.js": ("swagger_ui", "text/javascript"),
-    "favicon-32x32.png": ("swagger_ui", "image/png"),
-    "docs.css": ("service", "text/css"),
-    "docs.js": ("service", "text/javascript"),
+    "swagger-ui.css": (SWAGGER_UI, "text/css"),
+    "swagger-ui-bundle.js": (SWAGGER_UI, "text/javascript"),
+    "favicon-32x32.png": (SWAGGER_UI, "image/png"),
+    "docs.css": (OURS, "text/css"),
+    "docs.js": (OURS, "text/javascript"),
 }
 #: The page's own scripts and styles alone. The viewer sets `style` attributes and draws its icons from `data:` URLs.
 PAGE_POLICY = (
@@ -116,7 +122,7 @@ def _problem_rows() -> list[str]:
 
 @cache
 def _asset(name: str) -> bytes:
-    return importlib.resources.files(ASSETS[name][0]).joinpath("static", name).read_bytes()
+    return (ASSETS[name][0] / name).read_bytes()
 
 
 def _charset(name: str) -> str | None:
