@@ -59,3 +59,7 @@ class KeyStore(Protocol):
     async def touch(self, key_id: str, at: datetime) -> None:
         """Note that it was used. Raises `KeyNotFound`."""
         ...
+
+    async def checksum_key(self) -> bytes:
+        """32 random bytes, made on first use and the same for every process that shares the table."""
+        ...

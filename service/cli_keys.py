@@ -55,14 +55,17 @@ def keys() -> None:
 @click.option("--expires-days", type=click.IntRange(1, 3650), help="Days until it ends; without it, never.")
 def create(tenant: str, name: str, scopes: tuple[str, ...], expires_days: int | None) -> None:
     """Make a key, and print it this once."""
-    minted = api_keys.mint(
-        tenant=tenant,
-        name=name,
-        scopes=[Scope(scope) for scope in scopes],
-        lifetime=None if expires_days is None else timedelta(days=expires_days),
-    )
-    _with_store(lambda store: store.add(minted.key))
-    _show_new(minted)
+
+    def run(store: KeyStore) -> Awaitable[api_keys.Minted]:
+        return api_keys.create(
+            store,
+            tenant=tenant,
+            name=name,
+            scopes=[Scope(scope) for scope in scopes],
+            lifetime=None if expires_days is None else timedelta(days=expires_days),
+        )
+
+    _show_new(_with_store(run))
 
 
 @keys.command("list")

@@ -65,7 +65,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
 
     async def context(app: web.Application) -> AsyncIterator[None]:
         settings = app[SETTINGS]
-        async with open_clients(aws_config(settings, credentials)) as clients, aiohttp.ClientSession() as session:
+        async with open_clients(aws_config(settings, credentials)) as clients, open_http() as session:
             engine = Engine(engine_config(settings))
             suspects = ChildRenderer(engine_config(settings), budget=engine.budget)
             table = Table(clients, settings.processing_table)
@@ -107,6 +107,11 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             await engine.close()
 
     return context
+
+
+def open_http() -> aiohttp.ClientSession:
+    """For calls to others than AWS. A proxy that the environment names is used, as the AWS clients do."""
+    return aiohttp.ClientSession(trust_env=True)
 
 
 def aws_config(settings: Settings, credentials: AwsCredentials | None = None) -> AwsConfig:

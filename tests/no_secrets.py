@@ -6,7 +6,7 @@ import re
 
 #: API keys, signatures and tokens of presigned URLs and requests, JWTs, credentials as headers.
 SECRETS = re.compile(
-    r"truss_[a-z2-7]{16}_[A-Za-z0-9_-]{43}"
+    r"truss_[a-z2-7]{16}_[A-Za-z0-9_-]{43,51}"
     r"|X-Amz-(Signature|Security-Token)=[^\s.&]{8}"
     r"|Signature=[0-9a-f]{64}"
     r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\."

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from processor import clock
-from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged, Unavailable
+from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged
 from processor.jobs import UNAVAILABLE, Image, Job, JobStatus, Lease, Source, arrived
 from processor.ports import JobPage, JobQuery
 from processor.stores.listing import list_jobs
@@ -33,14 +32,13 @@ from processor.stores.records import (
     source_value,
 )
 from processor.stores.schema import BY_DIGEST, KEY, REPLACED, TTL, digest_key
+from processor.stores.shared_secrets import shared_secret
 from processor.stores.table import Table
 from processor.stores.translate import translated
 from processor.stores.writes import ConditionFailed, Delete, Put, Update, attributes
 
 #: Most jobs over the same file that are looked at; one will do, unless it was overtaken a moment ago.
 MAX_FOUND = 5
-#: Length of a signing key, in bytes.
-SECRET_BYTES = 32
 #: What an id of ours looks like. Others, which a URL or a message may name, are not worth a call.
 _ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 _JOB_ID = re.compile(r"img_[0-9A-Za-z_-]{1,100}")
@@ -304,18 +302,7 @@ class DynamoJobStore:
 
     async def signing_key(self, name: str) -> bytes:
         """32 random bytes. Whoever writes first decides; the others read. Raises `Unavailable`."""
-        found = await self._table.get(secret_key(name))
-        if found is None:
-            fresh = {**secret_key(name), "secret": secrets.token_bytes(SECRET_BYTES)}
-            try:
-                await self._table.put(Put(item=fresh))
-            except ConditionFailed:
-                found = await self._table.get(secret_key(name))
-            else:
-                found = fresh
-        if found is None:
-            raise Unavailable
-        return bytes(found["secret"])
+        return await shared_secret(self._table, name)
 
     # -- calls
 

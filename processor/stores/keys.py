@@ -11,6 +11,7 @@ from processor.access import ApiKey
 from processor.errors import KeyNotFound, RecordChanged
 from processor.stores.records import Item, from_wire, moment
 from processor.stores.schema import BY_TIME, KEY, TTL
+from processor.stores.shared_secrets import shared_secret
 from processor.stores.table import Table
 from processor.stores.translate import translated
 from processor.stores.writes import ConditionFailed, Put, Update, attributes
@@ -89,6 +90,10 @@ class DynamoKeyStore:
     async def touch(self, key_id: str, at: datetime) -> None:
         """Raises `KeyNotFound`, `Unavailable`."""
         await self._change(key_id, sets={"lastUsedAt": clock.to_iso(at)}, also=(), values={})
+
+    async def checksum_key(self) -> bytes:
+        """Raises `Unavailable`."""
+        return await shared_secret(self._table, "api-keys")
 
     async def _change(self, key_id: str, *, condition: str = "", **change: Any) -> ApiKey:
         if not _ID.fullmatch(key_id):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -24,15 +25,22 @@ from service.problems import TooManyRequests, Unauthenticated
 CACHE_SECONDS = 30.0
 #: Keys remembered at once, those that do not exist included; the least recently used goes first.
 CACHE_SIZE = 4096
-#: How many keys that are not known yet are looked up in a second, and at once.
+#: How many keys without a checksum, of earlier releases, are looked up in a second, and at once, while not known yet.
 LOOKUPS_PER_SECOND, LOOKUP_BURST = 50.0, 500
 #: How exact the last use of a key is.
 TOUCH_EVERY = timedelta(hours=1)
 
 _ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _ID_LENGTH = 16
-#: `truss_{id}_{secret}`: the prefix lets scanners of repositories and logs know a key when they see one.
-_TOKEN = re.compile(rf"truss_([a-z2-7]{{{_ID_LENGTH}}})_([A-Za-z0-9_-]{{43}})")
+#: 256 random bits in base64.
+_SECRET_LENGTH = 43
+#: So many characters of base64, 48 bits: enough to tell made-up keys by the million, and it protects nothing else.
+_CHECKSUM_LENGTH = 8
+#: `truss_{id}_{secret}{checksum}`: the prefix lets scanners of repositories and logs know a key when they see one.
+#: Keys of earlier releases have no checksum.
+_TOKEN = re.compile(
+    rf"truss_([a-z2-7]{{{_ID_LENGTH}}})_([A-Za-z0-9_-]{{{_SECRET_LENGTH}}})([A-Za-z0-9_-]{{{_CHECKSUM_LENGTH}}})?"
+)
 _NO_DIGEST = "0" * 64
 
 
@@ -46,13 +54,14 @@ class Minted:
 
 def mint(
     *,
+    checksum_key: bytes,
     tenant: str,
     name: str,
     scopes: Collection[Scope],
     lifetime: timedelta | None = None,
     now: datetime | None = None,
 ) -> Minted:
-    """A key of 256 random bits under a new id; nothing is stored yet."""
+    """A key of 256 random bits under a new id; nothing is stored yet. `checksum_key` is the store's."""
     created_at = now or clock.now()
     key_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
     secret = secrets.token_urlsafe(32)
@@ -66,28 +75,40 @@ def mint(
         expires_at=None if lifetime is None else created_at + lifetime,
         lifetime=lifetime,
     )
-    return Minted(key=key, token=f"truss_{key_id}_{secret}")
+    return Minted(key=key, token=f"truss_{key_id}_{secret}{_checksum(checksum_key, key_id, secret)}")
+
+
+async def create(
+    store: KeyStore, *, tenant: str, name: str, scopes: Collection[Scope], lifetime: timedelta | None = None
+) -> Minted:
+    """A new key that is stored. Raises `RecordChanged` by a chance of one to 2^80, `Unavailable`."""
+    minted = mint(checksum_key=await store.checksum_key(), tenant=tenant, name=name, scopes=scopes, lifetime=lifetime)
+    await store.add(minted.key)
+    return minted
 
 
 async def rotate(store: KeyStore, old: ApiKey, grace: timedelta) -> Minted:
     """A new key with the same rights; the old one ends after `grace`.
 
-    Raises `KeyEnded` for one that opens nothing any more, `RecordChanged`, `Unavailable`.
+    Raises `KeyEnded` for one that opens nothing any more, also when it is revoked meanwhile; `RecordChanged`,
+    `Unavailable`.
 
     The new one is there first, so that whatever fails leaves at least one that works.
     """
     now = clock.now()
     if not old.holds(now):
         raise KeyEnded
-    minted = mint(
+    minted = await create(
+        store,
         tenant=old.tenant,
         name=old.name,
         scopes=[Scope(scope) for scope in old.scopes],
         lifetime=old.lifetime,  # rotation renews: a key that was given thirty days gets thirty more
-        now=now,
     )
-    await store.add(minted.key)
-    await store.expire(old.key_id, now + grace)
+    ended = await store.expire(old.key_id, now + grace)
+    if ended.revoked_at is not None:  # whoever revoked it did not know of the one that takes its place
+        await store.revoke(minted.key.key_id, now)
+        raise KeyEnded
     return minted
 
 
@@ -106,13 +127,19 @@ class ApiKeyVerifier:
         self._monotonic = monotonic
         self._lookups = Buckets(monotonic=monotonic)
         self._known: OrderedDict[str, tuple[ApiKey | None, float]] = OrderedDict()
+        self._checksum_key: bytes | None = None
 
     async def verify(self, token: str) -> Principal:
-        """Who calls with this key. Raises `Unauthenticated`, `Unavailable`."""
+        """Who calls with this key. Raises `Unauthenticated`, `TooManyRequests`, `Unavailable`.
+
+        A made-up key is known by its checksum, without asking the store: strangers cannot hold up those who have one.
+        """
         parsed = _TOKEN.fullmatch(token)
         if parsed is None:
             raise Unauthenticated("malformed_key")
-        key = await self._lookup(parsed[1])
+        if parsed[3] is not None and not hmac.compare_digest(parsed[3], await self._expected(parsed[1], parsed[2])):
+            raise Unauthenticated("unknown_key")
+        key = await self._lookup(parsed[1], bounded=parsed[3] is None)
         # An unknown id takes the same way as a wrong secret, so that ids cannot be told by the time it takes.
         matches = hmac.compare_digest(_digest(parsed[2]), key.digest if key else _NO_DIGEST)
         if key is None or not matches:
@@ -123,11 +150,16 @@ class ApiKeyVerifier:
         known = frozenset(scope for scope in Scope if scope.value in key.scopes)
         return Principal(tenant=key.tenant, scopes=known, subject=f"key:{key.key_id}")
 
-    async def _lookup(self, key_id: str) -> ApiKey | None:
+    async def _expected(self, key_id: str, secret: str) -> str:
+        if self._checksum_key is None:
+            self._checksum_key = await self._store.checksum_key()
+        return _checksum(self._checksum_key, key_id, secret)
+
+    async def _lookup(self, key_id: str, *, bounded: bool) -> ApiKey | None:
         now = self._monotonic()
         key, good_until = self._known.get(key_id, (None, now))
         if now >= good_until:
-            if key is None:
+            if key is None and bounded:
                 self._spend_lookup()
             try:
                 key = await self._store.get(key_id)
@@ -140,7 +172,8 @@ class ApiKeyVerifier:
         return key
 
     def _spend_lookup(self) -> None:
-        """Whoever makes up keys must not make the table work without end; who was known a moment ago is not held up."""
+        """Keys without a checksum can be made up: they must not make the table work without end. Who was known a moment
+        ago is not held up."""
         level = self._lookups.take("unknown", rate=LOOKUPS_PER_SECOND, burst=LOOKUP_BURST)
         if level.retry_after is not None:
             raise TooManyRequests(level.retry_after)
@@ -153,6 +186,11 @@ class ApiKeyVerifier:
         self._known[key.key_id] = (replace(key, last_used_at=now), good_until)
         with suppress(KeyNotFound, Unavailable):  # nobody is turned away for want of a note
             await self._store.touch(key.key_id, now)
+
+
+def _checksum(checksum_key: bytes, key_id: str, secret: str) -> str:
+    mac = hmac.digest(checksum_key, f"{key_id}_{secret}".encode(), hashlib.sha256)
+    return base64.urlsafe_b64encode(mac).decode()[:_CHECKSUM_LENGTH]
 
 
 def _digest(secret: str) -> str:

@@ -26,6 +26,6 @@ REVOKED_KEY = ApiKeyAnswer.of(_REVOKED)
 NEW_KEY = NewApiKeyAnswer.of_minted(
     Minted(
         key=replace(_KEY, last_used_at=None),
-        token="truss_k3v7q2mzt5x6wabn_EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAM",  # noqa: S106 - opens nothing
+        token="truss_k3v7q2mzt5x6wabn_EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXA",  # noqa: S106 - opens nothing
     )
 )

@@ -19,6 +19,11 @@ from processor.errors import Unavailable
 FRESH_SECONDS = 3600.0
 #: Least time between two fetches, in seconds: tokens with keys that do not exist must not become a lever on the issuer.
 FLOOR_SECONDS = 30.0
+#: The same after a fetch that failed; it doubles with each further one, up to `FLOOR_SECONDS`. A blip must not lock out
+#: every user of the pool, and an outage must not be hammered.
+RETRY_SECONDS = 0.5
+#: Enough to reach `FLOOR_SECONDS`.
+MAX_DOUBLINGS = 6
 #: How long keys are used while the issuer is away, in seconds. A pool changes its keys hardly ever.
 STALE_SECONDS = 24 * 3600.0
 #: Longest that a fetch may take, in seconds.
@@ -71,7 +76,8 @@ class JwksCache:
         self._monotonic = monotonic
         self._keys: Mapping[str, RSAPublicKey] = {}
         self._fetched_at: float | None = None
-        self._tried_at: float | None = None
+        self._next_try = float("-inf")
+        self._failures = 0
         self._fetching = asyncio.Lock()
 
     async def key(self, kid: str) -> RSAPublicKey | None:
@@ -92,15 +98,18 @@ class JwksCache:
             now = self._monotonic()
             if kid in self._keys and self._age() < FRESH_SECONDS:  # whoever held the lock has fetched it
                 return
-            if self._tried_at is not None and now - self._tried_at < FLOOR_SECONDS:
+            if now < self._next_try:
                 return
-            self._tried_at = now
             try:
                 self._keys = usable_keys(await self._source())
             except Unavailable:
+                self._next_try = self._monotonic() + min(FLOOR_SECONDS, RETRY_SECONDS * 2**self._failures)
+                self._failures = min(self._failures + 1, MAX_DOUBLINGS)
                 log.warning("Keys of the issuer not fetched", known=len(self._keys))
             else:
                 self._fetched_at = now
+                self._next_try = now + FLOOR_SECONDS
+                self._failures = 0
 
 
 def usable_keys(document: bytes) -> Mapping[str, RSAPublicKey]:

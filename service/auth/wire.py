@@ -83,7 +83,7 @@ class NewApiKeyAnswer(ApiKeyAnswer):
 
     key: str = Field(
         description="Send it as `X-Api-Key`. It is shown this once, and kept nowhere.",
-        examples=["truss_k3v7q2mzt5x6wabn_EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAM"],
+        examples=["truss_k3v7q2mzt5x6wabn_EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXA"],
     )
 
     @classmethod

@@ -31,13 +31,13 @@ async def list_keys(request: web.Request) -> web.Response:
 async def create(request: web.Request) -> web.Response:
     """`POST /images/keys`."""
     asked = read_body(NewApiKeyRequest, await json_body(request))
-    minted = api_keys.mint(
+    minted = await api_keys.create(
+        request.app[KEY_STORE],
         tenant=tenant_of(request),
         name=asked.name,
         scopes=asked.scopes,
         lifetime=None if asked.expires_in is None else timedelta(seconds=asked.expires_in),
     )
-    await request.app[KEY_STORE].add(minted.key)
     log.info("API key created", keyId=minted.key.key_id, scopes=minted.key.scopes)
     keep_no_answer(request)
     return render(NewApiKeyAnswer.of_minted(minted), HTTPStatus.CREATED)

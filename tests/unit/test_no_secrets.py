@@ -27,7 +27,7 @@ def test_what_gives_a_secret_away_is_found(line: str) -> None:
 
 
 def test_a_fresh_key_is_found() -> None:
-    assert secret_in(f"calling with {mint(tenant='acme', name='n', scopes=[]).token}") is not None
+    assert secret_in(f"calling with {mint(checksum_key=b'k', tenant='acme', name='n', scopes=[]).token}") is not None
 
 
 def test_secrets_of_the_run_are_found_and_shown_by_nobody() -> None:

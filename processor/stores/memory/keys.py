@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 from datetime import datetime
 
@@ -14,6 +15,7 @@ class MemoryKeyStore:
 
     def __init__(self) -> None:
         self._keys: dict[str, ApiKey] = {}
+        self._checksum_key = secrets.token_bytes(32)
 
     async def add(self, key: ApiKey) -> None:
         """Raises `RecordChanged`."""
@@ -47,3 +49,7 @@ class MemoryKeyStore:
     async def touch(self, key_id: str, at: datetime) -> None:
         """Raises `KeyNotFound`."""
         self._keys[key_id] = replace(await self.get(key_id), last_used_at=at)
+
+    async def checksum_key(self) -> bytes:
+        """Its own."""
+        return self._checksum_key

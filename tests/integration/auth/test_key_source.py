@@ -12,6 +12,7 @@ from aiohttp import web
 from processor.errors import Unavailable
 from service.auth import jwks
 from service.auth.jwks import MAX_BYTES, HttpKeySource
+from service.lifespan import open_http
 
 SET = b'{"keys": []}'
 
@@ -68,3 +69,25 @@ async def test_anything_else_is_as_good_as_no_answer(
 async def test_an_issuer_that_is_not_there_is_unavailable(session: aiohttp.ClientSession) -> None:
     with pytest.raises(Unavailable):
         await HttpKeySource(session, "http://127.0.0.1:1/jwks.json")()
+
+
+async def test_the_proxy_of_the_environment_is_used_unless_it_says_otherwise(
+    aiohttp_server: Any, base_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def forward(request: web.Request) -> web.Response:
+        asked.append(str(request.url))
+        return web.Response(body=SET)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", forward)
+    proxy = await aiohttp_server(app)
+    monkeypatch.setenv("http_proxy", f"http://{proxy.host}:{proxy.port}")
+    monkeypatch.setenv("no_proxy", "")
+    async with open_http() as session:
+        assert await HttpKeySource(session, "http://issuer.invalid/jwks.json")() == SET
+        assert asked == ["http://issuer.invalid/jwks.json"]
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        await HttpKeySource(session, f"{base_url}/jwks.json")()
+    assert len(asked) == 1

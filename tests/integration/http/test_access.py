@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from processor import clock
 from processor.images import new_unique_id
 from processor.jobs import new_processing_id
-from service.auth.api_keys import mint
+from service.auth.api_keys import create
 from service.auth.principal import Scope
 from service.routes import ROUTES, Route
 from tests.integration.http.conftest import Client, World, hold_against_document
@@ -33,8 +33,7 @@ BODIES = {
 
 async def key_of(world: World, *scopes: Scope, tenant: str = "acme", **given: Any) -> dict[str, str]:
     """The headers of a caller with a fresh key."""
-    minted = mint(tenant=tenant, name="test", scopes=scopes, **given)
-    await world.keys.add(minted.key)
+    minted = await create(world.keys, tenant=tenant, name="test", scopes=scopes, **given)
     return {"X-Api-Key": minted.token}
 
 
@@ -126,8 +125,7 @@ async def test_two_credentials_at_once_are_refused(client: Client, world: World)
 @pytest.mark.parametrize("route", [route for route in LOCKED if "{" in route.path], ids=name)
 async def test_anothers_ids_answer_exactly_like_ids_that_never_were(client: Client, world: World, route: Route) -> None:
     done = await world.complete((await world.submit("other")).processing_id)
-    theirs = mint(tenant="other", name="n", scopes=[Scope.READ])
-    await world.keys.add(theirs.key)
+    theirs = await create(world.keys, tenant="other", name="n", scopes=[Scope.READ])
     headers = await key_of(world, *Scope) | {"X-Request-Id": "same"}
     unknown = await call(client, route, headers=headers)
     foreign = await call(client, route, image=done.unique_id, job=done.processing_id, headers=headers)
@@ -194,7 +192,7 @@ async def test_a_key_is_shown_once_opens_what_it_was_made_for_and_is_listed_with
     async with client.post("/images/keys", json=asked, headers=admin) as response:
         made = await response.json()
         assert response.status == 201
-    assert re.fullmatch(r"truss_[a-z2-7]{16}_[A-Za-z0-9_-]{43}", made["key"])
+    assert re.fullmatch(r"truss_[a-z2-7]{16}_[A-Za-z0-9_-]{51}", made["key"])
     assert (made["tenant"], made["scopes"]) == ("acme", ["images:read", "images:write"])
     assert (await client.get("/images/list", headers={"X-Api-Key": made["key"]})).status == 200
     assert (await client.get("/images/keys", headers={"X-Api-Key": made["key"]})).status == 403

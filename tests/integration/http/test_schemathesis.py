@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from service.auth.api_keys import mint
+from service.auth.api_keys import create
 from service.auth.principal import Scope
 from service.middleware import PROBES
 from service.openapi import document
@@ -58,8 +58,7 @@ def running() -> Iterator[Running]:
 
     async def serve() -> None:
         world = World()
-        minted = mint(tenant="acme", name="tool", scopes=[Scope.ADMIN])
-        await world.keys.add(minted.key)
+        minted = await create(world.keys, tenant="acme", name="tool", scopes=[Scope.ADMIN])
         app = make_application(world, locked=True, limit_requests_per_second=1e6, limit_request_burst=10**6)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()

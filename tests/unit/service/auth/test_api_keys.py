@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from processor import clock
@@ -15,7 +15,7 @@ from processor.access import ApiKey
 from processor.errors import KeyEnded, Unavailable
 from processor.stores.memory import MemoryKeyStore
 from service.auth import api_keys
-from service.auth.api_keys import CACHE_SECONDS, TOUCH_EVERY, ApiKeyVerifier, mint, rotate
+from service.auth.api_keys import CACHE_SECONDS, TOUCH_EVERY, ApiKeyVerifier, Minted, create, mint, rotate
 from service.auth.principal import Principal, Scope
 from service.problems import TooManyRequests, Unauthenticated
 
@@ -54,16 +54,25 @@ def store() -> CountingStore:
     return CountingStore()
 
 
+def minted_by(store: MemoryKeyStore) -> Minted:
+    """A key that the service could have made, and that is not stored."""
+    return mint(checksum_key=store._checksum_key, tenant="a", name="n", scopes=[])
+
+
+def of_an_earlier_release(minted: Minted) -> str:
+    """The text of a key as it was before there were checksums."""
+    return minted.token[:-8]
+
+
 async def test_a_key_proves_its_tenant_and_scopes(store: CountingStore) -> None:
-    minted = mint(tenant="acme", name="n", scopes=[Scope.READ])
-    await store.add(replace(minted.key, scopes=("images:read", "images:of-a-later-release")))
+    minted = minted_by(store)
+    await store.add(replace(minted.key, tenant="acme", scopes=("images:read", "images:of-a-later-release")))
     principal = await ApiKeyVerifier(store).verify(minted.token)
     assert principal == Principal(tenant="acme", scopes=frozenset({Scope.READ}), subject=f"key:{minted.key.key_id}")
 
 
 async def test_a_revocation_holds_as_soon_as_the_cache_has_run_out(store: CountingStore) -> None:
-    watch, minted = Watch(), mint(tenant="acme", name="n", scopes=[Scope.READ])
-    await store.add(minted.key)
+    watch, minted = Watch(), await create(store, tenant="acme", name="n", scopes=[Scope.READ])
     verifier = ApiKeyVerifier(store, monotonic=watch)
     await verifier.verify(minted.token)
     await store.revoke(minted.key.key_id, clock.now())
@@ -75,8 +84,7 @@ async def test_a_revocation_holds_as_soon_as_the_cache_has_run_out(store: Counti
 
 
 async def test_an_expiry_holds_at_once(store: CountingStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    minted = mint(tenant="acme", name="n", scopes=[Scope.READ], lifetime=timedelta(hours=1))
-    await store.add(minted.key)
+    minted = await create(store, tenant="acme", name="n", scopes=[Scope.READ], lifetime=timedelta(hours=1))
     verifier = ApiKeyVerifier(store)
     await verifier.verify(minted.token)
     later = clock.now() + timedelta(hours=1)
@@ -86,8 +94,7 @@ async def test_an_expiry_holds_at_once(store: CountingStore, monkeypatch: pytest
 
 
 async def test_the_store_is_asked_once_in_a_while_also_for_keys_that_do_not_exist(store: CountingStore) -> None:
-    known, unknown = mint(tenant="a", name="n", scopes=[]), mint(tenant="a", name="n", scopes=[])
-    await store.add(known.key)
+    known, unknown = await create(store, tenant="a", name="n", scopes=[]), minted_by(store)
     verifier = ApiKeyVerifier(store, monotonic=Watch())
     for _ in range(5):
         await verifier.verify(known.token)
@@ -99,21 +106,21 @@ async def test_the_store_is_asked_once_in_a_while_also_for_keys_that_do_not_exis
 async def test_the_cache_has_an_end(store: CountingStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_keys, "CACHE_SIZE", 2)
     verifier = ApiKeyVerifier(store)
-    for minted in [mint(tenant="a", name="n", scopes=[]) for _ in range(10)]:
+    for _ in range(10):
         with pytest.raises(Unauthenticated):
-            await verifier.verify(minted.token)
+            await verifier.verify(minted_by(store).token)
     assert len(verifier._known) == 2
 
 
 async def test_the_last_use_is_noted_once_an_hour_and_for_whoever_knows_the_secret_alone(
     store: CountingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    minted, now = mint(tenant="acme", name="n", scopes=[]), clock.now()
-    await store.add(minted.key)
+    minted, now = await create(store, tenant="acme", name="n", scopes=[]), clock.now()
     verifier = ApiKeyVerifier(store)
-    guessed = f"{minted.token[:-43]}{'x' * 43}"
-    with pytest.raises(Unauthenticated):
-        await verifier.verify(guessed)
+    front = minted.token[:-51]
+    for guessed in (f"{front}{'x' * 43}", f"{front}{'x' * 51}", f"{minted.token[:-8]}{'x' * 8}"):
+        with pytest.raises(Unauthenticated):
+            await verifier.verify(guessed)
     assert store.calls["touch"] == 0
     for moment in (now, now + TOUCH_EVERY / 2, now + TOUCH_EVERY):
         monkeypatch.setattr(clock, "now", lambda moment=moment: moment)
@@ -122,8 +129,7 @@ async def test_the_last_use_is_noted_once_an_hour_and_for_whoever_knows_the_secr
 
 
 async def test_a_note_that_cannot_be_made_turns_nobody_away(store: CountingStore) -> None:
-    minted = mint(tenant="acme", name="n", scopes=[])
-    await store.add(minted.key)
+    minted = await create(store, tenant="acme", name="n", scopes=[])
     store.full = True
     await ApiKeyVerifier(store).verify(minted.token)
 
@@ -135,8 +141,8 @@ async def test_no_text_that_was_not_made_is_ever_a_key(text: str) -> None:
 
 
 async def test_a_key_is_kept_as_a_hash_and_shows_nothing_of_its_secret() -> None:
-    minted = mint(tenant="acme", name="n", scopes=[Scope.WRITE, Scope.READ])
-    secret = minted.token.split("_", 2)[2]
+    minted = mint(checksum_key=b"k", tenant="acme", name="n", scopes=[Scope.WRITE, Scope.READ])
+    secret = minted.token.split("_", 2)[2][:43]
     assert secret not in repr(minted)
     assert secret not in str(minted.key.digest)
     assert minted.key.scopes == ("images:read", "images:write")
@@ -144,8 +150,7 @@ async def test_a_key_is_kept_as_a_hash_and_shows_nothing_of_its_secret() -> None
 
 async def test_rotation_renews_the_lifetime_and_keeps_the_rights(store: CountingStore) -> None:
     now = clock.now()
-    old = mint(tenant="acme", name="n", scopes=[Scope.READ], lifetime=timedelta(days=30), now=now).key
-    await store.add(old)
+    old = (await create(store, tenant="acme", name="n", scopes=[Scope.READ], lifetime=timedelta(days=30))).key
     new = (await rotate(store, old, timedelta(hours=1))).key
     assert (new.tenant, new.name, new.scopes) == (old.tenant, old.name, old.scopes)
     assert new.expires_at is not None
@@ -156,33 +161,66 @@ async def test_rotation_renews_the_lifetime_and_keeps_the_rights(store: Counting
 
 
 async def test_what_opens_nothing_any_more_is_not_replaced(store: CountingStore) -> None:
-    old = mint(tenant="acme", name="n", scopes=[Scope.READ], lifetime=timedelta(days=30)).key
-    await store.add(old)
+    old = (await create(store, tenant="acme", name="n", scopes=[Scope.READ], lifetime=timedelta(days=30))).key
     with pytest.raises(KeyEnded):
         await rotate(store, await store.revoke(old.key_id, clock.now()), timedelta(0))
 
 
 async def test_a_key_whose_end_was_brought_forward_is_replaced_by_one_of_full_length(store: CountingStore) -> None:
-    old = mint(tenant="acme", name="n", scopes=[Scope.READ], lifetime=timedelta(days=30)).key
-    await store.add(old)
+    old = (await create(store, tenant="acme", name="n", scopes=[Scope.READ], lifetime=timedelta(days=30))).key
     await rotate(store, old, timedelta(hours=1))
     again = (await rotate(store, await store.get(old.key_id), timedelta(hours=1))).key
     assert again.lifetime == timedelta(days=30)
     assert again.expires_at == again.created_at + timedelta(days=30)
 
 
-async def test_a_flood_of_made_up_keys_is_held_off_the_store_and_known_callers_are_not(
+async def test_made_up_keys_are_known_without_asking_the_store_and_hold_up_nobody(store: CountingStore) -> None:
+    """Not even who was never seen before, in the middle of a flood."""
+    newcomer = await create(store, tenant="a", name="n", scopes=[])
+    verifier = ApiKeyVerifier(store, monotonic=Watch())
+    for _ in range(2 * api_keys.LOOKUP_BURST):
+        with pytest.raises(Unauthenticated):
+            await verifier.verify(minted_by(MemoryKeyStore()).token)
+    assert store.calls["get"] == 0
+    assert verifier._known == {}
+    await verifier.verify(newcomer.token)
+
+
+@given(st.integers(0, 74), st.sampled_from("abcdefghijklmnopqrstuvwxyz234567ABCXYZ_-"))
+async def test_a_key_with_one_character_changed_is_none_and_costs_no_look_up(position: int, other: str) -> None:
+    store = CountingStore()
+    token = (await create(store, tenant="a", name="n", scopes=[])).token
+    changed = token[: position % len(token)] + other + token[position % len(token) + 1 :]
+    assume(changed != token)
+    with pytest.raises(Unauthenticated):
+        await ApiKeyVerifier(store).verify(changed)
+    assert store.calls["get"] == 0
+
+
+async def test_processes_over_one_table_know_each_others_keys(store: CountingStore) -> None:
+    minted = await create(store, tenant="a", name="n", scopes=[])
+    for verifier in (ApiKeyVerifier(store), ApiKeyVerifier(store)):
+        await verifier.verify(minted.token)
+
+
+async def test_keys_of_earlier_releases_keep_working(store: CountingStore) -> None:
+    minted = await create(store, tenant="acme", name="n", scopes=[Scope.READ])
+    principal = await ApiKeyVerifier(store).verify(of_an_earlier_release(minted))
+    assert (principal.tenant, principal.scopes) == ("acme", frozenset({Scope.READ}))
+
+
+async def test_a_flood_of_made_up_keys_of_earlier_releases_is_held_off_the_store_and_known_callers_are_not(
     store: CountingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api_keys, "LOOKUP_BURST", 5)
-    watch, known = Watch(), mint(tenant="a", name="n", scopes=[])
-    await store.add(known.key)
+    watch, minted = Watch(), await create(store, tenant="a", name="n", scopes=[])
+    known = of_an_earlier_release(minted)
     verifier = ApiKeyVerifier(store, monotonic=watch)
-    await verifier.verify(known.token)
+    await verifier.verify(known)
     held_off = 0
     for _ in range(20):
         try:
-            await verifier.verify(mint(tenant="a", name="n", scopes=[]).token)
+            await verifier.verify(of_an_earlier_release(minted_by(store)))
         except TooManyRequests:
             held_off += 1
         except Unauthenticated:
@@ -190,4 +228,12 @@ async def test_a_flood_of_made_up_keys_is_held_off_the_store_and_known_callers_a
     assert held_off == 16
     monkeypatch.setattr(api_keys, "LOOKUPS_PER_SECOND", 0.001)
     watch.now = CACHE_SECONDS
-    await verifier.verify(known.token)
+    await verifier.verify(known)
+
+
+async def test_a_key_that_is_revoked_while_it_is_rotated_leaves_no_other_behind(store: CountingStore) -> None:
+    old = (await create(store, tenant="acme", name="n", scopes=[Scope.READ])).key
+    await store.revoke(old.key_id, clock.now())  # after it was read
+    with pytest.raises(KeyEnded):
+        await rotate(store, old, timedelta(hours=1))
+    assert [key for key in await store.list("acme") if key.holds(clock.now())] == []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from processor.errors import Unavailable
-from service.auth.jwks import FLOOR_SECONDS, FRESH_SECONDS, STALE_SECONDS, JwksCache, usable_keys
+from service.auth.jwks import FLOOR_SECONDS, FRESH_SECONDS, RETRY_SECONDS, STALE_SECONDS, JwksCache, usable_keys
 from tests.unit.service.auth.issuer import Issuer, jwk, private_key
 
 
@@ -81,6 +82,44 @@ async def test_known_keys_are_used_through_an_outage_but_not_for_ever(
     issuer.away = None
     watch.now += FLOOR_SECONDS
     assert await cache.key("k0") is not None
+
+
+async def test_one_failure_locks_nobody_out_for_long(cache: JwksCache, issuer: Issuer, watch: Watch) -> None:
+    issuer.away = Unavailable()
+    with pytest.raises(Unavailable):
+        await cache.key("k0")
+    issuer.away = None
+    watch.now = RETRY_SECONDS
+    assert await cache.key("k0") is not None
+
+
+async def test_an_outage_is_asked_about_less_and_less_often(cache: JwksCache, issuer: Issuer, watch: Watch) -> None:
+    issuer.away = Unavailable()
+    tries = []
+    for tenth in range(3000):
+        watch.now = tenth / 10
+        before = issuer.fetches
+        with pytest.raises(Unavailable):
+            await cache.key("k0")
+        if issuer.fetches > before:
+            tries.append(watch.now)
+    pauses = [later - earlier for earlier, later in pairwise(tries)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] == pytest.approx(RETRY_SECONDS)
+    assert pauses[-1] == pytest.approx(FLOOR_SECONDS)
+
+
+async def test_after_an_outage_a_new_key_is_looked_for_no_more_often_than_before(
+    cache: JwksCache, issuer: Issuer, watch: Watch
+) -> None:
+    issuer.away = Unavailable()
+    with pytest.raises(Unavailable):
+        await cache.key("k0")
+    issuer.away = None
+    watch.now = RETRY_SECONDS
+    for number in range(100):
+        assert await cache.key(f"made-up-{number}") is None
+    assert issuer.fetches == 2
 
 
 async def test_without_any_keys_nobody_can_know(cache: JwksCache, issuer: Issuer) -> None:
