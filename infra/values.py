@@ -1,7 +1,8 @@
 """Turns the outputs of a stack into values of the chart: `python -m infra.values --stack truss-image-dev`.
 
-Outputs are named after settings: `QueueUrl` becomes `config.queueUrl`, which becomes `QUEUE_URL`. Needs Python alone,
-and the AWS CLI when it is to ask for the outputs itself. The result is JSON, which Helm reads as well as YAML.
+Outputs are named after settings: `QueueUrl` becomes `config.queueUrl`, which becomes `QUEUE_URL`. An output is always
+text; the chart's schema says which type its value has. Needs Python alone, and the AWS CLI when it is to ask for the
+outputs itself. The result is JSON, which Helm reads as well as YAML.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-#: Outputs that are no settings, and where they belong; None for what only people need.
+#: Outputs that are no settings, and the value that they are for; None for what only people need.
 OTHERS: Mapping[str, str | None] = {
-    "ServiceRoleArn": "roleArn",
+    "ServiceRoleArn": "serviceAccount.roleArn",
     "ServicePolicyArn": None,
     "SignInUrl": None,
     "DistributionDomainName": None,
@@ -25,31 +26,91 @@ OTHERS: Mapping[str, str | None] = {
 #: Longest that AWS may take to describe a stack, in seconds.
 TIMEOUT_SECONDS = 60
 
+_SCHEMA = Path(__file__).parents[1] / "helm" / "image-service" / "values.schema.json"
+#: What JSON makes of each type of the schema.
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
 
-class NoOutputs(Exception):
-    """The outputs cannot be had; the message says why."""
+
+class NoValues(Exception):
+    """The values cannot be made; the message says why."""
 
 
 def values_of(outputs: Mapping[str, str]) -> dict[str, Any]:
-    """The chart's values for the outputs of a stack. Raises `NoOutputs` when there are none."""
+    """The chart's values for the outputs of a stack; an empty one is as good as none. Raises `NoValues`."""
     if not outputs:
-        raise NoOutputs("The stack has no outputs: has it been created?")
-    config = {name[0].lower() + name[1:]: value for name, value in outputs.items() if name not in OTHERS}
-    account = {place: outputs[name] for name, place in OTHERS.items() if place and name in outputs}
-    return {"config": config} | ({"serviceAccount": account} if account else {})
+        raise NoValues("The stack has no outputs: has it been created?")
+    types = _types()
+    values: dict[str, Any] = {}
+    for name, text in outputs.items():
+        path = _path(name)
+        if path in types and text.strip():
+            group, _, key = path.partition(".")
+            values.setdefault(group, {})[key] = _typed(name, text, types[path])
+    return values
+
+
+def unknown_among(outputs: Iterable[str]) -> list[str]:
+    """The outputs that no value of the chart is for and that nobody is known to need."""
+    types = _types()
+    return [name for name in outputs if name not in OTHERS and _path(name) not in types]
+
+
+def _path(name: str) -> str:
+    """Where an output goes, as in `config.queueUrl`; empty for nowhere."""
+    return (OTHERS[name] or "") if name in OTHERS else f"config.{name[:1].lower()}{name[1:]}"
+
+
+def _types() -> dict[str, list[str]]:
+    """The types that each value may have, by its path."""
+    try:
+        groups = json.loads(_SCHEMA.read_text())["properties"]
+    except (OSError, ValueError) as error:
+        raise NoValues(f"{_SCHEMA}: {error}") from None
+    return {
+        f"{group}.{key}": [kinds] if isinstance(kinds := described.get("type", []), str) else kinds
+        for group, found in groups.items()
+        for key, described in found.get("properties", {}).items()
+    }
+
+
+def _typed(name: str, text: str, types: Sequence[str]) -> Any:
+    """The text itself where the chart takes text, else what it says in JSON; a list may be written with commas."""
+    if "string" in types:
+        return text
+    if "array" in types and not text.lstrip().startswith("["):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        value = json.loads(text, parse_constant=_no_number)
+    except ValueError:
+        value = None
+    if type(value) not in [each for kind in types for each in _TYPES.get(kind, ())]:
+        wanted = " or ".join(kind for kind in types if kind != "null")
+        raise NoValues(f"The output {name} is {text!r}; the chart's {_path(name)} must be of the type {wanted}.")
+    return value
+
+
+def _no_number(text: str) -> Any:
+    """JSON has no NaN and no Infinity, though Python reads them."""
+    raise ValueError(text)
 
 
 def outputs_of(description: Any) -> dict[str, str]:
-    """The outputs in what `aws cloudformation describe-stacks` prints. Raises `NoOutputs`."""
+    """The outputs in what `aws cloudformation describe-stacks` prints. Raises `NoValues`."""
     try:
         (stack,) = description["Stacks"]
-        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
+        return {str(output["OutputKey"]): str(output["OutputValue"]) for output in stack.get("Outputs") or ()}
     except (KeyError, TypeError, ValueError):
-        raise NoOutputs("This is not what `aws cloudformation describe-stacks` prints for one stack.") from None
+        raise NoValues("This is not what `aws cloudformation describe-stacks` prints for one stack.") from None
 
 
 def describe(stack: str, region: str | None) -> Any:
-    """Ask AWS. Raises `NoOutputs` with what the AWS CLI says."""
+    """Ask AWS. Raises `NoValues` with what the AWS CLI says."""
     command = ["aws", "cloudformation", "describe-stacks", "--output", "json", "--stack-name", stack]
     try:
         done = subprocess.run(
@@ -60,12 +121,12 @@ def describe(stack: str, region: str | None) -> Any:
             check=False,
         )
     except FileNotFoundError:
-        raise NoOutputs("The AWS CLI is not installed; --outputs reads a file instead.") from None
+        raise NoValues("The AWS CLI is not installed; --outputs reads a file instead.") from None
     except subprocess.TimeoutExpired:
-        raise NoOutputs(f"AWS did not answer within {TIMEOUT_SECONDS} s.") from None
+        raise NoValues(f"AWS did not answer within {TIMEOUT_SECONDS} s.") from None
     if done.returncode:
-        raise NoOutputs(done.stderr.strip() or f"The AWS CLI ended with {done.returncode}.")
-    return json.loads(done.stdout)
+        raise NoValues(done.stderr.strip() or f"The AWS CLI ended with {done.returncode}.")
+    return _json(done.stdout, "The AWS CLI")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,19 +139,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         description = describe(given.stack, given.region) if given.stack else _read(given.outputs)
-        values = values_of(outputs_of(description))
-    except NoOutputs as error:
+        outputs = outputs_of(description)
+        values, unknown = values_of(outputs), unknown_among(outputs)
+    except NoValues as error:
         print(f"infra.values: {error}", file=sys.stderr)
         return 1
+    if unknown:
+        print(f"infra.values: left out, for the chart has no such value: {', '.join(unknown)}", file=sys.stderr)
     print(json.dumps(values, indent=2))
     return 0
 
 
 def _read(path: str) -> Any:
     try:
-        return json.loads(sys.stdin.read() if path == "-" else Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise NoOutputs(f"{path}: {error}") from None
+        text = sys.stdin.read() if path == "-" else Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise NoValues(f"{path}: {error}") from None
+    return _json(text, path)
+
+
+def _json(text: str, source: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise NoValues(f"{source}: {error}") from None
 
 
 if __name__ == "__main__":

@@ -13,11 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.scaling.autoscaler import Policy, Rules, ScalerConfig
 from helm.generate import MADE_BY_THE_CHART, camel, config_variables
 from helm.rendering import CHART, notes, objects, render
-from infra.values import values_of
 from service.config import Settings
 from service.metrics import Metrics
 from tests.chart.release import config, container, defaults, example, made, one, pod, with_values
-from tests.infra.template import Stack
 
 HPA = {"autoscaling__keda__enabled": False, "autoscaling__hpa__enabled": True}
 NOTHING_SCALES = {"autoscaling__keda__enabled": False}
@@ -45,20 +43,6 @@ def test_the_service_reads_the_chart_s_defaults_as_its_own() -> None:
         *("metrics_port", "worker_threads", "log_format"),  # what a pod needs
         *("stage", "aws_region", "dead_letter_queue_url", "cloudfront_distribution_id"),  # what the example says
     }
-
-
-def test_the_outputs_of_the_stack_reach_the_service_through_the_chart() -> None:
-    outputs = Stack({"CreateUserPool": "true", "CorsOrigins": "https://a.example,https://b.example"}).outputs()
-    outputs |= {"QueueUrl": "https://sqs.example/q", "DeadLetterQueueUrl": "https://sqs.example/q-dlq"}
-    values = values_of(outputs) | {"image": {"repository": "registry.example/image-service"}}
-    data = render(values)["configmap.yaml"][0]["data"]
-    settings = Settings.from_env(data)
-    assert settings.source_bucket == outputs["SourceBucket"]
-    assert settings.queue_url == outputs["QueueUrl"]
-    assert settings.cors_origins == ("https://a.example", "https://b.example")
-    assert settings.cognito_issuer == outputs["CognitoIssuer"]
-    for output in values_of(outputs)["config"]:
-        assert config_variables()[output] in data
 
 
 @pytest.mark.parametrize("variable", ["SOURCE_BUCKET", "S3_PUBLIC_ENDPOINT_URL", "COGNITO_JWKS_URL", "HOST"])

@@ -15,6 +15,7 @@ from cfnlint.decode import cfn_yaml
 PATH = Path(__file__).parents[2] / "infra" / "cloudformation" / "image-service.yaml"
 ACCOUNT_ID = "111122223333"
 REGION = "eu-west-1"
+_QUEUES = frozenset({"EventQueue", "DeadLetterQueue"})
 #: Stands for what is not to be there.
 _NOTHING = object()
 
@@ -47,10 +48,10 @@ class Stack:
         found = self.template["Resources"]
         return [name for name, each in found.items() if each["Type"].startswith(kind) and self._is_made(each)]
 
-    def outputs(self) -> dict[str, Any]:
-        """The outputs by name."""
+    def outputs(self) -> dict[str, str]:
+        """The outputs by name; each is text, whatever the template says."""
         found = self.template["Outputs"]
-        return {name: self._filled(each["Value"]) for name, each in found.items() if self._is_made(each)}
+        return {name: _as_text(self._filled(each["Value"])) for name, each in found.items() if self._is_made(each)}
 
     def statements(self, logical_id: str) -> list[dict[str, Any]]:
         """The statements of a policy, with lists where one value would do."""
@@ -99,7 +100,12 @@ class Stack:
             described = self.template["Parameters"][name]
             value = self.parameters.get(name, described.get("Default"))
             return value.split(",") if described["Type"] == "CommaDelimitedList" else value
+        if name in _QUEUES:
+            return f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT_ID}/{self._queue(name)}"
         return self._names(name) or f"<{name}>"
+
+    def _queue(self, logical_id: str) -> str:
+        return str(self._filled(self.template["Resources"][logical_id]["Properties"]["QueueName"]))
 
     def _names(self, logical_id: str) -> str | None:
         """What a reference to a resource is, where that is its name."""
@@ -114,9 +120,11 @@ class Stack:
             return f"arn:aws:{arn}{self._names(logical_id)}"
         if attribute == "Arn" and logical_id == "ProcessingTable":
             return f"arn:aws:dynamodb:{REGION}:{ACCOUNT_ID}:table/{self._names(logical_id)}"
-        if attribute == "Arn" and logical_id in ("EventQueue", "DeadLetterQueue"):
-            name = self._filled(self.template["Resources"][logical_id]["Properties"]["QueueName"])
-            return f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{name}"
+        if attribute == "Arn" and logical_id in _QUEUES:
+            return f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{self._queue(logical_id)}"
+        if attribute == "Arn" and logical_id == "ServiceRole":
+            name = self._filled(self.template["Resources"][logical_id]["Properties"]["RoleName"])
+            return f"arn:aws:iam::{ACCOUNT_ID}:role/{name}"
         return f"<{logical_id}.{attribute}>"
 
     def _substituted(self, text: str) -> str:
@@ -133,6 +141,24 @@ class Stack:
     def _joined(self, argument: list[Any]) -> str:
         separator, parts = argument
         return str(separator).join(map(str, self._filled(parts)))
+
+
+def parameters_behind(part: Any, template: Mapping[str, Any]) -> set[str]:
+    """The parameters that a part of a template depends on: by reference, and by condition."""
+    if isinstance(part, list):
+        return {name for each in part for name in parameters_behind(each, template)}
+    if isinstance(part, str):
+        return {name for name in re.findall(r"\$\{(\w+)\}", part) if name in template["Parameters"]}
+    if not isinstance(part, dict):
+        return set()
+    conditions = [part[name] for name in ("Condition",) if name in part] + part.get("Fn::If", [])[:1]
+    behind = {name for each in conditions for name in parameters_behind(template["Conditions"][each], template)}
+    referred = {part["Ref"]} & template["Parameters"].keys() if "Ref" in part else set()
+    return behind | referred | parameters_behind(list(part.values()), template)
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 _FUNCTIONS: Mapping[str, Any] = {

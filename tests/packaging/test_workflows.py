@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from typing import Any, ClassVar
 
 import pytest
@@ -292,6 +293,36 @@ class TestRollback:
         runner.commands["helm"] = "true"
         ran = runner.run(self.STEP["run"], REVISION="")
         assert (ran.code, ran.calls) == (0, [])
+
+
+class TestValues:
+    """The stack's outputs, which AWS tells as text, become values of the types that the chart asks for."""
+
+    STEP = workflows.step("service", "Take the values from the stack")
+
+    def _run(self, runner: workflows.Runner, seconds: str) -> workflows.Ran:
+        for name in ("infra/__init__.py", "infra/values.py", "helm/image-service/values.schema.json"):
+            path = runner.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, path)
+        outputs = {"Stage": "dev", "RoleSessionSeconds": seconds}
+        listed = [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
+        runner.commands["aws"] = f"echo '{json.dumps({'Stacks': [{'Outputs': listed}]})}'"
+        # A shim of a version manager would put the real AWS CLI first.
+        runner.commands["python3"] = f'exec {sys.executable} "$@"'
+        return runner.run(self.STEP["run"], STAGE="dev", CHART_VALUES="replicaCount: 2")
+
+    def test_a_number_is_a_number(self, runner: workflows.Runner) -> None:
+        ran = self._run(runner, "43200")
+        assert ran.code == 0
+        values = json.loads((runner.folder / "stack.json").read_text())
+        assert values == {"config": {"stage": "dev", "roleSessionSeconds": 43200}}
+        assert (runner.folder / "installation.yaml").read_text() == "replicaCount: 2\n"
+
+    def test_what_is_no_number_ends_the_deployment_before_anything_is_installed(self, runner: workflows.Runner) -> None:
+        ran = self._run(runner, "twelve hours")
+        assert ran.code == 1
+        assert "RoleSessionSeconds is 'twelve hours'" in ran.shown
 
 
 class TestSmoke:
