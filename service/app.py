@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
 
 from service.auth.middleware import authentication, authorize
 from service.config import Settings
-from service.cors import allow_origins
+from service.cors import Cors
 from service.idempotency import replay
 from service.keys import BUCKETS, DRAINING, METRICS, PATIENCE, SETTINGS
 from service.limits.buckets import Buckets
@@ -31,11 +32,10 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     app[PATIENCE] = patience = Patience(settings.client_timeout_seconds, settings.keepalive_seconds)
     app[DRAINING] = asyncio.Event()
     needs = add_routes(app, local_viewer=local_viewer)
-    app.middlewares.extend(
-        [patience.middleware, access_log, error_boundary, authentication(needs), rate_limit, authorize, replay]
-    )
-    allow_origins(app, settings.cors_origins)
-    app.on_response_prepare.extend([finish_headers, tell_rate_limit])
+    cors = Cors(settings.cors_origins)
+    around: list[Middleware] = [patience.middleware, access_log, error_boundary, cors.middleware]
+    app.middlewares.extend([*around, authentication(needs), rate_limit, authorize, replay])
+    app.on_response_prepare.extend([cors.mark, finish_headers, tell_rate_limit])
     return app
 
 

@@ -10,8 +10,9 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from service.auth.settings import AuthSettings, comma_separated
+from service.auth.settings import AuthSettings
 from service.limits.settings import LimitSettings
+from service.urls import BaseUrl, origins, without_password
 
 MIB = 1024 * 1024
 
@@ -20,11 +21,6 @@ class SettingsError(Exception):
     """The environment does not describe a service; the message names every bad variable."""
 
 
-def _without_slash(value: object) -> object:
-    return value.rstrip("/") if isinstance(value, str) else value
-
-
-Url = Annotated[str, BeforeValidator(_without_slash), Field(pattern=r"^https?://[^\s/]+[^\s]*$")]
 Name = Annotated[str, Field(min_length=1, pattern=r"^\S+$")]
 Count = Annotated[int, Field(ge=1)]
 
@@ -44,16 +40,17 @@ class Settings(AuthSettings, LimitSettings):
         Name, Field(alias="PROCESSED_BUCKET", description="Bucket behind CloudFront that variants are written to.")
     ]
     processing_table: Annotated[Name, Field(alias="PROCESSING_TABLE", description="DynamoDB table of jobs and images.")]
-    queue_url: Annotated[Url, Field(alias="QUEUE_URL", description="SQS queue that the source bucket notifies.")]
+    queue_url: Annotated[BaseUrl, Field(alias="QUEUE_URL", description="SQS queue that the source bucket notifies.")]
     dead_letter_queue_url: Annotated[
-        Url | None,
+        BaseUrl | None,
         Field(
             alias="DEAD_LETTER_QUEUE_URL",
             description="SQS queue of what failed too often; without it the API neither counts nor moves it.",
         ),
     ] = None
     cloudfront_url: Annotated[
-        Url, Field(alias="CLOUDFRONT_URL", description="Base of the variants' public URLs, without a slash at the end.")
+        BaseUrl,
+        Field(alias="CLOUDFRONT_URL", description="Base of the variants' public URLs, without a slash at the end."),
     ]
     cloudfront_distribution_id: Annotated[
         Name | None,
@@ -75,10 +72,10 @@ class Settings(AuthSettings, LimitSettings):
         ),
     ] = 3600
     aws_endpoint_url: Annotated[
-        Url | None, Field(alias="AWS_ENDPOINT_URL", description="Another endpoint for S3, SQS and DynamoDB.")
+        BaseUrl | None, Field(alias="AWS_ENDPOINT_URL", description="Another endpoint for S3, SQS and DynamoDB.")
     ] = None
     s3_public_endpoint_url: Annotated[
-        Url | None,
+        BaseUrl | None,
         Field(
             alias="S3_PUBLIC_ENDPOINT_URL", description="Endpoint that presigned URLs name, when clients need another."
         ),
@@ -99,9 +96,11 @@ class Settings(AuthSettings, LimitSettings):
     ] = None
     cors_origins: Annotated[
         tuple[str, ...],
-        BeforeValidator(comma_separated),
+        BeforeValidator(origins),
         Field(
-            alias="CORS_ORIGINS", description="Origins that may call the API from a browser, by commas; `*` for any."
+            alias="CORS_ORIGINS",
+            description="Origins that may call the API from a browser, by commas, as in `https://app.example.com`; `*` "
+            "for any.",
         ),
     ] = ()
     client_timeout_seconds: Annotated[
@@ -267,4 +266,4 @@ def _complaint(detail: ErrorDetails, given: Mapping[str, str]) -> str:
     """`NAME: got 'value'; what is allowed`."""
     name = str(detail["loc"][0])
     allowed = detail["msg"][0].lower() + detail["msg"][1:]
-    return f"{name}: got {given[name]!r}; {allowed}" if name in given else f"{name}: is required"
+    return f"{name}: got {without_password(given[name])!r}; {allowed}" if name in given else f"{name}: is required"

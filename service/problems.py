@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -29,6 +29,8 @@ CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "/images/docs#problem-"
 #: How many complaints about one request are listed; whoever gets that many wrong has other worries.
 MAX_COMPLAINTS = 20
+#: Characters of a header that are repeated to whoever sent it.
+LONGEST_SHOWN = 200
 
 
 class FieldError(BaseModel):
@@ -92,9 +94,13 @@ class UnsupportedContentType(Rejected):
 
 
 class UnsupportedMediaType(Rejected):
-    """The body of this call must be JSON."""
+    """The Content-Type header says that the body is no JSON; it must be application/json."""
 
     code = "unsupported_media_type"
+
+    def __init__(self, given: str = "") -> None:
+        shown = f"The Content-Type header says {given[:LONGEST_SHOWN]}; it must be application/json."
+        super().__init__(shown if given else None)
 
 
 class PayloadTooLarge(Rejected):
@@ -110,15 +116,24 @@ class RequestTimeout(Rejected):
 
 
 class MethodNotAllowed(Rejected):
-    """This path does not know this method."""
+    """This path does not know this method; `Allow` has those that it knows."""
 
     code = "method_not_allowed"
 
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        #: The methods that the path knows; every one answers OPTIONS.
+        self.known = sorted({*known, hdrs.METH_OPTIONS})
+        super().__init__(f"This path does not know this method; it knows {', '.join(self.known)}." if known else None)
+
 
 class OriginRefused(Rejected):
-    """This origin may not make such a request."""
+    """Pages of this origin may not call; the operator adds it to CORS_ORIGINS (config.corsOrigins of the chart)."""
 
     code = "origin_refused"
+
+    def __init__(self, origin: str = "") -> None:
+        shown = origin[:LONGEST_SHOWN]
+        super().__init__(default_message(type(self)).replace("this origin", shown) if shown else None)
 
 
 class Unauthenticated(Rejected):
@@ -189,9 +204,7 @@ RULES: Mapping[type[BaseException], Rule] = {
 
 #: aiohttp's own refusals, by status, in our words.
 _HTTP_ERRORS: Mapping[int, type[TrussError]] = {
-    HTTPStatus.FORBIDDEN: OriginRefused,
     HTTPStatus.NOT_FOUND: NotFound,
-    HTTPStatus.METHOD_NOT_ALLOWED: MethodNotAllowed,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: PayloadTooLarge,
 }
 
@@ -255,21 +268,24 @@ def _of_ours(error: TrussError) -> Problem:
     retry_after = error.retry_after if isinstance(error, TooManyRequests | DailyLimitReached) else rule.retry_after
     # A failure of ours may carry the words of whatever broke; the class's own sentence cannot.
     ours = rule.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    headers: dict[str, str] = dict(rule.headers) if retry_after is None else {hdrs.RETRY_AFTER: str(retry_after)}
+    if isinstance(error, MethodNotAllowed):
+        headers[hdrs.ALLOW] = ", ".join(error.known)
     return Problem(
         status=rule.status,
         code=error.code,
         detail=default_message(type(error)) if ours else error.message,
-        headers=dict(rule.headers) if retry_after is None else {hdrs.RETRY_AFTER: str(retry_after)},
+        headers=headers,
         errors=error.errors if isinstance(error, InvalidRequest) else (),
     )
 
 
 def _of_aiohttp(error: web.HTTPException) -> Problem:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return _of_ours(MethodNotAllowed(error.allowed_methods))
     known = _HTTP_ERRORS.get(error.status)
-    allow = error.headers.get(hdrs.ALLOW)
-    headers = {} if allow is None else {"Allow": allow}
     if known is not None:
-        return Problem(status=error.status, code=known.code, detail=default_message(known), headers=headers)
+        return _of_ours(known())
     phrase = HTTPStatus(error.status).phrase
     code = phrase.lower().replace(" ", "_").replace("-", "_")
-    return Problem(status=error.status, code=code, detail=f"{phrase}.", headers=headers)
+    return Problem(status=error.status, code=code, detail=f"{phrase}.")

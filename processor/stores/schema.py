@@ -190,12 +190,12 @@ def lifecycle() -> Request:
 
 
 def cors(origins: Sequence[str]) -> Request:
-    """Lets pages of these origins upload, and see the ETag of what they uploaded."""
+    """Lets pages of these origins upload, and see the ETag of what they uploaded, and where a form put it."""
     rule = {
         "AllowedOrigins": list(origins),
         "AllowedMethods": ["PUT", "POST", "GET", "HEAD"],
         "AllowedHeaders": ["*"],
-        "ExposeHeaders": ["ETag"],
+        "ExposeHeaders": ["ETag", "Location"],
         "MaxAgeSeconds": PREFLIGHT_SECONDS,
     }
     return {"CORSRules": [rule]}

@@ -65,8 +65,8 @@ def tenant_of(request: web.Request) -> str:
 
 
 def _is_open(request: web.Request) -> bool:
-    """Nothing that exists, or a browser's question whether it may ask, which carries no credentials."""
-    return request.match_info.http_exception is not None or request.method == hdrs.METH_OPTIONS
+    """Nothing that exists."""
+    return request.match_info.http_exception is not None
 
 
 def _call(request: web.Request) -> tuple[str, str]:

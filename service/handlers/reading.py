@@ -14,7 +14,7 @@ from service.schemas import JSON_TYPES
 async def json_body(request: web.Request) -> bytes:
     """What may be JSON. Raises `UnsupportedMediaType`, `InvalidBody`."""
     if hdrs.CONTENT_TYPE in request.headers and not JSON_TYPES.fullmatch(request.content_type):
-        raise UnsupportedMediaType
+        raise UnsupportedMediaType(request.content_type)
     return await raw_body(request)
 
 

@@ -101,7 +101,7 @@ async def test_the_buckets_are_private_and_drop_unfinished_uploads(stage: tuple[
         [rule] = (await clients.s3.get_bucket_lifecycle_configuration(Bucket=bucket))["Rules"]
         assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
     [page] = (await clients.s3.get_bucket_cors(Bucket=made.names.source_bucket))["CORSRules"]
-    assert (page["AllowedOrigins"], page["ExposeHeaders"]) == ([ORIGIN], ["ETag"])
+    assert (page["AllowedOrigins"], page["ExposeHeaders"]) == ([ORIGIN], ["ETag", "Location"])
 
 
 async def test_provisioning_again_changes_nothing(stage: tuple[AwsClients, Provisioned]) -> None:

@@ -62,6 +62,11 @@ class Stack:
             for each in found
         ]
 
+    def refusals(self) -> list[str]:
+        """What the rules say against these parameters."""
+        assertions = [each for rule in self.template.get("Rules", {}).values() for each in rule["Assertions"]]
+        return [each["AssertDescription"] for each in assertions if not self._holds(each["Assert"])]
+
     def _is_made(self, thing: Mapping[str, Any]) -> bool:
         return "Condition" not in thing or self._holds({"Condition": thing["Condition"]})
 
@@ -72,6 +77,10 @@ class Stack:
         if function == "Fn::Equals":
             left, right = (self._filled(each) for each in value)
             return str(left) == str(right)
+        if function in ("Fn::Contains", "Fn::EachMemberEquals"):
+            members, wanted = (self._filled(each) for each in value)
+            matches = [member == wanted for member in members]
+            return any(matches) if function == "Fn::Contains" else all(matches)
         results = [self._holds(each) for each in value]
         return {"Fn::Not": not results[0], "Fn::And": all(results), "Fn::Or": any(results)}[function]
 
@@ -125,6 +134,8 @@ class Stack:
         if attribute == "Arn" and logical_id == "ServiceRole":
             name = self._filled(self.template["Resources"][logical_id]["Properties"]["RoleName"])
             return f"arn:aws:iam::{ACCOUNT_ID}:role/{name}"
+        if (logical_id, attribute) == ("Distribution", "DomainName"):
+            return "d111111abcdef8.cloudfront.net"
         return f"<{logical_id}.{attribute}>"
 
     def _substituted(self, text: str) -> str:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from processor.stores import schema
 from processor.stores.schema import Names
 from service.config import Settings
+from service.urls import origin
 from tests.infra.template import ACCOUNT_ID, PATH, REGION, Stack, load
 
 ORIGINS = "https://app.example,https://admin.example"
@@ -122,6 +123,46 @@ def test_pages_of_the_configured_origins_may_upload_as_they_may_locally() -> Non
     (wanted,) = schema.cors(ORIGINS.split(","))["CORSRules"]
     names = {"ExposeHeaders": "ExposedHeaders", "MaxAgeSeconds": "MaxAge"}
     assert made == {names.get(name, name): value for name, value in wanted.items()}
+
+
+@pytest.mark.parametrize(
+    ("written", "taken"),
+    [
+        ("", True),
+        ("*", True),
+        ("https://app.example.com", True),
+        ("http://localhost:3000", True),
+        ("capacitor://localhost", True),
+        ("https://xn--bcher-kva.example", True),
+        ("https://app.example.com/", False),
+        ("https://App.example.com", False),
+        ("https://app.example.com:443", False),
+        ("http://app.example.com:80", False),
+        ("https://*.example.com", False),
+        ("https://bücher.example", False),
+        ("app.example.com", False),
+        ("null", False),
+    ],
+)
+def test_the_stack_takes_an_origin_only_as_a_browser_sends_it(written: str, *, taken: bool) -> None:
+    pattern = load()["Parameters"]["CorsOrigins"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, written)) is taken
+    if taken and written:
+        assert origin(written) == written
+
+
+@pytest.mark.parametrize(
+    ("parameters", "refused"),
+    [
+        ({}, []),
+        ({"CorsOrigins": "*"}, []),
+        ({"CorsOrigins": ORIGINS}, []),
+        ({"CorsOrigins": f"*,{ORIGINS}"}, ["The origin * allows every other one, so it goes with no other."]),
+        ({"DomainName": "images.example.com"}, ["DomainName and CertificateId go together."]),
+    ],
+)
+def test_parameters_that_contradict_each_other_make_no_stack(parameters: dict[str, str], refused: list[str]) -> None:
+    assert Stack(parameters).refusals() == refused
 
 
 def test_no_page_may_upload_unless_its_origin_was_named(stack: Stack) -> None:

@@ -69,6 +69,16 @@
 {{- fail "config.authModes: none lets everybody do everything, and is not for the stage prod" -}}
 {{- end -}}
 
+{{- $origins := include "image-service.text" $config.corsOrigins | splitList "," -}}
+{{- range $origin := $origins -}}
+{{- if not (regexMatch "^\\s*(\\*|[A-Za-z][A-Za-z0-9+.-]*://[^\\s/?#@*]+/?)?\\s*$" $origin) -}}
+{{- fail (printf "config.corsOrigins: %q is no origin, which is a scheme, a host without a wildcard and perhaps a port, as in https://app.example.com" $origin) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (has "*" $origins) (gt (len $origins) 1) -}}
+{{- fail "config.corsOrigins: * allows every origin, so it goes with no other" -}}
+{{- end -}}
+
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
 {{- fail "ingress.hosts: is required when the ingress is enabled; without a name it would take every request of its class" -}}
 {{- end -}}

@@ -61,7 +61,7 @@ def test_what_nobody_foresaw_says_nothing(error: Exception) -> None:
 
 def test_a_refusal_by_status_keeps_the_allowed_methods() -> None:
     problem = problem_of(web.HTTPMethodNotAllowed("PUT", ["GET", "HEAD"]))
-    assert (problem.status, problem.code, problem.headers["Allow"]) == (405, "method_not_allowed", "GET,HEAD")
+    assert (problem.status, problem.code, problem.headers["Allow"]) == (405, "method_not_allowed", "GET, HEAD, OPTIONS")
 
 
 def test_a_status_without_words_of_ours_takes_those_of_http() -> None:
