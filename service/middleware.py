@@ -36,7 +36,7 @@ _REQUEST_ID_KEY = web.RequestKey("request_id", str)
 log = structlog.get_logger(__name__)
 
 
-def request_id_of(request: web.Request) -> str:
+def request_id_of(request: web.BaseRequest) -> str:
     """The caller's request id when it is well formed, else a new one; the same for the whole request."""
     if _REQUEST_ID_KEY not in request:
         given = request.headers.get(REQUEST_ID_HEADER, "")
@@ -82,6 +82,11 @@ async def error_boundary(request: web.Request, handler: Handler) -> web.StreamRe
 
 async def finish_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Complete the headers just before they are sent, also of answers that no handler made."""
+    complete_headers(request, response)
+
+
+def complete_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """What every answer has."""
     response.headers[REQUEST_ID_HEADER] = request_id_of(request)
     for name, value in DEFAULT_HEADERS.items():
         response.headers.setdefault(name, value)

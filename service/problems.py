@@ -109,6 +109,24 @@ class PayloadTooLarge(Rejected):
     code = "payload_too_large"
 
 
+class UriTooLong(Rejected):
+    """The path and query of the request are too long."""
+
+    code = "uri_too_long"
+
+
+class HeadersTooLarge(Rejected):
+    """The request has too many headers, or one that is too long."""
+
+    code = "headers_too_large"
+
+
+class MalformedRequest(Rejected):
+    """What was sent is not a request in HTTP/1.1."""
+
+    code = "malformed_request"
+
+
 class RequestTimeout(Rejected):
     """The request took too long to arrive."""
 
@@ -185,6 +203,8 @@ RULES: Mapping[type[BaseException], Rule] = {
     Rejected: Rule(status=HTTPStatus.BAD_REQUEST),
     UnsupportedMediaType: Rule(status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     PayloadTooLarge: Rule(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    UriTooLong: Rule(status=HTTPStatus.REQUEST_URI_TOO_LONG),
+    HeadersTooLarge: Rule(status=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
     RequestTimeout: Rule(status=HTTPStatus.REQUEST_TIMEOUT),
     MethodNotAllowed: Rule(status=HTTPStatus.METHOD_NOT_ALLOWED),
     # RFC 9110, 15.5.2: a 401 names the ways in.

@@ -16,6 +16,7 @@ from service.app import create_app, create_metrics_app
 from service.config import Settings
 from service.keys import DRAINING, METRICS, PATIENCE
 from service.lifespan import lifespan
+from service.protocol import ApiRunner
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +47,7 @@ async def run(
             metrics = web.AppRunner(create_metrics_app(app[METRICS]), access_log=None, handle_signals=False)
             stack.push_async_callback(metrics.cleanup)
             log.info("Metrics served", url=f"{await _listen(metrics, settings.host, settings.metrics_port)}/metrics")
-        runner = web.AppRunner(
+        runner = ApiRunner(
             app,
             access_log=None,
             handle_signals=False,

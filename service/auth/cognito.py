@@ -12,8 +12,8 @@ from service.auth.jwks import JwksCache
 from service.auth.principal import Principal, Scope, is_tenant
 from service.problems import NoTenant, Unauthenticated
 
-#: Far above any token of Cognito, in characters; nothing longer is looked into.
-MAX_TOKEN = 8192
+#: As long as a header may be, in characters: a user may be in a hundred groups. Nothing longer is looked into.
+MAX_TOKEN = 16 * 1024
 MAX_KID = 128
 #: How far clocks may be apart, in seconds.
 LEEWAY_SECONDS = 30

@@ -165,16 +165,6 @@ async def test_probes_make_no_noise_while_all_is_well(client: Any, logged: Any) 
 # -- strange requests
 
 
-async def raw(client: Any, text: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection(client.server.host, client.server.port)
-    writer.write(text)
-    await writer.drain()
-    answer = await asyncio.wait_for(reader.read(65536), 5)
-    writer.close()
-    await writer.wait_closed()
-    return answer
-
-
 async def test_a_client_that_leaves_within_its_body_is_no_error_of_ours(
     client: Any, logged: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -198,17 +188,6 @@ async def test_a_client_that_leaves_within_its_body_is_no_error_of_ours(
     await eventually(ended, what="the end of the request")
     assert [entry for entry in logged if entry["log_level"] == "error"] == []
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
-
-
-@pytest.mark.parametrize(
-    "text",
-    [b"GARBAGE\r\n\r\n", b"GET / HTTP/1.1\r\nBad Header: x\r\n\r\n", b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n"],
-)
-async def test_what_is_not_http_is_refused_without_a_trace(client: Any, text: bytes) -> None:
-    answer = await raw(client, text)
-    assert answer.startswith(b"HTTP/1.")
-    assert answer[9:12] == b"400"
-    assert b"Traceback" not in answer
 
 
 # -- the local viewer
