@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from processor.errors import Throttled
+from tenacity import retry_if_result
+
 from processor.stores import writes
+from processor.stores.again import again
 from processor.stores.clients import AwsClients
 from processor.stores.records import Item, from_wire, to_wire
 from processor.stores.schema import TTL
@@ -64,12 +64,13 @@ class Table:
 
     async def _delete_batch(self, keys: Sequence[Item]) -> None:
         left: Any = {self.name: [{"DeleteRequest": {"Key": to_wire(key)}} for key in keys]}
-        for attempt in range(BATCH_TRIES):
+
+        async def attempt() -> Any:
+            nonlocal left
             with translated():
                 answer = await self.dynamodb.batch_write_item(RequestItems=left)
             left = answer.get("UnprocessedItems")
-            if not left:
-                return
-            pause = BATCH_PAUSE_SECONDS * 2**attempt
-            await asyncio.sleep(pause * random.random())  # noqa: S311 - spreads load, protects nothing
-        raise Throttled
+            return left
+
+        unfinished = retry_if_result(bool)
+        await again(unfinished, tries=BATCH_TRIES, pause_seconds=BATCH_PAUSE_SECONDS)(attempt)

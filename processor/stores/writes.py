@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -12,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
+from tenacity import retry_if_exception_type
 
-from processor.errors import Throttled
+from processor.stores.again import again
 from processor.stores.records import Item, from_wire, to_wire
 from processor.stores.translate import code_of, translated
 
@@ -153,14 +152,12 @@ async def transact(dynamodb: DynamoDBClient, table: str, *changes: Update | Put 
 
 
 async def _through_conflicts(call: Callable[[], Awaitable[T]]) -> T:
-    for attempt in range(CONFLICT_TRIES):
-        try:
-            with translated(), _conditions():
-                return await call()
-        except _Conflict:
-            pause = CONFLICT_PAUSE_SECONDS * 2**attempt
-            await asyncio.sleep(pause * random.random())  # noqa: S311 - spreads load, protects nothing
-    raise Throttled
+    async def attempt() -> T:
+        with translated(), _conditions():
+            return await call()
+
+    conflict = retry_if_exception_type(_Conflict)
+    return await again(conflict, tries=CONFLICT_TRIES, pause_seconds=CONFLICT_PAUSE_SECONDS)(attempt)
 
 
 @contextmanager

@@ -15,11 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
 #: First and longest pause between two looks at the status, in seconds.
 POLL_SECONDS = (0.15, 2.0)
-#: How often a call is tried when the service is away or busy.
+#: How often a call is tried when the service is away or busy, and by which statuses that is known.
 TRIES = 4
+AWAY = frozenset({429, 502, 503, 504})
+#: Longest first pause between two tries, and longest pause of all, in seconds.
+CALL_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 #: Longest that one HTTP exchange with the API may take; an upload may take as long as its job.
 CALL_TIMEOUT_SECONDS = 30
 #: Bytes read from a file at a time.
@@ -27,12 +37,21 @@ CHUNK_BYTES = 256 * 1024
 #: Files of more bytes go up in parts, so many of them at once.
 MULTIPART_BYTES = 64 * 1024 * 1024
 PARTS_AT_ONCE = 4
-#: Pause before a part is sent again, in seconds; longer each time.
+#: Longest first pause before a part is sent again, in seconds.
 PART_PAUSE_SECONDS = 1.0
 
 
 class SubmitError(Exception):
     """A photo could not be submitted; the message is fit for the person who asked."""
+
+
+class _Away(SubmitError):
+    """It may succeed in a moment."""
+
+    def __init__(self, message: str, retry_after: str = "") -> None:
+        super().__init__(message)
+        #: What the service said about how long, in seconds.
+        self.retry_after = min(LONGEST_PAUSE_SECONDS, int(retry_after)) if retry_after.isdecimal() else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,20 +173,19 @@ class Submitter:
     ) -> None:
         """One part; sent again while the connection breaks or S3 is busy."""
         number, size = part["partNumber"], part["size"]
-        why = ""
-        for attempt in range(TRIES):
-            await asyncio.sleep(PART_PAUSE_SECONDS * attempt)
+        refused = f"part {number} of the upload was refused"
+
+        async def attempt() -> None:
             body = _chunks(photo, (number - 1) * part_size, size, lambda sent: tell(number, sent))
             try:
                 async with self.session.put(part["url"], data=body, headers=part["headers"]) as answer:
-                    if answer.ok:
-                        return
-                    why = f"HTTP {answer.status}"
-                    if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                        break
+                    if not answer.ok:
+                        kind = _Away if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR else SubmitError
+                        raise kind(f"{refused} (HTTP {answer.status})")
             except aiohttp.ClientError as error:
-                why = type(error).__name__
-        raise SubmitError(f"part {number} of the upload was refused ({why})")
+                raise _Away(f"{refused} ({type(error).__name__})") from None
+
+        await _again(PART_PAUSE_SECONDS)(attempt)
 
     async def _follow(self, photo: Path, processing_id: str) -> Mapping[str, Any]:
         pause, longest = POLL_SECONDS
@@ -183,21 +201,17 @@ class Submitter:
         """One call of the API; tried again while the service is away or asks to wait."""
         timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_SECONDS)
         headers = {"Idempotency-Key": uuid.uuid4().hex} | ({"X-Api-Key": self.api_key} if self.api_key else {})
-        for attempt in range(1, TRIES + 1):
-            last = attempt == TRIES
+
+        async def attempt() -> Mapping[str, Any]:
             try:
                 async with self.session.request(
                     method, self.base_url + path, json=json_body, headers=headers, timeout=timeout
                 ) as answer:
-                    if answer.status not in (429, 502, 503, 504) or last:
-                        return await _document(answer)
-                    pause = _retry_after(answer, default=attempt)
+                    return await _document(answer)
             except (aiohttp.ClientConnectionError, TimeoutError):
-                if last:
-                    raise SubmitError(f"no answer from {self.base_url}") from None
-                pause = attempt
-            await asyncio.sleep(pause)
-        raise AssertionError("the last try returns or raises")
+                raise _Away(f"no answer from {self.base_url}") from None
+
+        return await _again(CALL_PAUSE_SECONDS)(attempt)
 
 
 @asynccontextmanager
@@ -221,16 +235,27 @@ async def _document(answer: aiohttp.ClientResponse) -> Mapping[str, Any]:
         document = json.loads(await answer.read())
     except ValueError:
         document = None
-    if not isinstance(document, dict):
-        raise SubmitError(f"{answer.url.path} does not speak this API (HTTP {answer.status})")
-    if not answer.ok:
-        raise SubmitError(f"{document.get('code', answer.status)}: {document.get('detail', answer.reason)}")
-    return document
+    if isinstance(document, dict) and answer.ok:
+        return document
+    if isinstance(document, dict):
+        why = f"{document.get('code', answer.status)}: {document.get('detail', answer.reason)}"
+    else:
+        why = f"{answer.url.path} does not speak this API (HTTP {answer.status})"
+    if answer.status in AWAY:
+        raise _Away(why, answer.headers.get("Retry-After", ""))
+    raise SubmitError(why)
 
 
-def _retry_after(answer: aiohttp.ClientResponse, *, default: int) -> int:
-    text = answer.headers.get("Retry-After", "")
-    return min(30, int(text)) if text.isdecimal() else default
+def _again(pause_seconds: float) -> AsyncRetrying:
+    """Tries again what is away for a moment, after pauses that grow or as long as the service says."""
+    growing = wait_random_exponential(multiplier=pause_seconds, max=LONGEST_PAUSE_SECONDS)
+
+    def pause(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        told = error.retry_after if isinstance(error, _Away) else None
+        return growing(state) if told is None else told
+
+    return AsyncRetrying(retry=retry_if_exception_type(_Away), stop=stop_after_attempt(TRIES), wait=pause, reraise=True)
 
 
 async def _chunks(photo: Path, start: int, size: int, tell: Callable[[int], None]) -> AsyncIterator[bytes]:

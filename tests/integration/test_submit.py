@@ -237,6 +237,25 @@ async def test_a_service_that_stays_busy_is_given_up(service: ScriptedService, p
     assert "unavailable" in result.output
 
 
+@pytest.mark.parametrize(
+    ("told", "longest"), [("0", 0), ("7", 7), ("86400", 30), ("", 1), ("Wed, 21 Oct 2026 07:28:00 GMT", 1), ("-1", 1)]
+)
+async def test_a_client_waits_as_long_as_it_is_told_within_a_bound(told: str, longest: float) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def busy() -> None:
+        raise submit_module._Away("busy", told)
+
+    with pytest.raises(submit_module.SubmitError, match="busy"):
+        await submit_module._again(1).copy(sleep=sleep)(busy)
+    assert len(pauses) == submit_module.TRIES - 1
+    assert pauses[0] <= longest
+    assert not told.isdecimal() or set(pauses) == {longest}
+
+
 async def test_a_refused_request_shows_what_the_service_said(service: ScriptedService, photo: Path) -> None:
     service.issue = {"code": "invalid_request", "detail": "filename is too long"}
     result = await _run(service, photo)
