@@ -1,4 +1,7 @@
-"""Opens the AWS clients, once for the whole process."""
+"""Opens the AWS clients, once for the whole process.
+
+Nothing else here knows which SDK makes them: see docs/adr/0029-aioboto3-behind-one-module.md.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import aioboto3
 from aiobotocore.config import AioConfig
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from processor.stores.role_session import session_of_role
 
@@ -25,6 +29,9 @@ CONNECT_TIMEOUT_SECONDS = 3.0
 READ_TIMEOUT_SECONDS = 10.0
 #: The same for SQS: longer than the longest poll (20 s), or a quiet queue would look like a broken one.
 POLL_TIMEOUT_SECONDS = 30.0
+
+#: A value as DynamoDB writes it, `1` as `{"N": "1"}`, and back.
+to_attribute, from_attribute = TypeSerializer().serialize, TypeDeserializer().deserialize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,29 +8,25 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-
 from processor import clock
 from processor.images import StoredVariant
 from processor.jobs import Failure, Image, Job, JobStatus, Lease, Manifest, Source, Terms, Timings
+from processor.stores.clients import from_attribute, to_attribute
 from processor.stores.schema import KEY, TTL, digest_key, list_key, shard, sort_key, status_key
 
 #: An item or a value as this code sees it, and as DynamoDB writes it.
 Item = Mapping[str, Any]
 WireItem = dict[str, Any]
 
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
-
 
 def to_wire(item: Item) -> WireItem:
     """`{"a": 1}` -> `{"a": {"N": "1"}}`."""
-    return {name: _serialize(value) for name, value in item.items()}
+    return {name: to_attribute(value) for name, value in item.items()}
 
 
 def from_wire(item: Mapping[str, Any]) -> Item:
     """The inverse of `to_wire`; numbers are `Decimal`."""
-    return {name: _deserialize(value) for name, value in item.items()}
+    return {name: from_attribute(value) for name, value in item.items()}
 
 
 def job_key(processing_id: str) -> Item:
