@@ -1,44 +1,35 @@
-"""The command line: `truss-image serve`, `local`, `submit`, `reconcile`, `verify` and `keys`."""
+"""The command line: `truss-image serve`, `local`, `submit`, `status`, `reconcile`, `verify` and `keys`.
+
+A command imports what it runs when it runs: `--help` and the client pay for no server, no SDK and no libvips.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
-from processor.errors import ImageNotFound, Unavailable
-from processor.manifest import Verifier
-from processor.reconcile import Reconciler
-from processor.stores.clients import open_clients
 from service.cli_keys import keys, tenant_option
-from service.client.display import as_json, progress_display, show
-from service.client.submit import Result, open_submitter
-from service.config import Settings, SettingsError
-from service.lifespan import aws_config, build_catalog
-from service.local.emulator import EmulatorError
-from service.local.run import run_local
-from service.server import run
-from service.telemetry import set_up_logging
+from service.cli_submit import LOCAL_PORT, status, submit
 
-#: Where `make run` serves, and where `submit` goes when nothing else is said.
-LOCAL_PORT = 8080
+if TYPE_CHECKING:
+    from service.config import Settings
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(version("truss-image"), prog_name="truss-image")
+@click.version_option(package_name="truss-image", prog_name="truss-image")
 def main() -> None:
     """Users upload pictures straight to S3; WebP variants come back behind a CDN."""
 
 
-main.add_command(keys)
+for command in (keys, status, submit):
+    main.add_command(command)
 
 
 @main.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,9 +38,11 @@ def serve() -> None:
 
     Everything is configured by environment variables; the README lists them.
     """
-    settings = _settings()
-    set_up_logging(settings.log_level, settings.log_format)
-    sys.exit(asyncio.run(run(settings)))
+    import asyncio
+
+    from service.server import run
+
+    sys.exit(asyncio.run(run(_settings())))
 
 
 @main.command()
@@ -71,6 +64,12 @@ def serve() -> None:
 )
 def local(port: int, data_dir: Path) -> None:
     """Run the whole system on this machine, without an AWS account."""
+    import asyncio
+
+    from service.config import SettingsError
+    from service.local.emulator import EmulatorError
+    from service.local.run import run_local
+
     data_dir.mkdir(parents=True, exist_ok=True)
     try:
         sys.exit(asyncio.run(run_local(port, data_dir.resolve(), os.environ)))
@@ -103,8 +102,14 @@ def reconcile(grace_minutes: int, tenant: str | None, *, dry_run: bool) -> None:
     Prints one line for each and a count at the end. Safe to run at any time, twice, and beside the service. Configured
     by the same environment variables as `serve`.
     """
+    import asyncio
+
+    from processor.errors import Unavailable
+    from processor.reconcile import Reconciler
+    from processor.stores.clients import open_clients
+    from service.lifespan import aws_config, build_catalog
+
     settings = _settings()
-    set_up_logging(settings.log_level, settings.log_format)
     counts: Counter[str] = Counter()
 
     async def run_all() -> None:
@@ -136,8 +141,14 @@ def verify(unique_ids: tuple[str, ...]) -> None:
     Without ids, every image that has variants. Prints one line for each difference, and exits with 1 when there is
     one. Configured by the same environment variables as `serve`.
     """
+    import asyncio
+
+    from processor.errors import ImageNotFound, Unavailable
+    from processor.manifest import Verifier
+    from processor.stores.clients import open_clients
+    from service.lifespan import aws_config, build_catalog
+
     settings = _settings()
-    set_up_logging(settings.log_level, settings.log_format)
 
     async def run_all() -> tuple[int, int]:
         images = differences = 0
@@ -159,81 +170,17 @@ def verify(unique_ids: tuple[str, ...]) -> None:
     sys.exit(1 if differences else 0)
 
 
-@main.command()
-@click.argument(
-    "photos",
-    nargs=-1,
-    required=True,
-    metavar="PHOTO...",
-    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
-)
-@click.option(
-    "--url",
-    envvar="TRUSS_IMAGE_URL",
-    default=f"http://127.0.0.1:{LOCAL_PORT}",
-    show_default=True,
-    help="Base URL of the service.",
-)
-@click.option(
-    "--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="Photos under way at once."
-)
-@click.option(
-    "--timeout",
-    "timeout_seconds",
-    type=click.FloatRange(min=1),
-    default=300.0,
-    show_default=True,
-    help="Longest that one photo may take, in seconds.",
-)
-@click.option(
-    "--api-key",
-    envvar="TRUSS_IMAGE_API_KEY",
-    help="Sent as X-Api-Key. Rather set the variable: others can see arguments.",
-)
-@click.option("--json", "json_output", is_flag=True, help="Print the outcome as JSON, without the progress display.")
-def submit(
-    photos: tuple[Path, ...],
-    *,
-    url: str,
-    concurrency: int,
-    timeout_seconds: float,
-    api_key: str | None,
-    json_output: bool,
-) -> None:
-    """Upload each PHOTO and wait for its variants.
-
-    Exits with 1 when one of them failed.
-    """
-    console = Console(stderr=json_output, quiet=json_output, highlight=False)
-    unique = list(dict.fromkeys(photos))
-
-    async def submit_all() -> list[Result]:
-        with progress_display(unique, console) as progress:
-            async with open_submitter(
-                url,
-                concurrency=concurrency,
-                timeout_seconds=timeout_seconds,
-                progress=progress,
-                api_key=api_key,
-            ) as submitter:
-                return await submitter.submit(unique)
-
-    try:
-        results = asyncio.run(submit_all())
-    except KeyboardInterrupt:
-        raise click.ClickException("interrupted; what is uploaded will still be converted") from None
-    if json_output:
-        click.echo(as_json(results))
-    else:
-        show(results, console)
-    sys.exit(0 if all(result.ok for result in results) else 1)
-
-
 def _settings() -> Settings:
+    """The environment's, with logging set up as they say."""
+    from service.config import Settings, SettingsError
+    from service.telemetry import set_up_logging
+
     try:
-        return Settings.from_env(os.environ)
+        settings = Settings.from_env(os.environ)
     except SettingsError as error:
         raise click.ClickException(f"the configuration is not complete:\n{error}") from None
+    set_up_logging(settings.log_level, settings.log_format)
+    return settings
 
 
 async def _each(unique_ids: tuple[str, ...]) -> AsyncIterator[str]:

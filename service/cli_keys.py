@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from processor import clock
 from processor.access import ApiKey, KeyStore
-from processor.errors import KeyEnded, KeyNotFound, Unavailable
-from processor.stores.clients import AwsConfig, open_clients
-from processor.stores.keys import DynamoKeyStore
-from processor.stores.table import Table
-from service.auth import api_keys
-from service.auth.authenticator import DEFAULT_TENANT
-from service.auth.principal import Scope, is_tenant
-from service.auth.wire import DEFAULT_GRACE_SECONDS
+from service.auth.principal import DEFAULT_GRACE_SECONDS, DEFAULT_TENANT, Scope, is_tenant
+
+if TYPE_CHECKING:
+    from service.auth.api_keys import Minted
 
 T = TypeVar("T")
 
@@ -55,8 +50,9 @@ def keys() -> None:
 @click.option("--expires-days", type=click.IntRange(1, 3650), help="Days until it ends; without it, never.")
 def create(tenant: str, name: str, scopes: tuple[str, ...], expires_days: int | None) -> None:
     """Make a key, and print it this once."""
+    from service.auth import api_keys
 
-    def run(store: KeyStore) -> Awaitable[api_keys.Minted]:
+    def run(store: KeyStore) -> Awaitable[Minted]:
         return api_keys.create(
             store,
             tenant=tenant,
@@ -88,7 +84,9 @@ def list_(tenant: str) -> None:
 def rotate(key_id: str, grace_seconds: int) -> None:
     """Make a key with the same rights as KEY_ID, and let that one end."""
 
-    async def run(store: KeyStore) -> api_keys.Minted:
+    from service.auth import api_keys
+
+    async def run(store: KeyStore) -> Minted:
         return await api_keys.rotate(store, await store.get(key_id), timedelta(seconds=grace_seconds))
 
     _show_new(_with_store(run))
@@ -102,7 +100,7 @@ def revoke(key_id: str) -> None:
     click.echo(f"{key.key_id}  {_state(key)}")
 
 
-def _show_new(minted: api_keys.Minted) -> None:
+def _show_new(minted: Minted) -> None:
     click.echo(minted.token)
     click.echo(f"Key {minted.key.key_id} of tenant {minted.key.tenant}. It is kept nowhere: note it now.", err=True)
 
@@ -116,6 +114,13 @@ def _state(key: ApiKey) -> str:
 
 
 def _with_store(work: Callable[[KeyStore], Awaitable[T]]) -> T:
+    import asyncio
+
+    from processor.errors import KeyEnded, KeyNotFound, Unavailable
+    from processor.stores.clients import AwsConfig, open_clients
+    from processor.stores.keys import DynamoKeyStore
+    from processor.stores.table import Table
+
     table = os.environ.get("PROCESSING_TABLE")
     if not table:
         raise click.ClickException("PROCESSING_TABLE: is required")

@@ -7,12 +7,10 @@ from typing import Protocol
 from aiohttp import hdrs
 from multidict import CIMultiDictProxy
 
-from service.auth.principal import Principal, Scope
+from service.auth.principal import DEFAULT_TENANT, Principal, Scope
 from service.problems import Unauthenticated
 
 API_KEY_HEADER = "X-Api-Key"
-#: The owner of everything while callers are not told apart, and of whatever a single-tenant installation holds.
-DEFAULT_TENANT = "default"
 #: Whoever calls where nobody is asked who it is.
 ANONYMOUS = Principal(tenant=DEFAULT_TENANT, scopes=frozenset(Scope), subject="anonymous")
 

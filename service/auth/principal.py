@@ -6,6 +6,10 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+#: The owner of everything while callers are not told apart, and of whatever a single-tenant installation holds.
+DEFAULT_TENANT = "default"
+#: How long a key that was replaced still works, in seconds, unless its owner says otherwise: a day.
+DEFAULT_GRACE_SECONDS = 24 * 3600
 #: Names of tenants become parts of keys in the table, where other characters have a meaning.
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 

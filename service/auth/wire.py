@@ -10,14 +10,13 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from processor.access import ApiKey
 from service.answers import Answer, Time
 from service.auth.api_keys import Minted
-from service.auth.principal import Scope
+from service.auth.principal import DEFAULT_GRACE_SECONDS, Scope
 from service.schemas import Question, printable
 
 #: Longest life of a key that has an end, in seconds: ten years.
 MAX_KEY_SECONDS = 10 * 366 * 24 * 3600
 #: Longest time that a replaced key still works, in seconds: thirty days.
 MAX_GRACE_SECONDS = 30 * 24 * 3600
-DEFAULT_GRACE_SECONDS = 24 * 3600
 
 
 def _scope(value: object) -> object:

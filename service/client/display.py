@@ -1,80 +1,301 @@
-"""What `truss-image submit` shows: a progress line a photo, then a table of what came back."""
+"""What is shown of a run: a row as soon as a photo is done, a total at the end, and progress on a terminal.
+
+Rows go to the standard output, for people or as one JSON object a line; everything else goes to the standard error.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+import sys
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from service.client.result import Result
 
-from service.client.submit import Progress as Listener
-from service.client.submit import Result
+if TYPE_CHECKING:
+    from service.client.submit import Work
+
+#: Shortest time between two pictures of the progress, in seconds.
+REFRESH_SECONDS = 0.1
+#: A narrower terminal has no room for bars.
+BAR_COLUMNS = 70
+
+_GREEN, _RED, _YELLOW = 32, 31, 33
+
+
+class ReaderGone(Exception):
+    """Nobody reads the output any more."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of all photos. `sent` in bytes, `seconds` since the beginning."""
+
+    completed: int = 0
+    existing: int = 0
+    failed: int = 0
+    interrupted: int = 0
+    sent: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def count(self, result: Result) -> None:
+        """One more."""
+        kind = "existing" if result.existing else result.status
+        if hasattr(self, kind):
+            setattr(self, kind, getattr(self, kind) + 1)
+        self.sent += result.sent
+
+    @property
+    def all_ok(self) -> bool:
+        """Whether every photo is completed, by this run or before it."""
+        return not self.failed and not self.interrupted
+
+    def document(self) -> dict[str, Any]:
+        """The last line of the JSON output."""
+        seconds = round(time.monotonic() - self.started, 3)
+        return {
+            "total": {
+                "completed": self.completed,
+                "alreadyThere": self.existing,
+                "failed": self.failed,
+                "interrupted": self.interrupted,
+                "bytes": self.sent,
+                "seconds": seconds,
+            }
+        }
+
+    def sentence(self) -> str:
+        """The same for people."""
+        seconds = time.monotonic() - self.started
+        return (
+            f"{self.completed} completed, {self.existing} already there, {self.failed} failed, "
+            f"{self.interrupted} interrupted; {_bytes(self.sent)} sent in {seconds:.1f} s"
+        )
+
+
+def row(result: Result, *, colour: bool = False) -> str:
+    """A photo with its variants, or with the reason why there are none; URLs are not folded: they are copied."""
+    status = "already there" if result.existing else result.status
+    ids = f"  {result.processing_id}" if result.processing_id else ""
+    seconds = "" if result.seconds is None else f" in {result.seconds:.1f} s"
+    head = f"{_painted(status, result, colour)} {printable(result.photo)}{seconds}{ids}"
+    lines = [head if result.ok or not result.error else f"{head}: {printable(result.error)}"]
+    for name, variant in result.variants.items():
+        pixels = f"{variant['width']}x{variant['height']}"
+        lines.append(f"  {name:<10}{pixels:>12}{_bytes(variant['size']):>12}  {variant['url']}")
+    return "\n".join([lines[0], *map(printable, lines[1:])])
+
+
+def json_row(result: Result) -> str:
+    """The same for machines, in ASCII and on one line."""
+    return json.dumps(
+        {
+            "photo": result.photo,
+            "status": result.status,
+            "alreadyThere": result.existing,
+            "seconds": None if result.seconds is None else round(result.seconds, 3),
+            "bytes": result.sent,
+            "processingId": result.processing_id or None,
+            "uniqueId": result.unique_id or None,
+            "processedImages": dict(result.variants),
+            "error": result.error or None,
+        }
+    )
+
+
+def printable(text: str) -> str:
+    """Text that cannot move the cursor, end a line or turn the direction of writing: names come from anywhere."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """Writes a row as soon as it is known, and counts."""
+
+    json_output: bool
+    display: Bars | None = None
+    with_total: bool = True
+    tally: Tally = field(default_factory=Tally)
+    #: Jobs that were under way when the run ended.
+    _open: list[str] = field(default_factory=list)
+    _not_begun: int = 0
+    _reader_gone: bool = False
+
+    def changed(self, work: Work) -> None:
+        """A photo under way has another state, or more of it is sent."""
+        if self.display is not None:
+            self.display.changed(work)
+
+    def done(self, work: Work, result: Result) -> None:
+        """A photo has come to its end. Raises `ReaderGone`, once."""
+        if self.display is not None:
+            self.display.gone(work)
+        self.show(result)
+
+    def show(self, result: Result) -> None:
+        """Raises `ReaderGone`, once."""
+        self.tally.count(result)
+        if not result.ended:
+            self._open.append(result.processing_id)
+        self._write(json_row(result) if self.json_output else row(result, colour=is_colourful(sys.stdout)))
+
+    def not_begun(self, photo: str, status: str, error: str) -> None:
+        """A photo that no call was made for; people are told of all of them at once. Raises `ReaderGone`, once."""
+        result = Result(photo=photo, status=status, error=error)
+        self._not_begun += 1
+        self.tally.count(result)
+        if self.json_output:
+            self._write(json_row(result))
+
+    def finish(self, *, interrupted: bool, unusable: Exception | None) -> None:
+        """How to go on, and the total. Raises `ReaderGone`."""
+        if unusable is not None:
+            self.note(f"Error: {printable(str(unusable))}")
+        if self._not_begun:
+            self.note(f"{self._not_begun} not begun")
+        if interrupted or self._open:
+            self.note(self._how_to_go_on())
+        if not self.with_total:
+            return
+        if self.json_output:
+            self._write(json.dumps(self.tally.document()))
+        else:
+            self.note(self.tally.sentence())
+
+    def _how_to_go_on(self) -> str:
+        if not self._open:
+            return "Give the same command again to go on."
+        ids = " ".join(self._open)
+        return (
+            "Give the same command again to go on: nothing is stored twice. "
+            f"What is uploaded is converted meanwhile; look with: truss-image status {ids}"
+        )
+
+    def note(self, text: str) -> None:
+        """A word to the person, beside the results."""
+        if self.display is not None:
+            self.display.aside()
+        try:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+        except OSError:  # whoever closed it does not want to know
+            return
+
+    def _write(self, text: str) -> None:
+        if self._reader_gone:
+            return
+        if self.display is not None:
+            self.display.aside()
+        try:
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self._reader_gone = True
+            raise ReaderGone from None
+
+
+def is_colourful(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that knows colours, and its owner wants them (no-color.org)."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR")
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a stream is a terminal whose cursor can be moved."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
 
 
 @contextmanager
-def progress_display(photos: Sequence[Path], console: Console) -> Iterator[Listener]:
-    """A listener that keeps one line a photo up to date while the block runs."""
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        DownloadColumn(),
-        TextColumn("{task.fields[state]}"),
-        TimeElapsedColumn(),
-        console=console,
-    )
-    lines: dict[Path, TaskID] = {}
-    with progress:
-        for photo in photos:
-            total = photo.stat().st_size
-            lines[photo] = progress.add_task(escape(photo.name), total=total, state="waiting", start=False)
-
-        def listen(photo: Path, state: str, sent: int) -> None:
-            line = lines[photo]
-            if state == "asking":
-                progress.start_task(line)
-            if state == "uploading":
-                progress.update(line, completed=sent, state=state)
-            else:
-                progress.update(line, state=state)
-            if state in ("completed", "failed"):
-                progress.stop_task(line)
-
-        yield listen
+def open_display(count: int) -> Iterator[Bars | None]:
+    """Progress of `count` photos on the standard error while the block runs; none where that is no terminal."""
+    if not is_terminal(sys.stderr):
+        yield None
+        return
+    display = Bars(count)
+    try:
+        yield display
+    finally:
+        display.aside()
 
 
-def show(results: Sequence[Result], console: Console) -> None:
-    """Every photo with its variants, or with the reason why there are none."""
-    for result in results:
-        colour = "green" if result.ok else "red"
-        head = f"[{colour}]{result.status}[/] {escape(str(result.photo))} in {result.seconds:.1f} s"
-        tail = f"  {result.processing_id}" if result.ok else f": {escape(result.error)}"
-        console.print(head + tail, soft_wrap=True)
-        for name, variant in result.variants.items():
-            pixels = f"{variant['width']}x{variant['height']}"
-            size = f"{variant['size'] / 1000:.1f} kB"
-            # Not in a table, which would fold the URL: it is there to be copied.
-            console.print(f"  {name:<10}{pixels:>12}{size:>12}  {variant['url']}", soft_wrap=True, markup=False)
+class Bars:
+    """A bar for all photos and one for each that is under way. Drawn only when something changed, by no thread."""
+
+    def __init__(self, count: int) -> None:
+        # Whoever has no terminal does not pay for it.
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.table import Column
+
+        console = Console(stderr=True, highlight=False)
+        bars = [BarColumn(bar_width=20)] if console.width >= BAR_COLUMNS else []
+        self._progress = Progress(
+            TextColumn(
+                "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+            ),
+            *bars,
+            TextColumn("{task.fields[state]}", markup=False, table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            auto_refresh=False,
+            expand=True,
+        )
+        self._all = self._progress.add_task("all", total=count, state=f"0/{count}")
+        self._count, self._done = count, 0
+        self._lines: dict[int, Any] = {}
+        self._drawn_at = 0.0
+
+    def changed(self, work: Work) -> None:
+        """One line for each photo under way."""
+        if id(work) not in self._lines:
+            name = printable(work.photo.shown.rpartition("/")[2])
+            self._lines[id(work)] = self._progress.add_task(name, total=None, state=work.state)
+        self._progress.update(self._lines[id(work)], total=work.size or None, completed=work.sent, state=work.state)
+        self._draw()
+
+    def gone(self, work: Work) -> None:
+        """It is done: its row says the rest."""
+        line = self._lines.pop(id(work), None)
+        if line is not None:
+            self._progress.remove_task(line)
+        self._done += 1
+        self._progress.update(self._all, completed=self._done, state=f"{self._done}/{self._count}")
+
+    def aside(self) -> None:
+        """Leave the terminal as it was; the next change draws anew."""
+        if self._drawn_at:
+            self._progress.stop()
+            self._drawn_at = 0.0
+
+    def _draw(self) -> None:
+        now = time.monotonic()
+        if now - self._drawn_at < REFRESH_SECONDS:
+            return
+        if self._drawn_at:
+            self._progress.refresh()
+        else:
+            self._progress.start()
+        self._drawn_at = now
 
 
-def as_json(results: Sequence[Result]) -> str:
-    """The same for machines: one object a photo."""
-    return json.dumps(
-        [
-            {
-                "photo": str(result.photo),
-                "status": result.status,
-                "seconds": round(result.seconds, 3),
-                "processingId": result.processing_id or None,
-                "uniqueId": result.unique_id or None,
-                "processedImages": dict(result.variants),
-                "error": result.error or None,
-            }
-            for result in results
-        ],
-        indent=2,
-    )
+def _painted(status: str, result: Result, colour: bool) -> str:  # noqa: FBT001
+    if not colour:
+        return status
+    code = _GREEN if result.ok else _YELLOW if result.status != "failed" else _RED
+    return f"\x1b[{code}m{status}\x1b[0m"
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1000:.1f} kB"  # noqa: PLR2004
+
+
+def readable_anywhere(*streams: TextIO) -> None:
+    """Let streams write what their encoding does not have as escapes, rather than fail after the work is done."""
+    for stream in streams:
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")

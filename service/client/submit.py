@@ -1,164 +1,275 @@
-"""What a client does with a photo: ask for the URL, upload, follow the status."""
+"""What a client does with photos: asks for a URL, uploads, follows the job; and goes on where an earlier run stopped.
+
+A request that makes something is named after its content (`Idempotency-Key`), so that whoever repeats it gets the same
+image and the same job; a URL is good for one object; bytes that are completed already are not sent.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import mimetypes
+import random
 import time
-import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from http import HTTPStatus
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any, Protocol
+from urllib.parse import quote
 
 import aiohttp
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_random_exponential,
-)
+
+from service.client.api import Answer, Api
+from service.client.errors import Refused, SubmitError, Unusable, UrlExpired
+from service.client.photo import Content, Photo, read_content
+from service.client.result import COMPLETED, ENDS, FAILED, INTERRUPTED, Result
+from service.client.storage import Piece, Storage
 
 #: First and longest pause between two looks at the status, in seconds.
 POLL_SECONDS = (0.15, 2.0)
-#: How often a call is tried when the service is away or busy, and by which statuses that is known.
-TRIES = 4
-AWAY = frozenset({429, 502, 503, 504})
-#: Longest first pause between two tries, and longest pause of all, in seconds.
-CALL_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
-#: Longest that one HTTP exchange with the API may take; an upload may take as long as its job.
-CALL_TIMEOUT_SECONDS = 30
-#: Bytes read from a file at a time.
-CHUNK_BYTES = 256 * 1024
 #: Files of more bytes go up in parts, so many of them at once.
 MULTIPART_BYTES = 64 * 1024 * 1024
 PARTS_AT_ONCE = 4
-#: Longest first pause before a part is sent again, in seconds.
-PART_PAUSE_SECONDS = 1.0
+#: How often a URL that has run out is replaced for one upload.
+REFRESHES = 3
+
+#: What an image that is not there any more, or can never be finished, is answered with.
+_GONE = frozenset({"job_not_found", "image_not_found", "image_deleted", "not_uploaded", "upload_expired"})
 
 
-class SubmitError(Exception):
-    """A photo could not be submitted; the message is fit for the person who asked."""
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """One photo under way."""
 
-
-class _Away(SubmitError):
-    """It may succeed in a moment."""
-
-    def __init__(self, message: str, retry_after: str = "") -> None:
-        super().__init__(message)
-        #: What the service said about how long, in seconds.
-        self.retry_after = min(LONGEST_PAUSE_SECONDS, int(retry_after)) if retry_after.isdecimal() else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What became of one photo. `variants` is the API's `processedImages`; `seconds` runs from the first call."""
-
-    photo: Path
-    status: str
-    seconds: float
+    photo: Photo
+    state: str = "reading"
+    size: int = 0
+    sent: int = 0
+    uploaded: bool = False
+    existing: bool = False
     processing_id: str = ""
     unique_id: str = ""
-    variants: Mapping[str, Any] = field(default_factory=dict)
-    error: str = ""
+    started: float = field(default_factory=time.monotonic)
 
-    @property
-    def ok(self) -> bool:
-        """Whether every variant is there."""
-        return self.status == "completed"
+    def names(self, document: Mapping[str, Any]) -> None:
+        """The ids of what is under way."""
+        self.processing_id, self.unique_id = document["processingId"], document["uniqueId"]
+
+    def result(self, status: str, error: str = "") -> Result:
+        """As it stands now."""
+        return Result(
+            photo=self.photo.shown,
+            status=status,
+            seconds=time.monotonic() - self.started,
+            sent=self.size if self.uploaded else 0,
+            existing=self.existing and status == COMPLETED,
+            processing_id=self.processing_id,
+            unique_id=self.unique_id,
+            error=error,
+            ended=not self.processing_id,
+        )
 
 
-#: Told of every change: the photo, its state, and, while it is `uploading`, the bytes sent so far.
-Progress = Callable[[Path, str, int], None]
+class Observer(Protocol):
+    """Hears how photos fare."""
+
+    def changed(self, work: Work) -> None:
+        """A photo under way has another state, or more of it is sent."""
+
+    def done(self, work: Work, result: Result) -> None:
+        """A photo has come to its end."""
+
+    def not_begun(self, photo: str, status: str, error: str) -> None:
+        """No call was made for a photo."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Submitter:
-    """Submits photos to the service at `base_url`, at most `concurrency` at once."""
+    """Submits photos, at most `concurrency` at once."""
 
-    session: aiohttp.ClientSession
-    base_url: str
+    api: Api
+    storage: Storage
     concurrency: int
     timeout_seconds: float
-    progress: Progress
-    #: Goes to the API alone, never to where the file goes.
-    api_key: str | None = field(default=None, repr=False)
+    observer: Observer
+    #: Which job has the bytes with this checksum, of those that this run completed.
+    _completed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
 
-    async def submit(self, photos: Sequence[Path]) -> list[Result]:
-        """One result a photo, in order; a photo that fails does not keep the others from their end."""
-        slots = asyncio.Semaphore(self.concurrency)
+    async def submit(self, photos: Sequence[Photo]) -> None:
+        """Tell the observer of every photo, of each as it ends; one that fails does not keep the others from theirs.
 
-        async def one(photo: Path) -> Result:
-            async with slots:
-                return await self._submit(photo)
+        When the service is of no use, `api.unusable` says why, and photos that were not begun fail for that reason.
+        """
+        waiting = iter(photos)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self.concurrency, len(photos))):
+                    group.create_task(self._work_off(waiting))
+        except asyncio.CancelledError:
+            self._give_up(waiting, INTERRUPTED, "not begun")
+            raise
+        self._give_up(waiting, FAILED, str(self.api.unusable))
 
-        return await asyncio.gather(*(one(photo) for photo in photos))
+    def _give_up(self, waiting: Iterator[Photo], status: str, error: str) -> None:
+        for photo in waiting:
+            self.observer.not_begun(photo.shown, status, error)
 
-    async def _submit(self, photo: Path) -> Result:
-        started = time.monotonic()
+    async def _work_off(self, waiting: Iterator[Photo]) -> None:
+        for photo in waiting:
+            work = Work(photo=photo)
+            self.observer.changed(work)
+            try:
+                result = await self._result(work)
+            except asyncio.CancelledError:
+                self.observer.done(work, work.result(INTERRUPTED, f"while {work.state}"))
+                raise
+            if self.api.unusable is not None and not work.processing_id:
+                self.observer.not_begun(photo.shown, FAILED, str(self.api.unusable))
+            else:
+                self.observer.done(work, result)
+            if self.api.unusable is not None:
+                return
+
+    async def _result(self, work: Work) -> Result:
         try:
             async with asyncio.timeout(self.timeout_seconds):
-                job = await self._run(photo)
+                job = await self._submit(work)
         except TimeoutError:
-            return self._failed(photo, started, f"not done after {self.timeout_seconds:.0f} s")
-        except (SubmitError, aiohttp.ClientError, OSError) as error:
-            return self._failed(photo, started, str(error) or type(error).__name__)
-        failure = job["error"]
-        result = Result(
-            photo=photo,
-            status=job["status"],
-            seconds=time.monotonic() - started,
-            processing_id=job["processingId"],
-            unique_id=job["uniqueId"],
-            variants=job["processedImages"],
-            error=f"{failure['code']}: {failure['message']}" if failure else "",
+            return work.result(FAILED, f"not done after {self.timeout_seconds:.0f} s")
+        except SubmitError as error:
+            return work.result(FAILED, str(error))
+        except OSError as error:
+            return work.result(FAILED, f"it cannot be read: {error.strerror or error}")
+        return replace(work.result(job["status"]), **_fields(job))
+
+    async def _submit(self, work: Work) -> Mapping[str, Any]:
+        content = await read_content(work.photo)
+        work.size = content.size
+        # The same bytes under two names are one image; the second waits for the first.
+        async with self._locks.setdefault(content.checksum, asyncio.Lock()):
+            job = await self._known(work, content) or await self._begin(work, content)
+            if job["status"] == COMPLETED:
+                self._completed[content.checksum] = job["processingId"], job["uniqueId"]
+            return job
+
+    async def _known(self, work: Work, content: Content) -> Mapping[str, Any] | None:
+        if content.checksum not in self._completed:
+            return None
+        work.processing_id, work.unique_id = self._completed[content.checksum]
+        work.existing = True
+        return await self._status(work)
+
+    async def _begin(self, work: Work, content: Content) -> Mapping[str, Any]:
+        """An image that is gone since an earlier run is replaced by a new one, which is named after it."""
+        in_place_of = ""
+        while True:
+            issued = await self._issue(work, content, in_place_of)
+            try:
+                if issued.document.get("duplicateOf"):
+                    work.existing = True
+                    return await self._status(work)
+                if issued.replayed:
+                    return await self._go_on(work, content, issued.document)
+            except Refused as refused:
+                if not issued.replayed or refused.code not in _GONE:
+                    raise
+                in_place_of = work.unique_id
+                work.existing = False
+            else:
+                await self._upload(work, content, issued.document)
+                return await self._follow(work)
+
+    async def _issue(self, work: Work, content: Content, in_place_of: str) -> Answer:
+        large = content.size > MULTIPART_BYTES
+        asked = content.asked() | {"dedupe": True} | ({} if large else {"once": True})
+        path, expect = ("/images/multipart", ()) if large else ("/images/upload-url", ("uploadUrl", "headers"))
+        self._tell(work, "asking")
+        issued = await self.api.call(
+            "POST",
+            path,
+            body=asked,
+            idempotency_key=_name_of(path, asked, in_place_of),
+            expect=("processingId", "uniqueId", *expect),
         )
-        self.progress(photo, result.status, 0)
-        return result
+        work.names(issued.document)
+        return issued
 
-    def _failed(self, photo: Path, started: float, error: str) -> Result:
-        self.progress(photo, "failed", 0)
-        return Result(photo=photo, status="failed", seconds=time.monotonic() - started, error=error)
+    async def _go_on(self, work: Work, content: Content, issued: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Where the run that was given this answer first has stopped."""
+        job = await self._status(work)
+        if job["status"] == "pending":
+            await self._upload(work, content, await self._signed_again(work, issued))
+            return await self._follow(work)
+        work.existing = job["status"] == COMPLETED
+        while job["status"] == FAILED:
+            path = f"/images/process/{work.unique_id}"
+            again = await self.api.call(
+                "POST", path, idempotency_key=_name_of(path, work.processing_id), expect=("processingId", "uniqueId")
+            )
+            work.names(again.document)
+            if not again.replayed:
+                break
+            job = await self._follow(work)
+        return await self._follow(work)
 
-    async def _run(self, photo: Path) -> Mapping[str, Any]:
-        size = await asyncio.to_thread(lambda: photo.stat().st_size)
-        self.progress(photo, "asking", 0)
-        asked: dict[str, Any] = {"filename": photo.name}
-        if size:  # an empty file is refused after the upload, with its code
-            asked["size"] = size
-        guessed = mimetypes.guess_type(photo.name)[0]
-        if guessed and guessed.startswith("image/"):
-            asked["contentType"] = guessed
-        if size > MULTIPART_BYTES:
-            issued = await self._call("POST", "/images/multipart", json_body=asked)
-            await self._upload_parts(photo, issued)
-        else:
-            issued = await self._call("POST", "/images/upload-url", json_body=asked)
-            await self._upload(photo, size, issued)
-        return await self._follow(photo, issued["processingId"])
+    async def _signed_again(self, work: Work, issued: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What was issued to an earlier run may have expired; nothing for a file that has arrived in the meantime."""
+        if "parts" in issued:
+            return await self._missing(work)
+        try:
+            return (await self._refreshed(work)).document
+        except Refused as refused:
+            if refused.code != "already_uploaded":
+                raise
+            return {}
 
-    async def _upload(self, photo: Path, size: int, issued: Mapping[str, Any]) -> None:
-        headers = {**issued["headers"], "Content-Length": str(size)}
-        body = _chunks(photo, 0, size, lambda sent: self.progress(photo, "uploading", sent))
-        async with self.session.put(issued["uploadUrl"], data=body, headers=headers) as answer:
-            if not answer.ok:
-                raise SubmitError(f"the upload was refused (HTTP {answer.status})")
+    async def _missing(self, work: Work) -> Mapping[str, Any]:
+        try:
+            await self._complete(work)
+        except Refused as refused:
+            if refused.code != "upload_incomplete":
+                raise
+            return (await self._parts(work, None)).document
+        return {}
 
-    async def _upload_parts(self, photo: Path, issued: Mapping[str, Any]) -> None:
+    async def _upload(self, work: Work, content: Content, issued: Mapping[str, Any]) -> None:
+        if "parts" in issued:
+            await self._upload_parts(work, content, issued)
+        elif issued:
+            await self._upload_whole(work, content, issued)
+
+    async def _upload_whole(self, work: Work, content: Content, issued: Mapping[str, Any]) -> None:
+        piece = Piece(path=content.photo.path, start=0, size=content.size)
+
+        def tell(sent: int) -> None:
+            self._sent(work, sent)
+
+        for left in reversed(range(REFRESHES + 1)):
+            try:
+                work.uploaded = await self.storage.put(piece, issued["uploadUrl"], issued["headers"], tell)
+            except UrlExpired:
+                if not left:
+                    raise
+            else:
+                return
+            issued = await self._signed_again(work, issued)
+            if not issued:
+                return
+
+    async def _upload_parts(self, work: Work, content: Content, issued: Mapping[str, Any]) -> None:
         slots = asyncio.Semaphore(PARTS_AT_ONCE)
         sent: dict[int, int] = {}
 
         def tell(number: int, size: int) -> None:
             sent[number] = size
-            self.progress(photo, "uploading", sum(sent.values()))
+            self._sent(work, sum(sent.values()))
 
         async def one(part: Mapping[str, Any]) -> None:
             async with slots:
-                await self._send_part(photo, issued["partSize"], part, tell)
+                await self._send_part(
+                    work, content, issued["partSize"], part, lambda size: tell(part["partNumber"], size)
+                )
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -166,104 +277,120 @@ class Submitter:
                     group.create_task(one(part))
         except ExceptionGroup as failed:  # the first one ends the others
             raise failed.exceptions[0] from None
-        await self._call("POST", f"/images/multipart/{issued['uniqueId']}/complete")
+        await self._complete(work)
+        work.uploaded = True
 
     async def _send_part(
-        self, photo: Path, part_size: int, part: Mapping[str, Any], tell: Callable[[int, int], None]
+        self, work: Work, content: Content, part_size: int, part: Mapping[str, Any], tell: Callable[[int], None]
     ) -> None:
-        """One part; sent again while the connection breaks or S3 is busy."""
-        number, size = part["partNumber"], part["size"]
-        refused = f"part {number} of the upload was refused"
-
-        async def attempt() -> None:
-            body = _chunks(photo, (number - 1) * part_size, size, lambda sent: tell(number, sent))
+        number = part["partNumber"]
+        piece = Piece(path=content.photo.path, start=(number - 1) * part_size, size=part["size"])
+        for left in reversed(range(REFRESHES + 1)):
             try:
-                async with self.session.put(part["url"], data=body, headers=part["headers"]) as answer:
-                    if not answer.ok:
-                        kind = _Away if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR else SubmitError
-                        raise kind(f"{refused} (HTTP {answer.status})")
-            except aiohttp.ClientError as error:
-                raise _Away(f"{refused} ({type(error).__name__})") from None
+                await self.storage.put(piece, part["url"], part["headers"], tell)
+            except UrlExpired:
+                if not left:
+                    raise
+            except SubmitError as error:
+                raise SubmitError(f"part {number}: {error}") from None
+            else:
+                return
+            (part,) = (await self._parts(work, [number])).document["parts"]
 
-        await _again(PART_PAUSE_SECONDS)(attempt)
+    async def _refreshed(self, work: Work) -> Answer:
+        return await self.api.call(
+            "POST", f"/images/upload-url/{work.unique_id}/refresh", expect=("uploadUrl", "headers")
+        )
 
-    async def _follow(self, photo: Path, processing_id: str) -> Mapping[str, Any]:
-        pause, longest = POLL_SECONDS
-        while True:
-            job = await self._call("GET", f"/images/status/{processing_id}")
-            if job["status"] in ("completed", "failed"):
+    async def _parts(self, work: Work, numbers: Sequence[int] | None) -> Answer:
+        body = {} if numbers is None else {"partNumbers": numbers}
+        return await self.api.call(
+            "POST", f"/images/multipart/{work.unique_id}/parts", body=body, expect=("parts", "partSize")
+        )
+
+    async def _complete(self, work: Work) -> None:
+        await self.api.call("POST", f"/images/multipart/{work.unique_id}/complete")
+
+    async def _follow(self, work: Work) -> Mapping[str, Any]:
+        for pause in _pauses():
+            job = await self._status(work)
+            if job["status"] in ENDS:
                 return job
-            self.progress(photo, job["status"], 0)
             await asyncio.sleep(pause)
-            pause = min(longest, pause * 1.3)
+        raise AssertionError("there is always a next pause")
 
-    async def _call(self, method: str, path: str, json_body: object = None) -> Mapping[str, Any]:
-        """One call of the API; tried again while the service is away or asks to wait."""
-        timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_SECONDS)
-        headers = {"Idempotency-Key": uuid.uuid4().hex} | ({"X-Api-Key": self.api_key} if self.api_key else {})
+    async def _status(self, work: Work) -> Mapping[str, Any]:
+        job = await look(self.api, work.processing_id)
+        self._tell(work, job["status"])
+        return job
 
-        async def attempt() -> Mapping[str, Any]:
-            try:
-                async with self.session.request(
-                    method, self.base_url + path, json=json_body, headers=headers, timeout=timeout
-                ) as answer:
-                    return await _document(answer)
-            except (aiohttp.ClientConnectionError, TimeoutError):
-                raise _Away(f"no answer from {self.base_url}") from None
+    def _sent(self, work: Work, sent: int) -> None:
+        work.sent = sent
+        self._tell(work, "uploading")
 
-        return await _again(CALL_PAUSE_SECONDS)(attempt)
+    def _tell(self, work: Work, state: str) -> None:
+        work.state = state
+        self.observer.changed(work)
+
+
+async def look(api: Api, processing_id: str) -> Mapping[str, Any]:
+    """A job as the API shows it. Raises `Refused`, `Unusable`."""
+    path = f"/images/status/{quote(processing_id, safe='')}"
+    answer = await api.call("GET", path, expect=("status", "processingId", "uniqueId", "processedImages", "error"))
+    return answer.document
+
+
+async def look_up(
+    api: Api, processing_ids: Sequence[str], show: Callable[[Result], None], *, patience_seconds: float | None
+) -> None:
+    """Show each job, one after the other; with `patience_seconds`, once it has ended, or so much later."""
+    for processing_id in processing_ids:
+        try:
+            show(await _looked_up(api, processing_id, patience_seconds))
+        except Refused as refused:
+            show(Result(photo=processing_id, status=FAILED, error=str(refused)))
+        except Unusable:
+            return
+
+
+async def _looked_up(api: Api, processing_id: str, patience_seconds: float | None) -> Result:
+    job = await look(api, processing_id)
+    pauses = _pauses()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience_seconds or 0):
+            while job["status"] not in ENDS:
+                await asyncio.sleep(next(pauses))
+                job = await look(api, processing_id)
+    return Result(photo=str(job.get("filename", processing_id)), **_fields(job))
+
+
+def _fields(job: Mapping[str, Any]) -> dict[str, Any]:
+    failure = job["error"]
+    return {
+        "status": job["status"],
+        "processing_id": job["processingId"],
+        "unique_id": job["uniqueId"],
+        "variants": job["processedImages"],
+        "error": f"{failure['code']}: {failure['message']}" if failure else "",
+        "ended": job["status"] in ENDS,
+    }
+
+
+def _pauses() -> Iterator[float]:
+    """Between two looks at a job; photos that began together drift apart."""
+    pause, longest = POLL_SECONDS
+    while True:
+        yield pause * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        pause = min(longest, pause * 1.3)
 
 
 @asynccontextmanager
-async def open_submitter(
-    base_url: str, *, concurrency: int, timeout_seconds: float, progress: Progress, api_key: str | None = None
-) -> AsyncIterator[Submitter]:
-    """A submitter with a session of its own."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=10)) as session:
-        yield Submitter(
-            session=session,
-            base_url=base_url.rstrip("/"),
-            concurrency=concurrency,
-            timeout_seconds=timeout_seconds,
-            progress=progress,
-            api_key=api_key,
-        )
+async def open_api(url: str, api_key: str | None) -> AsyncIterator[Api]:
+    """The service at a base URL, over connections of its own."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        yield Api(session=session, url=url, api_key=api_key)
 
 
-async def _document(answer: aiohttp.ClientResponse) -> Mapping[str, Any]:
-    try:
-        document = json.loads(await answer.read())
-    except ValueError:
-        document = None
-    if isinstance(document, dict) and answer.ok:
-        return document
-    if isinstance(document, dict):
-        why = f"{document.get('code', answer.status)}: {document.get('detail', answer.reason)}"
-    else:
-        why = f"{answer.url.path} does not speak this API (HTTP {answer.status})"
-    if answer.status in AWAY:
-        raise _Away(why, answer.headers.get("Retry-After", ""))
-    raise SubmitError(why)
-
-
-def _again(pause_seconds: float) -> AsyncRetrying:
-    """Tries again what is away for a moment, after pauses that grow or as long as the service says."""
-    growing = wait_random_exponential(multiplier=pause_seconds, max=LONGEST_PAUSE_SECONDS)
-
-    def pause(state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        told = error.retry_after if isinstance(error, _Away) else None
-        return growing(state) if told is None else told
-
-    return AsyncRetrying(retry=retry_if_exception_type(_Away), stop=stop_after_attempt(TRIES), wait=pause, reraise=True)
-
-
-async def _chunks(photo: Path, start: int, size: int, tell: Callable[[int], None]) -> AsyncIterator[bytes]:
-    """`size` bytes of the file from `start` on, read outside the event loop; `tell` hears how many were taken."""
-    sent = 0
-    with photo.open("rb") as file:
-        file.seek(start)
-        while chunk := await asyncio.to_thread(file.read, min(CHUNK_BYTES, size - sent)):
-            yield chunk
-            sent += len(chunk)
-            tell(sent)
+def _name_of(*request: object) -> str:
+    """The same for the same request, whoever repeats it and when."""
+    return sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()

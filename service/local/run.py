@@ -12,7 +12,7 @@ import structlog
 from processor.reconcile import Reconciler
 from processor.stores.clients import AwsCredentials, open_clients
 from processor.stores.provision import Names, Provisioned, provision, provision_identity
-from service.auth.authenticator import DEFAULT_TENANT
+from service.auth.principal import DEFAULT_TENANT
 from service.config import Settings
 from service.lifespan import aws_config, build_catalog
 from service.local.emulator import ACCOUNT_ID, ADDRESS_VARIABLE, LOOPBACK, REGION, Emulator, bindable, run_emulator

@@ -3,129 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import stamina
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from click.testing import CliRunner, Result
 
 from service.cli import main
+from service.client import api, gate, storage
 from service.client import submit as submit_module
+from tests.integration.scripted_service import EXPIRED, SLOW_DOWN, VARIANTS, Scripted, ScriptedService, busy, problem
 
-VARIANTS = {
-    "thumbnail": {"key": "k", "url": "http://cdn/thumbnail.webp", "width": 300, "height": 200, "size": 2048},
-    "webp": {"key": "k", "url": "http://cdn/webp.webp", "width": 3000, "height": 2000, "size": 204800},
-}
 LARGE = bytes(range(250)) * 42
+KEY = "truss_k3v7q2mzt5x6wabn_EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAM"
+BROKEN: Scripted = (0, {}, "")
 
 
-class ScriptedService:
-    """The three calls that a submission makes; the script says how each goes."""
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.uploads: list[tuple[dict[str, str], bytes]] = []
-        self.busy = 0
-        self.upload_status = 200
-        self.issue: dict[str, Any] | None = None
-        self.parts: dict[int, bytes] = {}
-        self.part_answers: dict[int, list[int]] = {}
-        self.parts_at_once = self.most_parts_at_once = 0
-        self.looks = 0
-        self.statuses = ["pending", "processing", "completed"]
-        self.at_once = self.most_at_once = 0
-        self.url = ""
-
-    def app(self) -> web.Application:
-        app = web.Application()
-        app.router.add_post("/images/upload-url", self._issue)
-        app.router.add_put("/bucket", self._upload)
-        app.router.add_get("/images/status/{id}", self._status)
-        app.router.add_post("/images/multipart", self._begin)
-        app.router.add_put("/bucket/{part}", self._part)
-        app.router.add_post("/images/multipart/u/complete", self._complete)
-        return app
-
-    async def _issue(self, request: web.Request) -> web.Response:
-        if self.busy:
-            self.busy -= 1
-            return web.json_response({"code": "unavailable"}, status=503, headers={"Retry-After": "0"})
-        self.asked.append(await request.json())
-        if self.issue is not None:
-            return web.json_response(self.issue, status=400)
-        return web.json_response(
-            {
-                "uploadUrl": f"{self.url}/bucket",
-                "headers": {"Content-Type": "image/jpeg", "X-Extra": "1"},
-                "processingId": f"img_{len(self.asked)}",
-                "uniqueId": "u",
-            }
-        )
-
-    async def _upload(self, request: web.Request) -> web.Response:
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        self.uploads.append((dict(request.headers), await request.read()))
-        return web.Response(status=self.upload_status)
-
-    async def _begin(self, request: web.Request) -> web.Response:
-        asked = await request.json()
-        self.asked.append(asked)
-        starts = range(0, asked["size"], 2000)
-        parts = [
-            {
-                "partNumber": number,
-                "size": min(2000, asked["size"] - start),
-                "url": f"{self.url}/bucket/{number}",
-                "headers": {"Content-Length": str(min(2000, asked["size"] - start))},
-            }
-            for number, start in enumerate(starts, start=1)
-        ]
-        issued = {"partSize": 2000, "parts": parts, "processingId": "img_1", "uniqueId": "u"}
-        return web.json_response(issued, status=201)
-
-    async def _part(self, request: web.Request) -> web.Response:
-        self.parts_at_once += 1
-        self.most_parts_at_once = max(self.most_parts_at_once, self.parts_at_once)
-        number = int(request.match_info["part"])
-        body = await request.read()
-        self.parts_at_once -= 1
-        status = self.part_answers[number].pop(0) if self.part_answers.get(number) else 200
-        if status == 0:
-            assert request.transport is not None
-            request.transport.abort()
-        if status == 200:
-            self.parts[number] = body
-        return web.Response(status=status or 200)
-
-    async def _complete(self, _: web.Request) -> web.Response:
-        self.uploads.append(({}, b"".join(self.parts[number] for number in sorted(self.parts))))
-        return web.json_response({})
-
-    async def _status(self, request: web.Request) -> web.Response:
-        status = self.statuses[min(self.looks, len(self.statuses) - 1)]
-        self.looks += 1
-        if status in ("completed", "failed"):
-            self.at_once -= 1
-        failure = {"code": "corrupt_image", "message": "The image is damaged."} if status == "failed" else None
-        return web.json_response(
-            {
-                "processingId": request.match_info["id"],
-                "uniqueId": "u",
-                "status": status,
-                "processedImages": VARIANTS if status == "completed" else {},
-                "error": failure,
-            }
-        )
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The same rules with shorter pauses."""
+    monkeypatch.setattr(submit_module, "POLL_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(api, "BACKOFF_SECONDS", (0.001, 0.002))
+    monkeypatch.setattr(storage, "BACKOFF_SECONDS", (0.001, 0.002))
+    monkeypatch.setattr(gate, "PACE_SECONDS", (0.001, 0.002))
+    for name in ("TRUSS_IMAGE_API_KEY", "TRUSS_IMAGE_URL", "http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    stamina.instrumentation.set_on_retry_hooks(None)
 
 
 @pytest.fixture
-async def service(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScriptedService]:
-    monkeypatch.setattr(submit_module, "POLL_SECONDS", (0.01, 0.02))
+async def service() -> AsyncIterator[ScriptedService]:
     scripted = ScriptedService()
     async with TestServer(scripted.app()) as server:
         scripted.url = str(server.make_url("")).rstrip("/")
@@ -139,56 +55,93 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-async def _run(service: ScriptedService, *arguments: object) -> Result:
+def photos_in(folder: Path, count: int) -> list[Path]:
+    photos = [folder / f"{number}.jpg" for number in range(count)]
+    for number, each in enumerate(photos):
+        each.write_bytes(b"x" * (number + 1))
+    return photos
+
+
+async def _run(service: ScriptedService, *arguments: object, command: str = "submit", **environment: str) -> Result:
     """The command, in a thread of its own, because it brings its own event loop."""
-    given = ["submit", "--url", service.url, *map(str, arguments)]
-    return await asyncio.to_thread(CliRunner().invoke, main, given)
+    given = [command, "--url", service.url, *map(str, arguments)]
+    return await asyncio.to_thread(CliRunner(env=environment).invoke, main, given)
+
+
+async def _lines(service: ScriptedService, *arguments: object, expect: int = 0) -> tuple[list[Any], Any]:
+    """The rows of the JSON output, and its total."""
+    result = await _run(service, "--json", *arguments)
+    assert result.exit_code == expect, result.output
+    *rows, last = map(json.loads, result.stdout.splitlines())
+    return rows, last["total"]
 
 
 async def test_a_photo_is_uploaded_as_agreed_and_its_variants_are_shown(service: ScriptedService, photo: Path) -> None:
     result = await _run(service, photo)
     assert result.exit_code == 0, result.output
-    assert service.asked == [{"filename": "photo [1].jpg", "size": 5000, "contentType": "image/jpeg"}]
+    checksum = base64.b64encode(hashlib.sha256(b"x" * 5000).digest()).decode()
+    assert service.asked == [
+        {
+            "filename": "photo [1].jpg",
+            "size": 5000,
+            "contentType": "image/jpeg",
+            "checksumSha256": checksum,
+            "dedupe": True,
+            "once": True,
+        }
+    ]
     headers, body = service.uploads[0]
     assert (headers["Content-Type"], headers["X-Extra"], headers["Content-Length"]) == ("image/jpeg", "1", "5000")
     assert body == b"x" * 5000
-    assert "completed" in result.output
-    assert "http://cdn/thumbnail.webp" in result.output
-    assert "3000x2000" in result.output
+    assert result.stdout.startswith(f"completed {photo} in ")
+    assert "img_1\n" in result.stdout
+    assert "http://cdn/thumbnail.webp" in result.stdout
+    assert "3000x2000" in result.stdout
+    assert result.stderr.startswith("1 completed, 0 already there, 0 failed, 0 interrupted; 5.0 kB sent in ")
 
 
-@pytest.fixture
-def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that goes up in six parts."""
-    monkeypatch.setattr(submit_module, "MULTIPART_BYTES", 9999)
-    monkeypatch.setattr(submit_module, "PART_PAUSE_SECONDS", 0)
-    path = tmp_path / "large.png"
-    path.write_bytes(LARGE)
-    return path
+async def test_json_has_one_line_a_photo_with_stable_names_and_a_total(service: ScriptedService, photo: Path) -> None:
+    (row,), total = await _lines(service, photo)
+    assert row.pop("seconds") >= 0
+    assert row == {
+        "photo": str(photo),
+        "status": "completed",
+        "alreadyThere": False,
+        "bytes": 5000,
+        "processingId": "img_1",
+        "uniqueId": "u1",
+        "processedImages": VARIANTS,
+        "error": None,
+    }
+    assert total.pop("seconds") >= 0
+    assert total == {"completed": 1, "alreadyThere": 0, "failed": 0, "interrupted": 0, "bytes": 5000}
 
 
-async def test_a_large_file_goes_up_in_parts_and_only_what_failed_is_sent_again(
-    service: ScriptedService, large: Path
-) -> None:
-    service.part_answers = {2: [503, 0, 200], 6: [500]}
-    result = await _run(service, large)
-    assert result.exit_code == 0, result.output
-    assert service.asked == [{"filename": "large.png", "size": 10500, "contentType": "image/png"}]
-    assert [body for _, body in service.uploads] == [LARGE]
-    assert sorted(service.parts) == [1, 2, 3, 4, 5, 6]
-    assert service.most_parts_at_once <= submit_module.PARTS_AT_ONCE
+# -- one among many
 
 
-@pytest.mark.parametrize(("answers", "why"), [([403], "HTTP 403"), ([503] * 4, "HTTP 503"), ([0] * 4, "Server")])
-async def test_a_part_that_is_refused_is_an_error(
-    service: ScriptedService, large: Path, answers: list[int], why: str
-) -> None:
-    service.part_answers = {4: answers}
-    result = await _run(service, large)
-    assert result.exit_code == 1
-    assert f"part 4 of the upload was refused ({why}" in result.output
-    assert service.uploads == []
-    assert service.part_answers[4] == []
+async def test_a_name_that_is_no_photo_is_reported_and_the_others_go_on(service: ScriptedService, photo: Path) -> None:
+    folder = photo.parent
+    pipe, empty, secret = folder / "pipe", folder / "empty.jpg", folder / "secret.jpg"
+    os.mkfifo(pipe)
+    empty.touch()
+    secret.write_bytes(b"x")
+    secret.chmod(0)
+    bad = {
+        folder / "nowhere.jpg": "No such file",
+        folder: "directory",
+        pipe: "pipe or a device",
+        Path("/dev/zero"): "pipe or a device",
+        empty: "is empty",
+        folder / ("n" * 300): "File name too long",
+    } | ({} if os.geteuid() == 0 else {secret: "Permission denied"})
+    rows, total = await _lines(service, *bad, photo, expect=1)
+    errors = {row["photo"]: row["error"] for row in rows}
+    for path, reason in bad.items():
+        assert reason in errors[str(path)]
+    assert errors[str(photo)] is None
+    assert (total["completed"], total["failed"]) == (1, len(bad))
+    assert service.calls["issue"] == 1
 
 
 async def test_a_file_that_cannot_be_converted_fails_the_command_with_its_code(
@@ -197,44 +150,273 @@ async def test_a_file_that_cannot_be_converted_fails_the_command_with_its_code(
     service.statuses = ["failed"]
     result = await _run(service, photo)
     assert result.exit_code == 1
-    assert "corrupt_image: The image is damaged." in result.output
-
-
-async def test_one_failure_among_many_fails_the_command_and_the_others_still_end(
-    service: ScriptedService, photo: Path, tmp_path: Path
-) -> None:
-    empty = tmp_path / "empty.bin"
-    empty.touch()
-    service.statuses = ["failed", "completed"]
-    result = await _run(service, "--concurrency", 1, "--json", empty, photo, photo)
-    assert result.exit_code == 1
-    outcomes = json.loads(result.stdout)
-    assert [outcome["status"] for outcome in outcomes] == ["failed", "completed"]
-    assert service.asked[0] == {"filename": "empty.bin"}
-    assert outcomes[1]["processedImages"] == VARIANTS
+    assert "corrupt_image: The image is damaged." in result.stdout
 
 
 async def test_no_more_photos_are_under_way_than_asked_for(service: ScriptedService, tmp_path: Path) -> None:
-    photos = [tmp_path / f"{number}.jpg" for number in range(6)]
-    for each in photos:
-        each.write_bytes(b"x")
     service.statuses = ["completed"]
-    result = await _run(service, "--concurrency", 2, *photos)
-    assert result.exit_code == 0, result.output
-    assert service.most_at_once <= 2
-    assert len(service.uploads) == 6
+    service.before["upload"] = lambda: asyncio.sleep(0.02)
+    _, total = await _lines(service, "--concurrency", 2, *photos_in(tmp_path, 8))
+    assert total["completed"] == 8
+    assert service.most_at_once["upload"] == 2
 
 
-async def test_a_busy_service_is_asked_again(service: ScriptedService, photo: Path) -> None:
-    service.busy = 2
+# -- told to wait
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("retry_after", ["0", "Thu, 01 Jan 2026 00:00:00 GMT", "soon", ""])
+async def test_a_busy_service_is_asked_again(
+    service: ScriptedService, photo: Path, status: int, retry_after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "BUSY_SECONDS", 0.001)
+    service.script = {"issue": [busy(retry_after, status)] * 2, "status": [busy(retry_after, status)]}
     assert (await _run(service, photo)).exit_code == 0
+    assert service.calls["issue"] == 3
 
 
-async def test_a_service_that_stays_busy_is_given_up(service: ScriptedService, photo: Path) -> None:
-    service.busy = 100
+async def test_a_date_to_wait_for_is_read_by_the_clock_of_the_service(
+    service: ScriptedService, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "PATIENCE_SECONDS", 60)
+    monkeypatch.setattr(api, "PATIENCE_SECONDS", 60)
+    dates = {"Date": "Thu, 01 Jan 2026 00:00:00 GMT", "Retry-After": "Thu, 01 Jan 2026 01:00:00 GMT"}
+    service.script = {"issue": [problem(429, "daily_limit_reached", "Today's limit is reached.", **dates)]}
     result = await _run(service, photo)
     assert result.exit_code == 1
-    assert "unavailable" in result.output
+    assert "daily_limit_reached: Today's limit is reached. Try again in 60 min." in result.stdout
+
+
+async def test_a_service_that_stays_busy_is_given_up_and_nobody_else_asks(
+    service: ScriptedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "PATIENCE_SECONDS", 0.1)
+    service.always = {"issue": busy("0", 503)}
+    result = await _run(service, *photos_in(tmp_path, 20))
+    assert result.exit_code == 3
+    assert "is busy (too_many_requests: words)" in result.stderr
+    assert "20 not begun" in result.stderr
+    assert service.most_at_once["issue"] == 1
+
+
+async def test_a_service_that_goes_away_ends_the_run_and_what_was_under_way_is_named(
+    service: ScriptedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "PATIENCE_SECONDS", 0.2)
+    service.always = {"status": (502, {"Content-Type": "text/html"}, "<h1>Bad gateway</h1>")}
+    result = await _run(service, "--concurrency", 1, *photos_in(tmp_path, 3))
+    assert result.exit_code == 3
+    assert "img_1" in result.stdout
+    assert "truss-image status img_1" in result.stderr
+    assert "2 not begun" in result.stderr
+
+
+async def test_a_connection_that_breaks_is_tried_again_and_makes_no_second_image(
+    service: ScriptedService, tmp_path: Path
+) -> None:
+    async def break_off() -> None:
+        if service.calls["issue"] == 2:  # a service that never answered is not waited for
+            service.script = {"issue": [BROKEN, (502, {}, "")], "status": [BROKEN, (504, {}, "")]}
+
+    service.before["issue"] = break_off
+    _, total = await _lines(service, "--concurrency", 1, *photos_in(tmp_path, 2))
+    assert (total["completed"], len(service.images)) == (2, 2)
+    assert service.script == {"issue": [], "status": []}
+
+
+# -- uploads
+
+
+@pytest.mark.parametrize(
+    "answer", [(503, {}, SLOW_DOWN), (500, {}, ""), BROKEN, (400, {}, "<Code>RequestTimeout</Code>")]
+)
+async def test_an_upload_is_sent_again_while_the_storage_is_busy(
+    service: ScriptedService, photo: Path, answer: Scripted
+) -> None:
+    service.script = {"upload": [answer] * 3}
+    _, total = await _lines(service, photo)
+    assert total["bytes"] == 5000
+    assert service.calls["upload"] == 4
+
+
+async def test_a_url_that_has_run_out_is_replaced(service: ScriptedService, photo: Path) -> None:
+    service.script = {"upload": [(403, {}, EXPIRED)]}
+    await _lines(service, photo)
+    assert (service.calls["refresh"], service.calls["upload"], len(service.images)) == (1, 2, 1)
+
+
+async def test_a_url_that_runs_out_again_and_again_is_an_error(service: ScriptedService, photo: Path) -> None:
+    service.always = {"upload": (403, {}, EXPIRED)}
+    rows, _ = await _lines(service, photo, expect=1)
+    assert rows[0]["error"] == "the URL for the upload has run out"
+    assert service.calls["upload"] == submit_module.REFRESHES + 1
+
+
+async def test_an_upload_whose_answer_got_lost_is_not_stored_twice(service: ScriptedService, photo: Path) -> None:
+    async def arrive() -> None:
+        if service.calls["upload"] == 1:
+            service.images["u1"]["object"] = True
+
+    service.before["upload"] = arrive
+    service.script = {"upload": [BROKEN]}
+    _, total = await _lines(service, photo)
+    assert (total["completed"], total["bytes"], service.uploads) == (1, 0, [])
+
+
+async def test_a_refused_upload_is_an_error_with_the_code_of_the_storage_and_without_its_url(
+    service: ScriptedService, photo: Path
+) -> None:
+    service.always = {"upload": (403, {}, "<Code>SignatureDoesNotMatch</Code><StringToSign>secret</StringToSign>")}
+    result = await _run(service, photo)
+    assert result.exit_code == 1
+    assert "the upload was refused (HTTP 403, SignatureDoesNotMatch)" in result.stdout
+    assert "secret" not in result.output
+    assert service.calls["upload"] == 1
+
+
+async def test_the_key_goes_to_the_service_and_never_to_the_storage(service: ScriptedService, photo: Path) -> None:
+    assert (await _run(service, photo, TRUSS_IMAGE_API_KEY=f" {KEY}\n")).exit_code == 0
+    assert service.headers[0]["X-Api-Key"] == KEY
+    assert "X-Api-Key" not in service.uploads[0][0]
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that goes up in six parts."""
+    monkeypatch.setattr(submit_module, "MULTIPART_BYTES", 9999)
+    path = tmp_path / "large.png"
+    path.write_bytes(LARGE)
+    return path
+
+
+async def test_a_large_file_goes_up_in_parts_and_only_what_failed_is_sent_again(
+    service: ScriptedService, large: Path
+) -> None:
+    service.script = {
+        "part 2": [(503, {}, SLOW_DOWN), BROKEN],
+        "part 5": [(403, {}, EXPIRED)],
+        "part 6": [(500, {}, "")],
+    }
+    result = await _run(service, large)
+    assert result.exit_code == 0, result.output
+    asked = {name: service.asked[0][name] for name in ("filename", "size", "contentType")}
+    assert (len(service.asked), asked) == (1, {"filename": "large.png", "size": 10500, "contentType": "image/png"})
+    assert [body for _, body in service.uploads] == [LARGE]
+    assert sorted(service.parts) == [1, 2, 3, 4, 5, 6]
+    assert service.calls["part"] == 6 + 4
+    assert service.calls["sign"] == 1
+    assert service.most_at_once["part"] <= submit_module.PARTS_AT_ONCE
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"), [((403, {}, ""), "HTTP 403"), ((503, {}, ""), "HTTP 503"), (BROKEN, "Server")]
+)
+async def test_a_part_that_is_refused_is_an_error(
+    service: ScriptedService, large: Path, answer: Scripted, why: str
+) -> None:
+    service.always = {"part 4": answer}
+    result = await _run(service, large)
+    assert result.exit_code == 1
+    assert "part 4: the upload" in result.stdout
+    assert why in result.stdout
+    assert service.uploads == []
+
+
+async def test_a_large_file_goes_on_with_the_parts_that_are_missing(service: ScriptedService, large: Path) -> None:
+    service.always = {"part 4": (403, {}, "")}
+    await _lines(service, large, expect=1)
+    service.always = {}
+    _, total = await _lines(service, large)
+    assert total["completed"] == 1
+    assert [body for _, body in service.uploads] == [LARGE]
+    assert len(service.images) == 1
+
+
+async def test_a_file_that_changes_while_it_is_sent_is_an_error_of_its_own(
+    service: ScriptedService, photo: Path
+) -> None:
+    async def shorten() -> None:
+        await asyncio.to_thread(photo.write_bytes, b"x")
+
+    service.before["issue"] = shorten
+    rows, _ = await _lines(service, photo, expect=1)
+    assert rows[0]["error"] == "the file became shorter while it was read"
+
+
+# -- once more
+
+
+async def test_a_run_that_is_repeated_stores_nothing_twice(service: ScriptedService, tmp_path: Path) -> None:
+    photos = photos_in(tmp_path, 5)
+    await _lines(service, *photos)
+    _, total = await _lines(service, *photos)
+    assert (total["completed"], total["alreadyThere"], total["bytes"]) == (0, 5, 0)
+    assert (len(service.images), len(service.uploads)) == (5, 5)
+
+
+async def test_the_same_bytes_under_another_name_are_the_same_image(service: ScriptedService, photo: Path) -> None:
+    copy, renamed = photo.with_name("copy.jpg"), photo.with_name("renamed.jpg")
+    renamed.write_bytes(b"x" * 5000)
+    copy.write_bytes(b"x" * 5000)
+    rows, total = await _lines(service, photo, copy)
+    assert {row["uniqueId"] for row in rows} == {"u1"}
+    assert (total["completed"], total["alreadyThere"]) == (1, 1)
+    service.answers.clear()  # a day later
+    (row,), total = await _lines(service, renamed)
+    assert (row["uniqueId"], row["alreadyThere"], len(service.uploads)) == ("u1", True, 1)
+
+
+@pytest.mark.parametrize("uploaded", [True, False])
+async def test_a_run_that_died_between_two_calls_is_gone_on_with(
+    service: ScriptedService, photo: Path, *, uploaded: bool
+) -> None:
+    service.always = {"status" if uploaded else "upload": (403, {}, "<Code>Died</Code>")}
+    await _run(service, photo)
+    service.always = {}
+    (row,), _ = await _lines(service, photo)
+    assert (row["processingId"], row["alreadyThere"]) == ("img_1", False)
+    assert (len(service.images), len(service.uploads)) == (1, 1)
+
+
+async def test_an_image_that_was_deleted_since_is_made_anew_and_only_once(
+    service: ScriptedService, photo: Path
+) -> None:
+    await _lines(service, photo)
+    service.delete("u1")
+    service.always = {"status": problem(404, "job_not_found")}
+    service.script = {}
+    await _lines(service, photo, expect=1)
+    service.always = {}
+    service.script = {"status": [problem(404, "job_not_found")]}
+    (row,), _ = await _lines(service, photo)
+    service.script = {"status": [problem(404, "job_not_found")]}
+    (again,), _ = await _lines(service, photo)
+    assert row["uniqueId"] == again["uniqueId"] == "u2"
+    assert len(service.images) == 1
+
+
+async def test_a_conversion_that_failed_is_tried_again_without_another_upload(
+    service: ScriptedService, photo: Path
+) -> None:
+    service.statuses = ["failed"]
+    service.failure = {"code": "unavailable", "message": "The job was given up."}
+    await _lines(service, photo, expect=1)
+    service.statuses = ["failed", "completed"]
+    service.looks["img_again_u1"] = 1
+    service.looks["img_1"] = 0
+    for _ in range(2):
+        (row,), _ = await _lines(service, photo)
+        assert row["processingId"] == "img_again_u1"
+        service.looks["img_1"] = 0
+    assert len(service.uploads) == 1
+
+
+async def test_a_request_that_another_run_has_in_progress_is_waited_for(service: ScriptedService, photo: Path) -> None:
+    service.script = {"issue": [problem(409, "request_in_progress", **{"Retry-After": "0"})]}
+    assert (await _lines(service, photo))[1]["completed"] == 1
+
+
+# -- what is said
 
 
 @pytest.mark.parametrize(
@@ -257,44 +439,149 @@ async def test_a_client_waits_as_long_as_it_is_told_within_a_bound(told: str, lo
 
 
 async def test_a_refused_request_shows_what_the_service_said(service: ScriptedService, photo: Path) -> None:
-    service.issue = {"code": "invalid_request", "detail": "filename is too long"}
-    result = await _run(service, photo)
-    assert result.exit_code == 1
-    assert "invalid_request: filename is too long" in result.output
+    service.script = {"issue": [problem(400, "file_too_large", "The file has more bytes than the service accepts.")]}
+    other = photo.with_name("other.jpg")
+    other.write_bytes(b"y")
+    rows, total = await _lines(service, "--concurrency", 1, photo, other, expect=1)
+    assert rows[0]["error"] == "file_too_large: The file has more bytes than the service accepts."
+    assert (total["completed"], total["failed"]) == (1, 1)
 
 
-async def test_a_refused_upload_is_an_error(service: ScriptedService, photo: Path) -> None:
-    service.upload_status = 403
-    result = await _run(service, photo)
-    assert result.exit_code == 1
-    assert "the upload was refused (HTTP 403)" in result.output
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (problem(401, "unauthenticated"), "No key was sent: set TRUSS_IMAGE_API_KEY"),
+        (problem(403, "forbidden"), "it lacks images:write"),
+        (problem(403, "no_tenant", "These credentials belong to no tenant."), "belong to no tenant"),
+        (problem(404, "not_found"), "is that the base URL of the service?"),
+        ((200, {"Content-Type": "text/html"}, "<h1>hello</h1>"), "does not speak this API (HTTP 200, text/html)"),
+        ((403, {"Content-Type": "text/html"}, "<h1>no</h1>"), "does not speak this API (HTTP 403, text/html)"),
+        ((200, {"Content-Type": "application/json"}, "{}"), "does not speak this API (HTTP 200, application/json)"),
+        ((200, {}, "[]"), "does not speak this API"),
+        ((308, {"Location": "https://u:secret@images.example.com/x"}, ""), "redirects to https://images.example.com;"),
+    ],
+)
+async def test_a_service_that_cannot_be_used_is_explained_once_in_a_sentence(
+    service: ScriptedService, tmp_path: Path, answer: Scripted, words: str
+) -> None:
+    service.always = {"issue": answer}
+    result = await _run(service, *photos_in(tmp_path, 9))
+    assert result.exit_code == 3
+    assert result.stderr.count("Error: ") == 1
+    assert words in result.stderr
+    assert "9 not begun" in result.stderr
+    assert "secret" not in result.output
+    assert (service.calls["issue"], result.stdout) == (1, "")
 
 
-async def test_a_job_that_does_not_end_in_time_is_an_error(service: ScriptedService, photo: Path) -> None:
+async def test_a_key_that_may_not_read_is_told_which_scope_it_lacks(service: ScriptedService, photo: Path) -> None:
+    service.always = {"status": problem(403, "forbidden")}
+    result = await _run(service, photo, TRUSS_IMAGE_API_KEY=KEY)
+    assert result.exit_code == 3
+    assert "it lacks images:read" in result.stderr
+    assert KEY not in result.output
+
+
+async def test_a_wrong_key_is_told_where_to_look(service: ScriptedService, photo: Path) -> None:
+    service.always = {"issue": problem(401, "unauthenticated")}
+    result = await _run(service, photo, TRUSS_IMAGE_API_KEY=KEY)
+    assert "Look at TRUSS_IMAGE_API_KEY" in result.stderr
+    assert KEY not in result.output
+
+
+async def test_a_job_that_does_not_end_in_time_is_an_error_and_is_named(service: ScriptedService, photo: Path) -> None:
     service.statuses = ["processing"]
     result = await _run(service, "--timeout", 1, photo)
     assert result.exit_code == 1
-    assert "not done after 1 s" in result.output
+    assert "img_1: not done after 1 s" in result.stdout
+    assert "truss-image status img_1" in result.stderr
 
 
-async def test_an_address_where_nobody_answers_is_named(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submit_module, "TRIES", 1)
+async def test_an_address_where_nobody_answers_is_named_with_a_way_to_start_it(photo: Path) -> None:
     nobody = ScriptedService()
-    nobody.url = "http://127.0.0.1:1"
+    nobody.url = "127.0.0.1:1/"
     result = await _run(nobody, photo)
-    assert result.exit_code == 1
-    assert "no answer from http://127.0.0.1:1" in result.output
+    assert result.exit_code == 3
+    assert "nothing answers at http://127.0.0.1:1 (Connection refused); start it with `make run`" in result.stderr
 
 
-async def test_something_else_at_the_address_is_told_apart(photo: Path) -> None:
-    async def hello(_: web.Request) -> web.Response:
-        return web.Response(text="<h1>hello</h1>")
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("http://u:secret@127.0.0.1:1", "the proxy that the environment names does not answer"),
+        ("socks5://h:1", "http://"),
+    ],
+)
+async def test_a_proxy_of_the_environment_is_used_and_named_when_it_is_at_fault(
+    photo: Path, proxy: str, words: str
+) -> None:
+    far = ScriptedService()
+    far.url = "http://images.example"
+    result = await _run(far, photo, HTTP_PROXY=proxy, http_proxy=proxy)
+    assert result.exit_code == 3
+    assert words in result.stderr
+    assert "secret" not in result.output
+
+
+async def test_a_proxy_gets_what_is_for_elsewhere_and_nothing_that_is_for_this_machine(
+    service: ScriptedService, photo: Path
+) -> None:
+    seen: list[str] = []
+
+    async def pass_on(request: web.Request) -> web.Response:
+        seen.append(str(request.rel_url))
+        return web.Response(text="a proxy")
 
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", hello)
+    app.router.add_route("*", "/{path:.*}", pass_on)
     async with TestServer(app) as server:
-        other = ScriptedService()
-        other.url = str(server.make_url("")).rstrip("/")
-        result = await _run(other, photo)
-    assert result.exit_code == 1
-    assert "does not speak this API" in result.output
+        proxy = str(server.make_url("/"))
+        assert (await _run(service, photo, http_proxy=proxy)).exit_code == 0
+        assert seen == []
+        far = ScriptedService()
+        far.url = "http://images.example"
+        assert (await _run(far, photo, http_proxy=proxy)).exit_code == 3
+        assert (await _run(far, photo, http_proxy=proxy, no_proxy="example")).exit_code == 3
+    assert len(seen) == 1
+
+
+async def test_a_url_may_have_a_path_and_credentials_which_are_shown_to_nobody(
+    service: ScriptedService, photo: Path
+) -> None:
+    outer = web.Application()
+    outer.add_subapp("/prefix/", service.app())
+    async with TestServer(outer) as server:
+        with_password = ScriptedService()
+        with_password.url = f"http://user:secret@{server.host}:{server.port}/prefix/"
+        service.url = str(server.make_url("/prefix"))
+        result = await _run(with_password, photo)
+        assert result.exit_code == 0, result.output
+        assert service.headers[0]["Authorization"].startswith("Basic ")
+        service.always = {"issue": (200, {}, "")}
+        refused = await _run(with_password, photo.parent / "other.jpg", photo)
+    assert "does not speak this API" in refused.stderr
+    assert "secret" not in refused.output
+
+
+# -- the standard input, and jobs by their ids
+
+
+async def test_the_standard_input_is_a_photo_under_a_name(service: ScriptedService) -> None:
+    given = ["submit", "--url", service.url, "--name", "a.png", "--json", "-"]
+    result = await asyncio.to_thread(CliRunner().invoke, main, given, input=b"y" * 99)
+    assert result.exit_code == 0, result.output
+    assert (service.asked[0]["filename"], service.uploads[0][1]) == ("a.png", b"y" * 99)
+    assert json.loads(result.stdout.splitlines()[0])["photo"] == "-"
+
+
+async def test_jobs_are_shown_by_their_ids_and_waited_for_when_asked(service: ScriptedService, photo: Path) -> None:
+    await _lines(service, photo)
+    shown = await _run(service, "img_1", command="status")
+    assert (shown.exit_code, shown.stdout.splitlines()[0]) == (0, "completed a.jpg  img_1")
+    service.statuses = ["processing", "processing", "completed"]
+    looked = await _run(service, "--json", "img_9", command="status")
+    assert (looked.exit_code, json.loads(looked.stdout)["status"]) == (0, "processing")
+    waited = await _run(service, "--wait", "img_9", command="status")
+    assert (waited.exit_code, waited.stdout.startswith("completed")) == (0, True)
+    service.always = {"status": problem(404, "job_not_found")}
+    assert (await _run(service, "img_1", command="status")).exit_code == 1

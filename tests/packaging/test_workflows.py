@@ -331,7 +331,10 @@ class TestSmoke:
     STEP = workflows.step("service", "Test it as a client does")
 
     def _run(self, runner: workflows.Runner, *, url: str, key: str, curl: str = "true") -> workflows.Ran:
-        runner.commands |= {"curl": curl, "docker": """echo '[{"uniqueId": "u-1", "status": "completed"}]'"""}
+        runner.commands |= {
+            "curl": curl,
+            "docker": """echo '{"uniqueId": "u-1", "status": "completed"}'; echo '{"total": {}}'""",
+        }
         return runner.run(self.STEP["run"], PUBLIC_URL=url, TRUSS_IMAGE_API_KEY=key, REPOSITORY="r", DIGEST="sha256:d")
 
     def test_a_picture_is_uploaded_and_deleted(self, runner: workflows.Runner) -> None:

@@ -1,0 +1,205 @@
+"""A small service that keeps what it is sent and behaves as the script says: calls of the API, and a bucket."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+VARIANTS = {
+    "thumbnail": {"key": "k", "url": "http://cdn/thumbnail.webp", "width": 300, "height": 200, "size": 2048},
+    "webp": {"key": "k", "url": "http://cdn/webp.webp", "width": 3000, "height": 2000, "size": 204800},
+}
+PART_BYTES = 2000
+EXPIRED = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+SLOW_DOWN = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+
+#: Answers that go before the ordinary one: a status, headers and a body; or 0, and the connection is broken.
+Scripted = tuple[int, dict[str, str], str]
+
+
+def problem(status: int, code: str, detail: str = "words", **headers: str) -> Scripted:
+    body = {"type": f"#{code}", "status": status, "code": code, "detail": detail}
+    return status, {"Content-Type": "application/problem+json", **headers}, json.dumps(body)
+
+
+def busy(retry_after: str, status: int = 429) -> Scripted:
+    return problem(status, "too_many_requests", **{"Retry-After": retry_after})
+
+
+class ScriptedService:
+    """`asked`, `uploads` and `calls` tell what came; `script` holds what goes before, by call."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.calls: Counter[str] = Counter()
+        self.headers: list[dict[str, str]] = []
+        self.asked: list[dict[str, Any]] = []
+        self.uploads: list[tuple[dict[str, str], bytes]] = []
+        self.script: dict[str, list[Scripted]] = {}
+        self.always: dict[str, Scripted] = {}
+        #: What a job goes through; each look takes it one on.
+        self.statuses = ["pending", "processing", "completed"]
+        self.failure = {"code": "corrupt_image", "message": "The image is damaged."}
+        self.images: dict[str, dict[str, Any]] = {}
+        self.looks: Counter[str] = Counter()
+        self.answers: dict[str, dict[str, Any]] = {}
+        self.parts: dict[int, bytes] = {}
+        self.at_once: Counter[str] = Counter()
+        self.most_at_once: Counter[str] = Counter()
+        #: Waited for before an answer, by call.
+        self.before: dict[str, Callable[[], Awaitable[object]]] = {}
+
+    def app(self) -> web.Application:
+        app = web.Application(middlewares=[self._scripted], client_max_size=2**26)
+        add = app.router.add_route
+        add("POST", "/images/upload-url", self._issue, name="issue")
+        add("POST", "/images/upload-url/{id}/refresh", self._refresh, name="refresh")
+        add("PUT", "/bucket/{id}", self._upload, name="upload")
+        add("GET", "/images/status/{job}", self._status, name="status")
+        add("POST", "/images/process/{id}", self._process, name="process")
+        add("POST", "/images/multipart", self._begin, name="begin")
+        add("POST", "/images/multipart/{id}/parts", self._sign, name="sign")
+        add("PUT", "/bucket/{id}/{part}", self._part, name="part")
+        add("POST", "/images/multipart/{id}/complete", self._complete, name="complete")
+        return app
+
+    @web.middleware
+    async def _scripted(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        name = str(request.match_info.route.name)
+        self.calls[name] += 1
+        self.headers.append(dict(request.headers))
+        self.at_once[name] += 1
+        self.most_at_once[name] = max(self.most_at_once[name], self.at_once[name])
+        await request.read()
+        if name in self.before:
+            await self.before[name]()
+        self.at_once[name] -= 1
+        scripted = self._next(name, request.match_info.get("part"))
+        if scripted is None:
+            return await self._replayed(request, handler)
+        status, headers, body = scripted
+        if not status:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(status=status or 200, headers=headers, body=body.encode())
+
+    def _next(self, name: str, part: str | None) -> Scripted | None:
+        for key in (f"{name} {part}", name):
+            if self.script.get(key):
+                return self.script[key].pop(0)
+            if key in self.always:
+                return self.always[key]
+        return None
+
+    async def _replayed(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        key = request.headers.get("Idempotency-Key")
+        if key in self.answers:
+            return web.json_response(self.answers[key], headers={"Idempotent-Replayed": "true"})
+        response: web.Response = await handler(request)
+        if key is not None and response.status < 300:
+            assert isinstance(response.body, bytes)
+            self.answers[key] = json.loads(response.body)
+        return response
+
+    def _made(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(asked)
+        unique_id = f"u{len(self.asked)}"
+        self.images[unique_id] = {"checksum": asked["checksumSha256"], "job": f"img_{len(self.asked)}", "object": False}
+        return {"uniqueId": unique_id, "processingId": f"img_{len(self.asked)}"}
+
+    def _signed(self, unique_id: str) -> dict[str, Any]:
+        headers = {"Content-Type": "image/jpeg", "X-Extra": "1"}
+        return {"uploadUrl": f"{self.url}/bucket/{unique_id}", "headers": headers, "expiresIn": 3600}
+
+    async def _issue(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        for unique_id, image in self.images.items():
+            if asked["dedupe"] and image["checksum"] == asked["checksumSha256"] and image["job"] == "done":
+                ids = {"uniqueId": unique_id, "processingId": image["done"], "duplicateOf": unique_id}
+                return web.json_response({**ids, "uploadUrl": None, "headers": {}})
+        made = self._made(asked)
+        return web.json_response({**made, **self._signed(made["uniqueId"]), "duplicateOf": None})
+
+    async def _refresh(self, request: web.Request) -> web.Response:
+        unique_id = request.match_info["id"]
+        if self.images[unique_id]["object"]:
+            return web.json_response({"code": "already_uploaded", "detail": "It is there."}, status=409)
+        return web.json_response(self._signed(unique_id))
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        image = self.images[request.match_info["id"]]
+        if image["object"]:
+            return web.Response(status=412)
+        image["object"] = True
+        self.uploads.append((dict(request.headers), await request.read()))
+        return web.Response()
+
+    async def _begin(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        made = self._made(asked)
+        self.images[made["uniqueId"]]["size"] = asked["size"]
+        return web.json_response({**made, **self._parts(made["uniqueId"], None)}, status=201)
+
+    def _parts(self, unique_id: str, numbers: list[int] | None) -> dict[str, Any]:
+        size = self.images[unique_id]["size"]
+        sizes = {n: min(PART_BYTES, size - at) for n, at in enumerate(range(0, size, PART_BYTES), start=1)}
+        parts = [
+            {"partNumber": n, "size": sizes[n], "url": f"{self.url}/bucket/{unique_id}/{n}", "headers": {}}
+            for n in numbers or sizes
+        ]
+        return {"partSize": PART_BYTES, "parts": parts}
+
+    async def _sign(self, request: web.Request) -> web.Response:
+        unique_id, asked = request.match_info["id"], await request.json()
+        return web.json_response(self._parts(unique_id, asked.get("partNumbers")))
+
+    async def _part(self, request: web.Request) -> web.Response:
+        self.parts[int(request.match_info["part"])] = await request.read()
+        return web.Response()
+
+    async def _complete(self, request: web.Request) -> web.Response:
+        image = self.images[request.match_info["id"]]
+        whole = b"".join(self.parts[number] for number in sorted(self.parts))
+        if len(whole) < image["size"]:
+            return web.json_response({"code": "upload_incomplete", "detail": "Parts are missing."}, status=409)
+        image["object"] = True
+        self.uploads.append(({}, whole))
+        return web.json_response({})
+
+    async def _process(self, request: web.Request) -> web.Response:
+        unique_id = request.match_info["id"]
+        return web.json_response({"uniqueId": unique_id, "processingId": f"img_again_{unique_id}"}, status=202)
+
+    async def _status(self, request: web.Request) -> web.Response:
+        job = request.match_info["job"]
+        unique_id, image = next(
+            (
+                (unique_id, image)
+                for unique_id, image in self.images.items()
+                if job in (image["job"], image.get("done"))
+            ),
+            ("u1", dict[str, Any](object=True)),
+        )
+        status = self.statuses[min(self.looks[job], len(self.statuses) - 1)] if image["object"] else "pending"
+        if image["object"]:
+            self.looks[job] += 1
+        if status == "completed" and "job" in image:
+            image.update(done=job, job="done")
+        return web.json_response(
+            {
+                "processingId": job,
+                "uniqueId": unique_id,
+                "filename": "a.jpg",
+                "status": status,
+                "processedImages": VARIANTS if status == "completed" else {},
+                "error": self.failure if status == "failed" else None,
+            }
+        )
+
+    def delete(self, unique_id: str) -> None:
+        """The image is gone, and its job with it."""
+        del self.images[unique_id]
