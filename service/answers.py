@@ -131,6 +131,10 @@ class MultipartAnswer(Answer):
     expires_in: int = Field(description="Seconds that the URLs hold.", examples=[3600])
     processed_image_url: Url = Field(description="The variant of the original's own size, once the job is completed.")
     processed_image_urls: dict[str, Url] = Field(description="Every variant by name, once the job is completed.")
+    duplicate_of: UniqueId | None = Field(
+        default=None,
+        description="The image that holds these bytes already, when `dedupe` was asked for; all ids and URLs are its.",
+    )
 
     @classmethod
     def of(cls, submission: MultipartSubmission, *, expires_in: int, base_url: str) -> Self:
@@ -140,6 +144,11 @@ class MultipartAnswer(Answer):
             for part in submission.parts
         ]
         return cls(part_size=submission.part_size, parts=parts, **_places(submission.job, expires_in, base_url))
+
+    @classmethod
+    def of_duplicate(cls, job: Job, *, part_size: int, expires_in: int, base_url: str) -> Self:
+        """The completed job that makes an upload needless."""
+        return cls(part_size=part_size, parts=[], duplicate_of=job.unique_id, **_places(job, expires_in, base_url))
 
 
 class CompletedUploadAnswer(Answer):

@@ -106,6 +106,7 @@ _PARTS = tuple(
 _MULTIPART = MultipartSubmission(job=_PENDING, part_size=part_size(_LARGE), parts=_PARTS)
 MULTIPART = MultipartAnswer.of(_MULTIPART, expires_in=3600, base_url=_URL)
 PARTS = MultipartAnswer.of(replace(_MULTIPART, parts=_PARTS[1:2]), expires_in=3600, base_url=_URL)
+KNOWN_PARTS = MultipartAnswer.of_duplicate(_COMPLETED, part_size=part_size(_LARGE), expires_in=3600, base_url=_URL)
 COMPLETED_UPLOAD = CompletedUploadAnswer.of(first_image(_PENDING))
 ABORTED_UPLOAD = DeleteAnswer.of(
     _UNIQUE_ID, Erasure(sources=(), variants=(), manifests=(), invalidation=None, erased_at=_DONE_AT)

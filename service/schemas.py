@@ -195,6 +195,7 @@ class MultipartRequest(_FileRequest):
     model_config = ConfigDict(json_schema_extra={"examples": [{"filename": "poster.png", "size": 73400320}]})
 
     size: int = Field(ge=1, description="Exact size in bytes; the upload is bound to it.", examples=[73400320])
+    dedupe: bool = Field(default=False, description="As for a file in one piece; the answer then has no parts.")
 
     def to_upload(self, *, max_bytes: int) -> UploadRequest:
         """What is asked, but for the parts. Raises `UnsupportedContentType`, `FileTooLarge`."""

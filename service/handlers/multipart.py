@@ -7,11 +7,12 @@ from http import HTTPStatus
 from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
+from processor.multipart import part_size
 from service.answers import CompletedUploadAnswer, DeleteAnswer, MultipartAnswer
 from service.auth.middleware import tenant_of
 from service.handlers.reading import json_body
 from service.handlers.rendering import render
-from service.keys import LARGE_FILES, SETTINGS
+from service.keys import CATALOG, LARGE_FILES, SETTINGS
 from service.schemas import MultipartRequest, PartsRequest, read_body, unique_id_of
 
 
@@ -20,6 +21,17 @@ async def begin(request: web.Request) -> web.Response:
     settings = request.app[SETTINGS]
     asked = read_body(MultipartRequest, await json_body(request))
     upload = asked.to_upload(max_bytes=settings.max_upload_bytes)
+    if asked.dedupe and asked.checksum_sha256 is not None:
+        duplicate = await request.app[CATALOG].find_duplicate(tenant_of(request), asked.checksum_sha256)
+        if duplicate is not None:
+            bind_contextvars(uniqueId=duplicate.unique_id, processingId=duplicate.processing_id)
+            known = MultipartAnswer.of_duplicate(
+                duplicate,
+                part_size=part_size(asked.size),
+                expires_in=asked.expires_in,
+                base_url=settings.cloudfront_url,
+            )
+            return render(known)
     submission = await request.app[LARGE_FILES].begin(tenant_of(request), upload, asked.size)
     bind_contextvars(uniqueId=submission.job.unique_id, processingId=submission.job.processing_id)
     answer = MultipartAnswer.of(submission, expires_in=asked.expires_in, base_url=settings.cloudfront_url)

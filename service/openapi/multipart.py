@@ -37,7 +37,10 @@ def multipart_paths() -> dict[str, PathItem]:
                 summary="Begin to upload a large file in parts",
                 description=BEGIN,
                 requestBody=body(MultipartRequest),
-                responses={"201": json_answer("The parts", answers.MultipartAnswer, examples.MULTIPART)},
+                responses={
+                    "200": json_answer("The bytes are known already", answers.MultipartAnswer, examples.KNOWN_PARTS),
+                    "201": json_answer("The parts", answers.MultipartAnswer, examples.MULTIPART),
+                },
             )
         ),
         "/images/multipart/{uniqueId}/parts": PathItem(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from typing import Any
 
@@ -14,6 +16,8 @@ from processor.ports import MultipartUpload
 from tests.integration.http.conftest import CDN, World
 
 SIZES = {1: 4, 2: 4, 3: 2}
+#: The checksum of what a completed job of this world was made from.
+KNOWN = base64.b64encode(hashlib.sha256(b"source").digest()).decode()
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +57,22 @@ async def test_an_upload_in_parts_names_its_parts_and_where_the_variants_will_be
     assert begun["processedImageUrl"] == f"{place}/webp.webp" == begun["processedImageUrls"]["webp"]
     assert "uploadId" not in begun
     assert (await world.jobs.get_job(begun["processingId"])).status is JobStatus.PENDING
+
+
+async def test_large_files_that_are_known_need_no_upload_when_the_client_asks(
+    ask: Any, submit: Any, world: World
+) -> None:
+    known = await submit()
+    await world.complete(known["processingId"])
+    records = world.jobs.count
+    asked = {"filename": "a.png", "size": 10, "dedupe": True, "checksumSha256": KNOWN}
+    status, _, body = await ask("POST", "/images/multipart", json=asked)
+    assert (status, body["duplicateOf"], body["parts"]) == (200, known["uniqueId"], [])
+    assert body["processingId"] == known["processingId"]
+    assert world.jobs.count == records
+    for other in ({"dedupe": False}, {"checksumSha256": None}):
+        status, _, body = await ask("POST", "/images/multipart", json=asked | other)
+        assert (status, body["duplicateOf"], len(body["parts"])) == (201, None, 3)
 
 
 async def test_an_upload_is_completed_once_all_parts_are_there_and_may_be_completed_again(
