@@ -55,7 +55,7 @@ Exit codes:
   2    the command line is wrong
   3    the service cannot be used: no answer, another service, bad key
   130  interrupted, by Ctrl-C or SIGTERM
-  141  nobody read the output any more"""
+  141  the results could not be written any more, as after | head -1"""
 
 
 def _url(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -143,7 +143,7 @@ def submit(
     readable_anywhere(sys.stdout, sys.stderr)
     if name is not None and "-" not in photos:
         raise click.UsageError("--name is for the standard input: give - as PHOTO")
-    with _opened(list(dict.fromkeys(photos)), name) as opened, open_display(len(opened)) as display:
+    with _interruptible(), _opened(list(dict.fromkeys(photos)), name) as opened, open_display(len(opened)) as display:
         report = Report(json_output=json_output, display=display)
         client = _Client(url, api_key, report)
         code = asyncio.run(client.submit(opened, concurrency=concurrency, timeout_seconds=timeout_seconds))
@@ -185,7 +185,9 @@ def status(
     unique = list(dict.fromkeys(processing_ids))
     patience = timeout_seconds if wait else None
     client = _Client(url, api_key, Report(json_output=json_output, with_total=False))
-    sys.exit(asyncio.run(client.look(unique, patience)))
+    with _interruptible():
+        code = asyncio.run(client.look(unique, patience))
+    sys.exit(code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +254,15 @@ def _forget_output() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C before the work began, or after it ended."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 @contextlib.contextmanager

@@ -61,7 +61,7 @@ _EXPLANATIONS: tuple[tuple[type[Exception], type[SubmitError], str], ...] = (
     (TimeoutError, _NotReached, "no answer from {url} in time"),
     (aiohttp.ClientConnectorError, _NotReached, "nothing answers at {url} ({why}){start}"),
     (aiohttp.ClientResponseError, Unusable, "{url} answers, but does not speak HTTP; perhaps it is https://"),
-    (aiohttp.ClientError, _NotReached, "{url} broke the connection"),
+    (aiohttp.ClientError, _NotReached, "{url} broke the connection{tls}"),
     (ValueError, Unusable, "the proxy that the environment names for {host} cannot be used: it must be an http:// URL"),
 )
 
@@ -207,7 +207,7 @@ class Api:
             return Unusable(_words(response, document) + (needs if code == "forbidden" else ""))
         self.gate.passed()
         again = "" if wait is None else f" Try again in {_duration(wait)}."
-        return Refused(code, f"{document.get('detail', response.reason)}{again}")
+        return Refused(code, f"{document.get('detail', response.reason)}{again}", document)
 
     def _how_to_authenticate(self) -> str:
         if self.api_key is None:
@@ -226,7 +226,9 @@ class Api:
     def _explained(self, error: Exception) -> SubmitError:
         host = urlsplit(self.url).hostname or ""
         kind, words = next((kind, words) for errors, kind, words in _EXPLANATIONS if isinstance(error, errors))
-        return kind(words.format(url=self.shown_url, host=host, why=_why(error), start=_how_to_start(host)))
+        strange = self.gate.answered_at is None and self.url.lower().startswith("http:")
+        tls = "; perhaps it is https://" if strange else ""
+        return kind(words.format(url=self.shown_url, host=host, why=_why(error), start=_how_to_start(host), tls=tls))
 
 
 def _why(error: Exception) -> str:

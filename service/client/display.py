@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -28,7 +28,7 @@ _GREEN, _RED, _YELLOW = 32, 31, 33
 
 
 class ReaderGone(Exception):
-    """Nobody reads the output any more."""
+    """Nobody reads the output any more, or it cannot be kept."""
 
 
 @dataclass(slots=True)
@@ -179,33 +179,33 @@ class Report:
         """A word to the person, beside the results."""
         if self.display is not None:
             self.display.aside()
-        try:
+        with suppress(OSError, AttributeError):  # whoever closed it does not want to know
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
-        except OSError:  # whoever closed it does not want to know
-            return
 
     def _write(self, text: str) -> None:
-        if self._reader_gone:
+        if self._reader_gone or sys.stdout is None:  # None: it was closed before the start
             return
         if self.display is not None:
             self.display.aside()
         try:
             sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
-        except BrokenPipeError:
+        except OSError as error:
             self._reader_gone = True
+            if not isinstance(error, BrokenPipeError):
+                self.note(f"Error: the results cannot be written: {error.strerror or error}")
             raise ReaderGone from None
 
 
-def is_colourful(stream: TextIO) -> bool:
+def is_colourful(stream: TextIO | None) -> bool:
     """Whether a stream is a terminal that knows colours, and its owner wants them (no-color.org)."""
     return is_terminal(stream) and not os.environ.get("NO_COLOR")
 
 
-def is_terminal(stream: TextIO) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
     """Whether a stream is a terminal whose cursor can be moved."""
-    return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+    return stream is not None and stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
 
 
 @contextmanager
@@ -231,6 +231,7 @@ class Bars:
         from rich.table import Column
 
         console = Console(stderr=True, highlight=False)
+        console.width -= 4  # the ^C that a terminal shows must not begin a line of its own
         bars = [BarColumn(bar_width=20)] if console.width >= BAR_COLUMNS else []
         self._progress = Progress(
             TextColumn(

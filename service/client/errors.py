@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class SubmitError(Exception):
     """A photo could not be submitted."""
 
 
 class Refused(SubmitError):
-    """The service, or the storage, refused this one request; `code` says why, for programs."""
+    """The service refused this one request: `code` says why, for programs, and `problem` is all that it said."""
 
-    def __init__(self, code: str, detail: str) -> None:
-        self.code = code
+    def __init__(self, code: str, detail: str, problem: Mapping[str, Any]) -> None:
+        self.code, self.problem = code, problem
         super().__init__(f"{code}: {detail}" if detail else code)
 
 

@@ -230,7 +230,7 @@ class Submitter:
         except Refused as refused:
             if refused.code != "upload_incomplete":
                 raise
-            return (await self._parts(work, None)).document
+            return (await self._parts(work, refused.problem.get("missingParts"))).document
         return {}
 
     async def _upload(self, work: Work, content: Content, issued: Mapping[str, Any]) -> None:
@@ -303,6 +303,7 @@ class Submitter:
         )
 
     async def _parts(self, work: Work, numbers: Sequence[int] | None) -> Answer:
+        """URLs for parts, for all of them without numbers."""
         body = {} if numbers is None else {"partNumbers": numbers}
         return await self.api.call(
             "POST", f"/images/multipart/{work.unique_id}/parts", body=body, expect=("parts", "partSize")

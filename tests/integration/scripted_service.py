@@ -48,6 +48,7 @@ class ScriptedService:
         self.looks: Counter[str] = Counter()
         self.answers: dict[str, dict[str, Any]] = {}
         self.parts: dict[int, bytes] = {}
+        self.tells_missing_parts = True
         self.at_once: Counter[str] = Counter()
         self.most_at_once: Counter[str] = Counter()
         #: Waited for before an answer, by call.
@@ -165,7 +166,10 @@ class ScriptedService:
         image = self.images[request.match_info["id"]]
         whole = b"".join(self.parts[number] for number in sorted(self.parts))
         if len(whole) < image["size"]:
-            return web.json_response({"code": "upload_incomplete", "detail": "Parts are missing."}, status=409)
+            numbers = [part["partNumber"] for part in self._parts(request.match_info["id"], None)["parts"]]
+            missing = [number for number in numbers if number not in self.parts]
+            told = {"missingParts": missing} if self.tells_missing_parts else {}
+            return web.json_response({"code": "upload_incomplete", "detail": "Parts are missing.", **told}, status=409)
         image["object"] = True
         self.uploads.append(({}, whole))
         return web.json_response({})

@@ -144,6 +144,22 @@ async def test_nobody_who_reads_from_the_beginning_is_an_exit_code_of_its_own(
     assert await ended(process) == (141, "", "")
 
 
+async def test_a_full_disk_is_told_and_a_closed_output_is_no_error(
+    service: ScriptedService, photos: list[Path]
+) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    code, _, stderr = await ended(await start(service, *photos, stdout=full))
+    os.close(full)
+    assert code == 141
+    assert stderr.splitlines()[0] == "Error: the results cannot be written: No space left on device"
+    assert "Traceback" not in stderr
+    closed = await asyncio.create_subprocess_shell(
+        f"exec {COMMAND} submit --url {service.url} {photos[0]} >&-", stderr=asyncio.subprocess.PIPE
+    )
+    code, _, stderr = await ended(closed)
+    assert (code, stderr.splitlines()[0][:27]) == (0, "0 completed, 1 already ther")
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252"])
 @pytest.mark.parametrize("json_output", [True, False])
 async def test_any_name_is_written_in_any_encoding(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import datetime as dt
 import hashlib
 import json
 import os
+import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,9 @@ import stamina
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from click.testing import CliRunner, Result
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.cli import main
 from service.client import api, gate, storage
@@ -322,12 +328,18 @@ async def test_a_part_that_is_refused_is_an_error(
     assert service.uploads == []
 
 
-async def test_a_large_file_goes_on_with_the_parts_that_are_missing(service: ScriptedService, large: Path) -> None:
-    service.always = {"part 4": (403, {}, "")}
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_large_file_goes_on_with_the_parts_that_are_missing(
+    service: ScriptedService, large: Path, *, told: bool
+) -> None:
+    service.tells_missing_parts = told
+    service.always = {"part 6": (403, {}, "")}
     await _lines(service, large, expect=1)
-    service.always = {}
+    service.always, service.calls = {}, Counter()
+    there = len(service.parts)
     _, total = await _lines(service, large)
     assert total["completed"] == 1
+    assert service.calls["part"] == (6 - there if told else 6)
     assert [body for _, body in service.uploads] == [LARGE]
     assert len(service.images) == 1
 
@@ -503,6 +515,59 @@ async def test_an_address_where_nobody_answers_is_named_with_a_way_to_start_it(p
     result = await _run(nobody, photo)
     assert result.exit_code == 3
     assert "nothing answers at http://127.0.0.1:1 (Connection refused); start it with `make run`" in result.stderr
+
+
+@pytest.fixture
+def self_signed(tmp_path: Path) -> ssl.SSLContext:
+    """A server's context whose certificate nobody trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    day = dt.timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - day, now + day)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path / "certificate.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + private)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
+
+
+async def test_a_certificate_that_nobody_trusts_and_the_wrong_scheme_are_told_apart(
+    service: ScriptedService, photo: Path, self_signed: ssl.SSLContext
+) -> None:
+    other = ScriptedService()
+    secure = TestServer(other.app())
+    await secure.start_server(ssl=self_signed)
+    try:
+        other.url = f"https://localhost:{secure.port}"
+        untrusted = await _run(other, photo)
+        other.url = f"http://localhost:{secure.port}"
+        plain = await _run(other, photo)
+    finally:
+        await secure.close()
+    service.url = service.url.replace("http:", "https:")
+    no_tls = await _run(service, photo)
+    assert [each.exit_code for each in (untrusted, plain, no_tls)] == [3, 3, 3]
+    assert "the certificate of localhost is not trusted: self-signed certificate" in untrusted.stderr
+    assert "perhaps it is https://" in plain.stderr
+    assert "does not speak TLS; perhaps it is http://" in no_tls.stderr
+
+
+async def test_a_service_that_never_answers_is_not_waited_for_for_ever(
+    service: ScriptedService, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "CALL_TIMEOUT_SECONDS", 0.1)
+    service.before["issue"] = lambda: asyncio.sleep(1)
+    result = await _run(service, photo)
+    assert result.exit_code == 3
+    assert f"no answer from {service.url} in time" in result.stderr
 
 
 @pytest.mark.parametrize(
