@@ -157,10 +157,10 @@ class Report:
             self.note(f"Error: {printable(str(unusable))}")
         if self._not_begun:
             self.note(f"{self._not_begun} not begun")
-        if interrupted or self._open:
-            self.note(self._how_to_go_on())
         if not self.with_total:
             return
+        if interrupted or self._open:
+            self.note(self._how_to_go_on())
         if self.json_output:
             self._write(json.dumps(self.tally.document()))
         else:

@@ -646,6 +646,7 @@ async def test_jobs_are_shown_by_their_ids_and_waited_for_when_asked(service: Sc
     service.statuses = ["processing", "processing", "completed"]
     looked = await _run(service, "--json", "img_9", command="status")
     assert (looked.exit_code, json.loads(looked.stdout)["status"]) == (0, "processing")
+    assert looked.stderr == ""
     waited = await _run(service, "--wait", "img_9", command="status")
     assert (waited.exit_code, waited.stdout.startswith("completed")) == (0, True)
     service.always = {"status": problem(404, "job_not_found")}
