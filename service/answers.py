@@ -223,7 +223,7 @@ class JobAnswer(Answer):
     processing_id: ProcessingId
     unique_id: UniqueId
     original_key: SourceKey
-    filename: str = Field(examples=["holiday.jpg"])
+    filename: str = Field(examples=["photo.jpg"])
     metadata: dict[str, str] = Field(description="As given with the upload.", examples=[{"album": "summer"}])
     status: JobStatus = Field(
         description="`pending`: nothing is uploaded yet. `uploaded`: queued. `completed` and `failed` are final."

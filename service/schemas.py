@@ -124,8 +124,9 @@ class _FileRequest(Question):
     """What is said of a file, however it is uploaded."""
 
     filename: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(printable)] = Field(
-        description="Name of the file, without control characters; its extension becomes part of the key.",
-        examples=["holiday.jpg"],
+        description="Name of the file, without control characters. It comes back with the status; its extension becomes "
+        "part of the key.",
+        examples=["photo.jpg"],
     )
     content_type: str | None = Field(
         default=None,
@@ -139,7 +140,6 @@ class _FileRequest(Question):
         default=None,
         alias="checksumSha256",
         description="SHA-256 of the file in base64; the upload is then bound to it.",
-        examples=["n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="],
     )
     metadata: Metadata = Field(
         default_factory=dict,
@@ -167,13 +167,23 @@ class _FileRequest(Question):
 class UploadUrlRequest(_FileRequest):
     """The file that is about to be uploaded."""
 
+    # The first example of a request is what the reference page sends: it must be right for any file. What binds the
+    # upload to one file is in the second.
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"filename": "holiday.jpg", "contentType": "image/jpeg", "size": 482113}]}
+        json_schema_extra={
+            "examples": [
+                {"filename": "photo.jpg"},
+                {
+                    "filename": "photo.jpg",
+                    "size": 482113,
+                    "checksumSha256": "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=",
+                    "metadata": {"album": "summer"},
+                },
+            ]
+        }
     )
 
-    size: int | None = Field(
-        default=None, ge=1, description="Exact size in bytes; the upload is then bound to it.", examples=[482113]
-    )
+    size: int | None = Field(default=None, ge=1, description="Exact size in bytes; the upload is then bound to it.")
     once: bool = Field(
         default=False,
         description="The URL is good for one object: S3 refuses to overwrite it. There is no form then.",
@@ -192,9 +202,9 @@ class UploadUrlRequest(_FileRequest):
 class MultipartRequest(_FileRequest):
     """The large file that is about to be uploaded in parts."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"filename": "poster.png", "size": 73400320}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"filename": "photo.jpg", "size": 73400320}]})
 
-    size: int = Field(ge=1, description="Exact size in bytes; the upload is bound to it.", examples=[73400320])
+    size: int = Field(ge=1, description="Exact size of your file in bytes: S3 refuses any other.")
     dedupe: bool = Field(default=False, description="As for a file in one piece; the answer then has no parts.")
 
     def to_upload(self, *, max_bytes: int) -> UploadRequest:
@@ -205,6 +215,8 @@ class MultipartRequest(_FileRequest):
 class RefreshRequest(Question):
     """How long the new URL is to hold."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"expiresIn": 3600}]})
+
     expires_in: int = Field(
         default=3600, ge=60, le=MAX_EXPIRES_SECONDS, description="How long the URL holds, in seconds."
     )
@@ -213,8 +225,10 @@ class RefreshRequest(Question):
 class PartsRequest(Question):
     """Which parts to sign again."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"partNumbers": [2, 3]}]})
+
     part_numbers: Annotated[list[int], Field(min_length=1, max_length=MAX_PARTS)] | None = Field(
-        default=None, description="Numbers of the parts, beginning at 1; by default all.", examples=[[2, 3]]
+        default=None, description="Numbers of the parts, beginning at 1; by default all."
     )
     expires_in: int = Field(
         default=3600, ge=60, le=MAX_EXPIRES_SECONDS, description="How long the URLs hold, in seconds."
@@ -282,7 +296,12 @@ class RedriveRequest(Question):
     """Which failures to process again. Nothing happens unless `dryRun` is false."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"code": "unavailable", "limit": 100, "perSecond": 10, "dryRun": False}]}
+        json_schema_extra={
+            "examples": [
+                {"code": "unavailable", "limit": 20, "dryRun": True},
+                {"code": "unavailable", "limit": 100, "perSecond": 10, "dryRun": False},
+            ]
+        }
     )
 
     code: FailureCode | None = Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from processor.access import ApiKey
 from service.answers import Answer, Time
@@ -31,6 +31,12 @@ ScopeName = Annotated[Scope, BeforeValidator(_scope)]
 class NewApiKeyRequest(Question):
     """What the key is to be for."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"name": "importer", "scopes": ["images:read", "images:write"], "expiresIn": 7776000}]
+        }
+    )
+
     name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(printable)] = Field(
         description="What it is for, for people.", examples=["importer"]
     )
@@ -44,6 +50,8 @@ class NewApiKeyRequest(Question):
 
 class RotateRequest(Question):
     """How long the old key goes on."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"grace": DEFAULT_GRACE_SECONDS}]})
 
     grace: int = Field(
         default=DEFAULT_GRACE_SECONDS, ge=0, le=MAX_GRACE_SECONDS, description="Seconds until the old key ends."

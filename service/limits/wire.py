@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from processor import clock
 from processor.usage import MEGAPIXEL, Limits, Overrides, Usage, today, tomorrow
@@ -20,6 +20,8 @@ Rate = Annotated[float | None, Field(ge=0.001, le=1_000_000)]
 
 class OverridesRequest(Question):
     """The limits of one tenant; what is left out is everybody's."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"bytesPerDay": 5497558138880, "images": 50000000}]})
 
     requests_per_second: Rate = Field(default=None, description="Of one key or user, counted by each process.")
     request_burst: Many = Field(default=None, description="So many of them at once.")

@@ -22,9 +22,11 @@ from service.schemas import MultipartRequest, PartsRequest, RedriveRequest, Refr
 DESCRIPTION = """\
 Upload a picture straight to S3 and get WebP variants of it behind a CDN.
 
-1. Ask for an upload URL.
-2. Send the file to `uploadUrl` with PUT and the `headers` of the answer, or as the form in `post`.
-3. Ask for the status until it is `completed` or `failed`. The variants' URLs are known from the beginning.
+1. Ask for an upload URL: `POST /images/upload-url`.
+2. Send the file to the `uploadUrl` of the answer with PUT and its `headers`, or as the form in `post`. On a terminal:
+   `curl -T photo.jpg -H 'Content-Type: image/jpeg' 'the uploadUrl'`.
+3. Ask for the status of the `processingId` until it is `completed` or `failed`. The variants' URLs are known from the
+   beginning.
 
 Variants: `thumbnail` fits into 300 x 300 pixels, `medium` into 800 x 600, `large` into 1920 x 1080, `webp` keeps the
 original's size. All are WebP, keep their aspect and are never enlarged.

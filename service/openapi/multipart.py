@@ -13,6 +13,8 @@ BEGIN = """\
 For a file so large that losing a connection should not cost all of it. Cut the file into parts of `partSize` bytes, the
 last one less, and PUT each to its `url` with its `headers`, several at once if you like; a part that fails is sent
 again. Then complete the upload. What is not completed within a day is removed.
+
+`size` is that of your own file: replace the one of the example, or S3 refuses the parts.
 """
 COMPLETE = """\
 The service asks S3 itself which parts there are. While one is missing, or has another size, the answer is 409 with
