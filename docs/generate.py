@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cfnlint.decode import cfn_yaml
+from pydantic import BaseModel
 
 from benchmarks.scaling.sections import SECTIONS
 from processor import errors, jobs
+from service import examples
 from service.config import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +34,28 @@ def failure_codes() -> str:
     return "\n".join(["| code | meaning |", "| --- | --- |", *rows])
 
 
+def accepted() -> str:
+    """How large an upload may be, and the code of what is larger, as a table."""
+    rows = [
+        ("largest file", f"{_default('MAX_UPLOAD_BYTES') // 2**20} MiB", "MAX_UPLOAD_BYTES", errors.FileTooLarge),
+        ("most pixels, over all frames", f"{_default('MAX_PIXELS'):,}", "MAX_PIXELS", errors.TooManyPixels),
+        ("longest side in pixels", f"{_default('MAX_SIDE'):,}", "MAX_SIDE", errors.SideTooLong),
+        ("most frames", f"{_default('MAX_FRAMES'):,}", "MAX_FRAMES", errors.TooManyFrames),
+        ("longest conversion", f"{_default('PROCESS_TIMEOUT_SECONDS')} s", "PROCESS_TIMEOUT_SECONDS", errors.TimedOut),
+    ]
+    table = [f"| {what} | {value} | `{variable}` | `{error.code}` |" for what, value, variable, error in rows]
+    return "\n".join(["| limit | by default | setting | beyond it |", "| --- | --- | --- | --- |", *table])
+
+
+def _default(variable: str) -> int:
+    return int(Settings.variables()[variable].default)
+
+
+def shown(answer: BaseModel) -> str:
+    """An example of an answer, as the service lays it out but for the line breaks."""
+    return f"```json\n{json.dumps(answer.model_dump(mode='json', by_alias=True), indent=2)}\n```"
+
+
 def parameters() -> str:
     """The parameters of the stack, as a table."""
     template = cfn_yaml.load(str(ROOT / "infra" / "cloudformation" / "image-service.yaml"))
@@ -43,7 +68,11 @@ def parameters() -> str:
 
 PARTS: Mapping[str, Callable[[], str]] = {
     "settings": Settings.table,
+    "required-settings": lambda: Settings.table(required=True),
     "failure-codes": failure_codes,
+    "accepted": accepted,
+    "answer-upload-url": lambda: shown(examples.UPLOAD_URL),
+    "answer-status": lambda: shown(examples.JOBS["completed"]),
     "parameters": parameters,
     **SECTIONS,
 }
@@ -56,7 +85,7 @@ def generated(text: str) -> str:
 
 def documents() -> list[Path]:
     """Every document that may have generated parts."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "benchmarks").glob("*.md"))]
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -36,7 +36,7 @@ for command in (keys, status, submit):
 def serve() -> None:
     """Serve the API and work on the queue.
 
-    Everything is configured by environment variables; the README lists them.
+    Everything is configured by environment variables; docs/settings.md lists them.
     """
     import asyncio
 

@@ -26,7 +26,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Settings(AuthSettings, LimitSettings):
-    """The whole configuration. A field's alias is its variable; its description goes into the README."""
+    """The whole configuration. A field's alias is its variable; its description goes into docs/settings.md."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
@@ -246,10 +246,13 @@ class Settings(AuthSettings, LimitSettings):
         return {str(field.alias): field for field in fields.values()}
 
     @classmethod
-    def table(cls) -> str:
-        """The settings as a Markdown table, for the README."""
+    def table(cls, *, required: bool = False) -> str:
+        """The settings as a Markdown table, for docs/settings.md; or those alone that must be set."""
         fields = cls.variables().items()
-        rows = (f"| `{variable}` | {_default(field)} | {field.description} |" for variable, field in fields)
+        if required:
+            rows = [f"| `{variable}` | {field.description} |" for variable, field in fields if field.is_required()]
+            return "\n".join(("| variable | meaning |", "| --- | --- |", *rows))
+        rows = [f"| `{variable}` | {_default(field)} | {field.description} |" for variable, field in fields]
         return "\n".join(("| variable | default | meaning |", "| --- | --- | --- |", *rows))
 
 

@@ -279,7 +279,9 @@ def problem_of(error: BaseException) -> Problem:
 
 def known_problems() -> list[Problem]:
     """One of each, for the documentation."""
-    kinds: dict[type[TrussError], None] = dict.fromkeys([NotFound, ImageNotFound, *leaves(), Unavailable, TrussError])
+    kinds: dict[type[TrussError], None] = dict.fromkeys(
+        [NotFound, ImageNotFound, Forbidden, *leaves(), Unavailable, TrussError]
+    )
     return sorted((_of_ours(kind()) for kind in kinds), key=lambda problem: (problem.status, problem.code))
 
 

@@ -124,8 +124,8 @@ class _FileRequest(Question):
     """What is said of a file, however it is uploaded."""
 
     filename: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(printable)] = Field(
-        description="Name of the file, without control characters. It comes back with the status; its extension becomes "
-        "part of the key.",
+        description="Name of the file, without control characters. It comes back with the status; its extension "
+        "becomes part of the key.",
         examples=["photo.jpg"],
     )
     content_type: str | None = Field(

@@ -1,90 +1,144 @@
-"""The API guide's commands and clients do what it says, against a running service."""
+"""The API guide is followed literally, in its order and in one shell, against a running service."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
 from tests import corpus
 from tests.e2e.conftest import LocalService, MakeService
+from tests.guide import blocks, save_programs, script
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+GUIDE = blocks("api.md")
+OPERATIONS = [block for block in blocks("operations.md") if "$TRUSS/" in block.text]
+VARIANTS = ["thumbnail", "medium", "large", "webp"]
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no requirement of this project")
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="Node is no requirement of this project")
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
-
-
-async def _run(*command: str, cwd: Path, environment: dict[str, str] | None = None) -> str:
+async def _run(*command: str, cwd: Path, service: LocalService, **environment: str) -> str:
+    """What it prints. An answer that is an error ends it: the folder's `.curlrc` says so, and no page needs to."""
+    (cwd / ".curlrc").write_text("fail-with-body\n")
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=cwd,
-        env={**os.environ, **(environment or {})},
+        env={
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "CURL_HOME": str(cwd),
+            "HOME": str(cwd),
+            "TRUSS": service.url,
+            **environment,
+        },
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    output, _ = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode == 0, output.decode()
     return output.decode()
+
+
+def _answers(output: str) -> list[Any]:
+    """Every JSON object in it: curl ends no line after one."""
+    decoder, found, position = json.JSONDecoder(), [], 0
+    while (position := output.find('{"', position)) >= 0:
+        answer, position = decoder.raw_decode(output, position)
+        found.append(answer)
+    return found
 
 
 @pytest.fixture
 async def service(make_service: MakeService, tmp_path: Path) -> LocalService:
     (tmp_path / "photo.jpg").write_bytes(corpus.jpeg(corpus.photo(640, 480)))
+    save_programs(GUIDE, tmp_path)
     return await make_service()
 
 
+@needs_curl
+@needs_node
+async def test_whoever_copies_every_block_into_one_shell_gets_to_the_end(service: LocalService, tmp_path: Path) -> None:
+    output = await _run("bash", "-euo", "pipefail", "-c", script(GUIDE), cwd=tmp_path, service=service)
+    lines = output.splitlines()
+    answers = _answers(output)
+    assert [line for line in lines if line in ("200", "204")] == ["200", "204"]  # S3's, to the PUT and to the form
+    (job,) = [answer for answer in answers if "timings" in answer]
+    assert (job["status"], list(job["processedImages"]), job["filename"]) == ("completed", VARIANTS, "photo.jpg")
+    assert [line.split()[0] for line in lines if re.match(r"\w+ \d+ \d+ http", line)] == VARIANTS
+    assert re.findall(r"^  (\w+): \{$", output, re.MULTILINE) == VARIANTS  # as Node prints an object
+    receipts = [answer["uniqueId"] for answer in answers if "receipt" in answer]
+    assert len(receipts) == 2
+    assert receipts[-1] == job["uniqueId"]
+
+    (large,) = re.findall(r"(?:^|\})(img_\w+)$", output, re.MULTILINE)  # all that the program prints
+    await service.settled(large)
+    listed = (await service.call("GET", "/images/list"))["images"]
+    ended = [(await service.settled(image["processingId"]))["status"] for image in listed]
+    assert ended == ["completed"] * 4  # the form, the two clients, the parts; what the first steps made is deleted
+
+
+@needs_curl
+async def test_the_operators_calls_are_answered_with_success(service: LocalService, tmp_path: Path) -> None:
+    assert {block.section for block in OPERATIONS} == {"Keys", "Limits", "Redriving"}
+    broken = await service.put(b"no picture")
+    await service.settled(broken["processingId"])
+    output = await _run(
+        "bash", "-euo", "pipefail", "-c", script(OPERATIONS), cwd=tmp_path, service=service, KEY="truss_of_nobody"
+    )
+    assert "Counter({'unsupported_format': 1})" in output
+    answers = _answers(output)
+    assert [answer["dryRun"] for answer in answers if "dryRun" in answer] == [True, False, False]
+    assert [key["name"] for answer in answers for key in answer.get("keys", [])] == ["importer"]
+
+
 async def test_the_python_client_prints_every_variant(service: LocalService, tmp_path: Path) -> None:
-    client, _ = _blocks("python")
-    (tmp_path / "client.py").write_text(client.replace("http://127.0.0.1:8080", service.url))
-    output = await _run(sys.executable, "client.py", "photo.jpg", cwd=tmp_path)
-    assert [line.split()[0] for line in output.splitlines()] == ["thumbnail", "medium", "large", "webp"]
+    output = await _run(sys.executable, "truss_client.py", "photo.jpg", cwd=tmp_path, service=service)
+    assert [line.split()[0] for line in output.splitlines()] == VARIANTS
     assert "webp 640 480 http://127.0.0.1" in output
 
 
 async def test_the_python_client_for_large_files_uploads_in_parts(service: LocalService, tmp_path: Path) -> None:
-    _, client = _blocks("python")
-    (tmp_path / "large.py").write_text(client.replace("http://127.0.0.1:8080", service.url))
     (tmp_path / "large.png").write_bytes(corpus.png(corpus.photo(2000, 1500), compression=0))
-    processing_id = (await _run(sys.executable, "large.py", "large.png", cwd=tmp_path)).strip()
+    processing_id = (await _run(sys.executable, "large.py", "large.png", cwd=tmp_path, service=service)).strip()
     job = await service.settled(processing_id)
     assert (job["status"], job["processedImages"]["webp"]["width"]) == ("completed", 2000)
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node is no requirement of this project")
+@needs_node
 async def test_the_javascript_client_returns_every_variant(service: LocalService, tmp_path: Path) -> None:
-    (client,) = _blocks("javascript")
     run = """
 import { readFileSync } from "node:fs";
+import { convert } from "./truss_client.mjs";
 const file = new File([readFileSync("photo.jpg")], "photo.jpg", { type: "image/jpeg" });
-console.log(Object.keys(await convert(file)).join());
+console.log(Object.keys(await convert(file, { base: process.env.TRUSS })).join());
 """
-    (tmp_path / "client.mjs").write_text(client.replace("http://127.0.0.1:8080", service.url) + run)
-    assert await _run("node", "client.mjs", cwd=tmp_path) == "thumbnail,medium,large,webp\n"
+    (tmp_path / "run.mjs").write_text(run)
+    assert await _run("node", "run.mjs", cwd=tmp_path, service=service) == "thumbnail,medium,large,webp\n"
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no requirement of this project")
-async def test_the_curl_commands_are_answered_with_success(service: LocalService, tmp_path: Path) -> None:
-    done = await service.put((tmp_path / "photo.jpg").read_bytes())
-    await service.settled(done["processingId"])
-    open_ = await service.call("POST", "/images/upload-url", json={"filename": "photo.jpg"})
-    key = await service.call("POST", "/images/keys", json={"name": "n", "scopes": ["images:read"]}, expect=201)
-    environment = {
-        "KEY": key["key"],
-        "KEY_ID": key["keyId"],
-        "PENDING_ID": open_["uniqueId"],
-        "UPLOAD_URL": open_["uploadUrl"],
-        "PROCESSING_ID": done["processingId"],
-        "UNIQUE_ID": done["uniqueId"],
-    }
-    script = "".join(_blocks("console")).replace("http://127.0.0.1:8080", service.url).replace("curl -", "curl -f -")
-    assert script.count("curl") >= 8
-    await _run("bash", "-euo", "pipefail", "-c", script, cwd=tmp_path, environment=environment)
-    await service.settled(open_["processingId"])
-    await service.call("GET", f"/images/processed/{done['uniqueId']}", expect=404)
+@pytest.mark.parametrize("upload", ["put", "form"])
+async def test_what_the_reference_page_fills_in_takes_any_picture(service: LocalService, upload: str) -> None:
+    """Its first example, with a file of another name, format and size."""
+    described = await service.call("GET", "/images/openapi.json")
+    example = described["components"]["schemas"]["UploadUrlRequest"]["examples"][0]
+    issued = await service.call("POST", "/images/upload-url", json=example)
+    picture = corpus.png(corpus.photo(123, 45))
+    if upload == "put":
+        async with service.session.put(issued["uploadUrl"], data=picture, headers=issued["headers"]) as answer:
+            assert answer.status == 200, await answer.text()
+    else:
+        form = aiohttp.FormData(issued["post"]["fields"])
+        form.add_field("file", picture, filename="x.png")
+        async with service.session.post(issued["post"]["url"], data=form) as answer:
+            assert answer.status in (200, 204), await answer.text()
+    job = await service.settled(issued["processingId"])
+    assert (job["status"], job["processedImages"]["webp"]["width"]) == ("completed", 123)

@@ -12,6 +12,7 @@ import pytest
 from processor import clock
 from processor.errors import Throttled, Unavailable
 from service.keys import DRAINING
+from service.routes import ROUTES
 
 CDN = "https://cdn.example.com"
 SIZES = ["thumbnail", "medium", "large", "webp"]
@@ -310,6 +311,27 @@ async def test_a_deleted_image_is_gone_everywhere(ask: Any, submit: Any, world: 
     assert (await ask("POST", f"/images/process/{unique_id}"))[0] == 404
     assert (await ask("DELETE", f"/images/image/{unique_id}"))[0] == 404
     assert (await ask("GET", "/images/list"))[2]["images"] == []
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+async def test_every_call_about_a_deleted_image_has_the_code_that_the_guide_says(
+    ask: Any, submit: Any, world: Any, *, in_parts: bool
+) -> None:
+    """Jobs go with their image, so a status knows nothing more of them."""
+    begin = {"filename": "a.jpg", "size": 7}
+    made = (await ask("POST", "/images/multipart", json=begin))[2] if in_parts else await submit()
+    if not in_parts:
+        await world.complete(made["processingId"])
+    assert (await ask("DELETE", f"/images/image/{made['uniqueId']}"))[0] == 200
+    calls = [
+        (route.method, route.path) for route in ROUTES if {"{uniqueId}", "{processingId}"} & set(route.path.split("/"))
+    ]
+    assert len(calls) >= 8
+    for method, path in calls:
+        expected = "job_not_found" if "{processingId}" in path else "image_deleted"
+        there = path.format(uniqueId=made["uniqueId"], processingId=made["processingId"])
+        status, _, body = await ask(method, there)
+        assert (status, body["code"]) == (404, expected), (method, path)
 
 
 @pytest.mark.parametrize(

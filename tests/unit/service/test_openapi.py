@@ -11,6 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from service.middleware import PROBES
 from service.openapi import document
+from service.problems import known_problems
 from service.routes import ROUTES
 
 METHODS = {"get", "post", "put", "delete"}
@@ -72,6 +73,19 @@ def test_every_example_is_valid_against_its_own_schema() -> None:
                     OAS31Validator({**document(), **media["schema"]}).validate(value)
                     examples += 1
     assert examples > 20
+
+
+def test_every_problem_that_is_shown_is_explained_on_the_page() -> None:
+    explained = {problem.code for problem in known_problems()}
+    shown = [
+        media["example"]["code"]
+        for _, _, operation in operations()
+        for answer in operation["responses"].values()
+        for media in resolved(answer)["content"].values()
+        if "example" in media
+    ]
+    assert set(shown) >= {"forbidden", "image_not_found", "unavailable", "internal_error"}
+    assert set(shown) <= explained
 
 
 def test_what_answers_503_says_when_to_try_again() -> None:
