@@ -1,11 +1,11 @@
-"""The generated parts of `docs/scaling.md`: every figure on that page that a program can reckon."""
+"""The generated parts of the pages on capacity and costs: every figure that a program can reckon."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
 from benchmarks import cost
-from benchmarks.scaling import calls, measured, pods, prices, sweeps
+from benchmarks.scaling import calls, measured, plan, pods, prices, sweeps
 from benchmarks.scaling.autoscaler import ScalerConfig
 from benchmarks.scaling.costs import Workload, break_even, default_prices
 from benchmarks.scaling.figures import chart
@@ -86,6 +86,7 @@ def _inputs() -> cost.Inputs:
 
 
 SECTIONS: Mapping[str, Callable[[], str]] = {
+    "scaling-plan": plan.table,
     "scaling-values": values,
     "scaling-measured": measured.files_table,
     "scaling-service": measured.service_table,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,9 +31,17 @@ from benchmarks.scaling.calls import (
     write_units,
 )
 from benchmarks.scaling.costs import Design, Month, Workload, break_even, default_prices, month, pod_hours
-from benchmarks.scaling.pods import SERVICE_SECONDS, PodSize
+from benchmarks.scaling.measured import LINE
+from benchmarks.scaling.plan import SIZES, plan
+from benchmarks.scaling.pods import (
+    HEADROOM,
+    SERVICE_SECONDS,
+    PodSize,
+    image_cpu_seconds,
+    images_per_second,
+)
 from benchmarks.scaling.prices import PRICES
-from benchmarks.scaling.scenarios import mean_source_bytes, mean_variant_bytes
+from benchmarks.scaling.scenarios import mean_megapixels, mean_source_bytes, mean_variant_bytes
 from processor.catalog import Catalog, UploadRequest
 from processor.conversion import Converter
 from processor.jobs import Maker, Terms
@@ -396,3 +406,47 @@ def test_an_input_that_there_is_not_is_refused(wrong: list[str], capsys: pytest.
     with pytest.raises(SystemExit):
         cost.main(wrong)
     assert "error" in capsys.readouterr().err
+
+
+# -- the plan ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_is_added_up_by_hand() -> None:
+    """100 photographs of 12 megapixels a second: 84 pods on 12 nodes, of which half are Spot at 40 % of the price."""
+    found = plan(100, 12)
+    assert (found.pods, found.processors, found.max_replicas) == (84, 96, 168)
+    assert (found.table_writes, found.writes) == (1300, 2900)
+    pod_month = 0.41056 * 0.7 / 7 * 730
+    fixed = 257.73 - 59.94  # but for the least of the pods
+    million_images = 100 * 730 * 3600 / 1e6
+    queue = million_images * 3 * 0.4 + million_images * 3 * 3e-3 * 10
+    assert found.converting == pytest.approx(84 * pod_month + fixed + queue, rel=0.04)  # and the load balancer's use
+    assert found.keeping > 100 * 730 * 3600 * 12 * 2.9e6 / 1e9 * 0.023  # S3 alone, for twelve months
+
+
+@given(rate=st.floats(0.1, 3000), megapixels=st.sampled_from(SIZES))
+def test_the_most_pods_work_off_an_hours_queue_within_an_hour(rate: float, megapixels: float) -> None:
+    able = plan(rate, megapixels).max_replicas * images_per_second(PodSize(), image_cpu_seconds(megapixels))
+    assert able - rate >= rate
+
+
+def test_the_page_on_capacity_says_in_words_what_is_reckoned() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
+    base, slope = LINE.base + SERVICE_SECONDS, LINE.per_megapixel
+    assert f"= {base:.3f} + {slope:.4f} x megapixels" in page
+    assert f"/ {1 - HEADROOM:g} )" in page
+    assert f"({mean_megapixels():.1f} megapixels in the mean)" in page
+    narrowest = min(limit.images_per_second for limit in limits() if limit.name.startswith("one tenant, `LIMIT"))
+    assert f"at about {int(narrowest)} images a second" in page
+
+
+def test_the_page_on_capacity_names_values_that_the_chart_has() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
+    chart = yaml.safe_load((Path(__file__).parents[2] / "helm" / "image-service" / "values.yaml").read_text())
+    named = set(re.findall(r"`((?:config|autoscaling)\.[\w.]+)`", page))
+    assert len(named) >= 6
+    for name in named:
+        found = chart
+        for step in name.split("."):
+            assert step in found, name
+            found = found[step]

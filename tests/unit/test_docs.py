@@ -180,3 +180,7 @@ def test_the_first_page_has_the_settings_without_which_nothing_starts_and_help_l
     table = (ROOT / "README.md").read_text().partition("<!-- generated: required-settings -->")[2]
     assert set(re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE)) == required
     assert "docs/settings.md" in (serve.help or "")
+
+
+def test_capacity_is_one_page() -> None:
+    assert len((DOCS / "scaling.md").read_text().splitlines()) <= 200

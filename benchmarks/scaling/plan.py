@@ -1,0 +1,86 @@
+"""A steady rate of images, and all that it asks for: pods, processors, write units, dollars."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from benchmarks.scaling.autoscaler import ScalerConfig
+from benchmarks.scaling.calls import image_write_units
+from benchmarks.scaling.costs import Workload, default_prices, month
+from benchmarks.scaling.measured import FILES, PHOTO, Measured
+from benchmarks.scaling.pods import HEADROOM, PodSize, image_cpu_seconds, pods_for
+from benchmarks.scaling.prices import HOURS
+
+#: Rates and sizes that the table shows.
+RATES = (1, 10, 100, 1000)
+SIZES = (2.0, 12.0)
+#: Processors of a node, of which the pods get all but one.
+NODE_CPUS = 8
+#: Most pods, as a multiple of those that the rate needs: a queue that has stood for an hour is then gone within one.
+SPARE = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """For one rate. Dollars are those of a month."""
+
+    pods: int
+    #: Of all nodes.
+    processors: int
+    max_replicas: int
+    #: Write units a second, of the table alone and with its indexes.
+    table_writes: float
+    writes: float
+    #: What the service costs, and what keeping and delivering the pictures costs beside it.
+    converting: float
+    keeping: float
+
+
+def plan(rate: float, megapixels: float) -> Plan:
+    """`rate` photographs a second, day and night, of a size that was measured; `StopIteration` for another."""
+    photo, cpu = _photo(megapixels), image_cpu_seconds(megapixels)
+    scaler, units = ScalerConfig(), image_write_units()
+    pods = max(scaler.min_replicas, pods_for(rate, cpu, PodSize()))
+    work = Workload(
+        images_per_month=rate * HOURS * 3600,
+        cpu_seconds=cpu,
+        source_bytes=photo.file_bytes,
+        variant_bytes=photo.variant_bytes,
+        utilization=1 - HEADROOM,
+    )
+    bill = month("kubernetes", work, default_prices())
+    return Plan(
+        pods=pods,
+        processors=NODE_CPUS * math.ceil(pods / work.pods_per_node),
+        max_replicas=max(scaler.max_replicas, SPARE * pods),
+        table_writes=rate * units.table,
+        writes=rate * units.total,
+        converting=bill.own,
+        keeping=bill.total - bill.own,
+    )
+
+
+def _photo(megapixels: float) -> Measured:
+    return next(each for each in FILES if each.kind == PHOTO and round(each.megapixels, 1) == megapixels)
+
+
+def table() -> str:
+    """In Markdown."""
+    rows = []
+    for megapixels in SIZES:
+        for rate in RATES:
+            found = plan(rate, megapixels)
+            rows.append(
+                f"| {megapixels:g} | {rate:,} | {found.pods:,} | {found.processors:,} | {found.max_replicas:,} "
+                f"| {found.table_writes:,.0f} / {found.writes:,.0f} | {_dollars(found.converting)} "
+                f"| {_dollars(found.keeping)} |"
+            )
+    names = ("megapixels", "images a second", "pods", "vCPU", "`maxReplicas`", "write units a second")
+    head = f"| {' | '.join(names)} | USD, service | USD, pictures |"
+    return "\n".join([head, "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", *rows])
+
+
+def _dollars(usd: float) -> str:
+    """Two digits that mean something."""
+    return f"{float(f'{usd:.2g}'):,.0f}"
