@@ -101,7 +101,8 @@ async def test_the_operators_calls_are_answered_with_success(service: LocalServi
 
 
 async def test_the_python_client_prints_every_variant(service: LocalService, tmp_path: Path) -> None:
-    output = await _run(sys.executable, "truss_client.py", "photo.jpg", cwd=tmp_path, service=service)
+    # -I: with nothing but Python itself, as on a fresh machine.
+    output = await _run(sys.executable, "-IS", "truss_client.py", "photo.jpg", cwd=tmp_path, service=service)
     assert [line.split()[0] for line in output.splitlines()] == VARIANTS
     assert "webp 640 480 http://127.0.0.1" in output
 

@@ -13,7 +13,9 @@ import pytest
 
 from docs.generate import PARTS, ROOT, documents
 from processor import jobs
+from processor.conversion import OutcomeKind
 from processor.errors import ImageRejected, JobNotFound, leaves
+from processor.images import STANDARD_VARIANTS
 from service.cli import serve
 from service.config import Settings
 from service.problems import known_problems, problem_of
@@ -133,6 +135,39 @@ def test_every_call_that_a_page_names_exists(page: str) -> None:
     known = {(route.method, re.sub(r"{\w+}", "{}", route.path)) for route in ROUTES}
     assert named != []
     assert {(method, re.sub(r"{\w+}", "{}", path)) for method, path in named} <= known
+
+
+# -- what the pages say of the code -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", PROSE[:-2], ids=_name)
+def test_every_file_that_a_page_names_exists(document: Path) -> None:
+    named = re.findall(
+        r"`((?:processor|service|tests|docs|benchmarks|infra|helm|requirements)/[\w/.-]+)`", document.read_text()
+    )
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_log_line_that_operations_explains_is_written_somewhere() -> None:
+    table = (DOCS / "operations.md").read_text().partition("| `event` | level |")[2].partition("\n\n")[0]
+    events = {name for row in table.splitlines()[2:] for name in re.findall(r"`([A-Z][^`]+)`", row.split("|")[1])}
+    code = "".join(file.read_text() for package in ("service", "processor") for file in (ROOT / package).rglob("*.py"))
+    assert len(events) > 15
+    assert [event for event in events if f'"{event}' not in code] == []
+
+
+def test_the_glossary_lists_every_outcome_of_an_event() -> None:
+    (row,) = re.findall(r"^\| \*\*outcome\*\* \|.*", (DOCS / "glossary.md").read_text(), re.MULTILINE)
+    assert set(re.findall(r"\w+", row.partition("event: ")[2])) == {kind.value for kind in OutcomeKind}
+
+
+def test_the_first_page_shows_the_variants_that_are_made() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| (\d+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    made = [
+        (spec.name, " x ".join(map(str, spec.box)) if spec.box else "the original's own size", str(spec.quality))
+        for spec in STANDARD_VARIANTS
+    ]
+    assert rows == made
 
 
 # -- what a reader copies ---------------------------------------------------------------------------------------------
