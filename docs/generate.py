@@ -72,7 +72,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "failure-codes": failure_codes,
     "accepted": accepted,
     "answer-upload-url": lambda: shown(examples.UPLOAD_URL),
-    "answer-status": lambda: shown(examples.JOBS["completed"]),
+    "answer-status": lambda: shown(examples.JOBS["completed"].model_copy(update={"metadata": {}})),
     "parameters": parameters,
     **SECTIONS,
 }
