@@ -53,6 +53,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/images/openapi.json", docs.openapi, PUBLIC),
     Route("GET", "/images/docs", docs.page, PUBLIC),
     Route("GET", "/images/docs/{asset}", docs.asset, PUBLIC),
+    *(Route("GET", path, docs.lead_to_page, PUBLIC) for path in docs.WAYS),  # `/` and the like, to the page
 )
 
 #: In the local mode alone: what CloudFront serves elsewhere.

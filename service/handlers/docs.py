@@ -6,6 +6,7 @@ import hashlib
 import html
 import json
 from functools import cache
+from http import HTTPStatus
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -37,6 +38,16 @@ PAGE_POLICY = (
 ASSET_CACHE_CONTROL = "public, max-age=31536000, immutable"
 #: The page and the document change with a deployment: keep them, but ask.
 PAGE_CACHE_CONTROL = "no-cache"
+#: Where people look for the page, and how it is reached from there: relative, so that a prefix in front of the service
+#: does no harm.
+WAYS = {
+    "/": "images/docs",
+    "/docs": "images/docs",
+    "/docs/": "../images/docs",
+    "/images": "images/docs",
+    "/images/": "docs",
+    "/images/docs/": "../docs",
+}
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -75,6 +86,11 @@ async def page(request: web.Request) -> web.Response:
     response = _revalidated(request, _page(), "text/html")
     response.headers["Content-Security-Policy"] = PAGE_POLICY
     return response
+
+
+async def lead_to_page(request: web.Request) -> web.Response:
+    """`GET` of each of the `WAYS`."""
+    return web.Response(status=HTTPStatus.FOUND, headers={hdrs.LOCATION: WAYS[request.path]})
 
 
 async def asset(request: web.Request) -> web.Response:

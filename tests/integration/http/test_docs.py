@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urljoin
 
+import pytest
+
+from service.handlers.docs import WAYS
 from service.openapi import document
 from service.problems import known_problems
 
@@ -56,3 +60,21 @@ async def test_an_asset_that_does_not_exist_is_not_found(client: Any) -> None:
     for name in ("swagger-editor.js", "..%2f..%2fapp.py", "x"):
         async with client.get(f"/images/docs/{name}") as response:
             assert response.status == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", WAYS)
+async def test_whoever_opens_the_bare_address_is_led_to_the_page(client: Any, method: str, path: str) -> None:
+    async with client.request(method, path, allow_redirects=False) as response:
+        assert response.status == 302
+        assert await response.read() == b""
+        location = response.headers["Location"]
+    async with client.request(method, path) as response:
+        assert (response.status, response.url.path) == (200, "/images/docs")
+    for prefix in ("", "/pictures", "/a/b"):
+        assert urljoin(f"https://example.com{prefix}{path}", location) == f"https://example.com{prefix}/images/docs"
+
+
+async def test_what_stands_behind_the_bare_address_is_not_given_back(client: Any) -> None:
+    async with client.get("/?next=https://elsewhere.example", allow_redirects=False) as response:
+        assert response.headers["Location"] == "images/docs"

@@ -63,8 +63,9 @@ async def test_every_request_has_an_id_of_its_own(client: Any) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "not_found"),
-        ("GET", "/images", 404, "not_found"),
+        ("GET", "/index.html", 404, "not_found"),
+        ("GET", "/images/nothing", 404, "not_found"),
+        ("POST", "/", 405, "method_not_allowed"),
         ("GET", "/images/status/", 404, "not_found"),
         ("GET", "/images/list/", 404, "not_found"),
         ("GET", "/images/health/x", 404, "not_found"),
