@@ -1,0 +1,79 @@
+"""Log lines for a person at a terminal: one short line for each, what is looked for first."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from structlog.typing import EventDict
+
+from processor.images import variant_key
+from service.answers import FULL_SIZE
+
+#: Longest path, and longest of any other value, in characters: a line stays well below 120 of them.
+PATH_CHARACTERS, VALUE_CHARACTERS = 64, 48
+#: So much of a request's id is enough to find it again, and lets a look at a job's status fit into 80 columns.
+ID_CHARACTERS = 6
+#: What every line has, and what no person asks for.
+_LEFT_OUT = frozenset({"event", "level", "timestamp", "logger", "exception", "exc_info", "stack", "requestId"})
+_RED, _YELLOW, _GREEN, _DIM, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[2m", "\x1b[0m"
+_COLOURS = {"warning": _YELLOW, "error": _RED, "critical": _RED, "exception": _RED}
+
+
+class TerminalRenderer:
+    """The last processor of a line. `viewer` is the base of variants' URLs; with it, a finished picture is linked."""
+
+    def __init__(self, *, viewer: str | None = None, colours: bool | None = None) -> None:
+        self._viewer = viewer
+        self._colours = _wants_colours() if colours is None else colours
+
+    def __call__(self, _: Any, __: str, line: EventDict) -> str:
+        """The text, without a newline at its end."""
+        known = {"Request answered": self._request, "Event handled": self._event}
+        said = known.get(line["event"], self._other)(line)
+        text = f"{self._painted(_DIM, str(line['timestamp']))} {said}"
+        return "\n".join([text, *(str(line[part]) for part in ("stack", "exception") if line.get(part))])
+
+    def _request(self, line: Mapping[str, Any]) -> str:
+        status = line["status"]
+        colour = _GREEN if status < 400 else _YELLOW if status < 500 else _RED  # noqa: PLR2004 - HTTP's classes
+        request_id = self._painted(_DIM, f"#{_shown(line.get('requestId', '')[:ID_CHARACTERS], PATH_CHARACTERS)}")
+        return (
+            f"{line['method']} {_shown(line['path'], PATH_CHARACTERS)} {self._painted(colour, str(status))} "
+            f"{line['duration_ms']:.0f} ms {request_id}"
+        )
+
+    def _event(self, line: Mapping[str, Any]) -> str:
+        outcome, unique_id, processing_id = (line.get(name, "") for name in ("outcome", "uniqueId", "processingId"))
+        told = [self._painted(_GREEN if outcome == "completed" else _YELLOW, outcome), f"image {unique_id}"]
+        if line.get("code"):
+            told.append(f"({line['code']})")
+        if "totalMs" in line:
+            told.append(f"in {line['totalMs']} ms")
+        said = " ".join(told)
+        if self._viewer and outcome == "completed":
+            # Alone on its line: there it is clicked or copied most easily.
+            return f"{said}\n{self._viewer}/{variant_key(unique_id, processing_id, FULL_SIZE)}"
+        return said
+
+    def _other(self, line: Mapping[str, Any]) -> str:
+        values = (f"{name}={_shown(value, VALUE_CHARACTERS)}" for name, value in line.items() if name not in _LEFT_OUT)
+        level = line.get("level", "info")
+        event = _shown(line["event"], 1000)
+        return " ".join([self._painted(_COLOURS[level], f"{level}: {event}") if level in _COLOURS else event, *values])
+
+    def _painted(self, colour: str, text: str) -> str:
+        return f"{colour}{text}{_PLAIN}" if self._colours and text else text
+
+
+def _wants_colours() -> bool:
+    """As https://no-color.org asks, and nowhere but on a terminal."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _shown(value: object, most: int) -> str:
+    """A value that may come from a stranger: no control characters, which could write over other lines, and cut."""
+    text = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in str(value)[: most + 1])
+    return text if len(text) <= most else f"{text[: most - 1]}…"
