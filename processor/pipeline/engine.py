@@ -13,6 +13,7 @@ import pyvips
 from processor.errors import ImageRejected, TrussError, Unavailable
 from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, VariantSpec
 from processor.pipeline import decode
+from processor.pipeline.allocator import tune_allocator
 from processor.pipeline.budget import MemoryBudget, working_bytes
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.render import Recipe, inspect, render
@@ -50,6 +51,7 @@ class Engine:
     """Implements `ports.Renderer`. Made and used within one event loop."""
 
     def __init__(self, config: EngineConfig) -> None:
+        tune_allocator()
         set_up_libvips()
         self._recipe = Recipe(specs=config.specs, effort=config.effort, limits=config.limits)
         self._budget = MemoryBudget(slots=config.threads, budget_bytes=config.memory_budget_bytes)

@@ -1,0 +1,108 @@
+"""Resident memory of the shipped pipeline after a burst of photos, by allocator.
+
+    python -m benchmarks.memory [--photos 60] [--idle 5] [--preload libjemalloc.so.2]
+
+Every way converts the same photos, in a process of its own, and is then idle. The ratios are to glibc's malloc as it
+comes, within this run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from processor.pipeline.engine import Engine, EngineConfig
+from tests import corpus
+
+#: Sides of the photos, as phones and cameras make them.
+PHOTOS = ((4000, 3000), (3000, 2000), (5000, 3500), (640, 480), (2048, 1536))
+#: Photos under way at once, one more than threads, as in the service.
+THREADS, AT_ONCE = 2, 3
+#: Changes nothing about glibc's malloc, but is one of its variables: the pipeline then leaves it as it comes.
+AS_IT_COMES = {"MALLOC_PERTURB_": "0"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Of one process, in megabytes, and its processor time."""
+
+    before: float
+    highest: float
+    idle: float
+    cpu_seconds: float
+
+
+async def burst(files: Sequence[bytes], photos: int, idle_seconds: float) -> Memory:
+    """Convert, wait, and tell."""
+    engine = Engine(EngineConfig(threads=THREADS, memory_budget_bytes=768 * 2**20))
+    slots = asyncio.Semaphore(AT_ONCE)
+    before, cpu = resident_megabytes(), time.process_time()
+
+    async def one(number: int) -> None:
+        async with slots:
+            await engine.render(bytes(bytearray(files[number % len(files)])))  # a copy, as of a download
+
+    await asyncio.gather(*map(one, range(photos)))
+    cpu_seconds = time.process_time() - cpu
+    await asyncio.sleep(idle_seconds)
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    return Memory(before=before, highest=highest, idle=resident_megabytes(), cpu_seconds=cpu_seconds)
+
+
+def resident_megabytes() -> float:
+    """RSS of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def measured(folder: Path, options: argparse.Namespace, environment: dict[str, str]) -> Memory:
+    """The same burst in a new process."""
+    command = (sys.executable, "-m", "benchmarks.memory", "--folder", str(folder))
+    told = subprocess.run(
+        [*command, "--photos", str(options.photos), "--idle", str(options.idle)],
+        env=os.environ | environment,
+        capture_output=True,
+        check=True,
+    )
+    return TypeAdapter(Memory).validate_json(told.stdout)
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=60, help="photos of a burst")
+    parser.add_argument("--idle", type=float, default=5, help="seconds of rest before the memory is looked at")
+    parser.add_argument("--preload", help="another allocator, as the loader finds it")
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.folder:
+        files = [file.read_bytes() for file in sorted(options.folder.iterdir())]
+        print(TypeAdapter(Memory).dump_json(asyncio.run(burst(files, options.photos, options.idle))).decode())
+        return
+    ways = {"glibc as it comes": AS_IT_COMES, "glibc as shipped": {}}
+    if options.preload:
+        ways[options.preload] = {"LD_PRELOAD": options.preload}
+    with tempfile.TemporaryDirectory() as name:
+        for width, height in PHOTOS:
+            (Path(name) / f"{width}.jpg").write_bytes(corpus.jpeg(corpus.photo(width, height)))
+        found = {way: measured(Path(name), options, environment) for way, environment in ways.items()}
+    first = asdict(found["glibc as it comes"])
+    print("| allocator | MB before | highest | idle | CPU s | idle, ratio | CPU, ratio |\n| --- |" + " --- |" * 6)
+    for way, memory in found.items():
+        ratios = (memory.idle / first["idle"], memory.cpu_seconds / first["cpu_seconds"])
+        figures = (*map("{:.0f}".format, asdict(memory).values()), *map("{:.2f}".format, ratios))
+        print(f"| {way} | {' | '.join(figures)} |")
+
+
+if __name__ == "__main__":
+    main()
