@@ -163,6 +163,10 @@ class Catalog:
             )
         )
 
+    async def current_job(self, tenant: str, unique_id: str) -> str:
+        """The id of an image's current job. Raises `ImageNotFound`."""
+        return (await self._living(tenant, unique_id)).current_job
+
     async def status(self, tenant: str, processing_id: str) -> Job:
         """Raises `JobNotFound`."""
         job = await self.jobs.get_job(processing_id)

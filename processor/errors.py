@@ -4,7 +4,7 @@
 
     TrussError
     ├── Rejected              can never succeed: tell the client, settle the message
-    │   ├── NotAnEvent  NoSuchPart
+    │   ├── NotAnEvent  NoSuchPart  PartTooSmall
     │   └── ImageRejected     the uploaded bytes are at fault: the job is `failed` with this code
     │       ├── EmptyFile  FileTooLarge  UnsupportedFormat  CorruptImage  UnexpectedFile
     │       ├── SideTooLong  TooManyPixels  TooManyFrames
@@ -56,6 +56,12 @@ class NoSuchPart(Rejected):
     """The upload has no part with this number."""
 
     code = "no_such_part"
+
+
+class PartTooSmall(Rejected):
+    """Every part of a file but the last must have at least 5 MiB."""
+
+    code = "part_too_small"
 
 
 class ImageRejected(Rejected):

@@ -47,13 +47,13 @@ class MultipartSubmission:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Pending:
-    """An upload that is still open: its records, what S3 calls it, and the announced size in bytes."""
+class PendingUpload:
+    """An upload that is still open: its records, what S3 calls it, and the size in bytes, if it was announced."""
 
     image: Image
     job: Job
     upload: MultipartUpload
-    size: int
+    size: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +70,70 @@ class LargeFiles:
 
         Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
         """
+        job, upload = await self._begin(tenant, request, size)
+        parts = await self._sign(upload, part_sizes(size), request.expires_in_seconds)
+        await self.catalog.jobs.create(first_image(job), job)
+        return MultipartSubmission(job=job, part_size=part_size(size), parts=parts)
+
+    async def sign(
+        self, tenant: str, unique_id: str, numbers: Sequence[int] | None, expires_in_seconds: int
+    ) -> MultipartSubmission:
+        """Sign parts of a pending upload anew, all of them without `numbers`. What was signed before holds on.
+
+        Raises `ImageNotFound`; `WrongUploadMethod`; `AlreadyUploaded`; `UploadExpired`; `NoSuchPart`; `Unavailable`.
+        """
+        pending, size = await self._announced(tenant, unique_id)
+        sizes = _chosen(part_sizes(size), numbers)
+        await self._arrived(pending)  # or S3 would refuse what is signed
+        parts = await self._sign(pending.upload, sizes, expires_in_seconds)
+        expires_at = max(pending.job.expires_at, pending_until(clock.now(), expires_in_seconds))
+        try:
+            job = await self.catalog.jobs.extend(pending.image, pending.job, expires_at)
+        except RecordChanged:  # the file has arrived, or the image was deleted
+            raise AlreadyUploaded from None
+        return MultipartSubmission(job=job, part_size=part_size(size), parts=parts)
+
+    async def complete(self, tenant: str, unique_id: str) -> Image:
+        """Make one file of the parts, once all have arrived; what was completed before is complete.
+
+        Raises `ImageNotFound`; `WrongUploadMethod`; `UploadIncomplete`, and nothing is lost; `UploadExpired`;
+        `Unavailable`.
+        """
+        try:
+            pending, size = await self._announced(tenant, unique_id)
+            wanted, arrived = part_sizes(size), await self._arrived(pending)
+            whole = [part for part in arrived if wanted.get(part.number) == part.size]
+            if len(whole) < len(wanted):
+                raise UploadIncomplete(missing_parts(wanted.keys() - {part.number for part in whole}, len(wanted)))
+            await self._complete(pending, whole)
+        except AlreadyUploaded:
+            return await self._image(tenant, unique_id)
+        return pending.image
+
+    async def abort(self, tenant: str, unique_id: str) -> Erasure:
+        """Remove the parts and the records; what there was. A call that was cut short is finished by the next one.
+
+        The upload ends first: afterwards nothing can make an object of it, so that no file which has arrived is
+        removed. Raises `ImageNotFound`; `ImageDeleted` for an image that is erased already; `WrongUploadMethod`;
+        `AlreadyUploaded`; `Unavailable`.
+        """
+        with suppress(ImageDeleted):  # a delete that was cut short is the catalog's to finish
+            pending = await self._pending(await self._image(tenant, unique_id))
+            await self.catalog.source.abort_multipart(pending.upload)
+            if await self._is_there(pending.image.key):
+                raise AlreadyUploaded
+        return await self.catalog.delete(tenant, unique_id)
+
+    async def _image(self, tenant: str, unique_id: str) -> Image:
+        image = await self.catalog.jobs.get_image(unique_id)
+        if image.tenant != tenant:
+            raise ImageNotFound
+        if image.deleted_at is not None:
+            raise ImageDeleted
+        return image
+
+    async def _begin(self, tenant: str, request: UploadRequest, size: int | None) -> tuple[Job, MultipartUpload]:
+        """The job is not recorded yet."""
         if self.catalog.quota is not None:
             await self.catalog.quota.check_upload(tenant, size)
         unique_id = new_unique_id()
@@ -84,90 +148,37 @@ class LargeFiles:
             terms=replace(request.terms, size=size, multipart=upload.upload_id),
             expires_in_seconds=request.expires_in_seconds,
         )
-        parts = await self._sign(upload, part_sizes(size), request.expires_in_seconds)
-        await self.catalog.jobs.create(first_image(job), job)
-        return MultipartSubmission(job=job, part_size=part_size(size), parts=parts)
+        return job, upload
 
-    async def sign(
-        self, tenant: str, unique_id: str, numbers: Sequence[int] | None, expires_in_seconds: int
-    ) -> MultipartSubmission:
-        """Sign parts of a pending upload anew, all of them without `numbers`. What was signed before holds on.
+    async def _announced(self, tenant: str, unique_id: str) -> tuple[PendingUpload, int]:
+        """The upload and its size. Raises `ImageNotFound`; `WrongUploadMethod`; `AlreadyUploaded`."""
+        pending = await self._pending(await self._image(tenant, unique_id))
+        if pending.size is None:
+            raise WrongUploadMethod
+        return pending, pending.size
 
-        Raises `ImageNotFound`; `WrongUploadMethod`; `AlreadyUploaded`; `UploadExpired`; `NoSuchPart`; `Unavailable`.
-        """
-        pending = await self._pending(tenant, unique_id)
-        sizes = _chosen(part_sizes(pending.size), numbers)
-        await self._arrived(pending)  # or S3 would refuse what is signed
-        parts = await self._sign(pending.upload, sizes, expires_in_seconds)
-        expires_at = max(pending.job.expires_at, pending_until(clock.now(), expires_in_seconds))
-        try:
-            job = await self.catalog.jobs.extend(pending.image, pending.job, expires_at)
-        except RecordChanged:  # the file has arrived, or the image was deleted
-            raise AlreadyUploaded from None
-        return MultipartSubmission(job=job, part_size=part_size(pending.size), parts=parts)
-
-    async def complete(self, tenant: str, unique_id: str) -> Image:
-        """Make one file of the parts, once all have arrived; what was completed before is complete.
-
-        Raises `ImageNotFound`; `WrongUploadMethod`; `UploadIncomplete`, and nothing is lost; `UploadExpired`;
-        `Unavailable`.
-        """
-        try:
-            pending = await self._pending(tenant, unique_id)
-            wanted, arrived = part_sizes(pending.size), await self._arrived(pending)
-            whole = [part for part in arrived if wanted.get(part.number) == part.size]
-            if len(whole) < len(wanted):
-                raise UploadIncomplete(_complaint(wanted.keys() - {part.number for part in whole}, len(wanted)))
-            await self._complete(pending, whole)
-        except AlreadyUploaded:
-            return await self._image(tenant, unique_id)
-        return pending.image
-
-    async def abort(self, tenant: str, unique_id: str) -> Erasure:
-        """Remove the parts and the records; what there was. A call that was cut short is finished by the next one.
-
-        The upload ends first: afterwards nothing can make an object of it, so that no file which has arrived is
-        removed. Raises `ImageNotFound`; `ImageDeleted` for an image that is erased already; `WrongUploadMethod`;
-        `AlreadyUploaded`; `Unavailable`.
-        """
-        with suppress(ImageDeleted):  # a delete that was cut short is the catalog's to finish
-            pending = await self._pending(tenant, unique_id)
-            await self.catalog.source.abort_multipart(pending.upload)
-            if await self._is_there(pending.image.key):
-                raise AlreadyUploaded
-        return await self.catalog.delete(tenant, unique_id)
-
-    async def _image(self, tenant: str, unique_id: str) -> Image:
-        image = await self.catalog.jobs.get_image(unique_id)
-        if image.tenant != tenant:
-            raise ImageNotFound
-        if image.deleted_at is not None:
-            raise ImageDeleted
-        return image
-
-    async def _pending(self, tenant: str, unique_id: str) -> _Pending:
-        """Raises `ImageNotFound`; `WrongUploadMethod`; `AlreadyUploaded`."""
-        image = await self._image(tenant, unique_id)
+    async def _pending(self, image: Image) -> PendingUpload:
+        """Raises `WrongUploadMethod`; `AlreadyUploaded`."""
         try:
             job = await self.catalog.jobs.get_job(image.current_job)
         except JobNotFound:  # expired before its image, as only what was uploaded does
             raise AlreadyUploaded from None
         terms = job.terms
-        if terms is None or terms.multipart is None or terms.size is None:
+        if terms is None or terms.multipart is None:
             raise WrongUploadMethod
         if job.status is not JobStatus.PENDING:
             raise AlreadyUploaded
         upload = MultipartUpload(key=image.key, upload_id=terms.multipart)
-        return _Pending(image=image, job=job, upload=upload, size=terms.size)
+        return PendingUpload(image=image, job=job, upload=upload, size=terms.size)
 
-    async def _arrived(self, pending: _Pending) -> tuple[Part, ...]:
+    async def _arrived(self, pending: PendingUpload) -> tuple[Part, ...]:
         """The parts that are there. Raises `AlreadyUploaded` when they are a file by now, else `UploadExpired`."""
         try:
             return await self.catalog.source.list_parts(pending.upload)
         except ObjectNotFound:
             raise await self._why_gone(pending) from None
 
-    async def _complete(self, pending: _Pending, parts: Sequence[Part]) -> None:
+    async def _complete(self, pending: PendingUpload, parts: Sequence[Part]) -> None:
         try:
             await self.catalog.source.complete_multipart(pending.upload, parts)
         except ObjectChanged:
@@ -175,7 +186,7 @@ class LargeFiles:
         except ObjectNotFound:
             raise await self._why_gone(pending) from None
 
-    async def _why_gone(self, pending: _Pending) -> AlreadyUploaded | UploadExpired:
+    async def _why_gone(self, pending: PendingUpload) -> AlreadyUploaded | UploadExpired:
         """The job is pending until the event of S3 has been handled, so the bucket knows first."""
         return AlreadyUploaded() if await self._is_there(pending.image.key) else UploadExpired()
 
@@ -212,7 +223,8 @@ def _chosen(sizes: Mapping[int, int], numbers: Sequence[int] | None) -> Mapping[
     return {number: sizes[number] for number in sorted(set(numbers))}
 
 
-def _complaint(missing: set[int], count: int) -> str:
+def missing_parts(missing: set[int], count: int) -> str:
+    """The complaint about parts that have not arrived, of `count` in all."""
     named = ", ".join(map(str, islice(sorted(missing), MAX_NAMED_PARTS)))
     more = ", and more" if len(missing) > MAX_NAMED_PARTS else ""
     return f"{len(missing)} of {count} parts have not arrived: {named}{more}. Send them and complete again."

@@ -99,6 +99,10 @@ class ObjectStore(Protocol):
         still there. A part that is sent again takes the place of the one before."""
         ...
 
+    async def sign_part(self, upload: MultipartUpload, number: int, *, expires_in_seconds: int) -> str:
+        """Where one part may be PUT, of whatever size. It is not asked whether the upload is still there."""
+        ...
+
     async def list_parts(self, upload: MultipartUpload) -> tuple[Part, ...]:
         """What has arrived so far, by number. Raises `ObjectNotFound` for an upload that is not there any more."""
         ...

@@ -12,7 +12,7 @@ from processor.images import StoredVariant, source_key, variant_key
 from processor.jobs import UNAVAILABLE, Failure, Job, JobStatus, Timings
 from processor.manifest import manifest_key
 from processor.multipart import MultipartSubmission, part_size, part_sizes
-from processor.ports import PostForm, PresignedPart, PresignedUpload, QueueDepth
+from processor.ports import Part, PostForm, PresignedPart, PresignedUpload, QueueDepth
 from processor.redrive import Attempt, Redrive
 from service.answers import (
     CompletedUploadAnswer,
@@ -27,6 +27,7 @@ from service.answers import (
     RedriveAnswer,
     UploadUrlAnswer,
 )
+from service.companion import FinishedAnswer, FormAnswer, ListedParts, PartUrlAnswer, StartedAnswer
 from service.problems import ProblemDocument, problem_of
 
 _URL = "https://images.example.com"
@@ -107,6 +108,11 @@ _MULTIPART = MultipartSubmission(job=_PENDING, part_size=part_size(_LARGE), part
 MULTIPART = MultipartAnswer.of(_MULTIPART, expires_in=3600, base_url=_URL)
 PARTS = MultipartAnswer.of(replace(_MULTIPART, parts=_PARTS[1:2]), expires_in=3600, base_url=_URL)
 KNOWN_PARTS = MultipartAnswer.of_duplicate(_COMPLETED, part_size=part_size(_LARGE), expires_in=3600, base_url=_URL)
+UPPY_FORM = FormAnswer.of(Submission(job=_PENDING, upload=_UPLOAD))
+UPPY_STARTED = StartedAnswer.of(_PENDING)
+UPPY_PART = PartUrlAnswer(url=_PARTS[0].url)
+UPPY_PARTS = ListedParts.of([Part(number=1, size=5 * 1024 * 1024, etag="9f86d081884c7d659a2feaa0c55ad015")])
+UPPY_FINISHED = FinishedAnswer.of(first_image(_PENDING), _URL)
 COMPLETED_UPLOAD = CompletedUploadAnswer.of(first_image(_PENDING))
 ABORTED_UPLOAD = DeleteAnswer.of(
     _UNIQUE_ID, Erasure(sources=(), variants=(), manifests=(), invalidation=None, erased_at=_DONE_AT)

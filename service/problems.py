@@ -249,6 +249,11 @@ class Problem:
         """A URI reference that stays the same and leads to an explanation."""
         return TYPE_PREFIX + self.code
 
+    @property
+    def reason(self) -> str:
+        """The reason phrase of HTTP/1.1: some libraries show their users nothing else of an answer."""
+        return self.detail if self.detail.isascii() and self.detail.isprintable() else self.title
+
     def document(self, request_id: str) -> ProblemDocument:
         """The body."""
         return ProblemDocument(
@@ -265,7 +270,9 @@ class Problem:
     def to_response(self, request_id: str) -> web.Response:
         """The answer."""
         body = self.document(request_id).model_dump_json(by_alias=True, exclude_none=True).encode()
-        return web.Response(status=self.status, headers=self.headers, body=body, content_type=CONTENT_TYPE)
+        return web.Response(
+            status=self.status, reason=self.reason, headers=self.headers, body=body, content_type=CONTENT_TYPE
+        )
 
 
 def problem_of(error: BaseException) -> Problem:

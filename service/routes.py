@@ -8,7 +8,20 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from service.auth.principal import Scope
-from service.handlers import api_keys, docs, failed, health, images, jobs, limits, listing, multipart, uploads, viewer
+from service.handlers import (
+    api_keys,
+    companion,
+    docs,
+    failed,
+    health,
+    images,
+    jobs,
+    limits,
+    listing,
+    multipart,
+    uploads,
+    viewer,
+)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -34,6 +47,12 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/images/multipart/{uniqueId}/parts", multipart.sign, Scope.WRITE),
     Route("POST", "/images/multipart/{uniqueId}/complete", multipart.complete, Scope.WRITE),
     Route("DELETE", "/images/multipart/{uniqueId}", multipart.abort, Scope.WRITE),
+    Route("GET", "/images/s3/params", companion.params, Scope.WRITE),
+    Route("POST", "/images/s3/multipart", companion.start, Scope.WRITE),
+    Route("POST", "/images/s3/multipart/{uploadId}/complete", companion.finish, Scope.WRITE),
+    Route("GET", "/images/s3/multipart/{uploadId}/{partNumber}", companion.sign_part, Scope.WRITE),
+    Route("GET", "/images/s3/multipart/{uploadId}", companion.list_parts, Scope.WRITE),
+    Route("DELETE", "/images/s3/multipart/{uploadId}", companion.give_up, Scope.WRITE),
     Route("GET", "/images/status/{processingId}", jobs.status, Scope.READ),
     Route("GET", "/images/list", listing.list_images, Scope.READ),
     Route("GET", "/images/failed", failed.list_failed_images, Scope.READ),
@@ -56,6 +75,9 @@ ROUTES: tuple[Route, ...] = (
     *(Route("GET", path, docs.lead_to_page, PUBLIC) for path in docs.WAYS),  # `/` and the like, to the page
 )
 
+#: What makes a record, though it is asked by GET.
+MAKERS = frozenset({uploads.create_from_query, companion.params})
+
 #: In the local mode alone: what CloudFront serves elsewhere.
 LOCAL_ROUTES: tuple[Route, ...] = (Route("GET", "/processed/{path:.*}", viewer.view, PUBLIC),)
 
@@ -63,13 +85,13 @@ LOCAL_ROUTES: tuple[Route, ...] = (Route("GET", "/processed/{path:.*}", viewer.v
 def add_routes(app: web.Application, *, local_viewer: bool) -> Mapping[tuple[str, str], Scope | None]:
     """Add every route; what each asks of its caller, by method and path pattern.
 
-    Every GET answers HEAD too, except the one that makes a record.
+    Every GET answers HEAD too, except those that make a record.
     """
     needs: dict[tuple[str, str], Scope | None] = {}
     for route in ROUTES + (LOCAL_ROUTES if local_viewer else ()):
         resource = app.router.add_resource(route.path)
         resource.add_route(route.method, route.handler)
-        if route.method == "GET" and route.handler is not uploads.create_from_query:
+        if route.method == "GET" and route.handler not in MAKERS:
             resource.add_route("HEAD", route.handler)
         needs[route.method, resource.canonical] = route.scope
     return needs

@@ -50,9 +50,14 @@ _UNIQUE_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-
 _PROCESSING_ID = re.compile(r"img_[0-9]{1,16}_[A-Za-z0-9]{1,64}")
 
 
+def is_unique_id(text: str) -> bool:
+    """Whether it looks like the id of an image."""
+    return _UNIQUE_ID.fullmatch(text.lower()) is not None
+
+
 def unique_id_of(text: str) -> str:
     """The id of an image in a path, in lower case. Raises `ImageNotFound` for what never was an id."""
-    if _UNIQUE_ID.fullmatch(text.lower()) is None:
+    if not is_unique_id(text):
         raise ImageNotFound
     return text.lower()
 
@@ -337,7 +342,7 @@ def read_body(model: type[Q], body: bytes) -> Q:
     return _validated(model, value, strict=True)
 
 
-def read_query(model: type[Q], query: Mapping[str, str]) -> Q:
+def read_query(model: type[Q], query: Mapping[str, object]) -> Q:
     """Query parameters as a model; an empty one is as good as none. Raises `InvalidRequest`."""
     return _validated(model, query, strict=False)
 

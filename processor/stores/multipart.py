@@ -30,17 +30,30 @@ class MultipartUploads:
         self, upload: MultipartUpload, sizes: Mapping[int, int], *, expires_in_seconds: int
     ) -> tuple[PresignedPart, ...]:
         """S3 refuses a part whose length differs from the one that is signed. Raises `Unavailable`."""
-        return tuple([await self._signed(upload, number, size, expires_in_seconds) for number, size in sizes.items()])
+        return tuple(
+            [
+                PresignedPart(
+                    number=number,
+                    size=size,
+                    url=await self._signed(upload, expires_in_seconds, PartNumber=number, ContentLength=size),
+                    headers={"Content-Length": str(size)},
+                )
+                for number, size in sizes.items()
+            ]
+        )
 
-    async def _signed(self, upload: MultipartUpload, number: int, size: int, expires_in_seconds: int) -> PresignedPart:
+    async def sign_part(self, upload: MultipartUpload, number: int, *, expires_in_seconds: int) -> str:
+        """S3 takes whatever length is sent, up to 5 GiB. Raises `Unavailable`."""
+        return await self._signed(upload, expires_in_seconds, PartNumber=number)
+
+    async def _signed(self, upload: MultipartUpload, expires_in_seconds: int, **terms: int) -> str:
         with translated():
-            url = await self._signer.generate_presigned_url(
+            return await self._signer.generate_presigned_url(
                 "upload_part",
-                Params={**self._named(upload), "PartNumber": number, "ContentLength": size},
+                Params={**self._named(upload), **terms},
                 ExpiresIn=expires_in_seconds,
                 HttpMethod="PUT",
             )
-        return PresignedPart(number=number, size=size, url=url, headers={"Content-Length": str(size)})
 
     async def list_parts(self, upload: MultipartUpload) -> tuple[Part, ...]:
         """Raises `ObjectNotFound`, `Unavailable`."""

@@ -9,13 +9,20 @@ from service.answers import JobAnswer
 from service.auth.middleware import tenant_of
 from service.handlers.rendering import render
 from service.keys import CATALOG, SETTINGS
-from service.schemas import processing_id_of
+from service.schemas import is_unique_id, processing_id_of, unique_id_of
 
 
 async def status(request: web.Request) -> web.Response:
-    """`GET /images/status/{processingId}`."""
-    processing_id = processing_id_of(request.match_info["processingId"])
+    """`GET /images/status/{processingId}`; an image's `uniqueId` in its place stands for its current job."""
+    processing_id = await _named(request)
     bind_contextvars(processingId=processing_id)
     job = await request.app[CATALOG].status(tenant_of(request), processing_id)
     bind_contextvars(uniqueId=job.unique_id)
     return render(JobAnswer.of(job, request.app[SETTINGS].cloudfront_url))
+
+
+async def _named(request: web.Request) -> str:
+    name = request.match_info["processingId"]
+    if not is_unique_id(name):
+        return processing_id_of(name)
+    return await request.app[CATALOG].current_job(tenant_of(request), unique_id_of(name))

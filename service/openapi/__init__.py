@@ -9,13 +9,14 @@ from typing import Any
 from openapi_pydantic.v3.v3_1 import Components, Info, OpenAPI, Tag
 from pydantic import BaseModel
 
-from service import answers
+from service import answers, companion
 from service.auth import wire as access
 from service.limits import wire as limits
 from service.openapi.access import access_paths
 from service.openapi.images import image_paths
 from service.openapi.multipart import multipart_paths
 from service.openapi.parts import HEADERS, PARAMETERS, PROBLEMS, SECURITY, schemas
+from service.openapi.uppy import uppy_paths
 from service.problems import ProblemDocument
 from service.schemas import MultipartRequest, PartsRequest, RedriveRequest, RefreshRequest, UploadUrlRequest
 
@@ -52,6 +53,11 @@ _ANSWERS: tuple[type[BaseModel], ...] = (
     answers.ProcessedAnswer,
     answers.DeleteAnswer,
     answers.HealthAnswer,
+    companion.FormAnswer,
+    companion.StartedAnswer,
+    companion.PartUrlAnswer,
+    companion.ListedParts,
+    companion.FinishedAnswer,
     access.ApiKeyAnswer,
     access.ApiKeyList,
     access.NewApiKeyAnswer,
@@ -63,6 +69,8 @@ _REQUESTS: tuple[type[BaseModel], ...] = (
     RefreshRequest,
     MultipartRequest,
     PartsRequest,
+    companion.UppyFile,
+    companion.CompleteRequest,
     RedriveRequest,
     access.NewApiKeyRequest,
     access.RotateRequest,
@@ -78,12 +86,13 @@ def document() -> dict[str, Any]:
         info=Info(title="Truss image service", version=_version(), description=DESCRIPTION),
         tags=[
             Tag(name="uploads", description="Upload URLs"),
+            Tag(name="uppy", description="Uploads by Uppy, in the words of its Companion"),
             Tag(name="images", description="Images and their variants"),
             Tag(name="failures", description="Images whose conversion failed"),
             Tag(name="access", description="API keys and limits"),
             Tag(name="service", description="The service itself"),
         ],
-        paths=image_paths() | multipart_paths() | access_paths(),
+        paths=image_paths() | multipart_paths() | uppy_paths() | access_paths(),
         components=Components(headers=HEADERS, parameters=PARAMETERS, responses=PROBLEMS, securitySchemes=SECURITY),
     ).model_dump(mode="json", by_alias=True, exclude_unset=True)
     shell["components"]["schemas"] = schemas(_REQUESTS, _ANSWERS)

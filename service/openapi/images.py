@@ -69,7 +69,11 @@ def image_paths() -> dict[str, PathItem]:
                 tags=["images"],
                 summary="See how far a job has come",
                 parameters=[
-                    path_parameter("processingId", "As answered with the upload URL.", r"^img_[0-9]+_[A-Za-z0-9]+$")
+                    path_parameter(
+                        "processingId",
+                        "As answered with the upload URL. A `uniqueId` stands for the image's current job.",
+                        r"^(img_[0-9]+_[A-Za-z0-9]+|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$",
+                    )
                 ],
                 responses={
                     "200": json_answer("The job", answers.JobAnswer, **examples.JOBS),

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
 from processor.errors import IdempotencyKeyReused, ImageNotFound, NotUploaded, TrussError, Unavailable
-from service import answers, examples
+from service import examples
 from service.auth.principal import Scope
 from service.problems import (
     CONTENT_TYPE,
@@ -64,7 +64,7 @@ def ref(model: type[BaseModel]) -> Reference:
 
 
 def json_answer(
-    description: str, model: type[BaseModel], example: answers.Answer | None = None, **named: answers.Answer
+    description: str, model: type[BaseModel], example: BaseModel | None = None, **named: BaseModel
 ) -> Response:
     """A good answer, with one example or several by name."""
     shown = {"example": example} if example is not None else named
@@ -84,11 +84,15 @@ def _plain(model: BaseModel) -> Any:
     return model.model_dump(mode="json", by_alias=True)
 
 
-def query_parameters(model: type[BaseModel]) -> list[Parameter | Reference]:
-    """A model that is spread over the query."""
+def query_parameters(model: type[BaseModel], *, without: Sequence[str] = ()) -> list[Parameter]:
+    """A model that is spread over the query, but for the fields `without`."""
     schema = schemas((model,), ())[model.__name__]
     required = schema.get("required", ())
-    return [_parameter(name, dict(prop), required=name in required) for name, prop in schema["properties"].items()]
+    return [
+        _parameter(name, dict(prop), required=name in required)
+        for name, prop in schema["properties"].items()
+        if name not in without
+    ]
 
 
 def _parameter(name: str, prop: dict[str, Any], *, required: bool) -> Parameter:

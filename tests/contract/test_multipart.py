@@ -214,6 +214,18 @@ async def test_parts_are_signed_in_order_and_their_upload_is_in_no_text_but_thei
     assert upload.upload_id not in repr(upload)
 
 
+async def test_a_part_may_be_signed_without_a_size(source: ObjectStore, key: str) -> None:
+    upload = await source.begin_multipart(key, content_type="image/png")
+    urls = [await source.sign_part(upload, number, expires_in_seconds=600) for number in (1, 2)]
+    assert len(set(urls)) == 2
+    if isinstance(source, MemoryObjectStore):
+        await source.put_part(upload, 2, LAST)
+    else:
+        async with aiohttp.ClientSession() as http, http.put(urls[1], data=LAST) as answer:
+            assert answer.status == 200
+    assert [(part.number, part.size) for part in await source.list_parts(upload)] == [(2, len(LAST))]
+
+
 async def test_a_bucket_that_is_not_there_is_unavailable(backend: Backend, key: str) -> None:
     backend.skip_on("memory", because="it is always there")
     assert backend.service

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from processor import clock
-from processor.images import new_unique_id
+from processor.images import new_unique_id, source_key
 from processor.jobs import new_processing_id
 from service.auth.api_keys import create
 from service.auth.principal import Scope
@@ -26,6 +26,8 @@ UNKNOWN_KEY = "a" * 16
 BODIES = {
     "/images/upload-url": {"filename": "a.jpg"},
     "/images/multipart": {"filename": "a.jpg", "size": 10},
+    "/images/s3/multipart": {"filename": "a.jpg"},
+    "/images/s3/multipart/{uploadId}/complete": {"parts": [{"PartNumber": 1, "ETag": "e"}]},
     "/images/multipart/{uniqueId}/parts": {"partNumbers": [1]},
     "/images/keys": {"name": "n", "scopes": ["images:read"]},
 }
@@ -46,9 +48,11 @@ async def call(
     client: Client, route: Route, *, image: str = UNKNOWN_IMAGE, job: str = UNKNOWN_JOB, **options: Any
 ) -> tuple[int, Any]:
     """Make a call that is complete but for what its ids lead to."""
-    path = route.path.format(processingId=job, uniqueId=image, keyId=UNKNOWN_KEY, asset="docs.css")
+    ids = {"processingId": job, "uniqueId": image, "keyId": UNKNOWN_KEY, "uploadId": job, "partNumber": 1}
+    path = route.path.format(**ids, asset="docs.css")
     body = BODIES.get(route.path, {}) if route.method == "POST" else None
     query = {"filename": "a.jpg"} if route.method == "GET" else {}
+    query |= {"key": source_key(image, "jpg")} if "uploadId" in route.path else {}
     async with client.request(route.method, path, json=body, params=query, **options) as response:
         answer = await response.json(content_type=None)
         hold_against_document(route.method, path, response.status, response.content_type, answer)
