@@ -68,6 +68,19 @@ platforms: setup ## Ask whether the image's dependencies have wheels for both ar
 		echo "$$machine: everything that is locked has a wheel, or needs none"; \
 	done
 
+.PHONY: browser
+browser: setup .venv/.browser tests/browser/node_modules/.package-lock.json ## Upload from pages in headless Chromium (needs npm and Chromium)
+	$(BIN)/pytest tests/browser
+
+.venv/.browser: requirements/browser.txt .venv/.ready
+	@$(BIN)/python -m $(PIP) --no-deps --require-hashes -r requirements/browser.txt
+	@touch $@
+
+tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json
+	@command -v npm >/dev/null || { echo "Node 20 or newer with npm is needed" >&2; exit 1; }
+	@npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund
+	@touch $@
+
 soak: setup ## Upload thousands of pictures while processes are killed, and account for each (five minutes)
 	$(BIN)/python -m benchmarks.soak
 
