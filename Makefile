@@ -69,12 +69,9 @@ platforms: setup ## Ask whether the image's dependencies have wheels for both ar
 	done
 
 .PHONY: browser
-browser: setup .venv/.browser tests/browser/node_modules/.package-lock.json ## Upload from pages in headless Chromium (needs npm and Chromium)
+browser: setup tests/browser/node_modules/.package-lock.json ## Upload from pages in headless Chromium (needs npm and Chromium)
+	@$(PYTHON) requirements/set_up.py browser
 	$(BIN)/pytest tests/browser
-
-.venv/.browser: requirements/browser.txt .venv/.ready
-	@$(BIN)/python -m $(PIP) --no-deps --require-hashes -r requirements/browser.txt
-	@touch $@
 
 tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json
 	@command -v npm >/dev/null || { echo "Node 20 or newer with npm is needed" >&2; exit 1; }
@@ -96,6 +93,7 @@ lock: setup ## Resolve the dependencies anew
 	$(LOCK) --output-file requirements/build.txt --group pyproject.toml:build
 	$(LOCK) --output-file requirements/runtime.txt pyproject.toml
 	$(LOCK) --output-file requirements/dev.txt --constraint requirements/runtime.txt --group dev pyproject.toml
+	$(LOCK) --output-file requirements/browser.txt --constraint requirements/dev.txt --group pyproject.toml:browser
 	$(LOCK) --output-file requirements/local-aws.txt --group pyproject.toml:local-aws
 	$(LOCK) --output-file requirements/aws-cli.txt --constraint requirements/local-aws.txt --group pyproject.toml:aws-cli
 

@@ -1,4 +1,4 @@
-"""Makes the environments of this folder from locks alone: `python3 requirements/set_up.py run`, or `test`.
+"""Makes the environments of this folder from locks alone: `python3 requirements/set_up.py run`, `test` or `browser`.
 
 Every Python that a machine may have reads it, so it begins with the question whether that one will do.
 """
@@ -29,10 +29,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / ".venv"
 #: The emulator's pins and the AWS SDK's collide, so it lives in an environment of its own.
 LOCAL_AWS = ROOT / ".venv-aws"
-#: What is installed for which purpose: into which environment, from which lock, in this order.
+#: What is installed for which purpose: into which environment, from which lock, in this order. A purpose takes all that
+#: those before it take.
 STEPS = {
     "run": ((PROJECT, "build"), (PROJECT, "runtime"), (LOCAL_AWS, "local-aws")),
     "test": ((PROJECT, "dev"), (LOCAL_AWS, "aws-cli")),
+    "browser": ((PROJECT, "browser"),),
 }
 #: What an environment was made of: digests of locks by name, and the place and the Python that its scripts name.
 STAMP = "made-of.json"
@@ -76,8 +78,9 @@ REASONS = {
 def main() -> None:
     """Make what is missing. When that cannot be done, end with one sentence that says what to do."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("purpose", choices=("run", "test"), help="what it must be enough for")
-    steps = STEPS["run"] if parser.parse_args().purpose == "run" else STEPS["run"] + STEPS["test"]
+    parser.add_argument("purpose", choices=STEPS, help="what it must be enough for")
+    purposes = [*STEPS][: [*STEPS].index(parser.parse_args().purpose) + 1]
+    steps = [step for purpose in purposes for step in STEPS[purpose]]
     try:
         for environment in (PROJECT, LOCAL_AWS):
             _make(environment)
