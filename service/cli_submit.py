@@ -221,12 +221,9 @@ class _Client:
         )
 
     async def _run(self, story: Callable[[Api], Coroutine[Any, Any, None]]) -> int:
-        import stamina
-
         from service.client.run import attend
         from service.client.submit import open_api
 
-        stamina.instrumentation.set_on_retry_hooks(())  # they write to the standard output
         async with open_api(self.url, self.api_key) as api:
             end = await attend(story(api))
         return self._conclude(end, api.unusable)

@@ -91,6 +91,8 @@ class NamedPart(Question):
 class CompleteRequest(Question):
     """The parts of the whole file."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"parts": [{"PartNumber": 1, "ETag": "9f86d081"}]}]})
+
     parts: list[NamedPart] = Field(min_length=1, max_length=S3_MAX_PARTS)
 
     @property

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-import stamina
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from service.client.address import is_loopback, without_credentials
 from service.client.errors import Refused, SubmitError, Unusable
@@ -47,6 +47,14 @@ class _Again(SubmitError):
 
 class _NotReached(_Again):
     """No answer came."""
+
+
+def _pause(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome is not None else None
+    if isinstance(error, _Again) and error.pause is not None:
+        return error.pause
+    first, longest = BACKOFF_SECONDS
+    return wait_random_exponential(multiplier=first, max=longest)(state)
 
 
 #: The HTTP client's errors in words, the special before the general. No message of the client itself goes out: it may
@@ -119,30 +127,21 @@ class Api:
         self, method: str, path: str, body: object, headers: Mapping[str, str], expect: Sequence[str]
     ) -> Answer:
         began = time.monotonic()
-        pause, longest = BACKOFF_SECONDS
+        tries = AsyncRetrying(
+            retry=retry_if_exception(lambda error: self._may_help(error, began)), wait=_pause, reraise=True
+        )
         try:
-            async for attempt in stamina.retry_context(
-                on=lambda error: self._may_help(error, began),
-                attempts=None,
-                timeout=None,
-                wait_initial=pause,
-                wait_jitter=pause,
-                wait_max=longest,
-            ):
-                with attempt:
-                    return await self._once(method, path, body, headers, expect)
+            return await tries(self._once, method, path, body, headers, expect)
         except _Again as error:
             self.unusable = Unusable(str(error))
         except Unusable as error:
             self.unusable = error
         raise Unusable(str(self.unusable))
 
-    def _may_help(self, error: Exception, began: float) -> bool | float:
+    def _may_help(self, error: BaseException, began: float) -> bool:
         if not isinstance(error, _Again) or not self.gate.is_patient(began):
             return False
-        if isinstance(error, _NotReached) and self.gate.answered_at is None:
-            return False
-        return True if error.pause is None else error.pause
+        return not (isinstance(error, _NotReached) and self.gate.answered_at is None)
 
     async def _once(
         self, method: str, path: str, body: object, headers: Mapping[str, str], expect: Sequence[str]

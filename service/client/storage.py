@@ -9,7 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
-import stamina
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from service.client.errors import SubmitError, UrlExpired
 from service.client.photo import chunks
@@ -56,12 +56,13 @@ class Storage:
         Raises `UrlExpired`, `SubmitError`, `OSError` of the file.
         """
         pause, longest = BACKOFF_SECONDS
-        async for attempt in stamina.retry_context(
-            on=_Again, attempts=TRIES, timeout=None, wait_initial=pause, wait_jitter=pause, wait_max=longest
-        ):
-            with attempt:
-                return await self._put(piece, url, headers, tell)
-        raise AssertionError("the last try returns or raises")
+        tries = AsyncRetrying(
+            retry=retry_if_exception_type(_Again),
+            stop=stop_after_attempt(TRIES),
+            wait=wait_random_exponential(multiplier=pause, max=longest),
+            reraise=True,
+        )
+        return await tries(self._put, piece, url, headers, tell)
 
     async def _put(self, piece: Piece, url: str, headers: Mapping[str, str], tell: Callable[[int], None]) -> bool:
         reading = _Reading(piece, tell)

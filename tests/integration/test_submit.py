@@ -10,12 +10,11 @@ import json
 import os
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import stamina
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from click.testing import CliRunner, Result
@@ -34,7 +33,7 @@ BROKEN: Scripted = (0, {}, "")
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same rules with shorter pauses."""
     monkeypatch.setattr(submit_module, "POLL_SECONDS", (0.01, 0.02))
     monkeypatch.setattr(api, "BACKOFF_SECONDS", (0.001, 0.002))
@@ -42,8 +41,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(gate, "PACE_SECONDS", (0.001, 0.002))
     for name in ("TRUSS_IMAGE_API_KEY", "TRUSS_IMAGE_URL", "http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    yield
-    stamina.instrumentation.set_on_retry_hooks(None)
 
 
 @pytest.fixture
@@ -429,25 +426,6 @@ async def test_a_request_that_another_run_has_in_progress_is_waited_for(service:
 
 
 # -- what is said
-
-
-@pytest.mark.parametrize(
-    ("told", "longest"), [("0", 0), ("7", 7), ("86400", 30), ("", 1), ("Wed, 21 Oct 2026 07:28:00 GMT", 1), ("-1", 1)]
-)
-async def test_a_client_waits_as_long_as_it_is_told_within_a_bound(told: str, longest: float) -> None:
-    pauses: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-
-    async def busy() -> None:
-        raise submit_module._Away("busy", told)
-
-    with pytest.raises(submit_module.SubmitError, match="busy"):
-        await submit_module._again(1).copy(sleep=sleep)(busy)
-    assert len(pauses) == submit_module.TRIES - 1
-    assert pauses[0] <= longest
-    assert not told.isdecimal() or set(pauses) == {longest}
 
 
 async def test_a_refused_request_shows_what_the_service_said(service: ScriptedService, photo: Path) -> None:

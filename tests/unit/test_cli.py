@@ -27,7 +27,7 @@ EXPENSIVE = frozenset(
             "jwt",
             "prometheus_client",
         ),
-        *("pydantic", "pyvips", "rich", "stamina", "structlog", "tenacity"),
+        *("pydantic", "pyvips", "rich", "structlog", "tenacity"),
         *("processor.pipeline", "processor.stores.clients", "service.app", "service.config", "service.lifespan"),
         *("service.server", "service.client.submit"),
     }
