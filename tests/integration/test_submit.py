@@ -178,6 +178,24 @@ async def test_a_busy_service_is_asked_again(
     assert service.calls["issue"] == 3
 
 
+@pytest.mark.parametrize(("told", "pause"), [("0", 0), ("7", 7), ("120", 120), ("", 1), ("-1", 1), ("soon", 1)])
+async def test_all_calls_wait_as_long_as_one_is_told(
+    service: ScriptedService, photo: Path, monkeypatch: pytest.MonkeyPatch, told: str, pause: float
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(gate.Gate, "close", lambda _, seconds, *, entered_at: pauses.append(seconds))
+    service.script = {"issue": [busy(told)], "status": [busy(told, 503)]}
+    assert (await _run(service, photo)).exit_code == 0
+    assert pauses == [pause, pause]
+
+
+async def test_nobody_waits_for_a_day(service: ScriptedService, photo: Path) -> None:
+    service.always = {"issue": busy("86400")}
+    rows, _ = await _lines(service, photo, expect=1)
+    assert rows[0]["error"] == "too_many_requests: words Try again in 24 h."
+    assert service.calls["issue"] == 1
+
+
 async def test_a_date_to_wait_for_is_read_by_the_clock_of_the_service(
     service: ScriptedService, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
