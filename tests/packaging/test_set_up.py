@@ -96,7 +96,7 @@ def _run(*arguments: str, at: Path = SET_UP, environment: dict[str, str] | None 
         [sys.executable, *arguments],
         check=False,
         cwd=at.parents[1],
-        env={"PATH": os.environ["PATH"], "HOME": str(at.parents[1]), **(environment or {})},
+        env={"PATH": os.environ["PATH"], "PIP_NO_CACHE_DIR": "1", **(environment or {})},
         capture_output=True,
         text=True,
         timeout=110,
