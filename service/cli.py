@@ -10,15 +10,16 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from service.cli_keys import keys, tenant_option
+from service.cli_local import running_locally
 from service.cli_submit import LOCAL_PORT, status, submit
 
 if TYPE_CHECKING:
+    from processor.stores.clients import AwsCredentials
     from service.config import Settings
 
 
@@ -40,43 +41,44 @@ def serve() -> None:
     """
     import asyncio
 
-    from service.server import run
+    from service.server import CannotListen, run
 
-    sys.exit(asyncio.run(run(_settings())))
+    try:
+        sys.exit(asyncio.run(run(_settings())))
+    except CannotListen as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    metavar="INTEGER",
     envvar="PORT",
-    default=LOCAL_PORT,
+    default=str(LOCAL_PORT),
     show_default=True,
     help="Port of the API; 0 takes a free one.",
 )
 @click.option(
     "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIRECTORY",
     envvar="DATA_DIR",
     default=".local",
     show_default=True,
     help="Where uploads, variants and records are kept across restarts.",
 )
-def local(port: int, data_dir: Path) -> None:
+def local(port: str, data_dir: str) -> None:
     """Run the whole system on this machine, without an AWS account."""
     import asyncio
 
     from service.config import SettingsError
-    from service.local.emulator import EmulatorError
+    from service.local import LocalError
     from service.local.run import run_local
+    from service.server import CannotListen
 
-    data_dir.mkdir(parents=True, exist_ok=True)
     try:
-        sys.exit(asyncio.run(run_local(port, data_dir.resolve(), os.environ)))
-    except (EmulatorError, SettingsError) as error:
+        sys.exit(asyncio.run(run_local(port, data_dir, os.environ)))
+    except (CannotListen, LocalError, SettingsError) as error:
         raise click.ClickException(str(error)) from None
-    except OSError as error:
-        raise click.ClickException(f"cannot listen on port {port}: {error.strerror or error}") from None
 
 
 @main.command()
@@ -100,7 +102,7 @@ def reconcile(grace_minutes: int, tenant: str | None, *, dry_run: bool) -> None:
     """Find uploads that no message will come for, and variants that no record names; mend them.
 
     Prints one line for each and a count at the end. Safe to run at any time, twice, and beside the service. Configured
-    by the same environment variables as `serve`.
+    by the same environment variables as `serve`; without them, it works on the local mode that runs over DATA_DIR.
     """
     import asyncio
 
@@ -109,11 +111,11 @@ def reconcile(grace_minutes: int, tenant: str | None, *, dry_run: bool) -> None:
     from processor.stores.clients import open_clients
     from service.lifespan import aws_config, build_catalog
 
-    settings = _settings()
+    settings, credentials = _target()
     counts: Counter[str] = Counter()
 
     async def run_all() -> None:
-        async with open_clients(aws_config(settings)) as clients:
+        async with open_clients(aws_config(settings, credentials)) as clients:
             reconciler = Reconciler(
                 catalog=build_catalog(settings, clients),
                 source_bucket=settings.source_bucket,
@@ -139,7 +141,8 @@ def verify(unique_ids: tuple[str, ...]) -> None:
     """Read the variants of images again, and compare them with records and manifests, byte for byte.
 
     Without ids, every image that has variants. Prints one line for each difference, and exits with 1 when there is
-    one. Configured by the same environment variables as `serve`.
+    one. Configured by the same environment variables as `serve`; without them, it works on the local mode that runs
+    over DATA_DIR.
     """
     import asyncio
 
@@ -148,11 +151,11 @@ def verify(unique_ids: tuple[str, ...]) -> None:
     from processor.stores.clients import open_clients
     from service.lifespan import aws_config, build_catalog
 
-    settings = _settings()
+    settings, credentials = _target()
 
     async def run_all() -> tuple[int, int]:
         images = differences = 0
-        async with open_clients(aws_config(settings)) as clients:
+        async with open_clients(aws_config(settings, credentials)) as clients:
             catalog = build_catalog(settings, clients)
             verifier = Verifier(jobs=catalog.jobs, processed=catalog.processed)
             async for unique_id in _each(unique_ids) if unique_ids else verifier.images():
@@ -181,6 +184,18 @@ def _settings() -> Settings:
         raise click.ClickException(f"the configuration is not complete:\n{error}") from None
     set_up_logging(settings.log_level, settings.log_format)
     return settings
+
+
+def _target() -> tuple[Settings, AwsCredentials | None]:
+    """What to work on, with logging set up: what the environment describes, or else the running local mode."""
+    from service.config import Settings
+    from service.telemetry import set_up_logging
+
+    if Settings.describes_a_service(os.environ):
+        return _settings(), None
+    settings, credentials = running_locally()
+    set_up_logging(settings.log_level, settings.log_format)
+    return settings, credentials
 
 
 async def _each(unique_ids: tuple[str, ...]) -> AsyncIterator[str]:

@@ -12,8 +12,10 @@ import click
 from processor import clock
 from processor.access import ApiKey, KeyStore
 from service.auth.principal import DEFAULT_GRACE_SECONDS, DEFAULT_TENANT, Scope, is_tenant
+from service.cli_local import running_locally
 
 if TYPE_CHECKING:
+    from processor.stores.clients import AwsConfig
     from service.auth.api_keys import Minted
 
 T = TypeVar("T")
@@ -30,7 +32,8 @@ def tenant_option(_: click.Context, __: click.Parameter, value: str | None) -> s
 def keys() -> None:
     """Manage API keys.
 
-    Needs PROCESSING_TABLE and AWS_REGION, as `serve` does, and the right to read and write that table.
+    Needs PROCESSING_TABLE and AWS_REGION, as `serve` does, and the right to read and write that table. Without them, it
+    works on the local mode that runs over DATA_DIR.
     """
 
 
@@ -117,16 +120,11 @@ def _with_store(work: Callable[[KeyStore], Awaitable[T]]) -> T:
     import asyncio
 
     from processor.errors import KeyEnded, KeyNotFound, Unavailable
-    from processor.stores.clients import AwsConfig, open_clients
+    from processor.stores.clients import open_clients
     from processor.stores.keys import DynamoKeyStore
     from processor.stores.table import Table
 
-    table = os.environ.get("PROCESSING_TABLE")
-    if not table:
-        raise click.ClickException("PROCESSING_TABLE: is required")
-    config = AwsConfig(
-        region=os.environ.get("AWS_REGION", "us-east-1"), endpoint_url=os.environ.get("AWS_ENDPOINT_URL") or None
-    )
+    table, config = _place()
 
     async def run() -> T:
         async with open_clients(config) as clients:
@@ -136,3 +134,19 @@ def _with_store(work: Callable[[KeyStore], Awaitable[T]]) -> T:
         return asyncio.run(run())
     except (KeyNotFound, KeyEnded, Unavailable) as error:
         raise click.ClickException(error.message) from None
+
+
+def _place() -> tuple[str, AwsConfig]:
+    """Where the keys are: as the environment says, or else in the running local mode."""
+    from processor.stores.clients import AwsConfig
+    from service.config import Settings
+    from service.lifespan import aws_config
+
+    table = os.environ.get("PROCESSING_TABLE")
+    if table:
+        region, endpoint = os.environ.get("AWS_REGION") or "us-east-1", os.environ.get("AWS_ENDPOINT_URL") or None
+        return table, AwsConfig(region=region, endpoint_url=endpoint)
+    if Settings.describes_a_service(os.environ):
+        raise click.ClickException("PROCESSING_TABLE: is required")
+    settings, credentials = running_locally()
+    return settings.processing_table, aws_config(settings, credentials)

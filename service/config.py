@@ -232,6 +232,11 @@ class Settings(AuthSettings, LimitSettings):
             )
         return settings
 
+    @classmethod
+    def describes_a_service(cls, environ: Mapping[str, str]) -> bool:
+        """Whether any variable is set that there is no default for."""
+        return any(environ.get(str(field.alias)) for field in cls.model_fields.values() if field.is_required())
+
     @property
     def slots(self) -> int:
         """Messages in work at once."""

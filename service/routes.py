@@ -78,8 +78,11 @@ ROUTES: tuple[Route, ...] = (
 #: What makes a record, though it is asked by GET.
 MAKERS = frozenset({uploads.create_from_query, companion.params})
 
-#: In the local mode alone: what CloudFront serves elsewhere.
-LOCAL_ROUTES: tuple[Route, ...] = (Route("GET", "/processed/{path:.*}", viewer.view, PUBLIC),)
+#: In the local mode alone: what CloudFront serves elsewhere, and a picture to begin with.
+LOCAL_ROUTES: tuple[Route, ...] = (
+    Route("GET", "/processed/{path:.*}", viewer.view, PUBLIC),
+    Route("GET", "/sample.png", viewer.sample, PUBLIC),
+)
 
 
 def add_routes(app: web.Application, *, local_viewer: bool) -> Mapping[tuple[str, str], Scope | None]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -20,6 +22,11 @@ from service.protocol import ApiRunner
 
 log = structlog.get_logger(__name__)
 
+
+class CannotListen(Exception):
+    """An address or a port cannot be had; the message names the variable that chooses another."""
+
+
 #: Told the base URL once the service answers.
 OnReady = Callable[[str], None]
 
@@ -31,7 +38,7 @@ async def run(
     local_viewer: bool = False,
     on_ready: OnReady | None = None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT, then shut down; the process's exit code.
+    """Serve until SIGTERM or SIGINT, then shut down; the process's exit code. Raises `CannotListen`.
 
     The order of the end: readiness goes false and the sockets stop accepting; the worker stops receiving; running
     handlers finish; the worker drains; the engine joins; the clients close. A second signal ends the process at once:
@@ -46,7 +53,8 @@ async def run(
         if settings.metrics_port is not None:
             metrics = web.AppRunner(create_metrics_app(app[METRICS]), access_log=None, handle_signals=False)
             stack.push_async_callback(metrics.cleanup)
-            log.info("Metrics served", url=f"{await _listen(metrics, settings.host, settings.metrics_port)}/metrics")
+            address = await _listen(metrics, settings.host, settings.metrics_port, "METRICS_PORT")
+            log.info("Metrics served", url=f"{address}/metrics")
         runner = ApiRunner(
             app,
             access_log=None,
@@ -57,7 +65,7 @@ async def run(
         stack.push_async_callback(runner.cleanup)
         watch = asyncio.create_task(app[PATIENCE].watch(lambda: runner.server.connections if runner.server else ()))
         stack.callback(watch.cancel)
-        address = await _listen(runner, settings.host, settings.port)
+        address = await _listen(runner, settings.host, settings.port, "PORT")
         log.info("Service started", url=address, stage=settings.stage)
         if on_ready is not None:
             on_ready(address)
@@ -80,9 +88,16 @@ def _obey_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, obey, number)
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
+async def _listen(runner: web.AppRunner, host: str, port: int, variable: str) -> str:
     """Begin to serve; the base URL, which tells the port when that was 0."""
     await runner.setup()
-    await web.TCPSite(runner, host, port).start()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        wrong = "HOST" if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else variable
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)
+        raise CannotListen(
+            f"cannot listen on {host}:{port} ({why[0].lower() + why[1:]}): choose another with {wrong}=."
+        ) from None
     address, bound = runner.addresses[0][:2]
     return f"http://{address}:{bound}"

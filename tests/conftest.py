@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator
+import logging
+import os
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import aiohttp
 import pytest
+import structlog
 
 from tests.no_secrets import secret_in
 
@@ -15,6 +18,19 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
     """A client that does not wait for ever."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
         yield session
+
+
+@pytest.fixture
+def process_restored() -> Iterator[None]:
+    """For tests that run a command within this process: it sets variables, and where log lines go."""
+    variables, root = dict(os.environ), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    os.environ.clear()
+    os.environ.update(variables)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.hookimpl(wrapper=True)

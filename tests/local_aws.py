@@ -17,7 +17,8 @@ import pytest
 
 from processor.stores.clients import AwsClients, AwsConfig, AwsCredentials, open_clients
 from processor.stores.provision import Names, Provisioned, provision, provision_identity
-from service.local.emulator import ACCOUNT_ID, REGION, EmulatorError, bindable, run_emulator
+from service.local import LocalError
+from service.local.emulator import ACCOUNT_ID, REGION, bindable, run_emulator
 from tests.waiting import eventually
 
 #: Opens the emulator, and nothing else.
@@ -55,7 +56,7 @@ async def run_local_emulator(data_dir: Path) -> AsyncIterator[LocalAws]:
     starting = run_emulator(data_dir)
     try:
         emulator = await starting.__aenter__()
-    except EmulatorError as error:
+    except LocalError as error:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))

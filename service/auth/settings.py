@@ -30,7 +30,7 @@ def _scope_map(value: object) -> object:
         return value
     try:
         parsed: Any = from_json(value)
-    except ValueError:
+    except (TypeError, ValueError):  # the first of what is not even text
         raise PydanticCustomError("scope_map", "must be a JSON object of lists of scopes") from None
     return parsed
 

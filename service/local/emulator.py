@@ -6,31 +6,30 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import click
+
+from service.local import LocalError
+from service.local.folder import DATA_DIR_VARIABLE, told
+from service.local.ports import LOOPBACK, address_of, bindable, free_port, parse_port
+
+__all__ = ["Emulator", "bindable", "choose_port", "run_emulator"]
 
 #: Interpreter of the emulator's environment. It has one of its own because its pins and aioboto3's collide.
 PYTHON_VARIABLE = "LOCAL_AWS_PYTHON"
-#: Address that the local mode listens on, and port of the emulator. They are for a container: its published ports lead
-#: to another address than loopback, and are chosen before it starts.
-ADDRESS_VARIABLE, PORT_VARIABLE = "LOCAL_ADDRESS", "LOCAL_AWS_PORT"
-#: The local mode lets everybody in, so it listens for this machine alone unless it is told otherwise.
-LOOPBACK = "127.0.0.1"
+#: Port of the emulator. It is for a container, whose published ports are chosen before it starts.
+PORT_VARIABLE = "LOCAL_AWS_PORT"
 #: How long the emulator may take to answer after its start, and to save its state before its end.
 START_SECONDS, STOP_SECONDS = 60, 30
 #: The emulator's account, which names of buckets carry.
 ACCOUNT_ID = "000000000000"
 REGION = "us-east-1"
-
-
-class EmulatorError(Exception):
-    """The emulator cannot run; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +42,33 @@ class Emulator:
 
 
 @asynccontextmanager
-async def run_emulator(data_dir: Path) -> AsyncIterator[Emulator]:
-    """Start the emulator over the folder `data_dir`, and let it save its state at the end. Raises `EmulatorError`."""
+async def run_emulator(data_dir: Path, port: int | None = None) -> AsyncIterator[Emulator]:
+    """Start the emulator over the folder `data_dir`, and let it save its state at the end. Raises `LocalError`."""
     async with _only_user_of(data_dir) as lock:
-        port = _port(data_dir)
-        saved = data_dir / "saved"
-        intact = saved.exists() or not (data_dir / "s3").exists()
-        saved.unlink(missing_ok=True)
-        with (data_dir / "emulator.log").open("wb") as log_file:
-            process = await asyncio.create_subprocess_exec(
-                _python(),
+        port = choose_port(data_dir, os.environ) if port is None else port
+        with told(data_dir):
+            saved = data_dir / "saved"
+            intact = saved.exists() or not (data_dir / "s3").exists()
+            saved.unlink(missing_ok=True)
+        process = await _start(data_dir, port, saved, lock)
+        try:
+            await _wait_until_ready(process, port, data_dir)
+            yield Emulator(endpoint_url=endpoint_url(port), data_dir=data_dir, intact=intact)
+        finally:
+            await _stop(process)
+
+
+def endpoint_url(port: int) -> str:
+    """Where an emulator is."""
+    return f"http://{LOOPBACK}:{port}"
+
+
+async def _start(data_dir: Path, port: int, saved: Path, lock: int) -> asyncio.subprocess.Process:
+    python = _python()
+    with told(data_dir), (data_dir / "emulator.log").open("wb") as log_file:
+        try:
+            return await asyncio.create_subprocess_exec(
+                python,
                 str(Path(__file__).with_name("emulator_child.py")),
                 str(saved),
                 env=_environment(data_dir, port),
@@ -64,11 +80,8 @@ async def run_emulator(data_dir: Path) -> AsyncIterator[Emulator]:
                 ),  # the folder stays locked until the emulator has ended, even if this process is killed
                 start_new_session=True,  # Ctrl-C is for the service, which stops the emulator last
             )
-        try:
-            await _wait_until_ready(process, port, data_dir)
-            yield Emulator(endpoint_url=f"http://127.0.0.1:{port}", data_dir=data_dir, intact=intact)
-        finally:
-            await _stop(process)
+        except OSError as error:
+            raise LocalError(f"{python} cannot be run ({error.strerror}): {_remedy()}.") from None
 
 
 def _python() -> str:
@@ -82,10 +95,14 @@ def _python() -> str:
     for candidate in candidates:
         if candidate.exists():
             return str(candidate)
-    raise EmulatorError(
-        f"The local AWS is not installed (looked for {candidates[0]}): run `make setup`, or let {PYTHON_VARIABLE} name"
-        " the Python of an environment that has ministack."
-    )
+    raise LocalError(f"The local AWS is not installed (looked for {candidates[0]}): {_remedy()}.")
+
+
+def _remedy() -> str:
+    """What helps when the emulator's environment is missing or broken."""
+    if os.environ.get(PYTHON_VARIABLE):
+        return f"let {PYTHON_VARIABLE}= name a Python that has ministack, or unset it and run `make setup`"
+    return "run `rm -rf .venv-aws && make run`"
 
 
 def _environment(data_dir: Path, port: int) -> dict[str, str]:
@@ -95,7 +112,7 @@ def _environment(data_dir: Path, port: int) -> dict[str, str]:
         "PERSIST_STATE": "1",
         "S3_PERSIST": "1",
         "GATEWAY_PORT": str(port),
-        "BIND_HOST": os.environ.get(ADDRESS_VARIABLE, LOOPBACK),
+        "BIND_HOST": address_of(os.environ),
         "MINISTACK_HOST": "127.0.0.1",
         "STATE_DIR": str(data_dir / "state"),
         "S3_DATA_DIR": str(data_dir / "s3"),
@@ -105,28 +122,23 @@ def _environment(data_dir: Path, port: int) -> dict[str, str]:
     }
 
 
-def _port(data_dir: Path) -> int:
-    """The port that is asked for, or that of the last run while it is free, or any free one.
+def choose_port(data_dir: Path, environ: Mapping[str, str], *, apart_from: int | None = None) -> int:
+    """The port that is asked for, or that of the last run while it is free, or any free one. Raises `LocalError`.
 
     URLs that were handed out name it, and stay good with it.
     """
-    given = os.environ.get(PORT_VARIABLE)
+    given = environ.get(PORT_VARIABLE)
     if given:
-        return bindable(int(given))
+        return free_port(parse_port(given, PORT_VARIABLE), PORT_VARIABLE, address_of(environ))
     remembered = data_dir / "port"
-    with contextlib.suppress(OSError, ValueError):
-        return bindable(int(remembered.read_text()))
+    with contextlib.suppress(OSError, ValueError, OverflowError):
+        port = int(remembered.read_text())
+        if port not in (0, apart_from):
+            return bindable(port)
     port = bindable(0)
-    remembered.write_text(str(port))
+    with told(data_dir):
+        remembered.write_text(str(port))
     return port
-
-
-def bindable(port: int) -> int:
-    """A port of the loopback address that can be listened on: `port`, or any when that is 0. Raises `OSError`."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", port))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager
@@ -135,27 +147,36 @@ async def _only_user_of(data_dir: Path) -> AsyncIterator[int]:
 
     The emulator of a service that was killed may still be saving, so it is waited for.
     """
-    with (data_dir / "lock").open("w") as lock:
+    with told(data_dir):
+        lock = (data_dir / "lock").open("w")
+    with lock:
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await _lock(lock.fileno())
         except TimeoutError:
-            raise EmulatorError(f"{data_dir} is in use by another local service; choose another --data-dir.") from None
+            raise LocalError(
+                f"{data_dir} is in use by another local service, or by the local AWS of one that has just ended: try"
+                f" again in a moment, or choose another folder with {DATA_DIR_VARIABLE}=."
+            ) from None
         yield lock.fileno()
 
 
 async def _lock(descriptor: int) -> None:
+    told_to_wait = False
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            if not told_to_wait:
+                click.echo("Waiting for the local AWS of the last run to save its data.", err=True)
+            told_to_wait = True
             await asyncio.sleep(0.1)
         else:
             return
 
 
 async def _wait_until_ready(process: asyncio.subprocess.Process, port: int, data_dir: Path) -> None:
-    url = f"http://127.0.0.1:{port}/_ministack/health"
+    url = f"{endpoint_url(port)}/_ministack/health"
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(START_SECONDS), aiohttp.ClientSession() as session:
             while process.returncode is None:
@@ -164,7 +185,17 @@ async def _wait_until_ready(process: asyncio.subprocess.Process, port: int, data
                         if answer.ok:
                             return
                 await asyncio.sleep(0.05)
-    raise EmulatorError(f"The local AWS did not start; {data_dir / 'emulator.log'} says why.")
+    log_file = data_dir / "emulator.log"
+    raise LocalError(
+        f"The local AWS did not start{_last_words(log_file)}: {log_file} says why; if it is broken, {_remedy()}."
+    )
+
+
+def _last_words(log_file: Path) -> str:
+    """The last line of the log, which mostly tells enough."""
+    lines = log_file.read_text(errors="replace").split("\n") if log_file.exists() else []
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f" ({last[:120]})" if last else ""
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -2,70 +2,175 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import IO
 
 import click
 import structlog
 
+from processor.errors import Unavailable
 from processor.reconcile import Reconciler
 from processor.stores.clients import AwsCredentials, open_clients
+from processor.stores.keys import DynamoKeyStore
 from processor.stores.provision import Names, Provisioned, provision, provision_identity
+from processor.stores.table import Table
 from service.auth.principal import DEFAULT_TENANT
+from service.auth.settings import AuthMode
 from service.config import Settings
 from service.lifespan import aws_config, build_catalog
-from service.local.emulator import ACCOUNT_ID, ADDRESS_VARIABLE, LOOPBACK, REGION, Emulator, bindable, run_emulator
+from service.local import LocalError
+from service.local.emulator import ACCOUNT_ID, PORT_VARIABLE, REGION, Emulator, choose_port, endpoint_url, run_emulator
+from service.local.first_key import FirstKey, first_key
+from service.local.folder import Running, announce, find_running, held, make_folder, refuse_second
+from service.local.greeting import Place, greeting
+from service.local.ports import EVERYWHERE, LOOPBACK, address_of, free_port, parse_port, refuse_equal
 from service.server import run
 from service.telemetry import set_up_logging
 
 #: Stage of the local mode; part of every name.
 STAGE = "local"
+NAMES = Names.of_stage(STAGE, ACCOUNT_ID)
 #: The emulator's administrator. It listens on loopback alone; the service gets a user of its own, as in production.
 ADMINISTRATOR = AwsCredentials(access_key_id="test", secret_access_key="test")  # noqa: S106 - opens nothing but loopback
 
 log = structlog.get_logger(__name__)
 
 
-async def run_local(port: int, data_dir: Path, environ: Mapping[str, str]) -> int:
-    """Serve until told to stop; the exit code. Raises `EmulatorError`, `SettingsError`, `OSError` for a taken port."""
-    port = bindable(port)
-    async with run_emulator(data_dir) as emulator:
-        names = Names.of_stage(STAGE, ACCOUNT_ID)
-        settings = local_settings(port, emulator, names, environ)
-        set_up_logging(settings.log_level, settings.log_format)
-        credentials = await _provision(settings, names)
-        if not emulator.intact:
-            await _mend(settings, credentials)
-        return await run(
-            settings,
-            credentials=credentials,
-            local_viewer=True,
+async def run_local(port: str, data_dir: str, environ: Mapping[str, str]) -> int:
+    """Serve until told to stop; the exit code. Raises `LocalError`, `SettingsError`, `CannotListen`.
+
+    Whatever can be wrong with what it is told is looked at before anything is started.
+    """
+    keep_out_other_aws()
+    folder = make_folder(data_dir)
+    refuse_second(folder)
+    address = address_of(environ)
+    api_port = free_port(parse_port(port, "PORT"), "PORT", address)
+    with held(folder) as file:
+        aws_port = choose_port(folder, environ, apart_from=api_port)
+        settings = local_settings(api_port, endpoint_url(aws_port), environ)
+        refuse_equal(PORT=api_port, **{PORT_VARIABLE: aws_port}, METRICS_PORT=settings.metrics_port)
+        if settings.metrics_port:
+            free_port(settings.metrics_port, "METRICS_PORT", address)
+        set_up_logging(settings.log_level, settings.log_format, viewer=settings.cloudfront_url)
+        signals = _obey_while_starting()
+        try:
+            return await _serve(settings, folder, aws_port, file)
+        except asyncio.CancelledError:
+            if not signals:
+                raise
+            return 128 + signals[0]
+
+
+async def _serve(settings: Settings, folder: Path, aws_port: int, file: IO[str]) -> int:
+    """Start what the service needs, serve, and tell where once it answers."""
+    click.echo(f"Starting over the data in {folder}", err=True)
+    async with run_emulator(folder, aws_port) as emulator:
+        credentials, key = await _prepare(settings, emulator)
+        place = Place(
             # Not where it listens, which in a container is no address to go to.
-            on_ready=lambda _: click.echo(greeting(settings.cloudfront_url, emulator)),
+            url=settings.cloudfront_url,
+            aws_url=emulator.endpoint_url,
+            folder=folder,
+            locked=AuthMode.NONE not in settings.auth_modes,
+            key=key,
+            contained=settings.host == EVERYWHERE,
         )
 
+        def tell(_: str) -> None:
+            announce(file, Running(url=place.url, endpoint_url=place.aws_url))
+            click.echo(_writable(greeting(place, show_key=sys.stdout.isatty())))
 
-def local_settings(port: int, emulator: Emulator, names: Names, environ: Mapping[str, str]) -> Settings:
+        return await run(settings, credentials=credentials, local_viewer=True, on_ready=tell)
+
+
+def keep_out_other_aws() -> None:
+    """What is set up on this machine for an account at AWS must not get between this process and the local one."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    # The keys of a user pool may need the proxy still.
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), LOOPBACK)))
+
+
+def local_settings(port: int, endpoint_url: str, environ: Mapping[str, str]) -> Settings:
     """Production's settings with the local names; limits, threads, logs and the like stay the environment's."""
     return Settings.from_env(
         # A short poll lets Ctrl-C end the service without a wait of 20 s.
         {"QUEUE_WAIT_SECONDS": "2", "CORS_ORIGINS": "*", "AUTH_MODES": "none"}
-        | dict(environ)
+        | {name: value for name, value in environ.items() if value}
         | {
             "STAGE": STAGE,
-            "HOST": environ.get(ADDRESS_VARIABLE, LOOPBACK),
+            "HOST": address_of(environ),
             "PORT": str(port),
-            "SOURCE_BUCKET": names.source_bucket,
-            "PROCESSED_BUCKET": names.processed_bucket,
-            "PROCESSING_TABLE": names.table,
-            "QUEUE_URL": f"{emulator.endpoint_url}/{ACCOUNT_ID}/{names.queue}",
-            "DEAD_LETTER_QUEUE_URL": f"{emulator.endpoint_url}/{ACCOUNT_ID}/{names.dead_letter_queue}",
+            "SOURCE_BUCKET": NAMES.source_bucket,
+            "PROCESSED_BUCKET": NAMES.processed_bucket,
+            "PROCESSING_TABLE": NAMES.table,
+            "QUEUE_URL": f"{endpoint_url}/{ACCOUNT_ID}/{NAMES.queue}",
+            "DEAD_LETTER_QUEUE_URL": f"{endpoint_url}/{ACCOUNT_ID}/{NAMES.dead_letter_queue}",
             "CLOUDFRONT_URL": f"http://127.0.0.1:{port}",
+            "CLOUDFRONT_DISTRIBUTION_ID": "",
             "AWS_REGION": REGION,
-            "AWS_ENDPOINT_URL": emulator.endpoint_url,
+            "AWS_ENDPOINT_URL": endpoint_url,
+            "S3_PUBLIC_ENDPOINT_URL": "",
         }
     )
+
+
+def settings_of_running(environ: Mapping[str, str]) -> tuple[Settings, AwsCredentials]:
+    """How a command reaches the local mode that runs over `DATA_DIR`. Raises `LocalError`, `SettingsError`."""
+    running = find_running(environ)
+    keep_out_other_aws()
+    port = int(running.url.rpartition(":")[2])
+    return local_settings(port, running.endpoint_url, environ), ADMINISTRATOR
+
+
+def _writable(text: str) -> str:
+    """With what standard output cannot write spelled out: a folder may have any name."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _obey_while_starting() -> list[int]:
+    """Until the service itself obeys signals, the first ends in order what has begun, the second all at once.
+
+    Those that came are in the list.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    came: list[int] = []
+
+    def obey(number: signal.Signals) -> None:
+        if came or task is None:
+            os._exit(128 + number)  # the emulator sees that this process is gone, and saves
+        came.append(number)
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, obey, number)
+    return came
+
+
+async def _prepare(settings: Settings, emulator: Emulator) -> tuple[AwsCredentials, FirstKey | None]:
+    """Make and mend what the service needs; its credentials, and the first key where callers need one."""
+    try:
+        credentials = await _provision(settings, NAMES)
+        if not emulator.intact:
+            await _mend(settings, credentials)
+        if AuthMode.API_KEY not in settings.auth_modes:
+            return credentials, None
+        async with open_clients(aws_config(settings, credentials)) as clients:
+            store = DynamoKeyStore(Table(clients, settings.processing_table))
+            return credentials, await first_key(store, emulator.data_dir)
+    except Unavailable:
+        log_file = emulator.data_dir / "emulator.log"
+        raise LocalError(f"The local AWS does not answer as it should: {log_file} says why.") from None
 
 
 async def _provision(settings: Settings, names: Names) -> AwsCredentials:
@@ -87,30 +192,3 @@ async def _mend(settings: Settings, credentials: AwsCredentials) -> None:
         count = len([finding async for finding in reconciler.findings()])
     if count:
         log.warning("Mended after an unclean end", count=count)
-
-
-def greeting(url: str, emulator: Emulator) -> str:
-    """What is where, how to try each step, how to stop."""
-    return f"""
-  Truss image service, on this machine alone
-
-    API        {url}
-    Reference  {url}/images/docs
-    AWS        {emulator.endpoint_url} (emulated; its data is in {emulator.data_dir})
-
-  The whole way in one command, in another terminal:
-
-    .venv/bin/truss-image submit --url {url} photo.jpg
-
-  Or step by step:
-
-    curl -s '{url}/images/upload-url?filename=photo.jpg'         # 1. ask for a URL
-    curl -T photo.jpg -H 'Content-Type: image/jpeg' 'UPLOAD_URL' # 2. upload to it
-    curl -s '{url}/images/status/PROCESSING_ID'                  # 3. follow the job, then open a variant's url
-    curl -s '{url}/images/list'                                  # everything so far
-    curl -s '{url}/images/processed/UNIQUE_ID'                   # the variants of one image
-    curl -s -X POST '{url}/images/process/UNIQUE_ID'             # convert it once more
-    curl -s -X DELETE '{url}/images/image/UNIQUE_ID'             # delete it
-
-  Ctrl-C stops it; uploads, variants and records are still there at the next start.
-"""

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from processor.stores.provision import Names
 from service.cli import main
-from service.local import emulator
-from service.local.emulator import ACCOUNT_ID, EmulatorError, bindable, run_emulator
+from service.local import LocalError, emulator
+from service.local.emulator import bindable, run_emulator
 from service.local.run import local_settings
+
+pytestmark = pytest.mark.usefixtures("process_restored")
 
 #: Answers the health call, and does not end when it is asked to.
 STUBBORN = """
@@ -47,14 +48,14 @@ async def test_a_missing_environment_is_named_with_the_command_that_makes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOCAL_AWS_PYTHON", str(tmp_path / "nowhere"))
-    with pytest.raises(EmulatorError, match=r"nowhere.*make setup"):
+    with pytest.raises(LocalError, match=r"nowhere.*make setup"):
         async with run_emulator(tmp_path):
             pass
 
 
 async def test_an_emulator_that_ends_at_once_points_to_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _instead(tmp_path, monkeypatch, "raise SystemExit('no licence for mondays')")
-    with pytest.raises(EmulatorError, match=r"emulator\.log says why"):
+    with pytest.raises(LocalError, match=r"emulator\.log says why"):
         async with run_emulator(tmp_path):
             pass
     assert "no licence for mondays" in (tmp_path / "emulator.log").read_text()
@@ -72,7 +73,7 @@ async def test_a_folder_serves_one_emulator_at_a_time(tmp_path: Path, monkeypatc
     _instead(tmp_path, monkeypatch, STUBBORN)
     monkeypatch.setattr(emulator, "STOP_SECONDS", 0.2)
     async with run_emulator(tmp_path):
-        with pytest.raises(EmulatorError, match="in use by another local service"):
+        with pytest.raises(LocalError, match="in use by another local service"):
             async with run_emulator(tmp_path):
                 pass
 
@@ -94,7 +95,7 @@ async def test_the_emulator_gets_nothing_of_the_environment_that_it_does_not_nee
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
     _instead(tmp_path, monkeypatch, "import os, sys; print(sorted(os.environ), file=sys.stderr)")
-    with pytest.raises(EmulatorError):
+    with pytest.raises(LocalError):
         async with run_emulator(tmp_path):
             pass
     seen = (tmp_path / "emulator.log").read_text()
@@ -109,7 +110,7 @@ def test_a_port_that_is_taken_is_an_error_before_anything_is_started(tmp_path: P
         port = taken.getsockname()[1]
         result = CliRunner().invoke(main, ["local", "--port", str(port), "--data-dir", str(tmp_path / "data")])
     assert result.exit_code == 1
-    assert f"cannot listen on port {port}" in result.output
+    assert f"Port {port} is taken by another program: choose another one with PORT=" in result.output
     assert list((tmp_path / "data").iterdir()) == []
 
 
@@ -126,14 +127,14 @@ async def test_a_container_chooses_the_port_of_the_emulator_and_the_address_of_b
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOCAL_AWS_PORT", str(bindable(0)))
-    monkeypatch.setenv("LOCAL_ADDRESS", "127.0.0.2")
+    monkeypatch.setenv("LOCAL_ADDRESS", "0.0.0.0")
     _instead(tmp_path, monkeypatch, SHOWING)
     async with run_emulator(tmp_path) as running:
         shown = (tmp_path / "emulator.log").read_text()
-        settings = local_settings(8080, running, Names.of_stage("local", ACCOUNT_ID), os.environ)
+        settings = local_settings(8080, running.endpoint_url, os.environ)
     assert running.endpoint_url == f"http://127.0.0.1:{os.environ['LOCAL_AWS_PORT']}"
-    assert "127.0.0.2" in shown
-    assert settings.host == "127.0.0.2"
+    assert "0.0.0.0" in shown
+    assert settings.host == "0.0.0.0"
 
 
 async def test_nobody_else_reaches_the_local_mode_unless_it_is_told_so(
@@ -143,6 +144,6 @@ async def test_nobody_else_reaches_the_local_mode_unless_it_is_told_so(
     _instead(tmp_path, monkeypatch, SHOWING)
     async with run_emulator(tmp_path) as running:
         shown = (tmp_path / "emulator.log").read_text()
-        settings = local_settings(8080, running, Names.of_stage("local", ACCOUNT_ID), os.environ)
+        settings = local_settings(8080, running.endpoint_url, os.environ)
     assert "127.0.0.1" in shown
     assert settings.host == "127.0.0.1"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from processor import clock
 from processor.images import variant_key
@@ -18,6 +20,17 @@ from tests.fleet import run_service, run_stage
 from tests.waiting import eventually
 
 COMMAND = Path(sys.executable).with_name("truss-image")
+#: A service whose AWS is away.
+AWAY = {
+    "SOURCE_BUCKET": "source",
+    "PROCESSED_BUCKET": "processed",
+    "PROCESSING_TABLE": "table",
+    "QUEUE_URL": "http://127.0.0.1:1/queue",
+    "CLOUDFRONT_URL": "http://cdn.example",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+    "AWS_ACCESS_KEY_ID": "k",
+    "AWS_SECRET_ACCESS_KEY": "s",
+}
 UNKNOWN = "11111111-1111-4111-8111-111111111111"
 
 
@@ -82,18 +95,8 @@ async def test_uploads_of_an_earlier_service_are_adopted_by_a_tenant_and_convert
 
 
 async def test_dependencies_that_are_away_are_an_error_and_not_an_empty_report() -> None:
-    environment = {
-        "SOURCE_BUCKET": "source",
-        "PROCESSED_BUCKET": "processed",
-        "PROCESSING_TABLE": "table",
-        "QUEUE_URL": "http://127.0.0.1:1/queue",
-        "CLOUDFRONT_URL": "http://cdn.example",
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
-        "AWS_ACCESS_KEY_ID": "k",
-        "AWS_SECRET_ACCESS_KEY": "s",
-    }
     for command in ("reconcile", "verify"):
-        assert await _run(environment, command) == (
+        assert await _run(AWAY, command) == (
             1,
             "Error: The service is temporarily unavailable; try again.\n",
         )
@@ -125,3 +128,23 @@ async def test_keys_are_made_listed_replaced_and_revoked_from_the_command_line_a
     assert unknown == (1, "Error: There is no key with this id.\n")
     assert refused[0] == 2
     assert key.split("_", 2)[2] not in log_file.read_text()
+
+
+@pytest.mark.parametrize("variable", ["PORT", "METRICS_PORT"])
+async def test_a_service_that_cannot_listen_says_in_one_sentence_which_variable_chooses_another(variable: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ports = {"HOST": "127.0.0.1", "PORT": "0", variable: str(port)}
+        code, said = await _run({**AWAY, **ports, "LOG_LEVEL": "error"}, "serve")
+    assert (code, said) == (
+        1,
+        f"Error: cannot listen on 127.0.0.1:{port} (address already in use): choose another with {variable}=.\n",
+    )
+
+
+async def test_an_address_that_is_none_of_this_machine_is_named_by_its_variable() -> None:
+    code, said = await _run({**AWAY, "HOST": "192.0.2.1", "PORT": "0", "LOG_LEVEL": "error"}, "serve")
+    assert code == 1
+    assert said.endswith("choose another with HOST=.\n")
