@@ -39,7 +39,7 @@ class TerminalRenderer:
     def _request(self, line: Mapping[str, Any]) -> str:
         status = line["status"]
         colour = _GREEN if status < 400 else _YELLOW if status < 500 else _RED  # noqa: PLR2004 - HTTP's classes
-        request_id = self._painted(_DIM, f"#{_shown(line.get('requestId', '')[:ID_CHARACTERS], PATH_CHARACTERS)}")
+        request_id = self._painted(_DIM, f"#{_shown(line.get('requestId', ''), PATH_CHARACTERS)[:ID_CHARACTERS]}")
         return (
             f"{line['method']} {_shown(line['path'], PATH_CHARACTERS)} {self._painted(colour, str(status))} "
             f"{line['duration_ms']:.0f} ms {request_id}"
