@@ -123,7 +123,7 @@ async def _bundle(pages: Path, *, guide: str, client: str, api: str) -> None:
     """Make the pages of the scripts here and of the blocks of the guide, which are told where the services are."""
     sources = pages.with_name("sources")
     await asyncio.to_thread(shutil.copytree, HERE, sources, ignore=shutil.ignore_patterns("node_modules"))
-    (recipe,) = re.findall(r"```js\n(.*?)```", GUIDE, re.DOTALL)
+    recipe = "".join(re.findall(r"```js\n(.*?)```", GUIDE, re.DOTALL))
     (whole,) = re.findall(r"```javascript\n(.*?)```", GUIDE, re.DOTALL)
     (sources / "guide.js").write_text(recipe.replace(BASE, guide))
     (sources / "guide-client.js").write_text(whole.replace(BASE, client))
