@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import Mapping
+import random
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -12,6 +14,7 @@ from processor import clock
 from processor.erasure import Eraser, Erasure
 from processor.errors import (
     AlreadyUploaded,
+    Busy,
     ImageDeleted,
     ImageNotFound,
     JobNotFound,
@@ -43,9 +46,8 @@ from processor.usage import Quota, Usage, today
 PENDING_GRACE = timedelta(days=7)
 #: Most jobs of an image, over all its uploads: its record names each, and has 400 KB (AWS, "Quotas in DynamoDB").
 MAX_JOBS = 1000
-#: How often a change is tried again after somebody else was faster. Every loss means that another's change went
-#: through, so a handful is plenty.
-MAX_RACES = 5
+#: How often a change is tried while others are faster, and the longest first pause between two tries, in seconds.
+MAX_RACES, RACE_PAUSE_SECONDS = 5, 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +135,18 @@ class Catalog:
             raise AlreadyUploaded from None
         return Submission(job=job, upload=upload)
 
+    async def repeat(self, tenant: str, unique_id: str, expires_in_seconds: int) -> Submission:
+        """What `submit` answered, with URLs that hold again, for whoever lost the answer; the file may have arrived.
+
+        Raises `ImageNotFound`; `AlreadyUploaded` when nothing can be signed; what `refresh` raises.
+        """
+        with suppress(AlreadyUploaded):
+            return await self.refresh(tenant, unique_id, expires_in_seconds)
+        job = await self._job((await self._living(tenant, unique_id)).job_ids[0])
+        if job is None or job.terms is None:
+            raise AlreadyUploaded
+        return Submission(job=job, upload=await self._sign(job, job.terms, expires_in_seconds))
+
     async def find_duplicate(self, tenant: str, checksum_sha256: str) -> Job | None:
         """A completed job of the tenant over the file with this checksum (base64), if any. Raises `Unavailable`."""
         digest = base64.b64decode(checksum_sha256).hex()
@@ -168,10 +182,18 @@ class Catalog:
         return (await self._living(tenant, unique_id)).current_job
 
     async def status(self, tenant: str, processing_id: str) -> Job:
-        """Raises `JobNotFound`."""
+        """A job whose place another took names its image's current one, however many came in between.
+
+        Raises `JobNotFound`.
+        """
         job = await self.jobs.get_job(processing_id)
         if job.tenant != tenant:
             raise JobNotFound
+        if job.superseded_by is None:
+            return job
+        with suppress(ImageNotFound):
+            image = await self.jobs.get_image(job.unique_id)
+            return replace(job, superseded_by=image.current_job)
         return job
 
     async def list(self, query: JobQuery) -> JobPage:
@@ -197,38 +219,44 @@ class Catalog:
     async def reprocess(
         self, tenant: str, unique_id: str, *, delay_seconds: int = 0, instead_of: str | None = None
     ) -> Job:
-        """Make a new job over the newest source and queue it. A job that has not ended yet fails as superseded.
+        """Make a new job over the newest source and queue it.
 
-        No worker takes the new job before `delay_seconds` (0 to 900) are over. With `instead_of` it takes the place of
-        that failed job or of none. Raises `ImageNotFound`; `NotUploaded` while no source has arrived, or when it is
-        gone; `DailyLimitReached`, `TooManyJobs`; `RecordChanged` when the job of `instead_of` is not the current one or
-        not failed any more; `Unavailable`.
+        A job over the same bytes that has not ended yet is what was asked for, and is queued once more, lest its
+        message was lost; one over other bytes fails as superseded. No worker takes the new job before `delay_seconds`
+        (0 to 900) are over. With `instead_of` it takes the place of that failed job or of none. Raises `ImageNotFound`;
+        `NotUploaded` while no source has arrived, or when it is gone; `DailyLimitReached`, `TooManyJobs`;
+        `RecordChanged` when the job of `instead_of` is not the current one or not failed any more; `Busy`;
+        `Unavailable`.
         """
         if self.quota is not None:
             await self.quota.check_work(tenant)
-        for _ in range(MAX_RACES):
+        async for _ in races():
             image = await self._living(tenant, unique_id)
-            if len(image.job_ids) >= MAX_JOBS:
-                raise TooManyJobs
             old = await self._job(image.current_job)
             if instead_of is not None and not _is_failed(old, instead_of):
                 raise RecordChanged
-            new = await self._next_job(image, old)
+            source = await self._newest_source(image, old)
+            if old is not None and not old.ended and old.is_over(source.etag):
+                await self._request(old, delay_seconds)
+                return old
+            if len(image.job_ids) >= MAX_JOBS:
+                raise TooManyJobs
+            new = next_job(image, old, source, self.retention, previous_job=_shown_meanwhile(old))
             try:
                 await self.jobs.replace(image, old, new)
-            except RecordChanged:
+            except (RecordChanged, Busy):
                 continue
             await self._enqueue(new, delay_seconds)
             return new
-        raise Unavailable
+        raise Busy
 
     async def delete(self, tenant: str, unique_id: str) -> Erasure:
         """Remove the source, the variants and the records; what there was.
 
         A tombstone stays, so that nothing which arrives late revives the image. A delete that was cut short is
-        finished by the next one. Raises `ImageNotFound`; `ImageDeleted` for an image that is erased already.
+        finished by the next one. Raises `ImageNotFound`; `ImageDeleted` for an image that is erased already; `Busy`.
         """
-        for _ in range(MAX_RACES):
+        async for _ in races():
             image = await self.jobs.get_image(unique_id)
             if image.tenant != tenant:
                 raise ImageNotFound
@@ -240,16 +268,16 @@ class Catalog:
                 expires_at = _epoch(deleted_at + self.retention)
                 try:
                     image = await self.jobs.tombstone(image, deleted_at, expires_at, uncounted=uncounted)
-                except RecordChanged:
+                except (RecordChanged, Busy):
                     continue
                 if not uncounted:
                     await self._uncount(image)
             return await self.eraser.erase(image)
-        raise Unavailable
+        raise Busy
 
     async def _uncount(self, image: Image) -> None:
         if self.quota is not None:
-            with suppress(Unavailable):  # a count that is too high by one keeps nobody from deleting
+            with suppress(Unavailable, Busy):  # a count that is too high by one keeps nobody from deleting
                 await self.quota.store.add(image.tenant, Usage(day=today(), images=-1))
 
     async def _living(self, tenant: str, unique_id: str) -> Image:
@@ -266,28 +294,39 @@ class Catalog:
         except JobNotFound:
             return None
 
-    async def _next_job(self, image: Image, old: Job | None) -> Job:
+    async def _newest_source(self, image: Image, old: Job | None) -> Source:
         if old is not None and old.status is JobStatus.PENDING:
             raise NotUploaded
         try:
             found = await self.source.head(image.key)
         except ObjectNotFound:
             raise NotUploaded("The uploaded file is not there any more.") from None
-        source = Source(etag=found.etag, size=found.size, sequencer=image.sequencer)
-        previous = None
-        if old is not None:
-            previous = old.processing_id if old.status is JobStatus.COMPLETED else old.previous_job
-        return next_job(image, old, source, self.retention, previous_job=previous)
+        return Source(etag=found.etag, size=found.size)
+
+    async def _request(self, job: Job, delay_seconds: int) -> None:
+        message = JobRequested(unique_id=job.unique_id, processing_id=job.processing_id)
+        await self.queue.send(message.to_message(), delay_seconds=delay_seconds)
 
     async def _enqueue(self, job: Job, delay_seconds: int) -> None:
         try:
-            message = JobRequested(unique_id=job.unique_id, processing_id=job.processing_id)
-            await self.queue.send(message.to_message(), delay_seconds=delay_seconds)
+            await self._request(job, delay_seconds)
         except Unavailable:
             # The record is there but nobody will come for it: say so, rather than let it wait for ever.
             failure = Failure(code=UNAVAILABLE, message="The job could not be queued; ask again.")
-            await self.jobs.fail(replace(job, status=JobStatus.FAILED, error=failure, updated_at=clock.now()))
+            try:
+                await self.jobs.fail(replace(job, status=JobStatus.FAILED, error=failure, updated_at=clock.now()))
+            except RecordChanged:
+                return  # a worker has it: the message went through, and its answer was lost
             raise
+
+
+async def races() -> AsyncIterator[None]:
+    """The tries of a change that is made on the condition that nobody else was faster: look anew, then write."""
+    for number in range(MAX_RACES):
+        if number:
+            pause = RACE_PAUSE_SECONDS * 2**number
+            await asyncio.sleep(pause * random.random())  # noqa: S311 - spreads load, protects nothing
+        yield
 
 
 def pending_job(
@@ -361,6 +400,13 @@ def next_job(
 def pending_until(signed_at: datetime, expires_in_seconds: int) -> int:
     """When the record of an upload may expire whose URLs were signed at `signed_at`: in seconds since the epoch."""
     return _epoch(signed_at + timedelta(seconds=expires_in_seconds) + PENDING_GRACE)
+
+
+def _shown_meanwhile(old: Job | None) -> str | None:
+    """The job whose variants are shown until that over the same source has completed which takes the place of `old`."""
+    if old is None:
+        return None
+    return old.processing_id if old.status is JobStatus.COMPLETED else old.previous_job
 
 
 def _is_failed(job: Job | None, processing_id: str) -> bool:

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import hashlib
 import os
+import random
 import secrets
 import socket
 import time
@@ -18,9 +19,10 @@ from enum import StrEnum
 import structlog
 
 from processor import clock, manifest
-from processor.catalog import MAX_JOBS, MAX_RACES, next_job
+from processor.catalog import MAX_JOBS, next_job, races
 from processor.erasure import Eraser
 from processor.errors import (
+    Busy,
     Conflict,
     DailyLimitReached,
     ImageLimitReached,
@@ -39,7 +41,6 @@ from processor.events import Event, JobRequested, SourceArrived
 from processor.images import STANDARD_VARIANTS, Rendered, StoredVariant, Variant, job_prefix, unique_id_of, variant_key
 from processor.jobs import (
     SOURCE_MISSING,
-    SUPERSEDED,
     UNAVAILABLE,
     Failure,
     Image,
@@ -50,14 +51,17 @@ from processor.jobs import (
     Manifest,
     Source,
     Timings,
-    is_made_up,
-    sequencer_order,
 )
-from processor.ports import JobStore, ObjectStore, Renderer
+from processor.ports import Download, JobStore, ObjectInfo, ObjectStore, Renderer
 from processor.usage import Quota, Usage, today
 
 #: A variant's key names the job that made it, so its bytes never change and caches may keep it for ever.
 CACHE_CONTROL = "public, max-age=31536000, immutable"
+
+#: When to look again after others were faster, again and again: somewhere between the two, in seconds.
+BUSY_SECONDS = (1, 5)
+#: S3 tells the time of an upload to the second.
+LAST_MODIFIED_PRECISION = timedelta(seconds=1)
 
 #: The quality that each variant is asked for.
 _QUALITIES = {spec.name: spec.quality for spec in STANDARD_VARIANTS}
@@ -71,13 +75,14 @@ class OutcomeKind(StrEnum):
     COMPLETED = "completed"  # every variant is stored and the record says so
     FAILED = "failed"  # the record says why
     DUPLICATE = "duplicate"  # the job had ended already
-    STALE = "stale"  # a newer source is known
+    STALE = "stale"  # the bucket holds another upload than the event speaks of, and that one is known
+    MISSING = "missing"  # there is no such object: the event came before its upload, or after its removal
     SUPERSEDED = "superseded"  # another job, or a delete, overtook this one while it ran
     DELETED = "deleted"  # the image is deleted: what came for it is removed
     UNKNOWN = "unknown"  # nobody asked for this upload
     FOREIGN = "foreign"  # another bucket, or a key that this service never issues
     REFUSED = "refused"  # the image has had as many jobs as it may
-    BUSY = "busy"  # another worker holds the job: look again when its lease has run out
+    BUSY = "busy"  # another worker holds the job, or others change the image just now: look again in a while
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +102,22 @@ class Outcome:
     def settles(self) -> bool:
         """Whether the message has done its duty."""
         return self.kind is not OutcomeKind.BUSY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Accepted:
+    """The job that is to do the work, and its source, where it has been looked at already."""
+
+    processing_id: str
+    download: Download | None = None
+
+
+class _Replaced(Exception):
+    """The source in the bucket is not the job's any more. `event` says where to look."""
+
+    def __init__(self, event: SourceArrived) -> None:
+        super().__init__("the source was replaced")
+        self.event = event
 
 
 @dataclass(slots=True)
@@ -143,15 +164,30 @@ class Converter:
         """Bring one event to its end. Safe to call twice, late, out of order, and in two processes at once.
 
         `last_try` says that the queue will not deliver the message again: the job is then recorded as failed before
-        the error goes on. Raises `Unavailable`, or whatever a defect raises; the job is then free to be claimed again.
+        the error goes on. Raises `Unavailable`, `Busy`, or whatever a defect raises; the job is then free to be claimed
+        again.
         """
-        if isinstance(event, JobRequested):
-            accepted: Outcome | str = event.processing_id
-        else:
-            accepted = await self._accept(event)
-        if isinstance(accepted, Outcome):
-            return accepted
-        return await self._run(accepted, last_try=last_try)
+        async for _ in races():
+            try:
+                return await self._attempt(event, last_try=last_try)
+            except RecordChanged:
+                continue
+            except _Replaced as newer:
+                event = newer.event
+        unique_id = event.unique_id if isinstance(event, JobRequested) else unique_id_of(event.key)
+        pause = random.randint(*BUSY_SECONDS)  # noqa: S311 - spreads load, protects nothing
+        return Outcome(kind=OutcomeKind.BUSY, unique_id=unique_id, retry_after_seconds=pause)
+
+    async def _attempt(self, event: Event, *, last_try: bool) -> Outcome:
+        """Raises `RecordChanged` when others were faster, `_Replaced` when the source is not the job's any more."""
+        async with contextlib.AsyncExitStack() as opened:
+            if isinstance(event, JobRequested):
+                accepted: Outcome | _Accepted = _Accepted(processing_id=event.processing_id)
+            else:
+                accepted = await self._accept(event, opened)
+            if isinstance(accepted, Outcome):
+                return accepted
+            return await self._run(accepted, last_try=last_try)
 
     async def renew_leases(self) -> None:
         """Extend the lease of every job in work, each for itself. A lost one is left to the fence in `finish`.
@@ -176,41 +212,78 @@ class Converter:
 
     # -- from an event to a job ----------------------------------------------------------------------------------
 
-    async def _accept(self, event: SourceArrived) -> Outcome | str:
-        """The id of the job that is to do the work of this event, or why there is none."""
+    async def _accept(self, event: SourceArrived, opened: contextlib.AsyncExitStack) -> Outcome | _Accepted:
+        """The job that is to do the work of this event, or why there is none. Raises `RecordChanged` on a lost race.
+
+        An event only says where to look: it may be late or forged. What decides is the record and the bucket.
+        """
+        image = await self._image(event)
+        if isinstance(image, Outcome):
+            return image
+        current = await self._current_job(image)
+        if current is not None and current.is_over(event.etag):
+            return _Accepted(processing_id=current.processing_id)
+        try:
+            if current is not None and current.status is JobStatus.PENDING:
+                return await self._first(image, current, event, opened)
+            return await self._further(image, current, event)
+        except ObjectNotFound:
+            return Outcome(kind=OutcomeKind.MISSING, unique_id=image.unique_id)
+
+    async def _image(self, event: SourceArrived) -> Image | Outcome:
+        """The living image that an event is about, or why there is none."""
         unique_id = unique_id_of(event.key)
         if event.bucket != self.source_bucket or unique_id is None:
             return Outcome(kind=OutcomeKind.FOREIGN)
-        for _ in range(MAX_RACES):
-            try:
-                image = await self.jobs.get_image(unique_id)
-            except ImageNotFound:
-                return Outcome(kind=OutcomeKind.UNKNOWN, unique_id=unique_id)
-            if image.key != event.key:
-                return Outcome(kind=OutcomeKind.FOREIGN, unique_id=unique_id)
-            with contextlib.suppress(RecordChanged):
-                return await self._order(image, event)
-        raise Unavailable
-
-    async def _order(self, image: Image, event: SourceArrived) -> Outcome | str:
-        """The table of what an event means, by what the image's record says. Raises `RecordChanged` on a lost race."""
+        try:
+            image = await self.jobs.get_image(unique_id)
+        except ImageNotFound:
+            return Outcome(kind=OutcomeKind.UNKNOWN, unique_id=unique_id)
+        if image.key != event.key:
+            return Outcome(kind=OutcomeKind.FOREIGN, unique_id=unique_id)
         if image.deleted_at is not None:
             await self.eraser.erase(image)
-            return Outcome(kind=OutcomeKind.DELETED, unique_id=image.unique_id)
-        arrived, newest = sequencer_order(event.sequencer), sequencer_order(image.sequencer)
-        if arrived < newest:
-            return Outcome(kind=OutcomeKind.STALE, unique_id=image.unique_id)
-        current = await self._current_job(image)
-        source = Source(etag=event.etag, size=event.size, sequencer=event.sequencer, event_time=event.event_time)
-        if current is not None and current.status is JobStatus.PENDING:
-            await self.jobs.accept(image, current, source, self._expiry())
-        elif arrived > newest and not _is_late_for(current, image, event):
-            if len(image.job_ids) >= MAX_JOBS:
-                return Outcome(kind=OutcomeKind.REFUSED, unique_id=image.unique_id, code=TooManyJobs.code)
-            new = next_job(image, current, source, self.retention)
-            await self.jobs.replace(image, current, new)
-            return new.processing_id
-        return image.current_job
+            return Outcome(kind=OutcomeKind.DELETED, unique_id=unique_id)
+        return image
+
+    async def _first(
+        self, image: Image, pending: Job, event: SourceArrived, opened: contextlib.AsyncExitStack
+    ) -> _Accepted:
+        """The call that asks what is there brings it along: whatever it is, it is this job's source."""
+        download = await opened.enter_async_context(self.source.open(image.key))
+        await self.jobs.accept(image, pending, _source(download.info, event), self._expiry())
+        return _Accepted(processing_id=pending.processing_id, download=download)
+
+    async def _further(self, image: Image, current: Job | None, event: SourceArrived) -> Outcome | _Accepted:
+        """What an event means for an image that has a source already.
+
+        The record was read before the bucket, and is changed on the condition that nobody has changed it since. The new
+        job fetches its source anew: an upload in between may have been taken for what the record said until then.
+        """
+        found = await self.source.head(image.key)
+        if current is not None and current.is_over(found.etag):
+            if event.etag:
+                return Outcome(kind=OutcomeKind.STALE, unique_id=image.unique_id)
+            return _Accepted(processing_id=current.processing_id)
+        if current is not None and await self._is_over(current, found):
+            return Outcome(kind=OutcomeKind.DUPLICATE, unique_id=image.unique_id, processing_id=current.processing_id)
+        if len(image.job_ids) >= MAX_JOBS:
+            return Outcome(kind=OutcomeKind.REFUSED, unique_id=image.unique_id, code=TooManyJobs.code)
+        new = next_job(image, current, _source(found, event), self.retention)
+        await self.jobs.replace(image, current, new)
+        return _Accepted(processing_id=new.processing_id)
+
+    async def _is_over(self, current: Job, found: ObjectInfo) -> bool:
+        """Whether a job has completed over these bytes, though S3 calls them by another ETag: what is copied in parts,
+        or encrypted under a key of KMS, has one of its own each time. Raises `ObjectNotFound`, `RecordChanged`."""
+        made = current.manifest
+        if made is None or made.size != found.size or made.size > self.max_bytes:
+            return False
+        try:
+            data = await self.source.fetch(found.key, max_bytes=self.max_bytes, etag=found.etag)
+        except ObjectChanged:
+            raise RecordChanged from None
+        return await asyncio.to_thread(_sha256, data) == made.sha256
 
     async def _current_job(self, image: Image) -> Job | None:
         try:
@@ -220,19 +293,25 @@ class Converter:
 
     # -- from a job to an outcome --------------------------------------------------------------------------------
 
-    async def _run(self, processing_id: str, *, last_try: bool) -> Outcome:
+    async def _run(self, accepted: _Accepted, *, last_try: bool) -> Outcome:
+        processing_id = accepted.processing_id
         lease = Lease(token=secrets.token_hex(8), owner=self.owner, expires_at=time.time() + self.lease_seconds)
         try:
             job = await self.jobs.claim(processing_id, lease, clock.now())
+        except Busy:  # nobody knows yet
+            raise
         except Conflict:
             return await self._unclaimable(processing_id)
         structlog.contextvars.bind_contextvars(uniqueId=job.unique_id, processingId=job.processing_id)
         with self._holding(processing_id, lease):
             try:
-                return await self._work(job, lease)
+                return await self._work(job, lease, accepted.download)
             except asyncio.CancelledError:  # this process is told to stop: nothing is wrong with the job
                 await asyncio.shield(self._give_back(job, lease, last_try=False))
                 raise
+            except ObjectChanged:
+                await asyncio.shield(self._give_back(job, lease, last_try=False))
+                raise _Replaced(SourceArrived(bucket=self.source_bucket, key=job.original_key)) from None
             except Exception:
                 await asyncio.shield(self._give_back(job, lease, last_try=last_try))
                 raise
@@ -253,17 +332,22 @@ class Converter:
         known = Outcome(kind=OutcomeKind.DUPLICATE, unique_id=job.unique_id, processing_id=processing_id)
         if job.ended:
             return known
+        if job.status is JobStatus.PENDING:  # nobody of ours asks for a job that has no source
+            return replace(known, kind=OutcomeKind.MISSING)
         left = job.lease.expires_at - time.time() if job.lease else 0
         return replace(known, kind=OutcomeKind.BUSY, retry_after_seconds=max(1, round(left) + 1))
 
-    async def _work(self, job: Job, lease: Lease) -> Outcome:
+    async def _work(self, job: Job, lease: Lease, download: Download | None) -> Outcome:
         watch = _Stopwatch()
         try:
             if self.quota is not None:
                 await self.quota.check_work(job.tenant, new_image=job.uncounted)
             etag = job.source.etag if job.source and job.source.etag else None
-            data = await self.source.fetch(job.original_key, max_bytes=self.max_bytes, etag=etag)
-            download = watch.lap()
+            if download is not None:
+                data = await download.read(max_bytes=self.max_bytes)
+            else:
+                data = await self.source.fetch(job.original_key, max_bytes=self.max_bytes, etag=etag)
+            downloaded = watch.lap()
             digest = await asyncio.to_thread(hashlib.sha256, data)
             _check_announced(job, len(data), digest.digest())
             renderer = self.suspect_renderer if job.attempts > 1 else self.renderer
@@ -273,14 +357,11 @@ class Converter:
             made = self._manifest(etag or "", digest.hexdigest(), len(data), rendered)
             completed = replace(job, status=JobStatus.COMPLETED, variants=variants, manifest=made)
             await self._store_manifest(completed)
-            timings = Timings(download=download, process=process, upload=watch.lap(), total=watch.total())
+            timings = Timings(download=downloaded, process=process, upload=watch.lap(), total=watch.total())
         except ImageRejected as error:
             return await self._fail(job, lease, error.code, error.message, pixels=error.pixels)
         except (DailyLimitReached, ImageLimitReached) as error:
             return await self._fail(job, lease, error.code, error.message)
-        except ObjectChanged:
-            # A newer source is there, and its own event will come, or has.
-            return await self._fail(job, lease, SUPERSEDED, "A newer upload replaced this one.")
         except ObjectNotFound:
             return await self._fail(job, lease, SOURCE_MISSING, "The uploaded file is not there any more.")
         pixels = made.width * made.height * made.frames
@@ -374,7 +455,7 @@ class Converter:
         used = Usage(day=today(), bytes=job.uncounted_bytes, pixels=pixels, images=int(job.uncounted))
         try:
             await asyncio.shield(self.quota.store.add(job.tenant, used))
-        except Unavailable as error:
+        except (Unavailable, Busy) as error:
             log.warning("Usage not counted", code=error.code)
 
     async def _clean_up(self, job: Job) -> None:
@@ -396,7 +477,7 @@ class Converter:
 
         The records may be what is unavailable; the lease then runs out by itself.
         """
-        with contextlib.suppress(LeaseLost, Unavailable):
+        with contextlib.suppress(LeaseLost, Unavailable, Busy):
             if last_try:
                 message = "The job was given up after several tries; it can be redriven."
                 await self._fail(job, lease, UNAVAILABLE, message)
@@ -407,11 +488,14 @@ class Converter:
         return int((clock.now() + self.retention).timestamp())
 
 
-def _is_late_for(current: Job | None, image: Image, event: SourceArrived) -> bool:
-    """Whether this is the true event of an upload for which a made-up one was queued before it came."""
-    if current is None or current.source is None or not is_made_up(image.sequencer):
-        return False
-    return current.source.etag == event.etag
+def _source(found: ObjectInfo, event: SourceArrived) -> Source:
+    """What S3 says. When the upload ended it tells to the second, and its event, if that can be true, more exactly."""
+    uploaded_at = found.last_modified
+    with contextlib.suppress(ValueError, OverflowError):
+        said = clock.from_iso(event.event_time)
+        if found.last_modified - LAST_MODIFIED_PRECISION <= said <= clock.now() + LAST_MODIFIED_PRECISION:
+            uploaded_at = said
+    return Source(etag=found.etag, size=found.size, event_time=clock.to_iso(uploaded_at))
 
 
 def _check_announced(job: Job, size: int, digest: bytes) -> None:

@@ -16,7 +16,8 @@
     │   ├── LeaseLost  ObjectChanged  NotUploaded  AlreadyUploaded  RecordChanged
     │   ├── UploadIncomplete  UploadExpired  WrongUploadMethod
     │   ├── IdempotencyKeyReused  RequestInProgress  AnswerNotKept  KeyEnded  TooManyJobs
-    │   └── DailyLimitReached  ImageLimitReached
+    │   ├── DailyLimitReached  ImageLimitReached
+    │   └── Busy              others were faster, again and again: try again in a moment
     └── Unavailable           nobody's fault: try again later
         └── Throttled
 
@@ -267,6 +268,12 @@ class ImageLimitReached(Conflict):
     """As many images are stored as may be; delete some first."""
 
     code = "image_limit_reached"
+
+
+class Busy(Conflict):
+    """Others are changing the same thing just now; try again in a moment."""
+
+    code = "busy"
 
 
 class Unavailable(TrussError):

@@ -1,43 +1,41 @@
-"""What a queue message means: S3 notifications in every shape that reaches a queue, and this service's own requests."""
+"""What a queue message means: S3 notifications in every shape that reaches a queue, and this service's own requests.
+
+A message may be forged, late or damaged, so an event only says where to look. What is there S3 is asked.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
 
 from processor.errors import NotAnEvent
 
-#: Largest object that S3 holds, in bytes (AWS, "Amazon S3 objects overview").
-MAX_OBJECT_BYTES = 5 * 2**40
-#: S3's own have some twenty hex digits; those that this service makes up for lost events have 64.
-_SEQUENCER = re.compile(r"[0-9A-Fa-f]{0,32}|[0-9A-Fa-f]{64}")
 #: SNS, EventBridge and S3 nest at most two levels; more is an attack on the parser.
 _MAX_DEPTH = 3
+#: Characters that JSON may hold and an SQS message may not, which leaves them to be escaped.
+_UNSENDABLE = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceArrived:
-    """S3 says that an object was created. `key` is decoded; `size` in bytes; `sequencer` may be empty."""
+    """S3 says that an object was created. `key` is decoded; `etag` and `event_time` may be empty, and may be wrong."""
 
     bucket: str
     key: str
-    size: int = 0
     etag: str = ""
-    sequencer: str = ""
     event_time: str = ""
 
     def to_message(self) -> str:
         """The body of a notification as S3 writes it, which `parse` reads back."""
-        thing = {"key": quote_plus(self.key), "size": self.size, "eTag": self.etag, "sequencer": self.sequencer}
         record = {
             "eventSource": "aws:s3",
             "eventName": "ObjectCreated:Put",
             "eventTime": self.event_time,
-            "s3": {"bucket": {"name": self.bucket}, "object": thing},
+            "s3": {"bucket": {"name": self.bucket}, "object": {"key": quote_plus(self.key), "eTag": self.etag}},
         }
         return json.dumps({"Records": [record]})
 
@@ -57,19 +55,27 @@ class JobRequested:
 Event = SourceArrived | JobRequested
 
 
-def parse(body: str) -> tuple[Event, ...]:
-    """The events in a message body, in order.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A record that says nothing this service understands; `body` is a message that holds it alone."""
+
+    body: str = field(repr=False)
+
+
+def parse(body: str) -> tuple[Event | Unreadable, ...]:
+    """What a message body holds, in order.
 
     Reads a bare notification with any number of records, one wrapped by SNS (raw delivery on or off), an EventBridge
     event, and this service's own requests. `s3:TestEvent` and notifications about anything but created objects are no
-    events: the result is empty. Raises `NotAnEvent` for everything else.
+    events: the result is empty. Raises `NotAnEvent` when the body as a whole is something else.
     """
-    return tuple(_events(_load(body), depth=1))
+    return tuple(_read(_load(body), depth=1))
 
 
 def _load(text: object) -> Mapping[str, Any]:
     try:
-        document = json.loads(text) if isinstance(text, str) else None
+        # A number is not asked for anywhere, so that none can be too long or too large.
+        document = json.loads(text, parse_int=_number) if isinstance(text, str) else None
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
@@ -77,12 +83,21 @@ def _load(text: object) -> Mapping[str, Any]:
     return document
 
 
-def _events(document: Mapping[str, Any], depth: int) -> Iterator[Event]:
+def _number(text: str) -> object:
     try:
-        if "Records" in document:
-            for record in document["Records"]:
-                yield from _record(record, depth)
-        elif document.get("Type") == "Notification" and "Message" in document:
+        return int(text)
+    except ValueError:  # more digits than Python converts
+        return text
+
+
+def _read(document: Mapping[str, Any], depth: int) -> Iterator[Event | Unreadable]:
+    records = document.get("Records")
+    if isinstance(records, list):
+        for record in records:
+            yield from _record(record, depth)
+        return
+    try:
+        if document.get("Type") == "Notification":
             yield from _nested(document["Message"], depth)
         elif "detail-type" in document:
             yield from _event_bridge(document)
@@ -94,18 +109,28 @@ def _events(document: Mapping[str, Any], depth: int) -> Iterator[Event]:
         raise NotAnEvent from error
 
 
-def _nested(text: object, depth: int) -> Iterator[Event]:
-    if depth >= _MAX_DEPTH:
-        raise NotAnEvent
-    yield from _events(_load(text), depth + 1)
+def _record(record: object, depth: int) -> Iterator[Event | Unreadable]:
+    """One bad record says nothing against its neighbours."""
+    try:
+        yield from _events_of(record, depth)
+    except (NotAnEvent, KeyError, TypeError, ValueError, AttributeError):
+        yield Unreadable(body=_alone(record))
 
 
-def _record(record: Mapping[str, Any], depth: int) -> Iterator[Event]:
+def _alone(record: object) -> str:
+    """A message that holds one record, no longer than the one that it came in, but for a float that is spelled out."""
+    try:
+        text = json.dumps({"Records": [record]}, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        raise NotAnEvent from None
+    return _UNSENDABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _events_of(record: Any, depth: int) -> Iterator[Event | Unreadable]:
     if "Sns" in record:  # the shape in which SNS calls a Lambda; some bridges forward it to queues
         yield from _nested(record["Sns"]["Message"], depth)
         return
-    name = record["eventName"]
-    if not name.removeprefix("s3:").startswith("ObjectCreated:"):
+    if not _text(record["eventName"]).removeprefix("s3:").startswith("ObjectCreated:"):
         return
     thing = record["s3"]["object"]
     yield SourceArrived(
@@ -113,11 +138,15 @@ def _record(record: Mapping[str, Any], depth: int) -> Iterator[Event]:
         # S3 encodes keys in notifications like form data: space as `+`, the rest in percent (AWS, "Event message
         # structure"). This is the only place that decodes them.
         key=unquote_plus(_text(thing["key"]), errors="strict"),
-        size=_size(thing.get("size", 0)),
-        etag=_text(thing.get("eTag", "")).strip('"'),
-        sequencer=_sequencer(thing.get("sequencer", "")),
-        event_time=_text(record.get("eventTime", "")),
+        etag=_hint(thing.get("eTag")),
+        event_time=_hint(record.get("eventTime")),
     )
+
+
+def _nested(text: object, depth: int) -> Iterator[Event | Unreadable]:
+    if depth >= _MAX_DEPTH:
+        raise NotAnEvent
+    yield from _read(_load(text), depth + 1)
 
 
 def _event_bridge(document: Mapping[str, Any]) -> Iterator[Event]:
@@ -128,10 +157,8 @@ def _event_bridge(document: Mapping[str, Any]) -> Iterator[Event]:
     yield SourceArrived(
         bucket=_text(document["detail"]["bucket"]["name"]),
         key=_text(thing["key"]),
-        size=_size(thing.get("size", 0)),
-        etag=_text(thing.get("etag", "")).strip('"'),
-        sequencer=_sequencer(thing.get("sequencer", "")),
-        event_time=_text(document.get("time", "")),
+        etag=_hint(thing.get("etag")),
+        event_time=_hint(document.get("time")),
     )
 
 
@@ -139,19 +166,9 @@ def _job_requested(request: Mapping[str, Any]) -> JobRequested:
     return JobRequested(unique_id=_text(request["uniqueId"]), processing_id=_text(request["processingId"]))
 
 
-def _size(value: object) -> int:
-    size = int(_text(value) if isinstance(value, str) else value)  # type: ignore[call-overload]
-    if not 0 <= size <= MAX_OBJECT_BYTES:
-        raise ValueError("no object has this size")
-    return int(size)
-
-
-def _sequencer(value: object) -> str:
-    """Longer ones would be newer than whatever S3 hands out, for ever."""
-    text = _text(value)
-    if _SEQUENCER.fullmatch(text) is None:
-        raise ValueError("not a sequencer")
-    return text
+def _hint(value: object) -> str:
+    """What nothing rests on; whatever is no text is as good as none."""
+    return value.strip('"') if isinstance(value, str) else ""
 
 
 def _text(value: object) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from processor import clock
+from processor.errors import DailyLimitReached, ImageLimitReached
 from processor.images import StoredVariant
 
 
@@ -22,8 +23,8 @@ class JobStatus(StrEnum):
     FAILED = "failed"  # settled with a code
 
 
-#: Every change of status that may happen. A job that failed because its dependencies were away may be
-#: taken up again when its message is redriven; nothing else leaves `completed` or `failed`.
+#: Every change of status that may happen. A job that failed through no fault of its file may be taken up again when its
+#: message returns, or the same file is uploaded again; nothing else leaves `completed` or `failed`.
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.PENDING: frozenset({JobStatus.UPLOADED, JobStatus.FAILED}),
     JobStatus.UPLOADED: frozenset({JobStatus.PROCESSING, JobStatus.FAILED}),
@@ -39,17 +40,21 @@ SOURCE_MISSING = "source_missing"
 #: Code of a job that was given up because a dependency stayed away; a redrive takes it up again.
 UNAVAILABLE = "unavailable"
 
-#: Sequencers are compared at this length; S3's have about 18 hex digits.
-_SEQUENCER_DIGITS = 64
+#: Codes that say nothing against the file: its job may be taken up again, under its own id, when its event returns.
+NOT_THE_FILES_FAULT = frozenset(
+    {UNAVAILABLE, SOURCE_MISSING, SUPERSEDED, DailyLimitReached.code, ImageLimitReached.code}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The uploaded object that a job works on. `size` in bytes; `sequencer` orders uploads to one key."""
+    """The uploaded object that a job works on, as S3 tells of it: `size` in bytes.
+
+    `event_time` is when it was uploaded; empty for one that was there already when its job was made.
+    """
 
     etag: str
     size: int
-    sequencer: str = ""
     event_time: str = ""
 
 
@@ -147,11 +152,17 @@ class Job:
     uncounted: bool = False
     #: Bytes of uploads that its tenant's count does not know yet, those of jobs that it took the place of included.
     uncounted_bytes: int = 0
+    #: The job that took this one's place.
+    superseded_by: str | None = None
 
     @property
     def ended(self) -> bool:
         """Whether the job has reached `completed` or `failed`."""
         return self.status in (JobStatus.COMPLETED, JobStatus.FAILED)
+
+    def is_over(self, etag: str) -> bool:
+        """Whether its source is the object with this ETag: the same bytes, whenever and however often they came."""
+        return self.source is not None and bool(etag) and self.source.etag == etag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,12 +177,14 @@ class Image:
     created_at: datetime
     job_ids: tuple[str, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
-    #: The newest source seen; empty while nothing was.
-    sequencer: str = ""
     expires_at: int | None = None
     deleted_at: datetime | None = None
     #: When the last object and record of a deleted image were gone.
     erased_at: datetime | None = None
+
+
+#: What a job says of itself that had not ended when another one took its place.
+REPLACED = Failure(code=SUPERSEDED, message="A newer job replaced this one.")
 
 
 def arrived(job: Job, source: Source, expires_at: int) -> Job:
@@ -189,25 +202,3 @@ def arrived(job: Job, source: Source, expires_at: int) -> Job:
 def new_processing_id(created_at: datetime) -> str:
     """`img_{epoch milliseconds}_{random}`: 64 random bits, so that ids cannot be guessed or collide."""
     return f"img_{round(created_at.timestamp() * 1000)}_{secrets.token_hex(8)}"
-
-
-def sequencer_order(sequencer: str) -> str:
-    """A key by which the sequencers of one object key sort in the order of the uploads.
-
-    Sequencers are hex strings of differing length; the shorter is padded with zeros on the right
-    (AWS, "Event message structure").
-    """
-    return sequencer.upper().ljust(_SEQUENCER_DIGITS, "0")
-
-
-def is_made_up(sequencer: str) -> bool:
-    """Whether a sequencer is one of `just_after` and not of S3."""
-    return len(sequencer) == _SEQUENCER_DIGITS
-
-
-def just_after(sequencer: str) -> str:
-    """A sequencer newer than this one and older than whatever S3 hands out next, for an event that was lost.
-
-    S3's are far shorter than this one, so there is room for it in the padding.
-    """
-    return f"{int(sequencer_order(sequencer), 16) + 1:0{_SEQUENCER_DIGITS}X}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -83,6 +84,17 @@ class PresignedPart:
     headers: Mapping[str, str]
 
 
+class Download(Protocol):
+    """An object that is there, of which no more than its description has been read yet."""
+
+    @property
+    def info(self) -> ObjectInfo: ...
+
+    async def read(self, *, max_bytes: int) -> bytes:
+        """The whole object, once. Raises `FileTooLarge` before reading a body of more than `max_bytes`."""
+        ...
+
+
 class ObjectStore(Protocol):
     """One bucket."""
 
@@ -118,6 +130,12 @@ class ObjectStore(Protocol):
 
     async def head(self, key: str) -> ObjectInfo:
         """Raises `ObjectNotFound`."""
+        ...
+
+    def open(self, key: str, *, etag: str | None = None) -> AbstractAsyncContextManager[Download]:
+        """Begin to fetch an object: one call tells what it is, and brings it if it is wanted.
+
+        Raises `ObjectNotFound`; `ObjectChanged` when it has another etag than `etag`."""
         ...
 
     async def fetch(self, key: str, *, max_bytes: int, etag: str | None = None) -> bytes:
@@ -175,7 +193,8 @@ class JobPage:
 
 
 class JobStore(Protocol):
-    """The records. Every change is conditional: `RecordChanged` or `LeaseLost` say that somebody was faster."""
+    """The records. Every change is conditional: `RecordChanged` or `LeaseLost` say that somebody was faster, and `Busy`
+    that so many others were at the same record that it could not be found out."""
 
     async def create(self, image: Image, job: Job) -> None:
         """Write a new image and its first job together."""
@@ -192,17 +211,17 @@ class JobStore(Protocol):
     async def accept(self, image: Image, job: Job, source: Source, expires_at: int) -> Job:
         """The first source arrived: `pending -> uploaded`, and the image lives on. `job` expires at `expires_at`.
 
-        Raises `RecordChanged` unless the image is not deleted, has the sequencer and current job that `image` has,
-        and the job is still pending. Returns the job as written.
+        Raises `RecordChanged` unless the image is not deleted, has the current job that `image` has, and the job is
+        still pending. Returns the job as written.
         """
         ...
 
     async def replace(self, image: Image, old: Job | None, new: Job) -> None:
-        """Make `new` the current job, with `new.source.sequencer` as the image's newest.
+        """Make `new` the current job.
 
-        `old` (the current job, if its record still exists) leaves the listing; when it has not ended it fails with
-        `superseded`. Raises `RecordChanged` unless the image is not deleted, has the sequencer and current job that
-        `image` has, and `old` still has the status it was read with.
+        `old` (the current job, if its record still exists) leaves the listing and names `new` as `superseded_by`; when
+        it has not ended it fails with `superseded`. Raises `RecordChanged` unless the image is not deleted, has the
+        current job that `image` has, and `old` still has the status it was read with.
         """
         ...
 
@@ -212,7 +231,8 @@ class JobStore(Protocol):
 
     async def claim(self, processing_id: str, lease: Lease, now: datetime) -> Job:
         """`uploaded -> processing` under `lease`, attempts + 1; likewise from `processing` with an expired lease and
-        from `failed` with code `unavailable`. Raises `Conflict` otherwise (also for a job that does not exist)."""
+        from `failed` with a code of `NOT_THE_FILES_FAULT`. Raises `Conflict` otherwise (also for a job that does not
+        exist)."""
         ...
 
     async def renew(self, processing_id: str, lease: Lease) -> None:
@@ -268,6 +288,8 @@ class Message:
     receipt: str
     body: str = field(repr=False)
     receive_count: int = 1
+    #: Why it is a dead letter, where this service made it one.
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,8 +315,8 @@ class MessageQueue(Protocol):
         """Hide messages for `seconds` from now (0: give back at once), in batches. One that is gone is no error."""
         ...
 
-    async def send(self, body: str, *, delay_seconds: int = 0) -> None:
-        """Nobody receives the message before `delay_seconds` (0 to 900) are over."""
+    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "") -> None:
+        """Nobody receives the message before `delay_seconds` (0 to 900) are over. `reason` goes with a dead letter."""
         ...
 
     async def depth(self) -> QueueDepth:

@@ -11,10 +11,10 @@ from enum import StrEnum
 
 from processor import clock
 from processor.catalog import Catalog, first_image, pending_job
-from processor.errors import ImageNotFound, JobNotFound
+from processor.errors import ImageNotFound, JobNotFound, RecordChanged
 from processor.events import JobRequested, SourceArrived
 from processor.images import SOURCE_PREFIX, VARIANT_PREFIX, job_of_variant, job_prefix, unique_id_of
-from processor.jobs import SUPERSEDED, Image, Job, JobStatus, just_after
+from processor.jobs import SUPERSEDED, Image, Job, JobStatus
 from processor.ports import ObjectInfo
 
 #: Objects compared at once; each costs up to two reads of the table.
@@ -99,11 +99,11 @@ class Reconciler:
         job = await self._current_job(image)
         if job is None or not self._settled_since(job.updated_at):
             return None
-        return await self._unfinished(image, job, found)
+        return await self._unfinished(job, found)
 
-    async def _unfinished(self, image: Image, job: Job, found: ObjectInfo) -> Finding | None:
+    async def _unfinished(self, job: Job, found: ObjectInfo) -> Finding | None:
         if job.status is JobStatus.PENDING or _is_of_another_upload(job, found):
-            return await self._queued(FindingKind.UNHEARD, found.key, self._arrival(found, image))
+            return await self._queued(FindingKind.UNHEARD, found.key, self._arrival(found))
         if job.status is JobStatus.UPLOADED:
             return await self._queued(FindingKind.UNCLAIMED, found.key, _request(job))
         if job.status is JobStatus.PROCESSING and _lease_is_over(job):
@@ -114,24 +114,22 @@ class Reconciler:
         if self.adopt_as is None:
             return Finding(kind=FindingKind.UNRECORDED, action=Action.REPORTED, where=found.key)
         job = pending_job(self.adopt_as, unique_id, found.key, found.key.removeprefix(SOURCE_PREFIX))
-        image = first_image(job)
         if not self.dry_run:
-            await self.catalog.jobs.create(image, job)
-        return await self._queued(FindingKind.UNRECORDED, found.key, self._arrival(found, image))
+            with contextlib.suppress(RecordChanged):  # another run was faster
+                await self.catalog.jobs.create(first_image(job), job)
+        return await self._queued(FindingKind.UNRECORDED, found.key, self._arrival(found))
 
     async def _current_job(self, image: Image) -> Job | None:
         with contextlib.suppress(JobNotFound):
             return await self.catalog.jobs.get_job(image.current_job)
         return None
 
-    def _arrival(self, found: ObjectInfo, image: Image) -> SourceArrived:
-        """The event that S3 must have sent; its true sequencer is lost."""
+    def _arrival(self, found: ObjectInfo) -> SourceArrived:
+        """The event that S3 must have sent."""
         return SourceArrived(
             bucket=self.source_bucket,
             key=found.key,
-            size=found.size,
             etag=found.etag,
-            sequencer=just_after(image.sequencer),
             event_time=clock.to_iso(found.last_modified),
         )
 

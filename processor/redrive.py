@@ -13,6 +13,8 @@ from processor.ports import JobPage, JobQuery
 MAX_DELAY_SECONDS = 900
 #: Most messages that SQS hands out in one call (AWS, "Amazon SQS message quotas").
 BATCH = 10
+#: Most dead letters that one order looks at, those included that stay.
+MAX_SEEN = 1000
 #: Length of a poll of the dead-letter queue, in seconds. One that waits asks every server of SQS, so that no answer
 #: means that nothing is left (AWS, "Amazon SQS short and long polling").
 POLL_SECONDS = 1
@@ -111,21 +113,25 @@ async def _waiting(catalog: Catalog, order: RedriveOrder) -> int:
 async def _move(catalog: Catalog, order: RedriveOrder, queued: int) -> int:
     """How many dead letters are in the queue again; they come after what is queued already.
 
-    A dead letter is settled once it is in the queue. A process that dies in between leaves it in both.
+    A dead letter is settled once it is in the queue. A process that dies in between leaves it in both. One that has a
+    reason cannot be read, and would be a dead letter again at once: it stays.
     """
-    dead_letters, moved = catalog.dead_letters, 0
+    dead_letters, moved, seen = catalog.dead_letters, 0, 0
     if dead_letters is None or order.code is not None:
         return 0
-    while moved < order.limit:
+    while moved < order.limit and seen < MAX_SEEN:
         messages = await dead_letters.receive(
             min(BATCH, order.limit - moved), wait_seconds=POLL_SECONDS, visibility_seconds=MOVE_SECONDS
         )
         if not messages:
             break
-        for message in messages:
+        seen += len(messages)
+        returning = [message for message in messages if not message.reason]
+        for message in returning:
             await catalog.queue.send(message.body, delay_seconds=_delay(queued + moved, order.per_second))
             moved += 1
-        await dead_letters.settle([message.receipt for message in messages])
+        if returning:
+            await dead_letters.settle([message.receipt for message in returning])
     return moved
 
 

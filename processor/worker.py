@@ -6,14 +6,15 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from processor import events
 from processor.circuit import Circuit, CircuitState, backoff, jittered, pause
 from processor.conversion import Converter, Outcome, OutcomeKind
-from processor.errors import NotAnEvent, Unavailable
+from processor.errors import Busy, NotAnEvent, Throttled, Unavailable
+from processor.events import Event, Unreadable
 from processor.ports import Message, MessageQueue
 
 #: Most messages that SQS hands out or takes back in one call (AWS, "Amazon SQS message quotas").
@@ -25,6 +26,14 @@ BACKOFF_SECONDS = (0.5, 30.0)
 #: How long a message stays hidden after its first, second, ... failure. Between the first try and the last of five
 #: lies more than an hour, so that an hour of trouble which the circuit does not see kills no message.
 RETRY_SECONDS = (5, 120, 1200, 7200)
+#: Longest pause after others were faster, in seconds.
+BUSY_SECONDS = 5
+#: Longest time that a message can be delayed, in seconds (AWS, "Amazon SQS message timers").
+MAX_DELAY_SECONDS = 900
+#: Most dead letters that are made of one message; with more unreadable records it becomes one as a whole.
+MAX_LETTERS = 10
+#: Largest body of a dead letter, in bytes: queues take 256 KiB unless they are told otherwise, the reason included.
+MAX_LETTER_BYTES = 255 * 1024
 #: An event that says nothing about our images is worth a person's look.
 _LEVELS = {
     OutcomeKind.FAILED: "warning",
@@ -58,6 +67,34 @@ class WorkerConfig:
         return -(-self.slots // BATCH)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Later:
+    """An event that must be tried again, why, and in how many seconds."""
+
+    event: Event
+    reason: str
+    seconds: int
+
+
+@dataclass(slots=True, kw_only=True)
+class _Rest:
+    """What is left of a message after every event of it was tried."""
+
+    done: int = 0
+    later: list[_Later] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+    @property
+    def can_be_parted(self) -> bool:
+        """Whether it is of a message of many, and nothing speaks against sending now."""
+        many = self.done + len(self.later) + len(self.unreadable) > 1
+        return many and all(later.reason in ("busy", "broken") for later in self.later)
+
+
+class _NotBuried(Exception):
+    """An unreadable record could not be kept as a dead letter."""
+
+
 @dataclass(slots=True)
 class Worker:
     """Runs until `stop`; a message is settled only after the record says so."""
@@ -65,6 +102,8 @@ class Worker:
     queue: MessageQueue
     converter: Converter
     config: WorkerConfig
+    #: Where the queue puts what failed on every try; this process, what nobody can read. None: it does not know.
+    dead_letters: MessageQueue | None = None
     #: Told of every event that came to its end.
     observe: Callable[[Outcome], None] = lambda _: None
     #: What became of messages: `settled`, or why they were given back.
@@ -205,39 +244,100 @@ class Worker:
             await self._give_back(message, 0, "stopping")
             return
         try:
-            reason, retry_after = "busy", await self._convert_all(message)
-        except NotAnEvent as error:
-            log.warning("Message is not an event", code=error.code)
-            reason, retry_after = "", None
+            rest = await self._convert_all(message)
+            reason, retry_after = await self._leave(message, rest)
         except asyncio.CancelledError:
             await asyncio.shield(self._give_back(message, 0, "stopping"))
             raise
-        except Unavailable as error:
-            self.circuit.failed()
-            log.warning("Dependency unavailable", code=error.code)
-            reason, retry_after = "unavailable", _retry_seconds(message.receive_count)
         except Exception:
-            log.exception("Conversion broke")
+            log.exception("Message broke")
             reason, retry_after = "broken", _retry_seconds(message.receive_count)
-        else:
-            self.circuit.succeeded()
         if retry_after is None:
             self.messages["settled"] += 1
             self._settled.put_nowait(message.receipt)
         else:
             await self._give_back(message, retry_after, reason)
 
-    async def _convert_all(self, message: Message) -> int | None:
-        """Run every event of a message; the seconds after which to look again, or None when all are settled."""
+    async def _convert_all(self, message: Message) -> _Rest:
+        """Run every event of a message, whatever becomes of the others; what is left of it."""
         last_try = self._max_receives is not None and message.receive_count >= self._max_receives
-        outcomes: list[Outcome] = []
-        for event in events.parse(message.body):
+        rest = _Rest()
+        try:
+            records = events.parse(message.body)
+        except NotAnEvent:
+            return replace(rest, unreadable=[message.body])
+        for record in records:
             structlog.contextvars.unbind_contextvars("uniqueId", "processingId")
+            if isinstance(record, Unreadable):
+                rest.unreadable.append(record.body)
+            else:
+                left = await self._convert(record, message, last_try=last_try)
+                if left is None:
+                    rest.done += 1
+                else:
+                    rest.later.append(left)
+        return rest
+
+    async def _convert(self, event: Event, message: Message, *, last_try: bool) -> _Later | None:
+        """None when the event has come to its end."""
+        try:
             outcome = await self.converter.convert(event, last_try=last_try)
-            _report(outcome)
-            self.observe(outcome)
-            outcomes.append(outcome)
-        return max((outcome.retry_after_seconds for outcome in outcomes if not outcome.settles), default=None)
+        except Throttled as error:
+            # Others ask too much of one key, or this process of all: a pause for this message helps, none for all.
+            log.warning("Dependency busy", code=error.code)
+            return _Later(event=event, reason="throttled", seconds=_retry_seconds(message.receive_count))
+        except Unavailable as error:
+            self.circuit.failed()
+            log.warning("Dependency unavailable", code=error.code)
+            return _Later(event=event, reason="unavailable", seconds=_retry_seconds(message.receive_count))
+        except Busy:
+            log.info("Others were faster")
+            return _Later(event=event, reason="busy", seconds=round(jittered(BUSY_SECONDS)))
+        except Exception:
+            log.exception("Conversion broke")
+            return _Later(event=event, reason="broken", seconds=_retry_seconds(message.receive_count))
+        self.circuit.succeeded()
+        _report(outcome)
+        self.observe(outcome)
+        if outcome.settles:
+            return None
+        return _Later(event=event, reason="busy", seconds=outcome.retry_after_seconds)
+
+    async def _leave(self, message: Message, rest: _Rest) -> tuple[str, int | None]:
+        """Put what is left of a message where it belongs; then None, or why and in how many seconds to look again.
+
+        Of a message of many what must be tried again becomes messages of its own, so that it alone is tried and
+        counted. All of that is sent before the message is settled: whoever dies in between leaves it doubled.
+        """
+        longest = max(rest.later, key=lambda later: later.seconds, default=None)
+        if longest is not None and not rest.can_be_parted:
+            return longest.reason, longest.seconds
+        try:
+            if rest.unreadable:
+                await self._bury(message, rest.unreadable)
+            for later in rest.later:
+                await self.queue.send(later.event.to_message(), delay_seconds=min(later.seconds, MAX_DELAY_SECONDS))
+        except _NotBuried:
+            return "unreadable", _retry_seconds(message.receive_count)
+        except Unavailable as error:
+            log.warning("Rest of a message not sent", code=error.code)
+            return "unavailable", _retry_seconds(message.receive_count)
+        return "", None
+
+    async def _bury(self, message: Message, unreadable: Sequence[str]) -> None:
+        """Keep what says nothing to this service as evidence, with the reason. Raises `_NotBuried`: the queue then
+        moves the message by itself after its last receive."""
+        log.warning("Message is not an event", code=NotAnEvent.code, count=len(unreadable))
+        letters = unreadable if len(unreadable) <= MAX_LETTERS else [message.body]
+        fit = all(len(letter.encode(errors="replace")) <= MAX_LETTER_BYTES for letter in letters)
+        if self.dead_letters is None or not fit:
+            raise _NotBuried
+        try:
+            for letter in letters:
+                await self.dead_letters.send(letter, reason=NotAnEvent.code)
+        except Unavailable as error:
+            log.warning("Dead letter not sent", code=error.code)
+            raise _NotBuried from None
 
     async def _give_back(self, message: Message, seconds: int, reason: str) -> None:
         self.messages[reason] += 1
@@ -257,7 +357,7 @@ class Worker:
                 if self._held:
                     await self.queue.set_visibility(list(self._held), self.config.visibility_seconds)
                     await self.converter.renew_leases()
-            except Unavailable as error:
+            except (Unavailable, Busy) as error:
                 log.warning("Heartbeat failed", code=error.code)
             except Exception:
                 log.exception("Heartbeat broke")

@@ -226,13 +226,18 @@ class JobAnswer(Answer):
     filename: str = Field(examples=["photo.jpg"])
     metadata: dict[str, str] = Field(description="As given with the upload.", examples=[{"album": "summer"}])
     status: JobStatus = Field(
-        description="`pending`: nothing is uploaded yet. `uploaded`: queued. `completed` and `failed` are final."
+        description="`pending`: nothing is uploaded yet. `uploaded`: queued. `completed` and `failed` are final; only "
+        "a job that failed for want of its file, a dependency or a limit is taken up again when the file comes again."
     )
     timestamp: Time = Field(description="When the job was made.")
     updated_at: Time
     processed_images: dict[str, VariantAnswer] = Field(description="The variants by name; empty until completed.")
     error: FailureAnswer | None = Field(description="Only of a failed job.")
     timings: TimingsAnswer | None = Field(description="Once the job has run.")
+    superseded_by: ProcessingId | None = Field(
+        description="The image's current job, when it took this one's place: other bytes were uploaded under the same "
+        "key, or the image was to be processed again. Null for the current job."
+    )
 
     @classmethod
     def of(cls, job: Job, base_url: str) -> Self:
@@ -249,6 +254,7 @@ class JobAnswer(Answer):
             processed_images={variant.name: VariantAnswer.of(variant, base_url) for variant in job.variants},
             error=None if job.error is None else FailureAnswer.of(job.error),
             timings=None if job.timings is None else TimingsAnswer.of(job.timings),
+            superseded_by=job.superseded_by,
         )
 
 
@@ -335,7 +341,8 @@ class RedriveAnswer(Answer):
     redriven: int = Field(description="How many of them have a new job.", examples=[1])
     images: list[RedrivenImage]
     messages: int = Field(
-        description="How many dead letters were moved back to the queue; in a dry run, how many would be.", examples=[3]
+        description="How many dead letters were moved back to the queue; in a dry run, how many at most would be.",
+        examples=[3],
     )
     last_evaluated_key: str | None = Field(description="`lastKey` of the next call; null at the end.")
 

@@ -106,7 +106,7 @@ def reconcile(grace_minutes: int, tenant: str | None, *, dry_run: bool) -> None:
     """
     import asyncio
 
-    from processor.errors import Unavailable
+    from processor.errors import Busy, Unavailable
     from processor.reconcile import Reconciler
     from processor.stores.clients import open_clients
     from service.lifespan import aws_config, build_catalog
@@ -129,7 +129,7 @@ def reconcile(grace_minutes: int, tenant: str | None, *, dry_run: bool) -> None:
 
     try:
         asyncio.run(run_all())
-    except Unavailable as error:
+    except (Unavailable, Busy) as error:
         raise click.ClickException(error.message) from None
     total = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "nothing out of order"
     click.echo(f"{total}{' (dry run: nothing was done)' if dry_run and counts else ''}")

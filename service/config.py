@@ -45,7 +45,8 @@ class Settings(AuthSettings, LimitSettings):
         BaseUrl | None,
         Field(
             alias="DEAD_LETTER_QUEUE_URL",
-            description="SQS queue of what failed too often; without it the API neither counts nor moves it.",
+            description="SQS queue of what failed too often or cannot be read; without it the API neither counts nor "
+            "moves it, and the worker leaves what it cannot read to the queue.",
         ),
     ] = None
     cloudfront_url: Annotated[

@@ -9,7 +9,7 @@ from processor.catalog import Submission, first_image
 from processor.erasure import Erasure
 from processor.errors import CorruptImage, NotUploaded, TrussError
 from processor.images import StoredVariant, source_key, variant_key
-from processor.jobs import UNAVAILABLE, Failure, Job, JobStatus, Timings
+from processor.jobs import REPLACED, UNAVAILABLE, Failure, Job, JobStatus, Timings
 from processor.manifest import manifest_key
 from processor.multipart import MultipartSubmission, part_size, part_sizes
 from processor.ports import Part, PostForm, PresignedPart, PresignedUpload, QueueDepth
@@ -76,6 +76,7 @@ _FAILED = replace(
     updated_at=_DONE_AT,
     error=Failure(code=CorruptImage.code, message=CorruptImage().message),
 )
+_SUPERSEDED = replace(_FAILED, error=REPLACED, superseded_by=_NEW_ID)
 _GIVEN_UP = replace(
     _FAILED, error=Failure(code=UNAVAILABLE, message="The job was given up after several tries; it can be redriven.")
 )
@@ -121,6 +122,7 @@ JOBS = {
     "pending": JobAnswer.of(_PENDING, _URL),
     "completed": JobAnswer.of(_COMPLETED, _URL),
     "failed": JobAnswer.of(_FAILED, _URL),
+    "superseded": JobAnswer.of(_SUPERSEDED, _URL),
 }
 LIST = ListAnswer.of([_COMPLETED], None, _URL)
 FAILED = FailedAnswer.of([_FAILED], None, _URL, QueueDepth(waiting=3, in_flight=0))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from processor.errors import AnswerNotKept, Unavailable
+from processor import clock
+from processor.errors import AnswerNotKept, Busy, Unavailable
 from processor.replay import Repeatable
 from service.auth.middleware import find_principal, tenant_of
 from service.handlers.reading import raw_body
@@ -25,6 +28,8 @@ REPLAYED_HEADER = "Idempotent-Replayed"
 _KEY = re.compile(r'"?([!#-~]{1,255})"?')
 
 _SECRET = web.RequestKey("answer_is_secret", bool)
+_GOOD_FOR = web.RequestKey("answer_is_good_for_seconds", int)
+_EARLIER = web.RequestKey("earlier_answer", Mapping[str, Any])
 
 
 @web.middleware
@@ -37,21 +42,32 @@ async def replay(request: web.Request, handler: Handler) -> web.StreamResponse:
     replays = request.app[REPLAYS]
     recorded = await replays.begin(repeatable)
     if recorded is not None:
-        return _replayed(recorded.answer)
+        return await _replayed(request, handler, recorded.answer)
     try:
         response = await handler(request)
     except BaseException:
-        with suppress(Unavailable):  # its lock runs out in a minute
+        with suppress(Unavailable, Busy):  # its lock runs out in a minute
             await replays.abandon(repeatable)
         raise
-    with suppress(Unavailable):  # what is done is done, and its caller has the answer
-        await replays.record(repeatable, _kept(response, secret=request.get(_SECRET, False)))
+    with suppress(Unavailable, Busy):  # what is done is done, and its caller has the answer
+        await replays.record(repeatable, _kept(request, response))
     return response
 
 
 def keep_no_answer(request: web.Request) -> None:
     """The answer holds a secret that is kept nowhere: a repetition is told so."""
     request[_SECRET] = True
+
+
+def good_for(request: web.Request, seconds: int) -> None:
+    """The answer holds URLs that end: from half their time on a repetition is answered by the handler, which then finds
+    the `earlier` answer and must make nothing new."""
+    request[_GOOD_FOR] = seconds
+
+
+def earlier(request: web.Request) -> Mapping[str, Any] | None:
+    """What this request was answered before, when its URLs are to be signed anew."""
+    return request.get(_EARLIER)
 
 
 async def _repeatable(request: web.Request, keys: Sequence[str]) -> Repeatable:
@@ -75,17 +91,25 @@ def _digest(*parts: str | bytes) -> str:
     return digest.hexdigest()
 
 
-def _kept(response: web.StreamResponse, *, secret: bool) -> bytes:
-    if secret or not isinstance(response, web.Response) or not isinstance(response.body, bytes):
+def _kept(request: web.Request, response: web.StreamResponse) -> bytes:
+    if request.get(_SECRET, False) or not isinstance(response, web.Response) or not isinstance(response.body, bytes):
         return b""
     body = base64.b64encode(response.body).decode()
-    return json.dumps({"status": response.status, "contentType": response.content_type, "body": body}).encode()
+    kept = {"status": response.status, "contentType": response.content_type, "body": body}
+    if _GOOD_FOR in request:
+        kept["goodUntil"] = clock.now().timestamp() + request[_GOOD_FOR] / 2
+    return json.dumps(kept).encode()
 
 
-def _replayed(answer: bytes) -> web.Response:
+async def _replayed(request: web.Request, handler: Handler, answer: bytes) -> web.StreamResponse:
     if not answer:
         raise AnswerNotKept
     kept = json.loads(answer)
+    if kept.get("goodUntil", math.inf) <= clock.now().timestamp():
+        request[_EARLIER] = json.loads(base64.b64decode(kept["body"]))
+        response = await handler(request)
+        response.headers[REPLAYED_HEADER] = "true"
+        return response
     return web.Response(
         status=kept["status"],
         body=base64.b64decode(kept["body"]),

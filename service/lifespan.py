@@ -86,7 +86,11 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
                 quota=quota,
                 maker=Maker(encoder=libvips_version(), effort=settings.webp_effort, service=version("truss-image")),
             )
-            worker = Worker(catalog.queue, converter, worker_config(settings), observe=app[METRICS].outcome)
+            worker = Worker(
+                *(catalog.queue, converter, worker_config(settings)),
+                dead_letters=catalog.dead_letters,
+                observe=app[METRICS].outcome,
+            )
             app[METRICS].watch(worker, engine)
             app[CATALOG] = catalog
             app[LARGE_FILES] = LargeFiles(catalog=catalog)

@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, Field
 
 from processor.errors import (
+    Busy,
     Conflict,
     DailyLimitReached,
     IdempotencyKeyReused,
@@ -216,6 +217,7 @@ RULES: Mapping[type[BaseException], Rule] = {
     NotFound: Rule(status=HTTPStatus.NOT_FOUND),
     IdempotencyKeyReused: Rule(status=HTTPStatus.UNPROCESSABLE_ENTITY),
     RequestInProgress: Rule(status=HTTPStatus.CONFLICT, retry_after=1),
+    Busy: Rule(status=HTTPStatus.CONFLICT, retry_after=1),
     Conflict: Rule(status=HTTPStatus.CONFLICT),
     Unavailable: Rule(status=HTTPStatus.SERVICE_UNAVAILABLE, retry_after=5),
     Throttled: Rule(status=HTTPStatus.SERVICE_UNAVAILABLE, retry_after=1),

@@ -220,9 +220,7 @@ def limits_table() -> str:
 def life() -> tuple[WireItem, WireItem, WireItem, WireItem]:
     """The record of a job while it is pending, uploaded, processing and completed, as the table holds it."""
     pending = _job()
-    source = Source(
-        etag="9b2cf535f27731c974343645a3985328", size=2_087_654, sequencer="0061A2B3C4D5E6F708", event_time=_WHEN
-    )
+    source = Source(etag="9b2cf535f27731c974343645a3985328", size=2_087_654, event_time=_WHEN)
     lease = Lease(token="0123456789abcdef", owner="image-service-6c9f7d8b5d-x2x7q/1", expires_at=1_790_000_000.123)
     uploaded = replace(pending, status=JobStatus.UPLOADED, source=source, uncounted_bytes=source.size)
     processing = replace(uploaded, status=JobStatus.PROCESSING, lease=lease, attempts=1)
@@ -277,7 +275,6 @@ def _image() -> Image:
         metadata={"album": "2026"},
         current_job=_JOB_ID,
         job_ids=(_JOB_ID,),
-        sequencer="0061A2B3C4D5E6F708",
         created_at=_TIME,
     )
 

@@ -7,19 +7,19 @@ from typing import NoReturn
 from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, wait_random_exponential
 from tenacity.retry import retry_base
 
-from processor.errors import Throttled
+from processor.errors import Throttled, TrussError
 
 
-def again(when: retry_base, *, tries: int, pause_seconds: float) -> AsyncRetrying:
+def again(when: retry_base, *, tries: int, pause_seconds: float, else_: type[TrussError] = Throttled) -> AsyncRetrying:
     """Calls a function up to `tries` times, with a random part of a pause in between that begins with `pause_seconds`
-    and doubles. Raises `Throttled` in the end."""
+    and doubles. Raises `else_` in the end."""
+
+    def give_up(_: RetryCallState) -> NoReturn:
+        raise else_
+
     return AsyncRetrying(
         retry=when,
         stop=stop_after_attempt(tries),
         wait=wait_random_exponential(multiplier=pause_seconds),
-        retry_error_callback=_give_up,
+        retry_error_callback=give_up,
     )
-
-
-def _give_up(_: RetryCallState) -> NoReturn:
-    raise Throttled

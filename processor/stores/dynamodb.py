@@ -9,7 +9,7 @@ from typing import Any
 
 from processor import clock
 from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged
-from processor.jobs import UNAVAILABLE, Image, Job, JobStatus, Lease, Source, arrived
+from processor.jobs import NOT_THE_FILES_FAULT, REPLACED, Image, Job, JobStatus, Lease, Source, arrived
 from processor.ports import JobPage, JobQuery
 from processor.stores.listing import list_jobs
 from processor.stores.records import (
@@ -31,7 +31,7 @@ from processor.stores.records import (
     secret_key,
     source_value,
 )
-from processor.stores.schema import BY_DIGEST, KEY, REPLACED, TTL, digest_key
+from processor.stores.schema import BY_DIGEST, KEY, TTL, digest_key
 from processor.stores.shared_secrets import shared_secret
 from processor.stores.table import Table
 from processor.stores.translate import translated
@@ -50,7 +50,7 @@ LIVING = "attribute_exists(#processingId) AND (attribute_not_exists(#ttl) OR #tt
 #: The job is its image's current one; only those are listed.
 CURRENT = "attribute_exists(#listKey)"
 #: The image is as it was read.
-UNCHANGED = "attribute_not_exists(#deletedAt) AND #sequencer = :sequencer AND #currentJob = :currentJob"
+UNCHANGED = "attribute_not_exists(#deletedAt) AND #currentJob = :currentJob"
 #: The lease is the caller's.
 HELD = "#status = :processing AND #lease.#token = :token"
 
@@ -110,7 +110,7 @@ class DynamoJobStore:
         # create ── pending ──────────────── upload ── accept ── uploaded ──> claim
         #              └─ ttl runs out: gone     └─ deleted, or accepted by another delivery: changed
         accepted = arrived(job, source, expires_at)
-        lives_on = self._image_update(image, sets={"sequencer": source.sequencer}, remove=(TTL,))
+        lives_on = self._image_update(image, remove=(TTL,))
         arrives = Update(
             key=job_key(job.processing_id),
             sets={
@@ -129,19 +129,16 @@ class DynamoJobStore:
 
     async def replace(self, image: Image, old: Job | None, new: Job) -> None:
         """Make `new` the current job. Raises `RecordChanged`, `Unavailable`."""
-        # old ── current ───────────────┬── listed no more; failed as superseded if it had not ended
+        # old ── current ───────────────┬── listed no more, names new; failed as superseded if it had not ended
         # new ──────────────── replace ─┴── current ──> claim
         points_on = self._image_update(
             image,
-            sets={
-                "sequencer": new.source.sequencer if new.source else image.sequencer,
-                "currentJob": new.processing_id,
-            },
+            sets={"currentJob": new.processing_id},
             also=("#jobIds = list_append(#jobIds, :added)",),
             remove=(TTL,),
             values={"added": [new.processing_id]},
         )
-        retires = (self._retirement(old),) if old is not None else ()
+        retires = (self._retirement(old, new),) if old is not None else ()
         await self._transact(points_on, *retires, Put(item=job_item(new)))
 
     async def tombstone(self, image: Image, deleted_at: datetime, expires_at: int, *, uncounted: bool = False) -> Image:
@@ -195,10 +192,11 @@ class DynamoJobStore:
             raise Conflict
         # uploaded ── claim ── processing ──────── finish ── completed | failed
         #                        │    └─ lease runs out ── claim ── processing ...
-        #                        └─ given up as unavailable ── redriven ── claim ── processing ...
+        #                        └─ failed, but not for its file ── redriven, uploaded again ── claim ── processing ...
         waiting = "#status = :uploaded"
         abandoned = "(#status = :processing AND (attribute_not_exists(#lease) OR #lease.#expiresAt < :now))"
-        given_up = "(#status = :failed AND #error.#code = :unavailable)"
+        codes = {f"code{number}": code for number, code in enumerate(sorted(NOT_THE_FILES_FAULT))}
+        given_up = f"(#status = :failed AND #error.#code IN ({', '.join(f':{name}' for name in codes)}))"
         claim = Update(
             key=job_key(processing_id),
             sets={
@@ -216,7 +214,7 @@ class DynamoJobStore:
                 "uploaded": JobStatus.UPLOADED.value,
                 "processing": JobStatus.PROCESSING.value,
                 "failed": JobStatus.FAILED.value,
-                "unavailable": UNAVAILABLE,
+                **codes,
             },
         )
         try:
@@ -310,7 +308,6 @@ class DynamoJobStore:
         """A change to an image that must be as it was read."""
         values = {
             "present": self._table.present(),
-            "sequencer": image.sequencer,
             "currentJob": image.current_job,
             **change.pop("values", {}),
         }
@@ -326,8 +323,8 @@ class DynamoJobStore:
         }
         return Update(key=job_key(processing_id), condition=f"{LIVING} AND {HELD}", values=values, **change)
 
-    def _retirement(self, old: Job) -> Update:
-        """Take a job out of the listing, and out of the hands of whoever works on it."""
+    def _retirement(self, old: Job, new: Job) -> Update:
+        """Take a job out of the listing, and out of the hands of whoever works on it; it names its successor."""
         superseded: Item = {
             "status": JobStatus.FAILED.value,
             "error": failure_value(REPLACED),
@@ -335,7 +332,7 @@ class DynamoJobStore:
         }
         return Update(
             key=job_key(old.processing_id),
-            sets={} if old.ended else superseded,
+            sets={**({} if old.ended else superseded), "supersededBy": new.processing_id},
             remove=INDEX_ATTRIBUTES if old.ended else (*INDEX_ATTRIBUTES, "lease"),
             condition=f"{LIVING} AND #status = :status",
             values={"present": self._table.present(), "status": old.status.value},

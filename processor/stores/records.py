@@ -90,6 +90,7 @@ def job_item(job: Job) -> Item:
             "terms": _terms_value(job.terms),
             "uncounted": job.uncounted or None,
             "uncountedBytes": job.uncounted_bytes or None,
+            "supersededBy": job.superseded_by,
             **outcome_values(job),
         }
     )
@@ -127,6 +128,7 @@ def job_from_item(item: Item) -> Job:
         terms=_terms(item.get("terms")),
         uncounted=item.get("uncounted", False),
         uncounted_bytes=int(item.get("uncountedBytes", 0)),
+        superseded_by=item.get("supersededBy"),
         variants=tuple(_variant(value) for value in item.get("processedImages", ())),
         manifest=_manifest(item.get("manifest")),
         error=Failure(**item["error"]) if "error" in item else None,
@@ -146,7 +148,7 @@ def image_item(image: Image) -> Item:
             "metadata": dict(image.metadata),
             "currentJob": image.current_job,
             "jobIds": list(image.job_ids),
-            "sequencer": image.sequencer,
+            "sequencer": "",  # the release before reads it
             "createdAt": clock.to_iso(image.created_at),
             TTL: image.expires_at,
             "deletedAt": clock.to_iso(image.deleted_at) if image.deleted_at else None,
@@ -165,7 +167,6 @@ def image_from_item(item: Item) -> Image:
         metadata=item["metadata"],
         current_job=item["currentJob"],
         job_ids=tuple(item["jobIds"]),
-        sequencer=item["sequencer"],
         created_at=clock.from_iso(item["createdAt"]),
         expires_at=int(item[TTL]) if TTL in item else None,
         deleted_at=moment(item.get("deletedAt")),
@@ -180,7 +181,7 @@ def source_value(source: Source | None) -> Item | None:
     return {
         "etag": source.etag,
         "size": source.size,
-        "sequencer": source.sequencer,
+        "sequencer": "",  # the release before reads it
         "eventTime": source.event_time,
     }
 
@@ -205,9 +206,7 @@ def failure_value(failure: Failure | None) -> Item | None:
 def _source(value: Item | None) -> Source | None:
     if value is None:
         return None
-    return Source(
-        etag=value["etag"], size=int(value["size"]), sequencer=value["sequencer"], event_time=value["eventTime"]
-    )
+    return Source(etag=value["etag"], size=int(value["size"]), event_time=value["eventTime"])
 
 
 def _terms_value(terms: Terms | None) -> Item | None:

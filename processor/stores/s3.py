@@ -7,18 +7,20 @@ import base64
 import hashlib
 import io
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from processor.errors import FileTooLarge, Unavailable
+from processor.errors import Busy, FileTooLarge, Unavailable
 from processor.ports import ObjectInfo, PostForm, PresignedUpload, UploadTerms
 from processor.stores.clients import AwsClients
 from processor.stores.multipart import MultipartUploads
 from processor.stores.translate import translated
 
 if TYPE_CHECKING:
-    from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef, ObjectIdentifierTypeDef
+    from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef, ObjectIdentifierTypeDef
 
 #: Most keys that `DeleteObjects` takes (AWS, "DeleteObjects").
 DELETE_BATCH = 1000
@@ -30,6 +32,31 @@ CHUNK_BYTES = 1024 * 1024
 CHECKSUM = "x-amz-checksum-sha256"
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Download:
+    """The answer to a GET, of which S3 sends no more than it is asked for."""
+
+    info: ObjectInfo
+    body: Any = field(repr=False)
+    transfer_timeout_seconds: float
+
+    async def read(self, *, max_bytes: int) -> bytes:
+        """Raises `FileTooLarge`, `Unavailable`. By what S3 says of the size and by count: neither alone is trusted with
+        this process's memory."""
+        if self.info.size > max_bytes:
+            raise FileTooLarge
+        chunks: list[bytes] = []
+        left = max_bytes
+        with translated():
+            async with asyncio.timeout(self.transfer_timeout_seconds):
+                while chunk := await self.body.read(CHUNK_BYTES):
+                    left -= len(chunk)
+                    if left < 0:
+                        raise FileTooLarge
+                    chunks.append(chunk)
+        return b"".join(chunks)
 
 
 class S3ObjectStore(MultipartUploads):
@@ -68,22 +95,24 @@ class S3ObjectStore(MultipartUploads):
         """What S3 knows about an object. Raises `ObjectNotFound`, `Unavailable`."""
         with translated():
             found = await self._s3.head_object(Bucket=self._bucket, Key=key)
-        return ObjectInfo(
-            key=key,
-            size=found["ContentLength"],
-            etag=found["ETag"].strip('"'),
-            last_modified=found["LastModified"],
-            content_type=found.get("ContentType", ""),
-            metadata=found.get("Metadata", {}),
-        )
+        return _info(key, found)
 
-    async def fetch(self, key: str, *, max_bytes: int, etag: str | None = None) -> bytes:
-        """The whole object. Raises `ObjectNotFound`, `ObjectChanged`, `FileTooLarge`, `Unavailable`."""
+    @asynccontextmanager
+    async def open(self, key: str, *, etag: str | None = None) -> AsyncIterator[S3Download]:
+        """Raises `ObjectNotFound`, `ObjectChanged`, `Unavailable`. Leaving early drops the connection, and with it the
+        rest of the body."""
         wanted: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag else {}
         with translated():
             async with asyncio.timeout(self._transfer_timeout_seconds):
                 found = await self._s3.get_object(Bucket=self._bucket, Key=key, **wanted)
-                return await _read(found, max_bytes)
+        body = found["Body"]
+        async with body:
+            yield S3Download(info=_info(key, found), body=body, transfer_timeout_seconds=self._transfer_timeout_seconds)
+
+    async def fetch(self, key: str, *, max_bytes: int, etag: str | None = None) -> bytes:
+        """The whole object. Raises `ObjectNotFound`, `ObjectChanged`, `FileTooLarge`, `Unavailable`."""
+        async with self.open(key, etag=etag) as download:
+            return await download.read(max_bytes=max_bytes)
 
     async def store(
         self, key: str, body: bytes, *, content_type: str, cache_control: str, metadata: Mapping[str, str]
@@ -106,10 +135,11 @@ class S3ObjectStore(MultipartUploads):
         """Remove all versions of all objects under the prefix, and all parts of unfinished uploads, and look again.
 
         Uploads go first: one that is completed in between has become an object by the time that versions are listed.
-        Without a version id S3 would only hide an object of a versioned bucket; in others the id is `null`. Raises
-        `Unavailable` when any is left.
+        Without a version id S3 would only hide an object of a versioned bucket; in others the id is `null`. When any is
+        left raises `Unavailable`, or `Busy` where S3 refused nothing: then more keeps arriving.
         """
         purged: dict[str, None] = {}
+        refused = False
         for _ in range(PURGE_ROUNDS):
             unfinished = await self._abort_all(prefix)
             versions = await self._versions(prefix)
@@ -117,8 +147,8 @@ class S3ObjectStore(MultipartUploads):
                 return tuple(purged)
             purged |= dict.fromkeys(version["Key"] for version in versions)
             for start in range(0, len(versions), DELETE_BATCH):
-                await self._delete(versions[start : start + DELETE_BATCH])
-        raise Unavailable
+                refused = not await self._delete(versions[start : start + DELETE_BATCH]) or refused
+        raise Unavailable if refused else Busy
 
     async def _versions(self, prefix: str) -> list[ObjectIdentifierTypeDef]:
         """Every version under the prefix, and the markers that hide others, in key order."""
@@ -131,8 +161,8 @@ class S3ObjectStore(MultipartUploads):
                 found += [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions]
         return found
 
-    async def _delete(self, versions: list[ObjectIdentifierTypeDef]) -> None:
-        """What could not be deleted shows when the prefix is looked at again."""
+    async def _delete(self, versions: list[ObjectIdentifierTypeDef]) -> bool:
+        """Whether all were deleted. What could not be shows when the prefix is looked at again."""
         with translated(missing=Unavailable):
             answer = await self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": versions, "Quiet": True})
         failed = answer.get("Errors", ())
@@ -140,6 +170,7 @@ class S3ObjectStore(MultipartUploads):
             log.warning(
                 "Objects not deleted", count=len(failed), codes=sorted({each.get("Code", "") for each in failed})
             )
+        return not failed
 
     async def walk(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Every object under the prefix, in key order, a thousand a call. Raises `Unavailable`."""
@@ -164,20 +195,15 @@ class S3ObjectStore(MultipartUploads):
             await self._s3.head_bucket(Bucket=self._bucket)
 
 
-async def _read(found: GetObjectOutputTypeDef, max_bytes: int) -> bytes:
-    """The body, by what S3 says of its size and by count: neither alone is trusted with this process's memory."""
-    body = found["Body"]
-    async with body:  # leaving early drops the connection, and with it the rest of the body
-        if found["ContentLength"] > max_bytes:
-            raise FileTooLarge
-        chunks: list[bytes] = []
-        left = max_bytes
-        while chunk := await body.read(CHUNK_BYTES):
-            left -= len(chunk)
-            if left < 0:
-                raise FileTooLarge
-            chunks.append(chunk)
-    return b"".join(chunks)
+def _info(key: str, found: GetObjectOutputTypeDef | HeadObjectOutputTypeDef) -> ObjectInfo:
+    return ObjectInfo(
+        key=key,
+        size=found["ContentLength"],
+        etag=found["ETag"].strip('"'),
+        last_modified=found["LastModified"],
+        content_type=found.get("ContentType", ""),
+        metadata=found.get("Metadata", {}),
+    )
 
 
 def _put_headers(terms: UploadTerms) -> dict[str, str]:

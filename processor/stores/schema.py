@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from processor import clock
 from processor.images import SOURCE_PREFIX, VARIANT_PREFIX
-from processor.jobs import SUPERSEDED, Failure, Job, JobStatus
+from processor.jobs import Job, JobStatus
 
 #: What a call of the SDK takes. The SDK's own types for it are there only in development.
 Request = Any
@@ -24,9 +24,6 @@ TTL = "ttl"
 #: Partitions that a tenant's listing is spread over: each takes 1,000 writes a second (AWS, "Partition key design").
 #: A change strands the records that are listed already.
 SHARDS = 4
-
-#: What a job that another one took the place of says of itself.
-REPLACED = Failure(code=SUPERSEDED, message="A newer job replaced this one.")
 
 #: How long a received message stays hidden when the receiver does not say, in seconds.
 VISIBILITY_SECONDS = 60
@@ -239,7 +236,10 @@ def service_policy(
             ],
             [queue_arn],
         ),
-        (["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], [dead_letter_arn]),
+        (
+            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:SendMessage", "sqs:GetQueueAttributes"],
+            [dead_letter_arn],
+        ),
         (
             [
                 "dynamodb:GetItem",

@@ -14,12 +14,14 @@ from processor.stores.clients import AwsClients
 from processor.stores.translate import meaning_of, translated
 
 if TYPE_CHECKING:
-    from types_aiobotocore_sqs.type_defs import BatchResultErrorEntryTypeDef
+    from types_aiobotocore_sqs.type_defs import BatchResultErrorEntryTypeDef, MessageAttributeValueOutputTypeDef
 
 #: Most entries of one batch (AWS, "Amazon SQS message quotas").
 BATCH = 10
 #: Longest time that a message can be hidden, in seconds: twelve hours.
 MAX_VISIBILITY_SECONDS = 43_200
+#: The message attribute that says why a message is a dead letter.
+REASON = "Reason"
 #: What SQS says of a message that is settled, given back or delivered anew: nothing is left to do with its receipt.
 STALE_CODES = frozenset({"ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNotInflight"})
 
@@ -45,6 +47,7 @@ class SqsMessageQueue:
                 WaitTimeSeconds=wait_seconds,
                 VisibilityTimeout=min(visibility_seconds, MAX_VISIBILITY_SECONDS),
                 MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                MessageAttributeNames=[REASON],
             )
         return [
             Message(
@@ -52,6 +55,7 @@ class SqsMessageQueue:
                 receipt=found["ReceiptHandle"],
                 body=found["Body"],
                 receive_count=int(found["Attributes"]["ApproximateReceiveCount"]),
+                reason=_reason(found.get("MessageAttributes", {})),
             )
             for found in answer.get("Messages", ())
         ]
@@ -75,10 +79,11 @@ class SqsMessageQueue:
         hidden = min(seconds, MAX_VISIBILITY_SECONDS)
         await _in_batches([{"ReceiptHandle": receipt, "VisibilityTimeout": hidden} for receipt in receipts], change)
 
-    async def send(self, body: str, *, delay_seconds: int = 0) -> None:
+    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "") -> None:
         """Raises `Unavailable`."""
+        given: Any = {"MessageAttributes": {REASON: {"DataType": "String", "StringValue": reason}}} if reason else {}
         with translated():
-            await self._sqs.send_message(QueueUrl=self._url, MessageBody=body, DelaySeconds=delay_seconds)
+            await self._sqs.send_message(QueueUrl=self._url, MessageBody=body, DelaySeconds=delay_seconds, **given)
 
     async def depth(self) -> QueueDepth:
         """What SQS counts (AWS, "GetQueueAttributes"). Raises `Unavailable`."""
@@ -104,6 +109,10 @@ class SqsMessageQueue:
         with translated():
             answer = await self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)
         return {str(key): value for key, value in answer.get("Attributes", {}).items()}
+
+
+def _reason(attributes: Mapping[str, MessageAttributeValueOutputTypeDef]) -> str:
+    return attributes[REASON].get("StringValue", "") if REASON in attributes else ""
 
 
 async def _in_batches(entries: Sequence[Entry], call: Call) -> None:

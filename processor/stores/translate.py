@@ -17,6 +17,7 @@ CODES: Mapping[str, type[TrussError]] = MappingProxyType(
     {
         # HEAD answers have no body, so their code is the HTTP status.
         "404": ObjectNotFound,
+        "InvalidObjectState": ObjectNotFound,  # archived: there is nothing that could be read
         "NoSuchKey": ObjectNotFound,
         "NoSuchUpload": ObjectNotFound,
         "NotFound": ObjectNotFound,
@@ -53,7 +54,9 @@ CODES: Mapping[str, type[TrussError]] = MappingProxyType(
 DEFECT_CODES = frozenset(
     {
         "InvalidArgument",
+        "InvalidMessageContents",
         "InvalidParameterCombination",
+        "InvalidParameterValue",
         "ItemCollectionSizeLimitExceededException",
         "MalformedXML",
         "MissingParameter",

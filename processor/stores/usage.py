@@ -6,7 +6,7 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
-from processor.errors import Throttled
+from processor.errors import Busy
 from processor.stores.records import Item
 from processor.stores.schema import KEY
 from processor.stores.table import Table
@@ -35,7 +35,7 @@ class DynamoUsageStore:
         )
 
     async def add(self, tenant: str, used: Usage) -> None:
-        """Raises `Unavailable`."""
+        """Raises `Busy`, `Unavailable`."""
         # yesterday ... add ── add ──┬ the first of today: begins the counts of the day anew ── add ...
         #                            └ of several at that moment one begins, and the others add
         values = {"day": used.day, "bytes": used.bytes, "pixels": used.pixels, "images": used.images, "none": 0}
@@ -58,7 +58,7 @@ class DynamoUsageStore:
             except ConditionFailed:
                 continue
             return
-        raise Throttled
+        raise Busy
 
     async def set_overrides(self, tenant: str, overrides: Overrides) -> None:
         """Raises `Unavailable`."""

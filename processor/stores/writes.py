@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from botocore.exceptions import ClientError
 from tenacity import retry_if_exception_type
 
+from processor.errors import Busy
 from processor.stores.again import again
 from processor.stores.records import Item, from_wire, to_wire
 from processor.stores.translate import code_of, translated
@@ -117,7 +118,7 @@ def attributes(expressions: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def update(dynamodb: DynamoDBClient, table: str, change: Update) -> Item:
-    """Carry out one update; the item as it is then. Raises `ConditionFailed`, `Unavailable`."""
+    """Carry out one update; the item as it is then. Raises `ConditionFailed`, `Busy`, `Unavailable`."""
 
     async def call() -> Item:
         answer = await dynamodb.update_item(
@@ -129,7 +130,7 @@ async def update(dynamodb: DynamoDBClient, table: str, change: Update) -> Item:
 
 
 async def put(dynamodb: DynamoDBClient, table: str, new: Put) -> None:
-    """Write one new item. Raises `ConditionFailed`, `Unavailable`."""
+    """Write one new item. Raises `ConditionFailed`, `Busy`, `Unavailable`."""
 
     async def call() -> None:
         await dynamodb.put_item(**new.to_request(table))
@@ -138,7 +139,7 @@ async def put(dynamodb: DynamoDBClient, table: str, new: Put) -> None:
 
 
 async def transact(dynamodb: DynamoDBClient, table: str, *changes: Update | Put | Delete) -> None:
-    """Carry out all changes or none. Raises `ConditionFailed`, `Unavailable`.
+    """Carry out all changes or none. Raises `ConditionFailed`, `Busy`, `Unavailable`.
 
     One token for all tries: a transaction whose answer was lost is not carried out twice, and succeeds again.
     """
@@ -157,7 +158,7 @@ async def _through_conflicts(call: Callable[[], Awaitable[T]]) -> T:
             return await call()
 
     conflict = retry_if_exception_type(_Conflict)
-    return await again(conflict, tries=CONFLICT_TRIES, pause_seconds=CONFLICT_PAUSE_SECONDS)(attempt)
+    return await again(conflict, tries=CONFLICT_TRIES, pause_seconds=CONFLICT_PAUSE_SECONDS, else_=Busy)(attempt)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from processor import clock
 from processor.access import ApiKey, KeyStore
-from processor.errors import KeyEnded, KeyNotFound, Unavailable
+from processor.errors import Busy, KeyEnded, KeyNotFound, Unavailable
 from service.auth.principal import Principal, Scope
 from service.limits.buckets import Buckets
 from service.problems import TooManyRequests, Unauthenticated
@@ -184,7 +184,7 @@ class ApiKeyVerifier:
             return
         _, good_until = self._known[key.key_id]
         self._known[key.key_id] = (replace(key, last_used_at=now), good_until)
-        with suppress(KeyNotFound, Unavailable):  # nobody is turned away for want of a note
+        with suppress(KeyNotFound, Unavailable, Busy):  # nobody is turned away for want of a note
             await self._store.touch(key.key_id, now)
 
 

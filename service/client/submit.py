@@ -335,10 +335,11 @@ class Submitter:
 
 
 async def look(api: Api, processing_id: str) -> Mapping[str, Any]:
-    """A job as the API shows it. Raises `Refused`, `Unusable`."""
+    """A job as the API shows it, or the one that took its place. Raises `Refused`, `Unusable`."""
     path = f"/images/status/{quote(processing_id, safe='')}"
     answer = await api.call("GET", path, expect=("status", "processingId", "uniqueId", "processedImages", "error"))
-    return answer.document
+    successor = answer.document.get("supersededBy")
+    return await look(api, successor) if successor else answer.document
 
 
 async def look_up(

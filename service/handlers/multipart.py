@@ -12,6 +12,7 @@ from service.answers import CompletedUploadAnswer, DeleteAnswer, MultipartAnswer
 from service.auth.middleware import tenant_of
 from service.handlers.reading import json_body
 from service.handlers.rendering import render
+from service.idempotency import earlier, good_for
 from service.keys import CATALOG, LARGE_FILES, SETTINGS
 from service.schemas import MultipartRequest, PartsRequest, read_body, unique_id_of
 
@@ -21,8 +22,9 @@ async def begin(request: web.Request) -> web.Response:
     settings = request.app[SETTINGS]
     asked = read_body(MultipartRequest, await json_body(request))
     upload = asked.to_upload(max_bytes=settings.max_upload_bytes)
-    if asked.dedupe and asked.checksum_sha256 is not None:
-        duplicate = await request.app[CATALOG].find_duplicate(tenant_of(request), asked.checksum_sha256)
+    large_files, tenant, answered = request.app[LARGE_FILES], tenant_of(request), earlier(request)
+    if answered is None and asked.dedupe and asked.checksum_sha256 is not None:
+        duplicate = await request.app[CATALOG].find_duplicate(tenant, asked.checksum_sha256)
         if duplicate is not None:
             bind_contextvars(uniqueId=duplicate.unique_id, processingId=duplicate.processing_id)
             known = MultipartAnswer.of_duplicate(
@@ -32,8 +34,12 @@ async def begin(request: web.Request) -> web.Response:
                 base_url=settings.cloudfront_url,
             )
             return render(known)
-    submission = await request.app[LARGE_FILES].begin(tenant_of(request), upload, asked.size)
+    if answered is None:
+        submission = await large_files.begin(tenant, upload, asked.size)
+    else:
+        submission = await large_files.sign(tenant, answered["uniqueId"], None, asked.expires_in)
     bind_contextvars(uniqueId=submission.job.unique_id, processingId=submission.job.processing_id)
+    good_for(request, asked.expires_in)
     answer = MultipartAnswer.of(submission, expires_in=asked.expires_in, base_url=settings.cloudfront_url)
     return render(answer, HTTPStatus.CREATED)
 
@@ -45,6 +51,7 @@ async def sign(request: web.Request) -> web.Response:
     submission = await request.app[LARGE_FILES].sign(
         tenant_of(request), unique_id, asked.part_numbers, asked.expires_in
     )
+    good_for(request, asked.expires_in)
     base_url = request.app[SETTINGS].cloudfront_url
     return render(MultipartAnswer.of(submission, expires_in=asked.expires_in, base_url=base_url))
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
+from processor.catalog import Submission
 from service.answers import UploadUrlAnswer
 from service.auth.middleware import tenant_of
 from service.handlers.reading import json_body
 from service.handlers.rendering import render
+from service.idempotency import earlier, good_for
 from service.keys import CATALOG, SETTINGS
 from service.schemas import RefreshRequest, UploadUrlQuery, UploadUrlRequest, read_body, read_query, unique_id_of
 
@@ -29,8 +31,7 @@ async def refresh(request: web.Request) -> web.Response:
     bind_contextvars(uniqueId=unique_id)
     asked = read_body(RefreshRequest, await json_body(request) if request.can_read_body else b"{}")
     submission = await request.app[CATALOG].refresh(tenant_of(request), unique_id, asked.expires_in)
-    base_url = request.app[SETTINGS].cloudfront_url
-    return render(UploadUrlAnswer.of(submission, expires_in=asked.expires_in, base_url=base_url))
+    return _render(request, submission, asked.expires_in)
 
 
 async def _create(request: web.Request, asked: UploadUrlRequest) -> web.Response:
@@ -38,11 +39,19 @@ async def _create(request: web.Request, asked: UploadUrlRequest) -> web.Response
     upload = asked.to_upload(max_bytes=settings.max_upload_bytes)
     expires_in, base_url = asked.expires_in, settings.cloudfront_url
     catalog, tenant = request.app[CATALOG], tenant_of(request)
+    answered = earlier(request)
+    if answered is not None:
+        return _render(request, await catalog.repeat(tenant, answered["uniqueId"], expires_in), expires_in)
     if asked.dedupe and asked.checksum_sha256 is not None:
         duplicate = await catalog.find_duplicate(tenant, asked.checksum_sha256)
         if duplicate is not None:
             bind_contextvars(uniqueId=duplicate.unique_id, processingId=duplicate.processing_id)
             return render(UploadUrlAnswer.of_duplicate(duplicate, expires_in=expires_in, base_url=base_url))
-    submission = await catalog.submit(tenant, upload)
+    return _render(request, await catalog.submit(tenant, upload), expires_in)
+
+
+def _render(request: web.Request, submission: Submission, expires_in: int) -> web.Response:
     bind_contextvars(uniqueId=submission.job.unique_id, processingId=submission.job.processing_id)
+    good_for(request, expires_in)
+    base_url = request.app[SETTINGS].cloudfront_url
     return render(UploadUrlAnswer.of(submission, expires_in=expires_in, base_url=base_url))

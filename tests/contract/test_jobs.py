@@ -16,7 +16,19 @@ from processor import clock
 from processor.catalog import first_image, next_job, pending_job
 from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged, Unavailable
 from processor.images import StoredVariant, source_key, variant_key
-from processor.jobs import SUPERSEDED, UNAVAILABLE, Failure, Image, Job, JobStatus, Lease, Manifest, Source, Timings
+from processor.jobs import (
+    NOT_THE_FILES_FAULT,
+    SUPERSEDED,
+    UNAVAILABLE,
+    Failure,
+    Image,
+    Job,
+    JobStatus,
+    Lease,
+    Manifest,
+    Source,
+    Timings,
+)
 from processor.ports import JobQuery
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.table import Table
@@ -36,8 +48,8 @@ def lease(seconds: float = 60, token: str | None = None) -> Lease:
     return Lease(token=token or uuid.uuid4().hex, owner="pod-1/7", expires_at=time.time() + seconds)
 
 
-def source(sequencer: str = "0055") -> Source:
-    return Source(etag="e" * 32, size=12345, sequencer=sequencer, event_time="2026-01-02T03:04:05.678Z")
+def source(etag: str = "e" * 32) -> Source:
+    return Source(etag=etag, size=12345, event_time="2026-01-02T03:04:05.678Z")
 
 
 async def create(records: Records, **metadata: str) -> tuple[Image, Job]:
@@ -61,9 +73,9 @@ async def claim(records: Records, seconds: float = 60) -> tuple[Image, Job, Leas
     return image, await records.store.claim(job.processing_id, held, clock.now()), held
 
 
-async def fail_as_unavailable(records: Records) -> tuple[Image, Job]:
+async def fail(records: Records, code: str = UNAVAILABLE) -> tuple[Image, Job]:
     image, job, held = await claim(records)
-    failed = replace(job, status=JobStatus.FAILED, error=Failure(code=UNAVAILABLE, message="Away."))
+    failed = replace(job, status=JobStatus.FAILED, error=Failure(code=code, message="Away."))
     await records.store.finish(failed, held)
     return image, await records.store.get_job(job.processing_id)
 
@@ -105,8 +117,8 @@ def completed(job: Job) -> Job:
     )
 
 
-def successor(records: Records, image: Image, sequencer: str = "0056") -> Job:
-    return next_job(image, None, source(sequencer), RETENTION)
+def successor(records: Records, image: Image, etag: str = "f" * 32) -> Job:
+    return next_job(image, None, source(etag), RETENTION)
 
 
 async def listed(records: Records, status: JobStatus | None = None) -> list[str]:
@@ -188,7 +200,7 @@ async def test_an_accepted_job_is_uploaded_and_its_image_lives_on(records: Recor
     assert (accepted.status, accepted.source, accepted.expires_at) == (JobStatus.UPLOADED, source("00AB"), expires_at)
     assert accepted.updated_at >= job.updated_at
     assert await records.store.get_job(job.processing_id) == accepted
-    assert await records.store.get_image(image.unique_id) == replace(image, sequencer="00AB", expires_at=None)
+    assert await records.store.get_image(image.unique_id) == replace(image, expires_at=None)
     assert await listed(records, JobStatus.PENDING) == []
     assert await listed(records, JobStatus.UPLOADED) == [job.processing_id]
 
@@ -211,10 +223,7 @@ async def test_of_concurrent_accepts_one_wins(records: Records) -> None:
     won, lost = await outcomes(*calls)
     assert won == 1
     assert all(isinstance(error, RecordChanged) for error in lost)
-    stored = await records.store.get_image(image.unique_id)
-    job = await records.store.get_job(job.processing_id)
-    assert job.source
-    assert stored.sequencer == job.source.sequencer
+    assert (await records.store.get_job(job.processing_id)).source in [source(f"00{n}") for n in range(5)]
 
 
 async def test_nothing_is_accepted_for_a_deleted_image(records: Records) -> None:
@@ -234,25 +243,26 @@ async def test_the_new_job_is_current_and_the_old_one_has_failed_as_superseded(r
     new = successor(records, image, "00FF")
     await records.store.replace(image, old, new)
     stored = await records.store.get_image(image.unique_id)
-    assert (stored.current_job, stored.sequencer) == (new.processing_id, "00FF")
+    assert stored.current_job == new.processing_id
     assert stored.job_ids == (old.processing_id, new.processing_id)
     assert await records.store.get_job(new.processing_id) == new
     superseded = await records.store.get_job(old.processing_id)
     assert superseded.status is JobStatus.FAILED
     assert superseded.error
     assert superseded.error.code == SUPERSEDED
+    assert superseded.superseded_by == new.processing_id
     assert await listed(records) == [new.processing_id]
     assert await listed(records, JobStatus.UPLOADED) == [new.processing_id]
     assert await listed(records, JobStatus.FAILED) == []
 
 
-async def test_a_completed_job_stays_what_it_is_when_it_is_replaced(records: Records) -> None:
+async def test_a_completed_job_stays_what_it_is_when_it_is_replaced_and_names_its_successor(records: Records) -> None:
     image, job, held = await claim(records)
     await records.store.finish(completed(job), held)
     old = await records.store.get_job(job.processing_id)
     new = replace(successor(records, image), previous_job=old.processing_id)
     await records.store.replace(image, old, new)
-    assert await records.store.get_job(old.processing_id) == old
+    assert await records.store.get_job(old.processing_id) == replace(old, superseded_by=new.processing_id)
     assert (await records.store.get_job(new.processing_id)).previous_job == old.processing_id
     assert await listed(records) == [new.processing_id]
     assert await listed(records, JobStatus.COMPLETED) == []
@@ -278,9 +288,8 @@ async def test_a_job_that_exists_does_not_become_another_images_job(records: Rec
 
 async def test_what_changed_in_the_meantime_is_not_replaced(records: Records) -> None:
     image, old = await accept(records)
-    for stale in (replace(image, sequencer="0001"), replace(image, current_job="img_1_other")):
-        with pytest.raises(RecordChanged):
-            await records.store.replace(stale, old, successor(records, image))
+    with pytest.raises(RecordChanged):
+        await records.store.replace(replace(image, current_job="img_1_other"), old, successor(records, image))
     await records.store.claim(old.processing_id, lease(), clock.now())
     new = successor(records, image)
     with pytest.raises(RecordChanged):
@@ -302,7 +311,9 @@ async def test_of_concurrent_replacements_one_wins(records: Records) -> None:
     stored = await records.store.get_image(image.unique_id)
     assert await listed(records) == [stored.current_job]
     assert stored.job_ids == (old.processing_id, stored.current_job)
-    assert (await records.store.get_job(stored.current_job)).source == source(stored.sequencer)
+    assert stored.current_job in {new.processing_id for new in news}
+    superseded = await records.store.get_job(old.processing_id)
+    assert superseded.superseded_by == stored.current_job
 
 
 async def test_whoever_works_on_a_replaced_job_has_lost_its_lease(records: Records) -> None:
@@ -378,8 +389,9 @@ async def test_a_job_whose_lease_has_run_out_changes_hands(records: Records) -> 
     await records.store.finish(completed(again), held)
 
 
-async def test_a_job_that_was_given_up_as_unavailable_is_taken_up_again(records: Records) -> None:
-    _, job = await fail_as_unavailable(records)
+@pytest.mark.parametrize("code", sorted(NOT_THE_FILES_FAULT))
+async def test_a_job_that_failed_through_no_fault_of_its_file_is_taken_up_again(records: Records, code: str) -> None:
+    _, job = await fail(records, code)
     again = await records.store.claim(job.processing_id, lease(), clock.now())
     assert (again.status, again.error, again.attempts) == (JobStatus.PROCESSING, None, 2)
     assert await listed(records, JobStatus.FAILED) == []
@@ -387,7 +399,7 @@ async def test_a_job_that_was_given_up_as_unavailable_is_taken_up_again(records:
 
 
 async def test_a_job_that_was_given_up_and_then_replaced_is_not_taken_up_again(records: Records) -> None:
-    image, job = await fail_as_unavailable(records)
+    image, job = await fail(records)
     new = successor(records, image)
     await records.store.replace(image, job, new)
     with pytest.raises(Conflict):

@@ -158,7 +158,7 @@ async def test_a_job_is_listed_by_the_status_that_it_has(records: Records) -> No
         return {status: listed for status, listed in found.items() if listed}
 
     assert await by_status() == {JobStatus.PENDING: [job.processing_id]}
-    await store.accept(image, job, Source(etag="e", size=1, sequencer="01"), job.expires_at)
+    await store.accept(image, job, Source(etag="e", size=1), job.expires_at)
     assert await by_status() == {JobStatus.UPLOADED: [job.processing_id]}
     claimed = await store.claim(job.processing_id, lease, clock.now())
     assert await by_status() == {JobStatus.PROCESSING: [job.processing_id]}
@@ -170,7 +170,7 @@ async def test_expired_jobs_neither_show_nor_end_a_list_early(records: Records) 
     jobs = await create_many(records, 8)
     for job in jobs[:4]:
         image = first_image(job)
-        source = Source(etag="e", size=1, sequencer="01")
+        source = Source(etag="e", size=1)
         await records.store.accept(image, job, source, job.expires_at + 24 * 3600)
     records.clock.passed = jobs[-1].expires_at - time.time() + 60
     found = await pages(records, query(records, 3))

@@ -175,7 +175,9 @@ async def test_the_service_may_do_nothing_else(aws: LocalAws) -> None:
         calls = [
             service.s3.put_object(Bucket=made.names.processed_bucket, Key="elsewhere/a", Body=b""),
             service.s3.delete_bucket(Bucket=made.names.source_bucket),
-            service.sqs.send_message(QueueUrl=made.dead_letter_queue_url, MessageBody="x"),
+            service.sqs.change_message_visibility(
+                QueueUrl=made.dead_letter_queue_url, ReceiptHandle="x", VisibilityTimeout=0
+            ),
             service.sqs.purge_queue(QueueUrl=made.queue_url),
             service.dynamodb.scan(TableName=made.names.table),
             service.dynamodb.delete_table(TableName=made.names.table),

@@ -194,15 +194,21 @@ async def test_the_queue_knows_how_often_it_delivers(make_queue: MakeQueue) -> N
     assert await (await make_queue()).queue.max_receive_count() is None
 
 
-async def test_the_service_may_count_and_take_dead_letters(backend: Backend) -> None:
+async def test_the_reason_of_a_dead_letter_goes_with_it(queue: MessageQueue) -> None:
+    await queue.send("dead", reason="not_an_event")
+    await queue.send("alive")
+    messages = await receive_all(queue, 2)
+    assert {message.body: message.reason for message in messages} == {"dead": "not_an_event", "alive": ""}
+
+
+async def test_the_service_may_make_count_and_take_dead_letters(backend: Backend) -> None:
     backend.skip_on("memory", because="it has no rights")
     assert backend.service
-    assert backend.administrator
     assert backend.made
-    url = backend.made.dead_letter_queue_url
-    await SqsMessageQueue(backend.administrator, url).send("dead")
-    dead_letters = SqsMessageQueue(backend.service, url)
+    dead_letters = SqsMessageQueue(backend.service, backend.made.dead_letter_queue_url)
+    await dead_letters.send("dead", reason="not_an_event")
     [message] = await receive(dead_letters, wait=5)
+    assert message.reason == "not_an_event"
     assert (await dead_letters.depth()).in_flight == 1
     await dead_letters.settle([message.receipt])
 

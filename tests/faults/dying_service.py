@@ -14,7 +14,7 @@ from typing import Any
 from processor.pipeline.engine import Engine
 from processor.pipeline.quarantine import ChildRenderer
 from processor.stores.dynamodb import DynamoJobStore
-from processor.stores.s3 import S3ObjectStore
+from processor.stores.s3 import S3Download, S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue
 from processor.stores.table import Table
 from service.cli import serve
@@ -26,7 +26,7 @@ STEPS: dict[str, tuple[type, str]] = {
     "accept": (DynamoJobStore, "accept"),
     "replace": (DynamoJobStore, "replace"),
     "claim": (DynamoJobStore, "claim"),
-    "fetch": (S3ObjectStore, "fetch"),
+    "fetch": (S3Download, "read"),
     "render": (Engine, "render"),
     "render-suspect": (ChildRenderer, "render"),
     "store": (S3ObjectStore, "store"),

@@ -159,13 +159,14 @@ async def _told_twice(deployed: Deployed, unique_id: str, processing_id: str) ->
 
 
 async def _dead_letter(deployed: Deployed) -> None:
-    """Something that S3 said long ago, and that failed too often."""
+    """Something that S3 said long ago, and that failed too often; and something that nobody can read, which stays."""
     async with AsyncExitStack() as stack:
         sqs = await deployed.deployment.client(stack, "sqs")
         url = deployed.outputs["DeadLetterQueueUrl"]
         await sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"Records": []}))
+        await sqs.send_message(QueueUrl=deployed.outputs["QueueUrl"], MessageBody=json.dumps({"Records": [7]}))
 
         async def there() -> bool:
-            return bool((await deployed.service.call("GET", "/images/failed"))["deadLetters"]["waiting"])
+            return bool((await deployed.service.call("GET", "/images/failed"))["deadLetters"]["waiting"] == 2)
 
-        await eventually(there, within=30, what="a dead letter")
+        await eventually(there, within=30, what="two dead letters")

@@ -43,6 +43,8 @@ class ScriptedService:
         self.always: dict[str, Scripted] = {}
         #: What a job goes through; each look takes it one on.
         self.statuses = ["pending", "processing", "completed"]
+        #: What took the place of jobs, by their ids.
+        self.superseded: dict[str, str] = {}
         self.failure = {"code": "corrupt_image", "message": "The image is damaged."}
         self.images: dict[str, dict[str, Any]] = {}
         self.looks: Counter[str] = Counter()
@@ -201,6 +203,7 @@ class ScriptedService:
                 "status": status,
                 "processedImages": VARIANTS if status == "completed" else {},
                 "error": self.failure if status == "failed" else None,
+                "supersededBy": self.superseded.get(job),
             }
         )
 

@@ -156,6 +156,13 @@ async def test_a_file_that_cannot_be_converted_fails_the_command_with_its_code(
     assert "corrupt_image: The image is damaged." in result.stdout
 
 
+async def test_a_job_whose_place_another_took_is_followed_to_that_one(service: ScriptedService, photo: Path) -> None:
+    service.superseded = {"img_1": "img_2"}
+    result = await _run(service, "--json", photo)
+    assert '"img_2"' in result.stdout
+    assert result.exit_code == 0
+
+
 async def test_no_more_photos_are_under_way_than_asked_for(service: ScriptedService, tmp_path: Path) -> None:
     service.statuses = ["completed"]
     service.before["upload"] = lambda: asyncio.sleep(0.02)

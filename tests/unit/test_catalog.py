@@ -11,6 +11,7 @@ import pytest
 from processor.catalog import PENDING_GRACE
 from processor.errors import (
     AlreadyUploaded,
+    Busy,
     ImageDeleted,
     ImageNotFound,
     JobNotFound,
@@ -23,7 +24,7 @@ from processor.events import JobRequested, parse
 from processor.jobs import JobStatus
 from processor.ports import JobQuery
 from processor.stores.memory import MemoryJobStore
-from tests.unit.world import TENANT, World
+from tests.unit.world import TENANT, World, events_of
 
 
 @pytest.fixture
@@ -105,6 +106,22 @@ async def test_a_request_that_could_not_be_queued_is_recorded_as_failed(world: W
     assert (row.status, row.error and row.error.code) == (JobStatus.FAILED, "unavailable")
 
 
+async def test_a_request_that_was_queued_although_its_answer_was_lost_is_the_job_that_a_worker_has(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+
+    async def lose_the_answer(body: str, **_: object) -> None:
+        (request,) = events_of(body)
+        await world.converter.convert(request)
+        raise Unavailable
+
+    monkeypatch.setattr(world.queue, "send", lose_the_answer)
+    job = await world.catalog.reprocess(TENANT, submission.job.unique_id)
+    assert (await world.catalog.status(TENANT, job.processing_id)).status is JobStatus.COMPLETED
+
+
 class Contended(MemoryJobStore):
     """Somebody else is always faster, so many times."""
 
@@ -131,7 +148,7 @@ async def test_a_lost_race_is_run_again_but_not_for_ever(attempt: str) -> None:
     await world.converter.convert(event)
     assert isinstance(world.jobs, Contended)
     world.jobs.races = 100
-    with pytest.raises(Unavailable):
+    with pytest.raises(Busy):
         await getattr(world.catalog, attempt)(TENANT, submission.job.unique_id)
     world.jobs.races = 1
     await getattr(world.catalog, attempt)(TENANT, submission.job.unique_id)

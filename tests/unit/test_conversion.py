@@ -9,14 +9,23 @@ from typing import Any
 
 import pytest
 
-from processor import catalog, conversion
+from processor import catalog, clock, conversion
 from processor.catalog import UploadRequest
 from processor.conversion import CACHE_CONTROL, Outcome, OutcomeKind
-from processor.errors import CorruptImage, DecoderCrashed, ImageNotFound, JobNotFound, TooManyJobs, Unavailable
-from processor.events import JobRequested
-from processor.images import STANDARD_VARIANTS, image_prefix, job_prefix
-from processor.jobs import JobStatus, Terms
-from processor.stores.memory import MemoryObjectStore
+from processor.errors import (
+    Busy,
+    CorruptImage,
+    DecoderCrashed,
+    ImageNotFound,
+    JobNotFound,
+    RecordChanged,
+    TooManyJobs,
+    Unavailable,
+)
+from processor.events import JobRequested, SourceArrived, parse
+from processor.images import STANDARD_VARIANTS, image_prefix, job_prefix, unique_id_of
+from processor.jobs import Failure, Image, Job, JobStatus, Source, Terms
+from processor.stores.memory import MemoryJobStore, MemoryObjectStore
 from tests.unit.world import TENANT, World
 
 
@@ -95,7 +104,7 @@ async def test_what_nobody_asked_for_is_settled_and_changes_nothing(
     world: World, change: dict[str, str], kind: OutcomeKind
 ) -> None:
     submission, event = await world.uploaded()
-    outcome = await world.converter.convert(replace(event, **change))  # type: ignore[arg-type]
+    outcome = await world.converter.convert(replace(event, **change))
     assert outcome.kind is kind
     assert outcome.settles
     assert await _status(world, submission.job.processing_id) is JobStatus.PENDING
@@ -142,7 +151,7 @@ async def test_an_upload_over_a_completed_one_becomes_the_current_job(world: Wor
     assert await _status(world, submission.job.processing_id) is JobStatus.COMPLETED
 
 
-async def test_a_source_that_was_replaced_before_it_was_fetched_fails_as_superseded_and_the_newer_one_wins(
+async def test_a_source_that_was_replaced_before_its_event_came_is_not_looked_for_and_the_newer_one_is_the_jobs(
     world: World,
 ) -> None:
     submission, older = await world.uploaded(b"older")
@@ -150,21 +159,231 @@ async def test_a_source_that_was_replaced_before_it_was_fetched_fails_as_superse
 
     outcomes = [await world.converter.convert(event) for event in (older, newer)]
 
-    assert [(outcome.kind, outcome.code) for outcome in outcomes] == [
-        (OutcomeKind.FAILED, "superseded"),
-        (OutcomeKind.COMPLETED, None),
-    ]
+    assert [outcome.kind for outcome in outcomes] == [OutcomeKind.COMPLETED, OutcomeKind.DUPLICATE]
     assert outcomes[0].processing_id == submission.job.processing_id
     assert world.renderer.rendered == [b"newer"]
 
 
-async def test_events_without_a_sequencer_still_do_the_work_once(world: World) -> None:
+async def test_a_source_that_is_replaced_before_it_is_fetched_leads_to_the_newer_one_in_the_same_message(
+    world: World,
+) -> None:
+    submission, event = await world.uploaded(b"older")
+    await world.converter.convert(event)
+    again = await world.catalog.reprocess(TENANT, submission.job.unique_id)
+    newer = await world.source.put(event.key, b"newer")  # its event is lost
+
+    request = JobRequested(unique_id=again.unique_id, processing_id=again.processing_id)
+    outcome = await world.converter.convert(request)
+
+    overtaken = await world.catalog.status(TENANT, again.processing_id)
+    assert outcome.kind is OutcomeKind.COMPLETED
+    assert (overtaken.status, overtaken.error and overtaken.error.code) == (JobStatus.FAILED, "superseded")
+    assert overtaken.superseded_by == outcome.processing_id
+    assert world.renderer.rendered == [b"older", b"newer"]
+    assert (await world.converter.convert(newer)).kind is OutcomeKind.DUPLICATE
+
+
+# -- the same bytes again, and other bytes -----------------------------------------------------------------------
+
+
+async def _end(world: World, event: SourceArrived, state: str) -> None:
+    """Bring the job of an upload into a state."""
+    if state == "uploaded":
+        image = await world.jobs.get_image(unique_id_of(event.key) or "")
+        job, found = await world.jobs.get_job(image.current_job), await world.source.head(event.key)
+        await world.jobs.accept(image, job, Source(etag=found.etag, size=found.size), job.expires_at)
+    elif state == "completed":
+        await world.converter.convert(event)
+    else:
+        world.renderer.during = _damaged
+        await world.converter.convert(event)
+        world.renderer.during = None
+
+
+async def _damaged() -> None:
+    raise CorruptImage
+
+
+@pytest.mark.parametrize("state", ["uploaded", "completed", "failed"])
+async def test_the_same_bytes_again_are_no_new_job_whatever_has_become_of_the_first(world: World, state: str) -> None:
+    submission, event = await world.uploaded()
+    await _end(world, event, state)
+    again = await world.source.put(event.key, b"photo")
+    outcome = await world.converter.convert(again)
+    image = await world.jobs.get_image(submission.job.unique_id)
+    assert image.job_ids == (submission.job.processing_id,)
+    assert outcome.kind is (OutcomeKind.COMPLETED if state == "uploaded" else OutcomeKind.DUPLICATE)
+    assert len(world.renderer.rendered) == 1
+
+
+async def test_the_same_bytes_again_while_the_first_are_in_work_wait_for_their_end(world: World) -> None:
+    submission, event = await world.uploaded()
+    seen: list[OutcomeKind] = []
+
+    async def meanwhile() -> None:
+        world.renderer.during = None
+        again = await world.source.put(event.key, b"photo")
+        seen.append((await world.another_converter().convert(again)).kind)
+
+    world.renderer.during = meanwhile
+    outcome = await world.converter.convert(event)
+    assert (outcome.kind, seen) == (OutcomeKind.COMPLETED, [OutcomeKind.BUSY])
+    assert outcome.processing_id == submission.job.processing_id
+
+
+@pytest.mark.parametrize("etag", ["9b2cf535f27731c974343645a3985328-3", "0123456789abcdef0123456789abcdef"])
+async def test_the_same_bytes_under_another_etag_are_known_again_once_their_job_is_done(
+    world: World, etag: str
+) -> None:
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    stored = world.source._objects[event.key]
+    world.source._objects[event.key] = replace(stored, info=replace(stored.info, etag=etag))
+    outcome = await world.converter.convert(replace(event, etag=etag))
+    assert (outcome.kind, outcome.processing_id) == (OutcomeKind.DUPLICATE, submission.job.processing_id)
+    assert len(world.renderer.rendered) == 1
+
+
+async def test_other_bytes_of_the_same_size_are_a_new_job(world: World) -> None:
+    submission, event = await world.uploaded(b"photo")
+    await world.converter.convert(event)
+    outcome = await world.converter.convert(await world.source.put(event.key, b"ohtop"))
+    assert outcome.kind is OutcomeKind.COMPLETED
+    assert outcome.processing_id != submission.job.processing_id
+
+
+async def test_whoever_holds_an_old_id_is_told_the_current_one_however_many_came_in_between(world: World) -> None:
+    submission, event = await world.uploaded(b"0")
+    ids = [submission.job.processing_id]
+    await world.converter.convert(event)
+    for number in range(1, 4):
+        outcome = await world.converter.convert(await world.source.put(event.key, b"%d" % number))
+        ids.append(outcome.processing_id or "")
+    jobs = [await world.catalog.status(TENANT, processing_id) for processing_id in ids]
+    assert [job.superseded_by for job in jobs] == [ids[-1]] * 3 + [None]
+    assert {job.status for job in jobs} == {JobStatus.COMPLETED}
+    assert [(await world.jobs.get_job(each)).superseded_by for each in ids] == [*ids[1:], None]
+
+
+@pytest.mark.parametrize("code", ["source_missing", "superseded", "daily_limit_reached", "image_limit_reached"])
+async def test_a_job_that_failed_through_no_fault_of_its_bytes_is_taken_up_again_when_they_come_again(
+    world: World, code: str
+) -> None:
+    submission, event = await world.uploaded()
+    await _end(world, event, "uploaded")
+    job = await world.jobs.get_job(submission.job.processing_id)
+    await world.jobs.fail(replace(job, error=Failure(code=code, message="No.")))
+    outcome = await world.converter.convert(await world.source.put(event.key, b"photo"))
+    assert (outcome.kind, outcome.processing_id) == (OutcomeKind.COMPLETED, submission.job.processing_id)
+
+
+async def test_processing_again_at_once_asks_for_the_job_that_is_on_its_way(world: World) -> None:
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    jobs = [await world.catalog.reprocess(TENANT, submission.job.unique_id) for _ in range(3)]
+    assert len({job.processing_id for job in jobs}) == 1
+    for body in world.queue.bodies:  # one is enough; the others make sure of it
+        (request,) = parse(body)
+        assert isinstance(request, JobRequested)
+        await world.converter.convert(request)
+    assert len(world.renderer.rendered) == 2
+    later = await world.catalog.reprocess(TENANT, submission.job.unique_id)
+    assert later.processing_id != jobs[0].processing_id
+
+
+# -- what a message says is not believed -------------------------------------------------------------------------
+
+
+async def test_an_event_before_the_upload_does_not_harm_the_clients_id(world: World) -> None:
+    submission = await world.submitted()
+    forged = SourceArrived(bucket="source", key=submission.job.original_key, etag="e")
+    request = JobRequested(unique_id=submission.job.unique_id, processing_id=submission.job.processing_id)
+    assert [(await world.converter.convert(event)).kind for event in (forged, request)] == [OutcomeKind.MISSING] * 2
+    assert await _status(world, submission.job.processing_id) is JobStatus.PENDING
+
+    outcome = await world.converter.convert(await world.source.put(submission.job.original_key, b"photo"))
+    assert (outcome.kind, outcome.processing_id) == (OutcomeKind.COMPLETED, submission.job.processing_id)
+
+
+@pytest.mark.parametrize("etag", ["", "forged", "é" * 115_000, "\ud800"])
+@pytest.mark.parametrize("event_time", ["", "9999-12-31T23:59:59.999Z", "0001-01-01T00:00:00+14:00", "x" * 230_000])
+async def test_what_is_recorded_and_counted_is_what_the_bucket_says(world: World, etag: str, event_time: str) -> None:
+    submission, event = await world.uploaded()
+    outcome = await world.converter.convert(replace(event, etag=etag, event_time=event_time))
+    job, found = await world.jobs.get_job(submission.job.processing_id), await world.source.head(event.key)
+    assert outcome.kind is OutcomeKind.COMPLETED
+    assert job.source == Source(etag=found.etag, size=5, event_time=clock.to_iso(found.last_modified))
+    assert outcome.servable_seconds is not None
+    assert outcome.servable_seconds < 60
+    assert (await world.quota.store.get(TENANT)).usage.bytes == 5
+
+
+async def test_a_forged_event_keeps_no_later_upload_out(world: World) -> None:
     _, event = await world.uploaded()
-    bare = replace(event, sequencer="")
-    assert [(await world.converter.convert(bare)).kind for _ in range(2)] == [
-        OutcomeKind.COMPLETED,
-        OutcomeKind.DUPLICATE,
-    ]
+    await world.converter.convert(replace(event, etag="F" * 32))
+    outcome = await world.converter.convert(await world.source.put(event.key, b"newer"))
+    assert outcome.kind is OutcomeKind.COMPLETED
+    assert world.renderer.rendered == [b"photo", b"newer"]
+    assert (await world.converter.convert(replace(event, etag="F" * 32))).kind is OutcomeKind.STALE
+
+
+# -- races -------------------------------------------------------------------------------------------------------
+
+
+class Contended(MemoryJobStore):
+    """Somebody else is always faster."""
+
+    async def accept(self, *_: Any) -> Job:
+        raise RecordChanged
+
+
+async def test_who_always_loses_looks_again_in_a_while_and_takes_nothing_for_an_outage() -> None:
+    world = World(jobs=Contended())
+    _, event = await world.uploaded()
+    outcome = await world.converter.convert(event)
+    assert (outcome.kind, outcome.settles) == (OutcomeKind.BUSY, False)
+    assert 1 <= outcome.retry_after_seconds <= 5
+
+
+async def test_a_claim_that_could_not_be_tried_settles_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, event = await world.uploaded()
+    await world.converter.convert(event)
+
+    async def crowded(*_: object) -> None:
+        raise Busy
+
+    monkeypatch.setattr(world.jobs, "claim", crowded)
+    with pytest.raises(Busy):
+        await world.converter.convert(event)
+
+
+async def test_an_upload_that_comes_back_to_known_bytes_while_others_are_accepted_is_what_is_shown(
+    world: World,
+) -> None:
+    """The event of the last upload is taken for a duplicate, a moment before the other bytes are recorded."""
+    submission, first = await world.uploaded(b"first")
+    await world.converter.convert(first)
+    other = await world.source.put(first.key, b"other")
+    replace_job = world.jobs.replace
+
+    async def slowly(image: Image, old: Job | None, new: Job) -> None:
+        if not seen:
+            last = await world.source.put(first.key, b"first")
+            seen.append((await world.another_converter().convert(last)).kind)
+        await replace_job(image, old, new)
+
+    seen: list[OutcomeKind] = []
+    world.jobs.replace = slowly  # type: ignore[method-assign]
+    outcome = await world.converter.convert(other)
+
+    assert seen == [OutcomeKind.DUPLICATE]
+    assert outcome.kind is OutcomeKind.COMPLETED
+    assert world.renderer.rendered == [b"first", b"first"]
+    shown = await world.catalog.status(TENANT, submission.job.processing_id)
+    assert shown.superseded_by == outcome.processing_id
+
+
+# -- two at once -------------------------------------------------------------------------------------------------
 
 
 async def test_two_workers_with_the_same_event_do_the_work_once_and_the_second_is_told_when_to_look_again(
@@ -280,7 +499,7 @@ async def test_processing_again_makes_a_new_job_and_the_old_variants_are_shown_u
     assert len(before) == len(after) == len(STANDARD_VARIANTS)
 
 
-async def test_processing_again_during_the_work_supersedes_it(world: World) -> None:
+async def test_processing_again_during_the_work_is_the_same_work(world: World) -> None:
     submission, event = await world.uploaded()
     requested = []
 
@@ -293,7 +512,8 @@ async def test_processing_again_during_the_work_supersedes_it(world: World) -> N
     (again,) = requested
     second = await world.converter.convert(JobRequested(unique_id=again.unique_id, processing_id=again.processing_id))
 
-    assert (first.kind, second.kind) == (OutcomeKind.SUPERSEDED, OutcomeKind.COMPLETED)
+    assert (first.kind, second.kind) == (OutcomeKind.COMPLETED, OutcomeKind.DUPLICATE)
+    assert first.processing_id == second.processing_id
     assert len(await world.processed.list(image_prefix(again.unique_id))) == len(STANDARD_VARIANTS) + 1
 
 
@@ -324,6 +544,7 @@ async def test_a_file_beyond_the_limit_fails_before_it_is_read(world: World) -> 
 
 async def test_a_source_that_has_vanished_fails_the_job(world: World) -> None:
     _, event = await world.uploaded()
+    await _end(world, event, "uploaded")
     await world.source.purge(event.key)
     outcome = await world.converter.convert(event)
     assert (outcome.kind, outcome.code) == (OutcomeKind.FAILED, "source_missing")
@@ -503,7 +724,8 @@ async def test_an_image_has_a_bounded_number_of_jobs_so_that_its_record_never_bu
     submission, event = await world.uploaded()
     await world.converter.convert(event)
     for _ in range(2):
-        await world.catalog.reprocess(TENANT, submission.job.unique_id)
+        again = await world.catalog.reprocess(TENANT, submission.job.unique_id)
+        await world.converter.convert(JobRequested(unique_id=again.unique_id, processing_id=again.processing_id))
     with pytest.raises(TooManyJobs):
         await world.catalog.reprocess(TENANT, submission.job.unique_id)
     outcome = await world.converter.convert(await world.source.put(submission.job.original_key, b"more"))

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -123,7 +123,7 @@ class Aws:
         return {"Attributes": self.records.get(asked["Key"]["processingId"]["S"], asked["Key"])}
 
     async def on_get_object(self, **_: object) -> dict[str, Any]:
-        return {"Body": Body(b"photo"), "ContentLength": 5}
+        return {"Body": Body(b"photo"), "ContentLength": 5, "ETag": '"e"', "LastModified": datetime.now(UTC)}
 
     async def on_get_queue_attributes(self, **_: object) -> dict[str, Any]:
         return {}

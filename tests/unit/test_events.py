@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.errors import NotAnEvent
-from processor.events import JobRequested, SourceArrived, parse
+from processor.events import JobRequested, SourceArrived, Unreadable, parse
 
 KEY = "uploads/0c7c40e5-8f6c-4b6e-9f4e-0a4c5c9d8b11.jpg"
 
@@ -36,9 +37,7 @@ def notification(*records: dict[str, Any]) -> str:
 ARRIVED = SourceArrived(
     bucket="source",
     key=KEY,
-    size=1024,
     etag="d41d8",
-    sequencer="0055AED6DCD90281E5",
     event_time="2026-01-02T03:04:05.678Z",
 )
 
@@ -75,9 +74,7 @@ def test_event_bridge_names_the_object_without_encoding_its_key() -> None:
     assert arrived == SourceArrived(
         bucket="source",
         key="uploads/a+b%2Bc d.jpg",
-        size=7,
         etag="e",
-        sequencer="01",
         event_time="2026-01-02T03:04:05Z",
     )
 
@@ -114,7 +111,7 @@ def test_keys_are_decoded_as_s3_encodes_them(encoded: str, key: str) -> None:
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=40))
 def test_any_key_survives_the_way_through_a_notification(key: str) -> None:
-    sent = SourceArrived(bucket="source", key=key, size=1, etag="e", sequencer="0A", event_time="")
+    sent = SourceArrived(bucket="source", key=key, etag="e", event_time="2026-01-02T03:04:05.678Z")
     assert parse(sent.to_message()) == (sent,)
 
 
@@ -139,17 +136,14 @@ def _nested(depth: int) -> str:
         "null",
         "{}",
         '{"Records": 1}',
-        '{"Records": [1]}',
-        '{"Records": [{}]}',
-        '{"Records": [{"eventName": "ObjectCreated:Put"}]}',
-        notification(record(size="many")),
-        notification(record(key="%FF")),
-        notification(record(sequencer=7)),
+        '{"Records": "abc"}',
+        '{"Records": {"0": {}}}',
         '{"Type": "Notification", "Message": 5}',
         '{"detail-type": "Object Created", "detail": {"object": {}}}',
         '{"jobRequested": {"uniqueId": "u"}}',
         '{"jobRequested": null}',
         "[" * 100_000,
+        '{"Records": ' + "[" * 100_000,
         _nested(4),
     ],
 )
@@ -189,3 +183,50 @@ def test_no_json_breaks_the_parser(document: object) -> None:
     except NotAnEvent:
         return
     assert isinstance(events, tuple)
+
+
+# -- one bad record among others ----------------------------------------------------------------------------------
+
+
+UNREADABLE: list[Any] = [
+    1,
+    "Sns",
+    None,
+    [],
+    {},
+    {"eventName": "ObjectCreated:Put"},
+    {"eventName": 7, "s3": {}},
+    {"Sns": {"Message": "not json"}},
+    {"Sns": {"Message": 5}},
+    {"Sns": "Message"},
+    record(key="%FF"),
+    {**record(), "s3": {"bucket": {"name": 1}, "object": {"key": KEY}}},
+    {**record(), "s3": {"bucket": {"name": "source"}, "object": {"key": ["a"]}}},
+    {**record(), "s3": [], "odd": "\ud800 \uffff \x00 größe"},
+]
+
+
+@pytest.mark.parametrize("bad", UNREADABLE, ids=str)
+def test_a_record_that_cannot_be_read_says_nothing_against_its_neighbours(bad: Any) -> None:
+    first, unreadable, last = parse(json.dumps({"Records": [record("a"), bad, record("b")]}))
+    assert [event.key for event in (first, last)] == ["a", "b"]  # type: ignore[union-attr]
+    assert isinstance(unreadable, Unreadable)
+    assert json.loads(unreadable.body) == {"Records": [bad]}
+    assert not re.search("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", unreadable.body)  # what SQS takes
+    assert parse(unreadable.body) == (unreadable,)
+
+
+@pytest.mark.parametrize(
+    "odd", ["many", -1, 5 * 2**40, 2**70, 10**400, float("inf"), float("nan"), True, None, [], {}, "9" * 230_000]
+)
+@pytest.mark.parametrize("name", ["size", "sequencer", "eTag", "versionId"])
+def test_no_value_beside_the_name_of_the_object_makes_a_record_unreadable(name: str, odd: object) -> None:
+    given: Any = {name: odd}
+    (event,) = parse(notification(record(**given)))
+    assert isinstance(event, SourceArrived)
+    assert event.key == KEY
+
+
+def test_a_number_of_any_length_makes_no_message_unreadable() -> None:
+    body = notification(record(size=12345)).replace("12345", "9" * 5000).replace("2.1", "1e400")
+    assert [event.key for event in parse(body)] == [KEY]  # type: ignore[union-attr]

@@ -1,14 +1,12 @@
-"""The statuses, the ids, and the order of sources."""
+"""The statuses, the ids, and what is the same source."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from processor.jobs import TRANSITIONS, JobStatus, just_after, new_processing_id, sequencer_order
+from processor.jobs import TRANSITIONS, Job, JobStatus, Source, new_processing_id
 
 
 def test_nothing_leads_back_to_pending_or_uploaded_or_out_of_completed() -> None:
@@ -32,24 +30,21 @@ def test_a_processing_id_tells_when_the_job_was_made() -> None:
     )
 
 
-def test_a_shorter_sequencer_is_padded_with_zeros_on_the_right() -> None:
-    assert sequencer_order("0055AED6DCD9") == sequencer_order("0055AED6DCD90")
-    assert sequencer_order("0055AED6DCD9") < sequencer_order("0055AED6DCD90281E5")
-    assert sequencer_order("0055") > sequencer_order("00549999")
-
-
-def test_nothing_seen_yet_is_older_than_any_sequencer() -> None:
-    assert sequencer_order("") < sequencer_order("01")
-
-
-@given(st.integers(0, 2**60), st.integers(0, 2**60))
-def test_sequencers_of_one_length_sort_like_numbers_whatever_their_case(left: int, right: int) -> None:
-    assert (sequencer_order(f"{left:018x}") < sequencer_order(f"{right:018X}")) == (left < right)
-
-
-@given(st.integers(0, 2**60))
-def test_there_is_room_for_a_lost_event_between_any_two_sequencers_of_s3(number: int) -> None:
-    before, after = f"{number:018X}", f"{number + 1:018X}"
-    lost = just_after(before)
-    assert sequencer_order(before) < sequencer_order(lost) < sequencer_order(just_after(lost)) < sequencer_order(after)
-    assert sequencer_order("") < sequencer_order(just_after("")) < sequencer_order(f"{1:018X}")
+def test_a_source_is_the_same_by_its_etag_and_no_etag_is_like_another() -> None:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    pending = Job(
+        processing_id="img_1_a",
+        unique_id="u",
+        tenant="t",
+        original_key="k",
+        filename="a.jpg",
+        status=JobStatus.PENDING,
+        created_at=now,
+        updated_at=now,
+        expires_at=0,
+    )
+    uploaded = replace(pending, source=Source(etag="e", size=1))
+    assert uploaded.is_over("e")
+    assert not uploaded.is_over("f")
+    assert not pending.is_over("e")
+    assert not replace(pending, source=Source(etag="", size=1)).is_over("")

@@ -13,12 +13,12 @@ from processor import clock
 from processor import redrive as redriving
 from processor.catalog import Catalog
 from processor.errors import CorruptImage, Unavailable
-from processor.events import SourceArrived, parse
+from processor.events import SourceArrived
 from processor.jobs import UNAVAILABLE, Job, JobStatus, Lease
 from processor.ports import JobPage, JobQuery, QueueDepth
 from processor.redrive import Redrive, RedriveOrder, list_failed, redrive
 from processor.stores.memory import MemoryJobStore, MemoryQueue
-from tests.unit.world import TENANT, RecordingQueue, World
+from tests.unit.world import TENANT, RecordingQueue, World, events_of
 
 DONE = JobStatus.COMPLETED
 
@@ -39,8 +39,8 @@ class DelayedQueue(RecordingQueue):
         super().__init__(clock=lambda: self.now)
         self.delays: list[int] = []
 
-    async def send(self, body: str, *, delay_seconds: int = 0) -> None:
-        await super().send(body, delay_seconds=delay_seconds)
+    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "") -> None:
+        await super().send(body, delay_seconds=delay_seconds, reason=reason)
         self.delays.append(delay_seconds)
 
 
@@ -126,7 +126,7 @@ class Scene:
         self.queue.now += 1000
         messages = await self.queue.receive(1000, wait_seconds=0, visibility_seconds=60)
         for message in reversed(messages) if newest_first else messages:
-            for event in parse(message.body):
+            for event in events_of(message.body):
                 assert (await self.world.converter.convert(event)).settles
             await self.queue.settle([message.receipt])
 
@@ -170,6 +170,16 @@ async def test_a_dead_letter_whose_job_was_cut_short_is_given_back_too(scene: Sc
     assert (done.attempts, done.messages) == ((), 1)
     await scene.deliver_all()
     assert (await scene.current(job)).status is DONE
+
+
+async def test_what_cannot_be_read_stays_a_dead_letter_and_holds_up_no_other(scene: Scene) -> None:
+    for number in range(12):
+        await scene.dead.send(f"unreadable {number}", reason="not_an_event")
+    await scene.dead.send('{"Records": []}')
+    done = await scene.redrive()
+    assert done.messages == 1
+    assert [each.body for each in scene.queue._letters.values()] == ['{"Records": []}']
+    assert len(scene.dead._letters) == 12
 
 
 async def test_a_redrive_by_code_leaves_other_failures_and_the_dead_letters_alone(scene: Scene) -> None:
@@ -230,7 +240,7 @@ async def test_what_cannot_be_processed_is_refused_and_does_not_stop_the_rest(sc
     await scene.catalog.delete(TENANT, deleted.unique_id)
     await scene.catalog.reprocess(TENANT, replaced.unique_id)
     (letter,) = [each.body for each in scene.dead._letters.values() if taken_up.unique_id in each.body]
-    await scene.world.converter.convert(parse(letter)[0])
+    await scene.world.converter.convert(events_of(letter)[0])
     done = await scene.redrive(code=UNAVAILABLE)
     assert {attempt.job.unique_id: attempt.refused for attempt in done.attempts} == {
         good.unique_id: None,

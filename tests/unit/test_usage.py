@@ -9,10 +9,9 @@ import pytest
 
 from processor import clock
 from processor.errors import CorruptImage, DailyLimitReached, ImageLimitReached, Unavailable
-from processor.events import parse
 from processor.jobs import Job
 from processor.usage import Overrides, Usage, today
-from tests.unit.world import LIMITS, TENANT, World
+from tests.unit.world import LIMITS, TENANT, World, events_of
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ async def test_the_same_image_uploaded_or_converted_again_is_one_image(world: Wo
     submission, event = await world.uploaded(b"photo")
     await world.converter.convert(event)
     await world.catalog.reprocess(TENANT, submission.job.unique_id)
-    await world.converter.convert(parse(world.queue.bodies[-1])[0])
+    await world.converter.convert(events_of(world.queue.bodies[-1])[0])
     await world.converter.convert(await world.source.put(submission.job.original_key, b"other"))
     assert await used(world) == Usage(day=today(), bytes=10, pixels=36, images=1)
 
@@ -143,7 +142,7 @@ async def test_bytes_count_whoever_ends_the_job(world: World) -> None:
 
     world.renderer.during = ask_again
     await world.converter.convert(event)
-    await world.converter.convert(parse(world.queue.bodies[-1])[0])
+    await world.converter.convert(events_of(world.queue.bodies[-1])[0])
     assert await used(world) == Usage(day=today(), bytes=5, pixels=12, images=1)
 
 

@@ -13,10 +13,10 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from processor import circuit, worker
+from processor import circuit, events, worker
 from processor.conversion import Outcome, OutcomeKind
-from processor.errors import Unavailable
-from processor.events import Event, JobRequested
+from processor.errors import Busy, Throttled, Unavailable
+from processor.events import Event, JobRequested, SourceArrived
 from processor.ports import Message
 from processor.worker import Worker, WorkerConfig
 from tests.unit.world import RecordingQueue, World
@@ -68,10 +68,15 @@ def job(number: int) -> str:
 
 @asynccontextmanager
 async def running(
-    queue: RecordingQueue, converter: ScriptedConverter, *, drain_seconds: float = 10, **config: Any
+    queue: RecordingQueue,
+    converter: ScriptedConverter,
+    *,
+    drain_seconds: float = 10,
+    dead_letters: RecordingQueue | None = None,
+    **config: Any,
 ) -> AsyncIterator[Worker]:
     settings = {"slots": 2, "wait_seconds": 1, **config}
-    pod = Worker(queue, converter, WorkerConfig(**settings))  # type: ignore[arg-type]
+    pod = Worker(queue, converter, WorkerConfig(**settings), dead_letters=dead_letters)  # type: ignore[arg-type]
     pod.start()
     try:
         yield pod
@@ -122,13 +127,14 @@ async def test_many_slots_are_filled_by_several_receivers_of_ten() -> None:
     assert max(queue.asked) == 10
 
 
-async def test_what_is_no_event_is_settled_and_does_not_loop() -> None:
-    queue, converter = RecordingQueue(), ScriptedConverter()
+async def test_what_is_no_event_is_kept_as_a_dead_letter_with_its_reason_and_does_not_loop() -> None:
+    queue, converter, dead_letters = RecordingQueue(), ScriptedConverter(), RecordingQueue()
     await queue.send("garbage")
     with capture_logs() as logs:
-        async with running(queue, converter):
+        async with running(queue, converter, dead_letters=dead_letters):
             await _that(lambda: not queue.bodies)
     assert converter.started == []
+    assert await letters(dead_letters) == [("garbage", "not_an_event")]
     assert [line["code"] for line in logs if line["event"] == "Message is not an event"] == ["not_an_event"]
 
 
@@ -251,6 +257,150 @@ async def test_a_message_with_several_events_is_settled_only_when_all_are() -> N
     assert len(world.renderer.rendered) == 2
 
 
+# -- a message is many -------------------------------------------------------------------------------------------
+
+
+def many(*records: Any) -> str:
+    return json.dumps({"Records": list(records)})
+
+
+def arrival(key: str) -> Any:
+    return json.loads(SourceArrived(bucket="source", key=key).to_message())["Records"][0]
+
+
+async def letters(queue: RecordingQueue) -> list[tuple[str, str]]:
+    """Bodies and reasons of what is in a queue."""
+    messages = await queue.receive(10, wait_seconds=0, visibility_seconds=60)
+    return [(message.body, message.reason) for message in messages]
+
+
+class ByKey(ScriptedConverter):
+    """Goes by the key of an upload."""
+
+    async def convert(self, event: Event, *, last_try: bool = False) -> Outcome:
+        assert isinstance(event, SourceArrived)
+        return await super().convert(JobRequested(unique_id="u", processing_id=event.key), last_try=last_try)
+
+
+@dataclass
+class Desk:
+    """A worker that is handed one message after the other."""
+
+    converter: ByKey
+    queue: RecordingQueue = field(default_factory=RecordingQueue)
+    dead_letters: RecordingQueue | None = field(default_factory=RecordingQueue)
+
+    def __post_init__(self) -> None:
+        self.worker = Worker(
+            self.queue,
+            self.converter,  # type: ignore[arg-type]
+            WorkerConfig(slots=1),
+            dead_letters=self.dead_letters,
+        )
+
+    async def handle(self, body: str) -> None:
+        await self.queue.send(body)
+        (message,) = await self.queue.receive(1, wait_seconds=0, visibility_seconds=60)
+        await self.worker._handle(message)
+        while not self.worker._settled.empty():
+            await self.queue.settle([self.worker._settled.get_nowait()])
+
+
+def scripted(**script: Outcome | Exception) -> ByKey:
+    return ByKey(script=lambda key: script.get(key, DONE))
+
+
+BUSY = Outcome(kind=OutcomeKind.BUSY, retry_after_seconds=42)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [BUSY, Busy(), Unavailable(), Throttled(), RuntimeError("a defect"), None],
+    ids=["busy", "contended", "away", "throttled", "broken", "unreadable"],
+)
+async def test_whatever_becomes_of_one_record_its_neighbours_are_done(left: Outcome | Exception | None) -> None:
+    desk = Desk(scripted(**({} if left is None else {"odd": left})))
+    await desk.handle(many(*map(arrival, "abcd"), 7 if left is None else arrival("odd"), *map(arrival, "efghi")))
+    assert [key for key in desk.converter.started if key != "odd"] == [*"abcdefghi"]
+
+
+@pytest.mark.parametrize("left", [BUSY, Busy(), RuntimeError("a defect")], ids=["busy", "contended", "broken"])
+async def test_what_a_message_of_many_leaves_becomes_a_message_of_its_own(left: Outcome | Exception) -> None:
+    desk = Desk(scripted(odd=left))
+    await desk.handle(many(arrival("a"), arrival("odd"), 7))
+    (body,) = desk.queue.bodies
+    assert [event.key for event in events.parse(body)] == ["odd"]  # type: ignore[union-attr]
+    assert await desk.queue.receive(10, wait_seconds=0, visibility_seconds=1) == []  # not yet
+    assert desk.dead_letters is not None
+    assert await letters(desk.dead_letters) == [('{"Records":[7]}', "not_an_event")]
+
+
+async def test_a_message_of_one_stays_the_message_that_it_is() -> None:
+    desk = Desk(scripted(odd=BUSY))
+    await desk.handle(many(arrival("odd")))
+    assert desk.queue.bodies == [many(arrival("odd"))]
+    assert desk.queue.visibilities == [42]
+
+
+@pytest.mark.parametrize("error", [Unavailable(), Throttled()])
+async def test_while_a_dependency_is_away_a_message_of_many_stays_whole(error: Exception) -> None:
+    desk = Desk(scripted(odd=error))
+    body = many(arrival("a"), arrival("odd"), 7)
+    await desk.handle(body)
+    assert desk.queue.bodies == [body]
+    assert desk.dead_letters is not None
+    assert desk.dead_letters.bodies == []
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["a queue that is away", "no queue"])
+async def test_what_cannot_be_kept_as_a_dead_letter_stays_where_it_is(there: bool) -> None:
+    dead_letters = RecordingQueue()
+    dead_letters.failing = True
+    desk = Desk(scripted(), dead_letters=dead_letters if there else None)
+    body = many(arrival("a"), 7)
+    await desk.handle(body)
+    assert desk.queue.bodies == [body]
+    assert desk.worker.messages == {"unreadable": 1}
+    assert desk.worker.circuit.state is circuit.CircuitState.CLOSED
+
+
+async def test_a_message_of_a_great_many_unreadable_records_is_one_dead_letter() -> None:
+    desk = Desk(scripted())
+    body = many(*range(1000), arrival("a"))
+    await desk.handle(body)
+    assert desk.converter.started == ["a"]
+    assert desk.dead_letters is not None
+    assert await letters(desk.dead_letters) == [(body, "not_an_event")]
+
+
+async def test_what_is_too_long_for_a_dead_letter_is_left_to_the_queue() -> None:
+    desk = Desk(scripted())
+    await desk.handle("x" * 300_000)
+    assert len(desk.queue.bodies) == 1
+
+
+async def test_a_queue_that_fails_while_a_message_is_parted_loses_nothing() -> None:
+    desk = Desk(scripted(odd=BUSY))
+    body = many(arrival("a"), arrival("odd"))
+
+    def fail_from_here(key: str) -> Outcome:
+        desk.queue.failing = True
+        return BUSY if key == "odd" else DONE
+
+    desk.converter.script = fail_from_here
+    await desk.handle(body)
+    assert desk.queue.bodies == [body]
+
+
+@pytest.mark.parametrize(("error", "reason"), [(Busy(), "busy"), (Throttled(), "throttled")])
+async def test_contention_is_no_outage(error: Exception, reason: str) -> None:
+    desk = Desk(scripted(odd=error))
+    await desk.handle(many(arrival("odd")))
+    assert desk.worker.circuit.state is circuit.CircuitState.CLOSED
+    assert desk.worker.messages == {reason: 1}
+    assert 0 < desk.queue.visibilities[-1] <= 5
+
+
 async def test_messages_and_leases_are_held_together_while_the_work_goes_on() -> None:
     queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
     await queue.send(job(1))
@@ -353,7 +503,7 @@ async def test_what_became_of_messages_and_events_is_counted() -> None:
     for body in (*script, "no event"):
         await queue.send(body)
     observed: list[str] = []
-    async with running(queue, converter, slots=10) as pod:
+    async with running(queue, converter, slots=10, dead_letters=RecordingQueue()) as pod:
         pod.observe = lambda outcome: observed.append(outcome.kind.value)
         await _that(lambda: pod.messages.total() == 5)
         assert pod.messages == {"settled": 3, "busy": 1, "broken": 1}

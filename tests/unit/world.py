@@ -11,7 +11,7 @@ from datetime import timedelta
 from processor.catalog import Catalog, Submission, UploadRequest
 from processor.conversion import Converter
 from processor.errors import Throttled, Unavailable
-from processor.events import SourceArrived
+from processor.events import Event, SourceArrived, Unreadable, parse
 from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, Variant
 from processor.jobs import Maker, Terms
 from processor.ports import Message
@@ -29,6 +29,13 @@ LIMITS = Limits(
     images=100,
 )
 MAKER = Maker(encoder="libvips 8.18", effort=2, service="1.0")
+
+
+def events_of(body: str) -> list[Event]:
+    """What a message holds, all of it readable."""
+    events = parse(body)
+    assert not any(isinstance(event, Unreadable) for event in events)
+    return [event for event in events if not isinstance(event, Unreadable)]
 
 
 class RecordingQueue(MemoryQueue):
@@ -51,9 +58,9 @@ class RecordingQueue(MemoryQueue):
         self._fail()
         return await super().receive(limit, wait_seconds=wait_seconds, visibility_seconds=visibility_seconds)
 
-    async def send(self, body: str, *, delay_seconds: int = 0) -> None:
+    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "") -> None:
         self._fail()
-        await super().send(body, delay_seconds=delay_seconds)
+        await super().send(body, delay_seconds=delay_seconds, reason=reason)
 
     async def settle(self, receipts: Sequence[str]) -> None:
         self._fail()

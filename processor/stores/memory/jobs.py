@@ -10,10 +10,10 @@ from datetime import datetime
 
 from processor import clock
 from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged
-from processor.jobs import UNAVAILABLE, Image, Job, JobStatus, Lease, Source, arrived
+from processor.jobs import NOT_THE_FILES_FAULT, REPLACED, Image, Job, JobStatus, Lease, Source, arrived
 from processor.ports import JobPage, JobQuery
 from processor.stores.listing import bounds_of, page_of
-from processor.stores.schema import REPLACED, sort_key
+from processor.stores.schema import sort_key
 
 
 class MemoryJobStore:
@@ -92,7 +92,7 @@ class MemoryJobStore:
         if found is None or found.status is not JobStatus.PENDING or not self._is_current(found):
             raise RecordChanged
         accepted = arrived(job, source, expires_at)
-        self._images[image.unique_id] = replace(stored, sequencer=source.sequencer, expires_at=None)
+        self._images[image.unique_id] = replace(stored, expires_at=None)
         self._jobs[job.processing_id] = accepted
         return accepted
 
@@ -102,10 +102,9 @@ class MemoryJobStore:
         if new.processing_id in self._jobs:
             raise RecordChanged
         if old is not None:
-            self._retire(old)
+            self._retire(old, new)
         self._images[image.unique_id] = replace(
             stored,
-            sequencer=new.source.sequencer if new.source else stored.sequencer,
             current_job=new.processing_id,
             job_ids=(*stored.job_ids, new.processing_id),
             expires_at=None,
@@ -223,7 +222,7 @@ class MemoryJobStore:
         stored = self._images.get(image.unique_id)
         if stored is None or stored.deleted_at is not None or not self._living(stored.expires_at):
             raise RecordChanged
-        if (stored.sequencer, stored.current_job) != (image.sequencer, image.current_job):
+        if stored.current_job != image.current_job:
             raise RecordChanged
         return stored
 
@@ -239,14 +238,13 @@ class MemoryJobStore:
         job = self._job(processing_id)
         return job is not None and job.status is status and self._ended_by.get(processing_id) == lease.token
 
-    def _retire(self, old: Job) -> None:
+    def _retire(self, old: Job, new: Job) -> None:
         found = self._job(old.processing_id)
         if found is None or found.status is not old.status:
             raise RecordChanged
         if not old.ended:
-            self._jobs[old.processing_id] = replace(
-                found, status=JobStatus.FAILED, error=REPLACED, lease=None, updated_at=clock.now()
-            )
+            found = replace(found, status=JobStatus.FAILED, error=REPLACED, lease=None, updated_at=clock.now())
+        self._jobs[old.processing_id] = replace(found, superseded_by=new.processing_id)
 
 
 def _claimable(job: Job, now: datetime) -> bool:
@@ -254,4 +252,4 @@ def _claimable(job: Job, now: datetime) -> bool:
         return True
     if job.status is JobStatus.PROCESSING:
         return job.lease is None or job.lease.expires_at < now.timestamp()
-    return job.status is JobStatus.FAILED and job.error is not None and job.error.code == UNAVAILABLE
+    return job.status is JobStatus.FAILED and job.error is not None and job.error.code in NOT_THE_FILES_FAULT

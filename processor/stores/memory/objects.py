@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
@@ -24,9 +24,6 @@ from processor.ports import (
 )
 from processor.stores.memory.queue import MemoryQueue
 
-#: Where the sequencers of stored objects begin; S3's, too, are long hex numbers that only grow.
-_FIRST_SEQUENCER = 0x0055AED6DCD90281E5
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stored:
@@ -34,6 +31,12 @@ class _Stored:
 
     info: ObjectInfo
     body: bytes = field(repr=False)
+
+    async def read(self, *, max_bytes: int) -> bytes:
+        """Raises `FileTooLarge`."""
+        if self.info.size > max_bytes:
+            raise FileTooLarge
+        return self.body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,6 @@ class MemoryObjectStore:
     queue: MemoryQueue | None = None
     _objects: dict[str, _Stored] = field(default_factory=dict)
     _unfinished: dict[str, _Unfinished] = field(default_factory=dict)
-    _sequence: Iterator[int] = field(default_factory=lambda: itertools.count(_FIRST_SEQUENCER))
 
     async def presign_upload(self, terms: UploadTerms) -> PresignedUpload:
         """URLs that name the object; nothing listens there."""
@@ -156,14 +158,18 @@ class MemoryObjectStore:
         """Raises `ObjectNotFound`."""
         return self._stored(key).info
 
-    async def fetch(self, key: str, *, max_bytes: int, etag: str | None = None) -> bytes:
-        """Raises `ObjectNotFound`, `ObjectChanged`, `FileTooLarge`."""
+    @asynccontextmanager
+    async def open(self, key: str, *, etag: str | None = None) -> AsyncIterator[_Stored]:
+        """What is there now, whatever takes its place later. Raises `ObjectNotFound`, `ObjectChanged`."""
         stored = self._stored(key)
         if etag and stored.info.etag != etag:
             raise ObjectChanged
-        if stored.info.size > max_bytes:
-            raise FileTooLarge
-        return stored.body
+        yield stored
+
+    async def fetch(self, key: str, *, max_bytes: int, etag: str | None = None) -> bytes:
+        """Raises `ObjectNotFound`, `ObjectChanged`, `FileTooLarge`."""
+        async with self.open(key, etag=etag) as stored:
+            return await stored.read(max_bytes=max_bytes)
 
     async def store(
         self,
@@ -208,9 +214,7 @@ class MemoryObjectStore:
         return SourceArrived(
             bucket=self.bucket,
             key=info.key,
-            size=info.size,
             etag=info.etag,
-            sequencer=f"{next(self._sequence):018X}",
             event_time=clock.to_iso(info.last_modified),
         )
 

@@ -53,10 +53,10 @@ class MemoryQueue:
                 letter.hidden_until = self._clock() + seconds
         self._changed.set()
 
-    async def send(self, body: str, *, delay_seconds: int = 0) -> None:
+    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "") -> None:
         """Add a message, and wake whoever waits for one."""
         hidden_until = self._clock() + delay_seconds if delay_seconds else float("-inf")
-        letter = _Letter(message_id=str(uuid.uuid4()), body=body, hidden_until=hidden_until)
+        letter = _Letter(message_id=str(uuid.uuid4()), body=body, hidden_until=hidden_until, reason=reason)
         self._letters[letter.message_id] = letter
         self._changed.set()
 
@@ -108,11 +108,16 @@ class _Letter:
 
     message_id: str
     body: str
+    reason: str = ""
     receipt: str = ""
     receive_count: int = 0
     hidden_until: float = float("-inf")
 
     def to_message(self) -> Message:
         return Message(
-            message_id=self.message_id, receipt=self.receipt, body=self.body, receive_count=self.receive_count
+            message_id=self.message_id,
+            receipt=self.receipt,
+            body=self.body,
+            receive_count=self.receive_count,
+            reason=self.reason,
         )

@@ -89,9 +89,9 @@ class Queue(MemoryQueue):
 
     broken: Exception | None = None
 
-    async def send(self, body: str, *, delay_seconds: int = 0) -> None:
+    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "") -> None:
         _check(self.broken)
-        await super().send(body, delay_seconds=delay_seconds)
+        await super().send(body, delay_seconds=delay_seconds, reason=reason)
 
     async def depth(self) -> QueueDepth:
         _check(self.broken)
@@ -163,7 +163,7 @@ class World:
         job = await self.jobs.get_job(processing_id)
         image = await self.jobs.get_image(job.unique_id)
         event = await self.source.put(job.original_key, b"source")
-        source = JobSource(etag=event.etag, size=event.size, sequencer=event.sequencer)
+        source = JobSource(etag=event.etag, size=len(b"source"))
         return await self.jobs.accept(image, job, source, job.expires_at)
 
     async def complete(self, processing_id: str) -> Job:

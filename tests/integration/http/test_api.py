@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from processor import clock
-from processor.errors import Throttled, Unavailable
+from processor.errors import RecordChanged, Throttled, Unavailable
 from service.keys import DRAINING
 from service.routes import ROUTES
 
@@ -139,6 +139,7 @@ async def test_a_fresh_job_is_pending(ask: Any, submit: Any) -> None:
         "processedImages": {},
         "error": None,
         "timings": None,
+        "supersededBy": None,
     }
 
 
@@ -252,6 +253,33 @@ async def test_processing_again_makes_a_new_job(ask: Any, submit: Any, world: An
     assert body.pop("processingId") != submitted["processingId"]
     assert body == {"message": "Processing started", "uniqueId": submitted["uniqueId"], "key": submitted["key"]}
     assert world.queue.count == 1
+
+
+async def test_processing_again_twice_is_one_new_job_and_the_old_one_names_it(
+    ask: Any, submit: Any, world: Any
+) -> None:
+    submitted = await submit()
+    await world.complete(submitted["processingId"])
+    answers = [await ask("POST", f"/images/process/{submitted['uniqueId']}") for _ in range(2)]
+    assert [status for status, _, _ in answers] == [202, 202]
+    (processing_id,) = {body["processingId"] for _, _, body in answers}
+    _, _, old = await ask("GET", f"/images/status/{submitted['processingId']}")
+    assert (old["status"], old["supersededBy"]) == ("completed", processing_id)
+    _, _, new = await ask("GET", f"/images/status/{processing_id}")
+    assert (new["status"], new["supersededBy"]) == ("uploaded", None)
+
+
+async def test_an_image_that_others_are_changing_all_the_time_is_busy(
+    ask: Any, submit: Any, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lose(*_: Any) -> None:
+        raise RecordChanged
+
+    submitted = await submit()
+    await world.complete(submitted["processingId"])
+    monkeypatch.setattr(world.jobs, "replace", lose)
+    status, headers, body = await ask("POST", f"/images/process/{submitted['uniqueId']}")
+    assert (status, body["code"], headers["Retry-After"]) == (409, "busy", "1")
 
 
 async def test_what_was_not_uploaded_cannot_be_processed(ask: Any, submit: Any) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from processor import clock
 from processor.catalog import Catalog
 from processor.errors import Unavailable
 from service.auth.principal import Scope
@@ -32,6 +34,64 @@ async def test_a_repetition_is_answered_the_same_and_makes_nothing(client: Clien
     assert again[2] == first[2]
     assert "Idempotent-Replayed" not in first[1]
     assert again[1]["Idempotent-Replayed"] == "true"
+    assert world.jobs.count == 1
+
+
+LATER = {"expiresIn": 3600}
+
+
+async def _an_hour_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    present = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: present + timedelta(hours=1))
+
+
+@pytest.mark.parametrize("state", ["pending", "completed"])
+async def test_a_repetition_whose_urls_have_ended_is_given_new_ones_under_the_same_ids(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    _, _, first = await post(client, "k1", asked={**ASKED, **LATER})
+    if state == "completed":
+        await world.complete(first["processingId"])
+    signed = len(world.source.presigned)
+    await _an_hour_later(monkeypatch)
+    status, headers, again = await post(client, "k1", asked={**ASKED, **LATER})
+    assert (status, headers["Idempotent-Replayed"]) == (200, "true")
+    assert [again[name] for name in ("uniqueId", "processingId", "key", "expiresIn")] == [
+        first[name] for name in ("uniqueId", "processingId", "key", "expiresIn")
+    ]
+    assert len(world.source.presigned) == signed + 1
+    assert world.jobs.count == 1
+
+
+async def test_a_repetition_while_most_of_the_time_is_left_is_answered_word_for_word(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, _, first = await post(client, "k1", asked={**ASKED, "expiresIn": 10_000})
+    await _an_hour_later(monkeypatch)
+    assert (await post(client, "k1", asked={**ASKED, "expiresIn": 10_000}))[2] == first
+    assert len(world.source.presigned) == 1
+
+
+async def test_a_late_repetition_for_a_deleted_image_makes_no_new_one(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, _, first = await post(client, "k1", asked={**ASKED, **LATER})
+    await client.delete(f"/images/image/{first['uniqueId']}")
+    await _an_hour_later(monkeypatch)
+    status, _, body = await post(client, "k1", asked={**ASKED, **LATER})
+    assert (status, body["code"]) == (404, "image_deleted")
+    assert world.jobs.count == 0
+
+
+async def test_a_late_repetition_of_an_upload_in_parts_signs_its_parts_anew(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"filename": "a.png", "size": 900, **LATER}
+    _, _, first = await post(client, "k1", "/images/multipart", asked)
+    await _an_hour_later(monkeypatch)
+    status, headers, again = await post(client, "k1", "/images/multipart", asked)
+    assert (status, headers["Idempotent-Replayed"]) == (201, "true")
+    assert again["uniqueId"] == first["uniqueId"]
     assert world.jobs.count == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from processor import clock
-from processor.errors import FileTooLarge, RecordChanged, Throttled, Unavailable
+from processor.errors import Busy, FileTooLarge, RecordChanged, Throttled, Unavailable
 from processor.jobs import Image
 from processor.stores import table, writes
 from processor.stores.clients import AwsClients, AwsConfig
@@ -137,6 +137,12 @@ async def test_versions_that_cannot_be_deleted_are_unavailable() -> None:
         await S3ObjectStore(clients(client), "bucket").purge("")
 
 
+async def test_a_prefix_that_is_filled_faster_than_it_is_emptied_is_busy_and_nothing_is_away() -> None:
+    client = Versioned(1, 1, 1, deleting={})
+    with pytest.raises(Busy):
+        await S3ObjectStore(clients(client), "bucket").purge("")
+
+
 class Body:
     """An object's body, which need not be as long as S3 says."""
 
@@ -154,9 +160,12 @@ class Body:
         return self.chunks.pop(0) if self.chunks else b""
 
 
+FOUND = {"ETag": '"e"', "LastModified": clock.now()}
+
+
 async def test_a_body_that_is_too_long_is_not_read() -> None:
     body = Body(b"12345", b"6")
-    client = Scripted({"ContentLength": 6, "Body": body})
+    client = Scripted({**FOUND, "ContentLength": 6, "Body": body})
     with pytest.raises(FileTooLarge):
         await S3ObjectStore(clients(client), "bucket").fetch("key", max_bytes=5)
     assert len(body.chunks) == 2
@@ -165,7 +174,7 @@ async def test_a_body_that_is_too_long_is_not_read() -> None:
 
 async def test_a_body_that_is_longer_than_it_says_is_not_read_to_its_end() -> None:
     body = Body(b"12345", b"6", b"7")
-    client = Scripted({"ContentLength": 5, "Body": body})
+    client = Scripted({**FOUND, "ContentLength": 5, "Body": body})
     with pytest.raises(FileTooLarge):
         await S3ObjectStore(clients(client), "bucket").fetch("key", max_bytes=5)
     assert body.chunks == [b"7"]
@@ -201,9 +210,9 @@ async def test_a_transaction_that_meets_another_is_repeated_under_its_own_token(
     assert client.asked[0]["ClientRequestToken"]
 
 
-async def test_a_transaction_that_always_meets_others_is_throttled() -> None:
+async def test_a_transaction_that_always_meets_others_is_busy_and_nothing_is_away() -> None:
     client = Scripted(cancelled("TransactionConflict"))
-    with pytest.raises(Throttled):
+    with pytest.raises(Busy):
         await DynamoJobStore(Table(clients(client), "table")).tombstone(image(), clock.now(), 1)
     assert len(client.asked) == writes.CONFLICT_TRIES
 
