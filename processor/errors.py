@@ -7,7 +7,8 @@
     │   ├── NotAnEvent  NoSuchPart  PartTooSmall
     │   └── ImageRejected     the uploaded bytes are at fault: the job is `failed` with this code
     │       ├── EmptyFile  FileTooLarge  UnsupportedFormat  CorruptImage  UnexpectedFile
-    │       ├── SideTooLong  TooManyPixels  TooManyFrames
+    │       ├── SideTooLong  TooManyPixels  TooManyFrames  TooManyScans  TooManyPieces
+    │       ├── TooLargeForMemory
     │       └── TimedOut  DecoderCrashed
     ├── NotFound              there is no such thing (or it is another tenant's)
     │   ├── ImageNotFound ── ImageDeleted
@@ -72,6 +73,14 @@ class ImageRejected(Rejected):
     #: How many pixels were worked on before it was known, where the header could be read.
     pixels: int = 0
 
+    def __init__(self, message: str | None = None, *, limit: int | None = None, actual: int | None = None) -> None:
+        #: What the service accepts, where that is a number, and what the file has, where that is known.
+        self.limit, self.actual = limit, actual
+        numbers = (None if actual is None else f"{actual:,} here", None if limit is None else f"{limit:,} at most")
+        told = ", ".join(number for number in numbers if number)
+        default = default_message(type(self))
+        super().__init__(message or (f"{default.removesuffix('.')}: {told}." if told else default))
+
 
 class EmptyFile(ImageRejected):
     """The uploaded file is empty."""
@@ -119,6 +128,24 @@ class TooManyFrames(ImageRejected):
     """The animation has more frames than the service accepts."""
 
     code = "too_many_frames"
+
+
+class TooManyScans(ImageRejected):
+    """The JPEG has more scans than the service accepts."""
+
+    code = "too_many_scans"
+
+
+class TooManyPieces(ImageRejected):
+    """The file is cut into more segments, chunks or blocks than the service accepts."""
+
+    code = "too_many_pieces"
+
+
+class TooLargeForMemory(ImageRejected):
+    """Converting the image takes more bytes of memory than the service has."""
+
+    code = "too_large_for_memory"
 
 
 class TimedOut(ImageRejected):

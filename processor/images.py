@@ -46,6 +46,12 @@ class ImageInfo:
     frames: int = 1
     has_alpha: bool = False
     orientation: int = 1
+    #: Samples of a pixel once it is decoded, alpha counted in.
+    bands: int = 3
+    #: How often the decoder goes over the whole picture.
+    scans: int = 1
+    #: What the decoder holds for itself while it works, as far as the header tells.
+    decoder_bytes: int = 0
 
     @property
     def pixels(self) -> int:

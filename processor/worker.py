@@ -23,6 +23,8 @@ BATCH = 10
 SETTLE_DELAY_SECONDS = 0.05
 #: First and longest pause of the poll loop while the queue is unavailable.
 BACKOFF_SECONDS = (0.5, 30.0)
+#: Time between two looks at whether work can be begun again.
+FIT_SECONDS = 1.0
 #: How long a message stays hidden after its first, second, ... failure. Between the first try and the last of five
 #: lies more than an hour, so that an hour of trouble which the circuit does not see kills no message.
 RETRY_SECONDS = (5, 120, 1200, 7200)
@@ -106,6 +108,8 @@ class Worker:
     dead_letters: MessageQueue | None = None
     #: Told of every event that came to its end.
     observe: Callable[[Outcome], None] = lambda _: None
+    #: Whether work can be begun; while it cannot, no messages are taken.
+    fit: Callable[[], bool] = lambda: True
     #: What became of messages: `settled`, or why they were given back.
     messages: Counter[str] = field(default_factory=Counter)
     #: When the poll loop last heard from the queue (monotonic seconds); None before the first answer.
@@ -216,11 +220,19 @@ class Worker:
         """Wait for one free slot, and for the circuit; then take as many more as one receive can fill."""
         await self._free.acquire()
         await self.circuit.passable(self._stopping)
+        await self._until_fit()
         taken = 1
         while self.circuit.state is CircuitState.CLOSED and taken < BATCH and not self._free.locked():
             await self._free.acquire()  # free, so it does not wait
             taken += 1
         return taken
+
+    async def _until_fit(self) -> None:
+        if self.fit():
+            return
+        log.warning("No messages taken until a thread ends")
+        while not self.fit() and not self._stopping.is_set():
+            await pause(self._stopping, FIT_SECONDS)
 
     def _begin(self, message: Message) -> asyncio.Task[None]:
         task = asyncio.create_task(self._handle(message), name=f"message-{message.message_id}")

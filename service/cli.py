@@ -41,11 +41,12 @@ def serve() -> None:
     """
     import asyncio
 
+    from service.config import SettingsError
     from service.server import CannotListen, run
 
     try:
         sys.exit(asyncio.run(run(_settings())))
-    except CannotListen as error:
+    except (CannotListen, SettingsError) as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
@@ -10,11 +9,14 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from service import machine
 from service.auth.settings import AuthSettings
 from service.limits.settings import LimitSettings
 from service.urls import BaseUrl, origins, without_password
 
 MIB = 1024 * 1024
+#: Least memory that is worth a start: a photograph of 4 megapixels.
+LEAST_BUDGET_BYTES = 64 * MIB
 
 
 class SettingsError(Exception):
@@ -139,13 +141,9 @@ class Settings(AuthSettings, LimitSettings):
             alias="WORKER_THREADS",
             ge=1,
             le=256,
-            description="Images converted at once; by default the processors there are.",
+            description="Images converted at once; by default the processors that the process may use.",
         ),
-    ] = Field(
-        default_factory=lambda: (
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        )
-    )
+    ] = Field(default_factory=machine.processors)
     worker_slots: Annotated[
         int | None,
         Field(
@@ -180,8 +178,9 @@ class Settings(AuthSettings, LimitSettings):
         int,
         Field(
             alias="MEMORY_BUDGET_BYTES",
-            ge=64 * MIB,
-            description="Memory that conversions running at once may use together, by estimate.",
+            ge=LEAST_BUDGET_BYTES,
+            description="Memory that conversions running at once may use together, by estimate; lowered to what the "
+            "container's limit leaves.",
         ),
     ] = 768 * MIB
     # -- limits on what is uploaded
@@ -242,6 +241,23 @@ class Settings(AuthSettings, LimitSettings):
     def slots(self) -> int:
         """Messages in work at once."""
         return self.worker_slots or self.worker_threads + 1
+
+    def affordable(self, memory_limit_bytes: int | None) -> Self:
+        """With a budget that the memory of the container holds, beside the sources in wait and the process itself.
+
+        Raises `SettingsError` when there is none.
+        """
+        if memory_limit_bytes is None:
+            return self
+        others = machine.OWN_BYTES + self.slots * self.max_upload_bytes
+        left = memory_limit_bytes - others
+        if left < LEAST_BUDGET_BYTES:
+            raise SettingsError(
+                f"MEMORY_BUDGET_BYTES: the container's limit is {memory_limit_bytes} bytes, of which the process "
+                f"itself and {self.slots} slots of MAX_UPLOAD_BYTES take {others}; "
+                f"at least {LEAST_BUDGET_BYTES} must be left"
+            )
+        return self.model_copy(update={"memory_budget_bytes": min(self.memory_budget_bytes, left)})
 
     @classmethod
     def variables(cls) -> dict[str, FieldInfo]:

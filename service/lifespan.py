@@ -17,6 +17,7 @@ from processor.conversion import Converter
 from processor.errors import Unavailable
 from processor.jobs import Maker
 from processor.multipart import LargeFiles
+from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig, libvips_version
 from processor.pipeline.limits import Limits
 from processor.pipeline.quarantine import ChildRenderer
@@ -54,6 +55,7 @@ from service.keys import (
     REPLAYS,
     SETTINGS,
 )
+from service.machine import OWN_BYTES, memory_limit_bytes
 
 log = structlog.get_logger(__name__)
 
@@ -66,8 +68,9 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
     async def context(app: web.Application) -> AsyncIterator[None]:
         settings = app[SETTINGS]
         async with open_clients(aws_config(settings, credentials)) as clients, open_http() as session:
-            engine = Engine(engine_config(settings))
-            suspects = ChildRenderer(engine_config(settings), budget=engine.budget)
+            budget = MemoryBudget(slots=settings.worker_threads, budget_bytes=settings.memory_budget_bytes)
+            children = ChildRenderer(engine_config(settings), budget=budget)
+            engine = Engine(engine_config(settings), budget=budget, outside=children)
             table = Table(clients, settings.processing_table)
             key_store = DynamoKeyStore(table)
             quota = Quota(store=DynamoUsageStore(table), defaults=settings.limits)
@@ -77,7 +80,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
                 source=catalog.source,
                 processed=catalog.processed,
                 renderer=engine,
-                suspect_renderer=suspects,
+                suspect_renderer=children,
                 eraser=catalog.eraser,
                 source_bucket=settings.source_bucket,
                 max_bytes=settings.max_upload_bytes,
@@ -90,6 +93,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
                 *(catalog.queue, converter, worker_config(settings)),
                 dead_letters=catalog.dead_letters,
                 observe=app[METRICS].outcome,
+                fit=lambda: not engine.stuck,
             )
             app[METRICS].watch(worker, engine)
             app[CATALOG] = catalog
@@ -107,7 +111,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             worker.start()
             yield
             await worker.drain(settings.drain_seconds)
-            await suspects.close()
+            await children.close()
             await engine.close()
 
     return context
@@ -131,9 +135,11 @@ def aws_config(settings: Settings, credentials: AwsCredentials | None = None) ->
 
 def engine_config(settings: Settings) -> EngineConfig:
     """The slice of the settings that the pipeline needs."""
+    limit = memory_limit_bytes()
     return EngineConfig(
         threads=settings.worker_threads,
         memory_budget_bytes=settings.memory_budget_bytes,
+        ceiling_bytes=None if limit is None else limit - OWN_BYTES,
         effort=settings.webp_effort,
         limits=Limits(
             max_bytes=settings.max_upload_bytes,

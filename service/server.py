@@ -18,6 +18,7 @@ from service.app import create_app, create_metrics_app
 from service.config import Settings
 from service.keys import DRAINING, METRICS, PATIENCE
 from service.lifespan import lifespan
+from service.machine import memory_limit_bytes
 from service.protocol import ApiRunner
 
 log = structlog.get_logger(__name__)
@@ -40,10 +41,13 @@ async def run(
 ) -> int:
     """Serve until SIGTERM or SIGINT, then shut down; the process's exit code. Raises `CannotListen`.
 
+    Raises `SettingsError` when the container's memory does not hold what the settings ask for at the least.
+
     The order of the end: readiness goes false and the sockets stop accepting; the worker stops receiving; running
     handlers finish; the worker drains; the engine joins; the clients close. A second signal ends the process at once:
     nothing is lost by that, the messages in work come back to the queue when their visibility ends.
     """
+    settings = _within_memory(settings)
     stop = asyncio.Event()
     _obey_signals(stop)
     app = create_app(settings, local_viewer=local_viewer)
@@ -74,6 +78,20 @@ async def run(
         app[DRAINING].set()
     log.info("Service stopped")
     return 0
+
+
+def _within_memory(settings: Settings) -> Settings:
+    """A budget that the container does not hold would end in its death, with everybody's images in it."""
+    limit = memory_limit_bytes()
+    within = settings.affordable(limit)
+    if within.memory_budget_bytes < settings.memory_budget_bytes:
+        log.warning(
+            "Memory budget lowered to what the container's limit leaves",
+            configured=settings.memory_budget_bytes,
+            lowered=within.memory_budget_bytes,
+            limit=limit,
+        )
+    return within
 
 
 def _obey_signals(stop: asyncio.Event) -> None:

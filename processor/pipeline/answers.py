@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import accumulate, pairwise
+from types import NoneType
 from typing import Any
 
+from processor.errors import DecoderCrashed, ImageRejected, leaves
 from processor.images import WEBP_MAX_SIDE, ImageInfo, Rendered, Variant, VariantSpec
 from processor.pipeline.frames import Frame
 
 #: How a WebP file begins and goes on behind its length (RFC 9649).
 _RIFF, _WEBP, _WEBP_AT = b"RIFF", b"WEBP", 8
+_REJECTIONS = {error.code: error for error in leaves(ImageRejected) if issubclass(error, ImageRejected)}
 
 
 def describe(info: ImageInfo) -> dict[str, Any]:
@@ -24,11 +27,29 @@ def read_info(header: Mapping[str, Any]) -> ImageInfo:
     fields = header.get("source")
     if not isinstance(fields, dict) or fields.keys() != ImageInfo.__dataclass_fields__.keys():
         raise ValueError("no description")
+    counts = [fields[name] for name in ("width", "height", "frames", "orientation", "bands", "scans")]
     words = isinstance(fields["format"], str) and isinstance(fields["has_alpha"], bool)
-    numbers = [fields[name] for name in ("width", "height", "frames", "orientation")]
-    if not words or not all(type(number) is int and number > 0 for number in numbers):
+    if not words or not all(type(count) is int and count > 0 for count in counts):
+        raise ValueError("no description")
+    if type(fields["decoder_bytes"]) is not int or fields["decoder_bytes"] < 0:
         raise ValueError("no description")
     return ImageInfo(**fields)
+
+
+def refuse(error: ImageRejected) -> dict[str, Any]:
+    """The header of the frame that tells why there are no variants."""
+    return {"error": error.code, "limit": error.limit, "actual": error.actual}
+
+
+def read_refusal(header: Mapping[str, Any]) -> ImageRejected | None:
+    """Back from `refuse`; None when it tells of no error. One that is not known is a crash."""
+    code, limit, actual = (header.get(name) for name in ("error", "limit", "actual"))
+    if code is None:
+        return None
+    rejection = _REJECTIONS.get(code) if isinstance(code, str) else None
+    if rejection is None or any(type(number) not in (int, NoneType) for number in (limit, actual)):
+        return DecoderCrashed()
+    return rejection(limit=limit, actual=actual)
 
 
 def pack(rendered: Rendered) -> tuple[dict[str, Any], tuple[bytes, ...]]:

@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
-from processor.errors import DecoderCrashed, ImageRejected, TrussError
-from processor.images import VariantSpec
+from processor.errors import CorruptImage, DecoderCrashed, ImageRejected, TooLargeForMemory, TrussError, Unavailable
+from processor.images import ImageInfo, Rendered, VariantSpec
 from processor.pipeline import render
-from processor.pipeline.answers import describe, pack
-from processor.pipeline.budget import working_bytes
-from processor.pipeline.confine import limit_memory
+from processor.pipeline.answers import describe, pack, refuse
+from processor.pipeline.confine import limit_memory, ran_out
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.frames import receive, send
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.render import Recipe
+
+#: Bytes per pixel of the largest piece of memory that libwebp asks for at once.
+_PLANE_BYTES = 4
 
 
 def order(recipe: Recipe) -> dict[str, Any]:
@@ -32,16 +34,29 @@ def attempt(ordered: Mapping[str, Any], source: BinaryIO, answers: BinaryIO) -> 
     try:
         info = render.inspect(data, recipe.limits)
         send(answers, describe(info))
-        receive(source)
-        limit_memory(working_bytes(info, len(data)))
-        header, parts = pack(render.render(data, info, recipe, Deadline(recipe.limits.timeout_seconds)))
+        granted = receive(source).header
+        memory_bytes, untouched_bytes = granted["memory_bytes"], granted["untouched_bytes"]
+        limit_memory(memory_bytes, untouched_bytes)
+        header, parts = pack(_rendered(data, info, recipe, memory_bytes))
     except ImageRejected as error:
-        send(answers, {"error": error.code})
+        send(answers, refuse(error))
     except (TrussError, MemoryError):
-        # Nothing else runs in this process, and what it may take is what this image needs: it is not the machine.
-        send(answers, {"error": DecoderCrashed.code})
+        # Nothing else runs in this process: it is not the machine.
+        send(answers, refuse(DecoderCrashed()))
     else:
         send(answers, header, parts)
+
+
+def _rendered(data: bytes, info: ImageInfo, recipe: Recipe, memory_bytes: int) -> Rendered:
+    """Raises `TooLargeForMemory` in place of whatever breaks for lack of it."""
+    try:
+        return render.render(data, info, recipe, Deadline(recipe.limits.timeout_seconds))
+    except MemoryError:
+        raise TooLargeForMemory(limit=memory_bytes) from None
+    except (CorruptImage, Unavailable):
+        if ran_out(max(_PLANE_BYTES * info.width * info.height, info.bands * info.pixels)):
+            raise TooLargeForMemory(limit=memory_bytes) from None
+        raise
 
 
 def _recipe(ordered: Mapping[str, Any]) -> Recipe:

@@ -1,29 +1,86 @@
-"""Who may start: first come, first served, while threads and memory last."""
+"""Who may start: first come, first served, while threads and memory last; and what can never start.
+
+The figures were measured as resident memory, see `benchmarks/memory_peak.py`. They hold for glibc and for jemalloc.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
 
-from processor.images import ImageInfo
+from processor.errors import TooLargeForMemory
+from processor.images import STANDARD_VARIANTS, ImageInfo, VariantSpec
+from processor.pipeline import geometry
 
-#: Bytes per pixel of the decoded picture (of all frames), which lives until the last variant is encoded.
-HELD_BYTES = 4
-#: Bytes per pixel of one frame for libvips' copy and libwebp's planes while it is encoded; measured as RSS, rounded up.
-ENCODING_BYTES = 7
-#: The same with alpha: libwebp compresses it losslessly, in a search that needs room.
-ENCODING_ALPHA_BYTES = 23
-#: Bytes per pixel of all frames on top, for the decoder's and the encoder's idea of an animation.
-ANIMATION_BYTES = 8
 #: Bytes that every image takes, however small: the reduced sizes, the outputs, tables of the codecs.
 BASE_BYTES = 24 * 1024 * 1024
+#: Bytes per pixel of a frame while it is encoded: libvips' copy, libwebp's planes, what it writes.
+ENCODING_BYTES = 5.1
+#: The same of grey, which libvips copies as it is.
+ENCODING_GREY_BYTES = 4.3
+#: The same with alpha, which libwebp compresses without loss: so much for noise, a good half for something smooth.
+ENCODING_ALPHA_BYTES = 37.5
+#: Of an animation libwebp keeps several canvases, each of 4 bytes a pixel, and tries ways to write each frame.
+ENCODING_FRAME_BYTES = 38.0
+#: Bytes per pixel of all frames for what is written, and for what the allocator keeps between frames.
+ROLL_BYTES = 2
+#: Bytes per pixel of a frame that the decoder paints on.
+CANVAS_BYTES = {"gif": 8, "png": 8, "webp": 16}
 
 
-def working_bytes(info: ImageInfo, file_bytes: int) -> int:
+def working_bytes(info: ImageInfo, file_bytes: int, specs: Sequence[VariantSpec] = STANDARD_VARIANTS) -> int:
     """The most memory that rendering takes, estimated from the header; the file itself is counted in."""
-    per_pixel = HELD_BYTES + (ANIMATION_BYTES if info.frames > 1 else 0)
-    encoding = ENCODING_ALPHA_BYTES if info.has_alpha else ENCODING_BYTES
-    return BASE_BYTES + file_bytes + info.pixels * per_pixel + info.width * info.height * encoding
+    return BASE_BYTES + file_bytes + max(_decoding(info), _holding(info) + _encoding(info) + _reduced(info, specs))
+
+
+def least_bytes(info: ImageInfo, file_bytes: int, specs: Sequence[VariantSpec] = STANDARD_VARIANTS) -> int:
+    """The least that it can take: less than `working_bytes` where alpha may turn out to be solid."""
+    solid = _holding(info) + _encoding(replace(info, has_alpha=False)) + _reduced(info, specs)
+    return BASE_BYTES + file_bytes + max(_decoding(info), solid)
+
+
+def share(info: ImageInfo, file_bytes: int, budget_bytes: int, specs: Sequence[VariantSpec] = STANDARD_VARIANTS) -> int:
+    """What to admit an image with. Raises `TooLargeForMemory` when it cannot fit, however alone it is."""
+    least = least_bytes(info, file_bytes, specs)
+    if least > budget_bytes:
+        raise TooLargeForMemory(limit=budget_bytes, actual=least)
+    return min(working_bytes(info, file_bytes, specs), budget_bytes)
+
+
+def _decoding(info: ImageInfo) -> int:
+    """While the decoder holds what it holds, and the picture comes out of it."""
+    held = _holding(info)
+    if info.format == "webp":
+        roll = info.pixels * info.bands if info.frames > 1 else info.pixels * (4 + info.bands)
+        return held + roll + (info.width * info.height * CANVAS_BYTES["webp"] if info.frames > 1 else 0)
+    canvas = info.width * info.height * CANVAS_BYTES.get(info.format, 0) if info.frames > 1 else 0
+    return held + info.decoder_bytes + canvas
+
+
+def _holding(info: ImageInfo) -> int:
+    """The decoded picture, which lives until the last variant is encoded; an animation is turned frame by frame."""
+    turned = 2 if info.frames > 1 and info.orientation > 1 else 1
+    return info.pixels * min(info.bands, 4 if info.has_alpha else 3) * turned
+
+
+def _encoding(info: ImageInfo) -> int:
+    frame = info.width * info.height
+    if info.frames > 1:
+        alpha = ENCODING_ALPHA_BYTES if info.has_alpha else 0
+        return round(frame * (ENCODING_FRAME_BYTES + alpha)) + info.pixels * ROLL_BYTES
+    if info.has_alpha:
+        return round(frame * ENCODING_ALPHA_BYTES)
+    return round(frame * (ENCODING_BYTES if info.bands > 1 else ENCODING_GREY_BYTES))
+
+
+def _reduced(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
+    """The smaller sizes of an animation, once frame by frame and once joined. Those of a still are in the base."""
+    if info.frames == 1:
+        return 0
+    sizes = {geometry.target_size(info, spec) for spec in specs} - {geometry.upright(info)}
+    return sum(width * height for width, height in sizes) * info.frames * info.bands * 2
 
 
 class MemoryBudget:
@@ -46,12 +103,19 @@ class MemoryBudget:
         return len(self._waiting)
 
     @property
+    def budget_bytes(self) -> int:
+        """All of it."""
+        return self._budget_bytes
+
+    @property
     def free_bytes(self) -> int:
-        """What is left; 0 while an image larger than the whole budget is in work."""
-        return max(0, self._budget_bytes - sum(self._taken))
+        """What is left."""
+        return self._budget_bytes - sum(self._taken)
 
     async def enter(self, weight_bytes: int) -> None:
-        """Wait for a slot and for `weight_bytes`. What exceeds the whole budget is let in when it is alone."""
+        """Wait for a slot and for `weight_bytes`. Raises `TooLargeForMemory` when there never are so many."""
+        if weight_bytes > self._budget_bytes:
+            raise TooLargeForMemory(limit=self._budget_bytes, actual=weight_bytes)
         if not self._waiting and self._fits(weight_bytes):
             self._taken.append(weight_bytes)
             return
@@ -81,6 +145,4 @@ class MemoryBudget:
                 turn.set_result(None)
 
     def _fits(self, weight: int) -> bool:
-        if not self._taken:
-            return True
         return len(self._taken) < self._slots and sum(self._taken) + weight <= self._budget_bytes

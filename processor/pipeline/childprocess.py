@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from processor.errors import DecoderCrashed, TimedOut, Unavailable
+from processor.errors import DecoderCrashed, ImageRejected, TimedOut, TooLargeForMemory, Unavailable
+from processor.pipeline.confine import OUT_OF_MEMORY
 from processor.pipeline.frames import Frame, hear, opening
 
 #: Bytes handed to a pipe at once, and buffered of what comes out of one.
@@ -23,6 +24,8 @@ _INHERITED_PREFIX = "VIPS_"
 #: What the child gets of its own. Each arena of glibc's malloc reserves 64 MiB of the address space that `confine`
 #: limits, and one thread needs one. Pictures above the threshold libvips would unpack into files, and there are none.
 _OWN = {"MALLOC_ARENA_MAX": "1", "VIPS_DISC_THRESHOLD": "1000g"}
+#: What the status of a child says of its image.
+_ENDINGS: Mapping[int | None, type[ImageRejected]] = {-signal.SIGXCPU: TimedOut, OUT_OF_MEMORY: TooLargeForMemory}
 #: Where this package was imported from; the child is to import the same.
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,8 +94,9 @@ class ChildProcess:
     ) -> Frame:
         """Say something and hear the answer.
 
-        Raises `TimedOut` when it takes too long or the child used up its processor time; `DecoderCrashed` when the
-        child ends instead, or answers anything but a frame of at most `max_body_bytes`.
+        Raises `TimedOut` when it takes too long or the child used up its processor time; `TooLargeForMemory` when it
+        used up its memory; `DecoderCrashed` when it ends in another way, or answers anything but a frame of at most
+        `max_body_bytes`.
         """
         telling = asyncio.create_task(self._tell(header, body))
         try:
@@ -131,8 +135,8 @@ class ChildProcess:
                 self._protocol.stdin.write(body[start : start + CHUNK_BYTES])
                 await self._protocol.stdin.drain()
 
-    async def _last_words(self) -> TimedOut | DecoderCrashed:
+    async def _last_words(self) -> ImageRejected:
         """Why there are no more. A kill does not change the status of a process that is ending already."""
         self.kill()
         await self._protocol.exited.wait()
-        return TimedOut() if self._transport.get_returncode() == -signal.SIGXCPU else DecoderCrashed()
+        return _ENDINGS.get(self._transport.get_returncode(), DecoderCrashed)()

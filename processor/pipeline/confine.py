@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import resource
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 #: Address space of the interpreter, libvips and its threads' stacks; 75 MiB were measured with one malloc arena.
 BASE_ADDRESS_BYTES = 256 * 1024 * 1024
-#: Address space is more than memory: libwebp alone reserves 8 bytes a pixel that are never touched, or not at once.
-ADDRESS_FACTOR = 2
+#: What this process may hold beyond what an image takes by estimate, and by how much the estimate may be wrong.
+BASE_RESIDENT_BYTES = 48 * 1024 * 1024
+ESTIMATE_TOLERANCE = 1.125
+#: Status of a process that ended itself because it held more than it may.
+OUT_OF_MEMORY = 77
+#: Time between two looks at the memory; a codec fills some 20 MB meanwhile.
+_LOOK_SECONDS = 0.01
 #: Descriptors open at once: the pipes, and what the loading of modules opens for a moment.
 MAX_DESCRIPTORS = 32
 #: From linux/prctl.h.
@@ -31,16 +39,46 @@ def confine(*, memory_bytes: int, cpu_seconds: int) -> None:
     """
     if sys.platform == "linux":
         _confine_on_linux()
-    limit_memory(memory_bytes)
+    _limit("RLIMIT_AS", BASE_ADDRESS_BYTES + memory_bytes)
     _limit("RLIMIT_CPU", cpu_seconds)
     _limit("RLIMIT_CORE", 0)
     _limit("RLIMIT_NOFILE", MAX_DESCRIPTORS)
     _limit("RLIMIT_FSIZE", 0)  # pipes are no files
 
 
-def limit_memory(working_bytes: int) -> None:
-    """Address space for work that needs so much memory by estimate."""
-    _limit("RLIMIT_AS", BASE_ADDRESS_BYTES + ADDRESS_FACTOR * working_bytes)
+def limit_memory(memory_bytes: int, untouched_bytes: int = 0) -> None:
+    """For work that takes so much, and as much address space on top of it.
+
+    What holds more ends itself with `OUT_OF_MEMORY`: libwebp goes on for minutes after an allocation has failed. The
+    limit on address space is the wall behind that, and no more than it can ever be resident.
+    """
+    _limit("RLIMIT_AS", BASE_ADDRESS_BYTES + memory_bytes + untouched_bytes)
+    if sys.platform == "linux":
+        allowed = BASE_RESIDENT_BYTES + round(memory_bytes * ESTIMATE_TOLERANCE)
+        threading.Thread(target=_end_beyond, args=(allowed,), daemon=True, name="memory").start()
+
+
+def _end_beyond(allowed_bytes: int) -> None:
+    page_bytes = resource.getpagesize()
+    while int(Path("/proc/self/statm").read_text().split()[1]) * page_bytes <= allowed_bytes:
+        time.sleep(_LOOK_SECONDS)
+    os._exit(OUT_OF_MEMORY)
+
+
+def ran_out(piece_bytes: int) -> bool:
+    """Whether this process has come so near to its limit that one more piece of memory would have gone beyond.
+
+    An allocation that fails leaves no other trace that could be trusted.
+    """
+    if sys.platform != "linux":
+        return False
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return limit != resource.RLIM_INFINITY and _peak_bytes() + piece_bytes >= limit
+
+
+def _peak_bytes() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmPeak:"))
 
 
 def _limit(name: str, value: int) -> None:

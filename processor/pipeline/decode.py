@@ -6,6 +6,7 @@ import pyvips
 
 from processor.errors import CorruptImage, EmptyFile, UnsupportedFormat
 from processor.images import ImageInfo
+from processor.pipeline.anatomy import Anatomy, dissect
 from processor.pipeline.endings import is_whole
 
 #: How files of each format begin, byte by byte; None stands for any byte (RIFF keeps its length there).
@@ -17,11 +18,13 @@ _SIGNATURES: tuple[tuple[str, tuple[int | None, ...]], ...] = (
     ("gif", tuple(b"GIF89a")),
 )
 #: The loader of each format. They are called by name: libvips' own sniffing would also find loaders for RAW, text...
-_LOADERS = {"jpeg": "jpegload_buffer", "png": "pngload_buffer", "webp": "webpload_buffer", "gif": "gifload_buffer"}
+_LOADERS = {"jpeg": "jpegload_source", "png": "pngload_source", "webp": "webpload_source", "gif": "gifload_source"}
 #: Their classes; every other loader is blocked (see `engine`).
 LOADER_CLASSES = ("VipsForeignLoadJpeg", "VipsForeignLoadPng", "VipsForeignLoadWebp", "VipsForeignLoadNsgif")
 #: Formats whose loader takes the number of frames (`n`, -1 for all).
 _ANIMATED = frozenset({"webp", "gif"})
+#: Bytes of a sample, by libvips' band format.
+_SAMPLE_BYTES = {"uchar": 1, "ushort": 2}
 #: EXIF's "upright".
 _UPRIGHT = 1
 
@@ -39,9 +42,10 @@ def sniff(data: bytes) -> str:
 def probe(data: bytes) -> ImageInfo:
     """What the header says; no pixel is decoded.
 
-    Raises `EmptyFile`, `UnsupportedFormat`; `CorruptImage` when the header is damaged.
+    Raises `EmptyFile`, `UnsupportedFormat`, `TooManyPieces`; `CorruptImage` when the header is damaged.
     """
     format_ = sniff(data)
+    anatomy = dissect(data, format_)
     try:
         header = _open(data, format_)
         return ImageInfo(
@@ -51,6 +55,9 @@ def probe(data: bytes) -> ImageInfo:
             frames=_int_field(header, "n-pages", 1),
             has_alpha=bool(header.hasalpha()),
             orientation=_orientation(header),
+            bands=header.bands,
+            scans=anatomy.scans,
+            decoder_bytes=_decoder_bytes(header, anatomy),
         )
     except pyvips.Error:
         raise CorruptImage from None
@@ -80,7 +87,16 @@ def page_height(image: pyvips.Image) -> int:
 
 def _open(data: bytes, format_: str, **options: object) -> pyvips.Image:
     # `error`: a JPEG with a stray byte between its segments, as phones write them, passes; one that was cut does not.
-    return pyvips.Operation.call(_LOADERS[format_], data, fail_on="error", **options)
+    # A source reads the bytes where they are; of a buffer, pyvips makes a copy first.
+    source = pyvips.Source.new_from_memory(data)
+    return pyvips.Operation.call(_LOADERS[format_], source, fail_on="error", **options)
+
+
+def _decoder_bytes(header: pyvips.Image, anatomy: Anatomy) -> int:
+    """Coefficients of a JPEG of several scans; the whole of an interlaced PNG. Metadata is kept by both libraries."""
+    interlaced = _int_field(header, "interlaced", 0) and not anatomy.coefficient_bytes
+    whole = header.width * header.height * header.bands * _SAMPLE_BYTES[header.format] if interlaced else 0
+    return 2 * anatomy.metadata_bytes + anatomy.coefficient_bytes + whole
 
 
 def _begins(data: bytes, signature: tuple[int | None, ...]) -> bool:

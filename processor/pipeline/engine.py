@@ -14,12 +14,16 @@ from processor.errors import ImageRejected, TrussError, Unavailable
 from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, VariantSpec
 from processor.pipeline import decode
 from processor.pipeline.allocator import tune_allocator
-from processor.pipeline.budget import MemoryBudget, working_bytes
+from processor.pipeline.budget import MemoryBudget, share, working_bytes
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.render import Recipe, inspect, render
+from processor.pipeline.silence import must_be_killable
+from processor.ports import Renderer
 
 Result = TypeVar("Result")
 
+#: How long after its time a thread may need to end, even on a busy machine.
+STUCK_SECONDS = 5.0
 #: State of a libvips operation that may not be used.
 _BLOCKED = True
 
@@ -32,6 +36,8 @@ class EngineConfig:
     threads: int
     #: Memory of all images in work together; see `budget.working_bytes` for what counts.
     memory_budget_bytes: int
+    #: Most memory of a child process, so that its container does not run out first; None: there is none to know of.
+    ceiling_bytes: int | None = None
     #: WebP's effort, 0 (fast) to 6 (small).
     effort: int = 2
     limits: Limits = field(default_factory=Limits)
@@ -48,13 +54,20 @@ class EngineLoad:
 
 
 class Engine:
-    """Implements `ports.Renderer`. Made and used within one event loop."""
+    """Implements `ports.Renderer`. Made and used within one event loop.
 
-    def __init__(self, config: EngineConfig) -> None:
+    `outside` renders what a thread must not: what could be deaf to its time limit, or run out of memory. It shares the
+    `budget`.
+    """
+
+    def __init__(
+        self, config: EngineConfig, *, budget: MemoryBudget | None = None, outside: Renderer | None = None
+    ) -> None:
         tune_allocator()
         set_up_libvips()
         self._recipe = Recipe(specs=config.specs, effort=config.effort, limits=config.limits)
-        self._budget = MemoryBudget(slots=config.threads, budget_bytes=config.memory_budget_bytes)
+        self._budget = budget or MemoryBudget(slots=config.threads, budget_bytes=config.memory_budget_bytes)
+        self._outside = outside
         self._pool = ThreadPoolExecutor(config.threads, thread_name_prefix="render")
         # Headers are read beside the pool, where they would wait behind whole images.
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
@@ -65,19 +78,22 @@ class Engine:
         self._closed = False
 
     @property
-    def budget(self) -> MemoryBudget:
-        """For whoever renders on the same machine beside the engine."""
-        return self._budget
-
-    @property
     def load(self) -> EngineLoad:
         """As of now."""
         budget = self._budget
         return EngineLoad(running=budget.running, waiting=budget.waiting, free_bytes=budget.free_bytes)
 
     @property
+    def stuck(self) -> bool:
+        """Whether a thread goes on although its image's time was up a moment ago: nothing new is to be begun."""
+        return any(deadline.overdue(STUCK_SECONDS) for deadline in self._deadlines)
+
+    @property
     def wedged(self) -> bool:
-        """Whether a thread goes on long after its image's time was up: it hears nothing, and only a restart ends it."""
+        """Whether a thread goes on long after its image's time was up: it hears nothing, and only a restart ends it.
+
+        What was begun beside it has had its own time by now, and so has ended.
+        """
         grace = self._recipe.limits.timeout_seconds
         return any(deadline.overdue(grace) for deadline in self._deadlines)
 
@@ -116,17 +132,26 @@ class Engine:
 
     async def _admitted(self, data: bytes, deadline: Deadline) -> Rendered:
         info = await self._in_thread(self._prober, lambda: inspect(data, self._recipe.limits))
-        weight = working_bytes(info, len(data))
+        try:
+            weight = share(info, len(data), self._budget.budget_bytes, self._recipe.specs)
+            if self._outside is not None and self._belongs_outside(info, len(data)):
+                return await self._outside.render(data)
+            return await self._threaded(data, info, weight, deadline)
+        except ImageRejected as rejected:
+            rejected.pixels = info.pixels
+            raise
+
+    def _belongs_outside(self, info: ImageInfo, file_bytes: int) -> bool:
+        working = working_bytes(info, file_bytes, self._recipe.specs)
+        return working > self._budget.budget_bytes or must_be_killable(info, self._recipe.limits.timeout_seconds)
+
+    async def _threaded(self, data: bytes, info: ImageInfo, weight: int, deadline: Deadline) -> Rendered:
         await self._budget.enter(weight)
         task = asyncio.create_task(self._work(data, info, weight, deadline))
         self._working.add(task)
         task.add_done_callback(self._end)
         # A thread cannot be cancelled, and its memory is not free before it ends.
-        try:
-            return await asyncio.shield(task)
-        except ImageRejected as rejected:
-            rejected.pixels = info.pixels
-            raise
+        return await asyncio.shield(task)
 
     async def _work(self, data: bytes, info: ImageInfo, weight: int, deadline: Deadline) -> Rendered:
         try:

@@ -7,7 +7,7 @@
                                          <──   {}
     {} + the file                        ──>   reads the header
                                          <──   {source}, or {error}
-    {}, once there is memory for it      ──>   limits itself to what this image needs, renders
+    {memory_bytes}, once they are free   ──>   limits itself to them, renders
                                          <──   {variants, parts} + the outputs, or {error}
 """
 

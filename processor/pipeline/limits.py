@@ -6,7 +6,16 @@ import math
 import time
 from dataclasses import dataclass
 
-from processor.errors import EmptyFile, FileTooLarge, SideTooLong, TimedOut, TooManyFrames, TooManyPixels, Unavailable
+from processor.errors import (
+    EmptyFile,
+    FileTooLarge,
+    SideTooLong,
+    TimedOut,
+    TooManyFrames,
+    TooManyPixels,
+    TooManyScans,
+    Unavailable,
+)
 from processor.images import ImageInfo
 
 
@@ -22,6 +31,8 @@ class Limits:
     max_side: int = 32_767
     #: Frames of an animation.
     max_frames: int = 500
+    #: Scans of a JPEG: libjpeg's own tools write no more, and a scan of some bytes costs as much as a full one.
+    max_scans: int = 100
     #: Time from the first decoded byte to the last encoded one.
     timeout_seconds: float = 60.0
 
@@ -33,13 +44,15 @@ class Limits:
             raise FileTooLarge
 
     def check_header(self, info: ImageInfo) -> None:
-        """Before a pixel is decoded. Raises `SideTooLong`, `TooManyFrames`, `TooManyPixels`."""
+        """Before a pixel is decoded. Raises `SideTooLong`, `TooManyFrames`, `TooManyPixels`, `TooManyScans`."""
         if max(info.width, info.height) > self.max_side:
             raise SideTooLong
         if info.frames > self.max_frames:
             raise TooManyFrames
         if info.pixels > self.max_pixels:
             raise TooManyPixels
+        if info.scans > self.max_scans:
+            raise TooManyScans(limit=self.max_scans, actual=info.scans)
 
 
 class Deadline:

@@ -34,6 +34,7 @@ class Recipe:
 PREPARATION: tuple[tuple[steps.Step, type[TrussError]], ...] = (
     (steps.to_srgb, CorruptImage),
     (steps.hold, CorruptImage),
+    (steps.drop_solid_alpha, Unavailable),
     (steps.orient, Unavailable),
 )
 
@@ -81,7 +82,7 @@ def _resize(whole: pyvips.Image, sizes: Sequence[Size], deadline: Deadline) -> d
     made = {full: whole}
     for size in sorted(set(sizes) - {full}, reverse=True, key=lambda size: size[0] * size[1]):
         with _stage(Unavailable, deadline):
-            made[size] = steps.hold(steps.fit(made[_origin(size, made)], *size))
+            made[size] = watched(steps.hold(steps.fit(made[_origin(size, made)], *size)), deadline)
     return made
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pyvips
 
-from processor.errors import DecoderCrashed, FileTooLarge, ImageRejected, TimedOut, Unavailable
-from processor.images import VariantSpec
-from processor.pipeline import quarantine
+from processor.errors import DecoderCrashed, FileTooLarge, ImageRejected, TimedOut, TooLargeForMemory, Unavailable
+from processor.images import Rendered, VariantSpec
+from processor.pipeline import confine, quarantine
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.childprocess import ChildProcess
 from processor.pipeline.engine import Engine, EngineConfig
@@ -28,7 +29,8 @@ from tests.waiting import eventually
 HOSTILE = Path(__file__).with_name("hostile_child.py")
 #: Bounds a wait that a bug would make endless.
 PATIENCE_SECONDS = 60
-CONFIG = EngineConfig(threads=1, memory_budget_bytes=100 * 1024 * 1024)
+BUDGET = 512 * 1024 * 1024
+CONFIG = EngineConfig(threads=1, memory_budget_bytes=BUDGET)
 GOOD = [name for name, sample in corpus.SAMPLES.items() if sample.code is None]
 BAD = [name for name, sample in corpus.SAMPLES.items() if sample.code is not None]
 CRASHES = [
@@ -44,8 +46,6 @@ CRASHES = [
     "no-variants",
     "unknown-code",
     "no-code",
-    "devour",
-    "devour-in-c",
     "heir",
 ]
 
@@ -74,13 +74,19 @@ def proc(pid: int, name: str) -> str:
 
 
 @pytest.fixture
-def pids(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Every child that was started, each when there was no other."""
+def counted() -> list[MemoryBudget]:
+    """The budgets of renderers that were made with one: their children may run beside each other."""
+    return []
+
+
+@pytest.fixture
+def pids(monkeypatch: pytest.MonkeyPatch, counted: list[MemoryBudget]) -> list[int]:
+    """Every child that was started; without a budget, each when there was no other."""
     pids: list[int] = []
     start = ChildProcess.start
 
     async def noted(command: Any) -> ChildProcess:
-        assert all(map(gone, pids))
+        assert counted or all(map(gone, pids))
         child = await start(command)
         pids.append(child._transport.get_pid())
         return child
@@ -90,12 +96,13 @@ def pids(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-async def make(pids: list[int]) -> AsyncIterator[Make]:
+async def make(pids: list[int], counted: list[MemoryBudget]) -> AsyncIterator[Make]:
     """Makes renderers; in the end nothing may be left of any child."""
     made: list[ChildRenderer] = []
 
-    def make(config: EngineConfig = CONFIG, **options: Any) -> ChildRenderer:
-        made.append(ChildRenderer(config, **options))
+    def make(config: EngineConfig = CONFIG, *, budget: MemoryBudget | None = None, **options: Any) -> ChildRenderer:
+        counted.extend([budget] if budget else [])
+        made.append(ChildRenderer(config, budget=budget, **options))
         return made[-1]
 
     yield make
@@ -129,12 +136,16 @@ async def test_a_bad_image_is_refused_with_the_same_code(name: str, engine: Engi
         await make().render(corpus.SAMPLES[name].make())
 
     assert refusal.value.code == corpus.SAMPLES[name].code
-    assert refusal.value.message == type(refusal.value)().message
+    with pytest.raises(ImageRejected) as same:
+        await engine.render(corpus.SAMPLES[name].make())
+    assert refusal.value.message == same.value.message
 
 
 async def test_variants_and_limits_are_those_of_the_configuration(engine: Engine, make: Make) -> None:
     specs = (VariantSpec(name="dot", quality=1, box=(7, 7)),)
-    config = EngineConfig(threads=1, memory_budget_bytes=1, effort=0, specs=specs, limits=Limits(max_bytes=100_000))
+    config = EngineConfig(
+        threads=1, memory_budget_bytes=BUDGET, effort=0, specs=specs, limits=Limits(max_bytes=100_000)
+    )
 
     result = await make(config).render(corpus.jpeg())
 
@@ -148,7 +159,7 @@ async def test_a_picture_that_libvips_would_unpack_into_a_file_is_unpacked_in_me
 ) -> None:
     data = corpus.webp(corpus.flat(7000, 5000, (10, 20, 30)), effort=0)
 
-    result = await make(EngineConfig(threads=1, memory_budget_bytes=1, effort=0)).render(data)
+    result = await make(EngineConfig(threads=1, memory_budget_bytes=BUDGET, effort=0)).render(data)
 
     assert result.source.pixels == 35_000_000
 
@@ -159,12 +170,56 @@ async def test_what_brings_the_child_down_does_not_touch_the_parent(fault: str, 
         await asyncio.wait_for(make(command=hostile(fault)).render(corpus.jpeg()), PATIENCE_SECONDS)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what a process holds")
+@pytest.mark.parametrize("fault", ["devour", "devour-in-c"])
+async def test_a_child_that_takes_more_memory_than_it_may_is_told_from_one_that_crashed(
+    fault: str, engine: Engine, make: Make
+) -> None:
+    with pytest.raises(TooLargeForMemory, match=r"at most") as refusal:
+        await asyncio.wait_for(make(command=hostile(fault)).render(corpus.jpeg()), PATIENCE_SECONDS)
+
+    assert refusal.value.limit is not None
+    assert refusal.value.limit < BUDGET
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what a process holds")
+async def test_alpha_that_takes_more_than_the_budget_ends_its_child_and_nothing_else(make: Make) -> None:
+    noise = [pyvips.Image.gaussnoise(2400, 2000, mean=128, sigma=60, seed=seed).cast("uchar") for seed in range(4)]
+    noisy = noise[0].bandjoin(noise[1:]).copy(interpretation="srgb")
+    solid = noise[0].bandjoin([*noise[1:3], 255]).copy(interpretation="srgb")
+    config = EngineConfig(threads=2, memory_budget_bytes=130 * 1024 * 1024, effort=0)
+    budget = MemoryBudget(slots=2, budget_bytes=config.memory_budget_bytes)
+    engine = Engine(config, budget=budget, outside=make(config, budget=budget))
+
+    refused, rendered, beside = await asyncio.gather(
+        engine.render(corpus.png(noisy, compression=1)),
+        engine.render(corpus.png(solid, compression=1)),
+        engine.render(corpus.jpeg()),
+        return_exceptions=True,
+    )
+
+    assert isinstance(refused, TooLargeForMemory)
+    assert isinstance(rendered, Rendered)
+    assert isinstance(beside, Rendered)
+    assert (budget.running, budget.free_bytes) == (0, config.memory_budget_bytes)
+    await engine.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems know fewer limits")
+async def test_no_child_may_take_more_than_its_container_has(engine: Engine, make: Make) -> None:
+    config = EngineConfig(threads=1, memory_budget_bytes=BUDGET, ceiling_bytes=BUDGET // 8)
+
+    told = await facts(make(config, command=hostile("facts")))
+
+    assert told["limits"]["RLIMIT_AS"] <= confine.BASE_ADDRESS_BYTES + BUDGET // 8
+
+
 async def test_a_child_that_hangs_in_c_is_killed_when_its_time_is_up(
     engine: Engine, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quarantine, "GRACE_SECONDS", 0.2)
     limits = Limits(timeout_seconds=1.0)
-    renderer = make(EngineConfig(threads=1, memory_budget_bytes=1, limits=limits), command=hostile("hang"))
+    renderer = make(EngineConfig(threads=1, memory_budget_bytes=BUDGET, limits=limits), command=hostile("hang"))
 
     with pytest.raises(TimedOut):
         await asyncio.wait_for(renderer.render(corpus.jpeg()), PATIENCE_SECONDS)
@@ -176,7 +231,7 @@ async def test_a_child_that_used_up_its_processor_time_was_too_slow(engine: Engi
 
 
 async def test_a_child_notices_by_itself_that_it_is_too_slow(engine: Engine, make: Make) -> None:
-    config = EngineConfig(threads=1, memory_budget_bytes=1, limits=Limits(timeout_seconds=0.001))
+    config = EngineConfig(threads=1, memory_budget_bytes=BUDGET, limits=Limits(timeout_seconds=0.001))
 
     with pytest.raises(TimedOut):
         await make(config).render(corpus.jpeg(corpus.photo(1000, 1000)))
@@ -281,8 +336,7 @@ async def test_closing_kills_what_runs_and_refuses_what_waits(engine: Engine, ma
 
     outcomes = await asyncio.wait_for(asyncio.gather(running, waiting, return_exceptions=True), PATIENCE_SECONDS)
     assert [type(outcome) for outcome in outcomes] == [Unavailable, Unavailable]
-    assert len(pids) == 1
-    assert gone(pids[0])
+    assert all(map(gone, pids))
     with pytest.raises(Unavailable):
         await renderer.render(corpus.jpeg())
 
@@ -300,12 +354,28 @@ async def test_a_child_that_is_started_while_the_renderer_closes_ends_at_once(
     assert all(map(gone, pids))
 
 
-async def test_suspects_are_tried_one_at_a_time(engine: Engine, make: Make, pids: list[int]) -> None:
+async def test_without_a_budget_images_are_tried_one_at_a_time(engine: Engine, make: Make, pids: list[int]) -> None:
     renderer = make()
 
     await asyncio.gather(*(renderer.render(corpus.jpeg()) for _ in range(3)))
 
     assert len(pids) == 3  # and `pids` has seen that there was no other whenever one began
+
+
+async def test_within_a_budget_a_child_that_hangs_keeps_nobody_waiting(
+    engine: Engine, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = MemoryBudget(slots=2, budget_bytes=10**9)
+    renderer = make(command=hostile("hang"), budget=budget)
+    stuck = await hanging(renderer, budget)
+    monkeypatch.setattr(renderer, "_command", quarantine.COMMAND)
+
+    result = await asyncio.wait_for(renderer.render(corpus.jpeg()), PATIENCE_SECONDS)
+
+    assert result.source.format == "jpeg"
+    assert not stuck.done()
+    stuck.cancel()
+    await asyncio.gather(stuck, return_exceptions=True)
 
 
 async def test_a_suspect_waits_for_its_share_of_the_memory(engine: Engine, make: Make) -> None:
@@ -338,7 +408,7 @@ async def noted(command):
     return child
 
 quarantine.ChildProcess.start = noted
-config = engine.EngineConfig(threads=1, memory_budget_bytes=1)
+config = engine.EngineConfig(threads=1, memory_budget_bytes={BUDGET})
 renderer = quarantine.ChildRenderer(config, command={hostile("hang")!r})
 from tests import corpus
 asyncio.run(renderer.render(corpus.jpeg()))

@@ -11,25 +11,27 @@ from typing import Any
 
 import pytest
 
-from processor.errors import Unavailable
+from processor.errors import CorruptImage, DecoderCrashed, ImageRejected, TooLargeForMemory, Unavailable
 from processor.images import STANDARD_VARIANTS
 from processor.pipeline import attempt as attempt_module
 from processor.pipeline import child, confine
 from processor.pipeline import render as pipeline
-from processor.pipeline.answers import read_info, unpack
+from processor.pipeline.answers import read_info, refuse, unpack
 from processor.pipeline.attempt import attempt, order
-from processor.pipeline.budget import working_bytes
 from processor.pipeline.childprocess import environment
 from processor.pipeline.frames import Frame, receive, send
 from processor.pipeline.render import Recipe
 from tests.corpus import SAMPLES, jpeg
 
+#: What the parent grants.
+MEMORY_BYTES = 100_000_000
+
 
 @pytest.fixture(autouse=True)
 def allowed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The limits on memory that the child asked for; this process goes without."""
+    """The limits on memory that the child set itself; this process goes without."""
     allowed: list[int] = []
-    monkeypatch.setattr(attempt_module, "limit_memory", allowed.append)
+    monkeypatch.setattr(attempt_module, "limit_memory", lambda *limits: allowed.extend(limits))
     return allowed
 
 
@@ -38,7 +40,7 @@ def conversation(data: bytes) -> io.BytesIO:
     source = io.BytesIO()
     send(source, {"recipe": order(Recipe(effort=0)), "memory_bytes": 5, "cpu_seconds": 7})
     send(source, {}, (data,))
-    send(source, {})
+    send(source, {"memory_bytes": MEMORY_BYTES, "untouched_bytes": 9})
     source.seek(0)
     return source
 
@@ -57,7 +59,7 @@ def frames(said: bytes) -> list[Frame]:
     return found
 
 
-def test_a_good_image_is_described_and_then_rendered_within_its_own_memory(allowed: list[int]) -> None:
+def test_a_good_image_is_described_and_then_rendered_within_the_memory_that_is_granted(allowed: list[int]) -> None:
     data = jpeg()
 
     ready, description, outputs = answered(data)
@@ -66,26 +68,36 @@ def test_a_good_image_is_described_and_then_rendered_within_its_own_memory(allow
     result = unpack(outputs, info, STANDARD_VARIANTS)
     assert ready == Frame(header={})
     assert [variant.name for variant in result.variants] == ["thumbnail", "medium", "large", "webp"]
-    assert allowed == [working_bytes(info, len(data))]
+    assert allowed == [MEMORY_BYTES, 9]
 
 
 def test_what_the_header_tells_is_refused_before_memory_is_asked_for(allowed: list[int]) -> None:
     said = answered(SAMPLES["png-65000-square"].make())
 
-    assert [frame.header for frame in said] == [{}, {"error": "side_too_long"}]
+    assert [frame.header for frame in said] == [{}, {"error": "side_too_long", "limit": None, "actual": None}]
     assert allowed == []
 
 
-@pytest.mark.parametrize("failure", [MemoryError, Unavailable])
-def test_an_image_that_takes_more_than_it_should_is_at_fault(
-    failure: type[Exception], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("failure", "full", "refusal"),
+    [
+        (MemoryError, False, TooLargeForMemory(limit=MEMORY_BYTES)),
+        (Unavailable, True, TooLargeForMemory(limit=MEMORY_BYTES)),
+        (CorruptImage, True, TooLargeForMemory(limit=MEMORY_BYTES)),
+        (CorruptImage, False, CorruptImage()),
+        (Unavailable, False, DecoderCrashed()),
+    ],
+)
+def test_what_breaks_for_lack_of_memory_is_told_from_what_breaks_by_itself(
+    failure: type[Exception], full: bool, refusal: ImageRejected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def render(*_: Any) -> None:
         raise failure
 
     monkeypatch.setattr(pipeline, "render", render)
+    monkeypatch.setattr(attempt_module, "ran_out", lambda _: full)
 
-    assert answered(jpeg())[-1].header == {"error": "decoder_crashed"}
+    assert answered(jpeg())[-1].header == refuse(refusal)
 
 
 def test_the_program_limits_itself_before_it_looks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -144,7 +156,7 @@ def test_limits_that_the_system_does_not_know_or_want_are_left_out(monkeypatch: 
 
     infinity = System.RLIM_INFINITY
     assert system.set == {
-        System.RLIMIT_AS: (confine.BASE_ADDRESS_BYTES + 2000, infinity),
+        System.RLIMIT_AS: (confine.BASE_ADDRESS_BYTES + 1000, infinity),
         System.RLIMIT_CPU: (9, infinity),
         System.RLIMIT_NOFILE: (16, 16),  # the hard limit was lower than ours
     }

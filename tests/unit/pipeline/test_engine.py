@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 import pyvips
 
-from processor.errors import CorruptImage, Unavailable
+from processor.errors import CorruptImage, TooLargeForMemory, Unavailable
 from processor.images import ImageInfo, Rendered
 from processor.pipeline import engine as engine_module
 from processor.pipeline.budget import MemoryBudget, working_bytes
@@ -185,21 +185,15 @@ async def test_first_come_first_served_even_past_one_who_would_fit() -> None:
     assert budget.free_bytes == 0
 
 
-async def test_what_exceeds_the_whole_budget_is_let_in_alone() -> None:
+async def test_what_exceeds_the_whole_budget_is_refused_at_once_even_alone() -> None:
     budget = MemoryBudget(slots=9, budget_bytes=10)
-    await budget.enter(1)
-    giant = asyncio.create_task(budget.enter(50))
-    await settled()
-    assert not giant.done()
 
-    budget.leave(1)
-    await giant
-    behind = asyncio.create_task(budget.enter(1))
-    await settled()
-    assert (budget.running, budget.free_bytes, behind.done()) == (1, 0, False)
+    with pytest.raises(TooLargeForMemory) as refusal:
+        await budget.enter(11)
 
-    budget.leave(50)
-    await behind
+    assert (refusal.value.limit, refusal.value.actual) == (10, 11)
+    await budget.enter(10)
+    assert (budget.running, budget.free_bytes) == (1, 0)
 
 
 async def test_who_gives_up_waiting_lets_the_next_one_in() -> None:

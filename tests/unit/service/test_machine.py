@@ -1,0 +1,99 @@
+"""What the container may use, as the files of Linux' control groups say it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from service import machine
+from service.config import MIB, Settings, SettingsError
+from tests.unit.test_config import REQUIRED
+
+HERE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def tree(root: Path, files: dict[str, str]) -> Path:
+    """The files below a root of their own."""
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text + "\n")
+    return root
+
+
+SECOND = "0::/"
+FIRST = "4:memory:/kubepods/pod7\n2:cpu,cpuacct:/kubepods/pod7\n0::/"
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({"proc/self/cgroup": SECOND, "sys/fs/cgroup/memory.max": "1610612736"}, 1610612736),
+        ({"proc/self/cgroup": SECOND, "sys/fs/cgroup/memory.max": "max"}, None),
+        # The container sees its own group as the outermost, whatever its path is on the node.
+        ({"proc/self/cgroup": FIRST, "sys/fs/cgroup/memory/memory.limit_in_bytes": "1610612736"}, 1610612736),
+        ({"proc/self/cgroup": FIRST, "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712"}, None),
+        # The least of the groups around it is the one that holds.
+        (
+            {
+                "proc/self/cgroup": "0::/a.slice/b.service",
+                "sys/fs/cgroup/a.slice/memory.max": "1000",
+                "sys/fs/cgroup/a.slice/b.service/memory.max": "2000",
+            },
+            1000,
+        ),
+        ({}, None),
+        ({"proc/self/cgroup": "nonsense", "sys/fs/cgroup/memory.max": ""}, None),
+    ],
+)
+def test_the_memory_limit_is_read_from_both_versions_of_control_groups(
+    files: dict[str, str], limit: int | None, tmp_path: Path
+) -> None:
+    assert machine.memory_limit_bytes(tree(tmp_path, files)) == limit
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"proc/self/cgroup": SECOND, "sys/fs/cgroup/cpu.max": "50000 100000"}, 1),
+        ({"proc/self/cgroup": SECOND, "sys/fs/cgroup/cpu.max": "100001 100000"}, min(2, HERE)),
+        ({"proc/self/cgroup": SECOND, "sys/fs/cgroup/cpu.max": "max 100000"}, HERE),
+        (
+            {
+                "proc/self/cgroup": FIRST,
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "50000",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+            },
+            1,
+        ),
+        (
+            {
+                "proc/self/cgroup": FIRST,
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+            },
+            HERE,
+        ),
+        ({}, HERE),
+    ],
+)
+def test_there_are_as_many_threads_as_the_quota_of_processors_feeds(
+    files: dict[str, str], expected: int, tmp_path: Path
+) -> None:
+    assert machine.processors(tree(tmp_path, files)) == expected
+
+
+def test_a_budget_that_the_container_does_not_hold_is_lowered_to_what_is_left() -> None:
+    settings = Settings.from_env(REQUIRED | {"WORKER_THREADS": "2"})
+
+    assert settings.affordable(None) is settings
+    assert settings.affordable(1536 * MIB).memory_budget_bytes == settings.memory_budget_bytes == 768 * MIB
+    assert settings.affordable(1024 * MIB).memory_budget_bytes == (1024 - 256 - 3 * 100) * MIB
+
+
+def test_a_container_without_room_for_a_photograph_is_refused_with_every_number() -> None:
+    settings = Settings.from_env(REQUIRED | {"WORKER_THREADS": "8"})
+
+    with pytest.raises(SettingsError, match=r"limit is 1073741824 bytes.*9 slots of MAX_UPLOAD_BYTES take 1212153856"):
+        settings.affordable(1024 * MIB)
