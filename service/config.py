@@ -182,7 +182,7 @@ class Settings(AuthSettings, LimitSettings):
             description="Memory that conversions running at once may use together, by estimate; lowered to what the "
             "container's limit leaves.",
         ),
-    ] = 768 * MIB
+    ] = 960 * MIB
     # -- limits on what is uploaded
     max_upload_bytes: Annotated[Count, Field(alias="MAX_UPLOAD_BYTES", description="Largest file.")] = 100 * MIB
     max_pixels: Annotated[

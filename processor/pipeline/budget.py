@@ -1,6 +1,7 @@
 """Who may start: first come, first served, while threads and memory last; and what can never start.
 
-The figures were measured as resident memory, see `benchmarks/memory_peak.py`. They hold for glibc and for jemalloc.
+`benchmarks/memory_peak.py` measures the figures, as resident memory. They hold for jemalloc, which the image has, and
+for glibc's malloc as the child processes use it. By default that keeps what is free and below 32 MiB.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ ENCODING_ALPHA_BYTES = 37.5
 ENCODING_FRAME_BYTES = 38.0
 #: Bytes per pixel of all frames for what is written, and for what the allocator keeps between frames.
 ROLL_BYTES = 2
+#: Bytes of a frame, however small it is, for the operations that it goes through.
+FRAME_BYTES = 64 * 1024
 #: Bytes per pixel of a frame that the decoder paints on.
 CANVAS_BYTES = {"gif": 8, "png": 8, "webp": 16}
 
@@ -69,7 +72,7 @@ def _encoding(info: ImageInfo) -> int:
     frame = info.width * info.height
     if info.frames > 1:
         alpha = ENCODING_ALPHA_BYTES if info.has_alpha else 0
-        return round(frame * (ENCODING_FRAME_BYTES + alpha)) + info.pixels * ROLL_BYTES
+        return round(frame * (ENCODING_FRAME_BYTES + alpha)) + info.pixels * ROLL_BYTES + info.frames * FRAME_BYTES
     if info.has_alpha:
         return round(frame * ENCODING_ALPHA_BYTES)
     return round(frame * (ENCODING_BYTES if info.bands > 1 else ENCODING_GREY_BYTES))

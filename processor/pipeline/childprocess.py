@@ -22,8 +22,9 @@ CHUNK_BYTES = 256 * 1024
 _INHERITED = frozenset({"PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH"})
 _INHERITED_PREFIX = "VIPS_"
 #: What the child gets of its own. Each arena of glibc's malloc reserves 64 MiB of the address space that `confine`
-#: limits, and one thread needs one. Pictures above the threshold libvips would unpack into files, and there are none.
-_OWN = {"MALLOC_ARENA_MAX": "1", "VIPS_DISC_THRESHOLD": "1000g"}
+#: limits, and one thread needs one; from the threshold on, what is free goes back to the system at once. Pictures above
+#: the other threshold libvips would unpack into files, and there are none.
+_OWN = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "1048576", "VIPS_DISC_THRESHOLD": "1000g"}
 #: What the status of a child says of its image.
 _ENDINGS: Mapping[int | None, type[ImageRejected]] = {-signal.SIGXCPU: TimedOut, OUT_OF_MEMORY: TooLargeForMemory}
 #: Where this package was imported from; the child is to import the same.

@@ -1,9 +1,9 @@
 """Which images have to be rendered where they can be killed: libvips hears of no deadline while a codec is at work.
 
-libvips asks the watch between rows, and libwebp between rows of blocks. What asks nobody was measured: libjpeg while it
-reads the scans of a progressive picture, libspng while it puts an interlaced one together, libwebp while it decodes,
-and while it compresses the alpha of a frame. The first three come at the beginning, when there is time left; the last
-comes at the end, when there may be none. Benchmark: `benchmarks/time_limit.py`.
+libvips asks the watch between rows, and libwebp between rows of blocks. `benchmarks/time_limit.py` finds who does not:
+libjpeg while it reads the scans of a progressive picture, libspng while it puts an interlaced one together, libwebp
+while it decodes, and while it compresses the alpha of a frame. The first three come at the beginning, when there is
+time left; the last comes at the end, when there may be none.
 """
 
 from __future__ import annotations

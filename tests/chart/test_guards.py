@@ -8,6 +8,8 @@ import helm_python
 import pytest
 
 from helm.rendering import CHART, render
+from service.config import Settings
+from service.machine import OWN_BYTES
 from tests.chart.release import example, with_values
 
 GUARDS: list[tuple[dict[str, Any], str]] = [
@@ -41,10 +43,13 @@ GUARDS: list[tuple[dict[str, Any], str]] = [
         "(120) must exceed preStopSeconds + config.httpTimeoutSeconds + config.drainSeconds (120)",
     ),
     ({"config__httpTimeoutSeconds": 60}, "the pod would be killed while it drains"),
-    ({"config__memoryBudgetBytes": 805306369}, "must hold config.memoryBudgetBytes and 256 MiB (1073741825 bytes)"),
-    ({"resources__requests": {"cpu": "1", "memory": "1000Mi"}}, "resources.requests.memory (1000Mi) must hold"),
+    ({"config__memoryBudgetBytes": 1 << 30}, "for each of 3 slots, and 256 MiB (1656750080 bytes)"),
+    ({"config__workerThreads": 8}, "for each of 9 slots, and 256 MiB (2218786816 bytes)"),
+    ({"config__workerSlots": 10, "config__maxUploadBytes": 500 << 20}, "for each of 10 slots, and 256 MiB"),
+    ({"resources__requests": {"cpu": "1", "memory": "1300Mi"}}, "resources.requests.memory (1300Mi) must hold"),
     ({"resources__requests": {"cpu": "1", "memory": None}}, "resources.requests.memory: is required"),
-    ({"resources__limits": {"memory": "1023Mi"}}, "resources.limits.memory (1023Mi) is below"),
+    ({"resources__limits": {"memory": "1535Mi"}}, "resources.limits.memory (1535Mi) must equal"),
+    ({"resources__limits": {"memory": "2Gi"}}, "resources.limits.memory (2Gi) must equal"),
     ({"resources__requests": {"cpu": "1", "memory": "1 GB"}}, '"1 GB" is not a quantity of memory'),
     ({"podDisruptionBudget__minAvailable": 1}, "exactly one of minAvailable and maxUnavailable"),
     ({"podDisruptionBudget__maxUnavailable": None}, "exactly one of minAvailable and maxUnavailable"),
@@ -69,6 +74,14 @@ def test_values_that_contradict_each_other_do_not_render_and_the_reason_is_told(
     with pytest.raises(helm_python.HelmError) as caught:
         render(with_values(**changes))
     assert reason in str(caught.value)
+
+
+def test_the_guards_know_the_service_s_own_defaults() -> None:
+    written = (CHART / "templates" / "_validate.tpl").read_text()
+
+    for field, value in (("memory_budget_bytes", "memoryBudgetBytes"), ("max_upload_bytes", "maxUploadBytes")):
+        assert f"default {Settings.model_fields[field].default} $config.{value}" in written
+    assert f" {OWN_BYTES} -" in written
 
 
 def test_every_guard_has_a_test() -> None:
@@ -106,7 +119,7 @@ def test_a_value_that_is_unknown_or_of_the_wrong_kind_is_refused_by_the_schema(c
 
 
 def test_memory_may_be_written_in_any_unit_of_kubernetes() -> None:
-    for quantity in ("1Gi", "1.5Gi", "1024Mi", "1048576Ki", "1.1G", "1100M", "1073741824"):
+    for quantity in ("2Gi", "1.5Gi", "1536Mi", "1572864Ki", "1.6G", "1600M", "1589641216"):
         assert render(with_values(resources={"requests": {"cpu": "1", "memory": quantity}, "limits": None}))
 
 

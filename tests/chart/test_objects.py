@@ -200,6 +200,8 @@ def test_keda_scales_on_what_waits_and_what_is_in_work_and_on_cpu() -> None:
     "changes", [{}, {"config__workerThreads": 4}, {"config__workerSlots": 9}, {"config__workerThreads": None}]
 )
 def test_a_pod_s_share_of_the_queue_is_its_slots(changes: dict[str, Any]) -> None:
+    roomy = {"requests": {"cpu": "1", "memory": "4Gi"}}
+    changes = changes | {"resources": roomy | {"limits": None}}
     variables = {"WORKER_THREADS": "2"} | config(**changes)
     slots = str(Settings.from_env(variables).slots)
     queue, _ = one("scaledobject.yaml", **changes)["spec"]["triggers"]

@@ -273,8 +273,8 @@ async def test_the_child_inherits_neither_secrets_nor_descriptors(
 
     os.close(reader)
     os.close(writer)
-    allowed = {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONPATH", "MALLOC_ARENA_MAX"}
-    assert {name for name in told["environment"] if not name.startswith("VIPS_")} <= allowed
+    allowed = {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONPATH"}
+    assert {name for name in told["environment"] if not name.startswith(("VIPS_", "MALLOC_"))} <= allowed
     assert told["environment"]["VIPS_CONCURRENCY"] == "1"
     assert set(told["descriptors"]) - {0, 1, 2} <= {3}  # the listing itself
     assert told["session"]

@@ -262,9 +262,11 @@ def test_the_page_says_in_words_what_is_simulated() -> None:
     assert run(DAY).pod_hours / run(DAY, at_once).pod_hours == pytest.approx(1.2, abs=0.03)
 
 
-def test_two_photographs_of_44_megapixels_fit_into_the_budget() -> None:
+def test_two_photographs_of_58_megapixels_fit_into_the_budget() -> None:
     budget = Settings.model_fields["memory_budget_bytes"].default
-    needed = [working_bytes(ImageInfo(format="jpeg", width=width, height=5000), 6_000_000) for width in (8800, 9300)]
+    needed = [
+        working_bytes(ImageInfo(format="jpeg", width=width, height=5000), 6_000_000) for width in (11_600, 11_700)
+    ]
     assert 2 * needed[0] <= budget < 2 * needed[1]
 
 

@@ -40,19 +40,21 @@
 {{- fail (printf "terminationGracePeriodSeconds (%d) must exceed preStopSeconds + config.httpTimeoutSeconds + config.drainSeconds (%d): the pod would be killed while it drains" (.Values.terminationGracePeriodSeconds | int) ($needed | int)) -}}
 {{- end -}}
 
-{{- $budget := default 805306368 $config.memoryBudgetBytes | int64 -}}
-{{- $floor := add $budget 268435456 -}}
+{{- $budget := default 1006632960 $config.memoryBudgetBytes | int64 -}}
+{{- $slots := include "image-service.slots" . | int64 -}}
+{{- $upload := default 104857600 $config.maxUploadBytes | int64 -}}
+{{- $needed := add $budget (mul $slots $upload) 268435456 -}}
 {{- $request := dig "requests" "memory" nil .Values.resources -}}
 {{- $limit := dig "limits" "memory" nil .Values.resources -}}
 {{- if not $request -}}
 {{- fail "resources.requests.memory: is required; the node must have the memory that config.memoryBudgetBytes lets conversions use" -}}
 {{- end -}}
-{{- if lt (include "image-service.bytes" $request | int64) $floor -}}
-{{- fail (printf "resources.requests.memory (%v) must hold config.memoryBudgetBytes and 256 MiB (%d bytes): the pod would be killed for lack of memory" $request $floor) -}}
+{{- if lt (include "image-service.bytes" $request | int64) $needed -}}
+{{- fail (printf "resources.requests.memory (%v) must hold config.memoryBudgetBytes, config.maxUploadBytes for each of %d slots, and 256 MiB (%d bytes): the pod would be killed for lack of memory" $request $slots $needed) -}}
 {{- end -}}
 {{- if $limit -}}
-{{- if lt (include "image-service.bytes" $limit | int64) (include "image-service.bytes" $request | int64) -}}
-{{- fail (printf "resources.limits.memory (%v) is below resources.requests.memory (%v)" $limit $request) -}}
+{{- if ne (include "image-service.bytes" $limit | int64) (include "image-service.bytes" $request | int64) -}}
+{{- fail (printf "resources.limits.memory (%v) must equal resources.requests.memory (%v): a pod that uses more than it requested is the first to be evicted" $limit $request) -}}
 {{- end -}}
 {{- end -}}
 

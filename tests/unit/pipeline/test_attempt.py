@@ -168,5 +168,10 @@ def test_of_the_environment_the_child_gets_what_it_needs_to_run() -> None:
     theirs = environment(ours | {"VIPS_DISC_THRESHOLD": "1"})
 
     root = str(Path(__file__).resolve().parents[3])
-    own = {"PYTHONPATH": root, "MALLOC_ARENA_MAX": "1", "VIPS_DISC_THRESHOLD": "1000g"}
+    own = {
+        "PYTHONPATH": root,
+        "MALLOC_ARENA_MAX": "1",
+        "MALLOC_MMAP_THRESHOLD_": "1048576",
+        "VIPS_DISC_THRESHOLD": "1000g",
+    }
     assert theirs == {"PATH": "/bin", "LANG": "C", "VIPS_WARNING": "1"} | own

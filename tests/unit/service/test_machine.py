@@ -88,7 +88,7 @@ def test_a_budget_that_the_container_does_not_hold_is_lowered_to_what_is_left() 
     settings = Settings.from_env(REQUIRED | {"WORKER_THREADS": "2"})
 
     assert settings.affordable(None) is settings
-    assert settings.affordable(1536 * MIB).memory_budget_bytes == settings.memory_budget_bytes == 768 * MIB
+    assert settings.affordable(1536 * MIB).memory_budget_bytes == settings.memory_budget_bytes == 960 * MIB
     assert settings.affordable(1024 * MIB).memory_budget_bytes == (1024 - 256 - 3 * 100) * MIB
 
 

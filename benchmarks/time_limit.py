@@ -1,0 +1,86 @@
+"""How long a codec works without asking the watch whether the image's time is up.
+
+    python -m benchmarks.time_limit [--megapixels 24] [NAME ...]
+
+Every file is drawn by formula, and rendered in this process without a limit of time. The longest silence is what a
+thread could go on for after its time was up: `processor/pipeline/silence.py` must know of every one that grows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from benchmarks.memory_peak import NO_LIMITS, cases, picture
+from processor.pipeline.engine import set_up_libvips
+from processor.pipeline.limits import Deadline
+from processor.pipeline.render import Recipe, inspect, render
+from processor.pipeline.silence import must_be_killable
+from tests import corpus
+from tests.corpus import hostile
+
+#: Crumbs that are just accepted: chunks, segments, comments.
+_CRUMBS = 9000
+
+
+class Listening(Deadline):
+    """A deadline that never comes, and knows how long nobody asked."""
+
+    __slots__ = ("last", "longest")
+
+    def __init__(self) -> None:
+        super().__init__(NO_LIMITS.timeout_seconds)
+        self.last = time.monotonic()
+        self.longest = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Never; noted is that somebody asked."""
+        now = time.monotonic()
+        self.longest, self.last = max(self.longest, now - self.last), now
+        return False
+
+
+def hostile_cases(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
+    """Files that are made to keep a decoder busy; by name."""
+    drawn = picture(megapixels)
+    return {
+        "jpeg-of-100-scans": lambda: hostile.jpeg_of_scans(drawn.width, drawn.height, 100),
+        "jpeg-of-segments": lambda: hostile.jpeg_of_segments(corpus.jpeg(), _CRUMBS),
+        "png-of-chunks": lambda: hostile.png_of_chunks(corpus.png(), _CRUMBS),
+        "png-of-inflating-text": lambda: hostile.png_of_inflating_text(corpus.png(), 50, 50),
+        "webp-of-chunks": lambda: hostile.webp_of_chunks(corpus.webp(), _CRUMBS),
+        "gif-of-comments": lambda: hostile.gif_of_comments(_CRUMBS),
+    }
+
+
+def listen(data: bytes) -> tuple[float, float, bool]:
+    """Seconds in all, the longest silence among them, and whether a thread would be spared with a limit of 60."""
+    recipe = Recipe(limits=replace(NO_LIMITS, max_scans=1 << 30))
+    deadline = Listening()
+    started = time.monotonic()
+    info = inspect(data, recipe.limits)
+    deadline.last = time.monotonic()
+    render(data, info, recipe, deadline)
+    _ = deadline.passed
+    return time.monotonic() - started, deadline.longest, must_be_killable(info, 60)
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="cases; all by default")
+    parser.add_argument("--megapixels", type=float, default=24, help="size of a picture, all frames together")
+    arguments = parser.parse_args()
+    set_up_libvips()
+    print("| case | seconds | longest silence | in a child at a limit of 60 s |\n| --- | --- | --- | --- |")
+    for name, make in {**cases(arguments.megapixels), **hostile_cases(arguments.megapixels)}.items():
+        if not arguments.names or name in arguments.names:
+            seconds, silence, outside = listen(make())
+            print(f"| {name} | {seconds:.2f} | {silence:.2f} | {'yes' if outside else 'no'} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
