@@ -548,3 +548,32 @@ async def test_the_first_poll_is_answered_at_once_so_that_a_pod_is_ready_before_
     async with running(queue, ScriptedConverter(), slots=1, wait_seconds=1):
         await _that(lambda: len(queue.waits) >= 2)
     assert queue.waits[:2] == [0, 1]
+
+
+async def test_while_no_work_can_be_begun_nothing_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "FIT_SECONDS", 0.01)
+    queue, converter = RecordingQueue(), ScriptedConverter()
+    able, looks = False, 0
+
+    def fit() -> bool:
+        nonlocal looks
+        looks += 1
+        return able
+
+    await queue.send(job(1))
+    pod = Worker(queue, converter, WorkerConfig(slots=2, wait_seconds=1), fit=fit)  # type: ignore[arg-type]
+    pod.start()
+    await _that(lambda: looks >= 3)
+    assert not queue.asked
+
+    able = True
+    await _that(lambda: converter.started == ["img_1"])
+    await pod.drain(10)
+
+
+async def test_a_worker_that_cannot_begin_stops_when_it_is_told_to() -> None:
+    pod = Worker(RecordingQueue(), ScriptedConverter(), WorkerConfig(slots=2), fit=lambda: False)  # type: ignore[arg-type]
+    pod.start()
+    await asyncio.sleep(0)
+
+    await asyncio.wait_for(pod.drain(10), 10)

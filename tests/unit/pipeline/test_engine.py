@@ -260,11 +260,18 @@ async def test_a_thread_that_hears_nothing_long_after_its_time_was_up_wedges_the
     async def is_wedged() -> bool:
         return engine.wedged
 
+    async def is_stuck() -> bool:  # sooner, so that what runs beside it can end first
+        return engine.stuck
+
+    monkeypatch.setattr(engine_module, "STUCK_SECONDS", 0.005)
     assert not await is_wedged()
+    assert not await is_stuck()
     work = asyncio.create_task(engine.render(corpus.jpeg()))
     assert await asyncio.to_thread(entered.wait, PATIENCE_SECONDS)
     await eventually(is_wedged, within=PATIENCE_SECONDS)
+    assert await is_stuck()
     opened.set()
     await work
     assert not await is_wedged()
+    assert not await is_stuck()
     await engine.close()
