@@ -7,8 +7,8 @@
     │   ├── NotAnEvent  NoSuchPart  PartTooSmall
     │   └── ImageRejected     the uploaded bytes are at fault: the job is `failed` with this code
     │       ├── EmptyFile  FileTooLarge  UnsupportedFormat  CorruptImage  UnexpectedFile
-    │       ├── SideTooLong  TooManyPixels  TooManyFrames  TooManyScans  TooManyPieces
-    │       ├── TooLargeForMemory
+    │       ├── SideTooLong  TooManyPixels  TooManyFrames
+    │       ├── LimitExceeded ── TooManyScans  TooManyPieces  TooLargeForMemory
     │       └── TimedOut  DecoderCrashed
     ├── NotFound              there is no such thing (or it is another tenant's)
     │   ├── ImageNotFound ── ImageDeleted
@@ -73,13 +73,21 @@ class ImageRejected(Rejected):
     #: How many pixels were worked on before it was known, where the header could be read.
     pixels: int = 0
 
-    def __init__(self, message: str | None = None, *, limit: int | None = None, actual: int | None = None) -> None:
-        #: What the service accepts, where that is a number, and what the file has, where that is known.
+    #: What the service accepts, and what the file has, where it is a matter of a number.
+    limit: int | None = None
+    actual: int | None = None
+
+
+class LimitExceeded(ImageRejected):
+    """The uploaded file has more of something than the service accepts."""
+
+    #: The sentence that names the numbers.
+    told: ClassVar[str] = "The file has {actual:,}; the service accepts {limit:,}."
+
+    def __init__(self, *, limit: int | None = None, actual: int | None = None) -> None:
         self.limit, self.actual = limit, actual
-        numbers = (None if actual is None else f"{actual:,} here", None if limit is None else f"{limit:,} at most")
-        told = ", ".join(number for number in numbers if number)
-        default = default_message(type(self))
-        super().__init__(message or (f"{default.removesuffix('.')}: {told}." if told else default))
+        known = limit is not None and (actual is not None or "{actual" not in self.told)
+        super().__init__(self.told.format(limit=limit, actual=actual) if known else None)
 
 
 class EmptyFile(ImageRejected):
@@ -130,22 +138,25 @@ class TooManyFrames(ImageRejected):
     code = "too_many_frames"
 
 
-class TooManyScans(ImageRejected):
+class TooManyScans(LimitExceeded):
     """The JPEG has more scans than the service accepts."""
 
     code = "too_many_scans"
+    told = "The JPEG has {actual:,} scans; the service accepts {limit:,}."
 
 
-class TooManyPieces(ImageRejected):
+class TooManyPieces(LimitExceeded):
     """The file is cut into more segments, chunks or blocks than the service accepts."""
 
     code = "too_many_pieces"
+    told = "The file has more than {limit:,} segments, chunks or blocks, as many as the service accepts."
 
 
-class TooLargeForMemory(ImageRejected):
+class TooLargeForMemory(LimitExceeded):
     """Converting the image takes more bytes of memory than the service has."""
 
     code = "too_large_for_memory"
+    told = "Converting the image takes {actual:,} bytes of memory; the service has {limit:,}."
 
 
 class TimedOut(ImageRejected):

@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from types import NoneType
 from typing import Any
 
-from processor.errors import DecoderCrashed, ImageRejected, leaves
+from processor.errors import DecoderCrashed, ImageRejected, LimitExceeded, leaves
 from processor.images import WEBP_MAX_SIDE, ImageInfo, Rendered, Variant, VariantSpec
 from processor.pipeline.frames import Frame
 
@@ -49,7 +49,7 @@ def read_refusal(header: Mapping[str, Any]) -> ImageRejected | None:
     rejection = _REJECTIONS.get(code) if isinstance(code, str) else None
     if rejection is None or any(type(number) not in (int, NoneType) for number in (limit, actual)):
         return DecoderCrashed()
-    return rejection(limit=limit, actual=actual)
+    return rejection(limit=limit, actual=actual) if issubclass(rejection, LimitExceeded) else rejection()
 
 
 def pack(rendered: Rendered) -> tuple[dict[str, Any], tuple[bytes, ...]]:

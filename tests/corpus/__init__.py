@@ -12,7 +12,7 @@ from typing import Any
 
 import pyvips
 
-from tests.corpus import containers, damage
+from tests.corpus import containers, damage, hostile
 from tests.corpus.picture import SEED, as_srgb, flat, photo, quarters, with_alpha
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "damage",
     "flat",
     "gif",
+    "hostile",
     "jpeg",
     "p3_jpeg",
     "photo",
@@ -208,6 +209,10 @@ SAMPLES: dict[str, Sample] = {
     "png-65000-square": Sample(make=lambda: containers.png_claiming(65_000, 65_000), code="side_too_long"),
     "png-missing-rows": Sample(make=lambda: containers.png_claiming(500, 500), code="corrupt_image"),
     "png-of-zeros": Sample(make=lambda: containers.png_of_zeros(20_000, 20_000), code="too_many_pixels"),
+    "jpeg-of-many-scans": Sample(make=lambda: hostile.jpeg_of_scans(64, 48, 2000), code="too_many_scans"),
+    "jpeg-of-crumbs": Sample(make=lambda: hostile.jpeg_of_segments(jpeg(), 20_000), code="too_many_pieces"),
+    "webp-of-crumbs": Sample(make=lambda: hostile.webp_of_chunks(webp(), 20_000), code="too_many_pieces"),
+    "gif-of-crumbs": Sample(make=lambda: hostile.gif_of_comments(20_000), code="too_many_pieces"),
     "gif-of-many-frames": Sample(make=lambda: containers.gif_of_frames(501), code="too_many_frames"),
     "gif-of-many-pixels": Sample(make=lambda: containers.gif_of_frames(400, 1000, 1000), code="too_many_pixels"),
 }

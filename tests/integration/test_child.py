@@ -175,7 +175,7 @@ async def test_what_brings_the_child_down_does_not_touch_the_parent(fault: str, 
 async def test_a_child_that_takes_more_memory_than_it_may_is_told_from_one_that_crashed(
     fault: str, engine: Engine, make: Make
 ) -> None:
-    with pytest.raises(TooLargeForMemory, match=r"at most") as refusal:
+    with pytest.raises(TooLargeForMemory) as refusal:
         await asyncio.wait_for(make(command=hostile(fault)).render(corpus.jpeg()), PATIENCE_SECONDS)
 
     assert refusal.value.limit is not None
