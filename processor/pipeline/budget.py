@@ -1,7 +1,7 @@
 """Who may start: first come, first served, while threads and memory last; and what can never start.
 
 `benchmarks/memory_peak.py` measures the figures, as resident memory. They hold for jemalloc, which the image has, and
-for glibc's malloc as the child processes use it. By default that keeps what is free and below 32 MiB.
+for glibc's malloc as the service and its children tune it. By default that keeps what is free and below 32 MiB.
 """
 
 from __future__ import annotations
