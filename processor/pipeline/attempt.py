@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from processor.errors import DecoderCrashed, ImageRejected, TrussError
 from processor.images import VariantSpec
 from processor.pipeline import render
-from processor.pipeline.answers import describe, pack
+from processor.pipeline.answers import describe, pack, refusal
 from processor.pipeline.budget import working_bytes
 from processor.pipeline.confine import limit_memory
 from processor.pipeline.engine import set_up_libvips
@@ -36,10 +36,10 @@ def attempt(ordered: Mapping[str, Any], source: BinaryIO, answers: BinaryIO) -> 
         limit_memory(working_bytes(info, len(data)))
         header, parts = pack(render.render(data, info, recipe, Deadline(recipe.limits.timeout_seconds)))
     except ImageRejected as error:
-        send(answers, {"error": error.code})
+        send(answers, refusal(error))
     except (TrussError, MemoryError):
         # Nothing else runs in this process, and what it may take is what this image needs: it is not the machine.
-        send(answers, {"error": DecoderCrashed.code})
+        send(answers, refusal(DecoderCrashed()))
     else:
         send(answers, header, parts)
 

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from processor.errors import DecoderCrashed, ImageRejected, Unavailable, leaves
+from processor.errors import DecoderCrashed, ImageRejected, Unavailable
 from processor.images import Rendered
-from processor.pipeline.answers import read_info, unpack
+from processor.pipeline.answers import read_info, read_refusal, unpack
 from processor.pipeline.attempt import order
 from processor.pipeline.budget import HELD_BYTES, MemoryBudget, working_bytes
 from processor.pipeline.childprocess import ChildProcess
@@ -29,8 +29,6 @@ GRACE_SECONDS = 5.0
 CPU_FACTOR = 1.25
 #: Resident memory of a child that has done nothing yet.
 CHILD_BYTES = 40 * 1024 * 1024
-
-_REJECTIONS = {error.code: error for error in leaves(ImageRejected)}
 
 
 class ChildRenderer:
@@ -137,10 +135,10 @@ class ChildRenderer:
 
 def _checked(answer: Frame) -> Frame:
     """The answer, unless it is a refusal; one that is not known is a crash."""
-    code = answer.header.get("error")
-    if code is None:
+    if "error" not in answer.header:
         return answer
-    raise _REJECTIONS.get(code, DecoderCrashed) if isinstance(code, str) else DecoderCrashed
+    with _garbage_is_a_crash():
+        raise read_refusal(answer.header)
 
 
 @contextmanager

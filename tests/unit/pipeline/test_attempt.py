@@ -72,7 +72,7 @@ def test_a_good_image_is_described_and_then_rendered_within_its_own_memory(allow
 def test_what_the_header_tells_is_refused_before_memory_is_asked_for(allowed: list[int]) -> None:
     said = answered(SAMPLES["png-65000-square"].make())
 
-    assert [frame.header for frame in said] == [{}, {"error": "side_too_long"}]
+    assert [frame.header for frame in said] == [{}, {"error": "side_too_long", "limit": 32767, "actual": 65000}]
     assert allowed == []
 
 
