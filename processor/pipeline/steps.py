@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pyvips
 
-from processor.pipeline.decode import page_height
+from processor.pipeline.roll import page_height
 
 #: One thing done to an image. Lazy: pixels are computed when somebody reads them.
 Step = Callable[[pyvips.Image], pyvips.Image]
@@ -77,15 +77,32 @@ def map_frames(image: pyvips.Image, step: Step) -> pyvips.Image:
     return joined
 
 
+def has_usable_profile(image: pyvips.Image) -> bool:
+    """Whether its colours come with a profile that fits them. Nothing but the header is read."""
+    if not image.get_typeof("icc-profile-data"):
+        return False
+    pixel = pyvips.Image.black(1, 1, bands=image.bands).cast(image.format).copy(interpretation=image.interpretation)
+    pixel.set_type(pyvips.GValue.blob_type, "icc-profile-data", image.get("icc-profile-data"))
+    try:
+        _from_profile(pixel).avg()
+    except pyvips.Error:
+        return False
+    return True
+
+
+def _from_profile(image: pyvips.Image) -> pyvips.Image:
+    return image.icc_transform("srgb", embedded=True, intent=_INTENT, depth=_depth(image))
+
+
+def _depth(image: pyvips.Image) -> int:
+    return 16 if image.format == _WIDE else 8
+
+
 def _through_profile(image: pyvips.Image) -> pyvips.Image:
-    depth = 16 if image.format == _WIDE else 8
-    if image.get_typeof("icc-profile-data"):
-        try:
-            return image.icc_transform("srgb", embedded=True, intent=_INTENT, depth=depth)
-        except pyvips.Error:
-            pass  # an unusable profile: the image is as good as one without
+    if has_usable_profile(image):
+        return _from_profile(image)
     if image.interpretation == "cmyk":
-        return image.icc_transform("srgb", input_profile="cmyk", intent=_INTENT, depth=depth)
+        return image.icc_transform("srgb", input_profile="cmyk", intent=_INTENT, depth=_depth(image))
     return image
 
 
