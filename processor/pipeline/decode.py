@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import pyvips
@@ -10,7 +10,7 @@ import pyvips
 from processor.errors import CorruptImage, EmptyFile, UnsupportedFormat
 from processor.images import ImageInfo
 from processor.pipeline import colour, gif, jpeg, png
-from processor.pipeline.roll import Cel, compose, page_height
+from processor.pipeline.roll import Blend, Cel, compose, page_height
 from processor.pipeline.steps import has_usable_profile, to_srgb
 
 #: How files of each format begin, byte by byte; None stands for any byte (RIFF keeps its length there).
@@ -134,18 +134,20 @@ def _load_png(data: bytes, watch: Watch) -> pyvips.Image:
     return watch(roll)
 
 
-def _png_cels(animation: png.Animation, draw: Callable[[png.Frame], pyvips.Image]) -> Iterator[Cel]:
-    for frame in animation.frames:
-        yield Cel(
+def _png_cels(animation: png.Animation, draw: Callable[[png.Frame], pyvips.Image]) -> list[Cel]:
+    return [
+        Cel(
             left=frame.left,
             top=frame.top,
             width=frame.width,
             height=frame.height,
             delay_ms=frame.delay_ms,
             dispose=frame.dispose,
-            over=frame.over,
+            blend=Blend.OVER if frame.over else Blend.REPLACE,
             draw=partial(draw, frame),
         )
+        for frame in animation.frames
+    ]
 
 
 def _png_colours(image: pyvips.Image, data: bytes, read: png.Png) -> pyvips.Image:
@@ -194,18 +196,20 @@ def _load_gif(data: bytes, watch: Watch) -> pyvips.Image:
     return watch(compose(read.width, read.height, _gif_cels(read, draw), loop=read.loop))
 
 
-def _gif_cels(read: gif.Gif, draw: Callable[[gif.Frame], pyvips.Image]) -> Iterator[Cel]:
-    for frame in read.frames:
-        yield Cel(
+def _gif_cels(read: gif.Gif, draw: Callable[[gif.Frame], pyvips.Image]) -> list[Cel]:
+    return [
+        Cel(
             left=frame.left,
             top=frame.top,
             width=frame.width,
             height=frame.height,
             delay_ms=frame.delay_ms,
             dispose=frame.dispose,
-            over=True,
+            blend=Blend.REPLACE if frame.transparent is None else Blend.MASK,
             draw=partial(draw, frame),
         )
+        for frame in read.frames
+    ]
 
 
 def _with_alpha(image: pyvips.Image) -> pyvips.Image:

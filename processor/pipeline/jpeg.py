@@ -123,6 +123,8 @@ def check_decodable(jpeg: Jpeg) -> None:
         kind = "lossless"
     elif jpeg.process not in _DECODABLE:
         kind = "hierarchical"
+    elif jpeg.height == 0:
+        kind = "height behind the picture"
     elif jpeg.precision != _BITS:
         kind = f"{jpeg.precision} bits a sample"
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -11,6 +11,14 @@ import pyvips
 #: What every frame is drawn on: colour and alpha, 8 bits each.
 _BANDS = 4
 _SOLID = 255
+
+
+class Blend(Enum):
+    """How a frame is drawn: in the place of what is there, where it is not transparent at all, or through its alpha."""
+
+    REPLACE = "replace"
+    MASK = "mask"
+    OVER = "over"
 
 
 class Dispose(Enum):
@@ -34,8 +42,7 @@ class Cel:
     height: int
     delay_ms: int
     dispose: Dispose
-    #: Drawn over what is there; else it takes its place, alpha and all.
-    over: bool
+    blend: Blend
     draw: Callable[[], pyvips.Image] = field(repr=False)
 
 
@@ -46,27 +53,24 @@ def page_height(image: pyvips.Image) -> int:
     return height if 0 < height < image.height and image.height % height == 0 else int(image.height)
 
 
-def compose(width: int, height: int, cels: Iterable[Cel], *, loop: int) -> pyvips.Image:
+def compose(width: int, height: int, cels: Sequence[Cel], *, loop: int) -> pyvips.Image:
     """Every frame on its screen, which is transparent where nothing was drawn, whatever the file says of a background.
 
     Memory: the result, and three screens. `loop` is how often it plays, 0 is for ever.
     """
-    screen = _clear(width, height)
-    frames, delays, opaque = bytearray(), [], True
-    for cel in cels:
+    screen, size = _clear(width, height), width * height * _BANDS
+    frames, opaque = bytearray(size * len(cels)), True
+    for number, cel in enumerate(cels):
         drawn = _drawn(screen, cel).copy_memory()
-        frames += memoryview(drawn.write_to_memory())
-        delays.append(cel.delay_ms)
+        frames[number * size : (number + 1) * size] = memoryview(drawn.write_to_memory())
         opaque = opaque and drawn.extract_band(_BANDS - 1).min() == _SOLID
         screen = _disposed(screen, drawn, cel)
-    roll = pyvips.Image.new_from_memory(frames, width, height * len(delays), _BANDS, "uchar").copy(
-        interpretation="srgb"
-    )
+    roll = pyvips.Image.new_from_memory(frames, width, height * len(cels), _BANDS, "uchar").copy(interpretation="srgb")
     if opaque:  # alpha that hides nothing would cost every later step
         roll = roll.extract_band(0, n=_BANDS - 1)
-    if len(delays) > 1:
+    if len(cels) > 1:
         roll.set_type(pyvips.GValue.gint_type, "page-height", height)
-        roll.set_type(pyvips.GValue.array_int_type, "delay", delays)
+        roll.set_type(pyvips.GValue.array_int_type, "delay", [cel.delay_ms for cel in cels])
         roll.set_type(pyvips.GValue.gint_type, "loop", loop)
     return roll
 
@@ -76,10 +80,16 @@ def _drawn(screen: pyvips.Image, cel: Cel) -> pyvips.Image:
     if not width or not height:
         return screen
     picture = cel.draw().crop(0, 0, width, height)
-    if cel.over and picture.extract_band(_BANDS - 1).min() < _SOLID:
+    if cel.blend is not Blend.REPLACE:
         below = screen.crop(cel.left, cel.top, width, height)
-        picture = below.composite2(picture, "over").rint().cast("uchar")
+        picture = _blended(below, picture, cel.blend)
     return _placed(screen, picture, cel)
+
+
+def _blended(below: pyvips.Image, picture: pyvips.Image, blend: Blend) -> pyvips.Image:
+    if blend is Blend.MASK:
+        return picture.extract_band(_BANDS - 1).ifthenelse(picture, below)
+    return below.composite2(picture, "over").rint().cast("uchar")
 
 
 def _disposed(before: pyvips.Image, drawn: pyvips.Image, cel: Cel) -> pyvips.Image:

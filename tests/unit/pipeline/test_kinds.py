@@ -20,11 +20,11 @@ from tests.corpus.animations import Part, gif_of, png_of_chunks
 from tests.unit.pipeline.compare import rendered
 
 
-def _frame(marker: int, bits: int = 8) -> bytes:
+def _frame(marker: int, bits: int = 8, height: int = 120) -> bytes:
     """A JPEG whose frame is of this kind; what follows would be its own coding."""
     data = corpus.jpeg()
     at = data.index(b"\xff\xc0")
-    return data[: at + 1] + bytes([marker]) + data[at + 2 : at + 4] + bytes([bits]) + data[at + 5 :]
+    return data[: at + 1] + bytes([marker]) + data[at + 2 : at + 4] + struct.pack(">BH", bits, height) + data[at + 7 :]
 
 
 def _cgbi() -> bytes:
@@ -48,6 +48,7 @@ def _foreign_chunk() -> bytes:
         (lambda: _frame(0xC5), "JPEG (hierarchical)"),
         (lambda: _frame(0xCE), "JPEG (hierarchical)"),
         (lambda: _frame(0xF7), "JPEG (JPEG-LS)"),
+        (lambda: _frame(0xC0, height=0), "JPEG (height behind the picture)"),
         (_cgbi, "PNG (with CgBI)"),
         (_foreign_chunk, "PNG (with JDAT)"),
     ],
