@@ -6,6 +6,7 @@ An animation is one tall image, frame below frame; `page-height` says where to c
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pyvips
 
@@ -81,17 +82,13 @@ def has_usable_profile(image: pyvips.Image) -> bool:
     """Whether its colours come with a profile that fits them. Nothing but the header is read."""
     if not image.get_typeof("icc-profile-data"):
         return False
+    profile = bytes(image.get("icc-profile-data"))
     pixel = pyvips.Image.black(1, 1, bands=image.bands).cast(image.format).copy(interpretation=image.interpretation)
-    pixel.set_type(pyvips.GValue.blob_type, "icc-profile-data", image.get("icc-profile-data"))
-    try:
-        _from_profile(pixel).avg()
-    except pyvips.Error:
-        return False
-    return True
-
-
-def _from_profile(image: pyvips.Image) -> pyvips.Image:
-    return image.icc_transform("srgb", embedded=True, intent=_INTENT, depth=_depth(image))
+    pixel.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    with suppress(pyvips.Error):
+        # libvips takes another profile in the place of one that it cannot use, and then leaves that one with the image.
+        return bytes(pixel.icc_import(embedded=True, intent=_INTENT).get("icc-profile-data")) == profile
+    return False
 
 
 def _depth(image: pyvips.Image) -> int:
@@ -100,7 +97,7 @@ def _depth(image: pyvips.Image) -> int:
 
 def _through_profile(image: pyvips.Image) -> pyvips.Image:
     if has_usable_profile(image):
-        return _from_profile(image)
+        return image.icc_transform("srgb", embedded=True, intent=_INTENT, depth=_depth(image))
     if image.interpretation == "cmyk":
         return image.icc_transform("srgb", input_profile="cmyk", intent=_INTENT, depth=_depth(image))
     return image

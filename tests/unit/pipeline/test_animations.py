@@ -215,6 +215,18 @@ def test_an_apng_is_drawn_in_the_colours_that_it_declares() -> None:
     assert second[0] == pytest.approx([56, 56, 56, 255], abs=1)
 
 
+def test_an_apng_is_drawn_through_its_profile() -> None:
+    chunks = dict(corpus.containers.png_chunks(corpus.png(corpus.flat(4, 4, (9, 9, 9)), profile="p3")))
+    parts = [whole((200, 90, 90, 255)), corner((90, 200, 90, 255))]
+    data = apng_of(SIDE, SIDE, parts, before=[(b"iCCP", chunks[b"iCCP"])])
+    declared = apng_of(SIDE, SIDE, parts, before=[(b"cICP", b"\x0c\x0d\x00\x01")])
+
+    assert screens(data)[1] != screens(apng_of(SIDE, SIDE, parts))[1]
+    for through_profile, by_number in zip(screens(data), screens(declared), strict=True):
+        for one, other in zip(through_profile, by_number, strict=True):
+            assert one == pytest.approx(other, abs=2)
+
+
 def test_a_delay_without_a_denominator_counts_hundredths() -> None:
     chunks = apng_chunks(SIDE, SIDE, [whole((9, 9, 9, 255)), whole((200, 8, 8, 255))])
     undivided = [

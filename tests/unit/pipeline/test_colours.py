@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -194,6 +195,17 @@ def _p3_profile() -> tuple[bytes, bytes]:
     return b"iCCP", chunks[b"iCCP"]
 
 
+def _foreign_profile(space: bytes, tags: bytes | None = None) -> tuple[bytes, bytes]:
+    """The profile of Display P3 in a sound chunk, but of another colour space or with nonsense for its tags."""
+    _, body = _p3_profile()
+    name, packed = body.split(b"\x00\x00", 1)
+    profile = bytearray(zlib.decompress(packed))
+    profile[16:20] = space
+    if tags is not None:
+        profile[128:] = (tags * len(profile))[: len(profile) - 128]
+    return b"iCCP", name + b"\x00\x00" + zlib.compress(bytes(profile))
+
+
 def test_each_declaration_gives_way_to_the_one_above_it() -> None:
     """cICP, then a profile, then sRGB, then gAMA and cHRM."""
     profile, srgb, gamma = _p3_profile(), (b"sRGB", b"\x00"), gama(100_000)
@@ -223,6 +235,8 @@ def _broken(png: bytes, kind: bytes) -> bytes:
         lambda: containers.png_of_pixels(MUTED, (b"cICP", b"\x0c\x0d\x00"), gama(100_000)),
         lambda: containers.png_of_pixels(MUTED, (b"iCCP", _p3_profile()[1][:-40]), gama(100_000)),
         lambda: containers.png_of_pixels(MUTED, (b"iCCP", b"nonsense"), gama(100_000)),
+        lambda: containers.png_of_pixels(MUTED, _foreign_profile(b"GRAY"), gama(100_000)),
+        lambda: containers.png_of_pixels(MUTED, _foreign_profile(b"RGB ", b"nonsense"), gama(100_000)),
         lambda: _broken(containers.png_of_pixels(MUTED, (b"sRGB", b"\x00"), gama(100_000)), b"sRGB"),
         lambda: containers.png_of_pixels(MUTED, gama(100_000), chrm((0,) * 8)),
         lambda: containers.png_of_pixels(MUTED, gama(100_000), chrm((31270, 32900) * 4)),
@@ -236,6 +250,8 @@ def _broken(png: bytes, kind: bytes) -> bytes:
         "cicp-short",
         "iccp-cut",
         "iccp-nonsense",
+        "iccp-of-grey",
+        "iccp-of-nothing",
         "srgb-checksum",
         "chrm-zeros",
         "chrm-one-point",
