@@ -11,6 +11,8 @@ import pyvips
 #: What every frame is drawn on: colour and alpha, 8 bits each.
 _BANDS = 4
 _SOLID = 255
+#: The longest delay and the most plays that WebP can express (RFC 9649, 24 and 16 bits). A file may say more.
+_LONGEST_MS, _MOST_PLAYS = (1 << 24) - 1, (1 << 16) - 1
 
 
 class Blend(Enum):
@@ -70,8 +72,8 @@ def compose(width: int, height: int, cels: Sequence[Cel], *, loop: int) -> pyvip
         roll = roll.extract_band(0, n=_BANDS - 1)
     if len(cels) > 1:
         roll.set_type(pyvips.GValue.gint_type, "page-height", height)
-        roll.set_type(pyvips.GValue.array_int_type, "delay", [cel.delay_ms for cel in cels])
-        roll.set_type(pyvips.GValue.gint_type, "loop", loop)
+        roll.set_type(pyvips.GValue.array_int_type, "delay", [min(cel.delay_ms, _LONGEST_MS) for cel in cels])
+        roll.set_type(pyvips.GValue.gint_type, "loop", min(loop, _MOST_PLAYS))
     return roll
 
 

@@ -236,6 +236,24 @@ def test_a_delay_without_a_denominator_counts_hundredths() -> None:
     assert opened(variant(png_of_chunks(undivided))).get("delay") == [70, 70]
 
 
+@pytest.mark.parametrize("plays", [0xFFFF, 0x10000, 0xFFFFFFFF])
+def test_more_plays_and_longer_delays_than_webp_can_express_are_as_many_as_it_can(plays: int) -> None:
+    chunks = apng_chunks(SIDE, SIDE, [whole((9, 9, 9, 255)), whole((200, 8, 8, 255))], plays=plays)
+    slow = [
+        (kind, body[:20] + struct.pack(">HH", 0xFFFF, 1) + body[24:] if kind == b"fcTL" else body)
+        for kind, body in chunks
+    ]
+
+    image = opened(variant(png_of_chunks(slow)))
+
+    assert image.get("loop") == 0xFFFF
+    assert image.get("delay") == [0xFFFFFF] * 2
+
+
+def test_a_gif_repeated_as_often_as_can_be_plays_as_often_as_can_be() -> None:
+    assert opened(variant(gif_of(SIDE, SIDE, [whole(1), whole(2)], repeats=0xFFFF))).get("loop") == 0xFFFF
+
+
 def test_limits_count_the_frames_of_an_apng_before_any_is_decoded() -> None:
     parts = [whole((9, 9, 9, 255))] * 4
 
