@@ -36,7 +36,7 @@ def failure_codes() -> str:
 
 def accepted() -> str:
     """How large an upload may be, and the code of what is larger, as a table."""
-    rows = [
+    rows: list[tuple[str, str, str, type[errors.TrussError]]] = [
         ("largest file", f"{_default('MAX_UPLOAD_BYTES') // 2**20} MiB", "MAX_UPLOAD_BYTES", errors.FileTooLarge),
         ("most pixels, over all frames", f"{_default('MAX_PIXELS'):,}", "MAX_PIXELS", errors.TooManyPixels),
         ("longest side in pixels", f"{_default('MAX_SIDE'):,}", "MAX_SIDE", errors.SideTooLong),

@@ -359,11 +359,14 @@ class Converter:
             await self._store_manifest(completed)
             timings = Timings(download=downloaded, process=process, upload=watch.lap(), total=watch.total())
         except ImageRejected as error:
-            return await self._fail(job, lease, error.code, error.message, pixels=error.pixels)
+            why = Failure(code=error.code, message=error.message, limit=error.limit, actual=error.actual)
+            return await self._fail(job, lease, why, pixels=error.pixels)
         except (DailyLimitReached, ImageLimitReached) as error:
-            return await self._fail(job, lease, error.code, error.message)
+            return await self._fail(job, lease, Failure(code=error.code, message=error.message))
         except ObjectNotFound:
-            return await self._fail(job, lease, SOURCE_MISSING, "The uploaded file is not there any more.")
+            return await self._fail(
+                job, lease, Failure(code=SOURCE_MISSING, message="The uploaded file is not there any more.")
+            )
         pixels = made.width * made.height * made.frames
         return await self._finish(replace(completed, timings=timings), lease, OutcomeKind.COMPLETED, pixels=pixels)
 
@@ -425,8 +428,8 @@ class Converter:
             metadata={"unique-id": job.unique_id, "processing-id": job.processing_id},
         )
 
-    async def _fail(self, job: Job, lease: Lease, code: str, message: str, *, pixels: int = 0) -> Outcome:
-        failed = replace(job, status=JobStatus.FAILED, error=Failure(code=code, message=message))
+    async def _fail(self, job: Job, lease: Lease, why: Failure, *, pixels: int = 0) -> Outcome:
+        failed = replace(job, status=JobStatus.FAILED, error=why)
         return await self._finish(failed, lease, OutcomeKind.FAILED, pixels=pixels)
 
     async def _finish(self, job: Job, lease: Lease, kind: OutcomeKind, *, pixels: int) -> Outcome:
@@ -480,7 +483,7 @@ class Converter:
         with contextlib.suppress(LeaseLost, Unavailable, Busy):
             if last_try:
                 message = "The job was given up after several tries; it can be redriven."
-                await self._fail(job, lease, UNAVAILABLE, message)
+                await self._fail(job, lease, Failure(code=UNAVAILABLE, message=message))
             else:
                 await self.jobs.release(job.processing_id, lease)
 

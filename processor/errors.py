@@ -6,10 +6,9 @@
     ├── Rejected              can never succeed: tell the client, settle the message
     │   ├── NotAnEvent  NoSuchPart  PartTooSmall
     │   └── ImageRejected     the uploaded bytes are at fault: the job is `failed` with this code
-    │       ├── EmptyFile  FileTooLarge  UnsupportedFormat  CorruptImage  UnexpectedFile
-    │       ├── SideTooLong  TooManyPixels  TooManyFrames
-    │       ├── LimitExceeded ── TooManyScans  TooManyPieces  TooLargeForMemory
-    │       └── TimedOut  DecoderCrashed
+    │       ├── EmptyFile  UnsupportedFormat  CorruptImage  UnexpectedFile  TimedOut  DecoderCrashed
+    │       └── LimitExceeded ── FileTooLarge  SideTooLong  TooManyPixels  TooManyFrames  TooManyScans
+    │                            TooManyPieces  TooLargeForMemory
     ├── NotFound              there is no such thing (or it is another tenant's)
     │   ├── ImageNotFound ── ImageDeleted
     │   └── JobNotFound  KeyNotFound  ObjectNotFound
@@ -28,7 +27,10 @@ The first line of a class's docstring is its default message, fit to be shown to
 from __future__ import annotations
 
 import inspect
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, TypeVar, overload
+
+Kind = TypeVar("Kind", bound="TrussError")
 
 
 class TrussError(Exception):
@@ -72,7 +74,6 @@ class ImageRejected(Rejected):
     code = "image_rejected"
     #: How many pixels were worked on before it was known, where the header could be read.
     pixels: int = 0
-
     #: What the service accepts, and what the file has, where it is a matter of a number.
     limit: int | None = None
     actual: int | None = None
@@ -96,16 +97,22 @@ class EmptyFile(ImageRejected):
     code = "empty_file"
 
 
-class FileTooLarge(ImageRejected):
+class FileTooLarge(LimitExceeded):
     """The file has more bytes than the service accepts."""
 
     code = "file_too_large"
+    told = "The file has {actual:,} bytes; the service accepts {limit:,}."
 
 
 class UnsupportedFormat(ImageRejected):
     """The file is not a JPEG, PNG, WebP or GIF image."""
 
     code = "unsupported_format"
+
+    def __init__(self, kind: str | None = None) -> None:
+        #: A kind of one of these that is sound, and nothing that this service can decode.
+        self.kind = kind
+        super().__init__(f"This kind of {kind} is not supported." if kind else None)
 
 
 class CorruptImage(ImageRejected):
@@ -120,22 +127,25 @@ class UnexpectedFile(ImageRejected):
     code = "unexpected_file"
 
 
-class SideTooLong(ImageRejected):
+class SideTooLong(LimitExceeded):
     """The image is wider or higher than the service accepts."""
 
     code = "side_too_long"
+    told = "The longer side of the image has {actual:,} pixels; the service accepts {limit:,}."
 
 
-class TooManyPixels(ImageRejected):
+class TooManyPixels(LimitExceeded):
     """The image has more pixels, frames counted in, than the service accepts."""
 
     code = "too_many_pixels"
+    told = "The image has {actual:,} pixels, frames counted in; the service accepts {limit:,}."
 
 
-class TooManyFrames(ImageRejected):
+class TooManyFrames(LimitExceeded):
     """The animation has more frames than the service accepts."""
 
     code = "too_many_frames"
+    told = "The animation has {actual:,} frames; the service accepts {limit:,}."
 
 
 class TooManyScans(LimitExceeded):
@@ -331,7 +341,11 @@ def default_message(error: type[TrussError]) -> str:
     return (inspect.getdoc(error) or error.__name__).splitlines()[0]
 
 
-def leaves(root: type[TrussError] = TrussError) -> list[type[TrussError]]:
+@overload
+def leaves() -> list[type[TrussError]]: ...
+@overload
+def leaves(root: type[Kind]) -> list[type[Kind]]: ...
+def leaves(root: type[TrussError] = TrussError) -> Sequence[type[TrussError]]:
     """Every class below `root` that has no subclass of its own, in order of definition."""
     children = root.__subclasses__()
     return [leaf for child in children for leaf in leaves(child)] if children else [root]

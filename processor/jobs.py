@@ -69,10 +69,12 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a job failed: a stable code, and a sentence for people."""
+    """Why a job failed: a stable code, a sentence for people, and of a limit, what it is and what the file has."""
 
     code: str
     message: str
+    limit: int | None = None
+    actual: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -191,16 +191,30 @@ class VariantAnswer(Answer):
         )
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class FailureAnswer(Answer):
     """Why a job failed."""
 
     code: str = Field(description="Stable, for programs.", examples=["corrupt_image"])
     message: str = Field(description="For people.", examples=["The image is damaged or incomplete."])
+    limit: int | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="What the service accepts, where the file has more: bytes, frames, pixels of the longer side or of "
+        "all frames together, by the code.",
+        examples=[500],
+    )
+    actual: int | None = Field(
+        default=None, exclude_if=_is_none, description="What the file has; beside `limit`.", examples=[600]
+    )
 
     @classmethod
     def of(cls, failure: Failure) -> Self:
-        """The same words."""
-        return cls(code=failure.code, message=failure.message)
+        """The same words and numbers."""
+        return cls(code=failure.code, message=failure.message, limit=failure.limit, actual=failure.actual)
 
 
 class TimingsAnswer(Answer):

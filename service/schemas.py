@@ -159,7 +159,7 @@ class _FileRequest(Question):
         if _CONTENT_TYPE.fullmatch(content_type) is None:
             raise UnsupportedContentType
         if size is not None and size > max_bytes:
-            raise FileTooLarge
+            raise FileTooLarge(limit=max_bytes, actual=size)
         return UploadRequest(
             filename=self.filename,
             extension=named or _extension_for(content_type),

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import accumulate, pairwise
-from types import NoneType
 from typing import Any
 
-from processor.errors import DecoderCrashed, ImageRejected, LimitExceeded, leaves
+from processor.errors import ImageRejected, LimitExceeded, UnsupportedFormat, leaves
 from processor.images import WEBP_MAX_SIDE, ImageInfo, Rendered, Variant, VariantSpec
 from processor.pipeline.frames import Frame
 
 #: How a WebP file begins and goes on behind its length (RFC 9649).
 _RIFF, _WEBP, _WEBP_AT = b"RIFF", b"WEBP", 8
-_REJECTIONS = {error.code: error for error in leaves(ImageRejected) if issubclass(error, ImageRejected)}
+#: What may be wrong with an image, by code; and that of it which comes with numbers.
+_REJECTIONS = {error.code: error for error in leaves(ImageRejected)}
+_EXCEEDED = {error.code: error for error in leaves(LimitExceeded)}
+#: How a kind of a format is named that cannot be decoded.
+_KIND = re.compile(r"(JPEG|PNG) \([A-Za-z0-9 -]{1,40}\)")
 
 
 def describe(info: ImageInfo) -> dict[str, Any]:
@@ -36,20 +40,28 @@ def read_info(header: Mapping[str, Any]) -> ImageInfo:
     return ImageInfo(**fields)
 
 
-def refuse(error: ImageRejected) -> dict[str, Any]:
-    """The header of the frame that tells why there are no variants."""
-    return {"error": error.code, "limit": error.limit, "actual": error.actual}
+def refusal(error: ImageRejected) -> dict[str, Any]:
+    """The header of the frame that tells what is wrong with the image."""
+    told: dict[str, Any] = {"error": error.code}
+    if isinstance(error, UnsupportedFormat) and error.kind:
+        told["kind"] = error.kind
+    if isinstance(error, LimitExceeded):
+        told |= {"limit": error.limit, "actual": error.actual}
+    return told
 
 
-def read_refusal(header: Mapping[str, Any]) -> ImageRejected | None:
-    """Back from `refuse`; None when it tells of no error. One that is not known is a crash."""
-    code, limit, actual = (header.get(name) for name in ("error", "limit", "actual"))
-    if code is None:
-        return None
-    rejection = _REJECTIONS.get(code) if isinstance(code, str) else None
-    if rejection is None or any(type(number) not in (int, NoneType) for number in (limit, actual)):
-        return DecoderCrashed()
-    return rejection(limit=limit, actual=actual) if issubclass(rejection, LimitExceeded) else rejection()
+def read_refusal(header: Mapping[str, Any]) -> ImageRejected:
+    """Back from `refusal`. Raises `ValueError` for anything else."""
+    match header:
+        case {"error": UnsupportedFormat.code, "kind": str(kind)} if _KIND.fullmatch(kind):
+            return UnsupportedFormat(kind)
+        case {"error": str(code), "limit": int(limit), "actual": int(actual)} if code in _EXCEEDED and limit < actual:
+            return _EXCEEDED[code](limit=limit, actual=actual)
+        case {"error": str(code), "limit": int(limit), "actual": None} if code in _EXCEEDED:
+            return _EXCEEDED[code](limit=limit)
+        case {"error": str(code)} if code in _REJECTIONS:
+            return _REJECTIONS[code]()
+    raise ValueError("no refusal")
 
 
 def pack(rendered: Rendered) -> tuple[dict[str, Any], tuple[bytes, ...]]:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from processor.errors import CorruptImage, DecoderCrashed, ImageRejected, TooLargeForMemory, TrussError, Unavailable
 from processor.images import ImageInfo, Rendered, VariantSpec
 from processor.pipeline import render
-from processor.pipeline.answers import describe, pack, refuse
+from processor.pipeline.answers import describe, pack, refusal
 from processor.pipeline.confine import limit_memory, ran_out
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.frames import receive, send
@@ -39,10 +39,10 @@ def attempt(ordered: Mapping[str, Any], source: BinaryIO, answers: BinaryIO) -> 
         limit_memory(memory_bytes, untouched_bytes)
         header, parts = pack(_rendered(data, info, recipe, memory_bytes))
     except ImageRejected as error:
-        send(answers, refuse(error))
+        send(answers, refusal(error))
     except (TrussError, MemoryError):
         # Nothing else runs in this process: it is not the machine.
-        send(answers, refuse(DecoderCrashed()))
+        send(answers, refusal(DecoderCrashed()))
     else:
         send(answers, header, parts)
 

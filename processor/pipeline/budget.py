@@ -29,8 +29,10 @@ ENCODING_FRAME_BYTES = 38.0
 ROLL_BYTES = 2
 #: Bytes of a frame, however small it is, for the operations that it goes through.
 FRAME_BYTES = 64 * 1024
-#: Bytes per pixel of a frame that the decoder paints on.
-CANVAS_BYTES = {"gif": 8, "png": 8, "webp": 16}
+#: Bytes per pixel of all frames while they are composed, which ends once the picture is held; see `roll`.
+COMPOSED_BYTES = 4
+#: Bytes per pixel of a frame that is painted on: three screens and the frame itself, or what libwebp keeps.
+CANVAS_BYTES = {"gif": 13, "png": 16, "webp": 16}
 
 
 def working_bytes(info: ImageInfo, file_bytes: int, specs: Sequence[VariantSpec] = STANDARD_VARIANTS) -> int:
@@ -58,8 +60,9 @@ def _decoding(info: ImageInfo) -> int:
     if info.format == "webp":
         roll = info.pixels * info.bands if info.frames > 1 else info.pixels * (4 + info.bands)
         return held + roll + (info.width * info.height * CANVAS_BYTES["webp"] if info.frames > 1 else 0)
-    canvas = info.width * info.height * CANVAS_BYTES.get(info.format, 0) if info.frames > 1 else 0
-    return held + info.decoder_bytes + canvas
+    if info.format == "gif" or (info.format == "png" and info.frames > 1):
+        return held + info.pixels * COMPOSED_BYTES + info.width * info.height * CANVAS_BYTES[info.format]
+    return held + info.decoder_bytes
 
 
 def _holding(info: ImageInfo) -> int:

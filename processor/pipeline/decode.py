@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pyvips
 
 from processor.errors import CorruptImage, EmptyFile, UnsupportedFormat
 from processor.images import ImageInfo
+from processor.pipeline import colour, gif, jpeg, png
 from processor.pipeline.anatomy import Anatomy, dissect
-from processor.pipeline.endings import is_whole
+from processor.pipeline.roll import Blend, Cel, compose, page_height
+from processor.pipeline.steps import has_usable_profile, to_srgb
 
 #: How files of each format begin, byte by byte; None stands for any byte (RIFF keeps its length there).
 _SIGNATURES: tuple[tuple[str, tuple[int | None, ...]], ...] = (
     ("jpeg", (0xFF, 0xD8, 0xFF)),
-    ("png", tuple(b"\x89PNG\r\n\x1a\n")),
+    ("png", tuple(png.SIGNATURE)),
     ("webp", (*b"RIFF", None, None, None, None, *b"WEBP")),
     ("gif", tuple(b"GIF87a")),
     ("gif", tuple(b"GIF89a")),
@@ -21,12 +26,18 @@ _SIGNATURES: tuple[tuple[str, tuple[int | None, ...]], ...] = (
 _LOADERS = {"jpeg": "jpegload_source", "png": "pngload_source", "webp": "webpload_source", "gif": "gifload_source"}
 #: Their classes; every other loader is blocked (see `engine`).
 LOADER_CLASSES = ("VipsForeignLoadJpeg", "VipsForeignLoadPng", "VipsForeignLoadWebp", "VipsForeignLoadNsgif")
-#: Formats whose loader takes the number of frames (`n`, -1 for all).
-_ANIMATED = frozenset({"webp", "gif"})
 #: Bytes of a sample, by libvips' band format.
 _SAMPLE_BYTES = {"uchar": 1, "ushort": 2}
 #: EXIF's "upright".
 _UPRIGHT = 1
+#: EXIF's name for Adobe RGB, which cameras write where they embed no profile (DCF 2.0, "optional file").
+_ADOBE_RGB, _ADOBE_RGB_FIELD = "R03", "exif-ifd4-InteroperabilityIndex"
+_RGB, _OPAQUE = 3, 255
+#: Of what `compose` makes: colour and alpha.
+_ROLL_BANDS = 4
+
+#: Follows the decoding of an image, so that it can be stopped: see `watch`.
+Watch = Callable[[pyvips.Image], pyvips.Image]
 
 
 def sniff(data: bytes) -> str:
@@ -46,16 +57,21 @@ def probe(data: bytes) -> ImageInfo:
     """
     format_ = sniff(data)
     anatomy = dissect(data, format_)
+    if format_ == "gif":
+        return _probe_gif(data)
+    if format_ == "jpeg":
+        jpeg.check_decodable(jpeg.read(data))
+    animation = png.read(data).animation if format_ == "png" else None
     try:
         header = _open(data, format_)
         return ImageInfo(
             format=format_,
             width=header.width,
             height=page_height(header),
-            frames=_int_field(header, "n-pages", 1),
-            has_alpha=bool(header.hasalpha()),
+            frames=max(animation.promised, len(animation.frames)) if animation else _int_field(header, "n-pages", 1),
+            has_alpha=animation is not None or bool(header.hasalpha()),
             orientation=_orientation(header),
-            bands=header.bands,
+            bands=_ROLL_BANDS if animation else header.bands,
             scans=anatomy.scans,
             decoder_bytes=_decoder_bytes(header, anatomy),
         )
@@ -63,33 +79,168 @@ def probe(data: bytes) -> ImageInfo:
         raise CorruptImage from None
 
 
-def load(data: bytes, info: ImageInfo) -> pyvips.Image:
-    """A lazy image of all frames, one below the other, to be read once from top to bottom.
+def load(data: bytes, info: ImageInfo, watch: Watch, *, strict: bool = False) -> pyvips.Image:
+    """An image of all frames, one below the other, to be read once from top to bottom.
 
-    Only that reading finds damage in the pixels, and it then fails with `pyvips.Error`. `data` has to outlive it.
+    It is lazy, but for animations that are composed of parts. Only the reading finds damage in the pixels, and it then
+    fails with `pyvips.Error`; when it is `strict`, also for what lost no pixels.
     Raises `CorruptImage` when the file was cut off.
     """
-    if not is_whole(data, info.format):
+    if info.format == "gif":
+        return _load_gif(data, watch)
+    if info.format == "png":
+        return _load_png(data, watch)
+    if info.format == "jpeg":
+        return _load_jpeg(data, info, watch, strict=strict)
+    # It is decoded at once and not line by line; above 100 MB libvips would do that in a temporary file.
+    return watch(_open(data, info.format, access="sequential", n=-1, memory=True))
+
+
+def forgives(info: ImageInfo) -> bool:
+    """Whether a strict look is worth while, because one that is not costs more."""
+    return info.format == "jpeg"
+
+
+def _load_jpeg(data: bytes, info: ImageInfo, watch: Watch, *, strict: bool) -> pyvips.Image:
+    read = jpeg.read(data)
+    data = jpeg.mended(data, read)
+    if not read.has_all_scans or ((read.is_arithmetic or not strict) and _lost_pixels(data, read, watch)):
         raise CorruptImage
-    frames: dict[str, object] = {"n": -1} if info.format in _ANIMATED else {}
-    if info.format == "webp":
-        # It is decoded at once and not line by line; above 100 MB libvips would do that in a temporary file.
-        frames["memory"] = True
-    return _open(data, info.format, access="sequential", **frames)
+    if not strict:
+        return watch(_as_declared(_open(data, "jpeg", access="sequential", unlimited=True), None))
+    if not read.needs_a_line_more:
+        return watch(_as_declared(_open(data, "jpeg", access="sequential", fail_on="warning"), None))
+    image = watch(_open(jpeg.with_a_line_more(data, read), "jpeg", access="sequential", fail_on="warning"))
+    return _as_declared(image.copy_memory().crop(0, 0, info.width, info.height), None)
 
 
-def page_height(image: pyvips.Image) -> int:
-    """The height of one frame."""
-    height = _int_field(image, "page-height", image.height)
-    # As libvips has it: a page height that does not divide the image is no page height.
-    return height if 0 < height < image.height and image.height % height == 0 else int(image.height)
+def _lost_pixels(data: bytes, read: jpeg.Jpeg, watch: Watch) -> bool:
+    """Whether a decoder runs out of data. It then goes on with grey, and warns no more than of stray bytes."""
+    if not jpeg.has_all_restarts(data, read):
+        return True
+    # One after the other: a decoder of many scans keeps the whole picture a second time.
+    one = watch(_open(data, "jpeg", access="sequential", unlimited=True)).copy_memory()
+    other = _open(jpeg.filled(data, read), "jpeg", access="sequential", unlimited=True)
+    return bool(watch(one != other).max())
+
+
+def _load_png(data: bytes, watch: Watch) -> pyvips.Image:
+    read = png.read(data)
+    if read.animation is None:
+        image = _open(png.mended(data, read), "png", access="sequential")
+        return watch(_png_colours(image, data, read))
+    if len(read.animation.frames) < read.animation.promised:
+        raise CorruptImage
+    first = _open(data, "png")
+
+    def draw(frame: png.Frame) -> pyvips.Image:
+        image = _open(png.still(data, read, frame), "png", access="sequential")
+        if has_usable_profile(first):
+            image = image.copy()
+            image.set_type(pyvips.GValue.blob_type, "icc-profile-data", first.get("icc-profile-data"))
+        return watch(_with_alpha(to_srgb(_png_colours(image, data, read)))).copy_memory()
+
+    roll = compose(first.width, first.height, _png_cels(read.animation, draw), loop=read.animation.loop)
+    roll.set_type(pyvips.GValue.gint_type, "orientation", _orientation(first))
+    return watch(roll)
+
+
+def _png_cels(animation: png.Animation, draw: Callable[[png.Frame], pyvips.Image]) -> list[Cel]:
+    return [
+        Cel(
+            left=frame.left,
+            top=frame.top,
+            width=frame.width,
+            height=frame.height,
+            delay_ms=frame.delay_ms,
+            dispose=frame.dispose,
+            blend=Blend.OVER if frame.over else Blend.REPLACE,
+            draw=partial(draw, frame),
+        )
+        for frame in animation.frames
+    ]
+
+
+def _png_colours(image: pyvips.Image, data: bytes, read: png.Png) -> pyvips.Image:
+    """In the order of the PNG specification, third edition, 4.3: cICP, a profile, sRGB, gAMA and cHRM."""
+    coded = png.coded_colour(data, read)
+    if coded:
+        return colour.to_srgb(image, coded)
+    return _as_declared(image, png.measured_colour(data, read))
+
+
+def _as_declared(image: pyvips.Image, declared: colour.Colour | None) -> pyvips.Image:
+    """Unless there is a profile that tells better."""
+    if has_usable_profile(image):
+        return image
+    if declared is None and _field(image, _ADOBE_RGB_FIELD).startswith(_ADOBE_RGB) and image.bands >= _RGB:
+        declared = colour.ADOBE_RGB
+    return colour.to_srgb(image, declared) if declared and image.interpretation != "cmyk" else image
+
+
+def _probe_gif(data: bytes) -> ImageInfo:
+    read = gif.read(data)
+    if not read.width or not read.height:
+        raise CorruptImage
+    return ImageInfo(
+        format="gif",
+        width=read.width,
+        height=read.height,
+        frames=len(read.frames),
+        has_alpha=read.see_through,
+        bands=_ROLL_BANDS,
+    )
+
+
+def _load_gif(data: bytes, watch: Watch) -> pyvips.Image:
+    read = gif.read(data)
+    if read.cut:
+        raise CorruptImage
+
+    def draw(frame: gif.Frame) -> pyvips.Image:
+        width, height = min(frame.width, read.width - frame.left), min(frame.height, read.height - frame.top)
+
+        def decoded(*, transparent: bool) -> pyvips.Image:
+            file = gif.single(data, frame, width, height, transparent=transparent)
+            return watch(_open(file, "gif", page=1)).copy_memory()
+
+        solid = decoded(transparent=False)
+        if solid.extract_band(3).min() < _OPAQUE:
+            raise CorruptImage  # some pixels never came
+        return solid if frame.transparent is None else decoded(transparent=True)
+
+    return watch(compose(read.width, read.height, _gif_cels(read, draw), loop=read.loop))
+
+
+def _gif_cels(read: gif.Gif, draw: Callable[[gif.Frame], pyvips.Image]) -> list[Cel]:
+    return [
+        Cel(
+            left=frame.left,
+            top=frame.top,
+            width=frame.width,
+            height=frame.height,
+            delay_ms=frame.delay_ms,
+            dispose=frame.dispose,
+            blend=Blend.REPLACE if frame.transparent is None else Blend.MASK,
+            draw=partial(draw, frame),
+        )
+        for frame in read.frames
+    ]
+
+
+def _with_alpha(image: pyvips.Image) -> pyvips.Image:
+    image = image if image.bands >= _RGB else image.colourspace("srgb")
+    return image if image.hasalpha() else image.bandjoin(_OPAQUE).copy(interpretation="srgb")
 
 
 def _open(data: bytes, format_: str, **options: object) -> pyvips.Image:
-    # `error`: a JPEG with a stray byte between its segments, as phones write them, passes; one that was cut does not.
+    # `error`: what a decoder merely warns of, such as a damaged comment, is no reason to refuse.
     # A source reads the bytes where they are; of a buffer, pyvips makes a copy first.
     source = pyvips.Source.new_from_memory(data)
-    return pyvips.Operation.call(_LOADERS[format_], source, fail_on="error", **options)
+    image = pyvips.Operation.call(_LOADERS[format_], source, **{"fail_on": "error", **options})
+    # As `Image.new_from_source` does: the bytes live as long as whatever is computed from them.
+    image._references.append(source)  # noqa: SLF001
+    return image
 
 
 def _decoder_bytes(header: pyvips.Image, anatomy: Anatomy) -> int:
@@ -111,3 +262,7 @@ def _orientation(image: pyvips.Image) -> int:
 
 def _int_field(image: pyvips.Image, name: str, default: int) -> int:
     return int(image.get(name)) if image.get_typeof(name) else default
+
+
+def _field(image: pyvips.Image, name: str) -> str:
+    return str(image.get(name)) if image.get_typeof(name) else ""

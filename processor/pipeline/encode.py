@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyvips
 
-from processor.pipeline.decode import page_height
+from processor.pipeline.roll import page_height
 
 
 def webp(image: pyvips.Image, *, quality: int, effort: int) -> bytes:

@@ -41,16 +41,17 @@ class Limits:
         if size == 0:
             raise EmptyFile
         if size > self.max_bytes:
-            raise FileTooLarge
+            raise FileTooLarge(limit=self.max_bytes, actual=size)
 
     def check_header(self, info: ImageInfo) -> None:
         """Before a pixel is decoded. Raises `SideTooLong`, `TooManyFrames`, `TooManyPixels`, `TooManyScans`."""
-        if max(info.width, info.height) > self.max_side:
-            raise SideTooLong
+        side = max(info.width, info.height)
+        if side > self.max_side:
+            raise SideTooLong(limit=self.max_side, actual=side)
         if info.frames > self.max_frames:
-            raise TooManyFrames
+            raise TooManyFrames(limit=self.max_frames, actual=info.frames)
         if info.pixels > self.max_pixels:
-            raise TooManyPixels
+            raise TooManyPixels(limit=self.max_pixels, actual=info.pixels)
         if info.scans > self.max_scans:
             raise TooManyScans(limit=self.max_scans, actual=info.scans)
 

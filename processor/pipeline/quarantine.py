@@ -161,11 +161,11 @@ class ChildRenderer:
 
 
 def _checked(answer: Frame) -> Frame:
-    """The answer, unless it is a refusal."""
-    refusal = read_refusal(answer.header)
-    if refusal is not None:
-        raise refusal
-    return answer
+    """The answer, unless it is a refusal; one that is not known is a crash."""
+    if "error" not in answer.header:
+        return answer
+    with _garbage_is_a_crash():
+        raise read_refusal(answer.header)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import pyvips
@@ -12,6 +12,7 @@ from processor.errors import CorruptImage, TrussError, Unavailable
 from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, Variant, VariantSpec
 from processor.pipeline import decode, encode, geometry, steps
 from processor.pipeline.limits import Deadline, Limits
+from processor.pipeline.roll import page_height
 from processor.pipeline.watch import watched
 
 #: A size is made from the next larger one when that has at least so many times its sides, else from the whole image.
@@ -67,8 +68,15 @@ def render(data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline) -> 
 
 def _prepare(data: bytes, info: ImageInfo, deadline: Deadline) -> pyvips.Image:
     """The upright picture. Its decoder, which may have a whole picture of its own in memory, ends with this call."""
+    if decode.forgives(info):
+        with suppress(CorruptImage):
+            return _picture(data, info, deadline, strict=True)
+    return _picture(data, info, deadline, strict=False)
+
+
+def _picture(data: bytes, info: ImageInfo, deadline: Deadline, *, strict: bool) -> pyvips.Image:
     with _stage(CorruptImage, deadline):
-        image = source = watched(decode.load(data, info), deadline)
+        image = source = decode.load(data, info, lambda image: watched(image, deadline), strict=strict)
     for step, failure in PREPARATION:
         with _stage(failure, deadline):
             image = step(image)
@@ -78,7 +86,7 @@ def _prepare(data: bytes, info: ImageInfo, deadline: Deadline) -> pyvips.Image:
 
 def _resize(whole: pyvips.Image, sizes: Sequence[Size], deadline: Deadline) -> dict[Size, pyvips.Image]:
     """One image per size, the large ones first so that the small ones can be made from them."""
-    full = (whole.width, decode.page_height(whole))
+    full = (whole.width, page_height(whole))
     made = {full: whole}
     for size in sorted(set(sizes) - {full}, reverse=True, key=lambda size: size[0] * size[1]):
         with _stage(Unavailable, deadline):

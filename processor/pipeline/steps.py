@@ -6,10 +6,11 @@ An animation is one tall image, frame below frame; `page-height` says where to c
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pyvips
 
-from processor.pipeline.decode import page_height
+from processor.pipeline.roll import page_height
 
 #: One thing done to an image. Lazy: pixels are computed when somebody reads them.
 Step = Callable[[pyvips.Image], pyvips.Image]
@@ -87,15 +88,28 @@ def map_frames(image: pyvips.Image, step: Step) -> pyvips.Image:
     return joined
 
 
+def has_usable_profile(image: pyvips.Image) -> bool:
+    """Whether its colours come with a profile that fits them. Nothing but the header is read."""
+    if not image.get_typeof("icc-profile-data"):
+        return False
+    profile = bytes(image.get("icc-profile-data"))
+    pixel = pyvips.Image.black(1, 1, bands=image.bands).cast(image.format).copy(interpretation=image.interpretation)
+    pixel.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    with suppress(pyvips.Error):
+        # libvips takes another profile in the place of one that it cannot use, and then leaves that one with the image.
+        return bytes(pixel.icc_import(embedded=True, intent=_INTENT).get("icc-profile-data")) == profile
+    return False
+
+
+def _depth(image: pyvips.Image) -> int:
+    return 16 if image.format == _WIDE else 8
+
+
 def _through_profile(image: pyvips.Image) -> pyvips.Image:
-    depth = 16 if image.format == _WIDE else 8
-    if image.get_typeof("icc-profile-data"):
-        try:
-            return image.icc_transform("srgb", embedded=True, intent=_INTENT, depth=depth)
-        except pyvips.Error:
-            pass  # an unusable profile: the image is as good as one without
+    if has_usable_profile(image):
+        return image.icc_transform("srgb", embedded=True, intent=_INTENT, depth=_depth(image))
     if image.interpretation == "cmyk":
-        return image.icc_transform("srgb", input_profile="cmyk", intent=_INTENT, depth=depth)
+        return image.icc_transform("srgb", input_profile="cmyk", intent=_INTENT, depth=_depth(image))
     return image
 
 

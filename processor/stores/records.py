@@ -131,7 +131,7 @@ def job_from_item(item: Item) -> Job:
         superseded_by=item.get("supersededBy"),
         variants=tuple(_variant(value) for value in item.get("processedImages", ())),
         manifest=_manifest(item.get("manifest")),
-        error=Failure(**item["error"]) if "error" in item else None,
+        error=_failure(item.get("error")),
         timings=_timings(item.get("timings")),
     )
 
@@ -200,7 +200,14 @@ def seconds_value(seconds: float) -> Decimal:
 
 def failure_value(failure: Failure | None) -> Item | None:
     """A failure as a value."""
-    return {"code": failure.code, "message": failure.message} if failure else None
+    return _present(asdict(failure)) if failure else None
+
+
+def _failure(value: Item | None) -> Failure | None:
+    if value is None:
+        return None
+    numbers = {name: int(value[name]) for name in ("limit", "actual") if name in value}
+    return Failure(**{**value, **numbers})
 
 
 def _source(value: Item | None) -> Source | None:

@@ -46,7 +46,7 @@ class S3Download:
         """Raises `FileTooLarge`, `Unavailable`. By what S3 says of the size and by count: neither alone is trusted with
         this process's memory."""
         if self.info.size > max_bytes:
-            raise FileTooLarge
+            raise FileTooLarge(limit=max_bytes, actual=self.info.size)
         chunks: list[bytes] = []
         left = max_bytes
         with translated():

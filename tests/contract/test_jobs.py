@@ -471,6 +471,15 @@ async def test_a_job_that_fails_says_why(records: Records) -> None:
     assert await listed(records, JobStatus.FAILED) == [job.processing_id]
 
 
+async def test_a_job_that_fails_over_a_limit_keeps_the_numbers(records: Records) -> None:
+    _, job, held = await claim(records)
+    error = Failure(code="too_many_frames", message="The animation has 600 frames.", limit=500, actual=600)
+    await records.store.finish(replace(job, status=JobStatus.FAILED, error=error, updated_at=clock.now()), held)
+    found = (await records.store.get_job(job.processing_id)).error
+    assert found == error
+    assert [type(number) for number in (found.limit, found.actual)] == [int, int]
+
+
 async def test_an_outcome_may_be_written_twice_but_not_changed(records: Records) -> None:
     _, job, held = await claim(records)
     outcome = completed(job)

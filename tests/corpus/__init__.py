@@ -12,7 +12,7 @@ from typing import Any
 
 import pyvips
 
-from tests.corpus import containers, damage, hostile
+from tests.corpus import animations, containers, damage, hostile
 from tests.corpus.picture import SEED, as_srgb, flat, photo, quarters, with_alpha
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Sample",
     "animated",
     "animation",
+    "animations",
     "as_orientation",
     "as_srgb",
     "cmyk_jpeg",

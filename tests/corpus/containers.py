@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 
 #: EXIF tag 0x0112, type SHORT (CIPA DC-008).
 _ORIENTATION_TAG = 0x0112
@@ -19,6 +20,15 @@ def exif(orientation: int) -> bytes:
     """A TIFF block with one entry, big-endian."""
     entry = struct.pack(">HHIHH", _ORIENTATION_TAG, _SHORT, 1, orientation, 0)
     return b"MM\x00\x2a" + struct.pack(">IH", 8, 1) + entry + struct.pack(">I", 0)
+
+
+def exif_of_adobe_rgb() -> bytes:
+    """A TIFF block of a camera's: an EXIF directory that leads to one of interoperability, whose index is "R03"."""
+    count = struct.pack(">H", 1)
+    pointers = [struct.pack(">HHII", tag, 4, 1, at) for tag, at in ((0x8769, 26), (0xA005, 44))]
+    index = struct.pack(">HHI4s", 1, 2, 4, b"R03\x00")
+    directories = b"".join(count + entry + bytes(4) for entry in (*pointers, index))
+    return b"MM\x00\x2a" + struct.pack(">I", 8) + directories
 
 
 def jpeg_with_exif(jpeg: bytes, orientation: int) -> bytes:
@@ -59,6 +69,27 @@ def webp_with_exif(webp: bytes, width: int, height: int, orientation: int, *, al
 def riff(body: bytes) -> bytes:
     """A WebP file around chunks."""
     return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+def png_of_pixels(pixels: Sequence[Sequence[float]], *chunks: tuple[bytes, bytes], wide: bool = False) -> bytes:
+    """A PNG one line high, its samples given as 0 to 1; 1 to 4 of them a pixel. `chunks` stand in front of its data."""
+    top, kind = (65_535, ">H") if wide else (255, ">B")
+    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[len(pixels[0])]
+    header = struct.pack(">IIBBBBB", len(pixels), 1, 16 if wide else 8, colour_type, 0, 0, 0)
+    data = b"\x00" + b"".join(struct.pack(kind, round(top * sample)) for pixel in pixels for sample in pixel)
+    ahead = b"".join(chunk(name, body) for name, body in chunks)
+    parts = (chunk(b"IHDR", header), ahead, chunk(b"IDAT", zlib.compress(data)), chunk(b"IEND", b""))
+    return PNG_SIGNATURE + b"".join(parts)
+
+
+def png_chunks(png: bytes) -> list[tuple[bytes, bytes]]:
+    """The chunks of a whole PNG, without their checksums."""
+    found, at = [], len(PNG_SIGNATURE)
+    while at < len(png):
+        length = int.from_bytes(png[at : at + 4], "big")
+        found.append((png[at + 4 : at + 8], png[at + 8 : at + 8 + length]))
+        at += 12 + length
+    return found
 
 
 def png_claiming(width: int, height: int, *, rows: int = 1) -> bytes:

@@ -540,6 +540,13 @@ async def test_a_file_beyond_the_limit_fails_before_it_is_read(world: World) -> 
     outcome = await world.converter.convert(event)
     assert (outcome.kind, outcome.code) == (OutcomeKind.FAILED, "file_too_large")
     assert world.renderer.rendered == []
+    assert outcome.processing_id
+    assert (await world.jobs.get_job(outcome.processing_id)).error == Failure(
+        code="file_too_large",
+        message="The file has 1,001 bytes; the service accepts 1,000.",
+        limit=1000,
+        actual=1001,
+    )
 
 
 async def test_a_source_that_has_vanished_fails_the_job(world: World) -> None:

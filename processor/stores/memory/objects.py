@@ -35,7 +35,7 @@ class _Stored:
     async def read(self, *, max_bytes: int) -> bytes:
         """Raises `FileTooLarge`."""
         if self.info.size > max_bytes:
-            raise FileTooLarge
+            raise FileTooLarge(limit=max_bytes, actual=self.info.size)
         return self.body
 
 

@@ -195,10 +195,10 @@ class World:
         )
         return await self._finish(outcome)
 
-    async def fail(self, processing_id: str, code: str = "corrupt_image") -> Job:
+    async def fail(self, processing_id: str, code: str = "corrupt_image", **numbers: int) -> Job:
         """The job ended with an error."""
         job = await self.upload(processing_id)
-        error = Failure(code=code, message="The image is damaged.")
+        error = Failure(code=code, message="The image is damaged.", **numbers)
         return await self._finish(replace(job, status=JobStatus.FAILED, error=error))
 
     async def _finish(self, job: Job) -> Job:

@@ -171,6 +171,13 @@ async def test_a_failed_job_says_why(ask: Any, submit: Any, world: Any) -> None:
     )
 
 
+async def test_a_job_that_failed_over_a_limit_names_it_and_what_the_file_has(ask: Any, submit: Any, world: Any) -> None:
+    processing_id = (await submit())["processingId"]
+    await world.fail(processing_id, "too_many_frames", limit=500, actual=600)
+    _, _, body = await ask("GET", f"/images/status/{processing_id}")
+    assert (body["error"]["limit"], body["error"]["actual"]) == (500, 600)
+
+
 @pytest.mark.parametrize("processing_id", [UNKNOWN_JOB, "nonsense", "img_1_%2e%2e", "img_1_a%0a", "%00"])
 async def test_an_unknown_job_and_nonsense_look_the_same(ask: Any, processing_id: str) -> None:
     status, _, body = await ask("GET", f"/images/status/{processing_id}")

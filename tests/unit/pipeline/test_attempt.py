@@ -16,7 +16,7 @@ from processor.images import STANDARD_VARIANTS
 from processor.pipeline import attempt as attempt_module
 from processor.pipeline import child, confine
 from processor.pipeline import render as pipeline
-from processor.pipeline.answers import read_info, refuse, unpack
+from processor.pipeline.answers import read_info, refusal, unpack
 from processor.pipeline.attempt import attempt, order
 from processor.pipeline.childprocess import environment
 from processor.pipeline.frames import Frame, receive, send
@@ -74,12 +74,12 @@ def test_a_good_image_is_described_and_then_rendered_within_the_memory_that_is_g
 def test_what_the_header_tells_is_refused_before_memory_is_asked_for(allowed: list[int]) -> None:
     said = answered(SAMPLES["png-65000-square"].make())
 
-    assert [frame.header for frame in said] == [{}, {"error": "side_too_long", "limit": None, "actual": None}]
+    assert [frame.header for frame in said] == [{}, {"error": "side_too_long", "limit": 32767, "actual": 65000}]
     assert allowed == []
 
 
 @pytest.mark.parametrize(
-    ("failure", "full", "refusal"),
+    ("failure", "full", "error"),
     [
         (MemoryError, False, TooLargeForMemory(limit=MEMORY_BYTES)),
         (Unavailable, True, TooLargeForMemory(limit=MEMORY_BYTES)),
@@ -89,7 +89,7 @@ def test_what_the_header_tells_is_refused_before_memory_is_asked_for(allowed: li
     ],
 )
 def test_what_breaks_for_lack_of_memory_is_told_from_what_breaks_by_itself(
-    failure: type[Exception], full: bool, refusal: ImageRejected, monkeypatch: pytest.MonkeyPatch
+    failure: type[Exception], full: bool, error: ImageRejected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def render(*_: Any) -> None:
         raise failure
@@ -97,7 +97,7 @@ def test_what_breaks_for_lack_of_memory_is_told_from_what_breaks_by_itself(
     monkeypatch.setattr(pipeline, "render", render)
     monkeypatch.setattr(attempt_module, "ran_out", lambda _: full)
 
-    assert answered(jpeg())[-1].header == refuse(refusal)
+    assert answered(jpeg())[-1].header == refusal(error)
 
 
 def test_the_program_limits_itself_before_it_looks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pyvips
 
 from processor.images import VariantSpec
 from processor.pipeline import steps
-from processor.pipeline.decode import load, page_height, probe
+from processor.pipeline.decode import load, probe
+from processor.pipeline.roll import page_height
 from tests import corpus
 from tests.unit.pipeline.compare import FINE, colour_at, difference, opened, rendered, variant
 
@@ -45,7 +46,7 @@ def test_an_animation_is_turned_frame_by_frame(orientation: int) -> None:
     upright = [corpus.quarters(), corpus.quarters().invert()]
     lying = [corpus.as_orientation(frame, orientation) for frame in upright]
     data = corpus.animated(lying, ".webp", delays=(100, 100), Q=100)
-    roll = load(data, probe(data)).copy()
+    roll = load(data, probe(data), lambda image: image).copy()
     roll.set_type(pyvips.GValue.gint_type, "orientation", orientation)
 
     turned = steps.orient(roll.copy_memory())

@@ -46,18 +46,27 @@ def test_a_refusal_says_nothing_in_the_words_of_libvips(name: str) -> None:
     with pytest.raises(ImageRejected) as refusal:
         rendered(SAMPLES[name].make())
 
-    told = refusal.value
-    same = type(told)(limit=told.limit, actual=told.actual) if isinstance(told, LimitExceeded) else type(told)()
-    assert told.message == same.message
+    error = refusal.value
+    own = type(error)(limit=error.limit, actual=error.actual) if isinstance(error, LimitExceeded) else type(error)()
+    assert error.message == own.message
     assert refusal.value.__cause__ is None
     assert refusal.value.__suppress_context__ or refusal.value.__context__ is None
 
 
-@pytest.mark.parametrize("part", [0.3, 0.5, 0.8, 0.99, 1.0])
+@pytest.mark.parametrize("part", [0.3, 0.5, 0.8, 0.99])
 @pytest.mark.parametrize("name", damage.CUTTABLE)
 def test_a_cut_file_is_corrupt_wherever_it_was_cut(name: str, part: float) -> None:
     with pytest.raises(ImageRejected) as refusal:
         rendered(damage.cut(SAMPLES[name].make(), part))
+
+    assert refusal.value.code == "corrupt_image"
+
+
+@pytest.mark.parametrize("name", [name for name in damage.CUTTABLE if name.startswith("webp")])
+def test_a_webp_without_its_last_byte_is_corrupt(name: str) -> None:
+    """It lies in the pixels; the other formats have an end marker there, which nobody needs: see `test_endings`."""
+    with pytest.raises(ImageRejected) as refusal:
+        rendered(damage.cut(SAMPLES[name].make(), 1.0))
 
     assert refusal.value.code == "corrupt_image"
 

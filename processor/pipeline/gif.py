@@ -1,0 +1,170 @@
+"""What a GIF holds, by its blocks (GIF89a): the screen and its frames, each fit to be decoded by itself.
+
+libvips' own animations are not used: they lose the screen where no frame is marked as transparent, take common
+screens such as 640 x 480 for a mistake, and show a frame whose pixels were lost.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from processor.errors import CorruptImage
+from processor.pipeline.roll import Dispose
+
+#: Length of the signature and the screen descriptor, and where in them the screen's flags are.
+_SCREEN, _SCREEN_FLAGS = 13, 10
+#: An image descriptor, with its separator: left, top, width, height, flags.
+_IMAGE = struct.Struct("<xHHHHB")
+#: How blocks begin; the labels of the extensions that say something of the animation.
+_EXTENSION, _FRAME, _TRAILER = 0x21, 0x2C, 0x3B
+_CONTROL, _APPLICATION = 0xF9, 0xFF
+#: Body of a graphic control: flags, delay in 10 ms, transparent index.
+_CONTROL_BODY = struct.Struct("<BHB")
+#: Applications whose block says how often to repeat.
+_REPEATS = struct.Struct("<BH")
+_LOOPERS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
+#: Flag of a colour table behind a descriptor; its size is 3 * 2 ** (low three bits + 1) bytes.
+_HAS_TABLE = 0x80
+_TRANSPARENT = 0x01
+#: Disposal methods. 4 is not in the specification, but in files, and means 3.
+_DISPOSALS = {2: Dispose.CLEAR, 3: Dispose.RESTORE, 4: Dispose.RESTORE}
+_TICK_MS = 10
+#: Pixels of a frame that ends after the first of them.
+_ONE_PIXEL = b"\x02\x02\x44\x01\x00"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One image of the file. `start` and `end`: where its descriptor begins, and where its pixels end."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    start: int
+    end: int
+    delay_ms: int = 0
+    dispose: Dispose = Dispose.KEEP
+    transparent: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gif:
+    """The screen, its frames, and how often they play (0: for ever). `cut`: the file stops amid a frame."""
+
+    width: int
+    height: int
+    frames: tuple[Frame, ...]
+    loop: int
+    cut: bool
+
+    @property
+    def see_through(self) -> bool:
+        """Whether some of the screen may be left transparent."""
+        first = self.frames[0]
+        covered = (first.left, first.top, first.width, first.height) == (0, 0, self.width, self.height)
+        cleared = any(frame.dispose is not Dispose.KEEP for frame in self.frames[:-1])
+        return not covered or cleared or any(frame.transparent is not None for frame in self.frames)
+
+
+def read(data: bytes) -> Gif:
+    """The blocks. Raises `CorruptImage` when there is no frame among them."""
+    frames: list[Frame] = []
+    control: bytes | None = None
+    loop, cut = 1, False
+    try:
+        at = _SCREEN + _table(data[_SCREEN_FLAGS])
+        while at < len(data) and (kind := data[at]) in (_EXTENSION, _FRAME):  # else the trailer, or stray bytes
+            if kind == _FRAME:
+                cut = True
+                frames.append(_frame(data, at, control or bytes(_CONTROL_BODY.size)))
+                at, control, cut = frames[-1].end, None, False
+                continue
+            if data[at + 1] == _CONTROL:
+                cut = True  # until its frame was there
+                control = data[at + 3 : at + 3 + _CONTROL_BODY.size]
+            elif data[at + 1] == _APPLICATION:
+                loop = _plays(data, at, loop)
+            at = _after_blocks(data, at + 2)
+        cut = cut and at >= len(data)
+    except (IndexError, struct.error):
+        pass  # what is missing behind the last frame was none of its pixels
+    if not frames:
+        raise CorruptImage
+    width, height = struct.unpack_from("<HH", data, 6)
+    # As browsers have it, the first frame may enlarge the screen; later ones are clipped.
+    width, height = max(width, frames[0].left + frames[0].width), max(height, frames[0].top + frames[0].height)
+    return Gif(width=width, height=height, frames=tuple(frames), loop=loop, cut=cut)
+
+
+def single(data: bytes, frame: Frame, width: int, height: int, *, transparent: bool) -> bytes:
+    """A GIF whose second frame is the upper left `width` x `height` of this one; its transparent index holds, or not.
+
+    The first frame is as large and draws nothing. For its sake libvips believes the size of the screen, and tells the
+    pixels that the second one draws from those that it does not.
+    """
+    flags = data[_SCREEN_FLAGS]
+    head = b"GIF89a" + struct.pack("<HHBBB", width, height, flags, 0, 0)
+    palette = data[_SCREEN : _SCREEN + _table(flags)]
+    nothing = _control(0) + _descriptor(width, height, 0) + _ONE_PIXEL
+    control = _control(frame.transparent) if transparent and frame.transparent is not None else b""
+    image = _descriptor(frame.width, frame.height, data[frame.start + _IMAGE.size - 1])
+    pixels = memoryview(data)[frame.start + _IMAGE.size : frame.end]
+    return b"".join((head, palette, nothing, control, image, pixels, bytes([_TRAILER])))
+
+
+def _control(transparent: int) -> bytes:
+    body = _CONTROL_BODY.pack(_TRANSPARENT, 0, transparent)
+    return bytes((_EXTENSION, _CONTROL, len(body))) + body + b"\x00"
+
+
+def _descriptor(width: int, height: int, flags: int) -> bytes:
+    return struct.pack("<BHHHHB", _FRAME, 0, 0, width, height, flags)
+
+
+def _frame(data: bytes, at: int, control: bytes) -> Frame:
+    left, top, width, height, flags = _IMAGE.unpack_from(data, at)
+    control_flags, delay, index = _CONTROL_BODY.unpack(control)
+    return Frame(
+        left=left,
+        top=top,
+        width=width,
+        height=height,
+        start=at,
+        end=_after_blocks(data, at + _IMAGE.size + _table(flags) + 1),  # one byte of code size
+        delay_ms=delay * _TICK_MS,
+        dispose=_DISPOSALS.get(control_flags >> 2 & 0b111, Dispose.KEEP),
+        transparent=index if control_flags & _TRANSPARENT else None,
+    )
+
+
+def _plays(data: bytes, at: int, known: int) -> int:
+    """How often the animation plays, in an application's extension; a file counts how often it is repeated."""
+    blocks = _blocks(data, at + 2)
+    if next(blocks, b"") not in _LOOPERS:
+        return known
+    repeats = next(blocks, b"")
+    if len(repeats) < _REPEATS.size:
+        return known
+    kind, count = _REPEATS.unpack_from(repeats)
+    if kind & 0b111 != 1:
+        return known
+    return count + 1 if count else 0
+
+
+def _blocks(data: bytes, at: int) -> Iterator[bytes]:
+    while length := data[at]:
+        yield data[at + 1 : at + 1 + length]
+        at += 1 + length
+
+
+def _table(flags: int) -> int:
+    return 3 * 2 ** ((flags & 0b111) + 1) if flags & _HAS_TABLE else 0
+
+
+def _after_blocks(data: bytes, at: int) -> int:
+    while length := data[at]:
+        at += 1 + length
+    return at + 1

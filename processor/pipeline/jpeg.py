@@ -1,0 +1,222 @@
+"""What a JPEG holds, by its markers (T.81): its kind, its scans, and whether all of them are there."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from processor.errors import CorruptImage, UnsupportedFormat
+
+#: Markers: of frames and scans, the end, and those that no length follows.
+_DRI, _SOS, _SOI, _EOI, _END, _PADDING = 0xDD, 0xDA, 0xD8, 0xD9, b"\xff\xd9", 0xFF
+_ALONE = frozenset({0x00, 0x01, _SOI, *range(0xD0, 0xD8)})
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+#: Kinds of frames that can be decoded, with 8 bits a sample: baseline, extended, progressive; the last two arithmetic.
+_DECODABLE, _ARITHMETIC, _PROGRESSIVE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA}), frozenset({0xC9, 0xCA}), {0xC2, 0xCA}
+_LOSSLESS, _JPEG_LS = frozenset({0xC3, 0xCB}), 0xF7
+#: Behind compressed data: a marker that is neither a stuffed byte, nor a restart, nor padding.
+_AFTER_DATA = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_RESTART, _RESTARTS = re.compile(rb"\xff+[\xd0-\xd7]"), bytes(range(0xD0, 0xD8))
+#: What a decoder never gets to see when no data is missing in front of it. Without a marker, and without an escape for
+#: `re`. Arithmetic coding leaves out zeros at the end of its data, so that there zeros say nothing.
+_FILLING = bytes(0xB3 ^ 61 * number % 64 for number in range(48))
+_ZEROS = bytes(4)
+_BITS, _BLOCK, _COEFFICIENTS = 8, 8, 64
+#: A frame: bits a sample, height, width, number of components; each component: name, sampling, quantization.
+_FRAME, _COMPONENT, _TALLEST = struct.Struct(">BHHB"), struct.Struct("BBB"), 0xFFFF
+_LENGTH_BYTES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """One pass over some components. `low` is the last bit that it brings; its data lies at `start` to `end`."""
+
+    components: tuple[int, ...]
+    first: int
+    last: int
+    low: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jpeg:
+    """A file's frame and its scans. `ended`: there is an end marker. `rows`: lines that are coded together.
+
+    `restarts`: the data is cut into intervals.
+    """
+
+    start: int
+    process: int
+    precision: int
+    height: int
+    rows: int
+    components: tuple[int, ...]
+    scans: tuple[Scan, ...]
+    restarts: bool
+    ended: bool
+
+    @property
+    def is_arithmetic(self) -> bool:
+        """Whether libjpeg takes what is missing for zeros, without a warning."""
+        return self.process in _ARITHMETIC
+
+    @property
+    def needs_a_line_more(self) -> bool:
+        """Whether libvips overlooks what libjpeg says of the last lines: see `with_a_line_more`."""
+        last = self.height % self.rows or self.rows
+        return len(self.scans) == 1 and last <= _BLOCK and self.height + _BLOCK < _TALLEST
+
+    @property
+    def has_all_scans(self) -> bool:
+        """Whether every component came, and of a progressive one every bit."""
+        if self.process not in _PROGRESSIVE:
+            return set(self.components) <= {component for scan in self.scans for component in scan.components}
+        missing = {component: [1] * _COEFFICIENTS for component in self.components}
+        for scan in self.scans:
+            span = scan.last - scan.first + 1
+            for component in scan.components:
+                missing.get(component, [0] * _COEFFICIENTS)[scan.first : scan.last + 1] = [scan.low] * span
+        return not any(any(bits) for bits in missing.values())
+
+
+def read(data: bytes) -> Jpeg:
+    """The markers, up to the end of the image. Raises `CorruptImage` when none begins a frame."""
+    frame: tuple[int, int, int] | None = None
+    scans: list[Scan] = []
+    restarts = ended = False
+    for marker, start, length in _segments(data):
+        if marker == _SOS:
+            scans.append(_scan(data, start, length))
+        elif marker == _EOI:
+            ended = True
+        elif marker == _DRI:
+            restarts = any(data[start : start + length])
+        elif frame is None and (marker == _JPEG_LS or marker in _FRAMES):
+            frame = marker, start, start + length
+    if frame is None or frame[2] - frame[1] < _FRAME.size + _COMPONENT.size:
+        raise CorruptImage
+    process, start, end = frame
+    precision, height, _, _ = _FRAME.unpack_from(data, start)
+    described = data[start + _FRAME.size : end]
+    components = list(_COMPONENT.iter_unpack(described[: len(described) // _COMPONENT.size * _COMPONENT.size]))
+    return Jpeg(
+        start=start,
+        process=process,
+        precision=precision,
+        height=height,
+        rows=_BLOCK * max(sampling & 0x0F for _, sampling, _ in components),
+        components=tuple(name for name, _, _ in components),
+        scans=tuple(scans),
+        restarts=restarts,
+        ended=ended,
+    )
+
+
+def check_decodable(jpeg: Jpeg) -> None:
+    """Raises `UnsupportedFormat` when it is of a kind that libjpeg does not decode, or not to 8 bits."""
+    if jpeg.process == _JPEG_LS:
+        kind = "JPEG-LS"
+    elif jpeg.process in _LOSSLESS:
+        kind = "lossless"
+    elif jpeg.process not in _DECODABLE:
+        kind = "hierarchical"
+    elif jpeg.height == 0:
+        kind = "height behind the picture"
+    elif jpeg.precision != _BITS:
+        kind = f"{jpeg.precision} bits a sample"
+    else:
+        return
+    raise UnsupportedFormat(f"JPEG ({kind})")
+
+
+def mended(data: bytes, jpeg: Jpeg) -> bytes:
+    """The same picture with an end marker, where that alone is missing."""
+    return data if jpeg.ended or not jpeg.scans else data[: jpeg.scans[-1].end] + _END
+
+
+def with_a_line_more(data: bytes, jpeg: Jpeg) -> bytes:
+    """The same picture with lines below it that nothing is there for: the first of them follows the last of its data.
+
+    libvips looks for warnings before each 8 lines, and so never after the last 8. Where more are coded together, the
+    warnings come early enough.
+    """
+    height = -(-jpeg.height // _BLOCK) * _BLOCK + 1
+    at = jpeg.start + 1
+    return data[:at] + struct.pack(">H", height) + data[at + 2 :]
+
+
+def has_all_restarts(data: bytes, jpeg: Jpeg) -> bool:
+    """Whether the intervals that are there follow each other: a decoder would fill gaps between them with grey."""
+    for scan in jpeg.scans:
+        found = bytes(mark[-1] for mark in _RESTART.findall(data, scan.start, scan.end))
+        if found != (_RESTARTS * (len(found) // len(_RESTARTS) + 1))[: len(found)]:
+            return False
+    return True
+
+
+def filled(data: bytes, jpeg: Jpeg) -> bytes:
+    """The same picture to a decoder that finds all the data that it asks for, and another one to one that does not."""
+    filling = _ZEROS + _FILLING if jpeg.is_arithmetic else _FILLING
+    parts, at = [], 0
+    for scan in jpeg.scans:
+        parts += [data[at : scan.start], *_filled(data[scan.start : scan.end], filling, restarts=jpeg.restarts)]
+        at = scan.end
+    return b"".join((*parts, data[at:] if jpeg.ended else _END))
+
+
+def _filled(scan: bytes, filling: bytes, *, restarts: bool) -> Iterator[bytes]:
+    marked, count = _RESTART.subn(filling + rb"\g<0>", scan)
+    yield marked + filling
+    if restarts:  # in case that the last ones are gone with all their data
+        yield bytes((_PADDING, _RESTARTS[count % len(_RESTARTS)])) + filling
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, start and length of what each brings, lengths left out; until the end, or until a segment is cut."""
+    at = 2
+    while (at := data.find(b"\xff", at)) >= 0:
+        while at < len(data) and data[at] == _PADDING:
+            at += 1
+        if at == len(data):
+            return
+        marker, at = data[at], at + 1
+        if marker in _ALONE:
+            continue
+        if marker == _EOI:
+            yield marker, at, 0
+            return
+        length = int.from_bytes(data[at : at + _LENGTH_BYTES], "big")
+        if length < _LENGTH_BYTES or at + length > len(data):
+            return
+        yield marker, at + _LENGTH_BYTES, length - _LENGTH_BYTES
+        at += length
+        if marker == _SOS:
+            at = _data_end(data, at)
+
+
+def _data_end(data: bytes, start: int) -> int:
+    found = _AFTER_DATA.search(data, start)
+    end = found.start() if found else len(data)
+    while end > start and data[end - 1] == _PADDING:
+        end -= 1
+    return end
+
+
+def _scan(data: bytes, start: int, length: int) -> Scan:
+    count = data[start] if length else 0
+    if length < 4 + 2 * count:
+        raise CorruptImage
+    first, last, bits = data[start + 1 + 2 * count : start + 4 + 2 * count]
+    if not first <= last < _COEFFICIENTS:
+        first, last = 0, _COEFFICIENTS - 1  # of no meaning but in progressive ones
+    return Scan(
+        components=tuple(data[start + 1 : start + 1 + 2 * count : 2]),
+        first=first,
+        last=last,
+        low=bits & 0x0F,
+        start=start + length,
+        end=_data_end(data, start + length),
+    )

@@ -1,0 +1,119 @@
+"""An animation in memory: one tall image, frame below frame, as players would show each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+import pyvips
+
+#: What every frame is drawn on: colour and alpha, 8 bits each.
+_BANDS = 4
+_SOLID = 255
+#: The longest delay and the most plays that WebP can express (RFC 9649, 24 and 16 bits). A file may say more.
+_LONGEST_MS, _MOST_PLAYS = (1 << 24) - 1, (1 << 16) - 1
+
+
+class Blend(Enum):
+    """How a frame is drawn: in the place of what is there, where it is not transparent at all, or through its alpha."""
+
+    REPLACE = "replace"
+    MASK = "mask"
+    OVER = "over"
+
+
+class Dispose(Enum):
+    """What becomes of a frame's area before the next frame is drawn."""
+
+    KEEP = "keep"
+    CLEAR = "clear"
+    RESTORE = "restore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cel:
+    """What one frame draws, and where. Anything that lies outside of the screen is not seen.
+
+    `draw` decodes it, to sRGB with alpha; it may raise `pyvips.Error` or an `ImageRejected`.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    delay_ms: int
+    dispose: Dispose
+    blend: Blend
+    draw: Callable[[], pyvips.Image] = field(repr=False)
+
+
+def page_height(image: pyvips.Image) -> int:
+    """The height of one frame."""
+    height = int(image.get("page-height")) if image.get_typeof("page-height") else image.height
+    # As libvips has it: a page height that does not divide the image is no page height.
+    return height if 0 < height < image.height and image.height % height == 0 else int(image.height)
+
+
+def compose(width: int, height: int, cels: Sequence[Cel], *, loop: int) -> pyvips.Image:
+    """Every frame on its screen, which is transparent where nothing was drawn, whatever the file says of a background.
+
+    Memory: the result, and three screens. `loop` is how often it plays, 0 is for ever.
+    """
+    screen, size = _clear(width, height), width * height * _BANDS
+    frames, opaque = bytearray(size * len(cels)), True
+    for number, cel in enumerate(cels):
+        drawn = _drawn(screen, cel).copy_memory()
+        frames[number * size : (number + 1) * size] = memoryview(drawn.write_to_memory())
+        opaque = opaque and drawn.extract_band(_BANDS - 1).min() == _SOLID
+        screen = _disposed(screen, drawn, cel)
+    roll = pyvips.Image.new_from_memory(frames, width, height * len(cels), _BANDS, "uchar").copy(interpretation="srgb")
+    if opaque:  # alpha that hides nothing would cost every later step
+        roll = roll.extract_band(0, n=_BANDS - 1)
+    if len(cels) > 1:
+        roll.set_type(pyvips.GValue.gint_type, "page-height", height)
+        roll.set_type(pyvips.GValue.array_int_type, "delay", [min(cel.delay_ms, _LONGEST_MS) for cel in cels])
+        roll.set_type(pyvips.GValue.gint_type, "loop", min(loop, _MOST_PLAYS))
+    return roll
+
+
+def _drawn(screen: pyvips.Image, cel: Cel) -> pyvips.Image:
+    width, height = _seen(screen, cel)
+    if not width or not height:
+        return screen
+    picture = cel.draw().crop(0, 0, width, height)
+    if cel.blend is not Blend.REPLACE:
+        below = screen.crop(cel.left, cel.top, width, height)
+        picture = _blended(below, picture, cel.blend)
+    return _placed(screen, picture, cel)
+
+
+def _blended(below: pyvips.Image, picture: pyvips.Image, blend: Blend) -> pyvips.Image:
+    if blend is Blend.MASK:
+        return picture.extract_band(_BANDS - 1).ifthenelse(picture, below)
+    return below.composite2(picture, "over").rint().cast("uchar")
+
+
+def _disposed(before: pyvips.Image, drawn: pyvips.Image, cel: Cel) -> pyvips.Image:
+    if cel.dispose is Dispose.RESTORE:
+        return before
+    width, height = _seen(drawn, cel)
+    if cel.dispose is Dispose.KEEP or not width or not height:
+        return drawn
+    return _placed(drawn, _clear(width, height), cel).copy_memory()
+
+
+def _placed(screen: pyvips.Image, picture: pyvips.Image, cel: Cel) -> pyvips.Image:
+    if (picture.width, picture.height) == (screen.width, screen.height):
+        return picture
+    return screen.insert(picture, cel.left, cel.top)
+
+
+def _seen(screen: pyvips.Image, cel: Cel) -> tuple[int, int]:
+    width = min(cel.width, screen.width - cel.left)
+    height = min(cel.height, screen.height - cel.top)
+    return max(0, width), max(0, height)
+
+
+def _clear(width: int, height: int) -> pyvips.Image:
+    return pyvips.Image.black(width, height, bands=_BANDS).copy(interpretation="srgb").copy_memory()
