@@ -127,7 +127,8 @@ async def test_a_fresh_job_is_pending(ask: Any, submit: Any) -> None:
     submitted = await submit(metadata={"album": "summer"})
     status, _, body = await ask("GET", f"/images/status/{submitted['processingId']}")
     assert status == 200
-    assert TIME.fullmatch(body.pop("timestamp"))
+    assert TIME.fullmatch(body["timestamp"])
+    assert body.pop("listedAt") == body.pop("timestamp")
     assert TIME.fullmatch(body.pop("updatedAt"))
     assert body == {
         "processingId": submitted["processingId"],
