@@ -115,7 +115,7 @@ async def test_bad_fields_are_listed(ask: Any) -> None:
     _, _, body = await ask("GET", "/images/upload-url", params={"expiresIn": "x"})
     assert body["errors"] == [
         {"field": "filename", "message": "is required"},
-        {"field": "expiresIn", "message": "should be a valid integer, unable to parse string as an integer"},
+        {"field": "expiresIn", "message": "must be a whole number, in digits"},
     ]
     assert body["error"] == body["detail"]
 

@@ -266,6 +266,16 @@ def test_every_parameter_of_a_list_is_handed_on() -> None:
         ("limit", "0"),
         ("limit", "101"),
         ("limit", "ten"),
+        ("limit", "1e1"),
+        ("limit", "10.0"),
+        ("limit", " 10"),
+        ("limit", "+10"),
+        ("limit", "1_0"),
+        ("limit", "٣"),
+        ("limit", "9" * 5000),
+        ("status", "Failed"),
+        ("from", "2026-01-02T03:04:05"),
+        ("to", "2026-01-02+02:00"),
         ("status", "done"),
         ("order", "DESC"),
         ("from", "yesterday"),
@@ -315,6 +325,23 @@ def test_the_metadata_of_a_small_file_is_there_once_too() -> None:
     with pytest.raises(InvalidRequest) as error:
         file_of_query(MultiDict([*given, ("fileName", "b.png")]))
     assert complaint(error) == "fileName"
+
+
+def test_a_range_of_one_date_is_that_day() -> None:
+    asked = read_query(ListQuery, {"from": "2026-01-02", "to": "2026-01-02"}).to_query("t")
+    assert asked.created_from == datetime(2026, 1, 2, tzinfo=UTC)
+    assert asked.created_to == datetime(2026, 1, 2, 23, 59, 59, 999_999, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("field", "value"), [("from", "1796010100000"), ("to", "2026-01-02T03:04:05 01:00")])
+def test_a_time_that_is_none_is_named_with_the_way_to_write_it(field: str, value: str) -> None:
+    with pytest.raises(InvalidRequest, match=rf"^{field}: (must be a time with its zone, like 2026|.* %2B in a URL)"):
+        read_query(ListQuery, {field: value})
+
+
+@pytest.mark.parametrize("name", ["limit", "status", "lastKey", "from", "to", "order"])
+def test_an_empty_parameter_of_a_list_is_as_good_as_none(name: str) -> None:
+    assert read_query(ListQuery, {name: ""}) == read_query(ListQuery, {})
 
 
 def test_a_range_must_not_end_before_it_begins() -> None:
