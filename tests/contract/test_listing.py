@@ -16,6 +16,7 @@ from processor.catalog import first_image, next_job, pending_job
 from processor.jobs import Job, JobStatus, Lease, Source, new_processing_id
 from processor.ports import JobPage, JobQuery
 from processor.stores.records import job_item, to_wire
+from processor.stores.schema import shard
 from tests.contract.conftest import Records
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -226,6 +227,50 @@ async def test_a_row_of_an_earlier_release_stays_where_that_put_it(records: Reco
     rows = (await records.store.list(query(records, newest_first=False))).jobs
     assert [row.unique_id for row in rows] == before
     assert [row.listed_at for row in rows] == [first.listed_at, second.listed_at, third.listed_at]
+
+
+async def test_rows_as_an_earlier_release_wrote_them_are_listed_among_new_ones(records: Records) -> None:
+    if records.backend.service is None or records.backend.made is None:
+        pytest.skip("nothing in memory is older than this process")
+    unique_id, number = "6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e", 2
+    shared = {"uniqueId": unique_id, "tenant": records.tenant, "filename": "a.jpg", "metadata": {}}
+    image = {
+        "processingId": f"upload_{unique_id}",
+        **shared,
+        "key": f"uploads/{unique_id}.jpg",
+        "currentJob": "img_1772366405000_b",
+        "jobIds": ["img_1772366400000_a", "img_1772366405000_b"],
+        "sequencer": "0056",
+        "createdAt": "2026-03-01T12:00:00.000Z",
+    }
+    again = {
+        "processingId": "img_1772366405000_b",
+        **shared,
+        "originalKey": f"uploads/{unique_id}.jpg",
+        "listKey": f"{records.tenant}#{number}",
+        "statusKey": f"{records.tenant}#{number}#uploaded",
+        "claimKey": f"{records.tenant}#{number}#processing",
+        "sortKey": "2026-03-01T12:00:05.000Z#img_1772366405000_b",
+        "status": "uploaded",
+        "timestamp": "2026-03-01T12:00:05.000Z",
+        "updatedAt": "2026-03-01T12:00:05.000Z",
+        "ttl": int(time.time()) + 24 * 3600,
+        "attempts": 0,
+        "source": {"etag": "e", "size": 1, "sequencer": "0056", "eventTime": ""},
+    }
+    assert shard(unique_id) == number
+    for item in (image, again):
+        await records.backend.service.dynamodb.put_item(TableName=records.backend.made.names.table, Item=to_wire(item))
+    new = [await create(records, NOON + SECOND * seconds) for seconds in (0, 4, 6)]
+    expected = [new[0].unique_id, new[1].unique_id, unique_id, new[2].unique_id]
+    for _ in range(3):
+        for newest_first in (True, False):
+            found = await pages(records, query(records, 1, newest_first=newest_first))
+            seen = [job.unique_id for page in found for job in page.jobs]
+            assert seen == (expected[::-1] if newest_first else expected)
+        (old,) = (await records.store.list(query(records, status=JobStatus.UPLOADED))).jobs
+        assert old.listed_at == NOON + SECOND * 5
+        await process_again(records, old)
 
 
 async def test_an_image_whose_job_expired_comes_back_to_its_first_place(records: Records) -> None:

@@ -233,6 +233,44 @@ async def test_a_bad_list_is_refused(ask: Any, query: str) -> None:
     assert (status, body["code"], len(body["errors"])) == (400, "invalid_request", 1)
 
 
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ("lastEvaluatedKey=A", "lastEvaluatedKey: is not known here, but lastKey is"),
+        ("last_key=A&limit=2", "last_key: is not known here, but lastKey is"),
+        ("status=pending&status=failed", "status: must not be there more than once"),
+        (
+            "from=2026-01-02T03:04:05+01:00",
+            "from: has a space where an offset begins: a + must be written %2B in a URL",
+        ),
+    ],
+)
+@pytest.mark.parametrize("path", ["/images/list", "/images/failed"])
+async def test_a_slip_in_a_query_is_named(ask: Any, path: str, query: str, detail: str) -> None:
+    if path == "/images/failed":  # which has no status, but a code
+        query, detail = query.replace("status", "code"), detail.replace("status", "code")
+    status, _, body = await ask("GET", f"{path}?{query}")
+    assert (status, body["code"], body["detail"]) == (400, "invalid_request", detail)
+
+
+async def test_other_parameters_that_nobody_knows_are_ignored(ask: Any) -> None:
+    assert (await ask("GET", "/images/list?_=1&page=2&utm_source=x"))[0] == 200
+
+
+async def test_an_image_that_is_processed_again_keeps_its_place(ask: Any, submit: Any, world: Any) -> None:
+    first, *_ = [await submit() for _ in range(3)]
+    await world.complete(first["processingId"])
+    _, _, before = await ask("GET", "/images/list")
+    status, _, again = await ask("POST", f"/images/process/{first['uniqueId']}")
+    assert status == 202
+    _, _, after = await ask("GET", "/images/list")
+    assert [row["uniqueId"] for row in after["images"]] == [row["uniqueId"] for row in before["images"]]
+    (then,) = (row for row in before["images"] if row["uniqueId"] == first["uniqueId"])
+    (now,) = (row for row in after["images"] if row["uniqueId"] == first["uniqueId"])
+    assert (now["processingId"], now["listedAt"]) == (again["processingId"], then["listedAt"])
+    assert then["listedAt"] == then["timestamp"] <= now["timestamp"]
+
+
 @pytest.mark.parametrize("change", [{"status": "failed"}, {"order": "asc"}, {"from": "2026-01-01"}, {"lastKey": "A"}])
 async def test_a_cursor_belongs_to_its_list(ask: Any, submit: Any, change: dict[str, str]) -> None:
     for _ in range(2):
