@@ -27,7 +27,7 @@ from processor.errors import (
 )
 from processor.events import JobRequested
 from processor.images import StoredVariant, new_unique_id, source_key
-from processor.jobs import UNAVAILABLE, Failure, Image, Job, JobStatus, Source, Terms, new_processing_id
+from processor.jobs import UNAVAILABLE, Failure, Image, Job, JobStatus, Source, Terms, new_processing_id, position
 from processor.manifest import stored_variants
 from processor.ports import (
     EdgeCache,
@@ -388,6 +388,7 @@ def next_job(
         created_at=created_at,
         updated_at=created_at,
         expires_at=_epoch(created_at + retention),
+        place=old.position if old else position(image.created_at, image.job_ids[0]),
         source=source,
         previous_job=previous_job,
         terms=old.terms if old else None,

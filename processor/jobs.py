@@ -147,6 +147,8 @@ class Job:
     manifest: Manifest | None = None
     error: Failure | None = None
     timings: Timings | None = None
+    #: Where its image stands in listings; None: where its own making puts it, as with an image's first job.
+    place: str | None = None
     #: The last completed job over the same source: what a client is shown while this one runs.
     previous_job: str | None = None
     terms: Terms | None = None
@@ -165,6 +167,16 @@ class Job:
     def is_over(self, etag: str) -> bool:
         """Whether its source is the object with this ETag: the same bytes, whenever and however often they came."""
         return self.source is not None and bool(etag) and self.source.etag == etag
+
+    @property
+    def position(self) -> str:
+        """Where its image stands in listings: the same for every job of an image, whatever happens to it."""
+        return self.place or position(self.created_at, self.processing_id)
+
+    @property
+    def listed_at(self) -> datetime:
+        """The time in its position."""
+        return clock.from_iso(self.position.partition("#")[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +211,11 @@ def arrived(job: Job, source: Source, expires_at: int) -> Job:
         expires_at=expires_at,
         updated_at=clock.now(),
     )
+
+
+def position(created_at: datetime, processing_id: str) -> str:
+    """By time, and unique, so that the last position seen is all that a cursor needs."""
+    return f"{clock.to_iso(created_at)}#{processing_id}"
 
 
 def new_processing_id(created_at: datetime) -> str:

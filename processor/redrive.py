@@ -38,7 +38,7 @@ class RedriveOrder:
 
     @property
     def query(self) -> JobQuery:
-        """Newest first: a job that fails again is newer than the position, so paging comes to an end."""
+        """An image whose new job fails stands where it stood, behind the position: so paging comes to an end."""
         return JobQuery(tenant=self.tenant, limit=self.limit, status=JobStatus.FAILED, after=self.after)
 
 

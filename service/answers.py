@@ -244,6 +244,10 @@ class JobAnswer(Answer):
         "a job that failed for want of its file, a dependency or a limit is taken up again when the file comes again."
     )
     timestamp: Time = Field(description="When the job was made.")
+    listed_at: Time = Field(
+        description="When the image was made. Lists are sorted by this, and `from` and `to` choose by it. It stays the "
+        "same when the image is processed or uploaded again."
+    )
     updated_at: Time
     processed_images: dict[str, VariantAnswer] = Field(description="The variants by name; empty until completed.")
     error: FailureAnswer | None = Field(description="Only of a failed job.")
@@ -264,6 +268,7 @@ class JobAnswer(Answer):
             metadata=dict(job.metadata),
             status=job.status,
             timestamp=job.created_at,
+            listed_at=job.listed_at,
             updated_at=job.updated_at,
             processed_images={variant.name: VariantAnswer.of(variant, base_url) for variant in job.variants},
             error=None if job.error is None else FailureAnswer.of(job.error),

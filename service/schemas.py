@@ -5,21 +5,23 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError, from_json
 
-from processor import clock
 from processor.catalog import UploadRequest
 from processor.errors import FileTooLarge, ImageNotFound, JobNotFound
 from processor.jobs import UNAVAILABLE, JobStatus, Terms
 from processor.multipart import MAX_PARTS
 from processor.ports import JobQuery
 from processor.redrive import RedriveOrder
+from service.moments import NotAMoment, first_moment, last_moment
+from service.near_misses import near_misses
 from service.problems import FieldError, InvalidJson, InvalidRequest, UnsupportedContentType
 
 #: Longest time that an upload URL may hold, in seconds: 12 hours, the longest session that signs for it.
@@ -43,6 +45,7 @@ MAX_FIELD_NAME = 100
 
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_NUMBER = re.compile(r"-?[0-9]{1,100}")
 _METADATA_KEY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 #: A type and a subtype (RFC 6838, 4.2) without parameters, because the upload must repeat the text exactly.
 _CONTENT_TYPE = re.compile(r"image/[a-z0-9][a-z0-9!#$&^_.+-]{0,99}|application/octet-stream", re.IGNORECASE)
@@ -105,24 +108,43 @@ def _json_object(value: object) -> object:
         raise PydanticCustomError("metadata", "must be a JSON object") from None
 
 
-def _moment(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return clock.from_iso(value)
-    except (ValueError, OverflowError):
-        raise PydanticCustomError("moment", "must be an ISO 8601 time") from None
+def _moment(read: Callable[[str], datetime]) -> BeforeValidator:
+    def validate(value: object) -> object:
+        try:
+            return read(value) if isinstance(value, str) else value
+        except NotAMoment as error:
+            raise PydanticCustomError("moment", "{complaint}", {"complaint": str(error)}) from None
+
+    return BeforeValidator(validate)
+
+
+def _whole_number(value: object) -> object:
+    """Text as a query has it: `1e2`, `10.0`, ` 10` and `1_0` are slips, not numbers."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value) is None:
+        raise PydanticCustomError("whole_number", "must be a whole number, in digits")
+    return value
 
 
 Metadata = Annotated[dict[str, str], AfterValidator(_metadata)]
 FailureCode = Annotated[str, Field(pattern=r"^[a-z_]{1,64}$", json_schema_extra={"examples": [UNAVAILABLE]})]
-Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
+_MOMENT = WithJsonSchema({"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]})
+FirstMoment = Annotated[datetime, _moment(first_moment), _MOMENT]
+LastMoment = Annotated[datetime, _moment(last_moment), _MOMENT]
+WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 
 
 class Question(BaseModel):
-    """What is asked; fields that nobody knows are ignored, as the earlier service did."""
+    """What is asked; fields that nobody knows are ignored, as the earlier service did, unless they mean a known one."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
+    #: Names that are not known here, but mean one that is.
+    other_words: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def misspelled(cls, given: Iterable[str]) -> dict[str, str]:
+        """Which of the given names mean a known one, and which that is."""
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        return near_misses(given, known, cls.other_words)
 
 
 class _FileRequest(Question):
@@ -138,7 +160,7 @@ class _FileRequest(Question):
         description="`image/*` or `application/octet-stream`; by default what the extension says.",
         examples=["image/jpeg"],
     )
-    expires_in: int = Field(
+    expires_in: WholeNumber = Field(
         default=3600, ge=60, le=MAX_EXPIRES_SECONDS, description="How long the URL holds, in seconds."
     )
     checksum_sha256: Annotated[str, AfterValidator(_checksum)] | None = Field(
@@ -188,7 +210,9 @@ class UploadUrlRequest(_FileRequest):
         }
     )
 
-    size: int | None = Field(default=None, ge=1, description="Exact size in bytes; the upload is then bound to it.")
+    size: WholeNumber | None = Field(
+        default=None, ge=1, description="Exact size in bytes; the upload is then bound to it."
+    )
     once: bool = Field(
         default=False,
         description="The URL is good for one object: S3 refuses to overwrite it. There is no form then.",
@@ -222,7 +246,7 @@ class RefreshRequest(Question):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"expiresIn": 3600}]})
 
-    expires_in: int = Field(
+    expires_in: WholeNumber = Field(
         default=3600, ge=60, le=MAX_EXPIRES_SECONDS, description="How long the URL holds, in seconds."
     )
 
@@ -235,7 +259,7 @@ class PartsRequest(Question):
     part_numbers: Annotated[list[int], Field(min_length=1, max_length=MAX_PARTS)] | None = Field(
         default=None, description="Numbers of the parts, beginning at 1; by default all."
     )
-    expires_in: int = Field(
+    expires_in: WholeNumber = Field(
         default=3600, ge=60, le=MAX_EXPIRES_SECONDS, description="How long the URLs hold, in seconds."
     )
 
@@ -248,16 +272,33 @@ class UploadUrlQuery(UploadUrlRequest):
     )
 
 
+#: The name that the answer has for the cursor. Whoever gives it back under that name would be shown one page for ever.
+CURSOR_WORDS = {"lastEvaluatedKey": "lastKey"}
+
+
 class _PageQuery(Question):
     """Which page of a listing."""
 
-    limit: int = Field(default=50, ge=1, le=100, description="Most images on a page.")
+    other_words: ClassVar[Mapping[str, str]] = CURSOR_WORDS
+
+    limit: WholeNumber = Field(default=50, ge=1, le=100, description="Most images on a page.")
     last_key: str | None = Field(
         default=None,
-        description="`lastEvaluatedKey` of the page before. It holds for the same filters and order alone.",
+        description="`lastEvaluatedKey` of the page before; empty or left out for the first one. It holds for the same "
+        "filters and order alone.",
     )
-    created_from: Moment | None = Field(default=None, alias="from", description="Only images made at or after this.")
-    created_to: Moment | None = Field(default=None, alias="to", description="Only images made at or before this.")
+    created_from: FirstMoment | None = Field(
+        default=None,
+        alias="from",
+        description="Only images made at or after this (`listedAt`): a time in RFC 3339 with its zone, like "
+        "`2026-01-02T03:04:05Z`, or a date, like `2026-01-02`, which begins at 00:00 in UTC. Write a `+` as `%2B`.",
+    )
+    created_to: LastMoment | None = Field(
+        default=None,
+        alias="to",
+        description="Only images made at or before this: the same; a date ends at 24:00 in UTC, so that its day is "
+        "included.",
+    )
     order: Literal["asc", "desc"] = Field(default="desc", description="`desc`: newest first.")
 
     def _to_query(self, tenant: str, status: JobStatus | None) -> JobQuery:
@@ -308,6 +349,7 @@ class RedriveRequest(Question):
             ]
         }
     )
+    other_words: ClassVar[Mapping[str, str]] = CURSOR_WORDS
 
     code: FailureCode | None = Field(
         default=None, description="Only images that failed with this code, and no dead letters."
@@ -343,8 +385,24 @@ def read_body(model: type[Q], body: bytes) -> Q:
 
 
 def read_query(model: type[Q], query: Mapping[str, object]) -> Q:
-    """Query parameters as a model; an empty one is as good as none. Raises `InvalidRequest`."""
-    return _validated(model, query, strict=False)
+    """Query parameters as a model; an empty one is as good as none.
+
+    Raises `InvalidRequest`, also for a parameter that is there twice, and for one whose name is nearly right.
+    """
+    values = single_values(query)
+    misspelled = model.misspelled(values).items()
+    if misspelled:
+        raise InvalidRequest([_about(name, f"is not known here, but {meant} is") for name, meant in misspelled])
+    return _validated(model, values, strict=False)
+
+
+def single_values(query: Mapping[str, object]) -> dict[str, object]:
+    """A query of which no parameter is there twice: nobody could say which one is meant. Raises `InvalidRequest`."""
+    times = Counter(name for name, _ in query.items())
+    repeated = [name for name, count in times.items() if count > 1]
+    if repeated:
+        raise InvalidRequest([_about(name, "must not be there more than once") for name in repeated])
+    return dict(query)
 
 
 def _validated(model: type[Q], values: Mapping[str, object], *, strict: bool) -> Q:
@@ -360,7 +418,11 @@ def _validated(model: type[Q], values: Mapping[str, object], *, strict: bool) ->
 def _complaint(detail: ErrorDetails) -> FieldError:
     name = ".".join(str(part) for part in detail["loc"] if part != "[key]")
     message = "is required" if detail["type"] == "missing" else detail["msg"]
-    return FieldError(field=name[:MAX_FIELD_NAME], message=message.removeprefix("Input ").removeprefix("String "))
+    return _about(name, message.removeprefix("Input ").removeprefix("String "))
+
+
+def _about(name: str, message: str) -> FieldError:
+    return FieldError(field=name[:MAX_FIELD_NAME], message=message)
 
 
 def _extension_of(filename: str) -> str | None:

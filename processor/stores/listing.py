@@ -12,7 +12,7 @@ from processor import clock
 from processor.jobs import Job
 from processor.ports import JobPage, JobQuery
 from processor.stores.records import from_wire, job_from_item
-from processor.stores.schema import BY_STATUS, BY_TIME, SHARDS, list_key, sort_key, status_key
+from processor.stores.schema import BY_STATUS, BY_TIME, SHARDS, list_key, status_key
 from processor.stores.table import Table
 from processor.stores.translate import translated
 from processor.stores.writes import attributes
@@ -49,9 +49,9 @@ def bounds_of(query: JobQuery) -> Bounds:
 
 def page_of(jobs: list[Job], query: JobQuery) -> JobPage:
     """The first `limit` of jobs from every partition, of which there is one more when the listing goes on."""
-    ordered = sorted(jobs, key=sort_key, reverse=query.newest_first)
+    ordered = sorted(jobs, key=lambda job: job.position, reverse=query.newest_first)
     page = tuple(ordered[: query.limit])
-    return JobPage(jobs=page, next_after=sort_key(page[-1]) if len(ordered) > query.limit else None)
+    return JobPage(jobs=page, next_after=page[-1].position if len(ordered) > query.limit else None)
 
 
 async def list_jobs(table: Table, query: JobQuery) -> JobPage:
@@ -67,15 +67,18 @@ async def list_jobs(table: Table, query: JobQuery) -> JobPage:
 
 async def _shard(table: Table, request: dict[str, Any], limit: int, bounds: Bounds) -> list[Job]:
     """As many jobs of one partition as the page can need: one more than it shows."""
-    found: list[Job] = []
+    found: dict[str, Job] = {}
     while len(found) <= limit:
         answer = await table.dynamodb.query(**request)
-        items = [from_wire(item) for item in answer["Items"]]
-        found += [job_from_item(item) for item in items if bounds.admit(item["sortKey"])]
+        for item in map(from_wire, answer["Items"]):
+            if bounds.admit(item["sortKey"]):
+                job = job_from_item(item)
+                # An index may know of a new current job before it knows that the one before is none any more.
+                found[job.position] = max(found.get(job.position, job), job, key=lambda job: job.created_at)
         if "LastEvaluatedKey" not in answer:
             break
         request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-    return found
+    return list(found.values())
 
 
 def _request(table: Table, query: JobQuery, bounds: Bounds, number: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from processor import clock
 from processor.images import StoredVariant
 from processor.jobs import Failure, Image, Job, JobStatus, Lease, Manifest, Source, Terms, Timings
 from processor.stores.clients import from_attribute, to_attribute
-from processor.stores.schema import KEY, TTL, digest_key, list_key, shard, sort_key, status_key
+from processor.stores.schema import KEY, TTL, digest_key, list_key, shard, status_key
 
 #: An item or a value as this code sees it, and as DynamoDB writes it.
 Item = Mapping[str, Any]
@@ -53,7 +53,7 @@ def index_attributes(job: Job) -> Item:
     return {
         "listKey": list_key(job.tenant, number),
         "statusKey": status_key(job.tenant, number, job.status),
-        "sortKey": sort_key(job),
+        "sortKey": job.position,
         "claimKey": status_key(job.tenant, number, JobStatus.PROCESSING),
     }
 
@@ -86,6 +86,7 @@ def job_item(job: Job) -> Item:
             "attempts": job.attempts,
             "source": source_value(job.source),
             "lease": lease_value(job.lease),
+            "place": job.place,
             "previousJob": job.previous_job,
             "terms": _terms_value(job.terms),
             "uncounted": job.uncounted or None,
@@ -124,6 +125,7 @@ def job_from_item(item: Item) -> Job:
         attempts=int(item["attempts"]),
         source=_source(item.get("source")),
         lease=_lease(item.get("lease")),
+        place=item.get("place"),
         previous_job=item.get("previousJob"),
         terms=_terms(item.get("terms")),
         uncounted=item.get("uncounted", False),

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from processor import clock
 from processor.images import SOURCE_PREFIX, VARIANT_PREFIX
-from processor.jobs import Job, JobStatus
+from processor.jobs import JobStatus
 
 #: What a call of the SDK takes. The SDK's own types for it are there only in development.
 Request = Any
@@ -87,11 +86,6 @@ def status_key(tenant: str, number: int, status: JobStatus) -> str:
 def digest_key(tenant: str, sha256: str) -> str:
     """Partition of `by-digest`: one file of one tenant."""
     return f"{tenant}#{sha256}"
-
-
-def sort_key(job: Job) -> str:
-    """Position in a listing: by time, and unique, so that the last position seen is all that a cursor needs."""
-    return f"{clock.to_iso(job.created_at)}#{job.processing_id}"
 
 
 def table_definition(table: str) -> Request:

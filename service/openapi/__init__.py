@@ -33,7 +33,8 @@ Variants: `thumbnail` fits into 300 x 300 pixels, `medium` into 800 x 600, `larg
 original's size. All are WebP, keep their aspect and are never enlarged.
 
 Errors are problem documents (RFC 9457); their `code` is stable. Answers with 503 say in `Retry-After` when to try
-again. Every answer carries an `X-Request-Id`: the caller's, when it is well formed.
+again. Every answer carries an `X-Request-Id`: the caller's, when it is well formed. A query parameter that is there
+twice, or whose name is nearly right, is refused; other names that nobody knows are ignored.
 
 Callers send an API key as `X-Api-Key`, or a JWT of the installation's Cognito pool as `Authorization: Bearer`. Each
 call names the scope that it needs: `images:read`, `images:write`, `images:delete`, or `images:admin`, which allows

@@ -10,6 +10,12 @@ from service.auth.principal import Scope
 from service.openapi.parts import body, call, json_answer, path_parameter, post, query_parameters, unique_id
 from service.schemas import FailedQuery, ListQuery, RedriveRequest, RefreshRequest, UploadUrlQuery, UploadUrlRequest
 
+LISTING = """\
+In the order of `listedAt`, which never changes: whoever reads page after page, until `lastEvaluatedKey` is null, sees
+once each image that matched all the while. A list lags a moment behind what the other calls answer; an image whose new
+job took the place of an old one in this very moment may be missing from a page.
+"""
+
 REDRIVE = """\
 Makes a new job in place of each failed one, newest first, and moves messages from the dead-letter queue back to the
 queue; with a `code` it leaves the messages alone. The workers get to see `perSecond` of them in a second.
@@ -87,7 +93,7 @@ def image_paths() -> dict[str, PathItem]:
                 operationId="listImages",
                 tags=["images"],
                 summary="List images, newest first",
-                description="A list lags a moment behind what the other calls answer.",
+                description=LISTING,
                 parameters=query_parameters(ListQuery),
                 responses={"200": json_answer("A page", answers.ListAnswer, examples.LIST)},
             )
@@ -99,7 +105,7 @@ def image_paths() -> dict[str, PathItem]:
                 operationId="listFailedImages",
                 tags=["failures"],
                 summary="List images whose conversion failed, newest first",
-                description="A list lags a moment behind what the other calls answer.",
+                description=LISTING,
                 parameters=query_parameters(FailedQuery),
                 responses={"200": json_answer("A page", answers.FailedAnswer, examples.FAILED)},
             )

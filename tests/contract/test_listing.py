@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from processor import clock
-from processor.catalog import first_image, pending_job
+from processor.catalog import first_image, next_job, pending_job
 from processor.jobs import Job, JobStatus, Lease, Source, new_processing_id
 from processor.ports import JobPage, JobQuery
+from processor.stores.records import job_item, to_wire
+from processor.stores.schema import shard
 from tests.contract.conftest import Records
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -164,6 +166,134 @@ async def test_a_job_is_listed_by_the_status_that_it_has(records: Records) -> No
     assert await by_status() == {JobStatus.PROCESSING: [job.processing_id]}
     await store.finish(replace(claimed, status=JobStatus.COMPLETED), lease)
     assert await by_status() == {JobStatus.COMPLETED: [job.processing_id]}
+
+
+async def process_again(records: Records, job: Job, *, as_of_old: bool = False) -> Job:
+    """The image's next job. An earlier release listed an image by the job that was made last."""
+    image = await records.store.get_image(job.unique_id)
+    old = await records.store.get_job(image.current_job)
+    new = next_job(image, old, Source(etag="e", size=1), timedelta(days=30))
+    new = replace(new, place=None) if as_of_old else new
+    await records.store.replace(image, old, new)
+    return new
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+@pytest.mark.parametrize("status", [None, JobStatus.UPLOADED])
+async def test_whatever_happens_between_two_pages_a_walk_misses_nothing_that_stays(
+    records: Records, status: JobStatus | None, newest_first: bool
+) -> None:
+    *staying, deleted = [await process_again(records, job) for job in await create_many(records, 9)]
+    seen: list[str] = []
+    asked = query(records, 2, status=status, newest_first=newest_first)
+    while True:
+        page = await records.store.list(asked)
+        seen += [job.unique_id for job in page.jobs]
+        if page.next_after is None:
+            break
+        if asked.after is None:
+            image = await records.store.get_image(deleted.unique_id)
+            await records.store.tombstone(image, clock.now(), int(time.time()) + 3600)
+        for job in staying:
+            await process_again(records, job)
+        await create(records, NOON - SECOND)
+        await create(records, clock.now())
+        asked = replace(asked, after=page.next_after)
+    assert {job.unique_id for job in staying} <= set(seen)
+    assert len(seen) == len(set(seen))
+
+
+async def test_an_image_keeps_its_place_and_the_time_that_it_was_made(records: Records) -> None:
+    jobs = await create_many(records, 4)
+    for _ in range(2):
+        await process_again(records, jobs[1])
+    rows = (await records.store.list(query(records, newest_first=False))).jobs
+    assert [row.unique_id for row in rows] == [job.unique_id for job in jobs]
+    assert [row.listed_at for row in rows] == [job.created_at for job in jobs]
+    assert rows[1].created_at > rows[3].created_at
+    during = query(records, created_from=jobs[1].created_at, created_to=jobs[1].created_at)
+    assert rows[1] in (await records.store.list(during)).jobs
+
+
+async def test_a_row_of_an_earlier_release_stays_where_that_put_it(records: Records) -> None:
+    jobs = await create_many(records, 3)
+    moved = await process_again(records, jobs[0], as_of_old=True)
+    before = [jobs[1].unique_id, jobs[2].unique_id, moved.unique_id]
+    first, second, third = (await records.store.list(query(records, newest_first=False))).jobs
+    assert [first.unique_id, second.unique_id, third.unique_id] == before
+    assert third.listed_at == moved.created_at
+    for job in jobs:
+        await process_again(records, job)
+    rows = (await records.store.list(query(records, newest_first=False))).jobs
+    assert [row.unique_id for row in rows] == before
+    assert [row.listed_at for row in rows] == [first.listed_at, second.listed_at, third.listed_at]
+
+
+async def test_rows_as_an_earlier_release_wrote_them_are_listed_among_new_ones(records: Records) -> None:
+    if records.backend.service is None or records.backend.made is None:
+        pytest.skip("nothing in memory is older than this process")
+    unique_id, number = "6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e", 2
+    shared = {"uniqueId": unique_id, "tenant": records.tenant, "filename": "a.jpg", "metadata": {}}
+    image = {
+        "processingId": f"upload_{unique_id}",
+        **shared,
+        "key": f"uploads/{unique_id}.jpg",
+        "currentJob": "img_1772366405000_b",
+        "jobIds": ["img_1772366400000_a", "img_1772366405000_b"],
+        "sequencer": "0056",
+        "createdAt": "2026-03-01T12:00:00.000Z",
+    }
+    again = {
+        "processingId": "img_1772366405000_b",
+        **shared,
+        "originalKey": f"uploads/{unique_id}.jpg",
+        "listKey": f"{records.tenant}#{number}",
+        "statusKey": f"{records.tenant}#{number}#uploaded",
+        "claimKey": f"{records.tenant}#{number}#processing",
+        "sortKey": "2026-03-01T12:00:05.000Z#img_1772366405000_b",
+        "status": "uploaded",
+        "timestamp": "2026-03-01T12:00:05.000Z",
+        "updatedAt": "2026-03-01T12:00:05.000Z",
+        "ttl": int(time.time()) + 24 * 3600,
+        "attempts": 0,
+        "source": {"etag": "e", "size": 1, "sequencer": "0056", "eventTime": ""},
+    }
+    assert shard(unique_id) == number
+    for item in (image, again):
+        await records.backend.service.dynamodb.put_item(TableName=records.backend.made.names.table, Item=to_wire(item))
+    new = [await create(records, NOON + SECOND * seconds) for seconds in (0, 4, 6)]
+    expected = [new[0].unique_id, new[1].unique_id, unique_id, new[2].unique_id]
+    for _ in range(3):
+        for newest_first in (True, False):
+            found = await pages(records, query(records, 1, newest_first=newest_first))
+            seen = [job.unique_id for page in found for job in page.jobs]
+            assert seen == (expected[::-1] if newest_first else expected)
+        (old,) = (await records.store.list(query(records, status=JobStatus.UPLOADED))).jobs
+        assert old.listed_at == NOON + SECOND * 5
+        await process_again(records, old)
+
+
+async def test_an_image_whose_job_expired_comes_back_to_its_first_place(records: Records) -> None:
+    jobs = await create_many(records, 3)
+    image = first_image(jobs[0])
+    await records.store.replace(image, None, next_job(image, None, Source(etag="e", size=1), timedelta(days=30)))
+    rows = [row for row in (await records.store.list(query(records))).jobs if row.status is JobStatus.UPLOADED]
+    assert [row.position for row in rows] == [jobs[0].position]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 100])
+async def test_an_index_that_knows_two_jobs_of_an_image_for_a_moment_shows_the_newer(
+    records: Records, limit: int
+) -> None:
+    if records.backend.service is None or records.backend.made is None:
+        pytest.skip("the store in memory has no index that could lag")
+    jobs = await create_many(records, 3)
+    newer = [await process_again(records, job) for job in jobs]
+    dynamodb, table = records.backend.service.dynamodb, records.backend.made.names.table
+    for job in jobs:
+        await dynamodb.put_item(TableName=table, Item=to_wire(job_item(job)))
+    found = await pages(records, query(records, limit, newest_first=False))
+    assert ids(job for page in found for job in page.jobs) == ids(newer)
 
 
 async def test_expired_jobs_neither_show_nor_end_a_list_early(records: Records) -> None:

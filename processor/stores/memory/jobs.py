@@ -13,7 +13,6 @@ from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, Re
 from processor.jobs import NOT_THE_FILES_FAULT, REPLACED, Image, Job, JobStatus, Lease, Source, arrived
 from processor.ports import JobPage, JobQuery
 from processor.stores.listing import bounds_of, page_of
-from processor.stores.schema import sort_key
 
 
 class MemoryJobStore:
@@ -56,7 +55,7 @@ class MemoryJobStore:
             and query.status in (None, job.status)
             and self._living(job.expires_at)
             and self._is_current(job)
-            and bounds.admit(sort_key(job))
+            and bounds.admit(job.position)
         ]
         return page_of(found, query)
 
@@ -71,7 +70,7 @@ class MemoryJobStore:
             and job.manifest.sha256 == sha256
             and self._is_current(job)
         ]
-        return tuple(job.processing_id for job in sorted(found, key=sort_key, reverse=True))
+        return tuple(job.processing_id for job in sorted(found, key=lambda job: job.position, reverse=True))
 
     async def ping(self) -> None:
         """Memory is always there."""

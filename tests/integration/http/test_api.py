@@ -115,7 +115,7 @@ async def test_bad_fields_are_listed(ask: Any) -> None:
     _, _, body = await ask("GET", "/images/upload-url", params={"expiresIn": "x"})
     assert body["errors"] == [
         {"field": "filename", "message": "is required"},
-        {"field": "expiresIn", "message": "should be a valid integer, unable to parse string as an integer"},
+        {"field": "expiresIn", "message": "must be a whole number, in digits"},
     ]
     assert body["error"] == body["detail"]
 
@@ -127,7 +127,8 @@ async def test_a_fresh_job_is_pending(ask: Any, submit: Any) -> None:
     submitted = await submit(metadata={"album": "summer"})
     status, _, body = await ask("GET", f"/images/status/{submitted['processingId']}")
     assert status == 200
-    assert TIME.fullmatch(body.pop("timestamp"))
+    assert TIME.fullmatch(body["timestamp"])
+    assert body.pop("listedAt") == body.pop("timestamp")
     assert TIME.fullmatch(body.pop("updatedAt"))
     assert body == {
         "processingId": submitted["processingId"],
@@ -237,6 +238,44 @@ async def test_every_filter_reaches_the_store(ask: Any, world: Any) -> None:
 async def test_a_bad_list_is_refused(ask: Any, query: str) -> None:
     status, _, body = await ask("GET", f"/images/list?{query}")
     assert (status, body["code"], len(body["errors"])) == (400, "invalid_request", 1)
+
+
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ("lastEvaluatedKey=A", "lastEvaluatedKey: is not known here, but lastKey is"),
+        ("last_key=A&limit=2", "last_key: is not known here, but lastKey is"),
+        ("status=pending&status=failed", "status: must not be there more than once"),
+        (
+            "from=2026-01-02T03:04:05+01:00",
+            "from: has a space where an offset begins: a + must be written %2B in a URL",
+        ),
+    ],
+)
+@pytest.mark.parametrize("path", ["/images/list", "/images/failed"])
+async def test_a_slip_in_a_query_is_named(ask: Any, path: str, query: str, detail: str) -> None:
+    if path == "/images/failed":  # which has no status, but a code
+        query, detail = query.replace("status", "code"), detail.replace("status", "code")
+    status, _, body = await ask("GET", f"{path}?{query}")
+    assert (status, body["code"], body["detail"]) == (400, "invalid_request", detail)
+
+
+async def test_other_parameters_that_nobody_knows_are_ignored(ask: Any) -> None:
+    assert (await ask("GET", "/images/list?_=1&page=2&utm_source=x"))[0] == 200
+
+
+async def test_an_image_that_is_processed_again_keeps_its_place(ask: Any, submit: Any, world: Any) -> None:
+    first, *_ = [await submit() for _ in range(3)]
+    await world.complete(first["processingId"])
+    _, _, before = await ask("GET", "/images/list")
+    status, _, again = await ask("POST", f"/images/process/{first['uniqueId']}")
+    assert status == 202
+    _, _, after = await ask("GET", "/images/list")
+    assert [row["uniqueId"] for row in after["images"]] == [row["uniqueId"] for row in before["images"]]
+    (then,) = (row for row in before["images"] if row["uniqueId"] == first["uniqueId"])
+    (now,) = (row for row in after["images"] if row["uniqueId"] == first["uniqueId"])
+    assert (now["processingId"], now["listedAt"]) == (again["processingId"], then["listedAt"])
+    assert then["listedAt"] == then["timestamp"] <= now["timestamp"]
 
 
 @pytest.mark.parametrize("change", [{"status": "failed"}, {"order": "asc"}, {"from": "2026-01-01"}, {"lastKey": "A"}])

@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import MultiDict
 
 from processor.errors import FileTooLarge, ImageNotFound, JobNotFound
 from processor.jobs import JobStatus, new_processing_id
+from service.companion import UploadName, UppyFile, file_of_query
 from service.problems import InvalidJson, InvalidRequest, UnsupportedContentType
 from service.schemas import (
     FailedQuery,
     ListQuery,
+    Question,
     RedriveRequest,
     UploadUrlQuery,
     UploadUrlRequest,
@@ -263,6 +266,16 @@ def test_every_parameter_of_a_list_is_handed_on() -> None:
         ("limit", "0"),
         ("limit", "101"),
         ("limit", "ten"),
+        ("limit", "1e1"),
+        ("limit", "10.0"),
+        ("limit", " 10"),
+        ("limit", "+10"),
+        ("limit", "1_0"),
+        ("limit", "٣"),
+        ("limit", "9" * 5000),
+        ("status", "Failed"),
+        ("from", "2026-01-02T03:04:05"),
+        ("to", "2026-01-02+02:00"),
         ("status", "done"),
         ("order", "DESC"),
         ("from", "yesterday"),
@@ -274,6 +287,61 @@ def test_a_bad_parameter_of_a_list_is_named(field: str, value: str) -> None:
     with pytest.raises(InvalidRequest) as error:
         read_query(ListQuery, {field: value})
     assert complaint(error) == field
+
+
+@pytest.mark.parametrize("model", [ListQuery, FailedQuery])
+@pytest.mark.parametrize("name", ["lastEvaluatedKey", "last_evaluated_key", "last_key", "lastkey", "LastKey"])
+def test_a_cursor_under_another_name_is_not_taken_for_the_first_page(model: type[ListQuery], name: str) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        read_query(model, {name: "abc", "limit": "2"})
+    assert (complaint(error), error.value.message) == (name, f"{name}: is not known here, but lastKey is")
+
+
+@pytest.mark.parametrize("model", [UploadUrlQuery, ListQuery, FailedQuery, UppyFile, UploadName])
+def test_every_query_tells_a_misspelled_name_from_one_that_nobody_knows(model: type[Question]) -> None:
+    for name in model.model_json_schema()["properties"]:
+        with pytest.raises(InvalidRequest) as error:
+            read_query(model, {name.upper(): "1"})
+        assert error.value.message == f"{name.upper()}: is not known here, but {name} is"
+    assert model.misspelled(["_", "page", "utm_source", "cacheBuster"]) == {}
+
+
+def test_a_parameter_that_is_there_twice_is_refused_even_if_both_say_the_same() -> None:
+    for second in ("failed", "pending", ""):
+        with pytest.raises(InvalidRequest) as error:
+            read_query(ListQuery, MultiDict([("status", "pending"), ("limit", "2"), ("status", second)]))
+        assert error.value.message == "status: must not be there more than once"
+    with pytest.raises(InvalidRequest) as error:
+        read_query(ListQuery, MultiDict([("page", "1"), ("page", "2")]))
+    assert complaint(error) == "page"
+
+
+def test_the_metadata_of_a_small_file_is_there_once_too() -> None:
+    given = [("filename", "a.png"), ("metadata[a]", "1"), ("metadata[]", "2")]
+    assert file_of_query(MultiDict(given)).metadata == {"a": "1", "": "2"}
+    with pytest.raises(InvalidRequest) as error:
+        file_of_query(MultiDict([*given, ("metadata[a]", "3")]))
+    assert complaint(error) == "metadata[a]"
+    with pytest.raises(InvalidRequest) as error:
+        file_of_query(MultiDict([*given, ("fileName", "b.png")]))
+    assert complaint(error) == "fileName"
+
+
+def test_a_range_of_one_date_is_that_day() -> None:
+    asked = read_query(ListQuery, {"from": "2026-01-02", "to": "2026-01-02"}).to_query("t")
+    assert asked.created_from == datetime(2026, 1, 2, tzinfo=UTC)
+    assert asked.created_to == datetime(2026, 1, 2, 23, 59, 59, 999_999, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("field", "value"), [("from", "1796010100000"), ("to", "2026-01-02T03:04:05 01:00")])
+def test_a_time_that_is_none_is_named_with_the_way_to_write_it(field: str, value: str) -> None:
+    with pytest.raises(InvalidRequest, match=rf"^{field}: (must be a time with its zone, like 2026|.* %2B in a URL)"):
+        read_query(ListQuery, {field: value})
+
+
+@pytest.mark.parametrize("name", ["limit", "status", "lastKey", "from", "to", "order"])
+def test_an_empty_parameter_of_a_list_is_as_good_as_none(name: str) -> None:
+    assert read_query(ListQuery, {name: ""}) == read_query(ListQuery, {})
 
 
 def test_a_range_must_not_end_before_it_begins() -> None:
