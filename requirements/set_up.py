@@ -14,6 +14,7 @@ if not OLDEST <= sys.version_info[:2] <= NEWEST:
     )
 
 import argparse
+import fcntl
 import hashlib
 import importlib.util
 import json
@@ -56,6 +57,9 @@ OVERRULED = {
 #: What venv and pip say, and what to do then. The first that is found is told.
 REASONS = {
     r"No space left on device": "The disk of {root} is full: `make run` needs 350 MB, `make test` 1.5 GB.",
+    r"located at (?P<host>\S+) is not a trusted or secure host": (
+        "pip trusts no index without https: name {host} in PIP_TRUSTED_HOST, and run this again."
+    ),
     r"SSLError|CERTIFICATE_VERIFY_FAILED": (
         "The certificate of the Python package index is not trusted here: name your authorities with PIP_CERT, and run"
         " this again."
@@ -82,6 +86,7 @@ def main() -> None:
     purposes = [*STEPS][: [*STEPS].index(parser.parse_args().purpose) + 1]
     steps = [step for purpose in purposes for step in STEPS[purpose]]
     try:
+        _take_turns()
         for environment in (PROJECT, LOCAL_AWS):
             _make(environment)
         for environment, lock in steps:
@@ -92,6 +97,18 @@ def main() -> None:
         sys.exit(f"Cannot write {error.filename or ROOT}: {error.strerror or error}.")
     except KeyboardInterrupt:
         sys.exit("\nInterrupted: the next run goes on from here.")
+
+
+def _take_turns() -> None:
+    """Let another set-up of this folder come to its end; the lock is held until this process ends."""
+    folder = os.open(ROOT, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("Waiting for another set-up of this folder to end.", flush=True)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+    except OSError:
+        pass  # Some network file systems know no locks of folders.
 
 
 def _make(environment: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 import click
+from click.core import ParameterSource
 
-from service.client.address import base_url, header_value
+from service.client.address import base_url, header_value, without_credentials
 
 if TYPE_CHECKING:
     from service.client.api import Api
@@ -144,7 +146,7 @@ def submit(
     if name is not None and "-" not in photos:
         raise click.UsageError("--name is for the standard input: give - as PHOTO")
     with _interruptible(), _opened(list(dict.fromkeys(photos)), name) as opened, open_display(len(opened)) as display:
-        report = Report(json_output=json_output, display=display)
+        report = Report(json_output=json_output, display=display, look_with=_status_command(url))
         client = _Client(url, api_key, report)
         code = asyncio.run(client.submit(opened, concurrency=concurrency, timeout_seconds=timeout_seconds))
     sys.exit(code)
@@ -188,6 +190,14 @@ def status(
     with _interruptible():
         code = asyncio.run(client.look(unique, patience))
     sys.exit(code)
+
+
+def _status_command(url: str) -> str:
+    """It finds the service that this command was given, unless that is in the environment anyway."""
+    words = ["truss-image", "status"]
+    if click.get_current_context().get_parameter_source("url") is ParameterSource.COMMANDLINE:
+        words += ["--url", without_credentials(url)]
+    return shlex.join(words)
 
 
 @dataclass(frozen=True, slots=True)

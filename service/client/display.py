@@ -119,6 +119,8 @@ class Report:
     json_output: bool
     display: Bars | None = None
     with_total: bool = True
+    #: The command that shows jobs which have not ended; their ids follow it.
+    look_with: str = "truss-image status"
     tally: Tally = field(default_factory=Tally)
     #: Jobs that were under way when the run ended.
     _open: list[str] = field(default_factory=list)
@@ -172,7 +174,7 @@ class Report:
         ids = " ".join(self._open)
         return (
             "Give the same command again to go on: nothing is stored twice. "
-            f"What is uploaded is converted meanwhile; look with: truss-image status {ids}"
+            f"What is uploaded is converted meanwhile; look with: {self.look_with} {ids}"
         )
 
     def note(self, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import json
+import re
 from functools import cache
 from http import HTTPStatus
 from importlib.metadata import distribution
@@ -48,6 +49,9 @@ WAYS = {
     "/images/": "docs",
     "/images/docs/": "../docs",
 }
+
+#: A name in Markdown, as the OpenAPI document has it.
+_CODE = re.compile(r"`([^`]+)`")
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -131,9 +135,13 @@ def _page() -> bytes:
 def _problem_rows() -> list[str]:
     return [
         f'<dt id="problem-{problem.code}"><code>{problem.code}</code> ({problem.status})</dt>'
-        f"<dd>{html.escape(problem.detail)}</dd>"
+        f"<dd>{_as_html(problem.detail)}</dd>"
         for problem in known_problems()
     ]
+
+
+def _as_html(markdown: str) -> str:
+    return _CODE.sub(r"<code>\1</code>", html.escape(markdown))
 
 
 @cache

@@ -23,8 +23,8 @@ _STEPS = """\
     PROCESSING_ID=$(printf %s "$ISSUED" | field processingId)
     UNIQUE_ID=$(printf %s "$ISSUED" | field uniqueId)
     curl -s -T photo.png -H 'Content-Type: image/png' "$UPLOAD_URL"
-    until api "$TRUSS/images/status/$PROCESSING_ID" |
-      grep -E '"(completed|failed)"'; do sleep 1; done
+    for second in $(seq 60); do api "$TRUSS/images/status/$PROCESSING_ID" |
+      grep -vE '"(pending|uploaded|processing)"' && break; sleep 1; done
 """
 _MORE = """\
     api "$TRUSS/images/list"

@@ -101,6 +101,9 @@ def _parameter(name: str, prop: dict[str, Any], *, required: bool) -> Parameter:
     options = [option for option in prop.pop("anyOf", ()) if option != {"type": "null"}]
     schema = {key: value for key, value in prop.items() if value is not None}
     schema |= options[0] if options else {}
+    if required and "examples" in schema:
+        # The page that shows this document fills in a parameter's own example, and none of its schema's.
+        shared["example"] = schema["examples"][0]
     if schema.get("type") == "object":
         # The OpenAPI way to say: JSON as text.
         return Parameter.model_validate({**shared, "content": {"application/json": {"schema": schema}}})

@@ -72,6 +72,17 @@ async def test_the_commands_of_the_greeting_run_as_they_stand_in_an_empty_folder
     assert '"message":"Image deleted"' in output
 
 
+@needs_curl
+async def test_the_commands_of_the_greeting_end_for_whoever_is_refused(
+    make_service: MakeService, tmp_path: Path
+) -> None:
+    service = await make_service(AUTH_MODES="api_key", **OTHERS)
+    commands = re.sub("^export TRUSS_IMAGE_API_KEY=.*$", "", _commands(await _greeting(service)), flags=re.MULTILINE)
+    _, output = await _run("sh", "-c", commands, cwd=tmp_path, TRUSS_IMAGE_API_KEY="")
+    assert '"code":"not_found"' in output, "the answer about the job"
+    assert '"code":"unauthenticated"' in output, "the list"
+
+
 async def test_whoever_asks_for_keys_is_given_a_first_one_that_opens_the_next_start_too(
     make_service: MakeService, tmp_path: Path
 ) -> None:

@@ -235,7 +235,7 @@ async def test_a_service_that_goes_away_ends_the_run_and_what_was_under_way_is_n
     result = await _run(service, "--concurrency", 1, *photos_in(tmp_path, 3))
     assert result.exit_code == 3
     assert "img_1" in result.stdout
-    assert "truss-image status img_1" in result.stderr
+    assert f"truss-image status --url {service.url} img_1" in result.stderr
     assert "2 not begun" in result.stderr
 
 
@@ -509,7 +509,14 @@ async def test_a_job_that_does_not_end_in_time_is_an_error_and_is_named(service:
     result = await _run(service, "--timeout", 1, photo)
     assert result.exit_code == 1
     assert "img_1: not done after 1 s" in result.stdout
-    assert "truss-image status img_1" in result.stderr
+    assert f"truss-image status --url {service.url} img_1" in result.stderr
+
+
+async def test_an_address_that_is_in_the_environment_is_not_repeated(service: ScriptedService, photo: Path) -> None:
+    service.statuses = ["processing"]
+    runner = CliRunner(env={"TRUSS_IMAGE_URL": service.url})
+    result = await asyncio.to_thread(runner.invoke, main, ["submit", "--timeout", "1", str(photo)])
+    assert "look with: truss-image status img_1\n" in result.stderr
 
 
 async def test_an_address_where_nobody_answers_is_named_with_a_way_to_start_it(photo: Path) -> None:

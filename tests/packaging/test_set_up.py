@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -160,6 +161,30 @@ def test_without_a_network_the_index_is_named_and_the_next_run_goes_on(copied: P
     again, said = _run(str(copied), "run", at=copied, environment=nowhere)
     assert again == 1
     assert "Making" not in said
+
+
+def test_a_mirror_without_https_is_told_how_pip_comes_to_trust_it(copied: Path) -> None:
+    mirror = {"PIP_INDEX_URL": "http://mirror.invalid/simple", "PIP_RETRIES": "0"}
+    code, said = _run(str(copied), "run", at=copied, environment=mirror)
+    assert code == 1
+    assert "name mirror.invalid in PIP_TRUSTED_HOST" in said.splitlines()[-1]
+
+
+def test_two_set_ups_of_one_folder_take_turns(copied: Path) -> None:
+    folder = os.open(copied.parents[1], os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    with subprocess.Popen(
+        [sys.executable, str(copied), "run"],
+        env={"PATH": os.environ["PATH"], "PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_RETRIES": "0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as second:
+        assert second.stdout is not None
+        assert second.stdout.readline() == "Waiting for another set-up of this folder to end.\n"
+        assert not (copied.parents[1] / ".venv").exists()
+        os.close(folder)
+        assert second.stdout.readline().startswith("Making .venv ")
 
 
 def test_settings_of_the_users_pip_install_nothing_elsewhere(copied: Path) -> None:

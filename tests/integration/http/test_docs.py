@@ -54,6 +54,7 @@ async def test_the_type_of_every_problem_leads_to_an_explanation(client: Any) ->
         page = await response.text()
     for problem in known_problems():
         assert f'id="{problem.type.rpartition("#")[2]}"' in page
+    assert "`" not in page
 
 
 async def test_an_asset_that_does_not_exist_is_not_found(client: Any) -> None:

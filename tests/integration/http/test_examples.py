@@ -26,14 +26,21 @@ EXAMPLES = body_examples()
 
 
 def filled_in(path: str) -> dict[str, Any]:
-    """The query that the page sends when nobody touches it: defaults and examples."""
+    """The query that the page sends when nobody touches it: defaults, and the parameters' own examples."""
     query = {}
     for parameter in document()["paths"][path]["get"]["parameters"]:
         schema = parameter.get("schema") or parameter["content"]["application/json"]["schema"]
-        values = [schema[name] for name in ("default", "example") if name in schema] + schema.get("examples", [])
-        if values and parameter["in"] == "query" and "schema" in parameter:
-            query[parameter["name"]] = str(values[0]).lower() if isinstance(values[0], bool) else values[0]
+        value = parameter.get("example", schema.get("default"))
+        if value is not None and parameter["in"] == "query" and "schema" in parameter:
+            query[parameter["name"]] = str(value).lower() if isinstance(value, bool) else value
     return query
+
+
+@pytest.mark.parametrize("path", ["/images/upload-url", "/images/s3/params"])
+async def test_a_call_that_names_a_file_in_its_query_can_be_sent_as_the_page_fills_it_in(path: str, ask: Ask) -> None:
+    assert "filename" in filled_in(path)
+    status, _, _ = await ask("GET", path, params=filled_in(path))
+    assert status == 200
 
 
 @pytest.mark.parametrize("call", EXAMPLES)
