@@ -15,7 +15,7 @@ from processor.jobs import Image, Job
 from processor.ports import Part, PostForm
 from processor.unsized import S3_MAX_PARTS
 from service.answers import FULL_SIZE, Answer, ProcessingId, SourceKey, UniqueId, Url
-from service.schemas import Question, UploadUrlRequest, read_query
+from service.schemas import Question, UploadUrlRequest, read_query, single_values
 
 #: How long what is signed here holds, in seconds. Uppy asks for each part anew.
 EXPIRES_SECONDS = 3600
@@ -65,12 +65,10 @@ class UppyFile(Question):
 
 def file_of_query(query: Mapping[str, str]) -> UppyFile:
     """A small file, whose metadata is spread over the query as `metadata[name]`. Raises `InvalidRequest`."""
-    metadata = {
-        name[len(_METADATA) : -1]: text
-        for name, text in query.items()
-        if name.startswith(_METADATA) and name.endswith("]")
-    }
-    return read_query(UppyFile, {**query, "metadata": metadata})
+    values = single_values(query)
+    entries = [name for name in values if name.startswith(_METADATA) and name.endswith("]")]
+    metadata = {name[len(_METADATA) : -1]: values.pop(name) for name in entries}
+    return read_query(UppyFile, {**values, "metadata": metadata})
 
 
 class UploadName(Question):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
@@ -20,6 +21,7 @@ from processor.jobs import UNAVAILABLE, JobStatus, Terms
 from processor.multipart import MAX_PARTS
 from processor.ports import JobQuery
 from processor.redrive import RedriveOrder
+from service.near_misses import near_misses
 from service.problems import FieldError, InvalidJson, InvalidRequest, UnsupportedContentType
 
 #: Longest time that an upload URL may hold, in seconds: 12 hours, the longest session that signs for it.
@@ -120,9 +122,17 @@ Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "
 
 
 class Question(BaseModel):
-    """What is asked; fields that nobody knows are ignored, as the earlier service did."""
+    """What is asked; fields that nobody knows are ignored, as the earlier service did, unless they mean a known one."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
+    #: Names that are not known here, but mean one that is.
+    other_words: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def misspelled(cls, given: Iterable[str]) -> dict[str, str]:
+        """Which of the given names mean a known one, and which that is."""
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        return near_misses(given, known, cls.other_words)
 
 
 class _FileRequest(Question):
@@ -248,8 +258,14 @@ class UploadUrlQuery(UploadUrlRequest):
     )
 
 
+#: The name that the answer has for the cursor. Whoever gives it back under that name would be shown one page for ever.
+CURSOR_WORDS = {"lastEvaluatedKey": "lastKey"}
+
+
 class _PageQuery(Question):
     """Which page of a listing."""
+
+    other_words: ClassVar[Mapping[str, str]] = CURSOR_WORDS
 
     limit: int = Field(default=50, ge=1, le=100, description="Most images on a page.")
     last_key: str | None = Field(
@@ -308,6 +324,7 @@ class RedriveRequest(Question):
             ]
         }
     )
+    other_words: ClassVar[Mapping[str, str]] = CURSOR_WORDS
 
     code: FailureCode | None = Field(
         default=None, description="Only images that failed with this code, and no dead letters."
@@ -343,8 +360,24 @@ def read_body(model: type[Q], body: bytes) -> Q:
 
 
 def read_query(model: type[Q], query: Mapping[str, object]) -> Q:
-    """Query parameters as a model; an empty one is as good as none. Raises `InvalidRequest`."""
-    return _validated(model, query, strict=False)
+    """Query parameters as a model; an empty one is as good as none.
+
+    Raises `InvalidRequest`, also for a parameter that is there twice, and for one whose name is nearly right.
+    """
+    values = single_values(query)
+    misspelled = model.misspelled(values).items()
+    if misspelled:
+        raise InvalidRequest([_about(name, f"is not known here, but {meant} is") for name, meant in misspelled])
+    return _validated(model, values, strict=False)
+
+
+def single_values(query: Mapping[str, object]) -> dict[str, object]:
+    """A query of which no parameter is there twice: nobody could say which one is meant. Raises `InvalidRequest`."""
+    times = Counter(name for name, _ in query.items())
+    repeated = [name for name, count in times.items() if count > 1]
+    if repeated:
+        raise InvalidRequest([_about(name, "must not be there more than once") for name in repeated])
+    return dict(query)
 
 
 def _validated(model: type[Q], values: Mapping[str, object], *, strict: bool) -> Q:
@@ -360,7 +393,11 @@ def _validated(model: type[Q], values: Mapping[str, object], *, strict: bool) ->
 def _complaint(detail: ErrorDetails) -> FieldError:
     name = ".".join(str(part) for part in detail["loc"] if part != "[key]")
     message = "is required" if detail["type"] == "missing" else detail["msg"]
-    return FieldError(field=name[:MAX_FIELD_NAME], message=message.removeprefix("Input ").removeprefix("String "))
+    return _about(name, message.removeprefix("Input ").removeprefix("String "))
+
+
+def _about(name: str, message: str) -> FieldError:
+    return FieldError(field=name[:MAX_FIELD_NAME], message=message)
 
 
 def _extension_of(filename: str) -> str | None:

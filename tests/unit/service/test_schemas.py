@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import MultiDict
 
 from processor.errors import FileTooLarge, ImageNotFound, JobNotFound
 from processor.jobs import JobStatus, new_processing_id
+from service.companion import UploadName, UppyFile, file_of_query
 from service.problems import InvalidJson, InvalidRequest, UnsupportedContentType
 from service.schemas import (
     FailedQuery,
     ListQuery,
+    Question,
     RedriveRequest,
     UploadUrlQuery,
     UploadUrlRequest,
@@ -274,6 +277,44 @@ def test_a_bad_parameter_of_a_list_is_named(field: str, value: str) -> None:
     with pytest.raises(InvalidRequest) as error:
         read_query(ListQuery, {field: value})
     assert complaint(error) == field
+
+
+@pytest.mark.parametrize("model", [ListQuery, FailedQuery])
+@pytest.mark.parametrize("name", ["lastEvaluatedKey", "last_evaluated_key", "last_key", "lastkey", "LastKey"])
+def test_a_cursor_under_another_name_is_not_taken_for_the_first_page(model: type[ListQuery], name: str) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        read_query(model, {name: "abc", "limit": "2"})
+    assert (complaint(error), error.value.message) == (name, f"{name}: is not known here, but lastKey is")
+
+
+@pytest.mark.parametrize("model", [UploadUrlQuery, ListQuery, FailedQuery, UppyFile, UploadName])
+def test_every_query_tells_a_misspelled_name_from_one_that_nobody_knows(model: type[Question]) -> None:
+    for name in model.model_json_schema()["properties"]:
+        with pytest.raises(InvalidRequest) as error:
+            read_query(model, {name.upper(): "1"})
+        assert error.value.message == f"{name.upper()}: is not known here, but {name} is"
+    assert model.misspelled(["_", "page", "utm_source", "cacheBuster"]) == {}
+
+
+def test_a_parameter_that_is_there_twice_is_refused_even_if_both_say_the_same() -> None:
+    for second in ("failed", "pending", ""):
+        with pytest.raises(InvalidRequest) as error:
+            read_query(ListQuery, MultiDict([("status", "pending"), ("limit", "2"), ("status", second)]))
+        assert error.value.message == "status: must not be there more than once"
+    with pytest.raises(InvalidRequest) as error:
+        read_query(ListQuery, MultiDict([("page", "1"), ("page", "2")]))
+    assert complaint(error) == "page"
+
+
+def test_the_metadata_of_a_small_file_is_there_once_too() -> None:
+    given = [("filename", "a.png"), ("metadata[a]", "1"), ("metadata[]", "2")]
+    assert file_of_query(MultiDict(given)).metadata == {"a": "1", "": "2"}
+    with pytest.raises(InvalidRequest) as error:
+        file_of_query(MultiDict([*given, ("metadata[a]", "3")]))
+    assert complaint(error) == "metadata[a]"
+    with pytest.raises(InvalidRequest) as error:
+        file_of_query(MultiDict([*given, ("fileName", "b.png")]))
+    assert complaint(error) == "fileName"
 
 
 def test_a_range_must_not_end_before_it_begins() -> None:

@@ -1,0 +1,59 @@
+"""Names that nobody knows, but that somebody meant: `last_key`, `lastkey` or `lsatKey` for `lastKey`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from itertools import islice
+
+#: Letters from which on a name may be wrong in one place, and in two. In shorter ones, one letter makes another word.
+ONE_EDIT, TWO_EDITS = 4, 8
+#: Most unknown names that are looked at in one request; whoever sends more did not misspell one.
+MAX_UNKNOWN = 200
+
+_NO_LETTER = re.compile(r"[^a-z0-9]")
+
+
+def near_misses(
+    given: Iterable[str], known: Iterable[str], other_words: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The given names that are not known but close to one that is, and which that is.
+
+    `other_words` are names that are not known here but mean one that is.
+    """
+    names = set(known)
+    spellings = {name: name for name in sorted(names)} | dict(other_words or {})
+    unknown = islice((name for name in given if name not in names), MAX_UNKNOWN)
+    found = {name: _meant(name, spellings) for name in unknown}
+    return {name: meant for name, meant in found.items() if meant is not None}
+
+
+def _meant(name: str, spellings: Mapping[str, str]) -> str | None:
+    letters = _letters(name)
+    return next((meant for spelling, meant in spellings.items() if _is_close(letters, _letters(spelling))), None)
+
+
+def _letters(name: str) -> str:
+    """Whether it is written in camelCase, in snake_case or otherwise makes no difference."""
+    return _NO_LETTER.sub("", name.lower())
+
+
+def _is_close(letters: str, known: str) -> bool:
+    allowed = (len(known) >= ONE_EDIT) + (len(known) >= TWO_EDITS)
+    if abs(len(letters) - len(known)) > allowed:
+        return False
+    return letters == known or (allowed > 0 and _edits(letters, known) <= allowed)
+
+
+def _edits(one: str, other: str) -> int:
+    """Letters that are too many, missing, wrong, or swapped with their neighbour (optimal string alignment)."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        before, above, row = row, before, [i]
+        for j, wanted in enumerate(other, 1):
+            edits = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+                edits = min(edits, above[j - 2] + 1)
+            row.append(edits)
+    return row[-1]
