@@ -6,9 +6,9 @@
     ├── Rejected              can never succeed: tell the client, settle the message
     │   ├── NotAnEvent  NoSuchPart  PartTooSmall
     │   └── ImageRejected     the uploaded bytes are at fault: the job is `failed` with this code
-    │       ├── EmptyFile  FileTooLarge  UnsupportedFormat  CorruptImage  UnexpectedFile
+    │       ├── EmptyFile  UnsupportedFormat  CorruptImage  UnexpectedFile
     │       ├── SideTooLong  TooManyPixels  TooManyFrames
-    │       ├── LimitExceeded ── TooManyScans  TooManyPieces  TooLargeForMemory
+    │       ├── LimitExceeded ── FileTooLarge  TooManyScans  TooManyPieces  TooLargeForMemory
     │       └── TimedOut  DecoderCrashed
     ├── NotFound              there is no such thing (or it is another tenant's)
     │   ├── ImageNotFound ── ImageDeleted
@@ -28,6 +28,7 @@ The first line of a class's docstring is its default message, fit to be shown to
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -36,6 +37,9 @@ class TrussError(Exception):
 
     #: Stable, snake_case; part of the wire contract.
     code: ClassVar[str] = "internal_error"
+    #: What is accepted, and what was asked for or sent, where it is a matter of a number.
+    limit: float | None = None
+    actual: float | None = None
 
     def __init__(self, message: str | None = None) -> None:
         self.message = message or default_message(type(self))
@@ -59,11 +63,22 @@ class NoSuchPart(Rejected):
 
     code = "no_such_part"
 
+    def __init__(self, message: str | None = None, *, limit: int | None = None, actual: int | None = None) -> None:
+        #: The highest number that there can be, and the one that was asked for.
+        self.limit, self.actual = limit, actual
+        super().__init__(message)
+
 
 class PartTooSmall(Rejected):
     """Every part of a file but the last must have at least 5 MiB."""
 
     code = "part_too_small"
+
+    def __init__(self, number: int = 0, *, limit: int | None = None, actual: int | None = None) -> None:
+        #: The least that it must have, and what it has, in bytes.
+        self.limit, self.actual = limit, actual
+        told = "Part {} has {:,} bytes; every part but the last must have at least {:,}."
+        super().__init__(told.format(number, actual, limit) if number else None)
 
 
 class ImageRejected(Rejected):
@@ -72,7 +87,6 @@ class ImageRejected(Rejected):
     code = "image_rejected"
     #: How many pixels were worked on before it was known, where the header could be read.
     pixels: int = 0
-
     #: What the service accepts, and what the file has, where it is a matter of a number.
     limit: int | None = None
     actual: int | None = None
@@ -96,10 +110,11 @@ class EmptyFile(ImageRejected):
     code = "empty_file"
 
 
-class FileTooLarge(ImageRejected):
+class FileTooLarge(LimitExceeded):
     """The file has more bytes than the service accepts."""
 
     code = "file_too_large"
+    told = "The file has {actual:,} bytes; the service accepts {limit:,}."
 
 
 class UnsupportedFormat(ImageRejected):
@@ -241,6 +256,11 @@ class UploadIncomplete(Conflict):
     """Some parts of the file have not arrived yet; send them and complete again."""
 
     code = "upload_incomplete"
+
+    def __init__(self, message: str | None = None, missing: Sequence[int] = ()) -> None:
+        #: Numbers of the parts that have not arrived, in order.
+        self.missing = tuple(missing)
+        super().__init__(message)
 
 
 class UploadExpired(Conflict):
