@@ -316,16 +316,26 @@ class DailyLimitReached(Conflict):
 
     code = "daily_limit_reached"
 
-    def __init__(self, retry_after: int = 3600) -> None:
+    def __init__(
+        self, retry_after: int = 3600, *, what: str = "", limit: int | None = None, actual: int | None = None
+    ) -> None:
         #: Seconds until the limit begins anew.
         self.retry_after = retry_after
-        super().__init__()
+        self.limit, self.actual = limit, actual
+        counted = "Today's limit is {:,} {}, and this would make {:,}; it begins anew at midnight UTC."
+        super().__init__(None if limit is None else counted.format(limit, what, actual))
 
 
 class ImageLimitReached(Conflict):
     """As many images are stored as may be; delete some first."""
 
     code = "image_limit_reached"
+
+    def __init__(self, *, limit: int | None = None, actual: int | None = None) -> None:
+        #: How many may be stored, and how many there would be.
+        self.limit, self.actual = limit, actual
+        counted = "{:,} images may be stored, and this would make {:,}; delete some first."
+        super().__init__(None if limit is None else counted.format(limit, actual))
 
 
 class Busy(Conflict):
