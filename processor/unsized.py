@@ -55,7 +55,7 @@ class UnsizedFiles(LargeFiles):
         others = sum(part.size for part in await self._arrived(pending) if part.number != number)
         least = max(others, (number - 1) * S3_LEAST_PART_BYTES)
         if least >= self.catalog.max_bytes:
-            raise FileTooLarge(limit=self.catalog.max_bytes, actual=least + 1)  # with the least that a part can have
+            raise _too_large_with_this_part(limit=self.catalog.max_bytes, actual=least + 1)
         return await self.catalog.source.sign_part(pending.upload, number, expires_in_seconds=expires_in_seconds)
 
     async def parts(self, tenant: str, processing_id: str, key: str) -> tuple[Part, ...]:
@@ -115,6 +115,13 @@ class UnsizedFiles(LargeFiles):
             raise FileTooLarge(limit=self.catalog.max_bytes, actual=size)
         if self.catalog.quota is not None:
             await self.catalog.quota.check_upload(tenant, size)
+
+
+def _too_large_with_this_part(*, limit: int, actual: int) -> FileTooLarge:
+    """How large the file is nobody knows before its end; the part has one byte at least."""
+    error = FileTooLarge(limit=limit, actual=actual)
+    error.message = f"With this part the file has at least {actual:,} bytes; the service accepts {limit:,}."
+    return error
 
 
 def _chosen(arrived: Sequence[Part], etags: Mapping[int, str]) -> list[Part]:
