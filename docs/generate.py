@@ -12,9 +12,10 @@ from cfnlint.decode import cfn_yaml
 from pydantic import BaseModel
 
 from benchmarks.scaling.sections import SECTIONS
-from processor import errors, jobs
+from processor import errors
 from service import examples
 from service.config import Settings
+from service.problems import known_failures
 
 ROOT = Path(__file__).parents[1]
 _PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -22,15 +23,7 @@ _PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- /generate
 
 def failure_codes() -> str:
     """The codes of failed jobs, as a table."""
-    rejected = [(error.code, errors.default_message(error)) for error in errors.leaves(errors.ImageRejected)]
-    others = [
-        (jobs.SUPERSEDED, "A newer upload, or a newer request for the same image, took this job's place."),
-        (jobs.SOURCE_MISSING, "The uploaded file is not there any more."),
-        (errors.DailyLimitReached.code, errors.default_message(errors.DailyLimitReached)),
-        (errors.ImageLimitReached.code, errors.default_message(errors.ImageLimitReached)),
-        (jobs.UNAVAILABLE, "The job was given up after several tries; it can be redriven."),
-    ]
-    rows = [f"| `{code}` | {meaning} |" for code, meaning in rejected + others]
+    rows = [f"| `{code}` | {meaning} |" for code, meaning in known_failures()]
     return "\n".join(["| code | meaning |", "| --- | --- |", *rows])
 
 

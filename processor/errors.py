@@ -38,6 +38,9 @@ class TrussError(Exception):
 
     #: Stable, snake_case; part of the wire contract.
     code: ClassVar[str] = "internal_error"
+    #: What is accepted, and what was asked for or sent, where it is a matter of a number.
+    limit: float | None = None
+    actual: float | None = None
 
     def __init__(self, message: str | None = None) -> None:
         self.message = message or default_message(type(self))
@@ -61,11 +64,22 @@ class NoSuchPart(Rejected):
 
     code = "no_such_part"
 
+    def __init__(self, message: str | None = None, *, limit: int | None = None, actual: int | None = None) -> None:
+        #: The highest number that there can be, and the one that was asked for.
+        self.limit, self.actual = limit, actual
+        super().__init__(message)
+
 
 class PartTooSmall(Rejected):
     """Every part of a file but the last must have at least 5 MiB."""
 
     code = "part_too_small"
+
+    def __init__(self, number: int = 0, *, limit: int | None = None, actual: int | None = None) -> None:
+        #: The least that it must have, and what it has, in bytes.
+        self.limit, self.actual = limit, actual
+        told = "Part {} has {:,} bytes; every part but the last must have at least {:,}."
+        super().__init__(told.format(number, actual, limit) if number else None)
 
 
 class ImageRejected(Rejected):
@@ -252,6 +266,11 @@ class UploadIncomplete(Conflict):
 
     code = "upload_incomplete"
 
+    def __init__(self, message: str | None = None, missing: Sequence[int] = ()) -> None:
+        #: Numbers of the parts that have not arrived, in order.
+        self.missing = tuple(missing)
+        super().__init__(message)
+
 
 class UploadExpired(Conflict):
     """The parts of this upload are not there any more; begin a new one."""
@@ -306,16 +325,26 @@ class DailyLimitReached(Conflict):
 
     code = "daily_limit_reached"
 
-    def __init__(self, retry_after: int = 3600) -> None:
+    def __init__(
+        self, retry_after: int = 3600, *, what: str = "", limit: int | None = None, actual: int | None = None
+    ) -> None:
         #: Seconds until the limit begins anew.
         self.retry_after = retry_after
-        super().__init__()
+        self.limit, self.actual = limit, actual
+        counted = "Today's limit is {:,} {}, and this would make {:,}; it begins anew at midnight UTC."
+        super().__init__(None if limit is None else counted.format(limit, what, actual))
 
 
 class ImageLimitReached(Conflict):
     """As many images are stored as may be; delete some first."""
 
     code = "image_limit_reached"
+
+    def __init__(self, *, limit: int | None = None, actual: int | None = None) -> None:
+        #: How many may be stored, and how many there would be.
+        self.limit, self.actual = limit, actual
+        counted = "{:,} images may be stored, and this would make {:,}; delete some first."
+        super().__init__(None if limit is None else counted.format(limit, actual))
 
 
 class Busy(Conflict):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from processor import clock
 from processor.catalog import Catalog, UploadRequest, first_image, pending_job, pending_until
@@ -33,7 +32,7 @@ MIB = 1024 * 1024
 LEAST_PART_BYTES = 8 * MIB
 #: Most parts of a file: every one is a signed URL in the answer.
 MAX_PARTS = 100
-#: How many missing parts an error names.
+#: How many missing parts the sentence of an error names.
 MAX_NAMED_PARTS = 20
 
 
@@ -44,6 +43,22 @@ class MultipartSubmission:
     job: Job
     part_size: int
     parts: tuple[PresignedPart, ...]
+
+    @property
+    def expires_in_seconds(self) -> int:
+        """How long all of them hold."""
+        return min(part.expires_in_seconds for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartsState:
+    """What has arrived whole of an upload in parts, and which of its parts have not."""
+
+    job: Job
+    size: int
+    part_size: int
+    arrived: tuple[Part, ...]
+    missing: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +108,17 @@ class LargeFiles:
             raise AlreadyUploaded from None
         return MultipartSubmission(job=job, part_size=part_size(size), parts=parts)
 
+    async def state(self, tenant: str, unique_id: str) -> PartsState:
+        """Which parts are there: those of the size that was announced for them.
+
+        Raises `ImageNotFound`; `WrongUploadMethod`; `AlreadyUploaded`; `UploadExpired`; `Unavailable`.
+        """
+        pending, size = await self._announced(tenant, unique_id)
+        whole, missing = await self._whole(pending, size)
+        return PartsState(
+            job=pending.job, size=size, part_size=part_size(size), arrived=tuple(whole), missing=tuple(missing)
+        )
+
     async def complete(self, tenant: str, unique_id: str) -> Image:
         """Make one file of the parts, once all have arrived; what was completed before is complete.
 
@@ -101,10 +127,9 @@ class LargeFiles:
         """
         try:
             pending, size = await self._announced(tenant, unique_id)
-            wanted, arrived = part_sizes(size), await self._arrived(pending)
-            whole = [part for part in arrived if wanted.get(part.number) == part.size]
-            if len(whole) < len(wanted):
-                raise UploadIncomplete(missing_parts(wanted.keys() - {part.number for part in whole}, len(wanted)))
+            whole, missing = await self._whole(pending, size)
+            if missing:
+                raise incomplete(missing, len(part_sizes(size)))
             await self._complete(pending, whole)
         except AlreadyUploaded:
             return await self._image(tenant, unique_id)
@@ -178,6 +203,12 @@ class LargeFiles:
         except ObjectNotFound:
             raise await self._why_gone(pending) from None
 
+    async def _whole(self, pending: PendingUpload, size: int) -> tuple[list[Part], list[int]]:
+        """The parts that are there whole, and the numbers of the others."""
+        wanted = part_sizes(size)
+        whole = [part for part in await self._arrived(pending) if wanted.get(part.number) == part.size]
+        return whole, sorted(wanted.keys() - {part.number for part in whole})
+
     async def _complete(self, pending: PendingUpload, parts: Sequence[Part]) -> None:
         try:
             await self.catalog.source.complete_multipart(pending.upload, parts)
@@ -218,13 +249,17 @@ def part_sizes(size: int) -> dict[int, int]:
 def _chosen(sizes: Mapping[int, int], numbers: Sequence[int] | None) -> Mapping[int, int]:
     if numbers is None:
         return sizes
-    if not sizes.keys() >= set(numbers):
-        raise NoSuchPart(f"The upload has {len(sizes)} parts; their numbers begin at 1.")
+    for number in numbers:
+        if number not in sizes:
+            told = f"The upload has {len(sizes)} parts; their numbers begin at 1. There is no part {number}."
+            raise NoSuchPart(told, limit=len(sizes), actual=number)
     return {number: sizes[number] for number in sorted(set(numbers))}
 
 
-def missing_parts(missing: set[int], count: int) -> str:
-    """The complaint about parts that have not arrived, of `count` in all."""
-    named = ", ".join(map(str, islice(sorted(missing), MAX_NAMED_PARTS)))
+def incomplete(missing: Sequence[int], count: int) -> UploadIncomplete:
+    """The complaint about parts that have not arrived, in order, of `count` in all."""
+    named = ", ".join(map(str, missing[:MAX_NAMED_PARTS]))
     more = ", and more" if len(missing) > MAX_NAMED_PARTS else ""
-    return f"{len(missing)} of {count} parts have not arrived: {named}{more}. Send them and complete again."
+    return UploadIncomplete(
+        f"{len(missing)} of {count} parts have not arrived: {named}{more}. Send them and complete again.", missing
+    )

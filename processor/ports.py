@@ -49,12 +49,14 @@ class PostForm:
 class PresignedUpload:
     """One upload, signed twice: as a PUT to `url` with `headers`, and as a form.
 
-    There is no form for an upload that may be made once: S3 knows no such condition for forms.
+    There is no form for an upload that may be made once: S3 knows no such condition for forms. Both hold for
+    `expires_in_seconds`, which is less than was asked for when the session that signed them ends sooner.
     """
 
     url: str
     headers: Mapping[str, str]
     post: PostForm | None
+    expires_in_seconds: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,15 @@ class PresignedPart:
     size: int
     url: str
     headers: Mapping[str, str]
+    expires_in_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedUrl:
+    """A PUT of whatever size, and how long it holds."""
+
+    url: str
+    expires_in_seconds: int
 
 
 class Download(Protocol):
@@ -111,7 +122,7 @@ class ObjectStore(Protocol):
         still there. A part that is sent again takes the place of the one before."""
         ...
 
-    async def sign_part(self, upload: MultipartUpload, number: int, *, expires_in_seconds: int) -> str:
+    async def sign_part(self, upload: MultipartUpload, number: int, *, expires_in_seconds: int) -> SignedUrl:
         """Where one part may be PUT, of whatever size. It is not asked whether the upload is still there."""
         ...
 

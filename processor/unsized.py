@@ -13,13 +13,12 @@ from processor.errors import (
     ImageNotFound,
     NoSuchPart,
     PartTooSmall,
-    UploadIncomplete,
     WrongUploadMethod,
 )
 from processor.images import unique_id_of
 from processor.jobs import Image, Job
-from processor.multipart import MIB, LargeFiles, PendingUpload, missing_parts
-from processor.ports import Part
+from processor.multipart import MIB, LargeFiles, PendingUpload, incomplete
+from processor.ports import Part, SignedUrl
 
 #: Least size of a part, but for the last (AWS, "Multipart upload limits").
 S3_LEAST_PART_BYTES = 5 * MIB
@@ -43,7 +42,7 @@ class UnsizedFiles(LargeFiles):
 
     async def sign_part(
         self, tenant: str, processing_id: str, key: str, number: int, *, expires_in_seconds: int
-    ) -> str:
+    ) -> SignedUrl:
         """Where the part may be PUT. A part that is sent again takes the place of the one before.
 
         Raises `ImageNotFound`; `WrongUploadMethod`; `NoSuchPart`; `FileTooLarge` when the other parts, or the least
@@ -51,10 +50,12 @@ class UnsizedFiles(LargeFiles):
         """
         pending = await self._unsized(await self._named(tenant, processing_id, key))
         if not 1 <= number <= S3_MAX_PARTS:
-            raise NoSuchPart(f"The numbers of parts are 1 to {S3_MAX_PARTS}.")
+            told = f"The numbers of parts are 1 to {S3_MAX_PARTS}; {number} is none."
+            raise NoSuchPart(told, limit=S3_MAX_PARTS, actual=number)
         others = sum(part.size for part in await self._arrived(pending) if part.number != number)
-        if max(others, (number - 1) * S3_LEAST_PART_BYTES) >= self.catalog.max_bytes:
-            raise FileTooLarge
+        least = max(others, (number - 1) * S3_LEAST_PART_BYTES)
+        if least >= self.catalog.max_bytes:
+            raise _too_large_with_this_part(limit=self.catalog.max_bytes, actual=least + 1)
         return await self.catalog.source.sign_part(pending.upload, number, expires_in_seconds=expires_in_seconds)
 
     async def parts(self, tenant: str, processing_id: str, key: str) -> tuple[Part, ...]:
@@ -106,20 +107,28 @@ class UnsizedFiles(LargeFiles):
 
     async def _check(self, tenant: str, parts: Sequence[Part]) -> None:
         """What is checked of other uploads before they begin."""
-        if any(part.size < S3_LEAST_PART_BYTES for part in parts[:-1]):
-            raise PartTooSmall
+        for part in parts[:-1]:
+            if part.size < S3_LEAST_PART_BYTES:
+                raise PartTooSmall(part.number, limit=S3_LEAST_PART_BYTES, actual=part.size)
         size = sum(part.size for part in parts)
         if size > self.catalog.max_bytes:
-            raise FileTooLarge
+            raise FileTooLarge(limit=self.catalog.max_bytes, actual=size)
         if self.catalog.quota is not None:
             await self.catalog.quota.check_upload(tenant, size)
+
+
+def _too_large_with_this_part(*, limit: int, actual: int) -> FileTooLarge:
+    """How large the file is nobody knows before its end; the part has one byte at least."""
+    error = FileTooLarge(limit=limit, actual=actual)
+    error.message = f"With this part the file has at least {actual:,} bytes; the service accepts {limit:,}."
+    return error
 
 
 def _chosen(arrived: Sequence[Part], etags: Mapping[int, str]) -> list[Part]:
     """Parts 1 to the last that is named, in order. Raises `UploadIncomplete`."""
     wanted = range(1, max(etags) + 1)
     whole = [part for part in arrived if etags.get(part.number) == part.etag]
-    missing = set(wanted) - {part.number for part in whole}
+    missing = sorted(set(wanted) - {part.number for part in whole})
     if missing:
-        raise UploadIncomplete(missing_parts(missing, len(wanted)))
+        raise incomplete(missing, len(wanted))
     return whole

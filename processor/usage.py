@@ -101,14 +101,14 @@ class Quota:
         """Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`. `size` in bytes, where it is known."""
         usage, limits = await self.state(tenant)
         if usage.images >= limits.images:
-            raise ImageLimitReached
+            raise ImageLimitReached(limit=limits.images, actual=usage.images + 1)
         self._check_day(usage, limits, size or 0)
 
     async def check_work(self, tenant: str, *, new_image: bool = False) -> None:
         """The same for converting an image, which may not be counted yet."""
         usage, limits = await self.state(tenant)
         if new_image and usage.images >= limits.images:
-            raise ImageLimitReached
+            raise ImageLimitReached(limit=limits.images, actual=usage.images + 1)
         self._check_day(usage, limits, 0)
 
     async def limits(self, tenant: str) -> Limits:
@@ -128,9 +128,14 @@ class Quota:
         return record.usage.on(today()), record.overrides.over(self.defaults)
 
     def _check_day(self, usage: Usage, limits: Limits, size: int) -> None:
-        bytes_left = limits.bytes_per_day - usage.bytes
-        if bytes_left <= 0 or size > bytes_left or usage.pixels >= limits.megapixels_per_day * MEGAPIXEL:
-            raise DailyLimitReached(retry_after=seconds_left_today())
+        wanted = usage.bytes + max(1, size)
+        if wanted > limits.bytes_per_day:
+            raise DailyLimitReached(seconds_left_today(), what="bytes", limit=limits.bytes_per_day, actual=wanted)
+        if usage.pixels >= limits.megapixels_per_day * MEGAPIXEL:
+            megapixels = int(usage.pixels // MEGAPIXEL) + 1
+            raise DailyLimitReached(
+                seconds_left_today(), what="megapixels", limit=limits.megapixels_per_day, actual=megapixels
+            )
 
 
 def today() -> str:

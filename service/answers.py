@@ -14,7 +14,7 @@ from processor.catalog import Submission
 from processor.erasure import Erasure
 from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
 from processor.jobs import Failure, Image, Job, JobStatus, Timings
-from processor.multipart import MultipartSubmission
+from processor.multipart import MultipartSubmission, PartsState
 from processor.ports import QueueDepth
 from processor.redrive import Attempt, Redrive
 from service.health import State
@@ -38,6 +38,18 @@ ProcessingId = Annotated[str, Field(examples=[_PROCESSING_ID])]
 SourceKey = Annotated[str, Field(examples=[_KEY])]
 
 
+#: Schemas of a map by variant: these names are always meant, others may come.
+VARIANT_NAMES = tuple(spec.name for spec in STANDARD_VARIANTS)
+
+
+def _named(schema: dict[str, Any]) -> None:
+    schema["properties"] = dict.fromkeys(VARIANT_NAMES, schema["additionalProperties"])
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Answer(BaseModel):
     """The habits that all answers share."""
 
@@ -48,6 +60,20 @@ class Answer(BaseModel):
         return self.model_dump_json(by_alias=True).encode()
 
 
+class Heard(Answer):
+    """What answers a body, and names what was not understood of it."""
+
+    ignored: list[str] | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="Fields of the request that mean nothing here; absent when there are none.",
+    )
+
+    def ignoring(self, names: Sequence[str]) -> Self:
+        """The same, with the names of these fields."""
+        return self.model_copy(update={"ignored": list(names)}) if names else self
+
+
 class PostForm(Answer):
     """The same upload as an HTML form: every field, then the file in a field named `file`."""
 
@@ -55,7 +81,7 @@ class PostForm(Answer):
     fields: dict[str, str]
 
 
-class UploadUrlAnswer(Answer):
+class UploadUrlAnswer(Heard):
     """Where and how to upload, and where the variants are going to be."""
 
     upload_url: Url | None = Field(
@@ -68,15 +94,21 @@ class UploadUrlAnswer(Answer):
     key: SourceKey
     unique_id: UniqueId
     processing_id: ProcessingId
-    expires_in: int = Field(description="Seconds that the URL holds.", examples=[3600])
+    expires_in: int = Field(
+        description="Seconds that the URL holds: less than was asked for when the session that signs ends sooner, and "
+        "0 for a duplicate.",
+        examples=[3600],
+    )
     processed_image_url: Url = Field(description="The variant of the original's own size, once the job is completed.")
-    processed_image_urls: dict[str, Url] = Field(description="Every variant by name, once the job is completed.")
+    processed_image_urls: dict[str, Url] = Field(
+        description="Every variant by name, once the job is completed.", json_schema_extra=_named
+    )
     duplicate_of: UniqueId | None = Field(
         description="The image that holds these bytes already, when `dedupe` was asked for; all ids and URLs are its."
     )
 
     @classmethod
-    def of(cls, submission: Submission, *, expires_in: int, base_url: str) -> Self:
+    def of(cls, submission: Submission, *, base_url: str) -> Self:
         """`base_url` is where the processed bucket is public, without a slash at the end."""
         post, upload = submission.upload.post, submission.upload
         return cls(
@@ -84,18 +116,24 @@ class UploadUrlAnswer(Answer):
             headers=dict(upload.headers),
             post=None if post is None else PostForm(url=post.url, fields=dict(post.fields)),
             duplicate_of=None,
-            **_places(submission.job, expires_in, base_url),
+            expires_in=upload.expires_in_seconds,
+            **_places(submission.job, base_url),
         )
 
     @classmethod
-    def of_duplicate(cls, job: Job, *, expires_in: int, base_url: str) -> Self:
+    def of_duplicate(cls, job: Job, *, base_url: str) -> Self:
         """The completed job that makes an upload needless."""
         return cls(
-            upload_url=None, headers={}, post=None, duplicate_of=job.unique_id, **_places(job, expires_in, base_url)
+            upload_url=None,
+            headers={},
+            post=None,
+            duplicate_of=job.unique_id,
+            expires_in=0,
+            **_places(job, base_url),
         )
 
 
-def _places(job: Job, expires_in: int, base_url: str) -> dict[str, Any]:
+def _places(job: Job, base_url: str) -> dict[str, Any]:
     """Where everything of a job is, or is going to be."""
     urls = {
         spec.name: f"{base_url}/{variant_key(job.unique_id, job.processing_id, spec.name)}"
@@ -105,7 +143,6 @@ def _places(job: Job, expires_in: int, base_url: str) -> dict[str, Any]:
         "key": job.original_key,
         "unique_id": job.unique_id,
         "processing_id": job.processing_id,
-        "expires_in": expires_in,
         "processed_image_url": urls[FULL_SIZE],
         "processed_image_urls": urls,
     }
@@ -120,35 +157,85 @@ class PartAnswer(Answer):
     headers: dict[str, str] = Field(description="What the PUT must send.", examples=[{"Content-Length": "8388608"}])
 
 
-class MultipartAnswer(Answer):
+class MultipartAnswer(Heard):
     """Where and how to upload the parts of a file, and where the variants are going to be."""
 
     unique_id: UniqueId
     processing_id: ProcessingId
     key: SourceKey
     part_size: int = Field(description="Bytes of every part but the last.", examples=[8388608])
-    parts: list[PartAnswer]
-    expires_in: int = Field(description="Seconds that the URLs hold.", examples=[3600])
+    parts: list[PartAnswer] = Field(
+        description="Empty when there is nothing to upload: for a duplicate, and when a request is repeated under its "
+        "`Idempotency-Key` after its file has arrived or its upload has ended."
+    )
+    expires_in: int = Field(
+        description="Seconds that the URLs hold: less than was asked for when the session that signs ends sooner, and "
+        "0 when there is nothing to upload.",
+        examples=[3600],
+    )
     processed_image_url: Url = Field(description="The variant of the original's own size, once the job is completed.")
-    processed_image_urls: dict[str, Url] = Field(description="Every variant by name, once the job is completed.")
+    processed_image_urls: dict[str, Url] = Field(
+        description="Every variant by name, once the job is completed.", json_schema_extra=_named
+    )
     duplicate_of: UniqueId | None = Field(
         default=None,
         description="The image that holds these bytes already, when `dedupe` was asked for; all ids and URLs are its.",
     )
 
     @classmethod
-    def of(cls, submission: MultipartSubmission, *, expires_in: int, base_url: str) -> Self:
+    def of(cls, submission: MultipartSubmission, *, base_url: str) -> Self:
         """`base_url` as for the upload in one piece."""
         parts = [
             PartAnswer(part_number=part.number, size=part.size, url=part.url, headers=dict(part.headers))
             for part in submission.parts
         ]
-        return cls(part_size=submission.part_size, parts=parts, **_places(submission.job, expires_in, base_url))
+        return cls(
+            part_size=submission.part_size,
+            parts=parts,
+            expires_in=submission.expires_in_seconds,
+            **_places(submission.job, base_url),
+        )
 
     @classmethod
-    def of_duplicate(cls, job: Job, *, part_size: int, expires_in: int, base_url: str) -> Self:
+    def of_duplicate(cls, job: Job, *, part_size: int, base_url: str) -> Self:
         """The completed job that makes an upload needless."""
-        return cls(part_size=part_size, parts=[], duplicate_of=job.unique_id, **_places(job, expires_in, base_url))
+        return cls(part_size=part_size, parts=[], duplicate_of=job.unique_id, expires_in=0, **_places(job, base_url))
+
+    def without_urls(self) -> Self:
+        """The same image, for which there is nothing to upload any more."""
+        return self.model_copy(update={"parts": [], "expires_in": 0})
+
+
+class ArrivedPart(Answer):
+    """A part that is there."""
+
+    part_number: int = Field(examples=[1])
+    size: int = Field(description="In bytes.", examples=[8388608])
+
+
+class PartsAnswer(Answer):
+    """How far an upload in parts has come."""
+
+    unique_id: UniqueId
+    processing_id: ProcessingId
+    key: SourceKey
+    size: int = Field(description="Of the whole file, as announced.", examples=[20971520])
+    part_size: int = Field(description="Bytes of every part but the last.", examples=[8388608])
+    parts: list[ArrivedPart] = Field(description="Those that are there, whole.")
+    missing_parts: list[int] = Field(description="Numbers of the others; ask for their URLs.", examples=[[2, 3]])
+
+    @classmethod
+    def of(cls, state: PartsState) -> Self:
+        """The same numbers."""
+        return cls(
+            unique_id=state.job.unique_id,
+            processing_id=state.job.processing_id,
+            key=state.job.original_key,
+            size=state.size,
+            part_size=state.part_size,
+            parts=[ArrivedPart(part_number=part.number, size=part.size) for part in state.arrived],
+            missing_parts=list(state.missing),
+        )
 
 
 class CompletedUploadAnswer(Answer):
@@ -189,10 +276,6 @@ class VariantAnswer(Answer):
             sha256=variant.sha256,
             **further,
         )
-
-
-def _is_none(value: object) -> bool:
-    return value is None
 
 
 class FailureAnswer(Answer):
@@ -249,7 +332,9 @@ class JobAnswer(Answer):
         "same when the image is processed or uploaded again."
     )
     updated_at: Time
-    processed_images: dict[str, VariantAnswer] = Field(description="The variants by name; empty until completed.")
+    processed_images: dict[str, VariantAnswer] = Field(
+        description="The variants by name; empty until completed.", json_schema_extra=_named
+    )
     error: FailureAnswer | None = Field(description="Only of a failed job.")
     timings: TimingsAnswer | None = Field(description="Once the job has run.")
     superseded_by: ProcessingId | None = Field(
@@ -352,7 +437,7 @@ class RedrivenImage(Answer):
         )
 
 
-class RedriveAnswer(Answer):
+class RedriveAnswer(Heard):
     """What was redriven, or would be."""
 
     dry_run: bool

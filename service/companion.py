@@ -12,9 +12,9 @@ from pydantic_core import PydanticCustomError
 from processor.catalog import Submission, UploadRequest
 from processor.images import variant_key
 from processor.jobs import Image, Job
-from processor.ports import Part, PostForm
+from processor.ports import Part, PostForm, SignedUrl
 from processor.unsized import S3_MAX_PARTS
-from service.answers import FULL_SIZE, Answer, ProcessingId, SourceKey, UniqueId, Url
+from service.answers import FULL_SIZE, Answer, Heard, ProcessingId, SourceKey, UniqueId, Url
 from service.schemas import Question, UploadUrlRequest, read_query, single_values
 
 #: How long what is signed here holds, in seconds. Uppy asks for each part anew.
@@ -105,7 +105,7 @@ class FormAnswer(Answer):
     method: Literal["POST"] = "POST"
     url: Url
     fields: dict[str, str]
-    expires: int = Field(default=EXPIRES_SECONDS, description="Seconds that the form holds.")
+    expires: int = Field(description="Seconds that the form holds.", examples=[EXPIRES_SECONDS])
     unique_id: UniqueId
     processing_id: ProcessingId
 
@@ -114,10 +114,16 @@ class FormAnswer(Answer):
         """The key is among the fields."""
         form = cast("PostForm", submission.upload.post)  # what may be uploaded more than once has one
         job = submission.job
-        return cls(url=form.url, fields=dict(form.fields), unique_id=job.unique_id, processing_id=job.processing_id)
+        return cls(
+            url=form.url,
+            fields=dict(form.fields),
+            expires=submission.upload.expires_in_seconds,
+            unique_id=job.unique_id,
+            processing_id=job.processing_id,
+        )
 
 
-class StartedAnswer(Answer):
+class StartedAnswer(Heard):
     """A large file's upload has begun."""
 
     upload_id: ProcessingId = Field(description="The same as `processingId`: S3's own id is nobody's business.")
@@ -140,7 +146,12 @@ class PartUrlAnswer(Answer):
     """Where one part may be PUT."""
 
     url: Url
-    expires: int = Field(default=EXPIRES_SECONDS, description="Seconds that the URL holds.")
+    expires: int = Field(description="Seconds that the URL holds.", examples=[EXPIRES_SECONDS])
+
+    @classmethod
+    def of(cls, signed: SignedUrl) -> Self:
+        """The same time."""
+        return cls(url=signed.url, expires=signed.expires_in_seconds)
 
 
 class ListedPart(Answer):
@@ -166,7 +177,7 @@ class ListedParts(RootModel[list[ListedPart]]):
         return self.model_dump_json(by_alias=True).encode()
 
 
-class FinishedAnswer(Answer):
+class FinishedAnswer(Heard):
     """The file is whole, and its job is queued."""
 
     location: Url = Field(description="The variant of the original's own size, once the job is completed.")

@@ -11,8 +11,8 @@ from processor.errors import CorruptImage, NotUploaded, TrussError
 from processor.images import StoredVariant, source_key, variant_key
 from processor.jobs import REPLACED, UNAVAILABLE, Failure, Job, JobStatus, Timings
 from processor.manifest import manifest_key
-from processor.multipart import MultipartSubmission, part_size, part_sizes
-from processor.ports import Part, PostForm, PresignedPart, PresignedUpload, QueueDepth
+from processor.multipart import MultipartSubmission, PartsState, part_size, part_sizes
+from processor.ports import Part, PostForm, PresignedPart, PresignedUpload, QueueDepth, SignedUrl
 from processor.redrive import Attempt, Redrive
 from service.answers import (
     CompletedUploadAnswer,
@@ -22,6 +22,7 @@ from service.answers import (
     JobAnswer,
     ListAnswer,
     MultipartAnswer,
+    PartsAnswer,
     ProcessAnswer,
     ProcessedAnswer,
     RedriveAnswer,
@@ -92,9 +93,10 @@ _UPLOAD = PresignedUpload(
             "x-amz-signature": "...",
         },
     ),
+    expires_in_seconds=3600,
 )
 
-UPLOAD_URL = UploadUrlAnswer.of(Submission(job=_PENDING, upload=_UPLOAD), expires_in=3600, base_url=_URL)
+UPLOAD_URL = UploadUrlAnswer.of(Submission(job=_PENDING, upload=_UPLOAD), base_url=_URL)
 _LARGE = 20 * 1024 * 1024
 _PARTS = tuple(
     PresignedPart(
@@ -102,16 +104,26 @@ _PARTS = tuple(
         size=size,
         url=f"{_BUCKET}{_PENDING.original_key}?partNumber={number}&uploadId=...&X-Amz-Signature=...",
         headers={"Content-Length": str(size)},
+        expires_in_seconds=3600,
     )
     for number, size in part_sizes(_LARGE).items()
 )
 _MULTIPART = MultipartSubmission(job=_PENDING, part_size=part_size(_LARGE), parts=_PARTS)
-MULTIPART = MultipartAnswer.of(_MULTIPART, expires_in=3600, base_url=_URL)
-PARTS = MultipartAnswer.of(replace(_MULTIPART, parts=_PARTS[1:2]), expires_in=3600, base_url=_URL)
-KNOWN_PARTS = MultipartAnswer.of_duplicate(_COMPLETED, part_size=part_size(_LARGE), expires_in=3600, base_url=_URL)
+MULTIPART = MultipartAnswer.of(_MULTIPART, base_url=_URL)
+PARTS = MultipartAnswer.of(replace(_MULTIPART, parts=_PARTS[1:2]), base_url=_URL)
+PARTS_STATE = PartsAnswer.of(
+    PartsState(
+        job=_PENDING,
+        size=_LARGE,
+        part_size=part_size(_LARGE),
+        arrived=(Part(number=1, size=part_size(_LARGE), etag=""),),
+        missing=(2, 3),
+    )
+)
+KNOWN_PARTS = MultipartAnswer.of_duplicate(_COMPLETED, part_size=part_size(_LARGE), base_url=_URL)
 UPPY_FORM = FormAnswer.of(Submission(job=_PENDING, upload=_UPLOAD))
 UPPY_STARTED = StartedAnswer.of(_PENDING)
-UPPY_PART = PartUrlAnswer(url=_PARTS[0].url)
+UPPY_PART = PartUrlAnswer.of(SignedUrl(url=_PARTS[0].url, expires_in_seconds=3600))
 UPPY_PARTS = ListedParts.of([Part(number=1, size=5 * 1024 * 1024, etag="9f86d081884c7d659a2feaa0c55ad015")])
 UPPY_FINISHED = FinishedAnswer.of(first_image(_PENDING), _URL)
 COMPLETED_UPLOAD = CompletedUploadAnswer.of(first_image(_PENDING))

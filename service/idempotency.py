@@ -1,4 +1,7 @@
-"""`Idempotency-Key`: a POST that is repeated because its answer got lost is answered the same, and done once."""
+"""`Idempotency-Key`: a POST that is repeated because its answer got lost is answered the same, and done once.
+
+What is signed in an answer ends before the answer is forgotten: see docs/adr/0039-an-answer-is-a-promise.md.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,8 @@ from service.problems import FieldError, InvalidRequest
 
 KEY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"
+#: How much of its time a URL may have lost when it is answered once more as it is, as a part of one.
+WORN = 0.1
 #: Visible characters; quotes around them, which the draft asks for and few send, are not part of the key.
 _KEY = re.compile(r'"?([!#-~]{1,255})"?')
 
@@ -60,8 +65,8 @@ def keep_no_answer(request: web.Request) -> None:
 
 
 def good_for(request: web.Request, seconds: int) -> None:
-    """The answer holds URLs that end: from half their time on a repetition is answered by the handler, which then finds
-    the `earlier` answer and must make nothing new."""
+    """The answer holds URLs that end. Once they have lost a tenth of their time, the handler answers a repetition: it
+    finds the `earlier` answer then, and must make nothing new."""
     request[_GOOD_FOR] = seconds
 
 
@@ -97,7 +102,7 @@ def _kept(request: web.Request, response: web.StreamResponse) -> bytes:
     body = base64.b64encode(response.body).decode()
     kept = {"status": response.status, "contentType": response.content_type, "body": body}
     if _GOOD_FOR in request:
-        kept["goodUntil"] = clock.now().timestamp() + request[_GOOD_FOR] / 2
+        kept["goodUntil"] = clock.now().timestamp() + request[_GOOD_FOR] * WORN
     return json.dumps(kept).encode()
 
 

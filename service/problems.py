@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,25 +14,40 @@ from processor.errors import (
     Busy,
     Conflict,
     DailyLimitReached,
+    FileTooLarge,
     IdempotencyKeyReused,
+    ImageLimitReached,
     ImageNotFound,
+    ImageRejected,
+    LeaseLost,
+    NotAnEvent,
     NotFound,
+    ObjectChanged,
     Rejected,
     RequestInProgress,
     Throttled,
     TrussError,
     Unavailable,
+    UploadIncomplete,
     default_message,
     leaves,
 )
+from processor.jobs import SOURCE_MISSING, SUPERSEDED, UNAVAILABLE
+from service.formats import ACCEPTED_CONTENT_TYPES
 
 CONTENT_TYPE = "application/problem+json"
 #: `type` of a problem, less its code: an anchor on the documentation page, where every code is explained.
 TYPE_PREFIX = "/images/docs#problem-"
 #: How many complaints about one request are listed; whoever gets that many wrong has other worries.
 MAX_COMPLAINTS = 20
+#: How many missing parts are listed: an upload whose parts are signed one by one may have ten thousand.
+MAX_MISSING_PARTS = 1000
 #: Characters of a header that are repeated to whoever sent it.
 LONGEST_SHOWN = 200
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class FieldError(BaseModel):
@@ -39,6 +55,8 @@ class FieldError(BaseModel):
 
     field: str
     message: str
+    limit: int | float | None = Field(default=None, exclude_if=_is_none, description="As in the problem itself.")
+    actual: int | float | None = Field(default=None, exclude_if=_is_none, description="As in the problem itself.")
 
 
 class ProblemDocument(BaseModel):
@@ -58,6 +76,21 @@ class ProblemDocument(BaseModel):
     errors: list[FieldError] | None = Field(
         default=None, description="One entry per bad field; with the code `invalid_request` alone."
     )
+    limit: int | float | None = Field(
+        default=None,
+        description="What is accepted, where it is a matter of a number: of bytes, seconds, parts, by the code.",
+        examples=[104857600],
+    )
+    actual: int | float | None = Field(default=None, description="What was sent or asked for; beside `limit`.")
+    accepted: list[str] | None = Field(
+        default=None, description="The content types that are converted; with the code `unsupported_content_type`."
+    )
+    missing_parts: list[int] | None = Field(
+        default=None,
+        alias="missingParts",
+        description="Numbers of the parts that have not arrived, the first thousand of them; with the code "
+        "`upload_incomplete`.",
+    )
 
 
 class InvalidRequest(Rejected):
@@ -67,6 +100,9 @@ class InvalidRequest(Rejected):
 
     def __init__(self, errors: Sequence[FieldError] = ()) -> None:
         self.errors = tuple(errors[:MAX_COMPLAINTS])
+        numbered = [error for error in self.errors if error.limit is not None]
+        if len(self.errors) == len(numbered) == 1:
+            self.limit, self.actual = numbered[0].limit, numbered[0].actual
         super().__init__("; ".join(f"{error.field}: {error.message}" for error in self.errors) or None)
 
 
@@ -89,7 +125,7 @@ class InvalidCursor(Rejected):
 
 
 class UnsupportedContentType(Rejected):
-    """The contentType is neither an image type nor application/octet-stream."""
+    """Files of this kind cannot be converted."""
 
     code = "unsupported_content_type"
 
@@ -109,14 +145,28 @@ class PayloadTooLarge(Rejected):
 
     code = "payload_too_large"
 
+    def __init__(self, *, limit: int | None = None, actual: int | None = None) -> None:
+        #: In bytes; a body that is too large is not read to its end, so `actual` may be unknown.
+        self.limit, self.actual = limit, actual
+        has = "" if actual is None else f" has {actual:,} bytes and"
+        super().__init__(None if limit is None else f"The body of the request{has} may have {limit:,} bytes at most.")
 
-class UriTooLong(Rejected):
+
+class _NotReadToItsEnd(Rejected):
+    """Too much of the request's head, of which nobody knows how much more there is."""
+
+    def __init__(self, message: str | None = None, *, limit: int | None = None) -> None:
+        self.limit = limit
+        super().__init__(message)
+
+
+class UriTooLong(_NotReadToItsEnd):
     """The path and query of the request are too long."""
 
     code = "uri_too_long"
 
 
-class HeadersTooLarge(Rejected):
+class HeadersTooLarge(_NotReadToItsEnd):
     """The request has too many headers, or one that is too long."""
 
     code = "headers_too_large"
@@ -224,6 +274,9 @@ RULES: Mapping[type[BaseException], Rule] = {
     TrussError: Rule(status=HTTPStatus.INTERNAL_SERVER_ERROR),
 }
 
+#: What the worker alone meets. Of what is wrong with a file, a call can tell its size alone.
+_NEVER_ANSWERED = (ImageRejected, NotAnEvent, LeaseLost, ObjectChanged)
+
 #: aiohttp's own refusals, by status, in our words.
 _HTTP_ERRORS: Mapping[int, type[TrussError]] = {
     HTTPStatus.NOT_FOUND: NotFound,
@@ -240,6 +293,8 @@ class Problem:
     detail: str
     headers: Mapping[str, str] = field(default_factory=dict)
     errors: tuple[FieldError, ...] = ()
+    #: Members that only some problems have, by their names in the document's model.
+    further: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -267,6 +322,7 @@ class Problem:
             request_id=request_id,
             error=self.detail,
             errors=list(self.errors) or None,
+            **self.further,
         )
 
     def to_response(self, request_id: str) -> web.Response:
@@ -287,11 +343,23 @@ def problem_of(error: BaseException) -> Problem:
 
 
 def known_problems() -> list[Problem]:
-    """One of each, for the documentation."""
+    """One of each that a call may be answered with, for the documentation."""
+    answered = [kind for kind in leaves() if not issubclass(kind, _NEVER_ANSWERED) or kind is FileTooLarge]
     kinds: dict[type[TrussError], None] = dict.fromkeys(
-        [NotFound, ImageNotFound, Forbidden, *leaves(), Unavailable, TrussError]
+        [NotFound, ImageNotFound, Forbidden, *answered, Unavailable, TrussError]
     )
     return sorted((_of_ours(kind()) for kind in kinds), key=lambda problem: (problem.status, problem.code))
+
+
+def known_failures() -> list[tuple[str, str]]:
+    """Code and meaning of everything that the `error` of a failed job may be, for the documentation."""
+    return [
+        *((error.code, default_message(error)) for error in leaves(ImageRejected)),
+        (SUPERSEDED, "A newer upload, or a newer request for the same image, took this job's place."),
+        (SOURCE_MISSING, "The uploaded file is not there any more."),
+        *((error.code, default_message(error)) for error in (DailyLimitReached, ImageLimitReached)),
+        (UNAVAILABLE, "The job was given up after several tries; it can be redriven."),
+    ]
 
 
 def _of_ours(error: TrussError) -> Problem:
@@ -308,7 +376,17 @@ def _of_ours(error: TrussError) -> Problem:
         detail=default_message(type(error)) if ours else error.message,
         headers=headers,
         errors=error.errors if isinstance(error, InvalidRequest) else (),
+        further=_further(error),
     )
+
+
+def _further(error: TrussError) -> dict[str, Any]:
+    told: dict[str, Any] = {"limit": error.limit, "actual": error.actual}
+    if isinstance(error, UnsupportedContentType):
+        told["accepted"] = list(ACCEPTED_CONTENT_TYPES)
+    if isinstance(error, UploadIncomplete) and error.missing:
+        told["missing_parts"] = list(error.missing[:MAX_MISSING_PARTS])
+    return told
 
 
 def _of_aiohttp(error: web.HTTPException) -> Problem:

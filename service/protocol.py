@@ -106,10 +106,10 @@ def refusal(error: BaseException | None) -> TrussError:
     """What aiohttp's parser could not read, as an error of ours."""
     if isinstance(error, http_exceptions.LineTooLong):
         if error.args[1] == MAX_TARGET_BYTES:
-            return UriTooLong(f"The path and query are longer than {MAX_TARGET_BYTES} bytes.")
-        return HeadersTooLarge(f"A header is longer than {MAX_FIELD_BYTES} bytes.")
+            return UriTooLong(f"The path and query are longer than {MAX_TARGET_BYTES} bytes.", limit=MAX_TARGET_BYTES)
+        return HeadersTooLarge(f"A header is longer than {MAX_FIELD_BYTES} bytes.", limit=MAX_FIELD_BYTES)
     if isinstance(error, http_exceptions.BadHttpMessage) and error.message == "Too many headers received":
-        return HeadersTooLarge(f"There are more than {MAX_FIELDS} headers.")
+        return HeadersTooLarge(f"There are more than {MAX_FIELDS} headers.", limit=MAX_FIELDS)
     if isinstance(error, http_exceptions.HttpProcessingError):
         return MalformedRequest()
     return TrussError()

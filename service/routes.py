@@ -46,6 +46,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/images/multipart", multipart.begin, Scope.WRITE),
     Route("POST", "/images/multipart/{uniqueId}/parts", multipart.sign, Scope.WRITE),
     Route("POST", "/images/multipart/{uniqueId}/complete", multipart.complete, Scope.WRITE),
+    Route("GET", "/images/multipart/{uniqueId}", multipart.show, Scope.WRITE),
     Route("DELETE", "/images/multipart/{uniqueId}", multipart.abort, Scope.WRITE),
     Route("GET", "/images/s3/params", companion.params, Scope.WRITE),
     Route("POST", "/images/s3/multipart", companion.start, Scope.WRITE),

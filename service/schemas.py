@@ -6,11 +6,21 @@ import base64
 import binascii
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal, TypeVar
+from itertools import islice
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError, from_json
 
@@ -20,33 +30,39 @@ from processor.jobs import UNAVAILABLE, JobStatus, Terms
 from processor.multipart import MAX_PARTS
 from processor.ports import JobQuery
 from processor.redrive import RedriveOrder
+from service.formats import ACCEPTED_NAMES, CONTENT_TYPES, refusal_of
 from service.moments import NotAMoment, first_moment, last_moment
 from service.near_misses import near_misses
 from service.problems import FieldError, InvalidJson, InvalidRequest, UnsupportedContentType
 
 #: Longest time that an upload URL may hold, in seconds: 12 hours, the longest session that signs for it.
 MAX_EXPIRES_SECONDS = 43_200
-#: Metadata is copied into the records of every job: a few small entries, not a second store.
+#: Metadata is copied into the records of every job and into every row of a list: a few small entries, not a second
+#: store. The bytes are those of all keys and values together, in UTF-8.
 MAX_METADATA_ENTRIES = 20
+MAX_METADATA_KEY = 64
 MAX_METADATA_VALUE = 256
-#: What a `contentType` that was left out is, by the extension of the file.
-CONTENT_TYPES = {
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
-    "png": "image/png",
-    "webp": "image/webp",
-    "gif": "image/gif",
-}
+MAX_METADATA_BYTES = 4096
+#: How many fields that nobody knows are listed in an answer.
+MAX_IGNORED = 20
 ANY_CONTENT_TYPE = "application/octet-stream"
 #: Bodies that may be JSON. A browser calls a string `text/plain`, and earlier clients never named a type at all.
 JSON_TYPES = re.compile(r"application/([a-z0-9.+-]+\+)?json|text/plain", re.IGNORECASE)
 #: Longest name of a field that an error repeats, in characters: the name may come from the request.
 MAX_FIELD_NAME = 100
 
+#: Where pydantic says what the bound of a field is.
+_BOUNDS = ("limit", "le", "ge", "lt", "gt", "max_length", "min_length")
+#: What JSON keeps exactly everywhere (RFC 8259, 6), and how many digits it has.
+LARGEST_NUMBER = 2**53
+LONGEST_NUMBER = 16
+
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NUMBER = re.compile(r"-?[0-9]{1,100}")
-_METADATA_KEY = re.compile(r"[A-Za-z0-9._-]{1,64}")
+#: Tabs and line ends are part of a text that people write; half a surrogate pair is part of none.
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_METADATA_KEY = re.compile(r"[A-Za-z0-9._-]+")
 #: A type and a subtype (RFC 6838, 4.2) without parameters, because the upload must repeat the text exactly.
 _CONTENT_TYPE = re.compile(r"image/[a-z0-9][a-z0-9!#$&^_.+-]{0,99}|application/octet-stream", re.IGNORECASE)
 _UNIQUE_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -91,13 +107,23 @@ def _checksum(text: str) -> str:
 
 
 def _metadata(entries: dict[str, str]) -> dict[str, str]:
-    if len(entries) > MAX_METADATA_ENTRIES:
-        raise PydanticCustomError("metadata", "must have at most 20 entries")
     if any(_METADATA_KEY.fullmatch(key) is None for key in entries):
-        raise PydanticCustomError("metadata", "must have keys of 1 to 64 letters, digits, dots, dashes and underscores")
-    if any(len(value) > MAX_METADATA_VALUE or not value.isprintable() for value in entries.values()):
-        raise PydanticCustomError("metadata", "must have values of at most 256 printable characters")
+        raise PydanticCustomError("metadata", "must have keys of letters, digits, dots, dashes and underscores")
+    if any(_NO_TEXT.search(value) for value in entries.values()):
+        raise PydanticCustomError("metadata", "must have values without control characters")
+    _bound("entries", MAX_METADATA_ENTRIES, len(entries))
+    for key, value in entries.items():
+        _bound("characters in a key", MAX_METADATA_KEY, len(key))
+        _bound(f"characters in the value of {key}", MAX_METADATA_VALUE, len(value))
+    _bound("bytes in all", MAX_METADATA_BYTES, sum(len(text.encode()) for entry in entries.items() for text in entry))
     return entries
+
+
+def _bound(what: str, limit: int, actual: int) -> None:
+    """Raises `PydanticCustomError` with both numbers."""
+    if actual > limit:
+        told = {"what": what, "limit": limit, "actual": actual}
+        raise PydanticCustomError("bound", "must have at most {limit} {what}; it has {actual}", told)
 
 
 def _json_object(value: object) -> object:
@@ -134,17 +160,35 @@ WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 
 
 class Question(BaseModel):
-    """What is asked; fields that nobody knows are ignored, as the earlier service did, unless they mean a known one."""
+    """What is asked; fields that nobody knows are ignored, as the earlier service did, unless they mean a known one.
+
+    The answer to a body names those that were ignored.
+    """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
     #: Names that are not known here, but mean one that is.
     other_words: ClassVar[Mapping[str, str]] = {}
+    _ignored: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Names of the fields of a body that nobody knows; the first few."""
+        return self._ignored
+
+    def ignoring(self, names: Iterable[str]) -> Self:
+        """Note what nobody knows."""
+        self._ignored = tuple(name[:MAX_FIELD_NAME] for name in islice(names, MAX_IGNORED))
+        return self
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """What its fields are called on the wire."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
 
     @classmethod
     def misspelled(cls, given: Iterable[str]) -> dict[str, str]:
         """Which of the given names mean a known one, and which that is."""
-        known = [field.alias or name for name, field in cls.model_fields.items()]
-        return near_misses(given, known, cls.other_words)
+        return near_misses(given, cls.names(), cls.other_words)
 
 
 class _FileRequest(Question):
@@ -157,7 +201,9 @@ class _FileRequest(Question):
     )
     content_type: str | None = Field(
         default=None,
-        description="`image/*` or `application/octet-stream`; by default what the extension says.",
+        description="`image/*` or `application/octet-stream`; by default what the extension says. What can never be "
+        "converted is refused; `GET /images/limits` lists the formats. A type that is accepted is believed, whatever "
+        "the file is called.",
         examples=["image/jpeg"],
     )
     expires_in: WholeNumber = Field(
@@ -170,8 +216,9 @@ class _FileRequest(Question):
     )
     metadata: Metadata = Field(
         default_factory=dict,
-        description="At most 20 entries; keys of letters, digits, `.`, `_` and `-` (1 to 64), "
-        "values of at most 256 printable characters. They come back with the status.",
+        description=f"At most {MAX_METADATA_ENTRIES} entries and {MAX_METADATA_BYTES} bytes (UTF-8) in all; keys of 1 "
+        f"to {MAX_METADATA_KEY} letters, digits, `.`, `_` and `-`, values of at most {MAX_METADATA_VALUE} characters. "
+        "They come back with the status.",
         examples=[{"album": "summer"}],
     )
 
@@ -179,7 +226,13 @@ class _FileRequest(Question):
         named = _extension_of(self.filename)
         content_type = self.content_type or CONTENT_TYPES.get(named or "", ANY_CONTENT_TYPE)
         if _CONTENT_TYPE.fullmatch(content_type) is None:
-            raise UnsupportedContentType
+            raise UnsupportedContentType(
+                "The contentType must be an image type or application/octet-stream, without spaces and parameters; "
+                f"{ACCEPTED_NAMES} are converted."
+            )
+        refusal = refusal_of(content_type, named)
+        if refusal is not None:
+            raise UnsupportedContentType(refusal)
         if size is not None and size > max_bytes:
             raise FileTooLarge(limit=max_bytes, actual=size)
         return UploadRequest(
@@ -381,7 +434,10 @@ def read_body(model: type[Q], body: bytes) -> Q:
         raise InvalidJson from None
     if not isinstance(value, dict):
         raise InvalidRequest([FieldError(field="body", message="must be a JSON object")])
-    return _validated(model, value, strict=True)
+    # Whoever gives the known name, too, has not misspelled it.
+    misspelled = {name: known for name, known in model.misspelled(value).items() if known not in value}
+    asked = _validated(model, value, strict=True, misspelled=misspelled)
+    return asked.ignoring(name for name in value if name not in model.names())
 
 
 def read_query(model: type[Q], query: Mapping[str, object]) -> Q:
@@ -390,10 +446,7 @@ def read_query(model: type[Q], query: Mapping[str, object]) -> Q:
     Raises `InvalidRequest`, also for a parameter that is there twice, and for one whose name is nearly right.
     """
     values = single_values(query)
-    misspelled = model.misspelled(values).items()
-    if misspelled:
-        raise InvalidRequest([_about(name, f"is not known here, but {meant} is") for name, meant in misspelled])
-    return _validated(model, values, strict=False)
+    return _validated(model, values, strict=False, misspelled=model.misspelled(values))
 
 
 def single_values(query: Mapping[str, object]) -> dict[str, object]:
@@ -405,24 +458,49 @@ def single_values(query: Mapping[str, object]) -> dict[str, object]:
     return dict(query)
 
 
-def _validated(model: type[Q], values: Mapping[str, object], *, strict: bool) -> Q:
+def _validated(model: type[Q], values: Mapping[str, object], *, strict: bool, misspelled: Mapping[str, str]) -> Q:
+    if misspelled:
+        raise InvalidRequest([_about(name, f"is not known here, but {meant} is") for name, meant in misspelled.items()])
     # Earlier clients send what they have, and a browser that does not know a file's type has "".
     given = {name: value for name, value in values.items() if value is not None and value != ""}
     try:
         return model.model_validate(given, strict=strict)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        raise InvalidRequest([_complaint(detail) for detail in details]) from None
+        raise InvalidRequest([_complaint(detail) for detail in error.errors(include_url=False)]) from None
 
 
 def _complaint(detail: ErrorDetails) -> FieldError:
     name = ".".join(str(part) for part in detail["loc"] if part != "[key]")
     message = "is required" if detail["type"] == "missing" else detail["msg"]
-    return _about(name, message.removeprefix("Input ").removeprefix("String "))
+    message = message.removeprefix("Input ").removeprefix("String ")
+    limit, actual = _numbers(detail)
+    if actual is not None and not {"actual", "actual_length"} & detail.get("ctx", {}).keys():
+        message += f"; it {'has' if _is_long(detail) else 'is'} {actual}"
+    return _about(name, message, limit, actual)
 
 
-def _about(name: str, message: str) -> FieldError:
-    return FieldError(field=name[:MAX_FIELD_NAME], message=message)
+def _about(name: str, message: str, limit: float | None = None, actual: float | None = None) -> FieldError:
+    return FieldError(field=name[:MAX_FIELD_NAME], message=message, limit=limit, actual=actual)
+
+
+def _numbers(detail: ErrorDetails) -> tuple[float | None, float | None]:
+    """What is accepted and what was given, of a complaint about a number, a length or a count."""
+    context, given = detail.get("ctx", {}), detail["input"]
+    limit = next((context[name] for name in _BOUNDS if name in context), None)
+    if not isinstance(limit, int | float):
+        return None, None
+    actual = context.get("actual", context.get("actual_length"))
+    if actual is None:
+        actual = len(given) if _is_long(detail) and isinstance(given, Sized) else given
+    if isinstance(actual, str):  # a number in a query is text
+        actual = int(actual) if actual.lstrip("-").isdecimal() and len(actual) <= LONGEST_NUMBER else None
+    if isinstance(actual, bool) or not isinstance(actual, int | float) or abs(actual) > LARGEST_NUMBER:
+        return limit, None
+    return limit, actual
+
+
+def _is_long(detail: ErrorDetails) -> bool:
+    return detail["type"].endswith(("too_long", "too_short"))
 
 
 def _extension_of(filename: str) -> str | None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aioboto3
 from aiobotocore.config import AioConfig
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-from processor.stores.role_session import session_of_role
+from processor.stores.role_session import lasting, session_of_role
 
 if TYPE_CHECKING:
     from types_aiobotocore_cloudfront import CloudFrontClient
@@ -76,6 +76,12 @@ class AwsClients:
     sqs: SQSClient
     dynamodb: DynamoDBClient
     cloudfront: CloudFrontClient
+    #: What all of them sign with.
+    credentials: Any = field(repr=False)
+
+    async def lasting(self, seconds: int) -> int:
+        """How long a URL of `seconds` holds that is signed now: it ends with the session that signs it."""
+        return await lasting(self.credentials, seconds)
 
 
 @asynccontextmanager
@@ -87,9 +93,11 @@ async def open_clients(config: AwsConfig) -> AsyncIterator[AwsClients]:
     calls = _config(config, config.read_timeout_seconds, endpoint)
     polls = _config(config, config.poll_timeout_seconds, endpoint)
     signing = _config(config, config.read_timeout_seconds, public_endpoint)
+    found: Any = session.get_credentials()  # the stubs do not know that it waits
     async with AsyncExitStack() as stack:
         yield AwsClients(
             config=config,
+            credentials=await found,
             s3=await stack.enter_async_context(session.client("s3", endpoint_url=endpoint, config=calls)),
             s3_presign=await stack.enter_async_context(
                 session.client("s3", endpoint_url=public_endpoint, config=signing)

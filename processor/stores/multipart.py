@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from processor.errors import ObjectNotFound, Unavailable
-from processor.ports import MultipartUpload, Part, PresignedPart
+from processor.ports import MultipartUpload, Part, PresignedPart, SignedUrl
 from processor.stores.clients import AwsClients
 from processor.stores.translate import translated
 
@@ -16,6 +16,7 @@ class MultipartUploads:
     """The side of a bucket on which files that arrive in parts lie until they are whole."""
 
     def __init__(self, clients: AwsClients, bucket: str) -> None:
+        self._clients = clients
         self._s3 = clients.s3
         self._signer = clients.s3_presign
         self._bucket = bucket
@@ -30,30 +31,34 @@ class MultipartUploads:
         self, upload: MultipartUpload, sizes: Mapping[int, int], *, expires_in_seconds: int
     ) -> tuple[PresignedPart, ...]:
         """S3 refuses a part whose length differs from the one that is signed. Raises `Unavailable`."""
-        return tuple(
-            [
+        parts = []
+        for number, size in sizes.items():
+            signed = await self._signed(upload, expires_in_seconds, PartNumber=number, ContentLength=size)
+            parts.append(
                 PresignedPart(
                     number=number,
                     size=size,
-                    url=await self._signed(upload, expires_in_seconds, PartNumber=number, ContentLength=size),
+                    url=signed.url,
                     headers={"Content-Length": str(size)},
+                    expires_in_seconds=signed.expires_in_seconds,
                 )
-                for number, size in sizes.items()
-            ]
-        )
+            )
+        return tuple(parts)
 
-    async def sign_part(self, upload: MultipartUpload, number: int, *, expires_in_seconds: int) -> str:
+    async def sign_part(self, upload: MultipartUpload, number: int, *, expires_in_seconds: int) -> SignedUrl:
         """S3 takes whatever length is sent, up to 5 GiB. Raises `Unavailable`."""
         return await self._signed(upload, expires_in_seconds, PartNumber=number)
 
-    async def _signed(self, upload: MultipartUpload, expires_in_seconds: int, **terms: int) -> str:
+    async def _signed(self, upload: MultipartUpload, expires_in_seconds: int, **terms: int) -> SignedUrl:
         with translated():
-            return await self._signer.generate_presigned_url(
+            seconds = await self._clients.lasting(expires_in_seconds)
+            url = await self._signer.generate_presigned_url(
                 "upload_part",
                 Params={**self._named(upload), **terms},
-                ExpiresIn=expires_in_seconds,
+                ExpiresIn=seconds,
                 HttpMethod="PUT",
             )
+        return SignedUrl(url=url, expires_in_seconds=seconds)
 
     async def list_parts(self, upload: MultipartUpload) -> tuple[Part, ...]:
         """Raises `ObjectNotFound`, `Unavailable`."""

@@ -1,4 +1,4 @@
-"""Sessions of a pod's role that last for the URLs which they sign.
+"""Sessions of a pod's role that last for the URLs which they sign, and how long any session has left.
 
 A presigned URL ends with the credentials that signed it (AWS, "Sharing objects with presigned URLs"). The SDK asks for
 sessions of an hour and renews them a quarter of an hour before their end, so a URL that is good for an hour by what it
@@ -8,6 +8,7 @@ says of itself may be refused after fifteen minutes.
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import Any
 
 from aiobotocore.credentials import (
@@ -17,8 +18,12 @@ from aiobotocore.credentials import (
 from aiobotocore.session import AioSession
 from botocore.utils import FileWebIdentityTokenLoader
 
+from processor import clock
+
 #: Age at which a session is renewed, in seconds: a URL loses no more than this of its time.
 RENEWAL_SECONDS = 900
+#: So much sooner than its session a URL ends: an upload still has to begin, and clocks differ.
+MARGIN = timedelta(seconds=30)
 
 
 class _Credentials(AioDeferredRefreshableCredentials):
@@ -69,3 +74,19 @@ def session_of_role(region: str, seconds: int) -> AioSession:
     chain = session.get_component("credential_provider")
     chain.insert_before("assume-role-with-web-identity", RoleSessions(session, region=region, seconds=seconds))
     return session
+
+
+async def lasting(credentials: Any, seconds: int) -> int:
+    """How much of `seconds` a URL holds that is signed with these credentials now; at least one second.
+
+    A key of a user, and a session whose end nobody told to this process, are taken to hold on.
+    """
+    if credentials is None:
+        return seconds
+    await credentials.get_frozen_credentials()  # renews them first when it is time
+    # The SDK tells the end of a session to nobody; every kind that it renews keeps it under this name.
+    end = getattr(credentials, "_expiry_time", None)
+    if end is None:
+        return seconds
+    left = end - clock.now() - MARGIN
+    return max(1, min(seconds, int(left.total_seconds())))

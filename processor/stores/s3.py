@@ -72,22 +72,23 @@ class S3ObjectStore(MultipartUploads):
         A PUT of which no size is known is not bound in length: only a form can be (AWS, "POST policy").
         """
         with translated():
+            seconds = await self._clients.lasting(terms.expires_in_seconds)
             url = await self._signer.generate_presigned_url(
                 "put_object",
                 Params={"Bucket": self._bucket, "Key": terms.key, **_signed_parameters(terms)},
-                ExpiresIn=terms.expires_in_seconds,
+                ExpiresIn=seconds,
                 HttpMethod="PUT",
             )
-            form = None if terms.once else await self._form(terms)
-        return PresignedUpload(url=url, headers=_put_headers(terms), post=form)
+            form = None if terms.once else await self._form(terms, seconds)
+        return PresignedUpload(url=url, headers=_put_headers(terms), post=form, expires_in_seconds=seconds)
 
-    async def _form(self, terms: UploadTerms) -> PostForm:
+    async def _form(self, terms: UploadTerms, seconds: int) -> PostForm:
         form = await self._signer.generate_presigned_post(
             Bucket=self._bucket,
             Key=terms.key,
             Fields=_form_fields(terms),
             Conditions=_form_conditions(terms),
-            ExpiresIn=terms.expires_in_seconds,
+            ExpiresIn=seconds,
         )
         return PostForm(url=form["url"], fields={**form["fields"]})
 

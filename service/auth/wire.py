@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from processor.access import ApiKey
-from service.answers import Answer, Time
+from service.answers import Answer, Heard, Time
 from service.auth.api_keys import Minted
 from service.auth.principal import DEFAULT_GRACE_SECONDS, Scope
 from service.schemas import Question, printable
@@ -85,7 +85,7 @@ class ApiKeyAnswer(Answer):
         )
 
 
-class NewApiKeyAnswer(ApiKeyAnswer):
+class NewApiKeyAnswer(ApiKeyAnswer, Heard):
     """A new key, with its text."""
 
     key: str = Field(

@@ -35,6 +35,9 @@ REFRESHES = 3
 
 #: What an image that is not there any more, or can never be finished, is answered with.
 _GONE = frozenset({"job_not_found", "image_not_found", "image_deleted", "not_uploaded", "upload_expired"})
+#: Stands for an image that is gone, in the name of the request for the one in its place; and how often in a row.
+_NAMELESS = "+"
+MAX_GONE = 5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -164,7 +167,7 @@ class Submitter:
         """An image that is gone since an earlier run is replaced by a new one, which is named after it."""
         in_place_of = ""
         while True:
-            issued = await self._issue(work, content, in_place_of)
+            issued = await self._issue_at_last(work, content, in_place_of)
             try:
                 if issued.document.get("duplicateOf"):
                     work.existing = True
@@ -179,6 +182,16 @@ class Submitter:
             else:
                 await self._upload(work, content, issued.document)
                 return await self._follow(work)
+
+    async def _issue_at_last(self, work: Work, content: Content, in_place_of: str) -> Answer:
+        """What an earlier run began may be gone, and then the service does not say which image that was."""
+        for times in range(MAX_GONE):
+            try:
+                return await self._issue(work, content, in_place_of + times * _NAMELESS)
+            except Refused as refused:
+                if refused.code not in _GONE:
+                    raise
+        return await self._issue(work, content, in_place_of + MAX_GONE * _NAMELESS)
 
     async def _issue(self, work: Work, content: Content, in_place_of: str) -> Answer:
         large = content.size > MULTIPART_BYTES

@@ -14,7 +14,7 @@ from processor.errors import KeyNotFound
 from service.auth import api_keys
 from service.auth.middleware import tenant_of
 from service.auth.wire import ApiKeyAnswer, ApiKeyList, NewApiKeyAnswer, NewApiKeyRequest, RotateRequest
-from service.handlers.reading import json_body
+from service.handlers.reading import json_body, optional_json_body
 from service.handlers.rendering import render
 from service.idempotency import keep_no_answer
 from service.keys import KEY_STORE
@@ -40,17 +40,17 @@ async def create(request: web.Request) -> web.Response:
     )
     log.info("API key created", keyId=minted.key.key_id, scopes=minted.key.scopes)
     keep_no_answer(request)
-    return render(NewApiKeyAnswer.of_minted(minted), HTTPStatus.CREATED)
+    return render(NewApiKeyAnswer.of_minted(minted).ignoring(asked.ignored), HTTPStatus.CREATED)
 
 
 async def rotate(request: web.Request) -> web.Response:
     """`POST /images/keys/{keyId}/rotate`."""
-    asked = read_body(RotateRequest, await json_body(request) if request.can_read_body else b"{}")
+    asked = read_body(RotateRequest, await optional_json_body(request))
     old = await _own_key(request)
     minted = await api_keys.rotate(request.app[KEY_STORE], old, timedelta(seconds=asked.grace))
     log.info("API key rotated", keyId=old.key_id, newKeyId=minted.key.key_id)
     keep_no_answer(request)
-    return render(NewApiKeyAnswer.of_minted(minted), HTTPStatus.CREATED)
+    return render(NewApiKeyAnswer.of_minted(minted).ignoring(asked.ignored), HTTPStatus.CREATED)
 
 
 async def revoke(request: web.Request) -> web.Response:

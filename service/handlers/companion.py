@@ -42,7 +42,7 @@ async def start(request: web.Request) -> web.Response:
     upload = asked.to_upload(max_bytes=request.app[SETTINGS].max_upload_bytes)
     job = await _files(request).start(tenant_of(request), upload)
     bind_contextvars(uniqueId=job.unique_id, processingId=job.processing_id)
-    return render(StartedAnswer.of(job))
+    return render(StartedAnswer.of(job).ignoring(asked.ignored))
 
 
 async def sign_part(request: web.Request) -> web.Response:
@@ -50,8 +50,8 @@ async def sign_part(request: web.Request) -> web.Response:
     number = request.match_info["partNumber"]
     if not (number.isascii() and number.isdigit() and len(number) <= 5):  # noqa: PLR2004 - digits of the highest number
         raise NoSuchPart
-    url = await _files(request).sign_part(*_named(request), int(number), expires_in_seconds=EXPIRES_SECONDS)
-    return render(PartUrlAnswer(url=url))
+    signed = await _files(request).sign_part(*_named(request), int(number), expires_in_seconds=EXPIRES_SECONDS)
+    return render(PartUrlAnswer.of(signed))
 
 
 async def list_parts(request: web.Request) -> web.Response:
@@ -63,7 +63,7 @@ async def finish(request: web.Request) -> web.Response:
     """`POST /images/s3/multipart/{uploadId}/complete`."""
     asked = read_body(CompleteRequest, await json_body(request))
     image = await _files(request).finish(*_named(request), asked.etags)
-    return render(FinishedAnswer.of(image, request.app[SETTINGS].cloudfront_url))
+    return render(FinishedAnswer.of(image, request.app[SETTINGS].cloudfront_url).ignoring(asked.ignored))
 
 
 async def give_up(request: web.Request) -> web.Response:

@@ -15,7 +15,7 @@ from aiohttp import ETag, hdrs, web
 
 from processor.errors import NotFound
 from service.openapi import document
-from service.problems import known_problems
+from service.problems import known_failures, known_problems
 
 OURS = Path(__file__).parents[1] / "static"
 #: Asked for by the name of the distribution: its module would import the web framework that it was made for.
@@ -67,10 +67,17 @@ _PAGE = """<!doctype html>
 <div id="swagger-ui"></div>
 <section id="problems">
 <h2>Problems</h2>
-<p>Every error is an RFC 9457 problem document; its <code>type</code> leads to one of these.
-What speaks of an uploaded file is also the <code>error.code</code> of the job that failed over it.</p>
+<p>A call that is refused is answered with an RFC 9457 problem document; its <code>type</code> leads to one of
+these.</p>
 <dl>
 {problems}
+</dl>
+</section>
+<section id="failures">
+<h2>Failed jobs</h2>
+<p>A job that failed says why in its status: <code>error.code</code> is one of these.</p>
+<dl>
+{failures}
 </dl>
 </section>
 <script src="{swagger-ui-bundle.js}"></script>
@@ -126,6 +133,7 @@ def _document() -> bytes:
 @cache
 def _page() -> bytes:
     text = _PAGE.replace("{problems}", "\n".join(_problem_rows()))
+    text = text.replace("{failures}", "\n".join(_failure_rows()))
     for name in ASSETS:
         # Relative to /images/docs, so that a prefix in front of the service does no harm.
         text = text.replace(f"{{{name}}}", f"docs/{name}?v={_digest(_asset(name))}")
@@ -142,6 +150,13 @@ def _problem_rows() -> list[str]:
 
 def _as_html(markdown: str) -> str:
     return _CODE.sub(r"<code>\1</code>", html.escape(markdown))
+
+
+def _failure_rows() -> list[str]:
+    return [
+        f'<dt id="failure-{code}"><code>{code}</code></dt><dd>{_as_html(meaning)}</dd>'
+        for code, meaning in known_failures()
+    ]
 
 
 @cache

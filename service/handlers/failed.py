@@ -37,7 +37,7 @@ async def redrive_failed_images(request: web.Request) -> web.Response:
     done = await redrive(request.app[CATALOG], replace(order, after=after))
     bind_contextvars(dryRun=order.dry_run, redriven=done.redriven, messages=done.messages)
     last_key = await _sealed(request, order.query, done.next_after)
-    return render(RedriveAnswer.of(done, last_key, dry_run=order.dry_run))
+    return render(RedriveAnswer.of(done, last_key, dry_run=order.dry_run).ignoring(asked.ignored))
 
 
 async def _opened(request: web.Request, query: JobQuery, last_key: str | None) -> str | None:

@@ -8,7 +8,7 @@ from aiohttp import web
 from service.auth.middleware import tenant_of
 from service.handlers.reading import json_body
 from service.handlers.rendering import render
-from service.keys import QUOTA
+from service.keys import QUOTA, SETTINGS
 from service.limits.wire import LimitsAnswer, OverridesRequest
 from service.schemas import read_body
 
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 async def show(request: web.Request) -> web.Response:
     """`GET /images/limits`."""
     usage, limits = await request.app[QUOTA].state(tenant_of(request))
-    return render(LimitsAnswer.of(usage, limits))
+    return render(LimitsAnswer.of(usage, limits, request.app[SETTINGS]))
 
 
 async def override(request: web.Request) -> web.Response:
@@ -29,4 +29,5 @@ async def override(request: web.Request) -> web.Response:
     await quota.store.set_overrides(tenant_of(request), overrides)
     log.info("Limits overridden")
     usage = (await quota.store.get(tenant_of(request))).usage
-    return render(LimitsAnswer.of(usage, overrides.over(quota.defaults)))
+    answer = LimitsAnswer.of(usage, overrides.over(quota.defaults), request.app[SETTINGS])
+    return render(answer.ignoring(asked.ignored))

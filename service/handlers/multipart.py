@@ -7,14 +7,15 @@ from http import HTTPStatus
 from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
-from processor.multipart import part_size
-from service.answers import CompletedUploadAnswer, DeleteAnswer, MultipartAnswer
+from processor.errors import AlreadyUploaded, UploadExpired
+from processor.multipart import MultipartSubmission, part_size
+from service.answers import CompletedUploadAnswer, DeleteAnswer, MultipartAnswer, PartsAnswer
 from service.auth.middleware import tenant_of
-from service.handlers.reading import json_body
+from service.handlers.reading import json_body, optional_json_body
 from service.handlers.rendering import render
 from service.idempotency import earlier, good_for
 from service.keys import CATALOG, LARGE_FILES, SETTINGS
-from service.schemas import MultipartRequest, PartsRequest, read_body, unique_id_of
+from service.schemas import MultipartRequest, PartsRequest, Question, read_body, unique_id_of
 
 
 async def begin(request: web.Request) -> web.Response:
@@ -30,30 +31,33 @@ async def begin(request: web.Request) -> web.Response:
             known = MultipartAnswer.of_duplicate(
                 duplicate,
                 part_size=part_size(asked.size),
-                expires_in=asked.expires_in,
                 base_url=settings.cloudfront_url,
             )
-            return render(known)
+            return render(known.ignoring(asked.ignored))
     if answered is None:
         submission = await large_files.begin(tenant, upload, asked.size)
     else:
-        submission = await large_files.sign(tenant, answered["uniqueId"], None, asked.expires_in)
+        try:
+            submission = await large_files.sign(tenant, answered["uniqueId"], None, asked.expires_in)
+        except (AlreadyUploaded, UploadExpired):
+            return render(MultipartAnswer.model_validate(answered).without_urls(), HTTPStatus.CREATED)
     bind_contextvars(uniqueId=submission.job.unique_id, processingId=submission.job.processing_id)
-    good_for(request, asked.expires_in)
-    answer = MultipartAnswer.of(submission, expires_in=asked.expires_in, base_url=settings.cloudfront_url)
-    return render(answer, HTTPStatus.CREATED)
+    return _render(request, submission, asked, HTTPStatus.CREATED)
 
 
 async def sign(request: web.Request) -> web.Response:
     """`POST /images/multipart/{uniqueId}/parts`."""
     unique_id = _unique_id(request)
-    asked = read_body(PartsRequest, await json_body(request) if request.can_read_body else b"{}")
+    asked = read_body(PartsRequest, await optional_json_body(request))
     submission = await request.app[LARGE_FILES].sign(
         tenant_of(request), unique_id, asked.part_numbers, asked.expires_in
     )
-    good_for(request, asked.expires_in)
-    base_url = request.app[SETTINGS].cloudfront_url
-    return render(MultipartAnswer.of(submission, expires_in=asked.expires_in, base_url=base_url))
+    return _render(request, submission, asked, HTTPStatus.OK)
+
+
+async def show(request: web.Request) -> web.Response:
+    """`GET /images/multipart/{uniqueId}`."""
+    return render(PartsAnswer.of(await request.app[LARGE_FILES].state(tenant_of(request), _unique_id(request))))
 
 
 async def complete(request: web.Request) -> web.Response:
@@ -67,6 +71,12 @@ async def abort(request: web.Request) -> web.Response:
     unique_id = _unique_id(request)
     erasure = await request.app[LARGE_FILES].abort(tenant_of(request), unique_id)
     return render(DeleteAnswer.of(unique_id, erasure))
+
+
+def _render(request: web.Request, submission: MultipartSubmission, asked: Question, status: HTTPStatus) -> web.Response:
+    good_for(request, submission.expires_in_seconds)
+    answer = MultipartAnswer.of(submission, base_url=request.app[SETTINGS].cloudfront_url)
+    return render(answer.ignoring(asked.ignored), status)
 
 
 def _unique_id(request: web.Request) -> str:

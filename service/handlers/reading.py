@@ -7,7 +7,7 @@ import asyncio
 from aiohttp import hdrs, web
 
 from service.keys import SETTINGS
-from service.problems import InvalidBody, RequestTimeout, UnsupportedMediaType
+from service.problems import InvalidBody, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 from service.schemas import JSON_TYPES
 
 
@@ -18,12 +18,21 @@ async def json_body(request: web.Request) -> bytes:
     return await raw_body(request)
 
 
+async def optional_json_body(request: web.Request) -> bytes:
+    """The same; an object without fields when nothing was sent."""
+    # Whether there is a body cannot be asked: once it has been read, for an `Idempotency-Key`, there seems to be none.
+    return await json_body(request) if await raw_body(request) else b"{}"
+
+
 async def raw_body(request: web.Request) -> bytes:
-    """Whatever was sent; the same however often it is asked for. Raises `InvalidBody`, `RequestTimeout`."""
+    """Whatever was sent; the same however often it is asked for. Raises `InvalidBody`, `PayloadTooLarge`,
+    `RequestTimeout`."""
     try:
         async with asyncio.timeout(request.app[SETTINGS].client_timeout_seconds):
             return await request.read()
     except TimeoutError:
         raise RequestTimeout from None
+    except web.HTTPRequestEntityTooLarge:
+        raise PayloadTooLarge(limit=request.client_max_size, actual=request.content_length) from None
     except (web.RequestPayloadError, ConnectionError):
         raise InvalidBody from None

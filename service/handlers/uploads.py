@@ -8,11 +8,19 @@ from structlog.contextvars import bind_contextvars
 from processor.catalog import Submission
 from service.answers import UploadUrlAnswer
 from service.auth.middleware import tenant_of
-from service.handlers.reading import json_body
+from service.handlers.reading import json_body, optional_json_body
 from service.handlers.rendering import render
 from service.idempotency import earlier, good_for
 from service.keys import CATALOG, SETTINGS
-from service.schemas import RefreshRequest, UploadUrlQuery, UploadUrlRequest, read_body, read_query, unique_id_of
+from service.schemas import (
+    Question,
+    RefreshRequest,
+    UploadUrlQuery,
+    UploadUrlRequest,
+    read_body,
+    read_query,
+    unique_id_of,
+)
 
 
 async def create_from_body(request: web.Request) -> web.Response:
@@ -29,29 +37,29 @@ async def refresh(request: web.Request) -> web.Response:
     """`POST /images/upload-url/{uniqueId}/refresh`."""
     unique_id = unique_id_of(request.match_info["uniqueId"])
     bind_contextvars(uniqueId=unique_id)
-    asked = read_body(RefreshRequest, await json_body(request) if request.can_read_body else b"{}")
+    asked = read_body(RefreshRequest, await optional_json_body(request))
     submission = await request.app[CATALOG].refresh(tenant_of(request), unique_id, asked.expires_in)
-    return _render(request, submission, asked.expires_in)
+    return _render(request, submission, asked)
 
 
 async def _create(request: web.Request, asked: UploadUrlRequest) -> web.Response:
     settings = request.app[SETTINGS]
     upload = asked.to_upload(max_bytes=settings.max_upload_bytes)
-    expires_in, base_url = asked.expires_in, settings.cloudfront_url
     catalog, tenant = request.app[CATALOG], tenant_of(request)
     answered = earlier(request)
     if answered is not None:
-        return _render(request, await catalog.repeat(tenant, answered["uniqueId"], expires_in), expires_in)
+        return _render(request, await catalog.repeat(tenant, answered["uniqueId"], asked.expires_in), asked)
     if asked.dedupe and asked.checksum_sha256 is not None:
         duplicate = await catalog.find_duplicate(tenant, asked.checksum_sha256)
         if duplicate is not None:
             bind_contextvars(uniqueId=duplicate.unique_id, processingId=duplicate.processing_id)
-            return render(UploadUrlAnswer.of_duplicate(duplicate, expires_in=expires_in, base_url=base_url))
-    return _render(request, await catalog.submit(tenant, upload), expires_in)
+            known = UploadUrlAnswer.of_duplicate(duplicate, base_url=settings.cloudfront_url)
+            return render(known.ignoring(asked.ignored))
+    return _render(request, await catalog.submit(tenant, upload), asked)
 
 
-def _render(request: web.Request, submission: Submission, expires_in: int) -> web.Response:
+def _render(request: web.Request, submission: Submission, asked: Question) -> web.Response:
     bind_contextvars(uniqueId=submission.job.unique_id, processingId=submission.job.processing_id)
-    good_for(request, expires_in)
-    base_url = request.app[SETTINGS].cloudfront_url
-    return render(UploadUrlAnswer.of(submission, expires_in=expires_in, base_url=base_url))
+    good_for(request, submission.upload.expires_in_seconds)
+    answer = UploadUrlAnswer.of(submission, base_url=request.app[SETTINGS].cloudfront_url)
+    return render(answer.ignoring(asked.ignored))

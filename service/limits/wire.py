@@ -8,7 +8,9 @@ from pydantic import ConfigDict, Field
 
 from processor import clock
 from processor.usage import MEGAPIXEL, Limits, Overrides, Usage, today, tomorrow
-from service.answers import Answer, Time
+from service.answers import Answer, Heard, Time
+from service.config import Settings
+from service.formats import CONTENT_TYPES
 from service.schemas import Question
 
 #: Above any number that makes sense, and within what DynamoDB and JSON keep exactly.
@@ -57,8 +59,15 @@ class Counted(Answer):
         return cls(limit=limit, used=used, remaining=max(0, limit - used))
 
 
-class LimitsAnswer(Answer):
-    """What the tenant may use and has used, as of a few seconds ago."""
+class AcceptedFormat(Answer):
+    """A kind of file that is converted."""
+
+    extension: str = Field(examples=["jpg"])
+    content_type: str = Field(examples=["image/jpeg"])
+
+
+class LimitsAnswer(Heard):
+    """What a file may be, and what the tenant may use and has used, as of a few seconds ago."""
 
     requests: RequestRate = Field(description="Of this key or user, counted by each process of the service.")
     tenant_requests: RequestRate = Field(description="Of all callers of the tenant.")
@@ -66,9 +75,14 @@ class LimitsAnswer(Answer):
     megapixels_per_day: Counted
     resets_at: Time = Field(description="When the counts of the day begin anew.")
     images: Counted
+    max_bytes: int = Field(description="Largest file.", examples=[104857600])
+    max_pixels: int = Field(description="Most pixels of an image, over all its frames.", examples=[120000000])
+    max_side: int = Field(description="Longest side of an image in pixels.", examples=[32767])
+    max_frames: int = Field(description="Most frames of an animation.", examples=[500])
+    formats: list[AcceptedFormat] = Field(description="What is converted, by extension. The content decides.")
 
     @classmethod
-    def of(cls, usage: Usage, limits: Limits) -> Self:
+    def of(cls, usage: Usage, limits: Limits, settings: Settings) -> Self:
         """As of today."""
         used = usage.on(today())
         return cls(
@@ -80,8 +94,15 @@ class LimitsAnswer(Answer):
             megapixels_per_day=Counted.of(limits.megapixels_per_day, round(used.pixels / MEGAPIXEL)),
             resets_at=tomorrow(),
             images=Counted.of(limits.images, used.images),
+            max_bytes=settings.max_upload_bytes,
+            max_pixels=settings.max_pixels,
+            max_side=settings.max_side,
+            max_frames=settings.max_frames,
+            formats=_FORMATS,
         )
 
+
+_FORMATS = [AcceptedFormat(extension=name, content_type=kind) for name, kind in CONTENT_TYPES.items()]
 
 LIMITS = LimitsAnswer(
     requests=RequestRate(per_second=50, burst=200),
@@ -90,4 +111,9 @@ LIMITS = LimitsAnswer(
     megapixels_per_day=Counted.of(10_000_000, 1234),
     resets_at=clock.from_iso("2026-01-03T00:00:00.000Z"),
     images=Counted.of(10_000_000, 4321),
+    max_bytes=100 * 1024 * 1024,
+    max_pixels=120_000_000,
+    max_side=32_767,
+    max_frames=500,
+    formats=_FORMATS,
 )

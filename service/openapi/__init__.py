@@ -6,7 +6,7 @@ import importlib.metadata
 from functools import cache
 from typing import Any
 
-from openapi_pydantic.v3.v3_1 import Components, Info, OpenAPI, Tag
+from openapi_pydantic.v3.v3_1 import Components, Info, OpenAPI, Server, Tag
 from pydantic import BaseModel
 
 from service import answers, companion
@@ -17,7 +17,7 @@ from service.openapi.images import image_paths
 from service.openapi.multipart import multipart_paths
 from service.openapi.parts import HEADERS, PARAMETERS, PROBLEMS, SECURITY, schemas
 from service.openapi.uppy import uppy_paths
-from service.problems import ProblemDocument
+from service.problems import ProblemDocument, known_failures, known_problems
 from service.schemas import MultipartRequest, PartsRequest, RedriveRequest, RefreshRequest, UploadUrlRequest
 
 DESCRIPTION = """\
@@ -45,6 +45,7 @@ for another tenant by naming it in `X-Tenant`.
 _ANSWERS: tuple[type[BaseModel], ...] = (
     answers.UploadUrlAnswer,
     answers.MultipartAnswer,
+    answers.PartsAnswer,
     answers.CompletedUploadAnswer,
     answers.JobAnswer,
     answers.ListAnswer,
@@ -85,6 +86,8 @@ def document() -> dict[str, Any]:
     shell = OpenAPI(
         openapi="3.1.1",
         info=Info(title="Truss image service", version=_version(), description=DESCRIPTION),
+        # Relative to where the document lies, so that a prefix in front of the service does no harm.
+        servers=[Server(url="..")],
         tags=[
             Tag(name="uploads", description="Upload URLs"),
             Tag(name="uppy", description="Uploads by Uppy, in the words of its Companion"),
@@ -96,7 +99,11 @@ def document() -> dict[str, Any]:
         paths=image_paths() | multipart_paths() | uppy_paths() | access_paths(),
         components=Components(headers=HEADERS, parameters=PARAMETERS, responses=PROBLEMS, securitySchemes=SECURITY),
     ).model_dump(mode="json", by_alias=True, exclude_unset=True)
-    shell["components"]["schemas"] = schemas(_REQUESTS, _ANSWERS)
+    found = schemas(_REQUESTS, _ANSWERS)
+    # Examples, because there may be more one day: a client must not break over a code that it does not know.
+    found["ProblemDocument"]["properties"]["code"]["examples"] = [problem.code for problem in known_problems()]
+    found["FailureAnswer"]["properties"]["code"]["examples"] = [code for code, _ in known_failures()]
+    shell["components"]["schemas"] = found
     return shell
 
 

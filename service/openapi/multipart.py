@@ -18,7 +18,12 @@ again. Then complete the upload. What is not completed within a day is removed.
 """
 COMPLETE = """\
 The service asks S3 itself which parts there are. While one is missing, or has another size, the answer is 409 with
-`upload_incomplete` and their numbers; nothing is lost. The call may be repeated, also after it succeeded.
+`upload_incomplete` and their numbers in `missingParts`; nothing is lost. The call may be repeated, also after it
+succeeded.
+"""
+SHOW = """\
+Asks S3. A page that was reloaded goes on with this: it asks for new URLs of the `missingParts`. When the file is whole
+already, the answer is 409 with `already_uploaded`; when its parts were removed after a day, with `upload_expired`.
 """
 ABORT = """\
 Removes the parts and the records. Only an upload that has not been completed can be aborted; afterwards there is an
@@ -73,6 +78,17 @@ def multipart_paths() -> dict[str, PathItem]:
             )
         ),
         "/images/multipart/{uniqueId}": PathItem(
+            get=call(
+                Scope.WRITE,
+                "404",
+                "409",
+                operationId="getMultipartUpload",
+                tags=["uploads"],
+                summary="See which parts of an upload are there",
+                description=SHOW,
+                parameters=[unique_id()],
+                responses={"200": json_answer("The parts", answers.PartsAnswer, examples.PARTS_STATE)},
+            ),
             delete=call(
                 Scope.WRITE,
                 "404",
@@ -83,6 +99,6 @@ def multipart_paths() -> dict[str, PathItem]:
                 description=ABORT,
                 parameters=[unique_id()],
                 responses={"200": json_answer("What is gone", answers.DeleteAnswer, examples.ABORTED_UPLOAD)},
-            )
+            ),
         ),
     }

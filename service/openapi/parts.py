@@ -205,7 +205,7 @@ PARAMETERS: dict[str, Parameter | Reference] = {
             "in": "header",
             "description": "A name of your choice for this request. Whoever repeats it within a day, because the "
             "answer got lost, gets the same answer, marked by `Idempotent-Replayed`, and nothing is done twice; "
-            "presigned URLs in it are signed anew once half their time is over.",
+            "presigned URLs in it are signed anew once a tenth of their time is over.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": '^"?[!#-~]+"?$'},
         }
     )

@@ -429,6 +429,22 @@ async def test_an_image_that_was_deleted_since_is_made_anew_and_only_once(
     assert len(service.images) == 1
 
 
+async def test_an_image_that_was_deleted_long_since_is_made_anew_too(service: ScriptedService, photo: Path) -> None:
+    await _lines(service, photo)
+    service.delete("u1")
+    service.script = {"issue": [problem(404, "image_deleted")]}
+    (row,), _ = await _lines(service, photo)
+    assert (row["uniqueId"], row["alreadyThere"]) == ("u2", False)
+
+
+async def test_a_service_that_calls_everything_gone_is_not_asked_for_ever(
+    service: ScriptedService, photo: Path
+) -> None:
+    service.always = {"issue": problem(404, "image_deleted")}
+    (row,), _ = await _lines(service, photo, expect=1)
+    assert row["error"].startswith("image_deleted")
+
+
 async def test_a_conversion_that_failed_is_tried_again_without_another_upload(
     service: ScriptedService, photo: Path
 ) -> None:

@@ -146,6 +146,7 @@ def service(aws: Aws) -> tuple[Catalog, Worker]:
         sqs=client,
         dynamodb=client,
         cloudfront=client,
+        credentials=None,
     )
     table = Table(clients, "table")
     quota = Quota(store=DynamoUsageStore(table), defaults=LIMITS)

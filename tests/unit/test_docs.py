@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from docs.generate import PARTS, ROOT, documents
-from processor import jobs
 from processor.conversion import OutcomeKind
 from processor.errors import ImageRejected, JobNotFound, leaves
 from processor.images import STANDARD_VARIANTS
 from service.cli import serve
 from service.config import Settings
-from service.problems import known_problems, problem_of
+from service.problems import known_failures, known_problems, problem_of
 from service.routes import ROUTES
 from tests.guide import DOCS, blocks
 
@@ -92,7 +91,7 @@ def test_every_test_that_the_threat_model_names_exists() -> None:
 # -- what the pages say of codes --------------------------------------------------------------------------------------
 
 #: Every code that an answer or a failed job may have, with the statuses of the answers.
-STATUSES: dict[str, set[str]] = {code: set() for code in (jobs.SUPERSEDED, jobs.SOURCE_MISSING, jobs.UNAVAILABLE)}
+STATUSES: dict[str, set[str]] = {code: set() for code, _ in known_failures()}
 for _problem in known_problems():
     STATUSES.setdefault(_problem.code, set()).add(str(_problem.status))
 #: Words of the guide that look like codes and are none.

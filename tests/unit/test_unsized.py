@@ -80,7 +80,8 @@ async def finish(files: UnsizedFiles, job: Job, parts: Mapping[int, bytes] = PAR
 
 
 async def sign(files: UnsizedFiles, job: Job, number: int) -> str:
-    return await files.sign_part(TENANT, job.processing_id, job.original_key, number, expires_in_seconds=60)
+    signed = await files.sign_part(TENANT, job.processing_id, job.original_key, number, expires_in_seconds=60)
+    return signed.url
 
 
 async def test_the_parts_that_the_sender_names_become_one_file(world: World, files: UnsizedFiles, job: Job) -> None:

@@ -104,14 +104,17 @@ async def test_a_day_that_is_used_up_refuses_uploads_and_work_until_midnight(
 async def test_a_file_larger_than_what_is_left_of_the_day_is_refused_before_it_is_uploaded(world: World) -> None:
     await world.quota.store.add(TENANT, Usage(day=today(), bytes=9_000))
     await world.quota.check_upload(TENANT, 1_000)
-    with pytest.raises(DailyLimitReached):
+    with pytest.raises(DailyLimitReached) as refused:
         await world.quota.check_upload(TENANT, 1_001)
+    assert (refused.value.limit, refused.value.actual) == (10_000, 10_001)
+    assert "limit is 10,000 bytes, and this would make 10,001" in refused.value.message
 
 
 async def test_as_many_images_as_may_be_stored_and_no_more(world: World) -> None:
     await world.quota.store.add(TENANT, Usage(day=today(), images=LIMITS.images))
-    with pytest.raises(ImageLimitReached):
+    with pytest.raises(ImageLimitReached) as refused:
         await world.submitted()
+    assert (refused.value.limit, refused.value.actual) == (LIMITS.images, LIMITS.images + 1)
     await world.quota.store.set_overrides(TENANT, Overrides(images=LIMITS.images + 1))
     await world.submitted()
 

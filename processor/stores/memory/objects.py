@@ -20,6 +20,7 @@ from processor.ports import (
     PostForm,
     PresignedPart,
     PresignedUpload,
+    SignedUrl,
     UploadTerms,
 )
 from processor.stores.memory.queue import MemoryQueue
@@ -54,6 +55,8 @@ class MemoryObjectStore:
 
     bucket: str = field(default="memory", kw_only=False)
     queue: MemoryQueue | None = None
+    #: How long the session that signs has left, in seconds; None: for ever.
+    session_seconds: int | None = None
     _objects: dict[str, _Stored] = field(default_factory=dict)
     _unfinished: dict[str, _Unfinished] = field(default_factory=dict)
 
@@ -67,9 +70,15 @@ class MemoryObjectStore:
             headers["x-amz-checksum-sha256"] = terms.checksum_sha256
         fields = {name: value for name, value in headers.items() if name != "Content-Length"}
         form = PostForm(url=url, fields={"key": terms.key, **fields})
-        if terms.once:
-            return PresignedUpload(url=url + quote(terms.key), headers={**headers, "If-None-Match": "*"}, post=None)
-        return PresignedUpload(url=url + quote(terms.key), headers=headers, post=form)
+        return PresignedUpload(
+            url=url + quote(terms.key),
+            headers=headers | ({"If-None-Match": "*"} if terms.once else {}),
+            post=None if terms.once else form,
+            expires_in_seconds=self._lasting(terms.expires_in_seconds),
+        )
+
+    def _lasting(self, seconds: int) -> int:
+        return seconds if self.session_seconds is None else min(seconds, self.session_seconds)
 
     async def begin_multipart(self, key: str, *, content_type: str) -> MultipartUpload:
         """Nothing is there yet."""
@@ -82,24 +91,27 @@ class MemoryObjectStore:
         upload: MultipartUpload,
         sizes: Mapping[int, int],
         *,
-        expires_in_seconds: int,  # noqa: ARG002 - nothing listens there
+        expires_in_seconds: int,
     ) -> tuple[PresignedPart, ...]:
         """URLs that name the parts; `put_part` is what an upload to one of them does."""
         url = f"memory://{self.bucket}/{quote(upload.key)}?partNumber="
         return tuple(
-            PresignedPart(number=number, size=size, url=f"{url}{number}", headers={"Content-Length": str(size)})
+            PresignedPart(
+                number=number,
+                size=size,
+                url=f"{url}{number}",
+                headers={"Content-Length": str(size)},
+                expires_in_seconds=self._lasting(expires_in_seconds),
+            )
             for number, size in sizes.items()
         )
 
-    async def sign_part(
-        self,
-        upload: MultipartUpload,
-        number: int,
-        *,
-        expires_in_seconds: int,  # noqa: ARG002 - nothing listens there
-    ) -> str:
+    async def sign_part(self, upload: MultipartUpload, number: int, *, expires_in_seconds: int) -> SignedUrl:
         """A URL that names the part."""
-        return f"memory://{self.bucket}/{quote(upload.key)}?partNumber={number}"
+        return SignedUrl(
+            url=f"memory://{self.bucket}/{quote(upload.key)}?partNumber={number}",
+            expires_in_seconds=self._lasting(expires_in_seconds),
+        )
 
     async def put_part(self, upload: MultipartUpload, number: int, body: bytes) -> None:
         """What the upload of a part does. Raises `ObjectNotFound`."""

@@ -12,6 +12,8 @@ import pytest
 from processor import clock
 from processor.catalog import Catalog
 from processor.errors import Unavailable
+from processor.ports import MultipartUpload
+from service import idempotency
 from service.auth.principal import Scope
 from service.keys import CATALOG, REPLAYS
 from tests.integration.http.conftest import Client, World
@@ -66,9 +68,9 @@ async def test_a_repetition_whose_urls_have_ended_is_given_new_ones_under_the_sa
 async def test_a_repetition_while_most_of_the_time_is_left_is_answered_word_for_word(
     client: Client, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, _, first = await post(client, "k1", asked={**ASKED, "expiresIn": 10_000})
+    _, _, first = await post(client, "k1", asked={**ASKED, "expiresIn": 43_200})
     await _an_hour_later(monkeypatch)
-    assert (await post(client, "k1", asked={**ASKED, "expiresIn": 10_000}))[2] == first
+    assert (await post(client, "k1", asked={**ASKED, "expiresIn": 43_200}))[2] == first
     assert len(world.source.presigned) == 1
 
 
@@ -176,3 +178,81 @@ async def test_a_store_that_goes_away_afterwards_takes_no_answer_away(
     assert (await post(client, "k1"))[0] == 200
     assert (await post(client, "k2", asked={"filename": ""}))[0] == 400
     assert client.app[CATALOG] is not None
+
+
+async def test_a_body_that_may_be_left_out_counts_under_a_key_too(client: Client) -> None:
+    image = (await post(client, "k1"))[2]["uniqueId"]
+    refreshed = await post(client, "k2", f"{PATH}/{image}/refresh", {"expiresIn": 600})
+    assert refreshed[2]["expiresIn"] == 600
+    begun = (await post(client, "k3", "/images/multipart", {"filename": "a.png", "size": 10}))[2]
+    path = f"/images/multipart/{begun['uniqueId']}/parts"
+    assert (await post(client, "k4", path, {"expiresIn": 61}))[2]["expiresIn"] == 61
+
+
+# -- what was signed runs out before the answer is forgotten ----------------------------------------------------------
+
+
+@pytest.fixture
+def worn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was signed has lost too much of its time as soon as somebody asks again."""
+    monkeypatch.setattr(idempotency, "WORN", 0.0)
+
+
+@pytest.mark.usefixtures("worn")
+async def test_a_repetition_promises_what_the_session_of_now_has_left(client: Client, world: World) -> None:
+    first = await post(client, "k1", asked=ASKED | {"expiresIn": 60})
+    world.source.session_seconds = 40
+    again = await post(client, "k1", asked=ASKED | {"expiresIn": 60})
+    assert again[2] == first[2] | {"expiresIn": 40}
+    assert (len(world.source.presigned), world.jobs.count) == (2, 1)
+
+
+async def test_a_session_that_ends_soon_makes_its_urls_old_soon(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.source.session_seconds = 300
+    await post(client, "k1")
+    present = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: present + timedelta(seconds=31))
+    await post(client, "k1")
+    assert len(world.source.presigned) == 2
+
+
+@pytest.mark.usefixtures("worn")
+@pytest.mark.parametrize("ending", ["completed", "expired"])
+async def test_a_repetition_says_when_there_are_no_parts_to_send_any_more(
+    client: Client, world: World, ending: str
+) -> None:
+    path, asked = "/images/multipart", {"filename": "a.png", "size": 10}
+    first = (await post(client, "k1", path, asked))[2]
+    terms = (await world.jobs.get_job(first["processingId"])).terms
+    assert terms is not None
+    upload = MultipartUpload(key=first["key"], upload_id=terms.multipart or "")
+    if ending == "completed":
+        await world.source.put_part(upload, 1, b"x" * 10)
+        await client.post(f"{path}/{first['uniqueId']}/complete")
+    else:
+        await world.source.abort_multipart(upload)
+    status, headers, again = await post(client, "k1", path, asked)
+    assert (status, headers["Idempotent-Replayed"]) == (201, "true")
+    assert again == first | {"parts": [], "expiresIn": 0}
+
+
+@pytest.mark.usefixtures("worn")
+async def test_what_signs_again_is_simply_asked_again(client: Client, world: World) -> None:
+    image = (await post(client, "k1"))[2]["uniqueId"]
+    path = f"{PATH}/{image}/refresh"
+    first = await post(client, "k2", path, {"expiresIn": 600})
+    world.source.session_seconds = 100
+    again = await post(client, "k2", path, {"expiresIn": 600})
+    assert (first[2]["expiresIn"], again[2]["expiresIn"], again[1]["Idempotent-Replayed"]) == (600, 100, "true")
+
+
+@pytest.mark.usefixtures("worn")
+async def test_an_answer_in_which_nothing_is_signed_stays_as_it_is(client: Client, world: World) -> None:
+    job = (await post(client, "k1"))[2]
+    await world.complete(job["processingId"])
+    path = f"/images/process/{job['uniqueId']}"
+    first, again = await post(client, "k2", path), await post(client, "k2", path)
+    assert again[2] == first[2]
+    assert world.jobs.count == 2

@@ -83,6 +83,7 @@ async def test_an_upload_is_completed_once_all_parts_are_there_and_may_be_comple
     status, _, body = await ask("POST", path, json={})
     assert (status, body["code"]) == (409, "upload_incomplete")
     assert body["detail"] == "1 of 3 parts have not arrived: 2. Send them and complete again."
+    assert body["missingParts"] == [2]
     await send(world, begun, 2)
     answers = [await ask("POST", path, json={}), await ask("POST", path)]
     expected = {name: begun[name] for name in ("uniqueId", "processingId", "key")}
@@ -186,3 +187,36 @@ async def test_the_id_of_s3_is_in_no_log_and_in_no_status(ask: Any, world: World
     upload_id = (await upload_of(world, begun)).upload_id
     assert logs
     assert upload_id not in f"{logs} {job} {page}"
+
+
+async def test_a_page_that_was_reloaded_learns_which_parts_are_there(ask: Any, begun: Any, world: World) -> None:
+    path = f"/images/multipart/{begun['uniqueId']}"
+    await send(world, begun, 1, 3)
+    await world.source.put_part(await upload_of(world, begun), 2, b"too little"[:3])
+    status, _, state = await ask("GET", path)
+    assert (status, state["size"], state["partSize"], state["missingParts"]) == (200, 10, 4, [2])
+    assert state["parts"] == [{"partNumber": 1, "size": 4}, {"partNumber": 3, "size": 2}]
+    assert {name: state[name] for name in ("uniqueId", "processingId", "key")} == {
+        name: begun[name] for name in ("uniqueId", "processingId", "key")
+    }
+    _, _, signed = await ask("POST", f"{path}/parts", json={"partNumbers": state["missingParts"]})
+    assert [part["partNumber"] for part in signed["parts"]] == [2]
+    await send(world, begun, 2)
+    _, _, state = await ask("GET", path)
+    assert (len(state["parts"]), state["missingParts"]) == (3, [])
+
+
+async def test_a_page_that_comes_too_late_is_told_why(ask: Any, begun: Any, submit: Any, world: World) -> None:
+    path = f"/images/multipart/{begun['uniqueId']}"
+    await send(world, begun, 1, 2, 3)
+    await ask("POST", f"{path}/complete")
+    status, _, body = await ask("GET", path)
+    assert (status, body["code"]) == (409, "already_uploaded")
+    status, _, body = await ask("GET", f"/images/multipart/{(await submit())['uniqueId']}")
+    assert (status, body["code"]) == (409, "wrong_upload_method")
+    _, _, other = await ask("POST", "/images/multipart", json={"filename": "a.png", "size": 10})
+    await world.source.abort_multipart(await upload_of(world, other))
+    status, _, body = await ask("GET", f"/images/multipart/{other['uniqueId']}")
+    assert (status, body["code"]) == (409, "upload_expired")
+    status, _, body = await ask("GET", f"/images/multipart/{'0' * 8}-0000-4000-8000-{'0' * 12}")
+    assert (status, body["code"]) == (404, "image_not_found")

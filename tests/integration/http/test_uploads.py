@@ -6,6 +6,8 @@ import base64
 import hashlib
 from typing import Any
 
+import pytest
+
 from processor.jobs import JobStatus
 
 KNOWN = base64.b64encode(hashlib.sha256(b"source").digest()).decode()
@@ -42,3 +44,114 @@ async def test_bytes_that_are_known_need_no_upload_when_the_client_asks(ask: Any
     assert world.jobs.count == records + 2
     status, _, job = await ask("GET", f"/images/status/{duplicate['processingId']}")
     assert (status, job["status"]) == (200, JobStatus.COMPLETED)
+
+
+async def test_no_answer_promises_more_time_than_the_session_has_that_signs(ask: Any, submit: Any, world: Any) -> None:
+    world.source.session_seconds = 700
+    issued = await submit(expiresIn=3600)
+    assert issued["expiresIn"] == 700
+    assert (await submit(expiresIn=600))["expiresIn"] == 600
+    _, _, refreshed = await ask("POST", f"/images/upload-url/{issued['uniqueId']}/refresh", json={})
+    _, _, begun = await ask("POST", "/images/multipart", json={"filename": "a.png", "size": 10})
+    _, _, parts = await ask("POST", f"/images/multipart/{begun['uniqueId']}/parts", json={})
+    _, _, form = await ask("GET", "/images/s3/params?filename=a.png&type=image/png")
+    _, _, started = await ask("POST", "/images/s3/multipart", json={"filename": "a.png", "type": "image/png"})
+    _, _, part = await ask("GET", f"/images/s3/multipart/{started['uploadId']}/1?key={started['key']}")
+    assert [each["expiresIn"] for each in (refreshed, begun, parts)] == [700] * 3
+    assert [each["expires"] for each in (form, part)] == [700] * 2
+
+
+async def test_a_duplicate_promises_no_time_at_all(submit: Any, world: Any) -> None:
+    await world.complete((await submit())["processingId"])
+    assert (await submit(dedupe=True, checksumSha256=KNOWN))["expiresIn"] == 0
+
+
+async def test_a_page_learns_the_limits_of_a_file_before_it_uploads(ask: Any) -> None:
+    _, _, limits = await ask("GET", "/images/limits")
+    assert {name: limits[name] for name in ("maxBytes", "maxPixels", "maxSide", "maxFrames")} == {
+        "maxBytes": 1000,
+        "maxPixels": 120_000_000,
+        "maxSide": 32_767,
+        "maxFrames": 500,
+    }
+    assert {each["extension"]: each["contentType"] for each in limits["formats"]} == {
+        "jpg": "image/jpeg",
+        "jpeg": "image/jpeg",
+        "png": "image/png",
+        "webp": "image/webp",
+        "gif": "image/gif",
+    }
+
+
+async def test_every_format_that_is_listed_may_be_uploaded(ask: Any, submit: Any) -> None:
+    _, _, limits = await ask("GET", "/images/limits")
+    for each in limits["formats"]:
+        assert (await submit(filename=f"a.{each['extension']}"))["headers"]["Content-Type"] == each["contentType"]
+
+
+async def test_a_refusal_names_both_numbers(ask: Any) -> None:
+    status, _, body = await ask("POST", "/images/upload-url", json={"filename": "a.jpg", "size": 1001})
+    assert (status, body["code"], body["limit"], body["actual"]) == (400, "file_too_large", 1000, 1001)
+    assert body["detail"] == "The file has 1,001 bytes; the service accepts 1,000."
+    _, _, body = await ask("POST", "/images/upload-url", json={"filename": "a.jpg", "expiresIn": 50000})
+    assert (body["limit"], body["actual"]) == (43200, 50000)
+    assert (body["errors"][0]["limit"], body["errors"][0]["actual"]) == (43200, 50000)
+    _, _, body = await ask("POST", "/images/upload-url", json={"filename": "a.jpg", "x": "y" * 70_000})
+    assert (body["code"], body["limit"], body["actual"] > 70_000) == ("payload_too_large", 65536, True)
+    _, _, begun = await ask("POST", "/images/multipart", json={"filename": "a.png", "size": 10})
+    path = f"/images/multipart/{begun['uniqueId']}/parts"
+    _, _, body = await ask("POST", path, json={"partNumbers": [2]})
+    assert (body["code"], body["limit"], body["actual"]) == ("no_such_part", 1, 2)
+    _, _, body = await ask("POST", path, json={"partNumbers": [1] * 101})
+    assert (body["code"], body["limit"], body["actual"]) == ("invalid_request", 100, 101)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options"),
+    [
+        ("POST", "/images/upload-url", {"json": {"filename": "a.heic"}}),
+        ("GET", "/images/upload-url", {"params": {"filename": "a.heic"}}),
+        ("POST", "/images/multipart", {"json": {"filename": "a.heic", "size": 10}}),
+        ("GET", "/images/s3/params", {"params": {"filename": "a", "type": "image/heic"}}),
+        ("POST", "/images/s3/multipart", {"json": {"filename": "a.heic"}}),
+    ],
+)
+async def test_no_way_to_upload_takes_what_can_never_be_converted(
+    ask: Any, world: Any, method: str, path: str, options: Any
+) -> None:
+    status, _, body = await ask(method, path, **options)
+    assert (status, body["code"]) == (400, "unsupported_content_type")
+    assert body["accepted"] == ["image/jpeg", "image/png", "image/webp", "image/gif"]
+    assert world.jobs.count == 0
+
+
+BODIES: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "/images/upload-url", {"filename": "a.jpg"}),
+    ("POST", "/images/upload-url/{image}/refresh", {}),
+    ("POST", "/images/multipart", {"filename": "a.png", "size": 10}),
+    ("POST", "/images/multipart/{parts}/parts", {}),
+    ("POST", "/images/s3/multipart", {"filename": "a.png"}),
+    ("POST", "/images/failed/redrive", {}),
+    ("PUT", "/images/limits", {}),
+    ("POST", "/images/keys", {"name": "n", "scopes": ["images:read"]}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "asked"), BODIES)
+async def test_every_answer_to_a_body_names_the_fields_that_mean_nothing(
+    ask: Any, submit: Any, method: str, path: str, asked: dict[str, Any]
+) -> None:
+    _, _, begun = await ask("POST", "/images/multipart", json={"filename": "a.png", "size": 10})
+    path = path.format(image=(await submit())["uniqueId"], parts=begun["uniqueId"])
+    _, _, body = await ask(method, path, json=asked | {"userId": "u", "quality": 80})
+    assert body["ignored"] == ["userId", "quality"]
+    _, _, body = await ask(method, path, json=asked)
+    assert "ignored" not in body
+
+
+async def test_a_protection_that_is_misspelled_is_refused_and_nothing_is_made(ask: Any, world: Any) -> None:
+    asked = {"filename": "a.jpg", "checksumSha265": KNOWN, "onces": True}
+    status, _, body = await ask("POST", "/images/upload-url", json=asked)
+    assert (status, body["code"], world.jobs.count) == (400, "invalid_request", 0)
+    assert [error["field"] for error in body["errors"]] == ["checksumSha265", "onces"]
+    assert "checksumSha256" in body["detail"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from openapi_schema_validator import OAS31Validator
@@ -111,3 +112,31 @@ def test_the_query_of_an_upload_has_the_fields_of_its_body() -> None:
 
 def test_the_document_is_json() -> None:
     assert json.loads(json.dumps(document())) == document()
+
+
+def test_typed_clients_know_the_four_variants_and_that_there_may_be_others() -> None:
+    schemas = document()["components"]["schemas"]
+    for model, field in (
+        ("JobAnswer", "processedImages"),
+        ("UploadUrlAnswer", "processedImageUrls"),
+        ("MultipartAnswer", "processedImageUrls"),
+    ):
+        named = schemas[model]["properties"][field]
+        assert list(named["properties"]) == ["thumbnail", "medium", "large", "webp"]
+        assert set(map(str, named["properties"].values())) == {str(named["additionalProperties"])}
+        assert "required" not in named
+
+
+@pytest.mark.parametrize("address", ["https://api.example.com", "https://example.com/some/prefix"])
+def test_the_server_is_where_the_document_came_from(address: str) -> None:
+    (server,) = document()["servers"]
+    assert urljoin(f"{address}/images/openapi.json", server["url"]).rstrip("/") == address
+
+
+def test_the_codes_of_calls_and_of_jobs_are_kept_apart() -> None:
+    schemas = document()["components"]["schemas"]
+    calls, jobs = (schemas[name]["properties"]["code"]["examples"] for name in ("ProblemDocument", "FailureAnswer"))
+    assert {"invalid_request", "file_too_large"} <= set(calls)
+    assert {"corrupt_image", "file_too_large", "superseded"} <= set(jobs)
+    assert "corrupt_image" not in calls
+    assert "invalid_request" not in jobs

@@ -17,7 +17,7 @@ from processor.errors import (
     default_message,
     leaves,
 )
-from service.problems import FieldError, InvalidRequest, known_problems, problem_of
+from service.problems import FieldError, InvalidRequest, known_failures, known_problems, problem_of
 
 LEAVES = leaves()
 
@@ -90,5 +90,7 @@ def test_a_request_with_many_bad_fields_gets_a_bounded_answer() -> None:
 
 
 def test_the_documentation_knows_every_code() -> None:
-    codes = {problem.code for problem in known_problems()}
+    answered, failed = {problem.code for problem in known_problems()}, {code for code, _ in known_failures()}
+    assert answered & failed == {"file_too_large", "daily_limit_reached", "image_limit_reached", "unavailable"}
+    codes = answered | failed | {"not_an_event", "lease_lost", "object_changed"}  # the last: the worker's own affairs
     assert {kind.code for kind in LEAVES} | {"not_found", "unavailable", "internal_error"} <= codes

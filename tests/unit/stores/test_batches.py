@@ -50,6 +50,7 @@ def clients(client: Scripted) -> AwsClients:
         sqs=any_client,
         dynamodb=any_client,
         cloudfront=any_client,
+        credentials=None,
     )
 
 

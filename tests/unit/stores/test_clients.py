@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from dataclasses import replace
+from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from processor.ports import PostForm, PresignedUpload, UploadTerms
+from processor import clock
+from processor.ports import MultipartUpload, PostForm, PresignedUpload, UploadTerms
 from processor.stores.clients import AwsConfig, AwsCredentials, open_clients
+from processor.stores.role_session import MARGIN
 from processor.stores.s3 import S3ObjectStore
 
 CREDENTIALS = AwsCredentials(access_key_id="AKIAEXAMPLE", secret_access_key="secret", session_token="token")
@@ -19,6 +25,8 @@ TERMS = UploadTerms(
     size=22,
     checksum_sha256="c2Vjcg==",
 )
+
+MULTIPART = MultipartUpload(key="uploads/a.png", upload_id="u")
 
 
 def config(**how: str) -> AwsConfig:
@@ -40,6 +48,29 @@ async def test_the_signed_headers_are_all_that_binds_the_upload() -> None:
     assert asked["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
     assert asked["X-Amz-Security-Token"] == ["token"]
     assert not [name for name in asked if "crc32" in name.lower()]
+
+
+async def test_a_signature_ends_before_the_session_that_signed_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = clock.now() + timedelta(minutes=20)
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_SESSION_TOKEN": "token",
+        "AWS_CREDENTIAL_EXPIRATION": end.isoformat(),
+    }.items():
+        monkeypatch.setenv(name, value)
+    async with open_clients(AwsConfig(region="eu-west-1")) as clients:
+        store = S3ObjectStore(clients, "bucket")
+        upload = await store.presign_upload(replace(TERMS, expires_in_seconds=3600))
+        parts = await store.sign_parts(MULTIPART, {1: 7}, expires_in_seconds=3600)
+        part = await store.sign_part(MULTIPART, 1, expires_in_seconds=3600)
+        short = await store.presign_upload(replace(TERMS, expires_in_seconds=60))
+    for signed in (upload, parts[0], part):
+        assert 1160 < signed.expires_in_seconds <= 1200 - MARGIN.total_seconds()
+        assert parse_qs(urlsplit(signed.url).query)["X-Amz-Expires"] == [str(signed.expires_in_seconds)]
+    policy = json.loads(base64.b64decode(form(upload).fields["policy"]))
+    assert clock.from_iso(policy["expiration"]) < end
+    assert short.expires_in_seconds == 60
 
 
 def form(upload: PresignedUpload) -> PostForm:

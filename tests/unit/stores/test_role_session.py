@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiobotocore.credentials import AioCredentials, AioRefreshableCredentials
 
 from processor.stores import role_session
-from processor.stores.role_session import RENEWAL_SECONDS, RoleSessions, session_of_role
+from processor.stores.role_session import MARGIN, RENEWAL_SECONDS, RoleSessions, lasting, session_of_role
 
 ROLE = "arn:aws:iam::111122223333:role/r"
 
@@ -114,3 +115,42 @@ def test_a_role_comes_before_the_sdk_s_own_way_to_it_and_after_keys_of_the_envir
     ]
     assert chain.index("env") < chain.index(role_session.RoleSessions.METHOD)
     assert chain.index(role_session.RoleSessions.METHOD) + 1 == chain.index("assume-role-with-web-identity")
+
+
+# -- how long a session has left --------------------------------------------------------------------------------------
+
+
+def _left(seconds: int) -> range:
+    """What a session may be found to have left, a moment after it had so many seconds."""
+    most = seconds - int(MARGIN.total_seconds())
+    return range(most - 30, most + 1)
+
+
+@pytest.mark.usefixtures("_pod")
+async def test_a_role_s_session_bounds_what_it_signs_and_is_renewed_first(sts: Sts) -> None:
+    credentials = await _credentials(sts, 3600)
+    sts.passed = timedelta(seconds=500)
+    assert await lasting(credentials, 3600) in _left(3100)
+    assert await lasting(credentials, 60) == 60
+    sts.passed = timedelta()
+    assert len(sts.asked) == 1
+    credentials = await _credentials(sts, 3600)
+    sts.passed = timedelta(seconds=RENEWAL_SECONDS + 1)
+    await lasting(credentials, 3600)
+    sts.passed = timedelta()
+    assert await lasting(credentials, 3600) in _left(3600)
+
+
+async def test_the_session_that_a_pod_is_given_bounds_what_it_signs() -> None:
+    async def refresh() -> dict[str, Any]:
+        raise ConnectionError
+
+    end = datetime.now(UTC) + timedelta(minutes=12)
+    metadata = {"access_key": "k", "secret_key": "s", "token": "t", "expiry_time": end.isoformat()}
+    credentials = AioRefreshableCredentials.create_from_metadata(metadata, refresh, method="container-role")
+    assert await lasting(credentials, 43200) in _left(720)
+
+
+async def test_a_key_of_a_user_signs_for_as_long_as_is_asked() -> None:
+    assert await lasting(AioCredentials("k", "s"), 43200) == 43200
+    assert await lasting(None, 43200) == 43200
