@@ -6,7 +6,7 @@ import asyncio
 import base64
 import random
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -39,7 +39,7 @@ from processor.ports import (
     PresignedUpload,
     UploadTerms,
 )
-from processor.usage import Quota, Usage, today
+from processor.usage import Quota, Usage, day_of, today
 
 #: How long a record outlives the URL of an upload that never came. Longer than the queue keeps a message (4 days), so
 #: that an event which was held up by an outage still finds its record.
@@ -98,21 +98,24 @@ class Catalog:
 
         Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
         """
-        if self.quota is not None:
-            await self.quota.check_upload(tenant, request.terms.size)
         unique_id = new_unique_id()
-        job = pending_job(
-            tenant,
-            unique_id,
-            source_key(unique_id, request.extension),
-            request.filename,
-            metadata=request.metadata,
-            terms=request.terms,
-            expires_in_seconds=request.expires_in_seconds,
-        )
-        upload = await self._sign(job, request.terms, request.expires_in_seconds)
-        await self.jobs.create(first_image(job), job)
+        async with self.reserving(tenant, request.terms.size):
+            job = pending_job(
+                tenant,
+                unique_id,
+                source_key(unique_id, request.extension),
+                request.filename,
+                metadata=request.metadata,
+                terms=request.terms,
+                expires_in_seconds=request.expires_in_seconds,
+            )
+            upload = await self._sign(job, request.terms, request.expires_in_seconds)
+            await self.jobs.create(first_image(job), job)
         return Submission(job=job, upload=upload)
+
+    def reserving(self, tenant: str, size: int | None) -> AbstractAsyncContextManager[None]:
+        """What a new upload may bring counts from the beginning. Raises what `Quota.reserving` raises."""
+        return nullcontext() if self.quota is None else self.quota.reserving(tenant, size)
 
     async def refresh(self, tenant: str, unique_id: str, expires_in_seconds: int) -> Submission:
         """Sign a pending upload anew, on the same terms. What was signed before holds until its own end.
@@ -120,7 +123,7 @@ class Catalog:
         Raises `ImageNotFound`; `AlreadyUploaded`; `WrongUploadMethod`; `Unavailable`.
         """
         if self.quota is not None:
-            await self.quota.check_upload(tenant, None)
+            await self.quota.check_open(tenant)
         image = await self._living(tenant, unique_id)
         job = await self._job(image.current_job)
         if job is None or job.status is not JobStatus.PENDING or job.terms is None:
@@ -229,7 +232,7 @@ class Catalog:
         `Unavailable`.
         """
         if self.quota is not None:
-            await self.quota.check_work(tenant)
+            await self.quota.check_request(tenant)
         async for _ in races():
             image = await self._living(tenant, unique_id)
             old = await self._job(image.current_job)
@@ -243,7 +246,8 @@ class Catalog:
                 raise TooManyJobs
             new = next_job(image, old, source, self.retention, previous_job=_shown_meanwhile(old))
             try:
-                await self.jobs.replace(image, old, new)
+                async with self._counting(image, old):
+                    await self.jobs.replace(image, old, new)
             except (RecordChanged, Busy):
                 continue
             await self._enqueue(new, delay_seconds)
@@ -270,15 +274,38 @@ class Catalog:
                     image = await self.jobs.tombstone(image, deleted_at, expires_at, uncounted=uncounted)
                 except (RecordChanged, Busy):
                     continue
-                if not uncounted:
-                    await self._uncount(image)
+                await self._uncount(image, old if uncounted else None)
             return await self.eraser.erase(image)
         raise Busy
 
-    async def _uncount(self, image: Image) -> None:
-        if self.quota is not None:
-            with suppress(Unavailable, Busy):  # a count that is too high by one keeps nobody from deleting
-                await self.quota.store.add(image.tenant, Usage(day=today(), images=-1))
+    async def _uncount(self, image: Image, uncounted: Job | None) -> None:
+        """A stored image is one less; of one that never was, what was reserved is free again."""
+        if self.quota is None:
+            return
+        given_back = Usage(day=today(), images=1) if uncounted is None else reserved(uncounted)
+        if given_back.bytes and await self._has_come(
+            image
+        ):  # its event is still to be handled, and its bytes were used
+            given_back = replace(given_back, bytes=0)
+        await self.quota.note(image.tenant, -given_back)
+
+    async def _has_come(self, image: Image) -> bool:
+        try:
+            await self.source.head(image.key)
+        except ObjectNotFound:
+            return False
+        return True
+
+    @asynccontextmanager
+    async def _counting(self, image: Image, old: Job | None) -> AsyncIterator[None]:
+        """An image whose upload was refused, and has come again, is to be counted before it is converted."""
+        if self.quota is None or old is None or not old.uncounted:
+            yield
+            return
+        used = Usage(day=today(), images=1)
+        await self.quota.take(image.tenant, used)
+        async with self.quota.taken(image.tenant, used):
+            yield
 
     async def _living(self, tenant: str, unique_id: str) -> Image:
         image = await self.jobs.get_image(unique_id)
@@ -392,10 +419,15 @@ def next_job(
         source=source,
         previous_job=previous_job,
         terms=old.terms if old else None,
-        uncounted=old is not None and old.uncounted,
-        # A source without a time of its own is one that was there already.
-        uncounted_bytes=(old.uncounted_bytes if old else 0) + (source.size if source.event_time else 0),
+        uncounted_bytes=old.uncounted_bytes if old else 0,
     )
+
+
+def reserved(job: Job) -> Usage:
+    """What a pending upload has reserved of today: nothing, if that was on another day, or if nobody asked for it."""
+    if job.status is not JobStatus.PENDING or job.terms is None or day_of(job.created_at) != today():
+        return Usage(day=today())
+    return Usage(day=today(), bytes=job.terms.size or 0, open=1)
 
 
 def pending_until(signed_at: datetime, expires_in_seconds: int) -> int:

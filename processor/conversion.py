@@ -11,15 +11,16 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 
 import structlog
 
 from processor import clock, manifest
-from processor.catalog import MAX_JOBS, next_job, races
+from processor.catalog import MAX_JOBS, next_job, races, reserved
 from processor.erasure import Eraser
 from processor.errors import (
     Busy,
@@ -38,7 +39,17 @@ from processor.errors import (
     UnexpectedFile,
 )
 from processor.events import Event, JobRequested, SourceArrived
-from processor.images import STANDARD_VARIANTS, Rendered, StoredVariant, Variant, job_prefix, unique_id_of, variant_key
+from processor.images import (
+    STANDARD_VARIANTS,
+    ImageInfo,
+    Rendered,
+    StoredVariant,
+    Variant,
+    job_prefix,
+    source_prefix,
+    unique_id_of,
+    variant_key,
+)
 from processor.jobs import (
     SOURCE_MISSING,
     UNAVAILABLE,
@@ -52,7 +63,7 @@ from processor.jobs import (
     Source,
     Timings,
 )
-from processor.ports import Download, JobStore, ObjectInfo, ObjectStore, Renderer
+from processor.ports import Download, JobStore, ObjectInfo, ObjectStore, Renderer, Ticket
 from processor.usage import Quota, Usage, today
 
 #: A variant's key names the job that made it, so its bytes never change and caches may keep it for ever.
@@ -112,6 +123,41 @@ class _Accepted:
     download: Download | None = None
 
 
+@dataclass(slots=True, kw_only=True)
+class _Held:
+    """A job in work, and its render while that runs."""
+
+    processing_id: str
+    lease: Lease
+    render: asyncio.Task[Rendered] | None = None
+    lost: bool = False
+
+    def call_off(self) -> None:
+        self.lost = True
+        if self.render is not None:
+            self.render.cancel()
+
+    async def rendered(self, render: Coroutine[None, None, Rendered]) -> Rendered:
+        """Raises `LeaseLost` when it is called off."""
+        self.render = asyncio.create_task(render)
+        if self.lost:
+            self.render.cancel()
+        try:
+            return await self.render
+        except asyncio.CancelledError:
+            if self.lost and not _is_cancelled():
+                raise LeaseLost from None
+            raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Arrival:
+    """What was counted of an upload that came, and why it may not stay, if it may not."""
+
+    used: Usage
+    refusal: DailyLimitReached | ImageLimitReached | None = None
+
+
 class _Replaced(Exception):
     """The source in the bucket is not the job's any more. `event` says where to look."""
 
@@ -158,7 +204,7 @@ class Converter:
     maker: Maker
     #: Who holds a lease, for people who read records.
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}")
-    _leases: dict[str, Lease] = field(default_factory=dict)
+    _held: dict[str, _Held] = field(default_factory=dict)
 
     async def convert(self, event: Event, *, last_try: bool = False) -> Outcome:
         """Bring one event to its end. Safe to call twice, late, out of order, and in two processes at once.
@@ -190,17 +236,19 @@ class Converter:
             return await self._run(accepted, last_try=last_try)
 
     async def renew_leases(self) -> None:
-        """Extend the lease of every job in work, each for itself. A lost one is left to the fence in `finish`.
+        """Extend the lease of every job in work, each for itself. Where it is lost nobody wants the job any more: its
+        render is called off, and whatever else it is at, the fence in `finish` meets it.
 
         Raises `Unavailable` when any could not be extended, after all were tried.
         """
         expires_at = time.time() + self.lease_seconds
-        renewals = (
-            self.jobs.renew(processing_id, replace(held, expires_at=expires_at))
-            for processing_id, held in self._leases.items()
-        )
-        errors = await asyncio.gather(*renewals, return_exceptions=True)
-        for error in errors:
+        held = tuple(self._held.values())
+        renewals = (self.jobs.renew(each.processing_id, replace(each.lease, expires_at=expires_at)) for each in held)
+        results = await asyncio.gather(*renewals, return_exceptions=True)
+        for each, error in zip(held, results, strict=True):
+            if isinstance(error, LeaseLost):
+                each.call_off()
+        for error in results:
             if error is not None and not isinstance(error, LeaseLost):
                 raise error
 
@@ -221,7 +269,7 @@ class Converter:
         if isinstance(image, Outcome):
             return image
         current = await self._current_job(image)
-        if current is not None and current.is_over(event.etag):
+        if current is not None and current.is_over(event.etag) and not _is_refused(current):
             return _Accepted(processing_id=current.processing_id)
         try:
             if current is not None and current.status is JobStatus.PENDING:
@@ -248,10 +296,17 @@ class Converter:
 
     async def _first(
         self, image: Image, pending: Job, event: SourceArrived, opened: contextlib.AsyncExitStack
-    ) -> _Accepted:
+    ) -> Outcome | _Accepted:
         """The call that asks what is there brings it along: whatever it is, it is this job's source."""
         download = await opened.enter_async_context(self.source.open(image.key))
-        await self.jobs.accept(image, pending, _source(download.info, event), self._expiry())
+        source = _source(download.info, event)
+        promised = reserved(pending)
+        came = Usage(day=today(), bytes=source.size, images=int(pending.uncounted)) + -promised
+        async with self._counting(image, came) as arrival:
+            stays = arrival.refusal is None
+            job = await self.jobs.accept(image, pending, source, self._expiry(), counted=stays)
+        if arrival.refusal is not None:
+            return await self._refuse(image, job, arrival.refusal)
         return _Accepted(processing_id=pending.processing_id, download=download)
 
     async def _further(self, image: Image, current: Job | None, event: SourceArrived) -> Outcome | _Accepted:
@@ -261,17 +316,60 @@ class Converter:
         job fetches its source anew: an upload in between may have been taken for what the record said until then.
         """
         found = await self.source.head(image.key)
-        if current is not None and current.is_over(found.etag):
+        if current is not None and current.is_over(found.etag) and not _is_refused(current):
             if event.etag:
                 return Outcome(kind=OutcomeKind.STALE, unique_id=image.unique_id)
             return _Accepted(processing_id=current.processing_id)
         if current is not None and await self._is_over(current, found):
             return Outcome(kind=OutcomeKind.DUPLICATE, unique_id=image.unique_id, processing_id=current.processing_id)
+        came = Usage(day=today(), bytes=found.size, images=int(current is not None and current.uncounted))
         if len(image.job_ids) >= MAX_JOBS:
+            await self._note(image.tenant, replace(came, images=0))
+            await self.source.purge(source_prefix(image.unique_id))
             return Outcome(kind=OutcomeKind.REFUSED, unique_id=image.unique_id, code=TooManyJobs.code)
         new = next_job(image, current, _source(found, event), self.retention)
-        await self.jobs.replace(image, current, new)
+        async with self._counting(image, came) as arrival:
+            refused = arrival.refusal is not None
+            new = replace(new, uncounted=refused and bool(came.images))
+            await self.jobs.replace(image, current, new)
+        if arrival.refusal is not None:
+            return await self._refuse(image, new, arrival.refusal)
         return _Accepted(processing_id=new.processing_id)
+
+    @contextlib.asynccontextmanager
+    async def _counting(self, image: Image, came: Usage) -> AsyncIterator[_Arrival]:
+        """Count an upload before it is recorded, and take that back when the record was changed by others.
+
+        Its bytes have come, whether it may stay or not.
+        """
+        arrival = _Arrival(used=came)
+        if self.quota is not None:
+            try:
+                await self.quota.take(image.tenant, came)
+            except (DailyLimitReached, ImageLimitReached) as refusal:
+                arrival = _Arrival(used=replace(came, images=0), refusal=refusal)
+                await self.quota.note(image.tenant, arrival.used)
+            except (Unavailable, Busy) as error:
+                log.warning("Usage not counted", code=error.code)
+                arrival = _Arrival(used=Usage(day=came.day))
+        try:
+            yield arrival
+        except (RecordChanged, Busy):
+            await self._note(image.tenant, -arrival.used)
+            raise
+
+    async def _refuse(self, image: Image, job: Job, refusal: DailyLimitReached | ImageLimitReached) -> Outcome:
+        """The record says why, and what may not be stored is removed."""
+        failure = Failure(code=refusal.code, message=refusal.message)
+        await self.jobs.fail(replace(job, error=failure, updated_at=clock.now()))
+        await self.source.purge(source_prefix(image.unique_id))
+        return Outcome(
+            kind=OutcomeKind.FAILED, unique_id=job.unique_id, processing_id=job.processing_id, code=refusal.code
+        )
+
+    async def _note(self, tenant: str, used: Usage) -> None:
+        if self.quota is not None:
+            await asyncio.shield(self.quota.note(tenant, used))
 
     async def _is_over(self, current: Job, found: ObjectInfo) -> bool:
         """Whether a job has completed over these bytes, though S3 calls them by another ETag: what is copied in parts,
@@ -303,9 +401,9 @@ class Converter:
         except Conflict:
             return await self._unclaimable(processing_id)
         structlog.contextvars.bind_contextvars(uniqueId=job.unique_id, processingId=job.processing_id)
-        with self._holding(processing_id, lease):
+        with self._holding(processing_id, lease) as held:
             try:
-                return await self._work(job, lease, accepted.download)
+                return await self._work(job, held, accepted.download)
             except asyncio.CancelledError:  # this process is told to stop: nothing is wrong with the job
                 await asyncio.shield(self._give_back(job, lease, last_try=False))
                 raise
@@ -317,12 +415,13 @@ class Converter:
                 raise
 
     @contextlib.contextmanager
-    def _holding(self, processing_id: str, lease: Lease) -> Iterator[None]:
-        self._leases[processing_id] = lease
+    def _holding(self, processing_id: str, lease: Lease) -> Iterator[_Held]:
+        held = self._held[processing_id] = _Held(processing_id=processing_id, lease=lease)
         try:
-            yield
+            yield held
         finally:
-            self._leases.pop(processing_id, None)
+            if self._held.get(processing_id) is held:
+                del self._held[processing_id]
 
     async def _unclaimable(self, processing_id: str) -> Outcome:
         try:
@@ -337,11 +436,14 @@ class Converter:
         left = job.lease.expires_at - time.time() if job.lease else 0
         return replace(known, kind=OutcomeKind.BUSY, retry_after_seconds=max(1, round(left) + 1))
 
-    async def _work(self, job: Job, lease: Lease, download: Download | None) -> Outcome:
-        watch = _Stopwatch()
+    async def _work(self, job: Job, held: _Held, download: Download | None) -> Outcome:
+        watch, lease = _Stopwatch(), held.lease
         try:
+            if job.uncounted or job.uncounted_bytes:  # `finish` takes the marks away
+                used = Usage(day=today(), bytes=job.uncounted_bytes, images=int(job.uncounted))
+                await self._note(job.tenant, used)
             if self.quota is not None:
-                await self.quota.check_work(job.tenant, new_image=job.uncounted)
+                await self.quota.check_work(job.tenant)
             etag = job.source.etag if job.source and job.source.etag else None
             if download is not None:
                 data = await download.read(max_bytes=self.max_bytes)
@@ -351,7 +453,8 @@ class Converter:
             digest = await asyncio.to_thread(hashlib.sha256, data)
             _check_announced(job, len(data), digest.digest())
             renderer = self.suspect_renderer if job.attempts > 1 else self.renderer
-            rendered = await renderer.render(data)
+            ticket = Ticket(tenant=job.tenant, begin=partial(self._count_work, job.tenant))
+            rendered = await held.rendered(renderer.render(data, ticket))
             process = watch.lap()
             variants = await self._store(job, rendered)
             made = self._manifest(etag or "", digest.hexdigest(), len(data), rendered)
@@ -360,15 +463,25 @@ class Converter:
             timings = Timings(download=downloaded, process=process, upload=watch.lap(), total=watch.total())
         except ImageRejected as error:
             why = Failure(code=error.code, message=error.message, limit=error.limit, actual=error.actual)
-            return await self._fail(job, lease, why, pixels=error.pixels)
-        except (DailyLimitReached, ImageLimitReached) as error:
+            return await self._fail(job, lease, why)
+        except DailyLimitReached as error:
             return await self._fail(job, lease, Failure(code=error.code, message=error.message))
         except ObjectNotFound:
             return await self._fail(
                 job, lease, Failure(code=SOURCE_MISSING, message="The uploaded file is not there any more.")
             )
-        pixels = made.width * made.height * made.frames
-        return await self._finish(replace(completed, timings=timings), lease, OutcomeKind.COMPLETED, pixels=pixels)
+        except LeaseLost:
+            return await self._overtaken(job)
+        return await self._finish(replace(completed, timings=timings), lease, OutcomeKind.COMPLETED)
+
+    async def _count_work(self, tenant: str, info: ImageInfo) -> None:
+        """Before the work, so that it counts whoever ends it and however. Raises `DailyLimitReached`."""
+        if self.quota is None:
+            return
+        try:
+            await self.quota.take(tenant, Usage(day=today(), pixels=info.pixels))
+        except (Unavailable, Busy) as error:
+            log.warning("Usage not counted", code=error.code)
 
     async def _store(self, job: Job, rendered: Rendered) -> tuple[StoredVariant, ...]:
         try:
@@ -428,11 +541,11 @@ class Converter:
             metadata={"unique-id": job.unique_id, "processing-id": job.processing_id},
         )
 
-    async def _fail(self, job: Job, lease: Lease, why: Failure, *, pixels: int = 0) -> Outcome:
+    async def _fail(self, job: Job, lease: Lease, why: Failure) -> Outcome:
         failed = replace(job, status=JobStatus.FAILED, error=why)
-        return await self._finish(failed, lease, OutcomeKind.FAILED, pixels=pixels)
+        return await self._finish(failed, lease, OutcomeKind.FAILED)
 
-    async def _finish(self, job: Job, lease: Lease, kind: OutcomeKind, *, pixels: int) -> Outcome:
+    async def _finish(self, job: Job, lease: Lease, kind: OutcomeKind) -> Outcome:
         """Write the outcome under the fence of the lease; a cancelled task still writes it."""
         ended = replace(job, updated_at=clock.now(), expires_at=self._expiry())
         outcome = Outcome(
@@ -446,20 +559,12 @@ class Converter:
         try:
             await asyncio.shield(self.jobs.finish(ended, lease))
         except LeaseLost:
-            await self._clean_up(job)
-            return replace(outcome, kind=OutcomeKind.SUPERSEDED, code=None, timings=None, servable_seconds=None)
-        await self._note_use(job, pixels)
+            return await self._overtaken(job)
         return outcome
 
-    async def _note_use(self, job: Job, pixels: int) -> None:
-        """One write, after the outcome: what is lost between the two is a count, and no result."""
-        if self.quota is None:
-            return
-        used = Usage(day=today(), bytes=job.uncounted_bytes, pixels=pixels, images=int(job.uncounted))
-        try:
-            await asyncio.shield(self.quota.store.add(job.tenant, used))
-        except (Unavailable, Busy) as error:
-            log.warning("Usage not counted", code=error.code)
+    async def _overtaken(self, job: Job) -> Outcome:
+        await self._clean_up(job)
+        return Outcome(kind=OutcomeKind.SUPERSEDED, unique_id=job.unique_id, processing_id=job.processing_id)
 
     async def _clean_up(self, job: Job) -> None:
         """Remove what a job that lost its lease has stored, unless another worker now does the same job.
@@ -489,6 +594,17 @@ class Converter:
 
     def _expiry(self) -> int:
         return int((clock.now() + self.retention).timestamp())
+
+
+def _is_refused(job: Job) -> bool:
+    """Whether its upload was not let in: when it comes again, it is to be counted anew."""
+    return job.uncounted and job.status is JobStatus.FAILED
+
+
+def _is_cancelled() -> bool:
+    """Whether this task is, and not only what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _source(found: ObjectInfo, event: SourceArrived) -> Source:

@@ -86,8 +86,6 @@ class ImageRejected(Rejected):
     """The uploaded file cannot be turned into variants."""
 
     code = "image_rejected"
-    #: How many pixels were worked on before it was known, where the header could be read.
-    pixels: int = 0
     #: What the service accepts, and what the file has, where it is a matter of a number.
     limit: int | None = None
     actual: int | None = None

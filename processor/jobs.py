@@ -152,9 +152,9 @@ class Job:
     #: The last completed job over the same source: what a client is shown while this one runs.
     previous_job: str | None = None
     terms: Terms | None = None
-    #: Its image does not count as stored yet: no job over it has ended.
+    #: Its image does not count as stored: the upload has not come, or was refused.
     uncounted: bool = False
-    #: Bytes of uploads that its tenant's count does not know yet, those of jobs that it took the place of included.
+    #: Bytes of uploads that its tenant's count does not know; only earlier releases left any.
     uncounted_bytes: int = 0
     #: The job that took this one's place.
     superseded_by: str | None = None
@@ -201,13 +201,13 @@ class Image:
 REPLACED = Failure(code=SUPERSEDED, message="A newer job replaced this one.")
 
 
-def arrived(job: Job, source: Source, expires_at: int) -> Job:
-    """A pending job whose source has come."""
+def arrived(job: Job, source: Source, expires_at: int, *, counted: bool) -> Job:
+    """A pending job whose source has come; `counted` says whether its image counts as stored from now on."""
     return replace(
         job,
         status=JobStatus.UPLOADED,
         source=source,
-        uncounted_bytes=source.size,
+        uncounted=not counted,
         expires_at=expires_at,
         updated_at=clock.now(),
     )

@@ -85,9 +85,10 @@ class LargeFiles:
 
         Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
         """
-        job, upload = await self._begin(tenant, request, size)
-        parts = await self._sign(upload, part_sizes(size), request.expires_in_seconds)
-        await self.catalog.jobs.create(first_image(job), job)
+        async with self.catalog.reserving(tenant, size):
+            job, upload = await self._begin(tenant, request, size)
+            parts = await self._sign(upload, part_sizes(size), request.expires_in_seconds)
+            await self.catalog.jobs.create(first_image(job), job)
         return MultipartSubmission(job=job, part_size=part_size(size), parts=parts)
 
     async def sign(
@@ -159,8 +160,6 @@ class LargeFiles:
 
     async def _begin(self, tenant: str, request: UploadRequest, size: int | None) -> tuple[Job, MultipartUpload]:
         """The job is not recorded yet."""
-        if self.catalog.quota is not None:
-            await self.catalog.quota.check_upload(tenant, size)
         unique_id = new_unique_id()
         key = source_key(unique_id, request.extension)
         upload = await self.catalog.source.begin_multipart(key, content_type=request.terms.content_type)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from processor.images import Rendered
+from processor.images import ImageInfo, Rendered
 from processor.jobs import Image, Job, JobStatus, Lease, Source
 
 
@@ -219,8 +219,9 @@ class JobStore(Protocol):
         """Consistent read; an expired record is as good as gone. Raises `JobNotFound`."""
         ...
 
-    async def accept(self, image: Image, job: Job, source: Source, expires_at: int) -> Job:
-        """The first source arrived: `pending -> uploaded`, and the image lives on. `job` expires at `expires_at`.
+    async def accept(self, image: Image, job: Job, source: Source, expires_at: int, *, counted: bool = True) -> Job:
+        """The first source arrived: `pending -> uploaded`, and the image lives on. `job` expires at `expires_at`. With
+        `counted` its image counts as stored.
 
         Raises `RecordChanged` unless the image is not deleted, has the current job that `image` has, and the job is
         still pending. Returns the job as written.
@@ -351,9 +352,26 @@ class EdgeCache(Protocol):
         ...
 
 
-class Renderer(Protocol):
-    """Turns bytes into variants."""
+async def _nothing(_: ImageInfo) -> None:
+    """Nobody wants to know."""
 
-    async def render(self, data: bytes) -> Rendered:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """Whose an image is, for fair turns, and who is to know that its turn has come."""
+
+    tenant: str = ""
+    #: Awaited when thread and memory are there, before a pixel is worked on. What it raises ends the render.
+    begin: Callable[[ImageInfo], Awaitable[None]] = _nothing
+
+
+#: For whoever renders for itself alone.
+NO_TICKET = Ticket()
+
+
+class Renderer(Protocol):
+    """Turns bytes into variants. A render whose caller is cancelled is called off."""
+
+    async def render(self, data: bytes, ticket: Ticket = NO_TICKET) -> Rendered:
         """Raises an `ImageRejected` when the bytes are at fault, `Unavailable` when the machine is."""
         ...

@@ -36,8 +36,9 @@ class UnsizedFiles(LargeFiles):
 
     async def start(self, tenant: str, request: UploadRequest) -> Job:
         """Begin an upload and record it. Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`."""
-        job, _ = await self._begin(tenant, request, None)
-        await self.catalog.jobs.create(first_image(job), job)
+        async with self.catalog.reserving(tenant, None):
+            job, _ = await self._begin(tenant, request, None)
+            await self.catalog.jobs.create(first_image(job), job)
         return job
 
     async def sign_part(
@@ -46,7 +47,8 @@ class UnsizedFiles(LargeFiles):
         """Where the part may be PUT. A part that is sent again takes the place of the one before.
 
         Raises `ImageNotFound`; `WrongUploadMethod`; `NoSuchPart`; `FileTooLarge` when the other parts, or the least
-        that those before it must have, leave nothing for it; `AlreadyUploaded`; `UploadExpired`; `Unavailable`.
+        that those before it must have, leave nothing for it; `DailyLimitReached`, `ImageLimitReached`;
+        `AlreadyUploaded`; `UploadExpired`; `Unavailable`.
         """
         pending = await self._unsized(await self._named(tenant, processing_id, key))
         if not 1 <= number <= S3_MAX_PARTS:
@@ -56,6 +58,7 @@ class UnsizedFiles(LargeFiles):
         least = max(others, (number - 1) * S3_LEAST_PART_BYTES)
         if least >= self.catalog.max_bytes:
             raise _too_large_with_this_part(limit=self.catalog.max_bytes, actual=least + 1)
+        await self._check_day(tenant, others)
         return await self.catalog.source.sign_part(pending.upload, number, expires_in_seconds=expires_in_seconds)
 
     async def parts(self, tenant: str, processing_id: str, key: str) -> tuple[Part, ...]:
@@ -113,8 +116,12 @@ class UnsizedFiles(LargeFiles):
         size = sum(part.size for part in parts)
         if size > self.catalog.max_bytes:
             raise FileTooLarge(limit=self.catalog.max_bytes, actual=size)
+        await self._check_day(tenant, size)
+
+    async def _check_day(self, tenant: str, size: int) -> None:
+        """What has come counts, though nobody announced it."""
         if self.catalog.quota is not None:
-            await self.catalog.quota.check_upload(tenant, size)
+            await self.catalog.quota.check_open(tenant, size)
 
 
 def _too_large_with_this_part(*, limit: int, actual: int) -> FileTooLarge:

@@ -2,35 +2,60 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from processor import clock
-from processor.errors import DailyLimitReached, ImageLimitReached
+import structlog
 
-#: How long a tenant's record is believed, in seconds: by so much a limit may be overshot, beside what is under way.
+from processor import clock
+from processor.errors import Busy, DailyLimitReached, ImageLimitReached, Unavailable
+
+#: How long a tenant's record is believed, in seconds, by what only asks.
 CACHE_SECONDS = 5.0
 #: Tenants remembered at once; the least recently seen goes first.
 CACHE_SIZE = 4096
 MEGAPIXEL = 1_000_000
 
+log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What was used: of the day (UTC, `YYYY-MM-DD`), and in all. Images are those that are stored now."""
+    """What was used: of the day (UTC, `YYYY-MM-DD`), and in all. Images are those that are stored now.
+
+    `open` are images whose URL was issued that day and whose upload has not come; their announced sizes are in `bytes`.
+    """
 
     day: str = ""
     bytes: int = 0
     pixels: int = 0
+    open: int = 0
     images: int = 0
 
     def on(self, day: str) -> Usage:
         """The same on another day, when nothing of that day is used yet."""
-        return self if day == self.day else replace(self, day=day, bytes=0, pixels=0)
+        return self if day == self.day else replace(self, day=day, bytes=0, pixels=0, open=0)
+
+    def __add__(self, more: Usage) -> Usage:
+        """On the day of `more`."""
+        before = self.on(more.day)
+        return Usage(
+            day=more.day,
+            bytes=before.bytes + more.bytes,
+            pixels=before.pixels + more.pixels,
+            open=before.open + more.open,
+            images=before.images + more.images,
+        )
+
+    def __neg__(self) -> Usage:
+        """What gives it back."""
+        return replace(self, bytes=-self.bytes, pixels=-self.pixels, open=-self.open, images=-self.images)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +104,8 @@ class UsageStore(Protocol):
         """An empty one for a tenant that nothing is known of."""
         ...
 
-    async def add(self, tenant: str, used: Usage) -> None:
-        """Add to what was used, in one write that no other process can undo."""
+    async def add(self, tenant: str, used: Usage) -> TenantRecord:
+        """Add to what was used, in one write that no other process can undo; the record as it is then."""
         ...
 
     async def set_overrides(self, tenant: str, overrides: Overrides) -> None:
@@ -90,7 +115,11 @@ class UsageStore(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Quota:
-    """Says no to more than a tenant may. What is under way is not counted before it has ended."""
+    """The one place that counts, and says no to more than a tenant may.
+
+    What is taken is counted first and compared afterwards, as the record is then: of any number of processes that take
+    at once, none passes a limit unseen. `check_...` only asks, of a record that may be some seconds old.
+    """
 
     store: UsageStore
     defaults: Limits
@@ -98,18 +127,71 @@ class Quota:
     _known: OrderedDict[str, tuple[TenantRecord, float]] = field(default_factory=OrderedDict)
 
     async def check_upload(self, tenant: str, size: int | None) -> None:
-        """Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`. `size` in bytes, where it is known."""
-        usage, limits = await self.state(tenant)
-        if usage.images >= limits.images:
-            raise ImageLimitReached(limit=limits.images, actual=usage.images + 1)
-        self._check_day(usage, limits, size or 0)
+        """Whether a URL may be issued, for `size` in bytes, where it is announced.
 
-    async def check_work(self, tenant: str, *, new_image: bool = False) -> None:
-        """The same for converting an image, which may not be counted yet."""
+        Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
+        """
         usage, limits = await self.state(tenant)
-        if new_image and usage.images >= limits.images:
-            raise ImageLimitReached(limit=limits.images, actual=usage.images + 1)
-        self._check_day(usage, limits, 0)
+        _check(usage, limits, Usage(day=usage.day, bytes=size or 0, open=1))
+
+    async def check_open(self, tenant: str, size: int = 0) -> None:
+        """Whether an upload may go on whose URL is issued, with `size` in bytes that nobody announced.
+
+        Raises the same.
+        """
+        usage, limits = await self.state(tenant)
+        _check(replace(usage, open=0), limits, Usage(day=usage.day, bytes=size, open=1))
+
+    async def check_request(self, tenant: str) -> None:
+        """Whether more work may be asked for today. Raises `DailyLimitReached`, `Unavailable`."""
+        usage, limits = await self.state(tenant)
+        _check(usage, limits, Usage(day=usage.day, bytes=1, pixels=1))
+
+    async def check_work(self, tenant: str) -> None:
+        """Whether what has come may be converted today. Raises `DailyLimitReached`, `Unavailable`."""
+        usage, limits = await self.state(tenant)
+        _check(usage, limits, Usage(day=usage.day, pixels=1))
+
+    @asynccontextmanager
+    async def reserving(self, tenant: str, size: int | None) -> AsyncIterator[None]:
+        """For a URL that is issued: one image, and `size` in bytes, where it is announced. Given back on an error.
+
+        Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
+        """
+        await self.check_upload(tenant, size)
+        reservation = Usage(day=today(), bytes=size or 0, open=1)
+        await self.take(tenant, reservation)
+        async with self.taken(tenant, reservation):
+            yield
+
+    @asynccontextmanager
+    async def taken(self, tenant: str, used: Usage) -> AsyncIterator[None]:
+        """What was taken is given back when what it was taken for fails."""
+        try:
+            yield
+        except BaseException:
+            await asyncio.shield(self.note(tenant, -used))
+            raise
+
+    async def take(self, tenant: str, used: Usage) -> None:
+        """Count it, unless that passes a limit.
+
+        The last image of a day may pass the limit of megapixels. Raises `DailyLimitReached`, `ImageLimitReached`,
+        `Unavailable`.
+        """
+        record = await self._add(tenant, used)
+        try:
+            _check(record.usage + -used, record.overrides.over(self.defaults), used)
+        except (DailyLimitReached, ImageLimitReached):
+            await self.note(tenant, -used)
+            raise
+
+    async def note(self, tenant: str, used: Usage) -> None:
+        """Count what cannot be refused any more. A count that cannot be kept changes no result."""
+        try:
+            await self._add(tenant, used)
+        except (Unavailable, Busy) as error:
+            log.warning("Usage not counted", code=error.code)
 
     async def limits(self, tenant: str) -> Limits:
         """What holds for a tenant. Raises `Unavailable`."""
@@ -121,26 +203,47 @@ class Quota:
         record, good_until = self._known.get(tenant, (TenantRecord(), now))
         if now >= good_until:
             record = await self.store.get(tenant)
-            self._known[tenant] = (record, now + CACHE_SECONDS)
+            self._remember(tenant, record, now + CACHE_SECONDS)
+        self._known.move_to_end(tenant)
+        return record.usage.on(today()), record.overrides.over(self.defaults)
+
+    async def _add(self, tenant: str, used: Usage) -> TenantRecord:
+        """A write tells what others have written too."""
+        record = await self.store.add(tenant, used)
+        self._remember(tenant, record, self.monotonic() + CACHE_SECONDS)
+        return record
+
+    def _remember(self, tenant: str, record: TenantRecord, good_until: float) -> None:
+        self._known[tenant] = (record, good_until)
         self._known.move_to_end(tenant)
         while len(self._known) > CACHE_SIZE:
             self._known.popitem(last=False)
-        return record.usage.on(today()), record.overrides.over(self.defaults)
 
-    def _check_day(self, usage: Usage, limits: Limits, size: int) -> None:
-        wanted = usage.bytes + max(1, size)
-        if wanted > limits.bytes_per_day:
-            raise DailyLimitReached(seconds_left_today(), what="bytes", limit=limits.bytes_per_day, actual=wanted)
-        if usage.pixels >= limits.megapixels_per_day * MEGAPIXEL:
-            megapixels = int(usage.pixels // MEGAPIXEL) + 1
-            raise DailyLimitReached(
-                seconds_left_today(), what="megapixels", limit=limits.megapixels_per_day, actual=megapixels
-            )
+
+def _check(usage: Usage, limits: Limits, more: Usage) -> None:
+    """Whether `more` may come to what is used. What gives back, or does not ask for it, passes no limit."""
+    waiting, new_images = max(0, usage.open), more.images + more.open
+    images = usage.images + max(more.images, waiting + new_images if new_images > 0 else 0)
+    if images > limits.images and (new_images > 0 or more.images > 0):
+        raise ImageLimitReached(limit=limits.images, actual=images)
+    used = usage.bytes + max(int(more.open > 0), more.bytes)
+    if used > limits.bytes_per_day and (more.open > 0 or more.bytes > 0):
+        raise DailyLimitReached(seconds_left_today(), what="bytes", limit=limits.bytes_per_day, actual=used)
+    if (more.open > 0 or more.pixels > 0) and usage.pixels >= limits.megapixels_per_day * MEGAPIXEL:
+        megapixels = int(usage.pixels // MEGAPIXEL) + 1
+        raise DailyLimitReached(
+            seconds_left_today(), what="megapixels", limit=limits.megapixels_per_day, actual=megapixels
+        )
 
 
 def today() -> str:
     """The day by which usage is counted, in UTC."""
-    return clock.now().astimezone(UTC).date().isoformat()
+    return day_of(clock.now())
+
+
+def day_of(moment: datetime) -> str:
+    """The day in UTC."""
+    return moment.astimezone(UTC).date().isoformat()
 
 
 def tomorrow() -> datetime:

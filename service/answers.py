@@ -392,7 +392,8 @@ class FailedAnswer(ListAnswer):
     """A page of images whose current job failed."""
 
     dead_letters: DepthAnswer | None = Field(
-        description="What is in the dead-letter queue; null where the service does not know that queue."
+        description="What is in the dead-letter queue of all tenants, for administrators; else null, and also "
+        "where the service does not know that queue."
     )
 
     @classmethod

@@ -23,14 +23,14 @@ from service.config import Settings
 #: do not grow with images: the limits of a tenant (one read in 5 seconds, process and tenant), long polls of an idle
 #: queue, heartbeats (one in 20 seconds and process, plus a write for each image that is in work then).
 CALLS: Mapping[str, Mapping[str, int]] = {
-    "API, `POST /images/upload-url`": {"TransactWriteItems": 1},
+    "API, `POST /images/upload-url`": {"UpdateItem": 1, "TransactWriteItems": 1},
     "client": {"PutObject (source)": 1},
     "S3": {"SendMessage": 1},
     "worker": {
         "ReceiveMessage": 1,
         "GetItem": 2,
         "TransactWriteItems": 1,
-        "UpdateItem": 3,
+        "UpdateItem": 4,
         "GetObject": 1,
         "PutObject (processed)": 5,
         "DeleteMessageBatch": 1,
@@ -40,6 +40,8 @@ CALLS: Mapping[str, Mapping[str, int]] = {
 
 #: Capacity units are counted in so many bytes (AWS, "DynamoDB read and write operations").
 WRITE_UNIT_BYTES, READ_UNIT_BYTES = 1024, 4096
+#: How often an image is counted: when its URL is issued, when its upload comes, when it is worked on.
+COUNTS = 3
 #: A transaction pays for every item twice.
 TRANSACTION = 2
 #: What a partition key takes in a second, and so a shard of a listing or a counter (AWS, "Partition key design").
@@ -101,7 +103,8 @@ def read_units(size: int) -> int:
 
 @cache
 def image_write_units() -> WriteUnits:
-    """Every write of one image: created, accepted, claimed, finished, counted.
+    """Every write of one image: created, accepted, claimed, finished; and counted, when its URL is issued, when its
+    upload comes and when it is worked on.
 
     An index of all attributes is written whenever the job is. Where the partition key changes, the old entry is removed
     and a new one written: two writes. Indexes are written after a transaction, at the single price.
@@ -110,7 +113,7 @@ def image_write_units() -> WriteUnits:
     pending, uploaded, processing, completed = (write_units(item_bytes(job)) for job in life())
     created = TRANSACTION * (image + pending)
     accepted = TRANSACTION * (image + max(pending, uploaded))
-    claimed, finished, counted = max(uploaded, processing), max(processing, completed), 1
+    claimed, finished, counted = max(uploaded, processing), max(processing, completed), COUNTS
     return WriteUnits(
         table=created + accepted + claimed + finished + counted,
         by_time=pending + max(pending, uploaded) + max(uploaded, processing) + max(processing, completed),
@@ -168,7 +171,7 @@ def limits() -> tuple[Limit, ...]:
             name="one tenant in `by-time`: 4 shards, write units", allowed=SHARDS * PARTITION_WRITES, used=units.by_time
         ),
         Limit(name="`processed/` before S3 splits it, PUT", allowed=S3_PARTITION_PUTS, used=processed),
-        Limit(name="one tenant's counter, write units", allowed=PARTITION_WRITES, used=1),
+        Limit(name="one tenant's counter, write units", allowed=PARTITION_WRITES, used=COUNTS),
         Limit(
             name="one tenant's completed jobs in `by-status`: 4 shards, write units",
             allowed=SHARDS * PARTITION_WRITES,
@@ -222,7 +225,7 @@ def life() -> tuple[WireItem, WireItem, WireItem, WireItem]:
     pending = _job()
     source = Source(etag="9b2cf535f27731c974343645a3985328", size=2_087_654, event_time=_WHEN)
     lease = Lease(token="0123456789abcdef", owner="image-service-6c9f7d8b5d-x2x7q/1", expires_at=1_790_000_000.123)
-    uploaded = replace(pending, status=JobStatus.UPLOADED, source=source, uncounted_bytes=source.size)
+    uploaded = replace(pending, status=JobStatus.UPLOADED, source=source, uncounted=False)
     processing = replace(uploaded, status=JobStatus.PROCESSING, lease=lease, attempts=1)
     completed = replace(
         uploaded,
@@ -231,8 +234,6 @@ def life() -> tuple[WireItem, WireItem, WireItem, WireItem]:
         variants=_variants(pending),
         manifest=_manifest(source),
         timings=Timings(download=112, process=812, upload=143, total=1067),
-        uncounted=False,
-        uncounted_bytes=0,
     )
     items = [{**job_item(job), **index_attributes(job)} for job in (pending, uploaded, processing, completed)]
     items[-1] |= {**digest_attributes(completed), "endedBy": lease.token}

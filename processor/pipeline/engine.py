@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pyvips
 
-from processor.errors import ImageRejected, TrussError, Unavailable
+from processor.errors import TrussError, Unavailable
 from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, VariantSpec
 from processor.pipeline import decode
 from processor.pipeline.allocator import tune_allocator
@@ -18,7 +18,7 @@ from processor.pipeline.budget import MemoryBudget, share, working_bytes
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.render import Recipe, inspect, render
 from processor.pipeline.silence import must_be_killable
-from processor.ports import Renderer
+from processor.ports import NO_TICKET, Renderer, Ticket
 
 Result = TypeVar("Result")
 
@@ -97,8 +97,8 @@ class Engine:
         grace = self._recipe.limits.timeout_seconds
         return any(deadline.overdue(grace) for deadline in self._deadlines)
 
-    async def render(self, data: bytes) -> Rendered:
-        """Every variant of one file; waits for a thread and for memory first.
+    async def render(self, data: bytes, ticket: Ticket = NO_TICKET) -> Rendered:
+        """Every variant of one file; waits for its tenant's turn, for a thread and for memory first.
 
         When the caller is cancelled the thread is told to stop, and keeps its share of the budget until it has.
         Raises an `ImageRejected` when the bytes are at fault, `Unavailable` when the machine is or the engine closes.
@@ -109,7 +109,7 @@ class Engine:
         self._deadlines.add(deadline)
         self._idle.clear()
         try:
-            return await self._admitted(data, deadline)
+            return await self._admitted(data, ticket, deadline)
         except asyncio.CancelledError:
             deadline.call_off()
             raise
@@ -130,34 +130,28 @@ class Engine:
         for pool in (self._prober, self._pool):
             await asyncio.to_thread(pool.shutdown)
 
-    async def _admitted(self, data: bytes, deadline: Deadline) -> Rendered:
+    async def _admitted(self, data: bytes, ticket: Ticket, deadline: Deadline) -> Rendered:
         info = await self._in_thread(self._prober, lambda: inspect(data, self._recipe.limits))
-        try:
-            weight = share(info, len(data), self._budget.budget_bytes, self._recipe.specs)
-            if self._outside is not None and self._belongs_outside(info, len(data)):
-                return await self._outside.render(data)
-            return await self._threaded(data, info, weight, deadline)
-        except ImageRejected as rejected:
-            rejected.pixels = info.pixels
-            raise
-
-    def _belongs_outside(self, info: ImageInfo, file_bytes: int) -> bool:
-        working = working_bytes(info, file_bytes, self._recipe.specs)
-        return working > self._budget.budget_bytes or must_be_killable(info, self._recipe.limits.timeout_seconds)
-
-    async def _threaded(self, data: bytes, info: ImageInfo, weight: int, deadline: Deadline) -> Rendered:
-        await self._budget.enter(weight)
-        task = asyncio.create_task(self._work(data, info, weight, deadline))
+        weight = share(info, len(data), self._budget.budget_bytes, self._recipe.specs)
+        if self._outside is not None and self._belongs_outside(info, len(data)):
+            return await self._outside.render(data, ticket)
+        await self._budget.enter(weight, ticket.tenant)
+        task = asyncio.create_task(self._work(data, info, weight, ticket, deadline))
         self._working.add(task)
         task.add_done_callback(self._end)
         # A thread cannot be cancelled, and its memory is not free before it ends.
         return await asyncio.shield(task)
 
-    async def _work(self, data: bytes, info: ImageInfo, weight: int, deadline: Deadline) -> Rendered:
+    def _belongs_outside(self, info: ImageInfo, file_bytes: int) -> bool:
+        working = working_bytes(info, file_bytes, self._recipe.specs)
+        return working > self._budget.budget_bytes or must_be_killable(info, self._recipe.limits.timeout_seconds)
+
+    async def _work(self, data: bytes, info: ImageInfo, weight: int, ticket: Ticket, deadline: Deadline) -> Rendered:
         try:
+            await ticket.begin(info)
             return await self._in_thread(self._pool, lambda: _render(data, info, self._recipe, deadline))
         finally:
-            self._budget.leave(weight)
+            self._budget.leave(weight, ticket.tenant)
 
     async def _in_thread(self, pool: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
         try:

@@ -22,6 +22,7 @@ from processor.pipeline.childprocess import ChildProcess
 from processor.pipeline.engine import EngineConfig
 from processor.pipeline.frames import Frame
 from processor.pipeline.render import Recipe
+from processor.ports import NO_TICKET, Ticket
 
 #: The child: without the user's packages, without the current directory, without writing bytecode.
 COMMAND = (sys.executable, "-sPB", "-m", "processor.pipeline.child")
@@ -59,7 +60,7 @@ class ChildRenderer:
         self._children: set[ChildProcess] = set()
         self._closed = False
 
-    async def render(self, data: bytes) -> Rendered:
+    async def render(self, data: bytes, ticket: Ticket = NO_TICKET) -> Rendered:
         """Every variant of one file; waits for its turn first. When the caller is cancelled the child is killed.
 
         Raises an `ImageRejected` when the bytes are at fault: `DecoderCrashed` when they bring the child down.
@@ -70,7 +71,7 @@ class ChildRenderer:
             await turn.enter_async_context(self._turn)
             try:
                 async with self._started(len(data)) as child:
-                    return await self._converse(child, data, turn)
+                    return await self._converse(child, data, ticket, turn)
             except ImageRejected:
                 if self._closed:  # the child was killed, and not by the image
                     raise Unavailable from None
@@ -109,7 +110,7 @@ class ChildRenderer:
             finally:
                 self._children.discard(child)
 
-    async def _converse(self, child: ChildProcess, data: bytes, turn: AsyncExitStack) -> Rendered:
+    async def _converse(self, child: ChildProcess, data: bytes, ticket: Ticket, turn: AsyncExitStack) -> Rendered:
         seconds = self._recipe.limits.timeout_seconds + GRACE_SECONDS
         found = _checked(await child.ask({}, data, within_seconds=seconds))
         with _garbage_is_a_crash():
@@ -119,9 +120,11 @@ class ChildRenderer:
         untouched_bytes = self._bounded(memory_bytes + info.pixels * UNTOUCHED_BYTES) - memory_bytes
         order = {"memory_bytes": memory_bytes, "untouched_bytes": untouched_bytes}
         # The file is in this process and in the child.
-        async with self._admitted(child, min(memory_bytes + len(data) + CHILD_BYTES, self._memory_bytes)):
+        share_bytes = min(memory_bytes + len(data) + CHILD_BYTES, self._memory_bytes)
+        async with self._admitted(child, share_bytes, ticket.tenant):
             if self._budget is not None:
                 await turn.aclose()
+            await ticket.begin(info)
             # The outputs come out of the child's memory, so they are no larger than that.
             try:
                 answer = _checked(await child.ask(order, within_seconds=seconds, max_body_bytes=memory_bytes))
@@ -131,18 +134,18 @@ class ChildRenderer:
             return unpack(answer, info, self._recipe.specs)
 
     @asynccontextmanager
-    async def _admitted(self, child: ChildProcess, memory_bytes: int) -> AsyncIterator[None]:
+    async def _admitted(self, child: ChildProcess, memory_bytes: int, tenant: str) -> AsyncIterator[None]:
         if self._budget is None:
             yield
             return
-        await self._budget.enter(memory_bytes)
+        await self._budget.enter(memory_bytes, tenant)
         try:
             yield
         finally:
             try:
                 await child.end()  # its memory is not free before
             finally:
-                self._budget.leave(memory_bytes)
+                self._budget.leave(memory_bytes, tenant)
 
     def _order(self, file_bytes: int) -> dict[str, Any]:
         limits = self._recipe.limits

@@ -105,11 +105,11 @@ class DynamoJobStore:
         """Write a new image and its first job. Raises `RecordChanged` when either exists, `Unavailable`."""
         await self._transact(Put(item=image_item(image)), Put(item=job_item(job)))
 
-    async def accept(self, image: Image, job: Job, source: Source, expires_at: int) -> Job:
+    async def accept(self, image: Image, job: Job, source: Source, expires_at: int, *, counted: bool = True) -> Job:
         """The first source arrived. Raises `RecordChanged`, `Unavailable`."""
         # create ── pending ──────────────── upload ── accept ── uploaded ──> claim
         #              └─ ttl runs out: gone     └─ deleted, or accepted by another delivery: changed
-        accepted = arrived(job, source, expires_at)
+        accepted = arrived(job, source, expires_at, counted=counted)
         lives_on = self._image_update(image, remove=(TTL,))
         arrives = Update(
             key=job_key(job.processing_id),
@@ -117,10 +117,10 @@ class DynamoJobStore:
                 "status": accepted.status.value,
                 "statusKey": index_attributes(accepted)["statusKey"],
                 "source": source_value(source),
-                "uncountedBytes": accepted.uncounted_bytes,
                 "updatedAt": clock.to_iso(accepted.updated_at),
                 TTL: expires_at,
             },
+            remove=("uncounted",) if counted else (),
             condition=f"{LIVING} AND {CURRENT} AND #status = :pending",
             values={"present": self._table.present(), "pending": JobStatus.PENDING.value},
         )

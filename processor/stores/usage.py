@@ -28,36 +28,32 @@ class DynamoUsageStore:
 
     async def get(self, tenant: str) -> TenantRecord:
         """Consistent read. Raises `Unavailable`."""
-        item = await self._table.get(_key(tenant)) or {}
-        numbers = {name: int(item.get(name, 0)) for name in ("bytes", "pixels", "images")}
-        return TenantRecord(
-            usage=Usage(day=item.get("day", ""), **numbers), overrides=_overrides(item.get("limits", {}))
-        )
+        return _record(await self._table.get(_key(tenant)) or {})
 
-    async def add(self, tenant: str, used: Usage) -> None:
+    async def add(self, tenant: str, used: Usage) -> TenantRecord:
         """Raises `Busy`, `Unavailable`."""
         # yesterday ... add ── add ──┬ the first of today: begins the counts of the day anew ── add ...
         #                            └ of several at that moment one begins, and the others add
-        values = {"day": used.day, "bytes": used.bytes, "pixels": used.pixels, "images": used.images, "none": 0}
+        values = {**asdict(used), "none": 0}
         images = "#images = if_not_exists(#images, :none) + :images"
+        open_ = "#open = if_not_exists(#open, :none) + :open"
         more = Update(
             key=_key(tenant),
-            also=("#bytes = #bytes + :bytes", "#pixels = #pixels + :pixels", images),
+            also=("#bytes = #bytes + :bytes", "#pixels = #pixels + :pixels", open_, images),
             condition="#day = :day",
             values=values,
         )
         anew = Update(
             key=_key(tenant),
-            also=("#day = :day", "#bytes = :bytes", "#pixels = :pixels", images),
+            also=("#day = :day", "#bytes = :bytes", "#pixels = :pixels", "#open = :open", images),
             condition="attribute_not_exists(#day) OR #day <> :day",
             values=values,
         )
         for attempt in range(TRIES):
             try:
-                await self._table.update(anew if attempt % 2 else more)
+                return _record(await self._table.update(anew if attempt % 2 else more))
             except ConditionFailed:
                 continue
-            return
         raise Busy
 
     async def set_overrides(self, tenant: str, overrides: Overrides) -> None:
@@ -69,6 +65,12 @@ class DynamoUsageStore:
 
 def _key(tenant: str) -> Item:
     return {KEY: f"tenant_{tenant}"}
+
+
+def _record(item: Item) -> TenantRecord:
+    numbers = {name: int(item.get(name, 0)) for name in ("bytes", "pixels", "open", "images")}
+    usage = Usage(day=item.get("day", ""), **numbers)
+    return TenantRecord(usage=usage, overrides=_overrides(item.get("limits", {})))
 
 
 def _overrides(limits: Item) -> Overrides:

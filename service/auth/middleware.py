@@ -64,6 +64,12 @@ def tenant_of(request: web.Request) -> str:
     return request[_TENANT]
 
 
+def is_administrator(request: web.Request) -> bool:
+    """Whether the caller runs the service."""
+    principal = find_principal(request)
+    return principal is not None and principal.may(Scope.ADMIN)
+
+
 def _is_open(request: web.Request) -> bool:
     """Nothing that exists."""
     return request.match_info.http_exception is not None

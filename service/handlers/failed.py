@@ -10,9 +10,9 @@ from structlog.contextvars import bind_contextvars
 from processor.ports import JobQuery
 from processor.redrive import list_failed, redrive
 from service.answers import FailedAnswer, RedriveAnswer
-from service.auth.middleware import tenant_of
+from service.auth.middleware import is_administrator, tenant_of
 from service.handlers.reading import json_body
-from service.handlers.rendering import render
+from service.handlers.rendering import render, render_large
 from service.keys import CATALOG, CURSORS, SETTINGS
 from service.schemas import FailedQuery, RedriveRequest, read_body, read_query
 
@@ -25,8 +25,11 @@ async def list_failed_images(request: web.Request) -> web.Response:
     after = await _opened(request, query, asked.last_key)
     page = await list_failed(catalog, replace(query, after=after), asked.code)
     last_key = await _sealed(request, query, page.next_after)
-    depth = None if catalog.dead_letters is None else await catalog.dead_letters.depth()
-    return render(FailedAnswer.of(page.jobs, last_key, request.app[SETTINGS].cloudfront_url, depth))
+    # The queue is everybody's: its depth tells of other tenants.
+    dead_letters = catalog.dead_letters if is_administrator(request) else None
+    depth = None if dead_letters is None else await dead_letters.depth()
+    base_url = request.app[SETTINGS].cloudfront_url
+    return await render_large(lambda: FailedAnswer.of(page.jobs, last_key, base_url, depth))
 
 
 async def redrive_failed_images(request: web.Request) -> web.Response:

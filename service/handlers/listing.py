@@ -8,7 +8,7 @@ from aiohttp import web
 
 from service.answers import ListAnswer
 from service.auth.middleware import tenant_of
-from service.handlers.rendering import render
+from service.handlers.rendering import render_large
 from service.keys import CATALOG, CURSORS, SETTINGS
 from service.schemas import ListQuery, read_query
 
@@ -21,4 +21,5 @@ async def list_images(request: web.Request) -> web.Response:
     after = None if asked.last_key is None else await cursors.open(asked.last_key, query)
     page = await request.app[CATALOG].list(replace(query, after=after))
     last_key = None if page.next_after is None else await cursors.seal(query, page.next_after)
-    return render(ListAnswer.of(page.jobs, last_key, request.app[SETTINGS].cloudfront_url))
+    base_url = request.app[SETTINGS].cloudfront_url
+    return await render_large(lambda: ListAnswer.of(page.jobs, last_key, base_url))

@@ -7,9 +7,13 @@ from aiohttp.typedefs import Handler
 
 from service.auth.authenticator import ANONYMOUS
 from service.auth.middleware import find_principal
+from service.auth.principal import Principal
 from service.keys import BUCKETS, QUOTA
 from service.limits.buckets import Level
 from service.problems import TooManyRequests
+
+#: Of the call that sets limits, however low those are: an administrator who set a wrong one can set it right.
+REPAIR_RATE, REPAIR_BURST = 1, 10
 
 _HEADERS = web.RequestKey("rate_limit_headers", dict)
 
@@ -20,6 +24,15 @@ async def rate_limit(request: web.Request, handler: Handler) -> web.StreamRespon
     principal = find_principal(request)
     if principal is None or principal is ANONYMOUS:
         return await handler(request)
+    levels = _repairs(request, principal) if _sets_limits(request) else await _levels(request, principal)
+    request[_HEADERS] = rate_limit_headers(levels)
+    waits = [level.retry_after for level in levels.values() if level.retry_after is not None]
+    if waits:
+        raise TooManyRequests(max(waits))
+    return await handler(request)
+
+
+async def _levels(request: web.Request, principal: Principal) -> dict[str, Level]:
     limits = await request.app[QUOTA].limits(principal.tenant)
     take = request.app[BUCKETS].take
     levels = {"caller": take(principal.subject, rate=limits.requests_per_second, burst=limits.request_burst)}
@@ -29,11 +42,16 @@ async def rate_limit(request: web.Request, handler: Handler) -> web.StreamRespon
             rate=limits.tenant_requests_per_second,
             burst=limits.tenant_request_burst,
         )
-    request[_HEADERS] = rate_limit_headers(levels)
-    waits = [level.retry_after for level in levels.values() if level.retry_after is not None]
-    if waits:
-        raise TooManyRequests(max(waits))
-    return await handler(request)
+    return levels
+
+
+def _sets_limits(request: web.Request) -> bool:
+    resource = request.match_info.route.resource
+    return request.method == hdrs.METH_PUT and resource is not None and resource.canonical == "/images/limits"
+
+
+def _repairs(request: web.Request, principal: Principal) -> dict[str, Level]:
+    return {"caller": request.app[BUCKETS].take(f"limits:{principal.subject}", rate=REPAIR_RATE, burst=REPAIR_BURST)}
 
 
 async def tell_rate_limit(request: web.Request, response: web.StreamResponse) -> None:

@@ -74,7 +74,7 @@ class LimitsAnswer(Heard):
     bytes_per_day: Counted
     megapixels_per_day: Counted
     resets_at: Time = Field(description="When the counts of the day begin anew.")
-    images: Counted
+    images: Counted = Field(description="Stored, and waited for under URLs that were issued today.")
     max_bytes: int = Field(description="Largest file.", examples=[104857600])
     max_pixels: int = Field(description="Most pixels of an image, over all its frames.", examples=[120000000])
     max_side: int = Field(description="Longest side of an image in pixels.", examples=[32767])
@@ -93,7 +93,7 @@ class LimitsAnswer(Heard):
             bytes_per_day=Counted.of(limits.bytes_per_day, used.bytes),
             megapixels_per_day=Counted.of(limits.megapixels_per_day, round(used.pixels / MEGAPIXEL)),
             resets_at=tomorrow(),
-            images=Counted.of(limits.images, used.images),
+            images=Counted.of(limits.images, used.images + max(0, used.open)),
             max_bytes=settings.max_upload_bytes,
             max_pixels=settings.max_pixels,
             max_side=settings.max_side,

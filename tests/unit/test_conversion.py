@@ -333,7 +333,7 @@ async def test_a_forged_event_keeps_no_later_upload_out(world: World) -> None:
 class Contended(MemoryJobStore):
     """Somebody else is always faster."""
 
-    async def accept(self, *_: Any) -> Job:
+    async def accept(self, *_: Any, **__: Any) -> Job:
         raise RecordChanged
 
 
@@ -739,3 +739,34 @@ async def test_an_image_has_a_bounded_number_of_jobs_so_that_its_record_never_bu
     assert (outcome.kind, outcome.settles) == (OutcomeKind.REFUSED, True)
     assert len((await world.jobs.get_image(submission.job.unique_id)).job_ids) == 3
     await world.catalog.delete(TENANT, submission.job.unique_id)
+
+
+@pytest.mark.parametrize("how", ["deleted", "overwritten"])
+async def test_a_render_that_nobody_wants_any_more_is_called_off_by_the_heartbeat(world: World, how: str) -> None:
+    submission, event = await world.uploaded()
+    began, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def for_ever() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    world.renderer.during = for_ever
+    conversion = asyncio.create_task(world.converter.convert(event))
+    await began.wait()
+    await world.converter.renew_leases()
+    assert not cancelled.is_set()
+
+    world.renderer.during = None
+    if how == "deleted":
+        await world.catalog.delete(TENANT, submission.job.unique_id)
+    else:
+        await world.another_converter().convert(await world.source.put(event.key, b"other"))
+    await world.converter.renew_leases()
+
+    assert (await conversion).kind is OutcomeKind.SUPERSEDED
+    assert cancelled.is_set()
+    renders = len(world.renderer.rendered)
+    assert (await world.quota.store.get(TENANT)).usage.pixels == renders * 12

@@ -122,12 +122,23 @@ async def test_as_many_images_as_may_be_stored_and_no_more(world: World) -> None
 async def test_a_tenants_record_is_read_once_in_a_while(world: World) -> None:
     now = [0.0]
     world.quota.monotonic = lambda: now[0]
-    await world.submitted()
+    await world.quota.check_upload(TENANT, None)
     await world.quota.store.add(TENANT, Usage(day=today(), images=LIMITS.images))
-    await world.submitted()
+    await world.quota.check_upload(TENANT, None)
     now[0] = 5.0
     with pytest.raises(ImageLimitReached):
+        await world.quota.check_upload(TENANT, None)
+
+
+async def test_who_takes_sees_what_others_took_a_moment_ago(world: World) -> None:
+    """A record that is remembered says that there is room; the write says that there is none."""
+    world.quota.monotonic = lambda: 0.0
+    await world.quota.check_upload(TENANT, None)
+    full = Usage(day=today(), images=LIMITS.images)
+    await world.quota.store.add(TENANT, full)
+    with pytest.raises(ImageLimitReached):
         await world.submitted()
+    assert await used(world) == full
 
 
 def test_yesterdays_use_is_not_todays() -> None:
@@ -153,13 +164,11 @@ async def test_a_failed_conversion_counts_the_pixels_that_were_worked_on(world: 
     _, event = await world.uploaded(b"photo")
 
     async def break_off() -> None:
-        rejected = CorruptImage()
-        rejected.pixels = 700
-        raise rejected
+        raise CorruptImage
 
     world.renderer.during = break_off
     assert (await world.converter.convert(event)).code == "corrupt_image"
-    assert await used(world) == Usage(day=today(), bytes=5, pixels=700, images=1)
+    assert await used(world) == Usage(day=today(), bytes=5, pixels=12, images=1)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from processor.errors import Throttled, Unavailable
 from processor.events import Event, SourceArrived, Unreadable, parse
 from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, Variant
 from processor.jobs import Maker, Terms
-from processor.ports import Message
+from processor.ports import NO_TICKET, Message, Ticket
 from processor.stores.memory import MemoryEdge, MemoryJobStore, MemoryObjectStore, MemoryQueue, MemoryUsageStore
 from processor.usage import Limits, Quota
 
@@ -28,6 +28,8 @@ LIMITS = Limits(
     megapixels_per_day=1,
     images=100,
 )
+#: What every file is to the renderer.
+PICTURE = ImageInfo(format="jpeg", width=4, height=3)
 MAKER = Maker(encoder="libvips 8.18", effort=2, service="1.0")
 
 
@@ -94,14 +96,15 @@ class ScriptedRenderer:
     during: Callable[[], Awaitable[None]] | None = None
     rendered: list[bytes] = field(default_factory=list)
 
-    async def render(self, data: bytes) -> Rendered:
+    async def render(self, data: bytes, ticket: Ticket = NO_TICKET) -> Rendered:
+        await ticket.begin(PICTURE)
         self.rendered.append(data)
         if self.during is not None:
             await self.during()
         variants = tuple(
             Variant(name=spec.name, data=b"webp of " + data, width=4, height=3) for spec in STANDARD_VARIANTS
         )
-        return Rendered(source=ImageInfo(format="jpeg", width=4, height=3), variants=variants)
+        return Rendered(source=PICTURE, variants=variants)
 
 
 @dataclass

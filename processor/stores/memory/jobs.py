@@ -84,13 +84,13 @@ class MemoryJobStore:
         self._images[image.unique_id] = image
         self._jobs[job.processing_id] = job
 
-    async def accept(self, image: Image, job: Job, source: Source, expires_at: int) -> Job:
+    async def accept(self, image: Image, job: Job, source: Source, expires_at: int, *, counted: bool = True) -> Job:
         """Raises `RecordChanged`."""
         stored = self._unchanged(image)
         found = self._job(job.processing_id)
         if found is None or found.status is not JobStatus.PENDING or not self._is_current(found):
             raise RecordChanged
-        accepted = arrived(job, source, expires_at)
+        accepted = arrived(job, source, expires_at, counted=counted)
         self._images[image.unique_id] = replace(stored, expires_at=None)
         self._jobs[job.processing_id] = accepted
         return accepted

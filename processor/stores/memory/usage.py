@@ -17,17 +17,11 @@ class MemoryUsageStore:
         """An empty one for a tenant that nothing is known of."""
         return self._records.get(tenant, TenantRecord())
 
-    async def add(self, tenant: str, used: Usage) -> None:
+    async def add(self, tenant: str, used: Usage) -> TenantRecord:
         """What was used on another day is forgotten."""
         record = await self.get(tenant)
-        before = record.usage.on(used.day)
-        total = Usage(
-            day=used.day,
-            bytes=before.bytes + used.bytes,
-            pixels=before.pixels + used.pixels,
-            images=before.images + used.images,
-        )
-        self._records[tenant] = replace(record, usage=total)
+        self._records[tenant] = replace(record, usage=record.usage + used)
+        return self._records[tenant]
 
     async def set_overrides(self, tenant: str, overrides: Overrides) -> None:
         """Replace all of them."""

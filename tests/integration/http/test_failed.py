@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from processor.errors import Unavailable
+from service.auth.principal import Scope
 from tests.integration.http.conftest import World
+from tests.integration.http.test_access import key_of
 
 
 @pytest.fixture
@@ -224,3 +226,11 @@ async def test_after_a_503_the_same_order_does_the_rest(ask: Any, failed: Any, w
     _, _, body = await ask("POST", "/images/failed/redrive", json={"dryRun": False})
     assert (body["matched"], body["redriven"]) == (2, 2)
     assert (await ask("GET", "/images/failed"))[2]["images"] == []
+
+
+async def test_only_administrators_hear_of_the_dead_letters_of_all_tenants(serve: Any, world: Any) -> None:
+    client = await serve(locked=True)
+    await world.dead_letters.send("dead")
+    for scope, told in ((Scope.READ, None), (Scope.ADMIN, {"waiting": 1, "inFlight": 0})):
+        async with client.get("/images/failed", headers=await key_of(world, scope)) as response:
+            assert (await response.json())["deadLetters"] == told

@@ -69,6 +69,23 @@ async def test_limits_and_use_are_shown_and_overridden_by_administrators(serve: 
         assert refused[2]["code"] == "invalid_request"
 
 
+async def test_an_administrator_can_take_back_a_limit_that_shuts_it_out(serve: Serve, world: World) -> None:
+    client = await serve(locked=True)
+    admin = await key_of(world, Scope.ADMIN)
+    lowest = {"requestsPerSecond": 0.001, "requestBurst": 1, "tenantRequestsPerSecond": 0.001, "tenantRequestBurst": 1}
+    assert (await _json(client, "PUT", "/images/limits", json=lowest, headers=admin))[0] == 200
+    world.quota._known.clear()
+    assert [(await _json(client, "GET", "/images/list", headers=admin))[0] for _ in range(2)] == [200, 429]
+    assert (await _json(client, "PUT", "/images/limits", json={}, headers=admin))[0] == 200
+
+
+async def test_setting_limits_has_a_limit_of_its_own(serve: Serve, world: World) -> None:
+    client = await serve(locked=True)
+    user = await key_of(world, Scope.READ)
+    asked = [(await _json(client, "PUT", "/images/limits", json={}, headers=user))[0] for _ in range(30)]
+    assert set(asked) == {403, 429}
+
+
 async def test_reached_limits_have_codes_of_their_own(serve: Serve, world: World) -> None:
     client = await serve(locked=True, limit_images=1, limit_bytes_per_day=100)
     user = await key_of(world, Scope.WRITE)

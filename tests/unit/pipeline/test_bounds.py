@@ -17,6 +17,7 @@ from processor.pipeline.budget import least_bytes, share, working_bytes
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.silence import must_be_killable
+from processor.ports import NO_TICKET, Ticket
 from tests import corpus
 from tests.corpus import hostile
 from tests.unit.pipeline.compare import opened, rendered
@@ -64,8 +65,14 @@ async def test_what_cannot_fit_is_refused_by_its_header_with_both_numbers(monkey
     monkeypatch.setattr("processor.pipeline.engine.render", decoded)
     engine = Engine(EngineConfig(threads=1, memory_budget_bytes=64 * MIB))
 
+    data = corpus.png(pyvips.Image.black(4000, 3000, bands=3).copy(interpretation="srgb"))
+    begun: list[ImageInfo] = []
+
+    async def begin(info: ImageInfo) -> None:
+        begun.append(info)
+
     with pytest.raises(TooLargeForMemory) as refusal:
-        await engine.render(corpus.png(pyvips.Image.black(4000, 3000, bands=3).copy(interpretation="srgb")))
+        await engine.render(data, Ticket(begin=begin))
 
     assert refusal.value.limit == 64 * MIB
     assert refusal.value.actual is not None
@@ -73,7 +80,7 @@ async def test_what_cannot_fit_is_refused_by_its_header_with_both_numbers(monkey
     assert refusal.value.message == (
         f"Converting the image takes {refusal.value.actual:,} bytes of memory; the service has 67,108,864."
     )
-    assert refusal.value.pixels == 12_000_000
+    assert begun == []
     assert engine.load.free_bytes == 64 * MIB
     await engine.close()
 
@@ -107,7 +114,7 @@ class Outside:
     def __init__(self) -> None:
         self.given: list[bytes] = []
 
-    async def render(self, data: bytes) -> Rendered:
+    async def render(self, data: bytes, ticket: Ticket = NO_TICKET) -> Rendered:
         self.given.append(data)
         return Rendered(source=ImageInfo(format="png", width=1, height=1), variants=())
 
