@@ -96,8 +96,9 @@ _Entry = tuple[int, asyncio.Future[None]]
 class MemoryBudget:
     """A semaphore with weights, and a queue for each tenant.
 
-    The turn is with the tenant that has the fewest images in work, and of several with the one that has
-    waited for the longest time since it had one. Whose turn it is nobody overtakes: else a large image would wait for as long as small ones come.
+    The turn is with the tenant that has the fewest images in work, and of several with the one that has waited for the
+    longest time since it had one. Whose turn it is nobody overtakes: else a large image would wait for as long as small
+    ones come.
     """
 
     def __init__(self, *, slots: int, budget_bytes: int) -> None:
