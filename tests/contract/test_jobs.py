@@ -698,9 +698,9 @@ async def test_what_is_replaced_deleted_or_failed_is_not_found_by_its_digest(rec
 
 
 async def test_a_delete_knows_for_certain_whether_the_image_was_counted(records: Records) -> None:
-    image, job, held = await claim(records)
-    assert job.uncounted
-    await records.store.finish(completed(job), held)
+    image, accepted = await accept(records)
+    assert not accepted.uncounted
+    assert await records.store.get_job(accepted.processing_id) == accepted
     expires_at = int(time.time()) + DAY_SECONDS
     with pytest.raises(RecordChanged):
         await records.store.tombstone(image, clock.now(), expires_at, uncounted=True)
@@ -708,3 +708,14 @@ async def test_a_delete_knows_for_certain_whether_the_image_was_counted(records:
     await records.store.tombstone(image, clock.now(), expires_at)
     waiting, _ = await create(records)
     await records.store.tombstone(waiting, clock.now(), expires_at, uncounted=True)
+
+
+async def test_an_upload_that_was_refused_is_not_counted(records: Records) -> None:
+    image, job = await create(records)
+    refused = await records.store.accept(image, job, source(), int(time.time()) + DAY_SECONDS, counted=False)
+    assert refused.uncounted
+    assert await records.store.get_job(job.processing_id) == refused
+    expires_at = int(time.time()) + DAY_SECONDS
+    await records.store.tombstone(
+        await records.store.get_image(image.unique_id), clock.now(), expires_at, uncounted=True
+    )
