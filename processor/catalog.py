@@ -44,6 +44,9 @@ from processor.usage import Quota, Usage, day_of, today
 #: How long a record outlives the URL of an upload that never came. Longer than the queue keeps a message (4 days), so
 #: that an event which was held up by an outage still finds its record.
 PENDING_GRACE = timedelta(days=7)
+#: How old a job is that is queued once more when it is asked for again. Before, its message is on its way: one more for
+#: every request would only stand before the messages of others.
+MESSAGE_GRACE = timedelta(minutes=1)
 #: Most jobs of an image, over all its uploads: its record names each, and has 400 KB (AWS, "Quotas in DynamoDB").
 MAX_JOBS = 1000
 #: How often a change is tried while others are faster, and the longest first pause between two tries, in seconds.
@@ -224,11 +227,12 @@ class Catalog:
     ) -> Job:
         """Make a new job over the newest source and queue it.
 
-        A job over the same bytes that has not ended yet is what was asked for, and is queued once more, lest its
-        message was lost; one over other bytes fails as superseded. No worker takes the new job before `delay_seconds`
-        (0 to 900) are over. With `instead_of` it takes the place of that failed job or of none. Raises `ImageNotFound`;
-        `NotUploaded` while no source has arrived, or when it is gone; `DailyLimitReached`, `TooManyJobs`;
-        `RecordChanged` when the job of `instead_of` is not the current one or not failed any more; `Busy`;
+        A job over the same bytes that has not ended yet is what was asked for, and is queued once more when it is so
+        old that its message may be lost; one over other bytes fails as superseded. No worker takes the new job before
+        `delay_seconds` (0 to 900) are over. With `instead_of` it takes the place of that failed job or of none.
+
+        Raises `ImageNotFound`; `NotUploaded` while no source has arrived, or when it is gone; `DailyLimitReached`,
+        `TooManyJobs`; `RecordChanged` when the job of `instead_of` is not the current one or not failed any more; `Busy`;
         `Unavailable`.
         """
         if self.quota is not None:
@@ -240,7 +244,8 @@ class Catalog:
                 raise RecordChanged
             source = await self._newest_source(image, old)
             if old is not None and not old.ended and old.is_over(source.etag):
-                await self._request(old, delay_seconds)
+                if clock.now() - old.updated_at >= MESSAGE_GRACE:
+                    await self._request(old, delay_seconds)
                 return old
             if len(image.job_ids) >= MAX_JOBS:
                 raise TooManyJobs

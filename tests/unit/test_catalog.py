@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from processor import clock
 from processor.catalog import PENDING_GRACE
 from processor.errors import (
     AlreadyUploaded,
@@ -139,6 +141,23 @@ class Contended(MemoryJobStore):
         if self.races:
             self.races -= 1
             raise RecordChanged
+
+
+async def test_a_job_that_waits_is_queued_once_more_only_when_its_message_may_be_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    waiting = await world.catalog.reprocess(TENANT, submission.job.unique_id)
+    queued = len(world.queue.bodies)
+    for _ in range(10):
+        assert (await world.catalog.reprocess(TENANT, submission.job.unique_id)).processing_id == waiting.processing_id
+    assert len(world.queue.bodies) == queued
+
+    later = clock.now() + timedelta(minutes=1)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert (await world.catalog.reprocess(TENANT, submission.job.unique_id)).processing_id == waiting.processing_id
+    assert len(world.queue.bodies) == queued + 1
 
 
 @pytest.mark.parametrize("attempt", ["reprocess", "delete"])

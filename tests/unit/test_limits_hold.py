@@ -162,8 +162,10 @@ class Story:
 
     async def again(self) -> None:
         if self.images:
+            queued = len(self.world.queue.bodies)
             await self.world.catalog.reprocess(TENANT, self.chance.choice(list(self.images)))
-            self.events.extend(events_of(self.world.queue.bodies[-1]))
+            for body in self.world.queue.bodies[queued:]:
+                self.events.extend(events_of(body))
 
     async def delete(self) -> None:
         if self.images:

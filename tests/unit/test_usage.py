@@ -156,7 +156,7 @@ async def test_bytes_count_whoever_ends_the_job(world: World) -> None:
 
     world.renderer.during = ask_again
     await world.converter.convert(event)
-    await world.converter.convert(events_of(world.queue.bodies[-1])[0])
+    await world.converter.convert(event)
     assert await used(world) == Usage(day=today(), bytes=5, pixels=12, images=1)
 
 
