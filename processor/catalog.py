@@ -232,8 +232,8 @@ class Catalog:
         `delay_seconds` (0 to 900) are over. With `instead_of` it takes the place of that failed job or of none.
 
         Raises `ImageNotFound`; `NotUploaded` while no source has arrived, or when it is gone; `DailyLimitReached`,
-        `TooManyJobs`; `RecordChanged` when the job of `instead_of` is not the current one or not failed any more; `Busy`;
-        `Unavailable`.
+        `TooManyJobs`; `RecordChanged` when the job of `instead_of` is not the current one or not failed any more;
+        `Busy`; `Unavailable`.
         """
         if self.quota is not None:
             await self.quota.check_request(tenant)
