@@ -37,7 +37,7 @@ STOCK = 100
 #: Least images of the victim in a measurement: a percentile needs some.
 LEAST = 5
 #: As much metadata as an image may have.
-METADATA = {f"key-{number:02}": "x" * 256 for number in range(20)}
+METADATA = {f"key-{number:02}": "x" * 198 for number in range(20)}
 
 
 @dataclass(slots=True, kw_only=True)
