@@ -61,7 +61,7 @@ def _decoding(info: ImageInfo) -> int:
         roll = info.pixels * info.bands if info.frames > 1 else info.pixels * (4 + info.bands)
         return held + roll + (info.width * info.height * CANVAS_BYTES["webp"] if info.frames > 1 else 0)
     if info.format == "gif" or (info.format == "png" and info.frames > 1):
-        return held + info.pixels * COMPOSED_BYTES + info.width * info.height * CANVAS_BYTES[info.format]
+        held += info.pixels * COMPOSED_BYTES + info.width * info.height * CANVAS_BYTES[info.format]
     return held + info.decoder_bytes
 
 
