@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import pyvips
 
@@ -38,6 +39,8 @@ _ROLL_BANDS = 4
 
 #: Follows the decoding of an image, so that it can be stopped: see `watch`.
 Watch = Callable[[pyvips.Image], pyvips.Image]
+
+Frame = TypeVar("Frame", png.Frame, gif.Frame)
 
 
 def sniff(data: bytes) -> str:
@@ -140,12 +143,13 @@ def _load_png(data: bytes, watch: Watch) -> pyvips.Image:
             image.set_type(pyvips.GValue.blob_type, "icc-profile-data", first.get("icc-profile-data"))
         return watch(_with_alpha(to_srgb(_png_colours(image, data, read)))).copy_memory()
 
-    roll = compose(first.width, first.height, _png_cels(read.animation, draw), loop=read.animation.loop)
+    cels = _cels(read.animation.frames, draw, lambda frame: Blend.OVER if frame.over else Blend.REPLACE)
+    roll = compose(first.width, first.height, cels, loop=read.animation.loop)
     roll.set_type(pyvips.GValue.gint_type, "orientation", _orientation(first))
     return watch(roll)
 
 
-def _png_cels(animation: png.Animation, draw: Callable[[png.Frame], pyvips.Image]) -> list[Cel]:
+def _cels(frames: Sequence[Frame], draw: Callable[[Frame], pyvips.Image], blend: Callable[[Frame], Blend]) -> list[Cel]:
     return [
         Cel(
             left=frame.left,
@@ -154,10 +158,10 @@ def _png_cels(animation: png.Animation, draw: Callable[[png.Frame], pyvips.Image
             height=frame.height,
             delay_ms=frame.delay_ms,
             dispose=frame.dispose,
-            blend=Blend.OVER if frame.over else Blend.REPLACE,
+            blend=blend(frame),
             draw=partial(draw, frame),
         )
-        for frame in animation.frames
+        for frame in frames
     ]
 
 
@@ -209,23 +213,8 @@ def _load_gif(data: bytes, watch: Watch) -> pyvips.Image:
             raise CorruptImage  # some pixels never came
         return solid if frame.transparent is None else decoded(transparent=True)
 
-    return watch(compose(read.width, read.height, _gif_cels(read, draw), loop=read.loop))
-
-
-def _gif_cels(read: gif.Gif, draw: Callable[[gif.Frame], pyvips.Image]) -> list[Cel]:
-    return [
-        Cel(
-            left=frame.left,
-            top=frame.top,
-            width=frame.width,
-            height=frame.height,
-            delay_ms=frame.delay_ms,
-            dispose=frame.dispose,
-            blend=Blend.REPLACE if frame.transparent is None else Blend.MASK,
-            draw=partial(draw, frame),
-        )
-        for frame in read.frames
-    ]
+    cels = _cels(read.frames, draw, lambda frame: Blend.REPLACE if frame.transparent is None else Blend.MASK)
+    return watch(compose(read.width, read.height, cels, loop=read.loop))
 
 
 def _with_alpha(image: pyvips.Image) -> pyvips.Image:
