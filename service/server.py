@@ -112,8 +112,10 @@ async def _listen(runner: web.AppRunner, host: str, port: int, variable: str) ->
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        wrong = "HOST" if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else variable
-        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)
+        # Newer releases of Python tell of an address that is not this machine's without its number.
+        number = errno.EADDRNOTAVAIL if error.errno is None else error.errno
+        wrong = "HOST" if isinstance(error, socket.gaierror) or number == errno.EADDRNOTAVAIL else variable
+        why = os.strerror(number) if number > 0 else str(error.strerror or error)
         raise CannotListen(
             f"cannot listen on {host}:{port} ({why[0].lower() + why[1:]}): choose another with {wrong}=."
         ) from None
