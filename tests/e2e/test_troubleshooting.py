@@ -171,6 +171,8 @@ def test_every_alarm_and_alert_leads_to_a_section() -> None:
         ("2026-11-23 10:35:55      77598 a.jpg", "2027-01-01 00:00:00       1024 a.jpg", True),
         ("2026-11-23 10:35:55      77598 a.jpg", "2027-01-01 00:00:00       1024 b.jpg", False),
         ("2026-11-23T10:35:55.897Z", "None", False),
+        ("vnt3r6n4fmze52y3  good  reader", "xdwfmljpzfoxsvkr  good  reader", True),
+        ("vnt3r6n4fmze52y3  good  reader", "xdwfmljpzfoxsvkr  good  writer", False),
     ],
 )
 def test_what_was_left_out_may_be_anything_and_the_rest_may_not(expected: str, actual: str, *, same: bool) -> None:
