@@ -8,15 +8,15 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from service.auth.middleware import authentication, authorize
-from service.config import Settings
+from service.buckets import BUCKETS, Buckets
+from service.config import SETTINGS, Settings
 from service.cors import Cors
+from service.health import DRAINING
 from service.idempotency import replay
-from service.keys import BUCKETS, DRAINING, METRICS, PATIENCE, SETTINGS
-from service.limits.buckets import Buckets
 from service.limits.middleware import rate_limit, tell_rate_limit
-from service.metrics import Metrics
+from service.metrics import METRICS, Metrics
 from service.middleware import access_log, error_boundary, finish_headers
-from service.patience import Patience
+from service.patience import PATIENCE, Patience
 from service.routes import add_routes
 
 #: Largest request body, in bytes. Images never come this way; the largest metadata that is allowed does.

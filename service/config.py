@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
+from aiohttp import web
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -276,6 +277,9 @@ class Settings(AuthSettings, LimitSettings):
             return "\n".join(("| variable | meaning |", "| --- | --- |", *rows))
         rows = [f"| `{variable}` | {_default(field)} | {field.description} |" for variable, field in fields]
         return "\n".join(("| variable | default | meaning |", "| --- | --- | --- |", *rows))
+
+
+SETTINGS = web.AppKey("settings", Settings)
 
 
 def _default(field: FieldInfo) -> str:

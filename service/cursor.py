@@ -9,6 +9,8 @@ import hmac
 import json
 from datetime import datetime
 
+from aiohttp import web
+
 from processor.ports import JobQuery, JobStore
 from service.problems import InvalidCursor
 
@@ -49,6 +51,9 @@ class CursorSigner:
         if self._key is None:
             self._key = await self._jobs.signing_key(KEY_NAME)
         return hmac.digest(self._key, _signed(query, position), hashlib.sha256)
+
+
+CURSORS = web.AppKey("cursors", CursorSigner)
 
 
 def _signed(query: JobQuery, position: str) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
 import structlog
+from aiohttp import web
 
 #: Longest that one check may take, in seconds; shorter than a probe's patience.
 CHECK_TIMEOUT_SECONDS = 2.0
@@ -61,3 +62,10 @@ class Health:
             log.warning("Health check failed", check=name, error=type(error).__name__)
             return "failing"
         return "ok"
+
+
+HEALTH = web.AppKey("health", Health)
+LIVENESS = web.AppKey("liveness", Health)
+READINESS = web.AppKey("readiness", Health)
+#: Set once the process has been told to end: from then on it is not healthy, whatever its dependencies say.
+DRAINING = web.AppKey("draining", asyncio.Event)

@@ -19,11 +19,12 @@ from aiohttp.typedefs import Handler
 
 from processor import clock
 from processor.errors import AnswerNotKept, Busy, Unavailable
-from processor.replay import Repeatable
+from processor.replay import Repeatable, ReplayStore
 from service.auth.middleware import find_principal, tenant_of
-from service.handlers.reading import raw_body
-from service.keys import REPLAYS
 from service.problems import FieldError, InvalidRequest
+from service.reading import raw_body
+
+REPLAYS = web.AppKey[ReplayStore]("replays")
 
 KEY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"

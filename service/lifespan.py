@@ -32,30 +32,20 @@ from processor.stores.table import Table
 from processor.stores.usage import DynamoUsageStore
 from processor.usage import Quota
 from processor.worker import Worker, WorkerConfig
-from service.auth.api_keys import ApiKeyVerifier
-from service.auth.authenticator import Authenticator, Open
+from service.auth.api_keys import KEY_STORE, ApiKeyVerifier
+from service.auth.authenticator import AUTHENTICATOR, Authenticator, Open
 from service.auth.cognito import CognitoConfig, CognitoVerifier
 from service.auth.jwks import HttpKeySource, JwksCache
 from service.auth.settings import AuthMode
-from service.config import Settings
-from service.cursor import CursorSigner
-from service.health import Check, Health
-from service.keys import (
-    AUTHENTICATOR,
-    CATALOG,
-    CURSORS,
-    HEALTH,
-    KEY_STORE,
-    LARGE_FILES,
-    LIVENESS,
-    LOCAL_VIEWER,
-    METRICS,
-    QUOTA,
-    READINESS,
-    REPLAYS,
-    SETTINGS,
-)
+from service.config import SETTINGS, Settings
+from service.cursor import CURSORS, CursorSigner
+from service.handlers.use_cases import CATALOG, LARGE_FILES
+from service.handlers.viewer import LOCAL_VIEWER
+from service.health import HEALTH, LIVENESS, READINESS, Check, Health
+from service.idempotency import REPLAYS
+from service.limits.middleware import QUOTA
 from service.machine import OWN_BYTES, memory_limit_bytes
+from service.metrics import METRICS
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from service.keys import METRICS
+from service.metrics import METRICS
 from service.problems import problem_of
 
 REQUEST_ID_HEADER = "X-Request-Id"

@@ -64,3 +64,6 @@ class Patience:
         while True:
             self.look(connections())
             await asyncio.sleep(LOOK_SECONDS)
+
+
+PATIENCE = web.AppKey("patience", Patience)

@@ -11,7 +11,8 @@ import structlog
 from aiohttp import hdrs, http_exceptions, web
 
 from processor.errors import TrussError
-from service.keys import METRICS, SETTINGS
+from service.config import SETTINGS
+from service.metrics import METRICS
 from service.middleware import complete_headers, request_id_of
 from service.problems import HeadersTooLarge, MalformedRequest, UriTooLong, problem_of
 from service.urls import ANY

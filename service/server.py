@@ -16,9 +16,11 @@ from aiohttp import web
 from processor.stores.clients import AwsCredentials
 from service.app import create_app, create_metrics_app
 from service.config import Settings
-from service.keys import DRAINING, METRICS, PATIENCE
+from service.health import DRAINING
 from service.lifespan import lifespan
 from service.machine import memory_limit_bytes
+from service.metrics import METRICS
+from service.patience import PATIENCE
 from service.protocol import ApiRunner
 
 log = structlog.get_logger(__name__)

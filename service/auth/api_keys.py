@@ -14,12 +14,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from aiohttp import web
+
 from processor import clock
 from processor.access import ApiKey, KeyStore
 from processor.errors import Busy, KeyEnded, KeyNotFound, Unavailable
 from service.auth.principal import Principal, Scope
-from service.limits.buckets import Buckets
+from service.buckets import Buckets
 from service.problems import TooManyRequests, Unauthenticated
+
+KEY_STORE = web.AppKey[KeyStore]("key_store")
 
 #: How long a key that was looked up is believed, in seconds: so long a revoked key may still open the door.
 CACHE_SECONDS = 30.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from aiohttp import hdrs
+from aiohttp import hdrs, web
 from multidict import CIMultiDictProxy
 
 from service.auth.principal import DEFAULT_TENANT, Principal, Scope
@@ -54,3 +54,6 @@ class Open:
         """Always the same."""
         del headers
         return ANONYMOUS
+
+
+AUTHENTICATOR = web.AppKey[Authenticator | Open]("authenticator")

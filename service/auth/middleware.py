@@ -9,8 +9,8 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from structlog.contextvars import bind_contextvars
 
+from service.auth.authenticator import AUTHENTICATOR
 from service.auth.principal import Principal, Scope, is_tenant
-from service.keys import AUTHENTICATOR
 from service.problems import Forbidden, Unauthenticated
 
 #: With this an administrator acts for another tenant than its own.

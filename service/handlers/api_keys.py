@@ -12,12 +12,12 @@ from processor import clock
 from processor.access import ApiKey
 from processor.errors import KeyNotFound
 from service.auth import api_keys
+from service.auth.api_keys import KEY_STORE
 from service.auth.middleware import tenant_of
 from service.auth.wire import ApiKeyAnswer, ApiKeyList, NewApiKeyAnswer, NewApiKeyRequest, RotateRequest
-from service.handlers.reading import json_body, optional_json_body
 from service.handlers.rendering import render
 from service.idempotency import keep_no_answer
-from service.keys import KEY_STORE
+from service.reading import json_body, optional_json_body
 from service.schemas import read_body
 
 log = structlog.get_logger(__name__)

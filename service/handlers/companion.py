@@ -22,9 +22,10 @@ from service.companion import (
     UppyFile,
     file_of_query,
 )
-from service.handlers.reading import json_body
+from service.config import SETTINGS
 from service.handlers.rendering import render
-from service.keys import CATALOG, SETTINGS
+from service.handlers.use_cases import CATALOG
+from service.reading import json_body
 from service.schemas import read_body, read_query
 
 

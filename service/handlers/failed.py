@@ -11,9 +11,11 @@ from processor.ports import JobQuery
 from processor.redrive import list_failed, redrive
 from service.answers import FailedAnswer, RedriveAnswer
 from service.auth.middleware import is_administrator, tenant_of
-from service.handlers.reading import json_body
+from service.config import SETTINGS
+from service.cursor import CURSORS
 from service.handlers.rendering import render, render_large
-from service.keys import CATALOG, CURSORS, SETTINGS
+from service.handlers.use_cases import CATALOG
+from service.reading import json_body
 from service.schemas import FailedQuery, RedriveRequest, read_body, read_query
 
 

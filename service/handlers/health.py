@@ -8,9 +8,9 @@ from http import HTTPStatus
 from aiohttp import web
 
 from service.answers import HealthAnswer
+from service.config import SETTINGS
 from service.handlers.rendering import render
-from service.health import Health, State
-from service.keys import DRAINING, HEALTH, LIVENESS, READINESS, SETTINGS
+from service.health import DRAINING, HEALTH, LIVENESS, READINESS, Health, State
 
 
 async def health(request: web.Request) -> web.Response:

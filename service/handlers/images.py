@@ -9,8 +9,9 @@ from structlog.contextvars import bind_contextvars
 
 from service.answers import DeleteAnswer, ProcessAnswer, ProcessedAnswer
 from service.auth.middleware import tenant_of
+from service.config import SETTINGS
 from service.handlers.rendering import render
-from service.keys import CATALOG, SETTINGS
+from service.handlers.use_cases import CATALOG
 from service.schemas import unique_id_of
 
 

@@ -6,10 +6,11 @@ import structlog
 from aiohttp import web
 
 from service.auth.middleware import tenant_of
-from service.handlers.reading import json_body
+from service.config import SETTINGS
 from service.handlers.rendering import render
-from service.keys import QUOTA, SETTINGS
+from service.limits.middleware import QUOTA
 from service.limits.wire import LimitsAnswer, OverridesRequest
+from service.reading import json_body
 from service.schemas import read_body
 
 log = structlog.get_logger(__name__)

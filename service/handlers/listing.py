@@ -8,8 +8,10 @@ from aiohttp import web
 
 from service.answers import ListAnswer
 from service.auth.middleware import tenant_of
+from service.config import SETTINGS
+from service.cursor import CURSORS
 from service.handlers.rendering import render_large
-from service.keys import CATALOG, CURSORS, SETTINGS
+from service.handlers.use_cases import CATALOG
 from service.schemas import ListQuery, read_query
 
 

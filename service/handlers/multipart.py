@@ -11,10 +11,11 @@ from processor.errors import AlreadyUploaded, UploadExpired
 from processor.multipart import MultipartSubmission, part_size
 from service.answers import CompletedUploadAnswer, DeleteAnswer, MultipartAnswer, PartsAnswer
 from service.auth.middleware import tenant_of
-from service.handlers.reading import json_body, optional_json_body
+from service.config import SETTINGS
 from service.handlers.rendering import render
+from service.handlers.use_cases import CATALOG, LARGE_FILES
 from service.idempotency import earlier, good_for
-from service.keys import CATALOG, LARGE_FILES, SETTINGS
+from service.reading import json_body, optional_json_body
 from service.schemas import MultipartRequest, PartsRequest, Question, read_body, unique_id_of
 
 

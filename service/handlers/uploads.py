@@ -8,10 +8,11 @@ from structlog.contextvars import bind_contextvars
 from processor.catalog import Submission
 from service.answers import UploadUrlAnswer
 from service.auth.middleware import tenant_of
-from service.handlers.reading import json_body, optional_json_body
+from service.config import SETTINGS
 from service.handlers.rendering import render
+from service.handlers.use_cases import CATALOG
 from service.idempotency import earlier, good_for
-from service.keys import CATALOG, SETTINGS
+from service.reading import json_body, optional_json_body
 from service.schemas import (
     Question,
     RefreshRequest,

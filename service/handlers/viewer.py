@@ -10,7 +10,10 @@ from aiohttp import hdrs, web
 
 from processor.errors import ObjectNotFound
 from processor.images import VARIANT_PREFIX
-from service.keys import LOCAL_VIEWER
+from processor.ports import ObjectStore
+
+#: The processed bucket; in the local mode alone, where this process stands in for CloudFront.
+LOCAL_VIEWER = web.AppKey[ObjectStore]("local_viewer")
 
 #: A key that names its job never changes what it holds; one year is as long as HTTP's own advice goes (RFC 9111).
 CACHE_CONTROL = "public, max-age=31536000, immutable"

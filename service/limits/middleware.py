@@ -5,12 +5,14 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from processor.usage import Quota
 from service.auth.authenticator import ANONYMOUS
 from service.auth.middleware import find_principal
 from service.auth.principal import Principal
-from service.keys import BUCKETS, QUOTA
-from service.limits.buckets import Level
+from service.buckets import BUCKETS, Level
 from service.problems import TooManyRequests
+
+QUOTA = web.AppKey("quota", Quota)
 
 #: Of the call that sets limits, however low those are: an administrator who set a wrong one can set it right.
 REPAIR_RATE, REPAIR_BURST = 1, 10

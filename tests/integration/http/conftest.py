@@ -33,25 +33,15 @@ from processor.stores.memory import (
 )
 from processor.usage import Quota
 from service.app import create_app
-from service.auth.api_keys import ApiKeyVerifier
-from service.auth.authenticator import Authenticator, Open
-from service.config import Settings
-from service.cursor import CursorSigner
-from service.health import Health
-from service.keys import (
-    AUTHENTICATOR,
-    CATALOG,
-    CURSORS,
-    HEALTH,
-    KEY_STORE,
-    LARGE_FILES,
-    LIVENESS,
-    LOCAL_VIEWER,
-    QUOTA,
-    READINESS,
-    REPLAYS,
-    SETTINGS,
-)
+from service.auth.api_keys import KEY_STORE, ApiKeyVerifier
+from service.auth.authenticator import AUTHENTICATOR, Authenticator, Open
+from service.config import SETTINGS, Settings
+from service.cursor import CURSORS, CursorSigner
+from service.handlers.use_cases import CATALOG, LARGE_FILES
+from service.handlers.viewer import LOCAL_VIEWER
+from service.health import HEALTH, LIVENESS, READINESS, Health
+from service.idempotency import REPLAYS
+from service.limits.middleware import QUOTA
 from service.openapi import document
 
 Client = TestClient[web.Request, web.Application]

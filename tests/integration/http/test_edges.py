@@ -10,7 +10,8 @@ import pytest
 import structlog
 from structlog.contextvars import merge_contextvars
 
-from service.keys import DRAINING, PATIENCE
+from service.health import DRAINING
+from service.patience import PATIENCE
 from tests.waiting import eventually
 
 JOB = "/images/status/img_1767323045678_9f86d081884c7d65"

@@ -15,7 +15,8 @@ from processor.errors import Unavailable
 from processor.ports import MultipartUpload
 from service import idempotency
 from service.auth.principal import Scope
-from service.keys import CATALOG, REPLAYS
+from service.handlers.use_cases import CATALOG
+from service.idempotency import REPLAYS
 from tests.integration.http.conftest import Client, World
 from tests.integration.http.test_access import key_of
 

@@ -16,7 +16,7 @@ import pytest
 import structlog
 from aiohttp import web
 
-from service.keys import METRICS
+from service.metrics import METRICS
 from service.protocol import MAX_FIELD_BYTES, MAX_FIELDS, MAX_TARGET_BYTES, ApiRunner
 from tests.integration.http.conftest import World, make_application
 from tests.integration.http.test_edges import SECURITY_HEADERS

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from service.buckets import Buckets
 from service.client.gate import PACE_SECONDS, PATIENCE_SECONDS, Gate
-from service.limits.buckets import Buckets
 
 
 class Clock:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.limits import buckets
-from service.limits.buckets import Buckets, Level
+from service import buckets
+from service.buckets import Buckets, Level
 from service.limits.middleware import rate_limit_headers
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import hdrs, web
 
-from service.keys import SETTINGS
+from service.config import SETTINGS
 from service.problems import InvalidBody, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 from service.schemas import JSON_TYPES
 

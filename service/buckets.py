@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from aiohttp import web
+
 #: Buckets remembered at once. One that is forgotten is full again, as it would be after a while anyway.
 MAX_BUCKETS = 10_000
 
@@ -50,3 +52,6 @@ class Buckets:
             refill_seconds=math.ceil((burst - tokens) / rate),
             retry_after=None if passes else max(1, math.ceil((1 - tokens) / rate)),
         )
+
+
+BUCKETS = web.AppKey("buckets", Buckets)
