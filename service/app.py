@@ -11,11 +11,13 @@ from service.auth.middleware import authentication, authorize
 from service.buckets import BUCKETS, Buckets
 from service.config import SETTINGS, Settings
 from service.cors import Cors
+from service.handlers.docs import DOCUMENT, Document
 from service.health import DRAINING
 from service.idempotency import replay
 from service.limits.middleware import rate_limit, tell_rate_limit
 from service.metrics import METRICS, Metrics
 from service.middleware import access_log, error_boundary, finish_headers
+from service.openapi import document
 from service.patience import PATIENCE, Patience
 from service.routes import add_routes
 
@@ -25,12 +27,14 @@ MAX_BODY_BYTES = 64 * 1024
 
 def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Application:
     """The API. Before it serves, what `lifespan` puts under its keys must be there."""
+    make_document: Document = document
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[SETTINGS] = settings
     app[METRICS] = Metrics()
     app[BUCKETS] = Buckets()
     app[PATIENCE] = patience = Patience(settings.client_timeout_seconds, settings.keepalive_seconds)
     app[DRAINING] = asyncio.Event()
+    app[DOCUMENT] = make_document
     needs = add_routes(app, local_viewer=local_viewer)
     cors = Cors(settings.cors_origins)
     around: list[Middleware] = [patience.middleware, access_log, error_boundary, cors.middleware]

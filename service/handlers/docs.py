@@ -6,16 +6,21 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Callable, Mapping
 from functools import cache
 from http import HTTPStatus
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 from aiohttp import ETag, hdrs, web
 
 from processor.errors import NotFound
-from service.openapi import document
 from service.problems import known_failures, known_problems
+
+#: Makes the document out of all calls, of which these are some: so it is handed over, and not imported.
+Document = Callable[[], Mapping[str, Any]]
+DOCUMENT = web.AppKey[Document]("document")
 
 OURS = Path(__file__).parents[1] / "static"
 #: Asked for by the name of the distribution: its module would import the web framework that it was made for.
@@ -89,7 +94,7 @@ these.</p>
 
 async def openapi(request: web.Request) -> web.Response:
     """`GET /images/openapi.json`."""
-    return _revalidated(request, _document(), "application/json")
+    return _revalidated(request, _as_json(request.app[DOCUMENT]), "application/json")
 
 
 async def page(request: web.Request) -> web.Response:
@@ -126,7 +131,7 @@ def _revalidated(request: web.Request, body: bytes, content_type: str) -> web.Re
 
 
 @cache
-def _document() -> bytes:
+def _as_json(document: Document) -> bytes:
     return json.dumps(document(), ensure_ascii=False).encode()
 
 

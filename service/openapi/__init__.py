@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from service import answers, companion
 from service.auth import wire as access
-from service.limits import wire as limits
+from service.handlers import limits
 from service.openapi.access import access_paths
 from service.openapi.images import image_paths
 from service.openapi.multipart import multipart_paths

@@ -8,7 +8,7 @@ from processor.errors import KeyNotFound
 from service.auth import examples
 from service.auth.principal import Scope
 from service.auth.wire import ApiKeyAnswer, ApiKeyList, NewApiKeyAnswer, NewApiKeyRequest, RotateRequest
-from service.limits.wire import LIMITS, LimitsAnswer, OverridesRequest
+from service.handlers.limits import LIMITS, LimitsAnswer, OverridesRequest
 from service.openapi.parts import body, call, json_answer, path_parameter, post
 
 
