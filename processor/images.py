@@ -34,6 +34,8 @@ STANDARD_VARIANTS: tuple[VariantSpec, ...] = (
     VariantSpec(name="large", quality=90, box=(1920, 1080)),
     VariantSpec(name="webp", quality=85),
 )
+#: The variant of the original's own size: what earlier clients know as *the* processed image.
+FULL_SIZE = "webp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

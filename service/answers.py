@@ -12,15 +12,12 @@ from pydantic.alias_generators import to_camel
 from processor import clock
 from processor.catalog import Submission
 from processor.erasure import Erasure
-from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
+from processor.images import FULL_SIZE, STANDARD_VARIANTS, StoredVariant, variant_key
 from processor.jobs import Failure, Image, Job, JobStatus, Timings
 from processor.multipart import MultipartSubmission, PartsState
 from processor.ports import QueueDepth
 from processor.redrive import Attempt, Redrive
 from service.health import State
-
-#: The variant of the original's own size: what earlier clients know as *the* processed image.
-FULL_SIZE = "webp"
 
 _UNIQUE_ID = "6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e"
 _PROCESSING_ID = "img_1767323045678_9f86d081884c7d65"

@@ -10,7 +10,7 @@ from aiohttp.typedefs import Middleware
 from service.auth.middleware import authentication, authorize
 from service.buckets import BUCKETS, Buckets
 from service.config import SETTINGS, Settings
-from service.cors import Cors
+from service.cors import CORS, Cors
 from service.handlers.docs import DOCUMENT, Document
 from service.health import DRAINING
 from service.idempotency import replay
@@ -36,7 +36,7 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     app[DRAINING] = asyncio.Event()
     app[DOCUMENT] = make_document
     needs = add_routes(app, local_viewer=local_viewer)
-    cors = Cors(settings.cors_origins)
+    app[CORS] = cors = Cors(settings.cors_origins)
     around: list[Middleware] = [patience.middleware, access_log, error_boundary, cors.middleware]
     app.middlewares.extend([*around, authentication(needs), rate_limit, authorize, replay])
     app.on_response_prepare.extend([cors.mark, finish_headers, tell_rate_limit])

@@ -10,11 +10,11 @@ from pydantic.alias_generators import to_pascal
 from pydantic_core import PydanticCustomError
 
 from processor.catalog import Submission, UploadRequest
-from processor.images import variant_key
+from processor.images import FULL_SIZE, variant_key
 from processor.jobs import Image, Job
 from processor.ports import Part, PostForm, SignedUrl
 from processor.unsized import S3_MAX_PARTS
-from service.answers import FULL_SIZE, Answer, Heard, ProcessingId, SourceKey, UniqueId, Url
+from service.answers import Answer, Heard, ProcessingId, SourceKey, UniqueId, Url
 from service.schemas import Question, UploadUrlRequest, read_query, single_values
 
 #: How long what is signed here holds, in seconds. Uppy asks for each part anew.

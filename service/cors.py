@@ -87,3 +87,6 @@ class Cors:
         if request.headers.get(_ASKS_FOR_PRIVATE_NETWORK) == "true" and ANY not in self.origins:
             response.headers[_ALLOWS_PRIVATE_NETWORK] = "true"
         return response
+
+
+CORS = web.AppKey("cors", Cors)

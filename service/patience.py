@@ -30,7 +30,7 @@ class Connection(Protocol):
 class Patience:
     """Ends connections that hold a socket and send nothing; aiohttp itself would wait for a first request for ever."""
 
-    #: From the connection to the end of its first request's headers.
+    #: From the connection to the end of its first request's headers, and for the body of any request.
     first_seconds: float
     #: From one answer to the end of the next request's headers. Longer than a load balancer keeps its connections, or
     #: it would send requests into closed ones.

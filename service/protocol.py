@@ -11,7 +11,7 @@ import structlog
 from aiohttp import hdrs, http_exceptions, web
 
 from processor.errors import TrussError
-from service.config import SETTINGS
+from service.cors import CORS
 from service.metrics import METRICS
 from service.middleware import complete_headers, request_id_of
 from service.problems import HeadersTooLarge, MalformedRequest, UriTooLong, problem_of
@@ -97,7 +97,7 @@ class _Connection(web.RequestHandler):
         response = _Refusal(problem.to_response(request_id))
         complete_headers(request, response)
         # Which page it came from was not read, and what is said here is no secret.
-        if self._app[SETTINGS].cors_origins:
+        if self._app[CORS].origins:
             response.headers.setdefault(hdrs.ACCESS_CONTROL_ALLOW_ORIGIN, ANY)
         response.force_close()
         return response

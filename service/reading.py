@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import hdrs, web
 
-from service.config import SETTINGS
+from service.patience import PATIENCE
 from service.problems import InvalidBody, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 from service.schemas import JSON_TYPES
 
@@ -28,7 +28,7 @@ async def raw_body(request: web.Request) -> bytes:
     """Whatever was sent; the same however often it is asked for. Raises `InvalidBody`, `PayloadTooLarge`,
     `RequestTimeout`."""
     try:
-        async with asyncio.timeout(request.app[SETTINGS].client_timeout_seconds):
+        async with asyncio.timeout(request.app[PATIENCE].first_seconds):
             return await request.read()
     except TimeoutError:
         raise RequestTimeout from None

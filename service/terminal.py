@@ -9,8 +9,7 @@ from typing import Any
 
 from structlog.typing import EventDict
 
-from processor.images import variant_key
-from service.answers import FULL_SIZE
+from processor.images import FULL_SIZE, variant_key
 
 #: Longest path, and longest of any other value, in characters: a line stays well below 120 of them.
 PATH_CHARACTERS, VALUE_CHARACTERS = 64, 48
