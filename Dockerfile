@@ -46,7 +46,7 @@ RUN apt-get update \
 COPY --from=build /opt/truss /opt/truss
 ENV PATH=/opt/truss/bin:$PATH
 # The base image's own modules come without bytecode: importing the service compiles those that it uses.
-RUN truss-image --version && python -c 'import processor.pipeline.child, service.server, service.handlers.docs'
+RUN truss-image --version && python -c 'import processor.sandbox.child, service.server, service.calls.docs'
 # The loader looks the allocator up by its name alone, so the architecture is in no path.
 ENV LD_PRELOAD=libjemalloc.so.2 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -32,7 +32,7 @@ from rich.table import Table
 
 from benchmarks.soak_account import Account, has_ended, quantiles, take
 from benchmarks.soak_client import Clients, deck
-from processor.catalog import Catalog
+from processor.catalog.images import Catalog
 from tests.fleet import ServiceProcess, Stage, empty, run_stage
 
 #: A killed worker's messages and leases come back after so long: within the run, and long enough for any file in it.

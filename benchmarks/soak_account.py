@@ -13,11 +13,11 @@ from typing import Any
 
 from benchmarks.soak_client import DELETED, Upload
 from processor import clock
-from processor.catalog import Catalog
+from processor.catalog.images import Catalog
+from processor.catalog.reconcile import Reconciler
 from processor.errors import ImageNotFound, JobNotFound
 from processor.jobs import Job
 from processor.manifest import Verifier
-from processor.reconcile import Reconciler
 
 
 @dataclass(slots=True, kw_only=True)

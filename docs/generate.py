@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from benchmarks.scaling.sections import SECTIONS
 from processor import errors
-from service import examples
+from service.calls import examples
 from service.config import Settings
-from service.problems import known_failures
+from service.http.problems import known_failures
 
 ROOT = Path(__file__).parents[1]
 _PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)

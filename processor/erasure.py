@@ -9,7 +9,9 @@ from processor import clock
 from processor.images import image_prefix, source_prefix
 from processor.jobs import Image
 from processor.manifest import is_manifest
-from processor.ports import EdgeCache, JobStore, ObjectStore
+from processor.ports.edge import EdgeCache
+from processor.ports.jobs import JobStore
+from processor.ports.objects import ObjectStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

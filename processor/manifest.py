@@ -13,7 +13,8 @@ from typing import Any
 from processor.errors import ImageNotFound, JobNotFound, ObjectNotFound, Rejected
 from processor.images import VARIANT_PREFIX, StoredVariant, job_of_variant, job_prefix
 from processor.jobs import Job, JobStatus
-from processor.ports import JobStore, ObjectStore
+from processor.ports.jobs import JobStore
+from processor.ports.objects import ObjectStore
 
 CONTENT_TYPE = "application/json"
 _NAME = "manifest.json"

@@ -8,17 +8,17 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from service.auth.middleware import authentication, authorize
-from service.buckets import BUCKETS, Buckets
+from service.calls.docs import DOCUMENT, Document
 from service.config import SETTINGS, Settings
-from service.cors import CORS, Cors
-from service.handlers.docs import DOCUMENT, Document
-from service.health import DRAINING
+from service.http.buckets import BUCKETS, Buckets
+from service.http.connections import PATIENCE, Patience
+from service.http.cors import CORS, Cors
+from service.http.middleware import access_log, error_boundary, finish_headers
 from service.idempotency import replay
 from service.limits.middleware import rate_limit, tell_rate_limit
-from service.metrics import METRICS, Metrics
-from service.middleware import access_log, error_boundary, finish_headers
+from service.observe.health import DRAINING
+from service.observe.metrics import METRICS, Metrics
 from service.openapi import document
-from service.patience import PATIENCE, Patience
 from service.routes import add_routes
 
 #: Largest request body, in bytes. Images never come this way; the largest metadata that is allowed does.

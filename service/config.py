@@ -12,8 +12,8 @@ from pydantic_core import ErrorDetails
 
 from service import machine
 from service.auth.settings import AuthSettings
+from service.http.urls import BaseUrl, origins, without_password
 from service.limits.settings import LimitSettings
-from service.urls import BaseUrl, origins, without_password
 
 MIB = 1024 * 1024
 #: Least memory that is worth a start: a photograph of 4 megapixels.

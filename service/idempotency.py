@@ -19,10 +19,10 @@ from aiohttp.typedefs import Handler
 
 from processor import clock
 from processor.errors import AnswerNotKept, Busy, Unavailable
-from processor.replay import Repeatable, ReplayStore
+from processor.ports.replays import Repeatable, ReplayStore
 from service.auth.middleware import find_principal, tenant_of
-from service.problems import FieldError, InvalidRequest
-from service.reading import raw_body
+from service.http.body import raw_body
+from service.http.problems import FieldError, InvalidRequest
 
 REPLAYS = web.AppKey[ReplayStore]("replays")
 

@@ -11,16 +11,15 @@ import aiohttp
 import structlog
 from aiohttp import web
 
-from processor.access import KeyStore
-from processor.catalog import Catalog
-from processor.conversion import Converter
+from processor.catalog.images import Catalog
+from processor.catalog.parts import LargeFiles
 from processor.errors import Unavailable
 from processor.jobs import Maker
-from processor.multipart import LargeFiles
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig, libvips_version
 from processor.pipeline.limits import Limits
-from processor.pipeline.quarantine import ChildRenderer
+from processor.ports.keys import KeyStore
+from processor.sandbox.renderer import ChildRenderer
 from processor.stores.clients import AwsClients, AwsConfig, AwsCredentials, open_clients
 from processor.stores.cloudfront import CloudFrontEdge
 from processor.stores.dynamodb import DynamoJobStore
@@ -31,21 +30,22 @@ from processor.stores.sqs import SqsMessageQueue
 from processor.stores.table import Table
 from processor.stores.usage import DynamoUsageStore
 from processor.usage import Quota
-from processor.worker import Worker, WorkerConfig
+from processor.work.conversion import Converter
+from processor.work.worker import Worker, WorkerConfig
 from service.auth.api_keys import KEY_STORE, ApiKeyVerifier
 from service.auth.authenticator import AUTHENTICATOR, Authenticator, Open
 from service.auth.cognito import CognitoConfig, CognitoVerifier
 from service.auth.jwks import HttpKeySource, JwksCache
 from service.auth.settings import AuthMode
+from service.calls.use_cases import CATALOG, LARGE_FILES
+from service.calls.viewer import LOCAL_VIEWER
 from service.config import SETTINGS, Settings
-from service.cursor import CURSORS, CursorSigner
-from service.handlers.use_cases import CATALOG, LARGE_FILES
-from service.handlers.viewer import LOCAL_VIEWER
-from service.health import HEALTH, LIVENESS, READINESS, Check, Health
+from service.http.cursor import CURSORS, CursorSigner
 from service.idempotency import REPLAYS
 from service.limits.middleware import QUOTA
 from service.machine import OWN_BYTES, memory_limit_bytes
-from service.metrics import METRICS
+from service.observe.health import HEALTH, LIVENESS, READINESS, Check, Health
+from service.observe.metrics import METRICS
 
 log = structlog.get_logger(__name__)
 

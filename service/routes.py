@@ -8,20 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from service.auth.principal import Scope
-from service.handlers import (
-    api_keys,
-    companion,
-    docs,
-    failed,
-    health,
-    images,
-    jobs,
-    limits,
-    listing,
-    multipart,
-    uploads,
-    viewer,
-)
+from service.calls import docs, failed, health, images, jobs, keys, limits, listing, parts, uploads, uppy, viewer
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -43,17 +30,17 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/images/upload-url", uploads.create_from_body, Scope.WRITE),
     Route("GET", "/images/upload-url", uploads.create_from_query, Scope.WRITE),
     Route("POST", "/images/upload-url/{uniqueId}/refresh", uploads.refresh, Scope.WRITE),
-    Route("POST", "/images/multipart", multipart.begin, Scope.WRITE),
-    Route("POST", "/images/multipart/{uniqueId}/parts", multipart.sign, Scope.WRITE),
-    Route("POST", "/images/multipart/{uniqueId}/complete", multipart.complete, Scope.WRITE),
-    Route("GET", "/images/multipart/{uniqueId}", multipart.show, Scope.WRITE),
-    Route("DELETE", "/images/multipart/{uniqueId}", multipart.abort, Scope.WRITE),
-    Route("GET", "/images/s3/params", companion.params, Scope.WRITE),
-    Route("POST", "/images/s3/multipart", companion.start, Scope.WRITE),
-    Route("POST", "/images/s3/multipart/{uploadId}/complete", companion.finish, Scope.WRITE),
-    Route("GET", "/images/s3/multipart/{uploadId}/{partNumber}", companion.sign_part, Scope.WRITE),
-    Route("GET", "/images/s3/multipart/{uploadId}", companion.list_parts, Scope.WRITE),
-    Route("DELETE", "/images/s3/multipart/{uploadId}", companion.give_up, Scope.WRITE),
+    Route("POST", "/images/multipart", parts.begin, Scope.WRITE),
+    Route("POST", "/images/multipart/{uniqueId}/parts", parts.sign, Scope.WRITE),
+    Route("POST", "/images/multipart/{uniqueId}/complete", parts.complete, Scope.WRITE),
+    Route("GET", "/images/multipart/{uniqueId}", parts.show, Scope.WRITE),
+    Route("DELETE", "/images/multipart/{uniqueId}", parts.abort, Scope.WRITE),
+    Route("GET", "/images/s3/params", uppy.params, Scope.WRITE),
+    Route("POST", "/images/s3/multipart", uppy.start, Scope.WRITE),
+    Route("POST", "/images/s3/multipart/{uploadId}/complete", uppy.finish, Scope.WRITE),
+    Route("GET", "/images/s3/multipart/{uploadId}/{partNumber}", uppy.sign_part, Scope.WRITE),
+    Route("GET", "/images/s3/multipart/{uploadId}", uppy.list_parts, Scope.WRITE),
+    Route("DELETE", "/images/s3/multipart/{uploadId}", uppy.give_up, Scope.WRITE),
     Route("GET", "/images/status/{processingId}", jobs.status, Scope.READ),
     Route("GET", "/images/list", listing.list_images, Scope.READ),
     Route("GET", "/images/failed", failed.list_failed_images, Scope.READ),
@@ -63,10 +50,10 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/images/image/{uniqueId}", images.delete, Scope.DELETE),
     Route("GET", "/images/limits", limits.show, Scope.READ),
     Route("PUT", "/images/limits", limits.override, Scope.ADMIN),
-    Route("GET", "/images/keys", api_keys.list_keys, Scope.ADMIN),
-    Route("POST", "/images/keys", api_keys.create, Scope.ADMIN),
-    Route("POST", "/images/keys/{keyId}/rotate", api_keys.rotate, Scope.ADMIN),
-    Route("DELETE", "/images/keys/{keyId}", api_keys.revoke, Scope.ADMIN),
+    Route("GET", "/images/keys", keys.list_keys, Scope.ADMIN),
+    Route("POST", "/images/keys", keys.create, Scope.ADMIN),
+    Route("POST", "/images/keys/{keyId}/rotate", keys.rotate, Scope.ADMIN),
+    Route("DELETE", "/images/keys/{keyId}", keys.revoke, Scope.ADMIN),
     Route("GET", "/images/health", health.health, PUBLIC),
     Route("GET", "/images/live", health.live, PUBLIC),
     Route("GET", "/images/ready", health.ready, PUBLIC),
@@ -77,7 +64,7 @@ ROUTES: tuple[Route, ...] = (
 )
 
 #: What makes a record, though it is asked by GET.
-MAKERS = frozenset({uploads.create_from_query, companion.params})
+MAKERS = frozenset({uploads.create_from_query, uppy.params})
 
 #: In the local mode alone: what CloudFront serves elsewhere, and a picture to begin with.
 LOCAL_ROUTES: tuple[Route, ...] = (

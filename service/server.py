@@ -16,12 +16,12 @@ from aiohttp import web
 from processor.stores.clients import AwsCredentials
 from service.app import create_app, create_metrics_app
 from service.config import Settings
-from service.health import DRAINING
+from service.http.connections import PATIENCE
+from service.http.protocol import ApiRunner
 from service.lifespan import lifespan
 from service.machine import memory_limit_bytes
-from service.metrics import METRICS
-from service.patience import PATIENCE
-from service.protocol import ApiRunner
+from service.observe.health import DRAINING
+from service.observe.metrics import METRICS
 
 log = structlog.get_logger(__name__)
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import aiohttp
 
-from processor.catalog import Catalog
+from processor.catalog.images import Catalog
+from processor.catalog.reconcile import Reconciler
 from processor.manifest import Verifier
-from processor.ports import MessageQueue
-from processor.reconcile import Reconciler
+from processor.ports.queue import MessageQueue
 from processor.stores.clients import AwsCredentials, open_clients
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.provision import Provisioned

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from processor.catalog import Catalog
+from processor.catalog.images import Catalog
 from tests.fleet import ServiceProcess, run_service, run_stage
 from tests.waiting import eventually
 

@@ -18,7 +18,7 @@ from processor.pipeline.budget import MemoryBudget, share, working_bytes
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.render import Recipe, inspect, render
 from processor.pipeline.silence import must_be_killable
-from processor.ports import NO_TICKET, Renderer, Ticket
+from processor.ports.renderer import NO_TICKET, Renderer, Ticket
 
 Result = TypeVar("Result")
 

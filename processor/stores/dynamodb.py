@@ -10,7 +10,7 @@ from typing import Any
 from processor import clock
 from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged
 from processor.jobs import NOT_THE_FILES_FAULT, REPLACED, Image, Job, JobStatus, Lease, Source, arrived
-from processor.ports import JobPage, JobQuery
+from processor.ports.jobs import JobPage, JobQuery
 from processor.stores.listing import list_jobs
 from processor.stores.records import (
     INDEX_ATTRIBUTES,

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from processor import clock
-from processor.access import ApiKey
 from processor.errors import KeyNotFound, RecordChanged
+from processor.ports.keys import ApiKey
 from processor.stores.records import Item, from_wire, moment
 from processor.stores.schema import BY_TIME, KEY, TTL
 from processor.stores.shared_secrets import shared_secret

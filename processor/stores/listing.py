@@ -10,7 +10,7 @@ from typing import Any
 
 from processor import clock
 from processor.jobs import Job
-from processor.ports import JobPage, JobQuery
+from processor.ports.jobs import JobPage, JobQuery
 from processor.stores.records import from_wire, job_from_item
 from processor.stores.schema import BY_STATUS, BY_TIME, SHARDS, list_key, status_key
 from processor.stores.table import Table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from processor.errors import IdempotencyKeyReused, RequestInProgress
-from processor.replay import Recorded, Repeatable
+from processor.ports.replays import Recorded, Repeatable
 from processor.stores.records import Item
 from processor.stores.schema import KEY, TTL
 from processor.stores.table import Table

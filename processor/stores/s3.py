@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from processor.errors import Busy, FileTooLarge, Unavailable
-from processor.ports import ObjectInfo, PostForm, PresignedUpload, UploadTerms
+from processor.ports.objects import ObjectInfo, PostForm, PresignedUpload, UploadTerms
 from processor.stores.clients import AwsClients
-from processor.stores.multipart import MultipartUploads
+from processor.stores.parts import MultipartUploads
 from processor.stores.translate import translated
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from processor.errors import TrussError, Unavailable
-from processor.ports import Message, QueueDepth
+from processor.ports.queue import Message, QueueDepth
 from processor.stores.clients import AwsClients
 from processor.stores.translate import meaning_of, translated
 

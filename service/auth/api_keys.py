@@ -17,11 +17,11 @@ from datetime import datetime, timedelta
 from aiohttp import web
 
 from processor import clock
-from processor.access import ApiKey, KeyStore
 from processor.errors import Busy, KeyEnded, KeyNotFound, Unavailable
+from processor.ports.keys import ApiKey, KeyStore
 from service.auth.principal import Principal, Scope
-from service.buckets import Buckets
-from service.problems import TooManyRequests, Unauthenticated
+from service.http.buckets import Buckets
+from service.http.problems import TooManyRequests, Unauthenticated
 
 KEY_STORE = web.AppKey[KeyStore]("key_store")
 

@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDictProxy
 
 from service.auth.principal import DEFAULT_TENANT, Principal, Scope
-from service.problems import Unauthenticated
+from service.http.problems import Unauthenticated
 
 API_KEY_HEADER = "X-Api-Key"
 #: Whoever calls where nobody is asked who it is.

@@ -10,7 +10,7 @@ import jwt
 
 from service.auth.jwks import JwksCache
 from service.auth.principal import Principal, Scope, is_tenant
-from service.problems import NoTenant, Unauthenticated
+from service.http.problems import NoTenant, Unauthenticated
 
 #: As long as a header may be, in characters: a user may be in a hundred groups. Nothing longer is looked into.
 MAX_TOKEN = 16 * 1024

@@ -11,7 +11,7 @@ from structlog.contextvars import bind_contextvars
 
 from service.auth.authenticator import AUTHENTICATOR
 from service.auth.principal import Principal, Scope, is_tenant
-from service.problems import Forbidden, Unauthenticated
+from service.http.problems import Forbidden, Unauthenticated
 
 #: With this an administrator acts for another tenant than its own.
 TENANT_HEADER = "X-Tenant"

@@ -9,8 +9,8 @@ from processor.usage import Quota
 from service.auth.authenticator import ANONYMOUS
 from service.auth.middleware import find_principal
 from service.auth.principal import Principal
-from service.buckets import BUCKETS, Level
-from service.problems import TooManyRequests
+from service.http.buckets import BUCKETS, Level
+from service.http.problems import TooManyRequests
 
 QUOTA = web.AppKey("quota", Quota)
 

@@ -6,11 +6,11 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from processor.access import KeyStore
+from processor.ports.keys import KeyStore
 from service.auth.api_keys import ApiKeyVerifier, create
 from service.auth.principal import DEFAULT_TENANT, Scope
+from service.http.problems import Unauthenticated
 from service.local.folder import told
-from service.problems import Unauthenticated
 
 #: Holds the key's text, for its owner alone.
 KEY_FILE = "admin-key"

@@ -14,8 +14,8 @@ from typing import IO
 import click
 import structlog
 
+from processor.catalog.reconcile import Reconciler
 from processor.errors import Unavailable
-from processor.reconcile import Reconciler
 from processor.stores.clients import AwsCredentials, open_clients
 from processor.stores.keys import DynamoKeyStore
 from processor.stores.provision import Names, Provisioned, provision, provision_identity
@@ -30,8 +30,8 @@ from service.local.first_key import FirstKey, first_key
 from service.local.folder import Running, announce, find_running, held, make_folder, refuse_second
 from service.local.greeting import Place, greeting
 from service.local.ports import EVERYWHERE, LOOPBACK, address_of, free_port, parse_port, refuse_equal
+from service.observe.logs import set_up_logging
 from service.server import run
-from service.telemetry import set_up_logging
 
 #: Stage of the local mode; part of every name.
 STAGE = "local"

@@ -9,16 +9,16 @@ from typing import Any
 from openapi_pydantic.v3.v3_1 import Components, Info, OpenAPI, Server, Tag
 from pydantic import BaseModel
 
-from service import answers, companion
-from service.auth import wire as access
-from service.handlers import limits
+from service.calls import answers, limits
+from service.calls import keys_wire as access
+from service.calls import uppy_wire as companion
+from service.calls.schemas import MultipartRequest, PartsRequest, RedriveRequest, RefreshRequest, UploadUrlRequest
+from service.http.problems import ProblemDocument, known_failures, known_problems
 from service.openapi.access import access_paths
 from service.openapi.images import image_paths
 from service.openapi.multipart import multipart_paths
 from service.openapi.parts import HEADERS, PARAMETERS, PROBLEMS, SECURITY, schemas
 from service.openapi.uppy import uppy_paths
-from service.problems import ProblemDocument, known_failures, known_problems
-from service.schemas import MultipartRequest, PartsRequest, RedriveRequest, RefreshRequest, UploadUrlRequest
 
 DESCRIPTION = """\
 Upload a picture straight to S3 and get WebP variants of it behind a CDN.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from openapi_pydantic.v3.v3_1 import Parameter, PathItem
 
 from processor.errors import KeyNotFound
-from service.auth import examples
 from service.auth.principal import Scope
-from service.auth.wire import ApiKeyAnswer, ApiKeyList, NewApiKeyAnswer, NewApiKeyRequest, RotateRequest
-from service.handlers.limits import LIMITS, LimitsAnswer, OverridesRequest
+from service.calls import keys_examples as examples
+from service.calls.keys_wire import ApiKeyAnswer, ApiKeyList, NewApiKeyAnswer, NewApiKeyRequest, RotateRequest
+from service.calls.limits import LIMITS, LimitsAnswer, OverridesRequest
 from service.openapi.parts import body, call, json_answer, path_parameter, post
 
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 from openapi_pydantic.v3.v3_1 import Operation, PathItem
 
 from processor.errors import JobNotFound
-from service import answers, examples
 from service.auth.principal import Scope
+from service.calls import answers, examples
+from service.calls.schemas import (
+    FailedQuery,
+    ListQuery,
+    RedriveRequest,
+    RefreshRequest,
+    UploadUrlQuery,
+    UploadUrlRequest,
+)
 from service.openapi.parts import body, call, json_answer, path_parameter, post, query_parameters, unique_id
-from service.schemas import FailedQuery, ListQuery, RedriveRequest, RefreshRequest, UploadUrlQuery, UploadUrlRequest
 
 LISTING = """\
 In the order of `listedAt`, which never changes: whoever reads page after page, until `lastEvaluatedKey` is null, sees

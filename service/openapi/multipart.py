@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from openapi_pydantic.v3.v3_1 import PathItem
 
-from service import answers, examples
 from service.auth.principal import Scope
+from service.calls import answers, examples
+from service.calls.schemas import MultipartRequest, PartsRequest
 from service.openapi.parts import body, call, json_answer, post, unique_id
-from service.schemas import MultipartRequest, PartsRequest
 
 BEGIN = """\
 For a file so large that losing a connection should not cost all of it. Cut the file into parts of `partSize` bytes, the

@@ -21,9 +21,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
 from processor.errors import IdempotencyKeyReused, ImageNotFound, NotUploaded, TrussError, Unavailable
-from service import examples
 from service.auth.principal import Scope
-from service.problems import (
+from service.calls import examples
+from service.http.problems import (
     CONTENT_TYPE,
     FieldError,
     Forbidden,

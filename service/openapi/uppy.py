@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from openapi_pydantic.v3.v3_1 import Parameter, PathItem
 
-from service import companion, examples
-from service.answers import DeleteAnswer
 from service.auth.principal import Scope
+from service.calls import examples
+from service.calls import uppy_wire as companion
+from service.calls.answers import DeleteAnswer
 from service.openapi.parts import body, call, json_answer, path_parameter, post, query_parameters
 
 PARAMS = """\

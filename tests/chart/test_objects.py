@@ -14,7 +14,7 @@ from benchmarks.scaling.autoscaler import Policy, Rules, ScalerConfig
 from helm.generate import MADE_BY_THE_CHART, camel, config_variables
 from helm.rendering import CHART, notes, objects, render
 from service.config import Settings
-from service.metrics import Metrics
+from service.observe.metrics import Metrics
 from tests.chart.release import config, container, defaults, example, made, one, pod, with_values
 
 HPA = {"autoscaling__keda__enabled": False, "autoscaling__hpa__enabled": True}

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_asyncio
 
-from processor.ports import JobStore, MessageQueue, ObjectStore
+from processor.ports.jobs import JobStore
+from processor.ports.objects import ObjectStore
+from processor.ports.queue import MessageQueue
 from processor.stores.clients import AwsClients, open_clients
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.memory import MemoryJobStore, MemoryObjectStore, MemoryQueue

@@ -9,7 +9,7 @@ import pytest
 
 from processor.errors import Unavailable
 from processor.images import image_prefix, new_unique_id
-from processor.ports import EdgeCache
+from processor.ports.edge import EdgeCache
 from processor.stores.clients import AwsClients, open_clients
 from processor.stores.cloudfront import CloudFrontEdge
 from processor.stores.memory import MemoryEdge

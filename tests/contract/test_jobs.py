@@ -13,7 +13,7 @@ from datetime import timedelta
 import pytest
 
 from processor import clock
-from processor.catalog import first_image, next_job, pending_job
+from processor.catalog.images import first_image, next_job, pending_job
 from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged, Unavailable
 from processor.images import StoredVariant, source_key, variant_key
 from processor.jobs import (
@@ -29,7 +29,7 @@ from processor.jobs import (
     Source,
     Timings,
 )
-from processor.ports import JobQuery
+from processor.ports.jobs import JobQuery
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.table import Table
 from tests.contract.conftest import Records

@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 
 from processor import clock
-from processor.access import ApiKey, KeyStore
 from processor.errors import KeyNotFound, RecordChanged
+from processor.ports.keys import ApiKey, KeyStore
 from processor.stores.keys import DynamoKeyStore
 from processor.stores.memory import MemoryKeyStore
 from processor.stores.table import Table

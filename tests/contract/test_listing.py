@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from processor import clock
-from processor.catalog import first_image, next_job, pending_job
+from processor.catalog.images import first_image, next_job, pending_job
 from processor.jobs import Job, JobStatus, Lease, Source, new_processing_id
-from processor.ports import JobPage, JobQuery
+from processor.ports.jobs import JobPage, JobQuery
 from processor.stores.records import job_item, to_wire
 from processor.stores.schema import shard
 from tests.contract.conftest import Records

@@ -13,13 +13,14 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from processor.catalog import Catalog, UploadRequest
-from processor.circuit import CircuitState
-from processor.conversion import Converter
+from processor.catalog.images import Catalog, UploadRequest
 from processor.jobs import JobStatus, Terms
-from processor.ports import JobStore, ObjectStore
+from processor.ports.jobs import JobStore
+from processor.ports.objects import ObjectStore
 from processor.stores.memory import MemoryQueue
-from processor.worker import Worker, WorkerConfig
+from processor.work.circuit import CircuitState
+from processor.work.conversion import Converter
+from processor.work.worker import Worker, WorkerConfig
 from tests.contract.conftest import Backend, Records
 from tests.unit.world import MAKER, ScriptedRenderer
 

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from processor.errors import ObjectChanged, ObjectNotFound, Unavailable
 from processor.events import SourceArrived, parse
-from processor.ports import MultipartUpload, ObjectStore, Part
+from processor.ports.objects import MultipartUpload, ObjectStore, Part
 from processor.stores.memory import MemoryObjectStore
 from processor.stores.s3 import S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from processor.errors import FileTooLarge, ObjectChanged, ObjectNotFound, Unavailable
-from processor.ports import ObjectStore
+from processor.ports.objects import ObjectStore
 from processor.stores.s3 import S3ObjectStore
 from tests.contract.conftest import Backend
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from processor.errors import Unavailable
-from processor.ports import Message, MessageQueue, QueueDepth
+from processor.ports.queue import Message, MessageQueue, QueueDepth
 from processor.stores.sqs import SqsMessageQueue
 from tests.contract.conftest import Backend, MakeQueue
 from tests.waiting import eventually

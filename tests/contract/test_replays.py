@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from processor.errors import IdempotencyKeyReused, RequestInProgress
-from processor.replay import Recorded, Repeatable, ReplayStore
+from processor.ports.replays import Recorded, Repeatable, ReplayStore
 from processor.stores.memory import MemoryReplayStore
 from processor.stores.replay import KEPT_SECONDS, LOCK_SECONDS, DynamoReplayStore
 from processor.stores.table import Table

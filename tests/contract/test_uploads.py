@@ -15,7 +15,8 @@ import pytest_asyncio
 
 from processor.errors import ObjectNotFound
 from processor.events import SourceArrived, parse
-from processor.ports import MessageQueue, ObjectStore, PresignedUpload, UploadTerms
+from processor.ports.objects import ObjectStore, PresignedUpload, UploadTerms
+from processor.ports.queue import MessageQueue
 from processor.stores.memory import MemoryObjectStore, MemoryQueue
 from processor.stores.sqs import SqsMessageQueue
 from tests.contract.conftest import Backend

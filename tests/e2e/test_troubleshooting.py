@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from processor.ports import UploadTerms
+from processor.ports.objects import UploadTerms
 from processor.stores.clients import open_clients, open_iam
 from processor.stores.keys import DynamoKeyStore
 from processor.stores.table import Table

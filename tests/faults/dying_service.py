@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from processor.pipeline.engine import Engine
-from processor.pipeline.quarantine import ChildRenderer
+from processor.sandbox.renderer import ChildRenderer
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.s3 import S3Download, S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from processor.reconcile import FindingKind, Reconciler
+from processor.catalog.reconcile import FindingKind, Reconciler
 from tests import corpus
 from tests.faults.conftest import VISIBILITY_SECONDS, new_stage
 from tests.fleet import ServiceProcess, Stage, assert_nothing_is_amiss, empty, run_service

@@ -15,11 +15,11 @@ import aiohttp
 import pytest
 
 from processor import clock
-from processor.catalog import Catalog, UploadRequest
+from processor.catalog.images import Catalog, UploadRequest
+from processor.catalog.reconcile import Reconciler
 from processor.events import SourceArrived, parse
 from processor.jobs import Terms
 from processor.manifest import Verifier
-from processor.reconcile import Reconciler
 from tests import corpus
 from tests.faults.conftest import VISIBILITY_SECONDS, new_stage
 from tests.fleet import ServiceProcess, Stage, assert_nothing_is_amiss, run_service

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from processor.stores import schema
 from processor.stores.schema import Names
 from service.config import Settings
-from service.urls import origin
+from service.http.urls import origin
 from tests.infra.template import ACCOUNT_ID, PATH, REGION, Stack, load
 
 ORIGINS = "https://app.example,https://admin.example"

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from processor.pipeline import attempt, child, frames
 from processor.pipeline import render as pipeline
+from processor.sandbox import attempt, child
+from processor.sandbox import messages as frames
 
 #: Taken before anything else happens here.
 DESCRIPTORS = sorted(int(entry.name) for entry in Path("/dev/fd").iterdir())

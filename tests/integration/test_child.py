@@ -17,12 +17,13 @@ import pyvips
 
 from processor.errors import DecoderCrashed, FileTooLarge, ImageRejected, TimedOut, TooLargeForMemory, Unavailable
 from processor.images import Rendered, VariantSpec
-from processor.pipeline import confine, quarantine
 from processor.pipeline.budget import MemoryBudget
-from processor.pipeline.childprocess import ChildProcess
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.pipeline.limits import Limits
-from processor.pipeline.quarantine import ChildRenderer
+from processor.sandbox import confine
+from processor.sandbox import renderer as quarantine
+from processor.sandbox.process import ChildProcess
+from processor.sandbox.renderer import ChildRenderer
 from tests import corpus
 from tests.waiting import eventually
 
@@ -400,7 +401,8 @@ async def test_a_child_does_not_outlive_a_parent_that_was_killed(tmp_path: Path)
     program = f"""
 import asyncio
 from pathlib import Path
-from processor.pipeline import engine, quarantine
+from processor.pipeline import engine
+from processor.sandbox import renderer as quarantine
 
 quarantine.ChildProcess.start, start = None, quarantine.ChildProcess.start
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from service.examples import JOBS, UPLOAD_URL
+from service.calls.examples import JOBS, UPLOAD_URL
 from service.local.emulator import bindable
 from tests.guide import blocks, save_programs
 

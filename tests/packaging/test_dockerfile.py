@@ -12,8 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from docs.generate import ROOT
+from service.calls.docs import ASSETS, SWAGGER_UI
 from service.config import Settings
-from service.handlers.docs import ASSETS, SWAGGER_UI
 from tests.packaging import dockerfile
 
 #: The one base; its minor version is pinned, and its patches come with every build.

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from docs.generate import PARTS, ROOT, documents
-from processor.conversion import OutcomeKind
 from processor.errors import ImageRejected, JobNotFound, leaves
 from processor.images import STANDARD_VARIANTS
+from processor.work.conversion import OutcomeKind
 from service.cli import serve
 from service.config import Settings
-from service.problems import known_failures, known_problems, problem_of
+from service.http.problems import known_failures, known_problems, problem_of
 from service.routes import ROUTES
 from tests.guide import DOCS, blocks
 

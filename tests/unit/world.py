@@ -8,15 +8,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from processor.catalog import Catalog, Submission, UploadRequest
-from processor.conversion import Converter
+from processor.catalog.images import Catalog, Submission, UploadRequest
 from processor.errors import Throttled, Unavailable
 from processor.events import Event, SourceArrived, Unreadable, parse
 from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, Variant
 from processor.jobs import Maker, Terms
-from processor.ports import NO_TICKET, Message, Ticket
+from processor.ports.queue import Message
+from processor.ports.renderer import NO_TICKET, Ticket
 from processor.stores.memory import MemoryEdge, MemoryJobStore, MemoryObjectStore, MemoryQueue, MemoryUsageStore
 from processor.usage import Limits, Quota
+from processor.work.conversion import Converter
 
 TENANT = "default"
 LIMITS = Limits(

@@ -11,7 +11,7 @@ from datetime import datetime
 from processor import clock
 from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged
 from processor.jobs import NOT_THE_FILES_FAULT, REPLACED, Image, Job, JobStatus, Lease, Source, arrived
-from processor.ports import JobPage, JobQuery
+from processor.ports.jobs import JobPage, JobQuery
 from processor.stores.listing import bounds_of, page_of
 
 

@@ -6,8 +6,8 @@ import secrets
 from dataclasses import replace
 from datetime import datetime
 
-from processor.access import ApiKey
 from processor.errors import KeyNotFound, RecordChanged
+from processor.ports.keys import ApiKey
 
 
 class MemoryKeyStore:

@@ -13,7 +13,7 @@ from processor import clock
 from processor.errors import FileTooLarge, ObjectChanged, ObjectNotFound
 from processor.events import SourceArrived
 from processor.images import SOURCE_PREFIX
-from processor.ports import (
+from processor.ports.objects import (
     MultipartUpload,
     ObjectInfo,
     Part,

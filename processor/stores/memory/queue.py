@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from processor.ports import Message, QueueDepth
+from processor.ports.queue import Message, QueueDepth
 
 
 class MemoryQueue:

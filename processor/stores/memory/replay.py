@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from processor.errors import IdempotencyKeyReused, RequestInProgress
-from processor.replay import Recorded, Repeatable
+from processor.ports.replays import Recorded, Repeatable
 from processor.stores.replay import KEPT_SECONDS, LOCK_SECONDS
 
 

@@ -15,14 +15,17 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
 
-from processor import clock, redrive
-from processor.catalog import Catalog, UploadRequest
+from processor import clock
+from processor.catalog import redrive
+from processor.catalog.images import Catalog, UploadRequest
+from processor.catalog.parts import LargeFiles
 from processor.errors import Unavailable
 from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
 from processor.jobs import Failure, Job, JobStatus, Lease, Manifest, Terms, Timings
 from processor.jobs import Source as JobSource
-from processor.multipart import LargeFiles
-from processor.ports import JobPage, JobQuery, PresignedUpload, QueueDepth, UploadTerms
+from processor.ports.jobs import JobPage, JobQuery
+from processor.ports.objects import PresignedUpload, UploadTerms
+from processor.ports.queue import QueueDepth
 from processor.stores.memory import (
     MemoryJobStore,
     MemoryKeyStore,
@@ -35,13 +38,13 @@ from processor.usage import Quota
 from service.app import create_app
 from service.auth.api_keys import KEY_STORE, ApiKeyVerifier
 from service.auth.authenticator import AUTHENTICATOR, Authenticator, Open
+from service.calls.use_cases import CATALOG, LARGE_FILES
+from service.calls.viewer import LOCAL_VIEWER
 from service.config import SETTINGS, Settings
-from service.cursor import CURSORS, CursorSigner
-from service.handlers.use_cases import CATALOG, LARGE_FILES
-from service.handlers.viewer import LOCAL_VIEWER
-from service.health import HEALTH, LIVENESS, READINESS, Health
+from service.http.cursor import CURSORS, CursorSigner
 from service.idempotency import REPLAYS
 from service.limits.middleware import QUOTA
+from service.observe.health import HEALTH, LIVENESS, READINESS, Health
 from service.openapi import document
 
 Client = TestClient[web.Request, web.Application]

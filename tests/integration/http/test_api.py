@@ -11,7 +11,7 @@ import pytest
 
 from processor import clock
 from processor.errors import RecordChanged, Throttled, Unavailable
-from service.health import DRAINING
+from service.observe.health import DRAINING
 from service.routes import ROUTES
 
 CDN = "https://cdn.example.com"

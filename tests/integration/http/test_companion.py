@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from processor import unsized
-from processor.ports import MultipartUpload
+from processor.catalog import unsized
+from processor.ports.objects import MultipartUpload
 from tests.integration.http.conftest import CDN, World
 
 #: What Uppy adds to every file by itself.

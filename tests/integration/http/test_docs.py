@@ -8,9 +8,9 @@ from urllib.parse import urljoin
 
 import pytest
 
-from service.handlers.docs import WAYS
+from service.calls.docs import WAYS
+from service.http.problems import known_problems
 from service.openapi import document
-from service.problems import known_problems
 
 
 async def test_the_document_is_served_and_revalidated(client: Any) -> None:

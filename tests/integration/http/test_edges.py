@@ -10,8 +10,8 @@ import pytest
 import structlog
 from structlog.contextvars import merge_contextvars
 
-from service.health import DRAINING
-from service.patience import PATIENCE
+from service.http.connections import PATIENCE
+from service.observe.health import DRAINING
 from tests.waiting import eventually
 
 JOB = "/images/status/img_1767323045678_9f86d081884c7d65"

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from processor import clock
-from processor.catalog import Catalog
+from processor.catalog.images import Catalog
 from processor.errors import Unavailable
-from processor.ports import MultipartUpload
+from processor.ports.objects import MultipartUpload
 from service import idempotency
 from service.auth.principal import Scope
-from service.handlers.use_cases import CATALOG
+from service.calls.use_cases import CATALOG
 from service.idempotency import REPLAYS
 from tests.integration.http.conftest import Client, World
 from tests.integration.http.test_access import key_of

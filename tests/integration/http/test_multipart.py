@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from processor import multipart
+from processor.catalog import parts as multipart
 from processor.jobs import JobStatus
-from processor.ports import MultipartUpload
+from processor.ports.objects import MultipartUpload
 from tests.integration.http.conftest import CDN, World
 
 SIZES = {1: 4, 2: 4, 3: 2}

@@ -16,8 +16,8 @@ import pytest
 import structlog
 from aiohttp import web
 
-from service.metrics import METRICS
-from service.protocol import MAX_FIELD_BYTES, MAX_FIELDS, MAX_TARGET_BYTES, ApiRunner
+from service.http.protocol import MAX_FIELD_BYTES, MAX_FIELDS, MAX_TARGET_BYTES, ApiRunner
+from service.observe.metrics import METRICS
 from tests.integration.http.conftest import World, make_application
 from tests.integration.http.test_edges import SECURITY_HEADERS
 
@@ -187,7 +187,7 @@ async def test_a_failure_behind_every_boundary_says_nothing_of_itself(
     def fail(*_: Any) -> None:
         raise RuntimeError(SECRET.decode())
 
-    monkeypatch.setattr("service.middleware._level", fail)
+    monkeypatch.setattr("service.http.middleware._level", fail)
     with structlog.testing.capture_logs() as logged:
         answer = await send(_get())
     assert (answer.status, answer.problem["code"]) == (500, "internal_error")

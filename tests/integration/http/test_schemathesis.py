@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
 
 from service.auth.api_keys import create
 from service.auth.principal import Scope
-from service.middleware import PROBES
+from service.http.middleware import PROBES
 from service.openapi import document
 from tests.integration.http.conftest import World, make_application
 

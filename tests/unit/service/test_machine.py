@@ -9,7 +9,7 @@ import pytest
 
 from service import machine
 from service.config import MIB, Settings, SettingsError
-from tests.unit.test_config import REQUIRED
+from tests.unit.service.test_config import REQUIRED
 
 HERE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -10,10 +10,10 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from service.handlers import docs
-from service.middleware import PROBES
+from service.calls import docs
+from service.http.middleware import PROBES
+from service.http.problems import known_problems
 from service.openapi import document
-from service.problems import known_problems
 from service.routes import ROUTES
 
 METHODS = {"get", "post", "put", "delete"}

@@ -11,13 +11,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from processor import clock
-from processor.access import ApiKey
 from processor.errors import KeyEnded, Unavailable
+from processor.ports.keys import ApiKey
 from processor.stores.memory import MemoryKeyStore
 from service.auth import api_keys
 from service.auth.api_keys import CACHE_SECONDS, TOUCH_EVERY, ApiKeyVerifier, Minted, create, mint, rotate
 from service.auth.principal import Principal, Scope
-from service.problems import TooManyRequests, Unauthenticated
+from service.http.problems import TooManyRequests, Unauthenticated
 
 
 class CountingStore(MemoryKeyStore):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from service.auth.cognito import CognitoConfig, CognitoVerifier
 from service.auth.jwks import JwksCache
 from service.auth.principal import Principal, Scope
-from service.problems import NoTenant, Unauthenticated
+from service.http.problems import NoTenant, Unauthenticated
 from tests.unit.service.auth.issuer import CLIENT, ISSUER, Issuer, claims, jwk, private_key
 
 SUB = claims()["sub"]

@@ -1,0 +1,449 @@
+"""What a client can do with images, apart from converting them: submit, look up, list, ask again, delete."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from processor import clock
+from processor.erasure import Eraser, Erasure
+from processor.errors import (
+    AlreadyUploaded,
+    Busy,
+    ImageDeleted,
+    ImageNotFound,
+    JobNotFound,
+    NotUploaded,
+    ObjectNotFound,
+    RecordChanged,
+    TooManyJobs,
+    Unavailable,
+    WrongUploadMethod,
+)
+from processor.events import JobRequested
+from processor.images import StoredVariant, new_unique_id, source_key
+from processor.jobs import UNAVAILABLE, Failure, Image, Job, JobStatus, Source, Terms, new_processing_id, position
+from processor.manifest import stored_variants
+from processor.ports.edge import EdgeCache
+from processor.ports.jobs import JobPage, JobQuery, JobStore
+from processor.ports.objects import ObjectStore, PresignedUpload, UploadTerms
+from processor.ports.queue import MessageQueue
+from processor.usage import Quota, Usage, day_of, today
+
+#: How long a record outlives the URL of an upload that never came. Longer than the queue keeps a message (4 days), so
+#: that an event which was held up by an outage still finds its record.
+PENDING_GRACE = timedelta(days=7)
+#: How old a job is that is queued once more when it is asked for again. Before, its message is on its way: one more for
+#: every request would only stand before the messages of others.
+MESSAGE_GRACE = timedelta(minutes=1)
+#: Most jobs of an image, over all its uploads: its record names each, and has 400 KB (AWS, "Quotas in DynamoDB").
+MAX_JOBS = 1000
+#: How often a change is tried while others are faster, and the longest first pause between two tries, in seconds.
+MAX_RACES, RACE_PAUSE_SECONDS = 5, 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadRequest:
+    """What a client says of the file it is about to upload."""
+
+    filename: str
+    extension: str
+    terms: Terms
+    expires_in_seconds: int
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A recorded upload and the ways to make it."""
+
+    job: Job
+    upload: PresignedUpload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """The use cases of the API. Every one is told the tenant; another tenant's image is as good as none."""
+
+    jobs: JobStore
+    source: ObjectStore
+    processed: ObjectStore
+    queue: MessageQueue
+    #: Where the queue puts messages that nobody could handle; None: this process does not know.
+    dead_letters: MessageQueue | None = None
+    #: What caches the variants for their viewers; None: nothing that this process knows of.
+    edge: EdgeCache | None = None
+    #: Largest upload, in bytes.
+    max_bytes: int
+    #: What tenants may use; None: as much as they like.
+    quota: Quota | None = None
+    #: How long job records and tombstones are kept.
+    retention: timedelta
+
+    @property
+    def eraser(self) -> Eraser:
+        """What removes deleted images."""
+        return Eraser(jobs=self.jobs, source=self.source, processed=self.processed, edge=self.edge)
+
+    async def submit(self, tenant: str, request: UploadRequest) -> Submission:
+        """Record a pending image and sign its upload.
+
+        Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
+        """
+        unique_id = new_unique_id()
+        async with self.reserving(tenant, request.terms.size):
+            job = pending_job(
+                tenant,
+                unique_id,
+                source_key(unique_id, request.extension),
+                request.filename,
+                metadata=request.metadata,
+                terms=request.terms,
+                expires_in_seconds=request.expires_in_seconds,
+            )
+            upload = await self._sign(job, request.terms, request.expires_in_seconds)
+            await self.jobs.create(first_image(job), job)
+        return Submission(job=job, upload=upload)
+
+    def reserving(self, tenant: str, size: int | None) -> AbstractAsyncContextManager[None]:
+        """What a new upload may bring counts from the beginning. Raises what `Quota.reserving` raises."""
+        return nullcontext() if self.quota is None else self.quota.reserving(tenant, size)
+
+    async def refresh(self, tenant: str, unique_id: str, expires_in_seconds: int) -> Submission:
+        """Sign a pending upload anew, on the same terms. What was signed before holds until its own end.
+
+        Raises `ImageNotFound`; `AlreadyUploaded`; `WrongUploadMethod`; `Unavailable`.
+        """
+        if self.quota is not None:
+            await self.quota.check_open(tenant)
+        image = await self._living(tenant, unique_id)
+        job = await self._job(image.current_job)
+        if job is None or job.status is not JobStatus.PENDING or job.terms is None:
+            raise AlreadyUploaded
+        if job.terms.multipart is not None:
+            raise WrongUploadMethod
+        upload = await self._sign(job, job.terms, expires_in_seconds)
+        expires_at = max(job.expires_at, pending_until(clock.now(), expires_in_seconds))
+        try:
+            job = await self.jobs.extend(image, job, expires_at)
+        except RecordChanged:  # the file has arrived, or the image was deleted
+            raise AlreadyUploaded from None
+        return Submission(job=job, upload=upload)
+
+    async def repeat(self, tenant: str, unique_id: str, expires_in_seconds: int) -> Submission:
+        """What `submit` answered, with URLs that hold again, for whoever lost the answer; the file may have arrived.
+
+        Raises `ImageNotFound`; `AlreadyUploaded` when nothing can be signed; what `refresh` raises.
+        """
+        with suppress(AlreadyUploaded):
+            return await self.refresh(tenant, unique_id, expires_in_seconds)
+        job = await self._job((await self._living(tenant, unique_id)).job_ids[0])
+        if job is None or job.terms is None:
+            raise AlreadyUploaded
+        return Submission(job=job, upload=await self._sign(job, job.terms, expires_in_seconds))
+
+    async def find_duplicate(self, tenant: str, checksum_sha256: str) -> Job | None:
+        """A completed job of the tenant over the file with this checksum (base64), if any. Raises `Unavailable`."""
+        digest = base64.b64decode(checksum_sha256).hex()
+        for processing_id in await self.jobs.find_completed(tenant, digest):
+            job = await self._job(processing_id)
+            if job is not None and job.status is JobStatus.COMPLETED and await self._is_shown(job):
+                return job
+        return None
+
+    async def _is_shown(self, job: Job) -> bool:
+        """The index may lag: the image may be deleted by now, or show another file."""
+        try:
+            image = await self._living(job.tenant, job.unique_id)
+        except ImageNotFound:
+            return False
+        return image.current_job == job.processing_id
+
+    async def _sign(self, job: Job, terms: Terms, expires_in_seconds: int) -> PresignedUpload:
+        return await self.source.presign_upload(
+            UploadTerms(
+                key=job.original_key,
+                content_type=terms.content_type,
+                expires_in_seconds=expires_in_seconds,
+                max_bytes=self.max_bytes,
+                size=terms.size,
+                checksum_sha256=terms.checksum_sha256,
+                once=terms.once,
+            )
+        )
+
+    async def current_job(self, tenant: str, unique_id: str) -> str:
+        """The id of an image's current job. Raises `ImageNotFound`."""
+        return (await self._living(tenant, unique_id)).current_job
+
+    async def status(self, tenant: str, processing_id: str) -> Job:
+        """A job whose place another took names its image's current one, however many came in between.
+
+        Raises `JobNotFound`.
+        """
+        job = await self.jobs.get_job(processing_id)
+        if job.tenant != tenant:
+            raise JobNotFound
+        if job.superseded_by is None:
+            return job
+        with suppress(ImageNotFound):
+            image = await self.jobs.get_image(job.unique_id)
+            return replace(job, superseded_by=image.current_job)
+        return job
+
+    async def list(self, query: JobQuery) -> JobPage:
+        """A page of the tenant's images, one row each: its current job."""
+        return await self.jobs.list(query)
+
+    async def processed_images(self, tenant: str, unique_id: str) -> tuple[StoredVariant, ...]:
+        """The variants of the newest completed job over the newest source; none while there is no such job.
+
+        Raises `ImageNotFound`.
+        """
+        image = await self._living(tenant, unique_id)
+        shown = image.current_job
+        job = await self._job(shown)
+        if job is not None and job.status is not JobStatus.COMPLETED:
+            if job.previous_job is None:
+                return ()
+            shown = job.previous_job
+            job = await self._job(shown)
+        # A job's record expires before its image does; then the bucket tells.
+        return job.variants if job is not None else await stored_variants(self.processed, unique_id, shown)
+
+    async def reprocess(
+        self, tenant: str, unique_id: str, *, delay_seconds: int = 0, instead_of: str | None = None
+    ) -> Job:
+        """Make a new job over the newest source and queue it.
+
+        A job over the same bytes that has not ended yet is what was asked for, and is queued once more when it is so
+        old that its message may be lost; one over other bytes fails as superseded. No worker takes the new job before
+        `delay_seconds` (0 to 900) are over. With `instead_of` it takes the place of that failed job or of none.
+
+        Raises `ImageNotFound`; `NotUploaded` while no source has arrived, or when it is gone; `DailyLimitReached`,
+        `TooManyJobs`; `RecordChanged` when the job of `instead_of` is not the current one or not failed any more;
+        `Busy`; `Unavailable`.
+        """
+        if self.quota is not None:
+            await self.quota.check_request(tenant)
+        async for _ in races():
+            image = await self._living(tenant, unique_id)
+            old = await self._job(image.current_job)
+            if instead_of is not None and not _is_failed(old, instead_of):
+                raise RecordChanged
+            source = await self._newest_source(image, old)
+            if old is not None and not old.ended and old.is_over(source.etag):
+                if clock.now() - old.updated_at >= MESSAGE_GRACE:
+                    await self._request(old, delay_seconds)
+                return old
+            if len(image.job_ids) >= MAX_JOBS:
+                raise TooManyJobs
+            new = next_job(image, old, source, self.retention, previous_job=_shown_meanwhile(old))
+            try:
+                async with self._counting(image, old):
+                    await self.jobs.replace(image, old, new)
+            except (RecordChanged, Busy):
+                continue
+            await self._enqueue(new, delay_seconds)
+            return new
+        raise Busy
+
+    async def delete(self, tenant: str, unique_id: str) -> Erasure:
+        """Remove the source, the variants and the records; what there was.
+
+        A tombstone stays, so that nothing which arrives late revives the image. A delete that was cut short is
+        finished by the next one. Raises `ImageNotFound`; `ImageDeleted` for an image that is erased already; `Busy`.
+        """
+        async for _ in races():
+            image = await self.jobs.get_image(unique_id)
+            if image.tenant != tenant:
+                raise ImageNotFound
+            if image.erased_at is not None:
+                raise ImageDeleted
+            if image.deleted_at is None:
+                deleted_at, old = clock.now(), await self._job(image.current_job)
+                uncounted = old is not None and old.uncounted
+                expires_at = _epoch(deleted_at + self.retention)
+                try:
+                    image = await self.jobs.tombstone(image, deleted_at, expires_at, uncounted=uncounted)
+                except (RecordChanged, Busy):
+                    continue
+                await self._uncount(image, old if uncounted else None)
+            return await self.eraser.erase(image)
+        raise Busy
+
+    async def _uncount(self, image: Image, uncounted: Job | None) -> None:
+        """A stored image is one less; of one that never was, what was reserved is free again."""
+        if self.quota is None:
+            return
+        given_back = Usage(day=today(), images=1) if uncounted is None else reserved(uncounted)
+        if given_back.bytes and await self._has_come(
+            image
+        ):  # its event is still to be handled, and its bytes were used
+            given_back = replace(given_back, bytes=0)
+        await self.quota.note(image.tenant, -given_back)
+
+    async def _has_come(self, image: Image) -> bool:
+        try:
+            await self.source.head(image.key)
+        except ObjectNotFound:
+            return False
+        return True
+
+    @asynccontextmanager
+    async def _counting(self, image: Image, old: Job | None) -> AsyncIterator[None]:
+        """An image whose upload was refused, and has come again, is to be counted before it is converted."""
+        if self.quota is None or old is None or not old.uncounted:
+            yield
+            return
+        used = Usage(day=today(), images=1)
+        await self.quota.take(image.tenant, used)
+        async with self.quota.taken(image.tenant, used):
+            yield
+
+    async def _living(self, tenant: str, unique_id: str) -> Image:
+        image = await self.jobs.get_image(unique_id)
+        if image.tenant != tenant:
+            raise ImageNotFound
+        if image.deleted_at is not None:
+            raise ImageDeleted
+        return image
+
+    async def _job(self, processing_id: str) -> Job | None:
+        try:
+            return await self.jobs.get_job(processing_id)
+        except JobNotFound:
+            return None
+
+    async def _newest_source(self, image: Image, old: Job | None) -> Source:
+        if old is not None and old.status is JobStatus.PENDING:
+            raise NotUploaded
+        try:
+            found = await self.source.head(image.key)
+        except ObjectNotFound:
+            raise NotUploaded("The uploaded file is not there any more.") from None
+        return Source(etag=found.etag, size=found.size)
+
+    async def _request(self, job: Job, delay_seconds: int) -> None:
+        message = JobRequested(unique_id=job.unique_id, processing_id=job.processing_id)
+        await self.queue.send(message.to_message(), delay_seconds=delay_seconds)
+
+    async def _enqueue(self, job: Job, delay_seconds: int) -> None:
+        try:
+            await self._request(job, delay_seconds)
+        except Unavailable:
+            # The record is there but nobody will come for it: say so, rather than let it wait for ever.
+            failure = Failure(code=UNAVAILABLE, message="The job could not be queued; ask again.")
+            try:
+                await self.jobs.fail(replace(job, status=JobStatus.FAILED, error=failure, updated_at=clock.now()))
+            except RecordChanged:
+                return  # a worker has it: the message went through, and its answer was lost
+            raise
+
+
+async def races() -> AsyncIterator[None]:
+    """The tries of a change that is made on the condition that nobody else was faster: look anew, then write."""
+    for number in range(MAX_RACES):
+        if number:
+            pause = RACE_PAUSE_SECONDS * 2**number
+            await asyncio.sleep(pause * random.random())  # noqa: S311 - spreads load, protects nothing
+        yield
+
+
+def pending_job(
+    tenant: str,
+    unique_id: str,
+    key: str,
+    filename: str,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    terms: Terms | None = None,
+    expires_in_seconds: int = 0,
+) -> Job:
+    """The first job of an image, waiting for an upload that may begin within `expires_in_seconds`."""
+    created_at = clock.now()
+    return Job(
+        processing_id=new_processing_id(created_at),
+        unique_id=unique_id,
+        tenant=tenant,
+        original_key=key,
+        filename=filename,
+        metadata=metadata or {},
+        status=JobStatus.PENDING,
+        created_at=created_at,
+        updated_at=created_at,
+        expires_at=pending_until(created_at, expires_in_seconds),
+        terms=terms,
+        uncounted=True,
+    )
+
+
+def first_image(job: Job) -> Image:
+    """The record of an image whose first job is `job`."""
+    return Image(
+        unique_id=job.unique_id,
+        tenant=job.tenant,
+        key=job.original_key,
+        filename=job.filename,
+        metadata=job.metadata,
+        current_job=job.processing_id,
+        created_at=job.created_at,
+        job_ids=(job.processing_id,),
+        expires_at=job.expires_at,
+    )
+
+
+def next_job(
+    image: Image, old: Job | None, source: Source, retention: timedelta, *, previous_job: str | None = None
+) -> Job:
+    """A further job for an image, ready to be claimed, in place of `old`, if there is a record of that."""
+    created_at = clock.now()
+    return Job(
+        processing_id=new_processing_id(created_at),
+        unique_id=image.unique_id,
+        tenant=image.tenant,
+        original_key=image.key,
+        filename=image.filename,
+        metadata=image.metadata,
+        status=JobStatus.UPLOADED,
+        created_at=created_at,
+        updated_at=created_at,
+        expires_at=_epoch(created_at + retention),
+        place=old.position if old else position(image.created_at, image.job_ids[0]),
+        source=source,
+        previous_job=previous_job,
+        terms=old.terms if old else None,
+        uncounted_bytes=old.uncounted_bytes if old else 0,
+    )
+
+
+def reserved(job: Job) -> Usage:
+    """What a pending upload has reserved of today: nothing, if that was on another day, or if nobody asked for it."""
+    if job.status is not JobStatus.PENDING or job.terms is None or day_of(job.created_at) != today():
+        return Usage(day=today())
+    return Usage(day=today(), bytes=job.terms.size or 0, open=1)
+
+
+def pending_until(signed_at: datetime, expires_in_seconds: int) -> int:
+    """When the record of an upload may expire whose URLs were signed at `signed_at`: in seconds since the epoch."""
+    return _epoch(signed_at + timedelta(seconds=expires_in_seconds) + PENDING_GRACE)
+
+
+def _shown_meanwhile(old: Job | None) -> str | None:
+    """The job whose variants are shown until that over the same source has completed which takes the place of `old`."""
+    if old is None:
+        return None
+    return old.processing_id if old.status is JobStatus.COMPLETED else old.previous_job
+
+
+def _is_failed(job: Job | None, processing_id: str) -> bool:
+    return job is not None and job.processing_id == processing_id and job.status is JobStatus.FAILED
+
+
+def _epoch(moment: datetime) -> int:
+    return int(moment.timestamp())

@@ -1,0 +1,264 @@
+"""The use case of large files, which are uploaded in parts: begin, sign again, complete, abort."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from processor import clock
+from processor.catalog.images import Catalog, UploadRequest, first_image, pending_job, pending_until
+from processor.erasure import Erasure
+from processor.errors import (
+    AlreadyUploaded,
+    ImageDeleted,
+    ImageNotFound,
+    JobNotFound,
+    NoSuchPart,
+    ObjectChanged,
+    ObjectNotFound,
+    RecordChanged,
+    UploadExpired,
+    UploadIncomplete,
+    WrongUploadMethod,
+)
+from processor.images import new_unique_id, source_key
+from processor.jobs import Image, Job, JobStatus
+from processor.ports.objects import MultipartUpload, Part, PresignedPart
+
+MIB = 1024 * 1024
+#: Least size of a part, but for the last. S3 asks for 5 MiB (AWS, "Multipart upload limits"); with 8 the largest file
+#: of the default limit has 13 parts.
+LEAST_PART_BYTES = 8 * MIB
+#: Most parts of a file: every one is a signed URL in the answer.
+MAX_PARTS = 100
+#: How many missing parts the sentence of an error names.
+MAX_NAMED_PARTS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultipartSubmission:
+    """A recorded upload in parts of `part_size` bytes, the last one less, and the ways to send those asked for."""
+
+    job: Job
+    part_size: int
+    parts: tuple[PresignedPart, ...]
+
+    @property
+    def expires_in_seconds(self) -> int:
+        """How long all of them hold."""
+        return min(part.expires_in_seconds for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartsState:
+    """What has arrived whole of an upload in parts, and which of its parts have not."""
+
+    job: Job
+    size: int
+    part_size: int
+    arrived: tuple[Part, ...]
+    missing: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingUpload:
+    """An upload that is still open: its records, what S3 calls it, and the size in bytes, if it was announced."""
+
+    image: Image
+    job: Job
+    upload: MultipartUpload
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LargeFiles:
+    """Uploads in parts. Every call is told the tenant; another tenant's image is as good as none."""
+
+    catalog: Catalog
+
+    async def begin(self, tenant: str, request: UploadRequest, size: int) -> MultipartSubmission:
+        """Begin an upload of `size` bytes, record a pending image, and sign every part.
+
+        The upload is begun before the record is made, which names it: a record without its upload would be of no use,
+        while an upload without a record is empty, because nobody was given its URLs.
+
+        Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
+        """
+        async with self.catalog.reserving(tenant, size):
+            job, upload = await self._begin(tenant, request, size)
+            parts = await self._sign(upload, part_sizes(size), request.expires_in_seconds)
+            await self.catalog.jobs.create(first_image(job), job)
+        return MultipartSubmission(job=job, part_size=part_size(size), parts=parts)
+
+    async def sign(
+        self, tenant: str, unique_id: str, numbers: Sequence[int] | None, expires_in_seconds: int
+    ) -> MultipartSubmission:
+        """Sign parts of a pending upload anew, all of them without `numbers`. What was signed before holds on.
+
+        Raises `ImageNotFound`; `WrongUploadMethod`; `AlreadyUploaded`; `UploadExpired`; `NoSuchPart`; `Unavailable`.
+        """
+        pending, size = await self._announced(tenant, unique_id)
+        sizes = _chosen(part_sizes(size), numbers)
+        await self._arrived(pending)  # or S3 would refuse what is signed
+        parts = await self._sign(pending.upload, sizes, expires_in_seconds)
+        expires_at = max(pending.job.expires_at, pending_until(clock.now(), expires_in_seconds))
+        try:
+            job = await self.catalog.jobs.extend(pending.image, pending.job, expires_at)
+        except RecordChanged:  # the file has arrived, or the image was deleted
+            raise AlreadyUploaded from None
+        return MultipartSubmission(job=job, part_size=part_size(size), parts=parts)
+
+    async def state(self, tenant: str, unique_id: str) -> PartsState:
+        """Which parts are there: those of the size that was announced for them.
+
+        Raises `ImageNotFound`; `WrongUploadMethod`; `AlreadyUploaded`; `UploadExpired`; `Unavailable`.
+        """
+        pending, size = await self._announced(tenant, unique_id)
+        whole, missing = await self._whole(pending, size)
+        return PartsState(
+            job=pending.job, size=size, part_size=part_size(size), arrived=tuple(whole), missing=tuple(missing)
+        )
+
+    async def complete(self, tenant: str, unique_id: str) -> Image:
+        """Make one file of the parts, once all have arrived; what was completed before is complete.
+
+        Raises `ImageNotFound`; `WrongUploadMethod`; `UploadIncomplete`, and nothing is lost; `UploadExpired`;
+        `Unavailable`.
+        """
+        try:
+            pending, size = await self._announced(tenant, unique_id)
+            whole, missing = await self._whole(pending, size)
+            if missing:
+                raise incomplete(missing, len(part_sizes(size)))
+            await self._complete(pending, whole)
+        except AlreadyUploaded:
+            return await self._image(tenant, unique_id)
+        return pending.image
+
+    async def abort(self, tenant: str, unique_id: str) -> Erasure:
+        """Remove the parts and the records; what there was. A call that was cut short is finished by the next one.
+
+        The upload ends first: afterwards nothing can make an object of it, so that no file which has arrived is
+        removed. Raises `ImageNotFound`; `ImageDeleted` for an image that is erased already; `WrongUploadMethod`;
+        `AlreadyUploaded`; `Unavailable`.
+        """
+        with suppress(ImageDeleted):  # a delete that was cut short is the catalog's to finish
+            pending = await self._pending(await self._image(tenant, unique_id))
+            await self.catalog.source.abort_multipart(pending.upload)
+            if await self._is_there(pending.image.key):
+                raise AlreadyUploaded
+        return await self.catalog.delete(tenant, unique_id)
+
+    async def _image(self, tenant: str, unique_id: str) -> Image:
+        image = await self.catalog.jobs.get_image(unique_id)
+        if image.tenant != tenant:
+            raise ImageNotFound
+        if image.deleted_at is not None:
+            raise ImageDeleted
+        return image
+
+    async def _begin(self, tenant: str, request: UploadRequest, size: int | None) -> tuple[Job, MultipartUpload]:
+        """The job is not recorded yet."""
+        unique_id = new_unique_id()
+        key = source_key(unique_id, request.extension)
+        upload = await self.catalog.source.begin_multipart(key, content_type=request.terms.content_type)
+        job = pending_job(
+            tenant,
+            unique_id,
+            key,
+            request.filename,
+            metadata=request.metadata,
+            terms=replace(request.terms, size=size, multipart=upload.upload_id),
+            expires_in_seconds=request.expires_in_seconds,
+        )
+        return job, upload
+
+    async def _announced(self, tenant: str, unique_id: str) -> tuple[PendingUpload, int]:
+        """The upload and its size. Raises `ImageNotFound`; `WrongUploadMethod`; `AlreadyUploaded`."""
+        pending = await self._pending(await self._image(tenant, unique_id))
+        if pending.size is None:
+            raise WrongUploadMethod
+        return pending, pending.size
+
+    async def _pending(self, image: Image) -> PendingUpload:
+        """Raises `WrongUploadMethod`; `AlreadyUploaded`."""
+        try:
+            job = await self.catalog.jobs.get_job(image.current_job)
+        except JobNotFound:  # expired before its image, as only what was uploaded does
+            raise AlreadyUploaded from None
+        terms = job.terms
+        if terms is None or terms.multipart is None:
+            raise WrongUploadMethod
+        if job.status is not JobStatus.PENDING:
+            raise AlreadyUploaded
+        upload = MultipartUpload(key=image.key, upload_id=terms.multipart)
+        return PendingUpload(image=image, job=job, upload=upload, size=terms.size)
+
+    async def _arrived(self, pending: PendingUpload) -> tuple[Part, ...]:
+        """The parts that are there. Raises `AlreadyUploaded` when they are a file by now, else `UploadExpired`."""
+        try:
+            return await self.catalog.source.list_parts(pending.upload)
+        except ObjectNotFound:
+            raise await self._why_gone(pending) from None
+
+    async def _whole(self, pending: PendingUpload, size: int) -> tuple[list[Part], list[int]]:
+        """The parts that are there whole, and the numbers of the others."""
+        wanted = part_sizes(size)
+        whole = [part for part in await self._arrived(pending) if wanted.get(part.number) == part.size]
+        return whole, sorted(wanted.keys() - {part.number for part in whole})
+
+    async def _complete(self, pending: PendingUpload, parts: Sequence[Part]) -> None:
+        try:
+            await self.catalog.source.complete_multipart(pending.upload, parts)
+        except ObjectChanged:
+            raise UploadIncomplete("A part was sent again in the meantime; complete again.") from None
+        except ObjectNotFound:
+            raise await self._why_gone(pending) from None
+
+    async def _why_gone(self, pending: PendingUpload) -> AlreadyUploaded | UploadExpired:
+        """The job is pending until the event of S3 has been handled, so the bucket knows first."""
+        return AlreadyUploaded() if await self._is_there(pending.image.key) else UploadExpired()
+
+    async def _is_there(self, key: str) -> bool:
+        try:
+            await self.catalog.source.head(key)
+        except ObjectNotFound:
+            return False
+        return True
+
+    async def _sign(
+        self, upload: MultipartUpload, sizes: Mapping[int, int], expires_in_seconds: int
+    ) -> tuple[PresignedPart, ...]:
+        return await self.catalog.source.sign_parts(upload, sizes, expires_in_seconds=expires_in_seconds)
+
+
+def part_size(size: int) -> int:
+    """Bytes of each part, but for the last, of a file of `size` bytes: whole MiB, and the same whenever it is asked."""
+    mebibytes = -(-size // (MAX_PARTS * MIB))
+    return max(LEAST_PART_BYTES, mebibytes * MIB)
+
+
+def part_sizes(size: int) -> dict[int, int]:
+    """Bytes of every part of a file of `size` bytes (at least 1), by number, beginning at 1."""
+    step = part_size(size)
+    return {number: min(step, size - start) for number, start in enumerate(range(0, size, step), start=1)}
+
+
+def _chosen(sizes: Mapping[int, int], numbers: Sequence[int] | None) -> Mapping[int, int]:
+    if numbers is None:
+        return sizes
+    for number in numbers:
+        if number not in sizes:
+            told = f"The upload has {len(sizes)} parts; their numbers begin at 1. There is no part {number}."
+            raise NoSuchPart(told, limit=len(sizes), actual=number)
+    return {number: sizes[number] for number in sorted(set(numbers))}
+
+
+def incomplete(missing: Sequence[int], count: int) -> UploadIncomplete:
+    """The complaint about parts that have not arrived, in order, of `count` in all."""
+    named = ", ".join(map(str, missing[:MAX_NAMED_PARTS]))
+    more = ", and more" if len(missing) > MAX_NAMED_PARTS else ""
+    return UploadIncomplete(
+        f"{len(missing)} of {count} parts have not arrived: {named}{more}. Send them and complete again.", missing
+    )

@@ -1,0 +1,216 @@
+"""Compares the buckets with the records, and mends what no message will come for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from processor import clock
+from processor.catalog.images import Catalog, first_image, pending_job
+from processor.errors import ImageNotFound, JobNotFound, RecordChanged
+from processor.events import JobRequested, SourceArrived
+from processor.images import SOURCE_PREFIX, VARIANT_PREFIX, job_of_variant, job_prefix, unique_id_of
+from processor.jobs import SUPERSEDED, Image, Job, JobStatus
+from processor.ports.objects import ObjectInfo
+
+#: Objects compared at once; each costs up to two reads of the table.
+CONCURRENCY = 16
+
+
+class FindingKind(StrEnum):
+    """What can be out of order."""
+
+    UNHEARD = "unheard"  # an upload whose event never came
+    UNCLAIMED = "unclaimed"  # a job that waits, for longer than any message is hidden
+    ABANDONED = "abandoned"  # a job whose worker's lease has run out
+    UNRECORDED = "unrecorded"  # an upload that there is no record of
+    REVENANT = "revenant"  # an object of a deleted image
+    ORPHAN = "orphan"  # variants that no record names
+
+
+class Action(StrEnum):
+    """What was done about it."""
+
+    QUEUED = "queued"
+    REMOVED = "removed"
+    REPORTED = "reported"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was out of order. `where` is an object's key, or a prefix."""
+
+    kind: FindingKind
+    action: Action
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciler:
+    """Safe to run at any time, twice, and beside itself and the workers.
+
+    It decides by consistent reads, leaves alone whatever changed within `grace`, and mends by the same events that the
+    workers take for duplicates when they are one too many.
+    """
+
+    catalog: Catalog
+    source_bucket: str
+    #: What is younger may still be on its way: longer than the longest time that a message stays hidden.
+    grace: timedelta
+    #: Say what would be done, and do nothing.
+    dry_run: bool = False
+    #: Whose an upload without a record is; None leaves it where it is.
+    adopt_as: str | None = None
+
+    async def findings(self) -> AsyncIterator[Finding]:
+        """Everything that is out of order, as it is found and mended. Raises `Unavailable`."""
+        async for finding in self._sources():
+            yield finding
+        async for finding in self._variants():
+            yield finding
+
+    # -- uploads -------------------------------------------------------------------------------------------------
+
+    async def _sources(self) -> AsyncIterator[Finding]:
+        batch: list[Awaitable[Finding | None]] = []
+        async for found in self.catalog.source.walk(SOURCE_PREFIX):
+            unique_id = unique_id_of(found.key)
+            if unique_id is not None and self._settled_since(found.last_modified):
+                batch.append(self._source(unique_id, found))
+            if len(batch) >= CONCURRENCY:
+                for finding in await _all(batch):
+                    yield finding
+        for finding in await _all(batch):
+            yield finding
+
+    async def _source(self, unique_id: str, found: ObjectInfo) -> Finding | None:
+        try:
+            image = await self.catalog.jobs.get_image(unique_id)
+        except ImageNotFound:
+            return await self._unrecorded(unique_id, found)
+        if image.deleted_at is not None:
+            return await self._mended(
+                FindingKind.REVENANT, Action.REMOVED, found.key, lambda: self.catalog.eraser.erase(image)
+            )
+        job = await self._current_job(image)
+        if job is None or not self._settled_since(job.updated_at):
+            return None
+        return await self._unfinished(job, found)
+
+    async def _unfinished(self, job: Job, found: ObjectInfo) -> Finding | None:
+        if job.status is JobStatus.PENDING or _is_of_another_upload(job, found):
+            return await self._queued(FindingKind.UNHEARD, found.key, self._arrival(found))
+        if job.status is JobStatus.UPLOADED:
+            return await self._queued(FindingKind.UNCLAIMED, found.key, _request(job))
+        if job.status is JobStatus.PROCESSING and _lease_is_over(job):
+            return await self._queued(FindingKind.ABANDONED, found.key, _request(job))
+        return None
+
+    async def _unrecorded(self, unique_id: str, found: ObjectInfo) -> Finding:
+        if self.adopt_as is None:
+            return Finding(kind=FindingKind.UNRECORDED, action=Action.REPORTED, where=found.key)
+        job = pending_job(self.adopt_as, unique_id, found.key, found.key.removeprefix(SOURCE_PREFIX))
+        if not self.dry_run:
+            with contextlib.suppress(RecordChanged):  # another run was faster
+                await self.catalog.jobs.create(first_image(job), job)
+        return await self._queued(FindingKind.UNRECORDED, found.key, self._arrival(found))
+
+    async def _current_job(self, image: Image) -> Job | None:
+        with contextlib.suppress(JobNotFound):
+            return await self.catalog.jobs.get_job(image.current_job)
+        return None
+
+    def _arrival(self, found: ObjectInfo) -> SourceArrived:
+        """The event that S3 must have sent."""
+        return SourceArrived(
+            bucket=self.source_bucket,
+            key=found.key,
+            etag=found.etag,
+            event_time=clock.to_iso(found.last_modified),
+        )
+
+    # -- variants ------------------------------------------------------------------------------------------------
+
+    async def _variants(self) -> AsyncIterator[Finding]:
+        batch: list[Awaitable[Finding | None]] = []
+        async for unique_id, processing_id, newest in self._stored_jobs():
+            if self._settled_since(newest):
+                batch.append(self._stored_job(unique_id, processing_id))
+            if len(batch) >= CONCURRENCY:
+                for finding in await _all(batch):
+                    yield finding
+        for finding in await _all(batch):
+            yield finding
+
+    async def _stored_jobs(self) -> AsyncIterator[tuple[str, str, datetime]]:
+        """Every job that has stored variants, and when it stored the last. Keys come in order."""
+        job: tuple[str, str] | None = None
+        newest = datetime.min.replace(tzinfo=clock.now().tzinfo)
+        async for found in self.catalog.processed.walk(VARIANT_PREFIX):
+            owner = job_of_variant(found.key)
+            if owner != job:
+                if job is not None:
+                    yield (*job, newest)
+                job, newest = owner, found.last_modified
+            newest = max(newest, found.last_modified)
+        if job is not None:
+            yield (*job, newest)
+
+    async def _stored_job(self, unique_id: str, processing_id: str) -> Finding | None:
+        if not await self._is_orphan(unique_id, processing_id):
+            return None
+        prefix = job_prefix(unique_id, processing_id)
+        return await self._mended(
+            FindingKind.ORPHAN, Action.REMOVED, prefix, lambda: self.catalog.processed.purge(prefix)
+        )
+
+    async def _is_orphan(self, unique_id: str, processing_id: str) -> bool:
+        """A job is named by its image before it stores anything, so one that is not named now never was, or is over."""
+        try:
+            image = await self.catalog.jobs.get_image(unique_id)
+        except ImageNotFound:
+            return True
+        if image.deleted_at is not None or processing_id not in image.job_ids:
+            return True
+        try:
+            job = await self.catalog.jobs.get_job(processing_id)
+        except JobNotFound:  # expired, while its image lives and shows these variants
+            return False
+        return job.error is not None and job.error.code == SUPERSEDED
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _settled_since(self, moment: datetime) -> bool:
+        return clock.now() - moment >= self.grace
+
+    async def _queued(self, kind: FindingKind, where: str, event: SourceArrived | JobRequested) -> Finding:
+        return await self._mended(kind, Action.QUEUED, where, lambda: self.catalog.queue.send(event.to_message()))
+
+    async def _mended(
+        self, kind: FindingKind, action: Action, where: str, mend: Callable[[], Awaitable[object]]
+    ) -> Finding:
+        if not self.dry_run:
+            await mend()
+        return Finding(kind=kind, action=action, where=where)
+
+
+async def _all(batch: list[Awaitable[Finding | None]]) -> list[Finding]:
+    """What a batch has found; the batch is empty afterwards."""
+    waiting, batch[:] = list(batch), []
+    return [finding for finding in await asyncio.gather(*waiting) if finding is not None]
+
+
+def _request(job: Job) -> JobRequested:
+    return JobRequested(unique_id=job.unique_id, processing_id=job.processing_id)
+
+
+def _is_of_another_upload(job: Job, found: ObjectInfo) -> bool:
+    return job.source is not None and bool(job.source.etag) and job.source.etag != found.etag
+
+
+def _lease_is_over(job: Job) -> bool:
+    return job.lease is None or job.lease.expires_at < clock.now().timestamp()

@@ -1,0 +1,144 @@
+"""Runs failed jobs again, and gives dead letters back to the queue, at a bounded pace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from processor.catalog.images import Catalog
+from processor.errors import Conflict, NotFound
+from processor.jobs import Job, JobStatus
+from processor.ports.jobs import JobPage, JobQuery
+
+#: Longest time that a message can be delayed, in seconds (AWS, "Amazon SQS message timers").
+MAX_DELAY_SECONDS = 900
+#: Most messages that SQS hands out in one call (AWS, "Amazon SQS message quotas").
+BATCH = 10
+#: Most dead letters that one order looks at, those included that stay.
+MAX_SEEN = 1000
+#: Length of a poll of the dead-letter queue, in seconds. One that waits asks every server of SQS, so that no answer
+#: means that nothing is left (AWS, "Amazon SQS short and long polling").
+POLL_SECONDS = 1
+#: How long a dead letter is hidden while it is moved. A move that is cut short leaves it where it was.
+MOVE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedriveOrder:
+    """What to redrive: at most `limit` failed jobs, those with `code` or all, and as many dead letters without it."""
+
+    tenant: str
+    limit: int
+    #: How many jobs and messages become visible to the workers in a second.
+    per_second: int
+    code: str | None = None
+    #: Say what would be done, and do nothing.
+    dry_run: bool = True
+    #: Position of the last failed job already seen.
+    after: str | None = None
+
+    @property
+    def query(self) -> JobQuery:
+        """An image whose new job fails stands where it stood, behind the position: so paging comes to an end."""
+        return JobQuery(tenant=self.tenant, limit=self.limit, status=JobStatus.FAILED, after=self.after)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What became of one failed job: neither a new job nor a refusal in a dry run."""
+
+    job: Job
+    new_processing_id: str | None = None
+    #: Code of the error that stood against a new job.
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redrive:
+    """What was done, or would be; `messages` counts the dead letters."""
+
+    attempts: tuple[Attempt, ...]
+    messages: int
+    next_after: str | None
+
+    @property
+    def redriven(self) -> int:
+        """How many failed jobs have a new one."""
+        return sum(attempt.new_processing_id is not None for attempt in self.attempts)
+
+
+async def list_failed(catalog: Catalog, query: JobQuery, code: str | None) -> JobPage:
+    """A page of failed current jobs, less those with another code than `code`. Raises `Unavailable`."""
+    page = await catalog.list(replace(query, status=JobStatus.FAILED))
+    return replace(page, jobs=tuple(job for job in page.jobs if code is None or _code(job) == code))
+
+
+async def redrive(catalog: Catalog, order: RedriveOrder) -> Redrive:
+    """Make a new job in place of each failed one, then move dead letters back to the queue.
+
+    Safe to repeat and to run twice at once: a job is replaced on the condition that it is current and failed, and a
+    message that is moved twice is a duplicate to the workers. Raises `Unavailable`; what was done until then stays.
+    """
+    page = await list_failed(catalog, order.query, order.code)
+    if order.dry_run:
+        waiting = await _waiting(catalog, order)
+        return Redrive(
+            attempts=tuple(Attempt(job=job) for job in page.jobs), messages=waiting, next_after=page.next_after
+        )
+    attempts: list[Attempt] = []
+    queued = 0
+    # Before the messages: those then find the new jobs, where they would have taken up the failed ones again.
+    for job in page.jobs:
+        attempts.append(await _attempt(catalog, job, _delay(queued, order.per_second)))
+        queued += attempts[-1].new_processing_id is not None
+    moved = await _move(catalog, order, queued)
+    return Redrive(attempts=tuple(attempts), messages=moved, next_after=page.next_after)
+
+
+async def _attempt(catalog: Catalog, job: Job, delay_seconds: int) -> Attempt:
+    try:
+        new = await catalog.reprocess(
+            job.tenant, job.unique_id, delay_seconds=delay_seconds, instead_of=job.processing_id
+        )
+    except (NotFound, Conflict) as error:
+        return Attempt(job=job, refused=error.code)
+    return Attempt(job=job, new_processing_id=new.processing_id)
+
+
+async def _waiting(catalog: Catalog, order: RedriveOrder) -> int:
+    if catalog.dead_letters is None or order.code is not None:
+        return 0
+    return min(order.limit, (await catalog.dead_letters.depth()).waiting)
+
+
+async def _move(catalog: Catalog, order: RedriveOrder, queued: int) -> int:
+    """How many dead letters are in the queue again; they come after what is queued already.
+
+    A dead letter is settled once it is in the queue. A process that dies in between leaves it in both. One that has a
+    reason cannot be read, and would be a dead letter again at once: it stays.
+    """
+    dead_letters, moved, seen = catalog.dead_letters, 0, 0
+    if dead_letters is None or order.code is not None:
+        return 0
+    while moved < order.limit and seen < MAX_SEEN:
+        messages = await dead_letters.receive(
+            min(BATCH, order.limit - moved), wait_seconds=POLL_SECONDS, visibility_seconds=MOVE_SECONDS
+        )
+        if not messages:
+            break
+        seen += len(messages)
+        returning = [message for message in messages if not message.reason]
+        for message in returning:
+            await catalog.queue.send(message.body, delay_seconds=_delay(queued + moved, order.per_second))
+            moved += 1
+        if returning:
+            await dead_letters.settle([message.receipt for message in returning])
+    return moved
+
+
+def _delay(queued: int, per_second: int) -> int:
+    """Seconds until a message may be seen that comes after so many others."""
+    return min(queued // per_second, MAX_DELAY_SECONDS)
+
+
+def _code(job: Job) -> str | None:
+    return None if job.error is None else job.error.code

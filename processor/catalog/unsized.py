@@ -1,0 +1,141 @@
+"""The use case of large files whose size nobody announces: begin, sign part by part, list, complete, abort."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from processor.catalog.images import UploadRequest, first_image
+from processor.catalog.parts import MIB, LargeFiles, PendingUpload, incomplete
+from processor.erasure import Erasure
+from processor.errors import (
+    AlreadyUploaded,
+    FileTooLarge,
+    ImageDeleted,
+    ImageNotFound,
+    NoSuchPart,
+    PartTooSmall,
+    WrongUploadMethod,
+)
+from processor.images import unique_id_of
+from processor.jobs import Image, Job
+from processor.ports.objects import Part, SignedUrl
+
+#: Least size of a part, but for the last (AWS, "Multipart upload limits").
+S3_LEAST_PART_BYTES = 5 * MIB
+#: Highest number of a part (the same).
+S3_MAX_PARTS = 10_000
+
+
+class UnsizedFiles(LargeFiles):
+    """Uploads in parts, each of the size that its sender likes.
+
+    Whoever sends them names the upload by the key of the image and the id of its first job. Names that do not belong
+    together, or to the tenant, are as good as none. What is there already counts against the largest size before a
+    further part is signed, and all of it before the file is made.
+    """
+
+    async def start(self, tenant: str, request: UploadRequest) -> Job:
+        """Begin an upload and record it. Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`."""
+        async with self.catalog.reserving(tenant, None):
+            job, _ = await self._begin(tenant, request, None)
+            await self.catalog.jobs.create(first_image(job), job)
+        return job
+
+    async def sign_part(
+        self, tenant: str, processing_id: str, key: str, number: int, *, expires_in_seconds: int
+    ) -> SignedUrl:
+        """Where the part may be PUT. A part that is sent again takes the place of the one before.
+
+        Raises `ImageNotFound`; `WrongUploadMethod`; `NoSuchPart`; `FileTooLarge` when the other parts, or the least
+        that those before it must have, leave nothing for it; `DailyLimitReached`, `ImageLimitReached`;
+        `AlreadyUploaded`; `UploadExpired`; `Unavailable`.
+        """
+        pending = await self._unsized(await self._named(tenant, processing_id, key))
+        if not 1 <= number <= S3_MAX_PARTS:
+            told = f"The numbers of parts are 1 to {S3_MAX_PARTS}; {number} is none."
+            raise NoSuchPart(told, limit=S3_MAX_PARTS, actual=number)
+        others = sum(part.size for part in await self._arrived(pending) if part.number != number)
+        least = max(others, (number - 1) * S3_LEAST_PART_BYTES)
+        if least >= self.catalog.max_bytes:
+            raise _too_large_with_this_part(limit=self.catalog.max_bytes, actual=least + 1)
+        await self._check_day(tenant, others)
+        return await self.catalog.source.sign_part(pending.upload, number, expires_in_seconds=expires_in_seconds)
+
+    async def parts(self, tenant: str, processing_id: str, key: str) -> tuple[Part, ...]:
+        """What has arrived. Raises `ImageNotFound`; `WrongUploadMethod`; `AlreadyUploaded`; `UploadExpired`."""
+        return await self._arrived(await self._unsized(await self._named(tenant, processing_id, key)))
+
+    async def finish(self, tenant: str, processing_id: str, key: str, etags: Mapping[int, str]) -> Image:
+        """Make one file of the parts that its sender names by number and ETag; what was completed before is complete.
+
+        Raises `ImageNotFound`; `WrongUploadMethod`; `UploadIncomplete`, and nothing is lost; `PartTooSmall`;
+        `FileTooLarge`; `DailyLimitReached`, `ImageLimitReached`; `UploadExpired`; `Unavailable`.
+        """
+        image = await self._named(tenant, processing_id, key)
+        try:
+            pending = await self._unsized(image)
+            whole = _chosen(await self._arrived(pending), etags)
+            await self._check(tenant, whole)
+            await self._complete(pending, whole)
+        except AlreadyUploaded:
+            return image
+        return image
+
+    async def give_up(self, tenant: str, processing_id: str, key: str) -> Erasure:
+        """Remove the parts and the records, like `abort`; what there was."""
+        image = await self._named(tenant, processing_id, key)
+        return await self.abort(tenant, image.unique_id)
+
+    async def _named(self, tenant: str, processing_id: str, key: str) -> Image:
+        """Also a deleted one: whoever knows both names may hear of that."""
+        nothing = ImageNotFound("There is no upload with this uploadId and key.")
+        unique_id = unique_id_of(key)
+        if unique_id is None:
+            raise nothing
+        try:
+            image = await self.catalog.jobs.get_image(unique_id)
+        except ImageNotFound:
+            raise nothing from None
+        if (image.tenant, image.key, image.job_ids[0]) != (tenant, key, processing_id):
+            raise nothing
+        return image
+
+    async def _unsized(self, image: Image) -> PendingUpload:
+        if image.deleted_at is not None:
+            raise ImageDeleted
+        pending = await self._pending(image)
+        if pending.size is not None:
+            raise WrongUploadMethod
+        return pending
+
+    async def _check(self, tenant: str, parts: Sequence[Part]) -> None:
+        """What is checked of other uploads before they begin."""
+        for part in parts[:-1]:
+            if part.size < S3_LEAST_PART_BYTES:
+                raise PartTooSmall(part.number, limit=S3_LEAST_PART_BYTES, actual=part.size)
+        size = sum(part.size for part in parts)
+        if size > self.catalog.max_bytes:
+            raise FileTooLarge(limit=self.catalog.max_bytes, actual=size)
+        await self._check_day(tenant, size)
+
+    async def _check_day(self, tenant: str, size: int) -> None:
+        """What has come counts, though nobody announced it."""
+        if self.catalog.quota is not None:
+            await self.catalog.quota.check_open(tenant, size)
+
+
+def _too_large_with_this_part(*, limit: int, actual: int) -> FileTooLarge:
+    """How large the file is nobody knows before its end; the part has one byte at least."""
+    error = FileTooLarge(limit=limit, actual=actual)
+    error.message = f"With this part the file has at least {actual:,} bytes; the service accepts {limit:,}."
+    return error
+
+
+def _chosen(arrived: Sequence[Part], etags: Mapping[int, str]) -> list[Part]:
+    """Parts 1 to the last that is named, in order. Raises `UploadIncomplete`."""
+    wanted = range(1, max(etags) + 1)
+    whole = [part for part in arrived if etags.get(part.number) == part.etag]
+    missing = sorted(set(wanted) - {part.number for part in whole})
+    if missing:
+        raise incomplete(missing, len(wanted))
+    return whole

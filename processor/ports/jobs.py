@@ -1,0 +1,119 @@
+"""What the core needs of the records of images and jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from processor.jobs import Image, Job, JobStatus, Lease, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobQuery:
+    """Which jobs to list. `after` is the position of the last row already seen, in the order asked for."""
+
+    tenant: str
+    limit: int
+    status: JobStatus | None = None
+    newest_first: bool = True
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """A page of current jobs, and the position to go on `after`; None at the end."""
+
+    jobs: tuple[Job, ...]
+    next_after: str | None
+
+
+class JobStore(Protocol):
+    """The records. Every change is conditional: `RecordChanged` or `LeaseLost` say that somebody was faster, and `Busy`
+    that so many others were at the same record that it could not be found out."""
+
+    async def create(self, image: Image, job: Job) -> None:
+        """Write a new image and its first job together."""
+        ...
+
+    async def get_image(self, unique_id: str) -> Image:
+        """Consistent read; a deleted image is returned while its tombstone lives. Raises `ImageNotFound`."""
+        ...
+
+    async def get_job(self, processing_id: str) -> Job:
+        """Consistent read; an expired record is as good as gone. Raises `JobNotFound`."""
+        ...
+
+    async def accept(self, image: Image, job: Job, source: Source, expires_at: int, *, counted: bool = True) -> Job:
+        """The first source arrived: `pending -> uploaded`, and the image lives on. `job` expires at `expires_at`. With
+        `counted` its image counts as stored.
+
+        Raises `RecordChanged` unless the image is not deleted, has the current job that `image` has, and the job is
+        still pending. Returns the job as written.
+        """
+        ...
+
+    async def replace(self, image: Image, old: Job | None, new: Job) -> None:
+        """Make `new` the current job.
+
+        `old` (the current job, if its record still exists) leaves the listing and names `new` as `superseded_by`; when
+        it has not ended it fails with `superseded`. Raises `RecordChanged` unless the image is not deleted, has the
+        current job that `image` has, and `old` still has the status it was read with.
+        """
+        ...
+
+    async def extend(self, image: Image, job: Job, expires_at: int) -> Job:
+        """Let a pending upload live on until `expires_at`. Raises `RecordChanged` unless it is pending and as read."""
+        ...
+
+    async def claim(self, processing_id: str, lease: Lease, now: datetime) -> Job:
+        """`uploaded -> processing` under `lease`, attempts + 1; likewise from `processing` with an expired lease and
+        from `failed` with a code of `NOT_THE_FILES_FAULT`. Raises `Conflict` otherwise (also for a job that does not
+        exist)."""
+        ...
+
+    async def renew(self, processing_id: str, lease: Lease) -> None:
+        """Write the lease's new expiry. Raises `LeaseLost` unless its token holds a `processing` job."""
+        ...
+
+    async def release(self, processing_id: str, lease: Lease) -> None:
+        """End the lease at once, so that another worker may claim; the attempt does not count, because nothing is wrong
+        with the job. Raises `LeaseLost` like `renew`."""
+        ...
+
+    async def finish(self, job: Job, lease: Lease) -> None:
+        """Write the outcome (`status`, `variants`, `error`, `timings`, `updated_at`, `expires_at`) and drop the lease.
+        Raises `LeaseLost` like `renew`."""
+        ...
+
+    async def fail(self, job: Job) -> None:
+        """Write `job.error` for a job that no worker holds. Raises `RecordChanged` unless it is still `uploaded`."""
+        ...
+
+    async def tombstone(self, image: Image, deleted_at: datetime, expires_at: int, *, uncounted: bool = False) -> Image:
+        """Mark the image deleted and remove its current job, together; the image as written. With `uncounted` the job
+        must not have been counted. Raises `RecordChanged` when its current job changed or it is deleted already."""
+        ...
+
+    async def forget_jobs(self, image: Image, erased_at: datetime) -> None:
+        """Remove every job record of a deleted image, then note on its tombstone that nothing is left."""
+        ...
+
+    async def list(self, query: JobQuery) -> JobPage:
+        """By query on an index, never a scan; eventually consistent, so no decision may rest on it."""
+        ...
+
+    async def find_completed(self, tenant: str, sha256: str) -> tuple[str, ...]:
+        """Ids of completed jobs of a tenant over the file with this SHA-256 (hex), newest first; a few, and eventually
+        consistent: whoever needs one reads it again."""
+        ...
+
+    async def signing_key(self, name: str) -> bytes:
+        """32 random bytes, made on first use and the same for every process that shares the table."""
+        ...
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` when the table cannot be reached."""
+        ...

@@ -1,0 +1,179 @@
+"""What the core needs of a bucket, and what it tells and is told of objects."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectInfo:
+    """What a store knows about an object without reading it. `size` in bytes; `etag` without quotes."""
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+    content_type: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadTerms:
+    """What an upload must be: `size` and `checksum_sha256` (base64) bind it when the client gave them."""
+
+    key: str
+    content_type: str
+    expires_in_seconds: int
+    max_bytes: int
+    size: int | None = None
+    checksum_sha256: str | None = None
+    once: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostForm:
+    """An upload as an HTML form: every field, then the file."""
+
+    url: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresignedUpload:
+    """One upload, signed twice: as a PUT to `url` with `headers`, and as a form.
+
+    There is no form for an upload that may be made once: S3 knows no such condition for forms. Both hold for
+    `expires_in_seconds`, which is less than was asked for when the session that signed them ends sooner.
+    """
+
+    url: str
+    headers: Mapping[str, str]
+    post: PostForm | None
+    expires_in_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultipartUpload:
+    """An upload in parts, from its beginning until it is completed or aborted."""
+
+    key: str
+    upload_id: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part that has arrived. Numbers begin at 1; `size` in bytes; `etag` without quotes."""
+
+    number: int
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresignedPart:
+    """One part, signed as a PUT to `url` with `headers`: it must have exactly `size` bytes."""
+
+    number: int
+    size: int
+    url: str
+    headers: Mapping[str, str]
+    expires_in_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedUrl:
+    """A PUT of whatever size, and how long it holds."""
+
+    url: str
+    expires_in_seconds: int
+
+
+class Download(Protocol):
+    """An object that is there, of which no more than its description has been read yet."""
+
+    @property
+    def info(self) -> ObjectInfo: ...
+
+    async def read(self, *, max_bytes: int) -> bytes:
+        """The whole object, once. Raises `FileTooLarge` before reading a body of more than `max_bytes`."""
+        ...
+
+
+class ObjectStore(Protocol):
+    """One bucket."""
+
+    async def presign_upload(self, terms: UploadTerms) -> PresignedUpload: ...
+
+    async def begin_multipart(self, key: str, *, content_type: str) -> MultipartUpload:
+        """There is no object before the upload is completed, and nothing is told to the queue."""
+        ...
+
+    async def sign_parts(
+        self, upload: MultipartUpload, sizes: Mapping[int, int], *, expires_in_seconds: int
+    ) -> tuple[PresignedPart, ...]:
+        """The parts whose `sizes` in bytes are given by number, in that order. It is not asked whether the upload is
+        still there. A part that is sent again takes the place of the one before."""
+        ...
+
+    async def sign_part(self, upload: MultipartUpload, number: int, *, expires_in_seconds: int) -> SignedUrl:
+        """Where one part may be PUT, of whatever size. It is not asked whether the upload is still there."""
+        ...
+
+    async def list_parts(self, upload: MultipartUpload) -> tuple[Part, ...]:
+        """What has arrived so far, by number. Raises `ObjectNotFound` for an upload that is not there any more."""
+        ...
+
+    async def complete_multipart(self, upload: MultipartUpload, parts: Sequence[Part]) -> None:
+        """Make one object of `parts`, in order. Raises `ObjectNotFound` like `list_parts`, except perhaps when this
+        was done already; `ObjectChanged` when a part is not there as it was listed."""
+        ...
+
+    async def abort_multipart(self, upload: MultipartUpload) -> None:
+        """Remove the parts; from then on the upload cannot be completed. One that is gone is no error."""
+        ...
+
+    async def head(self, key: str) -> ObjectInfo:
+        """Raises `ObjectNotFound`."""
+        ...
+
+    def open(self, key: str, *, etag: str | None = None) -> AbstractAsyncContextManager[Download]:
+        """Begin to fetch an object: one call tells what it is, and brings it if it is wanted.
+
+        Raises `ObjectNotFound`; `ObjectChanged` when it has another etag than `etag`."""
+        ...
+
+    async def fetch(self, key: str, *, max_bytes: int, etag: str | None = None) -> bytes:
+        """The whole object. Raises `ObjectNotFound`; `ObjectChanged` when it has another etag than `etag`;
+        `FileTooLarge` before reading a body of more than `max_bytes`."""
+        ...
+
+    async def store(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str,
+        cache_control: str,
+        metadata: Mapping[str, str],
+    ) -> None: ...
+
+    async def purge(self, prefix: str) -> tuple[str, ...]:
+        """Remove every object under the prefix with all its versions, and every unfinished upload, and look again until
+        nothing is left; the keys of the objects that there were. Nothing under the prefix is no error."""
+        ...
+
+    def walk(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """Every object under the prefix, in key order; `content_type` and `metadata` are not filled in."""
+        ...
+
+    async def list(self, prefix: str) -> list[ObjectInfo]:
+        """The same at once, for a prefix under which few lie."""
+        ...
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` when the bucket cannot be reached."""
+        ...

@@ -1,0 +1,59 @@
+"""What the core needs of the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """An SQS envelope. `receive_count` includes this receive."""
+
+    message_id: str
+    receipt: str
+    body: str = field(repr=False)
+    receive_count: int = 1
+    #: Why it is a dead letter, where this service made it one.
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueDepth:
+    """About how many messages a queue holds: not received now, delayed ones included; received and not settled."""
+
+    waiting: int
+    in_flight: int
+
+
+class MessageQueue(Protocol):
+    """The queue that S3 and this service write to."""
+
+    async def receive(self, limit: int, *, wait_seconds: int, visibility_seconds: int) -> list[Message]:
+        """At most `limit` (1 to 10) messages; waits up to `wait_seconds` (0 to 20) for the first."""
+        ...
+
+    async def settle(self, receipts: Sequence[str]) -> None:
+        """Delete messages, in batches. One that is gone already is no error."""
+        ...
+
+    async def set_visibility(self, receipts: Sequence[str], seconds: int) -> None:
+        """Hide messages for `seconds` from now (0: give back at once), in batches. One that is gone is no error."""
+        ...
+
+    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "") -> None:
+        """Nobody receives the message before `delay_seconds` (0 to 900) are over. `reason` goes with a dead letter."""
+        ...
+
+    async def depth(self) -> QueueDepth:
+        """How much is in the queue; it may lag behind what was just sent or settled."""
+        ...
+
+    async def max_receive_count(self) -> int | None:
+        """After how many receives the queue moves a message to its dead-letter queue; None: never."""
+        ...
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` when the queue cannot be reached."""
+        ...

@@ -1,0 +1,34 @@
+"""What the core needs of whoever turns bytes into variants."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from processor.images import ImageInfo, Rendered
+
+
+async def _nothing(_: ImageInfo) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """Whose an image is, for fair turns, and who is to know that its turn has come."""
+
+    tenant: str = ""
+    #: Awaited when thread and memory are there, before a pixel is worked on. What it raises ends the render.
+    begin: Callable[[ImageInfo], Awaitable[None]] = _nothing
+
+
+#: For whoever renders for itself alone.
+NO_TICKET = Ticket()
+
+
+class Renderer(Protocol):
+    """Turns bytes into variants. A render whose caller is cancelled is called off."""
+
+    async def render(self, data: bytes, ticket: Ticket = NO_TICKET) -> Rendered:
+        """Raises an `ImageRejected` when the bytes are at fault, `Unavailable` when the machine is."""
+        ...

@@ -1,0 +1,143 @@
+"""A child process that is not trusted: started with nothing of ours, asked in frames, killed with all its kin."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from asyncio.subprocess import PIPE, SubprocessStreamProtocol
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from processor.errors import DecoderCrashed, ImageRejected, TimedOut, TooLargeForMemory, Unavailable
+from processor.sandbox.confine import OUT_OF_MEMORY
+from processor.sandbox.messages import Frame, hear, opening
+
+#: Bytes handed to a pipe at once, and buffered of what comes out of one.
+CHUNK_BYTES = 256 * 1024
+#: What the child gets of the environment, besides libvips' own variables: how to find programs, libraries, a language.
+#: Above all it gets no credentials.
+_INHERITED = frozenset({"PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH"})
+_INHERITED_PREFIX = "VIPS_"
+#: What the child gets of its own. Each arena of glibc's malloc reserves 64 MiB of the address space that `confine`
+#: limits, and one thread needs one; from the threshold on, what is free goes back to the system at once. Pictures above
+#: the other threshold libvips would unpack into files, and there are none.
+_OWN = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "1048576", "VIPS_DISC_THRESHOLD": "1000g"}
+#: What the status of a child says of its image.
+_ENDINGS: Mapping[int | None, type[ImageRejected]] = {-signal.SIGXCPU: TimedOut, OUT_OF_MEMORY: TooLargeForMemory}
+#: Where this package was imported from; the child is to import the same.
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The child's, of ours."""
+    ours = {name: value for name, value in environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIX)}
+    return ours | _OWN | {"PYTHONPATH": str(_ROOT)}
+
+
+class _Protocol(SubprocessStreamProtocol):
+    """The streams, and an event for the exit."""
+
+    stdin: asyncio.StreamWriter
+    stdout: asyncio.StreamReader
+
+    def __init__(self) -> None:
+        super().__init__(limit=CHUNK_BYTES, loop=asyncio.get_running_loop())
+        self.exited = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop once the process has been started."""
+        super().connection_made(transport)
+        self._group = cast("asyncio.SubprocessTransport", transport).get_pid()
+
+    def process_exited(self) -> None:
+        """Called by the loop once the process has been reaped."""
+        super().process_exited()
+        self.kill_group()  # its kin would keep the pipes open
+        self.exited.set()
+
+    def kill_group(self) -> None:
+        """The process leads a session and so a group, which whatever it started is in."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left in it
+            os.killpg(self._group, signal.SIGKILL)
+
+
+class ChildProcess:
+    """One running child; whoever started it also ends it."""
+
+    def __init__(self, transport: asyncio.SubprocessTransport, protocol: _Protocol) -> None:
+        self._transport = transport
+        self._protocol = protocol
+
+    @classmethod
+    async def start(cls, command: Sequence[str]) -> ChildProcess:
+        """Run a program. Raises `Unavailable` when the machine has no room for it."""
+        try:
+            transport, protocol = await asyncio.get_running_loop().subprocess_exec(
+                _Protocol,
+                *command,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=asyncio.subprocess.DEVNULL,  # it quotes what is in the file
+                env=environment(os.environ),
+                cwd="/",
+                close_fds=True,
+                start_new_session=True,
+            )
+        except OSError:
+            raise Unavailable from None
+        return cls(transport, protocol)
+
+    async def ask(
+        self, header: Mapping[str, Any], body: bytes = b"", *, within_seconds: float, max_body_bytes: int = 0
+    ) -> Frame:
+        """Say something and hear the answer.
+
+        Raises `TimedOut` when it takes too long or the child used up its processor time; `TooLargeForMemory` when it
+        used up its memory; `DecoderCrashed` when it ends in another way, or answers anything but a frame of at most
+        `max_body_bytes`.
+        """
+        telling = asyncio.create_task(self._tell(header, body))
+        try:
+            async with asyncio.timeout(within_seconds):
+                return await hear(self._protocol.stdout, max_body_bytes=max_body_bytes)
+        except TimeoutError:
+            raise TimedOut from None
+        except EOFError:
+            raise await self._last_words() from None
+        except ValueError:
+            raise DecoderCrashed from None
+        finally:
+            telling.cancel()
+
+    def kill(self) -> None:
+        """End the process and everything that it started."""
+        if not self._protocol.exited.is_set():
+            self._protocol.kill_group()
+
+    async def end(self) -> None:
+        """Kill it if it still runs, and wait until nothing is left of it. May be repeated."""
+        self.kill()
+        stdin = self._transport.get_pipe_transport(0)
+        if isinstance(stdin, asyncio.WriteTransport) and not stdin.is_closing():
+            stdin.abort()  # a mere close would wait for somebody to read the rest
+        try:
+            await self._protocol.exited.wait()
+        finally:
+            self._transport.close()
+
+    async def _tell(self, header: Mapping[str, Any], body: bytes) -> None:
+        # Whether the child listens shows in what it answers.
+        with contextlib.suppress(ConnectionError):
+            self._protocol.stdin.write(opening(header, len(body)))
+            for start in range(0, len(body), CHUNK_BYTES):
+                self._protocol.stdin.write(body[start : start + CHUNK_BYTES])
+                await self._protocol.stdin.drain()
+
+    async def _last_words(self) -> ImageRejected:
+        """Why there are no more. A kill does not change the status of a process that is ending already."""
+        self.kill()
+        await self._protocol.exited.wait()
+        return _ENDINGS.get(self._transport.get_returncode(), DecoderCrashed)()

@@ -1,0 +1,179 @@
+"""Renders what no thread should: in processes of their own, which can be killed and whose memory is limited.
+
+Those are suspects, images whose worker vanished the last time; and what the engine sends, because a codec could be deaf
+to the time limit or because it depends on the pixels whether the memory is enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any
+
+from processor.errors import DecoderCrashed, ImageRejected, TooLargeForMemory, Unavailable
+from processor.images import Rendered
+from processor.pipeline.budget import MemoryBudget, share
+from processor.pipeline.engine import EngineConfig
+from processor.pipeline.render import Recipe
+from processor.ports.renderer import NO_TICKET, Ticket
+from processor.sandbox.answers import read_info, read_refusal, unpack
+from processor.sandbox.attempt import order
+from processor.sandbox.messages import Frame
+from processor.sandbox.process import ChildProcess
+
+#: The child: without the user's packages, without the current directory, without writing bytecode.
+COMMAND = (sys.executable, "-sPB", "-m", "processor.sandbox.child")
+#: Longest start of the child; a tenth of a second on an idle machine.
+START_SECONDS = 30.0
+#: What the child gets beyond the time limit of an image, so that it can tell by itself that it was too slow.
+GRACE_SECONDS = 1.0
+#: Processor time per second of the time limit: libvips and libwebp overlap a little, 1.1 was measured.
+CPU_FACTOR = 1.25
+#: Resident memory of a child that has done nothing yet.
+CHILD_BYTES = 40 * 1024 * 1024
+#: Address space per pixel on top of memory: libwebp reserves whole pictures that it never touches at once.
+UNTOUCHED_BYTES = 8
+#: Processor time for all that is not the image: the start of the interpreter, the end.
+START_CPU_SECONDS = 5.0
+
+
+class ChildRenderer:
+    """Implements `ports.Renderer`. Made and used within one event loop.
+
+    With a `budget` (the engine's), an image waits for its share of it once its header is known, and only then does the
+    next one begin: no more than one file lies in a child uncounted. Without, one image is tried at a time. `command`
+    replaces the program that is started.
+    """
+
+    def __init__(
+        self, config: EngineConfig, *, command: Sequence[str] | None = None, budget: MemoryBudget | None = None
+    ) -> None:
+        self._recipe = Recipe(specs=config.specs, effort=config.effort, limits=config.limits)
+        self._memory_bytes = config.memory_budget_bytes
+        self._command = tuple(command or COMMAND)
+        self._budget = budget
+        self._ceiling_bytes = config.ceiling_bytes
+        self._turn = asyncio.Lock()
+        self._children: set[ChildProcess] = set()
+        self._closed = False
+
+    async def render(self, data: bytes, ticket: Ticket = NO_TICKET) -> Rendered:
+        """Every variant of one file; waits for its turn first. When the caller is cancelled the child is killed.
+
+        Raises an `ImageRejected` when the bytes are at fault: `DecoderCrashed` when they bring the child down.
+        `Unavailable` when the child does not even start, or the renderer closes.
+        """
+        self._recipe.limits.check_size(len(data))
+        async with AsyncExitStack() as turn:
+            await turn.enter_async_context(self._turn)
+            try:
+                async with self._started(len(data)) as child:
+                    return await self._converse(child, data, ticket, turn)
+            except ImageRejected:
+                if self._closed:  # the child was killed, and not by the image
+                    raise Unavailable from None
+                raise
+
+    def abort(self) -> None:
+        """Kill the children, if any: their renders, and those that wait, end with `Unavailable`. No more are taken."""
+        self._closed = True
+        for child in self._children:
+            child.kill()
+
+    async def close(self) -> None:
+        """Abort, and wait until nothing is left of any child."""
+        self.abort()
+        async with self._turn:
+            pass
+        for child in tuple(self._children):
+            await child.end()
+
+    @asynccontextmanager
+    async def _started(self, file_bytes: int) -> AsyncIterator[ChildProcess]:
+        """A child that has limited itself and waits for a file: so far, whatever fails is not the image's fault."""
+        self._refuse_when_closed()
+        child = await ChildProcess.start(self._command)
+        self._children.add(child)
+        try:
+            self._refuse_when_closed()
+            try:
+                await child.ask(self._order(file_bytes), within_seconds=START_SECONDS)
+            except ImageRejected:
+                raise Unavailable from None
+            yield child
+        finally:
+            try:
+                await child.end()
+            finally:
+                self._children.discard(child)
+
+    async def _converse(self, child: ChildProcess, data: bytes, ticket: Ticket, turn: AsyncExitStack) -> Rendered:
+        seconds = self._recipe.limits.timeout_seconds + GRACE_SECONDS
+        found = _checked(await child.ask({}, data, within_seconds=seconds))
+        with _garbage_is_a_crash():
+            info = read_info(found.header)
+        self._recipe.limits.check_header(info)
+        memory_bytes = share(info, len(data), self._memory_bytes, self._recipe.specs)
+        untouched_bytes = self._bounded(memory_bytes + info.pixels * UNTOUCHED_BYTES) - memory_bytes
+        order = {"memory_bytes": memory_bytes, "untouched_bytes": untouched_bytes}
+        # The file is in this process and in the child.
+        share_bytes = min(memory_bytes + len(data) + CHILD_BYTES, self._memory_bytes)
+        async with self._admitted(child, share_bytes, ticket.tenant):
+            if self._budget is not None:
+                await turn.aclose()
+            await ticket.begin(info)
+            # The outputs come out of the child's memory, so they are no larger than that.
+            try:
+                answer = _checked(await child.ask(order, within_seconds=seconds, max_body_bytes=memory_bytes))
+            except TooLargeForMemory:
+                raise TooLargeForMemory(limit=memory_bytes) from None
+        with _garbage_is_a_crash():
+            return unpack(answer, info, self._recipe.specs)
+
+    @asynccontextmanager
+    async def _admitted(self, child: ChildProcess, memory_bytes: int, tenant: str) -> AsyncIterator[None]:
+        if self._budget is None:
+            yield
+            return
+        await self._budget.enter(memory_bytes, tenant)
+        try:
+            yield
+        finally:
+            try:
+                await child.end()  # its memory is not free before
+            finally:
+                self._budget.leave(memory_bytes, tenant)
+
+    def _order(self, file_bytes: int) -> dict[str, Any]:
+        limits = self._recipe.limits
+        # Before the header is known.
+        memory_bytes = self._bounded(file_bytes + self._memory_bytes)
+        cpu_seconds = math.ceil(limits.timeout_seconds * CPU_FACTOR + START_CPU_SECONDS)
+        return {"recipe": order(self._recipe), "memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds}
+
+    def _bounded(self, memory_bytes: int) -> int:
+        """So that the child dies of its own limit and not of the container's, which takes the container along."""
+        return memory_bytes if self._ceiling_bytes is None else min(memory_bytes, self._ceiling_bytes)
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise Unavailable
+
+
+def _checked(answer: Frame) -> Frame:
+    """The answer, unless it is a refusal; one that is not known is a crash."""
+    if "error" not in answer.header:
+        return answer
+    with _garbage_is_a_crash():
+        raise read_refusal(answer.header)
+
+
+@contextmanager
+def _garbage_is_a_crash() -> Iterator[None]:
+    try:
+        yield
+    except ValueError:
+        raise DecoderCrashed from None

@@ -1,0 +1,1 @@
+"""What the worker does: takes messages, and converts what they tell of."""

@@ -1,0 +1,644 @@
+"""From an event to an outcome: accept the source, claim its job, fetch, render, store, record."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import os
+import random
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import StrEnum
+from functools import partial
+
+import structlog
+
+from processor import clock, manifest
+from processor.catalog.images import MAX_JOBS, next_job, races, reserved
+from processor.erasure import Eraser
+from processor.errors import (
+    Busy,
+    Conflict,
+    DailyLimitReached,
+    ImageLimitReached,
+    ImageNotFound,
+    ImageRejected,
+    JobNotFound,
+    LeaseLost,
+    ObjectChanged,
+    ObjectNotFound,
+    RecordChanged,
+    TooManyJobs,
+    Unavailable,
+    UnexpectedFile,
+)
+from processor.events import Event, JobRequested, SourceArrived
+from processor.images import (
+    STANDARD_VARIANTS,
+    ImageInfo,
+    Rendered,
+    StoredVariant,
+    Variant,
+    job_prefix,
+    source_prefix,
+    unique_id_of,
+    variant_key,
+)
+from processor.jobs import (
+    SOURCE_MISSING,
+    UNAVAILABLE,
+    Failure,
+    Image,
+    Job,
+    JobStatus,
+    Lease,
+    Maker,
+    Manifest,
+    Source,
+    Timings,
+)
+from processor.ports.jobs import JobStore
+from processor.ports.objects import Download, ObjectInfo, ObjectStore
+from processor.ports.renderer import Renderer, Ticket
+from processor.usage import Quota, Usage, today
+
+#: A variant's key names the job that made it, so its bytes never change and caches may keep it for ever.
+CACHE_CONTROL = "public, max-age=31536000, immutable"
+
+#: When to look again after others were faster, again and again: somewhere between the two, in seconds.
+BUSY_SECONDS = (1, 5)
+#: S3 tells the time of an upload to the second.
+LAST_MODIFIED_PRECISION = timedelta(seconds=1)
+
+#: The quality that each variant is asked for.
+_QUALITIES = {spec.name: spec.quality for spec in STANDARD_VARIANTS}
+
+log = structlog.get_logger(__name__)
+
+
+class OutcomeKind(StrEnum):
+    """How an event ended."""
+
+    COMPLETED = "completed"  # every variant is stored and the record says so
+    FAILED = "failed"  # the record says why
+    DUPLICATE = "duplicate"  # the job had ended already
+    STALE = "stale"  # the bucket holds another upload than the event speaks of, and that one is known
+    MISSING = "missing"  # there is no such object: the event came before its upload, or after its removal
+    SUPERSEDED = "superseded"  # another job, or a delete, overtook this one while it ran
+    DELETED = "deleted"  # the image is deleted: what came for it is removed
+    UNKNOWN = "unknown"  # nobody asked for this upload
+    FOREIGN = "foreign"  # another bucket, or a key that this service never issues
+    REFUSED = "refused"  # the image has had as many jobs as it may
+    BUSY = "busy"  # another worker holds the job, or others change the image just now: look again in a while
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a conversion returned. Everything but `busy` settles its message."""
+
+    kind: OutcomeKind
+    unique_id: str | None = None
+    processing_id: str | None = None
+    code: str | None = None
+    timings: Timings | None = None
+    #: From the end of the upload until its variants could be shown; None for a job that was asked for again.
+    servable_seconds: float | None = None
+    retry_after_seconds: int = 0
+
+    @property
+    def settles(self) -> bool:
+        """Whether the message has done its duty."""
+        return self.kind is not OutcomeKind.BUSY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Accepted:
+    """The job that is to do the work, and its source, where it has been looked at already."""
+
+    processing_id: str
+    download: Download | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Held:
+    """A job in work, and its render while that runs."""
+
+    processing_id: str
+    lease: Lease
+    render: asyncio.Task[Rendered] | None = None
+    lost: bool = False
+
+    def call_off(self) -> None:
+        self.lost = True
+        if self.render is not None:
+            self.render.cancel()
+
+    async def rendered(self, render: Coroutine[None, None, Rendered]) -> Rendered:
+        """Raises `LeaseLost` when it is called off."""
+        self.render = asyncio.create_task(render)
+        if self.lost:
+            self.render.cancel()
+        try:
+            return await self.render
+        except asyncio.CancelledError:
+            if self.lost and not _is_cancelled():
+                raise LeaseLost from None
+            raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Arrival:
+    """What was counted of an upload that came, and why it may not stay, if it may not."""
+
+    used: Usage
+    refusal: DailyLimitReached | ImageLimitReached | None = None
+
+
+class _Replaced(Exception):
+    """The source in the bucket is not the job's any more. `event` says where to look."""
+
+    def __init__(self, event: SourceArrived) -> None:
+        super().__init__("the source was replaced")
+        self.event = event
+
+
+@dataclass(slots=True)
+class _Stopwatch:
+    """Milliseconds since the last lap, and since the start."""
+
+    started: float = field(default_factory=time.monotonic)
+    last: float = field(default_factory=time.monotonic)
+
+    def lap(self) -> int:
+        now = time.monotonic()
+        elapsed, self.last = now - self.last, now
+        return round(elapsed * 1000)
+
+    def total(self) -> int:
+        return round((time.monotonic() - self.started) * 1000)
+
+
+@dataclass(slots=True, kw_only=True)
+class Converter:
+    """Runs events to their end. One per process; keeps the leases of the jobs that it works on."""
+
+    jobs: JobStore
+    source: ObjectStore
+    processed: ObjectStore
+    renderer: Renderer
+    #: Takes what a worker vanished over: there, the image can bring down no more than itself.
+    suspect_renderer: Renderer
+    eraser: Eraser
+    source_bucket: str
+    #: Largest source, in bytes.
+    max_bytes: int
+    #: How long job records are kept.
+    retention: timedelta
+    lease_seconds: int
+    #: What tenants may use, and where it is noted what they have used; None: nobody asks.
+    quota: Quota | None = None
+    maker: Maker
+    #: Who holds a lease, for people who read records.
+    owner: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}")
+    _held: dict[str, _Held] = field(default_factory=dict)
+
+    async def convert(self, event: Event, *, last_try: bool = False) -> Outcome:
+        """Bring one event to its end. Safe to call twice, late, out of order, and in two processes at once.
+
+        `last_try` says that the queue will not deliver the message again: the job is then recorded as failed before
+        the error goes on. Raises `Unavailable`, `Busy`, or whatever a defect raises; the job is then free to be claimed
+        again.
+        """
+        async for _ in races():
+            try:
+                return await self._attempt(event, last_try=last_try)
+            except RecordChanged:
+                continue
+            except _Replaced as newer:
+                event = newer.event
+        unique_id = event.unique_id if isinstance(event, JobRequested) else unique_id_of(event.key)
+        pause = random.randint(*BUSY_SECONDS)  # noqa: S311 - spreads load, protects nothing
+        return Outcome(kind=OutcomeKind.BUSY, unique_id=unique_id, retry_after_seconds=pause)
+
+    async def _attempt(self, event: Event, *, last_try: bool) -> Outcome:
+        """Raises `RecordChanged` when others were faster, `_Replaced` when the source is not the job's any more."""
+        async with contextlib.AsyncExitStack() as opened:
+            if isinstance(event, JobRequested):
+                accepted: Outcome | _Accepted = _Accepted(processing_id=event.processing_id)
+            else:
+                accepted = await self._accept(event, opened)
+            if isinstance(accepted, Outcome):
+                return accepted
+            return await self._run(accepted, last_try=last_try)
+
+    async def renew_leases(self) -> None:
+        """Extend the lease of every job in work, each for itself. Where it is lost nobody wants the job any more: its
+        render is called off, and whatever else it is at, the fence in `finish` meets it.
+
+        Raises `Unavailable` when any could not be extended, after all were tried.
+        """
+        expires_at = time.time() + self.lease_seconds
+        held = tuple(self._held.values())
+        renewals = (self.jobs.renew(each.processing_id, replace(each.lease, expires_at=expires_at)) for each in held)
+        results = await asyncio.gather(*renewals, return_exceptions=True)
+        for each, error in zip(held, results, strict=True):
+            if isinstance(error, LeaseLost):
+                each.call_off()
+        for error in results:
+            if error is not None and not isinstance(error, LeaseLost):
+                raise error
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` while records or objects cannot be reached."""
+        await self.jobs.ping()
+        await self.source.ping()
+        await self.processed.ping()
+
+    # -- from an event to a job ----------------------------------------------------------------------------------
+
+    async def _accept(self, event: SourceArrived, opened: contextlib.AsyncExitStack) -> Outcome | _Accepted:
+        """The job that is to do the work of this event, or why there is none. Raises `RecordChanged` on a lost race.
+
+        An event only says where to look: it may be late or forged. What decides is the record and the bucket.
+        """
+        image = await self._image(event)
+        if isinstance(image, Outcome):
+            return image
+        current = await self._current_job(image)
+        if current is not None and current.is_over(event.etag) and not _is_refused(current):
+            return _Accepted(processing_id=current.processing_id)
+        try:
+            if current is not None and current.status is JobStatus.PENDING:
+                return await self._first(image, current, event, opened)
+            return await self._further(image, current, event)
+        except ObjectNotFound:
+            return Outcome(kind=OutcomeKind.MISSING, unique_id=image.unique_id)
+
+    async def _image(self, event: SourceArrived) -> Image | Outcome:
+        """The living image that an event is about, or why there is none."""
+        unique_id = unique_id_of(event.key)
+        if event.bucket != self.source_bucket or unique_id is None:
+            return Outcome(kind=OutcomeKind.FOREIGN)
+        try:
+            image = await self.jobs.get_image(unique_id)
+        except ImageNotFound:
+            return Outcome(kind=OutcomeKind.UNKNOWN, unique_id=unique_id)
+        if image.key != event.key:
+            return Outcome(kind=OutcomeKind.FOREIGN, unique_id=unique_id)
+        if image.deleted_at is not None:
+            await self.eraser.erase(image)
+            return Outcome(kind=OutcomeKind.DELETED, unique_id=unique_id)
+        return image
+
+    async def _first(
+        self, image: Image, pending: Job, event: SourceArrived, opened: contextlib.AsyncExitStack
+    ) -> Outcome | _Accepted:
+        """The call that asks what is there brings it along: whatever it is, it is this job's source."""
+        download = await opened.enter_async_context(self.source.open(image.key))
+        source = _source(download.info, event)
+        promised = reserved(pending)
+        came = Usage(day=today(), bytes=source.size, images=int(pending.uncounted)) + -promised
+        async with self._counting(image, came) as arrival:
+            stays = arrival.refusal is None
+            job = await self.jobs.accept(image, pending, source, self._expiry(), counted=stays)
+        if arrival.refusal is not None:
+            return await self._refuse(image, job, arrival.refusal)
+        return _Accepted(processing_id=pending.processing_id, download=download)
+
+    async def _further(self, image: Image, current: Job | None, event: SourceArrived) -> Outcome | _Accepted:
+        """What an event means for an image that has a source already.
+
+        The record was read before the bucket, and is changed on the condition that nobody has changed it since. The new
+        job fetches its source anew: an upload in between may have been taken for what the record said until then.
+        """
+        found = await self.source.head(image.key)
+        if current is not None and current.is_over(found.etag) and not _is_refused(current):
+            if event.etag:
+                return Outcome(kind=OutcomeKind.STALE, unique_id=image.unique_id)
+            return _Accepted(processing_id=current.processing_id)
+        if current is not None and await self._is_over(current, found):
+            return Outcome(kind=OutcomeKind.DUPLICATE, unique_id=image.unique_id, processing_id=current.processing_id)
+        came = Usage(day=today(), bytes=found.size, images=int(current is not None and current.uncounted))
+        if len(image.job_ids) >= MAX_JOBS:
+            await self._note(image.tenant, replace(came, images=0))
+            await self.source.purge(source_prefix(image.unique_id))
+            return Outcome(kind=OutcomeKind.REFUSED, unique_id=image.unique_id, code=TooManyJobs.code)
+        new = next_job(image, current, _source(found, event), self.retention)
+        async with self._counting(image, came) as arrival:
+            refused = arrival.refusal is not None
+            new = replace(new, uncounted=refused and bool(came.images))
+            await self.jobs.replace(image, current, new)
+        if arrival.refusal is not None:
+            return await self._refuse(image, new, arrival.refusal)
+        return _Accepted(processing_id=new.processing_id)
+
+    @contextlib.asynccontextmanager
+    async def _counting(self, image: Image, came: Usage) -> AsyncIterator[_Arrival]:
+        """Count an upload before it is recorded, and take that back when the record was changed by others.
+
+        Its bytes have come, whether it may stay or not.
+        """
+        arrival = _Arrival(used=came)
+        if self.quota is not None:
+            try:
+                await self.quota.take(image.tenant, came)
+            except (DailyLimitReached, ImageLimitReached) as refusal:
+                arrival = _Arrival(used=replace(came, images=0), refusal=refusal)
+                await self.quota.note(image.tenant, arrival.used)
+            except (Unavailable, Busy) as error:
+                log.warning("Usage not counted", code=error.code)
+                arrival = _Arrival(used=Usage(day=came.day))
+        try:
+            yield arrival
+        except (RecordChanged, Busy):
+            await self._note(image.tenant, -arrival.used)
+            raise
+
+    async def _refuse(self, image: Image, job: Job, refusal: DailyLimitReached | ImageLimitReached) -> Outcome:
+        """The record says why, and what may not be stored is removed."""
+        failure = Failure(code=refusal.code, message=refusal.message)
+        await self.jobs.fail(replace(job, error=failure, updated_at=clock.now()))
+        await self.source.purge(source_prefix(image.unique_id))
+        return Outcome(
+            kind=OutcomeKind.FAILED, unique_id=job.unique_id, processing_id=job.processing_id, code=refusal.code
+        )
+
+    async def _note(self, tenant: str, used: Usage) -> None:
+        if self.quota is not None:
+            await asyncio.shield(self.quota.note(tenant, used))
+
+    async def _is_over(self, current: Job, found: ObjectInfo) -> bool:
+        """Whether a job has completed over these bytes, though S3 calls them by another ETag: what is copied in parts,
+        or encrypted under a key of KMS, has one of its own each time. Raises `ObjectNotFound`, `RecordChanged`."""
+        made = current.manifest
+        if made is None or made.size != found.size or made.size > self.max_bytes:
+            return False
+        try:
+            data = await self.source.fetch(found.key, max_bytes=self.max_bytes, etag=found.etag)
+        except ObjectChanged:
+            raise RecordChanged from None
+        return await asyncio.to_thread(_sha256, data) == made.sha256
+
+    async def _current_job(self, image: Image) -> Job | None:
+        try:
+            return await self.jobs.get_job(image.current_job)
+        except JobNotFound:
+            return None
+
+    # -- from a job to an outcome --------------------------------------------------------------------------------
+
+    async def _run(self, accepted: _Accepted, *, last_try: bool) -> Outcome:
+        processing_id = accepted.processing_id
+        lease = Lease(token=secrets.token_hex(8), owner=self.owner, expires_at=time.time() + self.lease_seconds)
+        try:
+            job = await self.jobs.claim(processing_id, lease, clock.now())
+        except Busy:  # nobody knows yet
+            raise
+        except Conflict:
+            return await self._unclaimable(processing_id)
+        structlog.contextvars.bind_contextvars(uniqueId=job.unique_id, processingId=job.processing_id)
+        with self._holding(processing_id, lease) as held:
+            try:
+                return await self._work(job, held, accepted.download)
+            except asyncio.CancelledError:  # this process is told to stop: nothing is wrong with the job
+                await asyncio.shield(self._give_back(job, lease, last_try=False))
+                raise
+            except ObjectChanged:
+                await asyncio.shield(self._give_back(job, lease, last_try=False))
+                raise _Replaced(SourceArrived(bucket=self.source_bucket, key=job.original_key)) from None
+            except Exception:
+                await asyncio.shield(self._give_back(job, lease, last_try=last_try))
+                raise
+
+    @contextlib.contextmanager
+    def _holding(self, processing_id: str, lease: Lease) -> Iterator[_Held]:
+        held = self._held[processing_id] = _Held(processing_id=processing_id, lease=lease)
+        try:
+            yield held
+        finally:
+            if self._held.get(processing_id) is held:
+                del self._held[processing_id]
+
+    async def _unclaimable(self, processing_id: str) -> Outcome:
+        try:
+            job = await self.jobs.get_job(processing_id)
+        except JobNotFound:
+            return Outcome(kind=OutcomeKind.DELETED, processing_id=processing_id)
+        known = Outcome(kind=OutcomeKind.DUPLICATE, unique_id=job.unique_id, processing_id=processing_id)
+        if job.ended:
+            return known
+        if job.status is JobStatus.PENDING:  # nobody of ours asks for a job that has no source
+            return replace(known, kind=OutcomeKind.MISSING)
+        left = job.lease.expires_at - time.time() if job.lease else 0
+        return replace(known, kind=OutcomeKind.BUSY, retry_after_seconds=max(1, round(left) + 1))
+
+    async def _work(self, job: Job, held: _Held, download: Download | None) -> Outcome:
+        watch, lease = _Stopwatch(), held.lease
+        try:
+            if job.uncounted or job.uncounted_bytes:  # `finish` takes the marks away
+                used = Usage(day=today(), bytes=job.uncounted_bytes, images=int(job.uncounted))
+                await self._note(job.tenant, used)
+            if self.quota is not None:
+                await self.quota.check_work(job.tenant)
+            etag = job.source.etag if job.source and job.source.etag else None
+            if download is not None:
+                data = await download.read(max_bytes=self.max_bytes)
+            else:
+                data = await self.source.fetch(job.original_key, max_bytes=self.max_bytes, etag=etag)
+            downloaded = watch.lap()
+            digest = await asyncio.to_thread(hashlib.sha256, data)
+            _check_announced(job, len(data), digest.digest())
+            renderer = self.suspect_renderer if job.attempts > 1 else self.renderer
+            ticket = Ticket(tenant=job.tenant, begin=partial(self._count_work, job.tenant))
+            rendered = await held.rendered(renderer.render(data, ticket))
+            process = watch.lap()
+            variants = await self._store(job, rendered)
+            made = self._manifest(etag or "", digest.hexdigest(), len(data), rendered)
+            completed = replace(job, status=JobStatus.COMPLETED, variants=variants, manifest=made)
+            await self._store_manifest(completed)
+            timings = Timings(download=downloaded, process=process, upload=watch.lap(), total=watch.total())
+        except ImageRejected as error:
+            why = Failure(code=error.code, message=error.message, limit=error.limit, actual=error.actual)
+            return await self._fail(job, lease, why)
+        except DailyLimitReached as error:
+            return await self._fail(job, lease, Failure(code=error.code, message=error.message))
+        except ObjectNotFound:
+            return await self._fail(
+                job, lease, Failure(code=SOURCE_MISSING, message="The uploaded file is not there any more.")
+            )
+        except LeaseLost:
+            return await self._overtaken(job)
+        return await self._finish(replace(completed, timings=timings), lease, OutcomeKind.COMPLETED)
+
+    async def _count_work(self, tenant: str, info: ImageInfo) -> None:
+        """Before the work, so that it counts whoever ends it and however. Raises `DailyLimitReached`."""
+        if self.quota is None:
+            return
+        try:
+            await self.quota.take(tenant, Usage(day=today(), pixels=info.pixels))
+        except (Unavailable, Busy) as error:
+            log.warning("Usage not counted", code=error.code)
+
+    async def _store(self, job: Job, rendered: Rendered) -> tuple[StoredVariant, ...]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._store_one(job, variant)) for variant in rendered.variants]
+        except* Unavailable as errors:
+            raise errors.exceptions[0] from None
+        return tuple(task.result() for task in tasks)
+
+    async def _store_one(self, job: Job, variant: Variant) -> StoredVariant:
+        key = variant_key(job.unique_id, job.processing_id, variant.name)
+        await self.processed.store(
+            key,
+            variant.data,
+            content_type=variant.content_type,
+            cache_control=CACHE_CONTROL,
+            metadata={
+                "unique-id": job.unique_id,
+                "processing-id": job.processing_id,
+                "width": str(variant.width),
+                "height": str(variant.height),
+            },
+        )
+        return StoredVariant(
+            name=variant.name,
+            key=key,
+            width=variant.width,
+            height=variant.height,
+            size=len(variant.data),
+            content_type=variant.content_type,
+            quality=_QUALITIES[variant.name],
+            sha256=await asyncio.to_thread(_sha256, variant.data),
+            stored_at=clock.now(),
+        )
+
+    def _manifest(self, etag: str, sha256: str, size: int, rendered: Rendered) -> Manifest:
+        return Manifest(
+            etag=etag,
+            sha256=sha256,
+            size=size,
+            format=rendered.source.format,
+            width=rendered.source.width,
+            height=rendered.source.height,
+            frames=rendered.source.frames,
+            encoder=self.maker.encoder,
+            effort=self.maker.effort,
+            service=self.maker.service,
+        )
+
+    async def _store_manifest(self, job: Job) -> None:
+        """Last, so that where a manifest is, everything that it names is too."""
+        await self.processed.store(
+            manifest.manifest_key(job.unique_id, job.processing_id),
+            manifest.document(job),
+            content_type=manifest.CONTENT_TYPE,
+            cache_control=CACHE_CONTROL,
+            metadata={"unique-id": job.unique_id, "processing-id": job.processing_id},
+        )
+
+    async def _fail(self, job: Job, lease: Lease, why: Failure) -> Outcome:
+        failed = replace(job, status=JobStatus.FAILED, error=why)
+        return await self._finish(failed, lease, OutcomeKind.FAILED)
+
+    async def _finish(self, job: Job, lease: Lease, kind: OutcomeKind) -> Outcome:
+        """Write the outcome under the fence of the lease; a cancelled task still writes it."""
+        ended = replace(job, updated_at=clock.now(), expires_at=self._expiry())
+        outcome = Outcome(
+            kind=kind,
+            unique_id=job.unique_id,
+            processing_id=job.processing_id,
+            code=job.error.code if job.error else None,
+            timings=job.timings,
+            servable_seconds=_servable_seconds(ended),
+        )
+        try:
+            await asyncio.shield(self.jobs.finish(ended, lease))
+        except LeaseLost:
+            return await self._overtaken(job)
+        return outcome
+
+    async def _overtaken(self, job: Job) -> Outcome:
+        await self._clean_up(job)
+        return Outcome(kind=OutcomeKind.SUPERSEDED, unique_id=job.unique_id, processing_id=job.processing_id)
+
+    async def _clean_up(self, job: Job) -> None:
+        """Remove what a job that lost its lease has stored, unless another worker now does the same job.
+
+        That worker writes the same keys, so only a job that is over for good, superseded or deleted, is cleaned up.
+        """
+        try:
+            now = await self.jobs.get_job(job.processing_id)
+        except JobNotFound:
+            over = True
+        else:
+            over = now.status is JobStatus.FAILED
+        if over:
+            await self.processed.purge(job_prefix(job.unique_id, job.processing_id))
+
+    async def _give_back(self, job: Job, lease: Lease, *, last_try: bool) -> None:
+        """Let go of a job that could not be brought to its end, so that the next delivery can claim it at once.
+
+        The records may be what is unavailable; the lease then runs out by itself.
+        """
+        with contextlib.suppress(LeaseLost, Unavailable, Busy):
+            if last_try:
+                message = "The job was given up after several tries; it can be redriven."
+                await self._fail(job, lease, Failure(code=UNAVAILABLE, message=message))
+            else:
+                await self.jobs.release(job.processing_id, lease)
+
+    def _expiry(self) -> int:
+        return int((clock.now() + self.retention).timestamp())
+
+
+def _is_refused(job: Job) -> bool:
+    """Whether its upload was not let in: when it comes again, it is to be counted anew."""
+    return job.uncounted and job.status is JobStatus.FAILED
+
+
+def _is_cancelled() -> bool:
+    """Whether this task is, and not only what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _source(found: ObjectInfo, event: SourceArrived) -> Source:
+    """What S3 says. When the upload ended it tells to the second, and its event, if that can be true, more exactly."""
+    uploaded_at = found.last_modified
+    with contextlib.suppress(ValueError, OverflowError):
+        said = clock.from_iso(event.event_time)
+        if found.last_modified - LAST_MODIFIED_PRECISION <= said <= clock.now() + LAST_MODIFIED_PRECISION:
+            uploaded_at = said
+    return Source(etag=found.etag, size=found.size, event_time=clock.to_iso(uploaded_at))
+
+
+def _check_announced(job: Job, size: int, digest: bytes) -> None:
+    """S3 has checked it, where the way of the upload let it; the record of what was promised is here."""
+    terms = job.terms
+    if terms is None:
+        return
+    other_size = terms.size is not None and terms.size != size
+    other_bytes = terms.checksum_sha256 is not None and base64.b64decode(terms.checksum_sha256) != digest
+    if other_size or other_bytes:
+        raise UnexpectedFile
+
+
+def _servable_seconds(job: Job) -> float | None:
+    if job.status is not JobStatus.COMPLETED or job.source is None or not job.source.event_time:
+        return None
+    try:
+        uploaded_at = clock.from_iso(job.source.event_time)
+    except (ValueError, OverflowError):  # whoever sent the event wrote it
+        return None
+    return max(0.0, (job.updated_at - uploaded_at).total_seconds())
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,425 @@
+"""The queue worker: takes capacity, then messages; runs one task per message; settles or gives back; drains."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from processor import events
+from processor.errors import Busy, NotAnEvent, Throttled, Unavailable
+from processor.events import Event, Unreadable
+from processor.ports.queue import Message, MessageQueue
+from processor.work.circuit import Circuit, CircuitState, backoff, jittered, pause
+from processor.work.conversion import Converter, Outcome, OutcomeKind
+
+#: Most messages that SQS hands out or takes back in one call (AWS, "Amazon SQS message quotas").
+BATCH = 10
+#: How long settled messages are collected before they are deleted in one call.
+SETTLE_DELAY_SECONDS = 0.05
+#: First and longest pause of the poll loop while the queue is unavailable.
+BACKOFF_SECONDS = (0.5, 30.0)
+#: Time between two looks at whether work can be begun again.
+FIT_SECONDS = 1.0
+#: How long a message stays hidden after its first, second, ... failure. Between the first try and the last of five
+#: lies more than an hour, so that an hour of trouble which the circuit does not see kills no message.
+RETRY_SECONDS = (5, 120, 1200, 7200)
+#: Longest pause after others were faster, in seconds.
+BUSY_SECONDS = 5
+#: Longest time that a message can be delayed, in seconds (AWS, "Amazon SQS message timers").
+MAX_DELAY_SECONDS = 900
+#: Most dead letters that are made of one message; with more unreadable records it becomes one as a whole.
+MAX_LETTERS = 10
+#: Largest body of a dead letter, in bytes: queues take 256 KiB unless they are told otherwise, the reason included.
+MAX_LETTER_BYTES = 255 * 1024
+#: An event that says nothing about our images is worth a person's look.
+_LEVELS = {
+    OutcomeKind.FAILED: "warning",
+    OutcomeKind.FOREIGN: "warning",
+    OutcomeKind.UNKNOWN: "warning",
+    OutcomeKind.REFUSED: "warning",
+}
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    """How much the worker takes on, and how long it hides what it took."""
+
+    #: Messages in work at once.
+    slots: int
+    #: Length of a long poll; SQS allows at most 20.
+    wait_seconds: int = 20
+    #: How long a received message stays hidden between two heartbeats.
+    visibility_seconds: int = 60
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """Two heartbeats may fail before a message comes back."""
+        return self.visibility_seconds / 3
+
+    @property
+    def receivers(self) -> int:
+        """As many long polls as it takes to fill every slot at once."""
+        return -(-self.slots // BATCH)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Later:
+    """An event that must be tried again, why, and in how many seconds."""
+
+    event: Event
+    reason: str
+    seconds: int
+
+
+@dataclass(slots=True, kw_only=True)
+class _Rest:
+    """What is left of a message after every event of it was tried."""
+
+    done: int = 0
+    later: list[_Later] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+    @property
+    def can_be_parted(self) -> bool:
+        """Whether it is of a message of many, and nothing speaks against sending now."""
+        many = self.done + len(self.later) + len(self.unreadable) > 1
+        return many and all(later.reason in ("busy", "broken") for later in self.later)
+
+
+class _NotBuried(Exception):
+    """An unreadable record could not be kept as a dead letter."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """Runs until `stop`; a message is settled only after the record says so."""
+
+    queue: MessageQueue
+    converter: Converter
+    config: WorkerConfig
+    #: Where the queue puts what failed on every try; this process, what nobody can read. None: it does not know.
+    dead_letters: MessageQueue | None = None
+    #: Told of every event that came to its end.
+    observe: Callable[[Outcome], None] = lambda _: None
+    #: Whether work can be begun; while it cannot, no messages are taken.
+    fit: Callable[[], bool] = lambda: True
+    #: What became of messages: `settled`, or why they were given back.
+    messages: Counter[str] = field(default_factory=Counter)
+    #: When the poll loop last heard from the queue (monotonic seconds); None before the first answer.
+    last_poll: float | None = None
+    circuit: Circuit = field(init=False)
+    _free: asyncio.Semaphore = field(init=False)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _held: dict[str, str] = field(default_factory=dict)
+    _settled: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    _receivers: list[asyncio.Task[None]] = field(default_factory=list)
+    _upkeep: list[asyncio.Task[None]] = field(default_factory=list)
+    _max_receives: int | None = None
+    _knows_max_receives: bool = False
+
+    def __post_init__(self) -> None:
+        """Every slot is free, and all is well."""
+        self.circuit = Circuit(self.converter.ping)
+        self._free = asyncio.Semaphore(self.config.slots)
+
+    @property
+    def in_work(self) -> int:
+        """Messages in work now."""
+        return len(self._running)
+
+    @property
+    def alive(self) -> bool:
+        """Whether every loop of it still runs: each mends its own errors, so one that has ended is a defect."""
+        loops = [*self._upkeep, *(() if self._stopping.is_set() else self._receivers)]
+        return bool(loops) and not any(loop.done() for loop in loops)
+
+    @property
+    def polling(self) -> bool:
+        """Whether the poll loop is alive, may take messages, and has heard from the queue within two long polls."""
+        heard = self.last_poll is not None and time.monotonic() - self.last_poll < 2 * self.config.wait_seconds + 10
+        full = self._free.locked()
+        alive = any(not receiver.done() for receiver in self._receivers)
+        open_ = self.circuit.state is CircuitState.OPEN
+        return alive and (heard or full) and not open_ and not self._stopping.is_set()
+
+    def start(self) -> None:
+        """Begin to poll. A queue that cannot be reached yet is asked again until it can."""
+        self._receivers = [
+            asyncio.create_task(self._receive_loop(), name=f"receiver-{number}")
+            for number in range(self.config.receivers)
+        ]
+        self._upkeep = [
+            asyncio.create_task(self._heartbeat_loop(), name="heartbeat"),
+            asyncio.create_task(self._settle_loop(), name="settler"),
+        ]
+
+    def stop_receiving(self) -> None:
+        """Take no more messages. A long poll that is under way is not cut short: what its answer brings would be lost
+        to sight until its visibility ends. It is given back instead."""
+        self._stopping.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Let what runs end within `seconds`, cancel and give back the rest, settle what is done."""
+        self.stop_receiving()
+        deadline = time.monotonic() + seconds
+        await _wait(self._receivers, seconds)
+        await _wait(self._running.values(), deadline - time.monotonic())
+        log.info("Worker drained", unfinished=len(self._running))
+        await _cancel([*self._receivers, *self._running.values(), *self._upkeep])
+        while not self._settled.empty():
+            await self._settle([self._settled.get_nowait()])
+
+    # -- receiving -----------------------------------------------------------------------------------------------
+
+    async def _receive_loop(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            taken = await self._take_slots()
+            messages: Sequence[Message] = ()
+            try:
+                messages = await self._receive(taken)
+                failures = 0
+            except Unavailable as error:
+                failures += 1
+                log.warning("Queue unavailable", code=error.code, failures=failures)
+            except Exception:
+                failures += 1
+                log.exception("Receiving broke", failures=failures)
+            finally:
+                for _ in range(taken - len(messages)):
+                    self._free.release()
+            begun = [self._begin(message) for message in messages]
+            if self.circuit.state is CircuitState.TRYING:
+                await _wait(begun)
+            if failures:
+                await pause(self._stopping, backoff(failures, BACKOFF_SECONDS))
+
+    async def _receive(self, limit: int) -> Sequence[Message]:
+        if self._stopping.is_set():  # it was while this loop waited for a slot
+            return ()
+        if not self._knows_max_receives:
+            self._max_receives = await self.queue.max_receive_count()
+            self._knows_max_receives = True
+        # The first answer shows that this process may receive, and it is not ready before: so it is had at once.
+        wait_seconds = 0 if self.last_poll is None else self.config.wait_seconds
+        messages = await self.queue.receive(
+            limit, wait_seconds=wait_seconds, visibility_seconds=self.config.visibility_seconds
+        )
+        self.last_poll = time.monotonic()
+        return messages
+
+    async def _take_slots(self) -> int:
+        """Wait for one free slot, and for the circuit; then take as many more as one receive can fill."""
+        await self._free.acquire()
+        await self.circuit.passable(self._stopping)
+        await self._until_fit()
+        taken = 1
+        while self.circuit.state is CircuitState.CLOSED and taken < BATCH and not self._free.locked():
+            await self._free.acquire()  # free, so it does not wait
+            taken += 1
+        return taken
+
+    async def _until_fit(self) -> None:
+        if self.fit():
+            return
+        log.warning("No messages taken until a thread ends")
+        while not self.fit() and not self._stopping.is_set():
+            await pause(self._stopping, FIT_SECONDS)
+
+    def _begin(self, message: Message) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._handle(message), name=f"message-{message.message_id}")
+        # A message that is delivered again while it is in work has a receipt of its own.
+        self._running[message.receipt] = task
+        self._held[message.receipt] = message.message_id
+        task.add_done_callback(lambda _: self._end(message))
+        return task
+
+    def _end(self, message: Message) -> None:
+        self._running.pop(message.receipt, None)
+        self._held.pop(message.receipt, None)
+        self._free.release()
+
+    # -- one message ---------------------------------------------------------------------------------------------
+
+    async def _handle(self, message: Message) -> None:
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(messageId=message.message_id, receiveCount=message.receive_count)
+        if self._stopping.is_set():  # the last long poll brought it after the order to stop
+            await self._give_back(message, 0, "stopping")
+            return
+        try:
+            rest = await self._convert_all(message)
+            reason, retry_after = await self._leave(message, rest)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._give_back(message, 0, "stopping"))
+            raise
+        except Exception:
+            log.exception("Message broke")
+            reason, retry_after = "broken", _retry_seconds(message.receive_count)
+        if retry_after is None:
+            self.messages["settled"] += 1
+            self._settled.put_nowait(message.receipt)
+        else:
+            await self._give_back(message, retry_after, reason)
+
+    async def _convert_all(self, message: Message) -> _Rest:
+        """Run every event of a message, whatever becomes of the others; what is left of it."""
+        last_try = self._max_receives is not None and message.receive_count >= self._max_receives
+        rest = _Rest()
+        try:
+            records = events.parse(message.body)
+        except NotAnEvent:
+            return replace(rest, unreadable=[message.body])
+        for record in records:
+            structlog.contextvars.unbind_contextvars("uniqueId", "processingId")
+            if isinstance(record, Unreadable):
+                rest.unreadable.append(record.body)
+            else:
+                left = await self._convert(record, message, last_try=last_try)
+                if left is None:
+                    rest.done += 1
+                else:
+                    rest.later.append(left)
+        return rest
+
+    async def _convert(self, event: Event, message: Message, *, last_try: bool) -> _Later | None:
+        """None when the event has come to its end."""
+        try:
+            outcome = await self.converter.convert(event, last_try=last_try)
+        except Throttled as error:
+            # Others ask too much of one key, or this process of all: a pause for this message helps, none for all.
+            log.warning("Dependency busy", code=error.code)
+            return _Later(event=event, reason="throttled", seconds=_retry_seconds(message.receive_count))
+        except Unavailable as error:
+            self.circuit.failed()
+            log.warning("Dependency unavailable", code=error.code)
+            return _Later(event=event, reason="unavailable", seconds=_retry_seconds(message.receive_count))
+        except Busy:
+            log.info("Others were faster")
+            return _Later(event=event, reason="busy", seconds=round(jittered(BUSY_SECONDS)))
+        except Exception:
+            log.exception("Conversion broke")
+            return _Later(event=event, reason="broken", seconds=_retry_seconds(message.receive_count))
+        self.circuit.succeeded()
+        _report(outcome)
+        self.observe(outcome)
+        if outcome.settles:
+            return None
+        return _Later(event=event, reason="busy", seconds=outcome.retry_after_seconds)
+
+    async def _leave(self, message: Message, rest: _Rest) -> tuple[str, int | None]:
+        """Put what is left of a message where it belongs; then None, or why and in how many seconds to look again.
+
+        Of a message of many what must be tried again becomes messages of its own, so that it alone is tried and
+        counted. All of that is sent before the message is settled: whoever dies in between leaves it doubled.
+        """
+        longest = max(rest.later, key=lambda later: later.seconds, default=None)
+        if longest is not None and not rest.can_be_parted:
+            return longest.reason, longest.seconds
+        try:
+            if rest.unreadable:
+                await self._bury(message, rest.unreadable)
+            for later in rest.later:
+                await self.queue.send(later.event.to_message(), delay_seconds=min(later.seconds, MAX_DELAY_SECONDS))
+        except _NotBuried:
+            return "unreadable", _retry_seconds(message.receive_count)
+        except Unavailable as error:
+            log.warning("Rest of a message not sent", code=error.code)
+            return "unavailable", _retry_seconds(message.receive_count)
+        return "", None
+
+    async def _bury(self, message: Message, unreadable: Sequence[str]) -> None:
+        """Keep what says nothing to this service as evidence, with the reason. Raises `_NotBuried`: the queue then
+        moves the message by itself after its last receive."""
+        log.warning("Message is not an event", code=NotAnEvent.code, count=len(unreadable))
+        letters = unreadable if len(unreadable) <= MAX_LETTERS else [message.body]
+        fit = all(len(letter.encode(errors="replace")) <= MAX_LETTER_BYTES for letter in letters)
+        if self.dead_letters is None or not fit:
+            raise _NotBuried
+        try:
+            for letter in letters:
+                await self.dead_letters.send(letter, reason=NotAnEvent.code)
+        except Unavailable as error:
+            log.warning("Dead letter not sent", code=error.code)
+            raise _NotBuried from None
+
+    async def _give_back(self, message: Message, seconds: int, reason: str) -> None:
+        self.messages[reason] += 1
+        self._held.pop(message.receipt, None)  # from here on the heartbeat must not hide it again
+        try:
+            await self.queue.set_visibility([message.receipt], seconds)
+        except Unavailable:
+            log.warning("Message not given back; it returns when its visibility ends")
+
+    # -- in the background ---------------------------------------------------------------------------------------
+
+    async def _heartbeat_loop(self) -> None:
+        """Keep what is in work hidden from others: the messages and the leases together."""
+        while True:
+            await asyncio.sleep(self.config.heartbeat_seconds)
+            try:
+                if self._held:
+                    await self.queue.set_visibility(list(self._held), self.config.visibility_seconds)
+                    await self.converter.renew_leases()
+            except (Unavailable, Busy) as error:
+                log.warning("Heartbeat failed", code=error.code)
+            except Exception:
+                log.exception("Heartbeat broke")
+
+    async def _settle_loop(self) -> None:
+        """Delete settled messages, as many in a call as come within a moment."""
+        while True:
+            receipts = [await self._settled.get()]
+            try:
+                await asyncio.sleep(SETTLE_DELAY_SECONDS)
+            finally:  # a cancelled collector still settles what it holds
+                while len(receipts) < BATCH and not self._settled.empty():
+                    receipts.append(self._settled.get_nowait())
+                await asyncio.shield(self._settle(receipts))
+
+    async def _settle(self, receipts: list[str]) -> None:
+        try:
+            await self.queue.settle(receipts)
+        except Unavailable as error:
+            # They come back, and are then found to be duplicates.
+            log.warning("Messages not settled", code=error.code, count=len(receipts))
+        except Exception:
+            log.exception("Settling broke", count=len(receipts))
+
+
+def _report(outcome: Outcome) -> None:
+    """The one place where an outcome becomes a log line."""
+    fields: dict[str, object] = {"outcome": outcome.kind.value}
+    if outcome.unique_id:
+        fields["uniqueId"] = outcome.unique_id
+    if outcome.processing_id:
+        fields["processingId"] = outcome.processing_id
+    if outcome.code:
+        fields["code"] = outcome.code
+    if outcome.timings:
+        fields["totalMs"] = outcome.timings.total
+    getattr(log, _LEVELS.get(outcome.kind, "info"))("Event handled", **fields)
+
+
+def _retry_seconds(receive_count: int) -> int:
+    return round(jittered(RETRY_SECONDS[min(receive_count, len(RETRY_SECONDS)) - 1]))
+
+
+async def _wait(tasks: Iterable[asyncio.Task[None]], seconds: float | None = None) -> None:
+    pending = [task for task in tasks if not task.done()]
+    if pending:
+        await asyncio.wait(pending, timeout=None if seconds is None else max(0, seconds))
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,145 @@
+"""What a tenant may use, and has used: how it looks on the wire, and the calls that tell and set it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+import structlog
+from aiohttp import web
+from pydantic import ConfigDict, Field
+
+from processor import clock
+from processor.usage import MEGAPIXEL, Limits, Overrides, Usage, today, tomorrow
+from service.auth.middleware import tenant_of
+from service.calls.answers import Answer, Heard, Time
+from service.calls.schemas import Question, read_body
+from service.config import SETTINGS, Settings
+from service.formats import CONTENT_TYPES
+from service.http.body import json_body
+from service.http.rendering import render
+from service.limits.middleware import QUOTA
+
+log = structlog.get_logger(__name__)
+
+#: Above any number that makes sense, and within what DynamoDB and JSON keep exactly.
+_MOST = 2**53
+
+Many = Annotated[int | None, Field(ge=1, le=_MOST)]
+Rate = Annotated[float | None, Field(ge=0.001, le=1_000_000)]
+
+
+class OverridesRequest(Question):
+    """The limits of one tenant; what is left out is everybody's."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"bytesPerDay": 5497558138880, "images": 50000000}]})
+
+    requests_per_second: Rate = Field(default=None, description="Of one key or user, counted by each process.")
+    request_burst: Many = Field(default=None, description="So many of them at once.")
+    tenant_requests_per_second: Rate = Field(default=None, description="Of the tenant, counted by each process.")
+    tenant_request_burst: Many = Field(default=None, description="So many of them at once.")
+    bytes_per_day: Many = Field(default=None, description="Uploaded in a day (UTC).")
+    megapixels_per_day: Many = Field(default=None, description="Converted in a day (UTC).")
+    images: Many = Field(default=None, description="Stored at a time.")
+
+    def to_overrides(self) -> Overrides:
+        """In the core's words."""
+        return Overrides(**self.model_dump())
+
+
+class RequestRate(Answer):
+    """A bucket that holds `burst` requests and regains `perSecond`."""
+
+    per_second: float = Field(examples=[50])
+    burst: int = Field(examples=[200])
+
+
+class Counted(Answer):
+    """A limit and how much of it is used."""
+
+    limit: int
+    used: int
+    remaining: int
+
+    @classmethod
+    def of(cls, limit: int, used: int) -> Self:
+        """Counts are kept apart from results: they may be off by what was under way when a process died."""
+        used = max(0, used)
+        return cls(limit=limit, used=used, remaining=max(0, limit - used))
+
+
+class AcceptedFormat(Answer):
+    """A kind of file that is converted."""
+
+    extension: str = Field(examples=["jpg"])
+    content_type: str = Field(examples=["image/jpeg"])
+
+
+class LimitsAnswer(Heard):
+    """What a file may be, and what the tenant may use and has used, as of a few seconds ago."""
+
+    requests: RequestRate = Field(description="Of this key or user, counted by each process of the service.")
+    tenant_requests: RequestRate = Field(description="Of all callers of the tenant.")
+    bytes_per_day: Counted
+    megapixels_per_day: Counted
+    resets_at: Time = Field(description="When the counts of the day begin anew.")
+    images: Counted = Field(description="Stored, and waited for under URLs that were issued today.")
+    max_bytes: int = Field(description="Largest file.", examples=[104857600])
+    max_pixels: int = Field(description="Most pixels of an image, over all its frames.", examples=[120000000])
+    max_side: int = Field(description="Longest side of an image in pixels.", examples=[32767])
+    max_frames: int = Field(description="Most frames of an animation.", examples=[500])
+    formats: list[AcceptedFormat] = Field(description="What is converted, by extension. The content decides.")
+
+    @classmethod
+    def of(cls, usage: Usage, limits: Limits, settings: Settings) -> Self:
+        """As of today."""
+        used = usage.on(today())
+        return cls(
+            requests=RequestRate(per_second=limits.requests_per_second, burst=limits.request_burst),
+            tenant_requests=RequestRate(
+                per_second=limits.tenant_requests_per_second, burst=limits.tenant_request_burst
+            ),
+            bytes_per_day=Counted.of(limits.bytes_per_day, used.bytes),
+            megapixels_per_day=Counted.of(limits.megapixels_per_day, round(used.pixels / MEGAPIXEL)),
+            resets_at=tomorrow(),
+            images=Counted.of(limits.images, used.images + max(0, used.open)),
+            max_bytes=settings.max_upload_bytes,
+            max_pixels=settings.max_pixels,
+            max_side=settings.max_side,
+            max_frames=settings.max_frames,
+            formats=_FORMATS,
+        )
+
+
+_FORMATS = [AcceptedFormat(extension=name, content_type=kind) for name, kind in CONTENT_TYPES.items()]
+
+LIMITS = LimitsAnswer(
+    requests=RequestRate(per_second=50, burst=200),
+    tenant_requests=RequestRate(per_second=500, burst=2000),
+    bytes_per_day=Counted.of(2**40, 52_428_800),
+    megapixels_per_day=Counted.of(10_000_000, 1234),
+    resets_at=clock.from_iso("2026-01-03T00:00:00.000Z"),
+    images=Counted.of(10_000_000, 4321),
+    max_bytes=100 * 1024 * 1024,
+    max_pixels=120_000_000,
+    max_side=32_767,
+    max_frames=500,
+    formats=_FORMATS,
+)
+
+
+async def show(request: web.Request) -> web.Response:
+    """`GET /images/limits`."""
+    usage, limits = await request.app[QUOTA].state(tenant_of(request))
+    return render(LimitsAnswer.of(usage, limits, request.app[SETTINGS]))
+
+
+async def override(request: web.Request) -> web.Response:
+    """`PUT /images/limits`."""
+    asked = read_body(OverridesRequest, await json_body(request))
+    quota = request.app[QUOTA]
+    overrides = asked.to_overrides()
+    await quota.store.set_overrides(tenant_of(request), overrides)
+    log.info("Limits overridden")
+    usage = (await quota.store.get(tenant_of(request))).usage
+    answer = LimitsAnswer.of(usage, overrides.over(quota.defaults), request.app[SETTINGS])
+    return render(answer.ignoring(asked.ignored))

@@ -1,0 +1,58 @@
+"""The local stand-in for CloudFront: variants, read only; and a picture to begin with."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from functools import cache
+
+from aiohttp import hdrs, web
+
+from processor.errors import ObjectNotFound
+from processor.images import VARIANT_PREFIX
+from processor.ports.objects import ObjectStore
+
+#: The processed bucket; in the local mode alone, where this process stands in for CloudFront.
+LOCAL_VIEWER = web.AppKey[ObjectStore]("local_viewer")
+
+#: A key that names its job never changes what it holds; one year is as long as HTTP's own advice goes (RFC 9111).
+CACHE_CONTROL = "public, max-age=31536000, immutable"
+
+#: Width and height of the sample, in pixels.
+_SAMPLE = (1200, 800)
+
+_PATH = re.compile(r"[0-9a-f-]{36}/[A-Za-z0-9_]{1,90}/[a-z0-9]{1,32}\.webp")
+
+
+async def view(request: web.Request) -> web.Response:
+    """`GET /processed/{path}`."""
+    path = request.match_info["path"]
+    if _PATH.fullmatch(path) is None:
+        raise ObjectNotFound
+    store = request.app[LOCAL_VIEWER]
+    found = await store.head(VARIANT_PREFIX + path)
+    body = await store.fetch(found.key, max_bytes=found.size, etag=found.etag)
+    return web.Response(body=body, content_type="image/webp", headers={hdrs.CACHE_CONTROL: CACHE_CONTROL})
+
+
+async def sample(request: web.Request) -> web.Response:
+    """`GET /sample.png`."""
+    del request
+    return web.Response(body=_sample(), content_type="image/png", headers={hdrs.CACHE_CONTROL: "no-cache"})
+
+
+@cache
+def _sample() -> bytes:
+    """Colours that run into each other, as PNG (RFC 2083)."""
+    width, height = _SAMPLE
+    across = bytes(255 * x // width for x in range(width))
+    rows = bytearray()
+    for y in range(height):
+        row = bytearray(3 * width)
+        row[0::3], row[1::3], row[2::3] = across, bytes([255 * y // height]) * width, across[::-1]
+        rows += b"\0" + row  # no filter
+    header = width.to_bytes(4) + height.to_bytes(4) + bytes([8, 2, 0, 0, 0])  # eight bits each of red, green, blue
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4) for kind, data in chunks
+    )

@@ -1,0 +1,107 @@
+"""What happens around every call: request id, access log, error boundary, headers."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from http import HTTPStatus
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from service.http.problems import problem_of
+from service.observe.metrics import METRICS
+
+REQUEST_ID_HEADER = "X-Request-Id"
+#: Asked every few seconds by whatever watches this process.
+PROBES = frozenset({"/images/health", "/images/live", "/images/ready"})
+#: What a caller's request id may look like. Anything else could forge lines in somebody's log.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+#: Headers of every answer, unless the handler knows better.
+DEFAULT_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=31536000",  # one year; browsers ignore it on plain HTTP
+    hdrs.CACHE_CONTROL: "no-store",
+}
+
+_REQUEST_ID_KEY = web.RequestKey("request_id", str)
+
+log = structlog.get_logger(__name__)
+
+
+def request_id_of(request: web.BaseRequest) -> str:
+    """The caller's request id when it is well formed, else a new one; the same for the whole request."""
+    if _REQUEST_ID_KEY not in request:
+        given = request.headers.get(REQUEST_ID_HEADER, "")
+        request[_REQUEST_ID_KEY] = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return request[_REQUEST_ID_KEY]
+
+
+@web.middleware
+async def access_log(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Bind the request id to everything that is logged on the way, and log the outcome in one line."""
+    started = time.perf_counter()
+    # One connection's requests share a context: what the last one bound must not show in this one's lines.
+    clear_contextvars()
+    bind_contextvars(requestId=request_id_of(request))
+    response = await handler(request)
+    seconds = time.perf_counter() - started
+    route = _template(request)
+    request.app[METRICS].request(method=request.method, route=route, status=response.status, seconds=seconds)
+    log.log(
+        _level(request, response.status),
+        "Request answered",
+        method=request.method,
+        route=route,
+        path=request.path,
+        status=response.status,
+        duration_ms=round(seconds * 1000, 1),
+        bytes=response.content_length or 0,
+    )
+    return response
+
+
+@web.middleware
+async def error_boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every error into a problem; only what nobody foresaw is logged with its trace."""
+    try:
+        return await handler(request)
+    except Exception as error:
+        problem = problem_of(error)
+        if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.exception("Request failed")
+        return problem.to_response(request_id_of(request))
+
+
+async def finish_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Complete the headers just before they are sent, also of answers that no handler made."""
+    complete_headers(request, response)
+
+
+def complete_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """What every answer has."""
+    response.headers[REQUEST_ID_HEADER] = request_id_of(request)
+    for name, value in DEFAULT_HEADERS.items():
+        response.headers.setdefault(name, value)
+    # What runs here, and in which version, is nobody's business.
+    response.headers.popall(hdrs.SERVER, None)
+
+
+def _template(request: web.Request) -> str:
+    """The path's pattern, so that lines of one call can be counted together."""
+    resource = request.match_info.route.resource
+    return "unmatched" if resource is None else resource.canonical
+
+
+def _level(request: web.Request, status: int) -> int:
+    """Probes are noise while all is well; what is our fault is worth a look."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return logging.ERROR if status == HTTPStatus.INTERNAL_SERVER_ERROR else logging.WARNING
+    return logging.DEBUG if request.path in PROBES else logging.INFO

@@ -1,0 +1,121 @@
+"""What Prometheus is told: counted as it happens, and read off the worker and the engine when it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from aiohttp import web
+from aiohttp.hdrs import METH_ALL
+from prometheus_client import CollectorRegistry, Counter, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from processor.pipeline.engine import Engine
+from processor.work.circuit import CircuitState
+from processor.work.conversion import Outcome
+from processor.work.worker import Worker
+
+#: Upper bounds in seconds. A request takes milliseconds.
+_REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+#: A conversion takes tenths of seconds to a minute.
+_STEP_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+#: From the end of an upload: the conversion alone, or behind a queue of hours.
+_SERVABLE_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400)
+
+
+class Metrics:
+    """One registry per application. Labels have few values: no id, no key and no tenant is ever one."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        self._requests = Histogram(
+            "truss_http_request_seconds",
+            "Requests to the API, and how long they took.",
+            ("method", "route", "status"),
+            buckets=_REQUEST_BUCKETS,
+            registry=registry,
+        )
+        self._events = Counter(
+            "truss_events",
+            "Events that came to their end, by outcome; with the code of the failure for `failed`.",
+            ("outcome", "code"),
+            registry=registry,
+        )
+        self._steps = Histogram(
+            "truss_conversion_step_seconds",
+            "Steps of completed conversions: download, process, upload, total.",
+            ("step",),
+            buckets=_STEP_BUCKETS,
+            registry=registry,
+        )
+        self._servable = Histogram(
+            "truss_servable_seconds",
+            "From the end of an upload, as S3 tells it, until its variants could be shown.",
+            buckets=_SERVABLE_BUCKETS,
+            registry=registry,
+        )
+
+    def request(self, *, method: str, route: str, status: int, seconds: float) -> None:
+        """`route` is the path's pattern, so that no id becomes a label; nor does a method that a stranger made up."""
+        self._requests.labels(method if method in METH_ALL else "other", route, str(status)).observe(seconds)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """One event came to its end."""
+        self._events.labels(outcome.kind.value, outcome.code or "").inc()
+        if outcome.timings is not None:
+            for step, milliseconds in asdict(outcome.timings).items():
+                self._steps.labels(step).observe(milliseconds / 1000)
+        if outcome.servable_seconds is not None:
+            self._servable.observe(outcome.servable_seconds)
+
+    def watch(self, worker: Worker, engine: Engine) -> None:
+        """Have the state of these two read whenever somebody asks."""
+        self.registry.register(_Gauges(worker, engine))
+
+    def exposition(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+METRICS = web.AppKey("metrics", Metrics)
+
+
+class _Gauges(Collector):
+    """States of the worker and the engine, as of now."""
+
+    def __init__(self, worker: Worker, engine: Engine) -> None:
+        self._worker = worker
+        self._engine = engine
+
+    def collect(self) -> Iterable[Metric]:
+        """One family for each state."""
+        worker, load = self._worker, self._engine.load
+        messages = CounterMetricFamily(
+            "truss_messages", "Messages by what became of them: settled, or why they were given back.", labels=("end",)
+        )
+        for end, count in worker.messages.items():
+            messages.add_metric((end,), count)
+        circuit = GaugeMetricFamily("truss_circuit_state", "1 for the state that the circuit is in.", labels=("state",))
+        for state in CircuitState:
+            circuit.add_metric((state.value,), float(worker.circuit.state is state))
+        return (
+            messages,
+            circuit,
+            _gauge("truss_circuit_failures", "Failures since the circuit was last closed.", worker.circuit.failures),
+            _gauge("truss_worker_polling", "1 while the poll loop hears from its queue.", worker.polling),
+            _gauge("truss_worker_slots", "Messages that may be in work at once.", worker.config.slots),
+            _gauge("truss_worker_in_work", "Messages in work.", worker.in_work),
+            _gauge("truss_engine_running", "Images that are being converted.", load.running),
+            _gauge("truss_engine_waiting", "Images that wait for a thread or for memory.", load.waiting),
+            _gauge("truss_engine_free_bytes", "What is left of the memory budget.", load.free_bytes),
+        )
+
+
+def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, documentation, value=float(value))

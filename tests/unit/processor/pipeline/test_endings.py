@@ -1,0 +1,235 @@
+"""What lost pixels is refused, and what lost nothing but its end is not."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable
+
+import pytest
+import pyvips
+
+from processor.errors import CorruptImage, ImageRejected
+from processor.pipeline import jpeg, render
+from tests import corpus
+from tests.corpus import containers, damage
+from tests.corpus.animations import Part, apng_of, gif_of, png_of_chunks
+from tests.unit.processor.pipeline.compare import difference, opened, rendered, variant
+
+EOI = b"\xff\xd9"
+#: How cameras end their files behind the picture.
+TRAILER = b"\x00\x00\x21\x0a\x0e\x00\x00\x00Image_UTC_Data1700000000000SEFH\x6a\x00\x00\x00\x01\x00\x00\x00SEFT"
+#: Kinds of JPEG: how its samples are coded together, in how many scans, with restarts and without.
+JPEGS: dict[str, Callable[[], bytes]] = {
+    "even": lambda: corpus.jpeg(quality=95),
+    "subsampled": lambda: corpus.jpeg(quality=75),
+    "grey": lambda: corpus.jpeg(corpus.photo(160, 120).colourspace("b-w"), quality=90),
+    "odd": lambda: corpus.jpeg(corpus.photo(161, 121), quality=75),
+    "one-strip": lambda: corpus.jpeg(corpus.photo(96, 8), quality=75),
+    "restarts": lambda: corpus.jpeg(quality=75, restart_interval=5),
+    "progressive": lambda: corpus.jpeg(interlace=True),
+    "inks": lambda: corpus.cmyk_jpeg(corpus.photo(160, 120), profile=False),
+}
+
+
+def body_end(data: bytes) -> int:
+    """Where the compressed data of a JPEG ends."""
+    return data.rindex(EOI)
+
+
+def seen(data: bytes) -> pyvips.Image:
+    return opened(variant(data))
+
+
+@pytest.mark.parametrize("name", JPEGS)
+@pytest.mark.parametrize("part", [0.6, 0.9, 0.99])
+def test_a_cut_jpeg_is_refused_whatever_end_was_put_to_it(name: str, part: float) -> None:
+    whole = JPEGS[name]()
+    cut = whole[: int(body_end(whole) * part)]
+
+    for end in (b"", EOI, EOI + TRAILER):
+        with pytest.raises(CorruptImage):
+            rendered(cut + end)
+
+
+@pytest.mark.parametrize("name", ["even", "subsampled", "grey", "one-strip", "restarts", "progressive", "inks"])
+def test_a_jpeg_that_lost_its_last_bytes_is_refused(name: str) -> None:
+    whole = JPEGS[name]()
+
+    for lost in range(1, 25):
+        with pytest.raises(CorruptImage):
+            rendered(whole[: body_end(whole) - lost] + EOI)
+
+
+@pytest.mark.parametrize("name", JPEGS)
+@pytest.mark.parametrize("end", [b"", b"\xff", TRAILER, EOI + TRAILER, EOI + EOI], ids=range(5))
+def test_a_jpeg_without_an_end_or_with_more_behind_it_is_whole(name: str, end: bytes) -> None:
+    whole = JPEGS[name]()
+
+    assert difference(seen(whole[: body_end(whole)] + end), seen(whole)) == 0
+
+
+@pytest.mark.parametrize("name", [*JPEGS, "jpeg-p3"])
+def test_a_jpeg_that_is_whole_is_decoded_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[bool] = []
+    look = render._picture
+
+    def noting(*args: object, strict: bool) -> pyvips.Image:
+        looks.append(strict)
+        return look(*args, strict=strict)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(render, "_picture", noting)
+
+    rendered((JPEGS.get(name) or corpus.SAMPLES[name].make)())
+
+    assert looks == [True]
+
+
+def test_a_jpeg_that_lost_an_interval_is_refused() -> None:
+    whole = corpus.jpeg(quality=75, restart_interval=5)
+    marks = [match.start() for match in re.finditer(rb"\xff[\xd0-\xd7]", whole)]
+
+    for start, end in ((marks[-1], body_end(whole)), (marks[3], marks[4]), (marks[3] + 12, marks[4])):
+        with pytest.raises(CorruptImage):
+            rendered(whole[:start] + whole[end:])
+
+
+@pytest.mark.parametrize("interval", [1, 5])
+def test_bytes_in_front_of_restarts_are_stray_and_lose_nothing(interval: int) -> None:
+    """More of them than the warnings after which libvips gives up."""
+    whole = corpus.jpeg(corpus.photo(480, 320), quality=75, restart_interval=interval)
+    stray = re.sub(rb"\xff[\xd0-\xd7]", b"\x00\x13\x37" + rb"\g<0>", whole)
+
+    assert stray.count(b"\x00\x13\x37") > 100
+    assert difference(seen(stray), seen(whole)) == 0
+
+
+def test_a_progressive_jpeg_that_lost_its_last_scans_is_refused() -> None:
+    """Whole scans: libjpeg shows what there is without a warning."""
+    whole = corpus.jpeg(interlace=True)
+    scans = jpeg.read(whole).scans
+
+    assert len(scans) > 5
+    for scan in scans[:-1]:
+        with pytest.raises(CorruptImage):
+            rendered(whole[: scan.end] + EOI)
+
+
+PNGS: dict[str, Callable[[], bytes]] = {
+    "plain": corpus.png,
+    "interlaced": lambda: corpus.png(interlace=True),
+    "palette": lambda: corpus.png(palette=True),
+    "wide": corpus.SAMPLES["png-sixteen-bit"].make,
+}
+
+
+@pytest.mark.parametrize("name", PNGS)
+@pytest.mark.parametrize("lost", [1, 4, 8, 11, 12, 14, 16])
+def test_a_png_whose_pixels_are_all_there_needs_no_end(name: str, lost: int) -> None:
+    """12 bytes are the end marker; the 4 in front of them are the checksum of the last pixels."""
+    whole = PNGS[name]()
+
+    assert difference(seen(whole[:-lost]), seen(whole)) == 0
+
+
+@pytest.mark.parametrize("name", PNGS)
+def test_a_png_that_lost_pixels_is_refused_whatever_end_was_put_to_it(name: str) -> None:
+    whole = PNGS[name]()
+    for part in (0.3, 0.6, 0.9, 0.99):
+        cut = whole[: int(len(whole) * part)]
+        for end in (b"", containers.chunk(b"IEND", b"")):
+            with pytest.raises(CorruptImage):
+                rendered(cut + end)
+
+
+@pytest.mark.parametrize("part", [0.5, 0.9, 0.99])
+def test_a_png_with_whole_chunks_and_too_few_pixels_is_refused(part: float) -> None:
+    chunks = containers.png_chunks(corpus.png(keep="none"))
+    pixels = b"".join(body for kind, body in chunks if kind == b"IDAT")
+    kept = pixels[: int(len(pixels) * part)]
+    head = [entry for entry in chunks if entry[0] not in (b"IDAT", b"IEND")]
+
+    with pytest.raises(CorruptImage):
+        rendered(png_of_chunks([*head, (b"IDAT", kept), (b"IEND", b"")]))
+
+
+def test_a_png_cut_in_a_comment_behind_its_pixels_is_whole() -> None:
+    chunks = containers.png_chunks(corpus.png(keep="none"))
+    data = png_of_chunks([*chunks[:-1], (b"tEXt", b"Comment\x00" + b"words " * 40), chunks[-1]])
+
+    assert difference(seen(data[:-100]), seen(data)) == 0
+
+
+def test_a_wrong_checksum_on_pixels_is_damage_and_on_the_end_is_not() -> None:
+    whole = corpus.png(keep="none")
+    at = whole.index(b"IDAT")
+    checksum = at + 4 + int.from_bytes(whole[at - 4 : at], "big")
+
+    with pytest.raises(CorruptImage):
+        rendered(whole[:checksum] + bytes([whole[checksum] ^ 1]) + whole[checksum + 1 :])
+    assert difference(seen(whole[:-1] + bytes([whole[-1] ^ 1])), seen(whole)) == 0
+
+
+@pytest.mark.parametrize("cut", [0, 14])
+def test_a_window_that_is_declared_too_small_is_mended(cut: int) -> None:
+    """What `pngfix` does: encoders are known that declare 256 bytes and look back further."""
+    chunks = containers.png_chunks(corpus.png(keep="none"))
+    rows = zlib.decompress(b"".join(body for kind, body in chunks if kind == b"IDAT"))
+    pixels = zlib.compress(rows * 1, 9)
+    assert pixels[0] == 0x78
+    small = bytes([0x08, -(0x08 * 256) % 31]) + pixels[2:]
+    head = [entry for entry in chunks if entry[0] not in (b"IDAT", b"IEND")]
+    data = png_of_chunks([*head, (b"IDAT", small[:900]), (b"IDAT", small[900:]), (b"IEND", b"")])
+
+    assert difference(seen(data[: len(data) - cut]), seen(corpus.png())) == 0
+
+
+@pytest.mark.parametrize("make", [corpus.gif, lambda: corpus.animation(".gif")], ids=["still", "animated"])
+def test_a_gif_without_its_last_byte_is_whole(make: Callable[[], bytes]) -> None:
+    whole = make()
+
+    assert whole.endswith(b"\x3b")
+    for end in (b"", b"\x3b" + TRAILER, b"\x00\x00"):
+        assert difference(seen(whole[:-1] + end), seen(whole)) == 0
+
+
+def test_a_gif_cut_in_a_comment_behind_its_pixels_is_whole() -> None:
+    still = gif_of(32, 32, [Part(width=32, height=32, colour=1)], trailer=b"\x21\xfe\x20half a comm")
+
+    assert rendered(still).source.frames == 1
+
+
+@pytest.mark.parametrize("lost", [1, 2, 12, 30])
+@pytest.mark.parametrize("end", [b"", b"\x00\x3b", b"\x3b"])
+def test_an_animation_whose_last_frame_was_cut_is_refused(lost: int, end: bytes) -> None:
+    parts = [Part(width=32, height=32, colour=number) for number in (1, 2)]
+    gif = gif_of(32, 32, parts, trailer=b"")
+    apng = apng_of(32, 32, [Part(width=32, height=32, colour=(9, 9, 9, 255))] * 2)[:-12]
+
+    for data in (gif[:-1], apng[:-4]):
+        with pytest.raises(ImageRejected) as refusal:
+            rendered(data[:-lost] + end)
+        assert refusal.value.code == "corrupt_image"
+
+
+def test_a_gif_cut_between_a_frame_and_what_announced_it_is_refused() -> None:
+    data = gif_of(32, 32, [Part(width=32, height=32, colour=1)], trailer=b"\x21\xf9\x04\x00\x00\x00\x00\x00")
+
+    with pytest.raises(CorruptImage):
+        rendered(data)
+
+
+@pytest.mark.parametrize("name", ["webp", "webp-lossless", "webp-animated", "webp-alpha"])
+def test_bytes_behind_a_webp_lose_nothing(name: str) -> None:
+    whole = corpus.SAMPLES[name].make()
+
+    assert difference(seen(whole + b"Adobe " * 9), seen(whole)) == 0
+
+
+@pytest.mark.parametrize("name", damage.CUTTABLE)
+def test_a_file_of_the_first_bytes_alone_is_refused(name: str) -> None:
+    whole = corpus.SAMPLES[name].make()
+
+    for size in range(3, 60):
+        with pytest.raises(ImageRejected):
+            rendered(whole[:size])

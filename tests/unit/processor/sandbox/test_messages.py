@@ -1,0 +1,131 @@
+"""What parent and child say to each other, and what the parent does not believe."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from typing import Any
+
+import pytest
+
+from processor.images import ImageInfo, Rendered, Variant, VariantSpec
+from processor.sandbox.answers import describe, pack, read_info, unpack
+from processor.sandbox.messages import HEAD, MAX_HEADER_BYTES, Frame, hear, opening, receive, send
+
+INFO = ImageInfo(format="png", width=4, height=3)
+SPECS = (VariantSpec(name="small", quality=1, box=(2, 2)), VariantSpec(name="large", quality=1))
+WEBP = b"RIFF\x04\x00\x00\x00WEBP"
+
+
+def heard(data: bytes, *, max_body_bytes: int = 10) -> Frame:
+    async def listen() -> Frame:
+        reader = asyncio.StreamReader()
+        reader.feed_data(data)
+        reader.feed_eof()
+        return await hear(reader, max_body_bytes=max_body_bytes)
+
+    return asyncio.run(listen())
+
+
+def raw(text: bytes, body_bytes: int = 0) -> bytes:
+    return HEAD.pack(len(text), body_bytes) + text
+
+
+def test_what_is_sent_is_received() -> None:
+    pipe = io.BytesIO()
+    send(pipe, {"say": "ü"}, (b"one", b"two"))
+    send(pipe, {})
+    pipe.seek(0)
+
+    assert receive(pipe) == Frame(header={"say": "ü"}, body=b"onetwo")
+    assert heard(pipe.getvalue()) == Frame(header={"say": "ü"}, body=b"onetwo")
+    assert receive(pipe) == Frame(header={})
+    with pytest.raises(EOFError):
+        receive(pipe)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        raw(b""),
+        raw(b"[]"),
+        raw(b"\xff"),
+        raw(b"[" * 200_000),
+        raw(b"9" * 10_000),
+        raw(b" " * (MAX_HEADER_BYTES + 1)),
+        opening({}, 11),
+    ],
+)
+def test_what_is_no_frame_or_too_large_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - that is all that a listener learns
+        heard(data)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", raw(b"{}")[:-1], opening({}, 5) + b"1234"])
+def test_a_frame_that_breaks_off_is_told_from_a_wrong_one(data: bytes) -> None:
+    with pytest.raises(EOFError):
+        heard(data)
+
+
+def test_a_description_comes_back_as_it_was() -> None:
+    info = ImageInfo(format="gif", width=4, height=3, frames=2, has_alpha=True, orientation=6)
+
+    assert read_info(json.loads(json.dumps(describe(info)))) == info
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"width": 0}, {"width": -1}, {"height": 2.5}, {"frames": True}, {"format": 3}, {"has_alpha": 1}, {"more": 1}],
+)
+def test_a_description_with_anything_else_in_it_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="description"):
+        read_info({"source": describe(INFO)["source"] | change})
+
+
+def test_equal_outputs_are_sent_once() -> None:
+    variants = tuple(Variant(name=spec.name, data=WEBP, width=2, height=2) for spec in SPECS)
+
+    header, parts = pack(Rendered(source=INFO, variants=variants))
+
+    assert parts == (WEBP,)
+    assert unpack(Frame(header=header, body=WEBP), INFO, SPECS).variants == variants
+
+
+def test_variants_come_back_as_they_were() -> None:
+    small = Variant(name="small", data=WEBP + b"1", width=2, height=2)
+    large = Variant(name="large", data=WEBP + b"22", width=4, height=3)
+    rendered = Rendered(source=INFO, variants=(small, large))
+
+    header, parts = pack(rendered)
+
+    assert unpack(Frame(header=json.loads(json.dumps(header)), body=b"".join(parts)), INFO, SPECS) == rendered
+
+
+def _variant(**change: Any) -> dict[str, Any]:
+    return {"name": "small", "width": 2, "height": 2, "part": 0} | change
+
+
+@pytest.mark.parametrize(
+    ("variants", "parts", "body"),
+    [
+        (None, [12], WEBP),
+        ([], [12], WEBP),
+        ([_variant(), _variant()], [12], WEBP),
+        ([_variant(name="other")], [12], WEBP),
+        ([_variant(width=0)], [12], WEBP),
+        ([_variant(height=16_384)], [12], WEBP),
+        ([_variant(part=1)], [12], WEBP),
+        ([_variant(part=-1)], [12], WEBP),
+        ([_variant(width="2")], [12], WEBP),
+        ([7], [12], WEBP),
+        ([_variant()], None, WEBP),
+        ([_variant()], [11], WEBP),
+        ([_variant()], [13, -1], WEBP),
+        ([_variant()], ["12"], WEBP),
+        ([_variant()], [12], b"<script></script>"[:12]),
+    ],
+)
+def test_anything_but_the_variants_that_were_asked_for_is_refused(variants: Any, parts: Any, body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"^not? "):
+        unpack(Frame(header={"variants": variants, "parts": parts}, body=body), INFO, SPECS[:1])

@@ -1,0 +1,136 @@
+"""What a completed job says of itself, and what it takes for that to be true."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from processor.errors import ImageNotFound, Rejected
+from processor.images import STANDARD_VARIANTS, variant_key
+from processor.jobs import Job
+from processor.manifest import Verifier, document, is_manifest, manifest_key, stored_variants, variants_in
+from processor.work.conversion import OutcomeKind
+from tests.unit.world import MAKER, TENANT, World
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def _completed(world: World, body: bytes = b"photo") -> Job:
+    submission, event = await world.uploaded(body)
+    assert (await world.converter.convert(event)).kind is OutcomeKind.COMPLETED
+    return await world.jobs.get_job(submission.job.processing_id)
+
+
+async def _problems(world: World, unique_id: str) -> list[tuple[str, str]]:
+    verifier = Verifier(jobs=world.jobs, processed=world.processed)
+    return [(found.key.rpartition("/")[2], found.problem) async for found in verifier.verify(unique_id)]
+
+
+async def test_the_manifest_beside_the_variants_tells_what_the_record_tells(world: World) -> None:
+    job = await _completed(world)
+    key = manifest_key(job.unique_id, job.processing_id)
+    stored = await world.processed.fetch(key, max_bytes=10_000)
+    content = json.loads(stored)
+
+    assert stored == document(job)
+    assert (await world.processed.head(key)).content_type == "application/json"
+    assert content["source"] == {
+        "key": job.original_key,
+        "etag": job.source.etag if job.source else None,
+        "sha256": hashlib.sha256(b"photo").hexdigest(),
+        "size": 5,
+        "format": "jpeg",
+        "width": 4,
+        "height": 3,
+        "frames": 1,
+    }
+    assert content["variants"]["large"] == {
+        "key": variant_key(job.unique_id, job.processing_id, "large"),
+        "size": 13,
+        "sha256": hashlib.sha256(b"webp of photo").hexdigest(),
+        "width": 4,
+        "height": 3,
+        "contentType": "image/webp",
+        "quality": 90,
+        "effort": MAKER.effort,
+    }
+    assert (content["encoder"], content["service"]) == (MAKER.encoder, MAKER.service)
+
+
+async def test_what_was_stored_verifies(world: World) -> None:
+    job = await _completed(world)
+    assert await _problems(world, job.unique_id) == []
+
+
+async def test_every_kind_of_damage_is_reported(world: World) -> None:
+    job = await _completed(world)
+    await world.processed.put(
+        variant_key(job.unique_id, job.processing_id, "medium"), b"other", content_type="image/webp"
+    )
+    await world.processed.put(
+        variant_key(job.unique_id, job.processing_id, "large"), b"webp of photo", content_type="text/html"
+    )
+    await world.processed.purge(variant_key(job.unique_id, job.processing_id, "thumbnail"))
+    await world.processed.put(manifest_key(job.unique_id, job.processing_id), b"{}")
+
+    assert await _problems(world, job.unique_id) == [
+        ("manifest.json", "not what the record says"),
+        ("thumbnail.webp", "missing"),
+        ("medium.webp", "other bytes: 5 where 13 were stored"),
+        ("large.webp", "content type text/html"),
+    ]
+    await world.processed.purge(manifest_key(job.unique_id, job.processing_id))
+    assert (await _problems(world, job.unique_id))[0] == ("manifest.json", "missing")
+
+
+async def test_an_image_whose_record_has_expired_is_verified_by_its_manifest(world: World) -> None:
+    job = await _completed(world)
+    del world.jobs._jobs[job.processing_id]
+    assert await _problems(world, job.unique_id) == []
+    await world.processed.purge(variant_key(job.unique_id, job.processing_id, "webp"))
+    assert await _problems(world, job.unique_id) == [("webp.webp", "missing")]
+
+
+async def test_there_is_nothing_to_verify_before_there_is_a_result(world: World) -> None:
+    submission = await world.submitted()
+    assert await _problems(world, submission.job.unique_id) == []
+    with pytest.raises(ImageNotFound):
+        await _problems(world, "11111111-1111-4111-8111-111111111111")
+
+
+async def test_every_living_image_with_variants_is_found_once(world: World) -> None:
+    jobs = [await _completed(world) for _ in range(3)]
+    await world.submitted()
+    await world.catalog.delete(TENANT, jobs[0].unique_id)
+    await world.processed.put(f"processed/{jobs[0].unique_id}/img_1_late/webp.webp", b"late")
+    await world.processed.put("processed/11111111-1111-4111-8111-111111111111/img_1_a/webp.webp", b"stray")
+    verifier = Verifier(jobs=world.jobs, processed=world.processed)
+    found = [unique_id async for unique_id in verifier.images()]
+    assert found == sorted(job.unique_id for job in jobs[1:])
+
+
+async def test_the_variants_of_a_manifest_come_in_the_order_of_their_sizes(world: World) -> None:
+    job = await _completed(world)
+    variants = await stored_variants(world.processed, job.unique_id, job.processing_id)
+    assert {variant.name for variant in variants} == {spec.name for spec in STANDARD_VARIANTS}
+    assert {variant.sha256 for variant in variants} == {variant.sha256 for variant in job.variants}
+    assert await stored_variants(world.processed, job.unique_id, "img_1_never") == ()
+
+
+@pytest.mark.parametrize("broken", [b"", b"[]", b'{"variants": []}', b'{"variants": {"webp": {}}}'])
+async def test_what_is_no_manifest_is_refused(world: World, broken: bytes) -> None:
+    job = await _completed(world)
+    with pytest.raises(Rejected):
+        variants_in(broken, job.created_at)
+
+
+async def test_a_job_that_made_nothing_has_no_manifest(world: World) -> None:
+    submission = await world.submitted()
+    with pytest.raises(ValueError, match="has no manifest"):
+        document(submission.job)
+    assert not is_manifest(submission.job.original_key)

@@ -1,0 +1,580 @@
+"""The poll loop: capacity before messages, settling after the record, giving back what may succeed later, draining."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from processor import events
+from processor.errors import Busy, Throttled, Unavailable
+from processor.events import Event, JobRequested, SourceArrived
+from processor.ports.queue import Message
+from processor.work import circuit, worker
+from processor.work.conversion import Outcome, OutcomeKind
+from processor.work.worker import Worker, WorkerConfig
+from tests.unit.world import RecordingQueue, World
+from tests.waiting import eventually
+
+DONE = Outcome(kind=OutcomeKind.COMPLETED)
+
+
+@dataclass
+class ScriptedConverter:
+    """Answers with what the script says for a job's id; waits where it is told to."""
+
+    script: Callable[[str], Outcome | Exception] = lambda _: DONE
+    gate: asyncio.Event | None = None
+    started: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    last_tries: list[bool] = field(default_factory=list)
+    renewals: int = 0
+    away: bool = False
+    pings: int = 0
+
+    async def ping(self) -> None:
+        self.pings += 1
+        if self.away:
+            raise Unavailable
+
+    async def convert(self, event: Event, *, last_try: bool = False) -> Outcome:
+        assert isinstance(event, JobRequested)
+        self.started.append(event.processing_id)
+        self.last_tries.append(last_try)
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(event.processing_id)
+            raise
+        outcome = self.script(event.processing_id)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def renew_leases(self) -> None:
+        self.renewals += 1
+
+
+def job(number: int) -> str:
+    return JobRequested(unique_id="u", processing_id=f"img_{number}").to_message()
+
+
+@asynccontextmanager
+async def running(
+    queue: RecordingQueue,
+    converter: ScriptedConverter,
+    *,
+    drain_seconds: float = 10,
+    dead_letters: RecordingQueue | None = None,
+    **config: Any,
+) -> AsyncIterator[Worker]:
+    settings = {"slots": 2, "wait_seconds": 1, **config}
+    pod = Worker(queue, converter, WorkerConfig(**settings), dead_letters=dead_letters)  # type: ignore[arg-type]
+    pod.start()
+    try:
+        yield pod
+    finally:
+        await pod.drain(drain_seconds)
+
+
+async def _that(check: Callable[[], object]) -> None:
+    async def look() -> object:
+        return check()
+
+    await eventually(look, within=20)
+
+
+async def test_what_is_handled_is_settled_in_batches() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter()
+    for number in range(25):
+        await queue.send(job(number))
+    async with running(queue, converter, slots=10):
+        await _that(lambda: not queue.bodies)
+    assert sorted(converter.started) == sorted(f"img_{number}" for number in range(25))
+    assert max(queue.settled) > 1
+
+
+async def test_no_more_messages_are_taken_than_there_are_free_slots() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
+    for number in range(9):
+        await queue.send(job(number))
+    async with running(queue, converter, slots=3) as pod:
+        await _that(lambda: pod.in_work == 3)
+        asked_while_full = len(queue.asked)
+        assert queue.asked[0] == 3
+        assert converter.gate is not None
+        converter.gate.set()
+        await _that(lambda: not queue.bodies)
+    assert asked_while_full == 1
+    assert max(queue.asked) <= 3
+
+
+async def test_many_slots_are_filled_by_several_receivers_of_ten() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
+    for number in range(25):
+        await queue.send(job(number))
+    async with running(queue, converter, slots=25) as pod:
+        await _that(lambda: pod.in_work == 25)
+        assert converter.gate is not None
+        converter.gate.set()
+    assert max(queue.asked) == 10
+
+
+async def test_what_is_no_event_is_kept_as_a_dead_letter_with_its_reason_and_does_not_loop() -> None:
+    queue, converter, dead_letters = RecordingQueue(), ScriptedConverter(), RecordingQueue()
+    await queue.send("garbage")
+    with capture_logs() as logs:
+        async with running(queue, converter, dead_letters=dead_letters):
+            await _that(lambda: not queue.bodies)
+    assert converter.started == []
+    assert await letters(dead_letters) == [("garbage", "not_an_event")]
+    assert [line["code"] for line in logs if line["event"] == "Message is not an event"] == ["not_an_event"]
+
+
+async def test_a_test_event_is_settled_in_silence() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter()
+    await queue.send(json.dumps({"Event": "s3:TestEvent"}))
+    async with running(queue, converter):
+        await _that(lambda: not queue.bodies)
+    assert converter.started == []
+
+
+async def test_a_message_that_may_succeed_later_comes_back_after_a_growing_pause() -> None:
+    clock = [0.0]
+    queue = RecordingQueue(clock=lambda: clock[0])
+    converter = ScriptedConverter(script=lambda _: Unavailable())
+    await queue.send(job(1))
+    pauses: list[int] = []
+    for _ in range(4):
+        (message,) = await queue.receive(1, wait_seconds=0, visibility_seconds=60)
+        pod = Worker(queue, converter, WorkerConfig(slots=1))  # type: ignore[arg-type]
+        await pod._handle(message)
+        pauses.append(queue.visibilities[-1])
+        clock[0] += 10_000
+    assert pauses == sorted(pauses)
+    assert pauses[0] <= 5
+    assert sum(pauses) >= 3600  # an hour of trouble kills no message
+
+
+async def test_while_a_dependency_is_away_no_message_is_taken_and_no_receive_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(circuit, "PAUSE_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(worker, "RETRY_SECONDS", (0,))
+    queue, converter = RecordingQueue(), ScriptedConverter(away=True)
+
+    def script(_: str) -> Outcome | Exception:
+        return Unavailable() if converter.away else DONE
+
+    converter.script = script
+    for number in range(20):
+        await queue.send(job(number))
+    with capture_logs() as logs:
+        async with running(queue, converter, slots=1) as pod:
+            await _that(lambda: converter.pings >= 50)
+            assert not pod.polling
+            taken = len(converter.started)
+            converter.away = False
+            await _that(lambda: not queue.bodies)
+            await _that(lambda: pod.polling)
+    assert taken == 1
+    assert [line["event"] for line in logs if line["event"].startswith("Circuit")] == [
+        "Circuit opened",
+        "Circuit closed",
+    ]
+
+
+async def test_after_an_outage_one_message_at_a_time_is_tried_until_one_succeeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(circuit, "PAUSE_SECONDS", (0.01, 0.02))
+    queue, converter = RecordingQueue(), ScriptedConverter(script=lambda _: Unavailable(), away=True)
+    for number in range(9):
+        await queue.send(job(number))
+    async with running(queue, converter, slots=5) as pod:
+        await _that(lambda: len(converter.started) == 5)  # taken before anybody knew
+        await _that(lambda: pod.in_work == 0)
+        converter.gate = asyncio.Event()
+        converter.away = False
+        await _that(lambda: len(converter.started) == 6)
+        asked = len(queue.asked)
+        assert queue.asked[-1] == 1
+        converter.script = lambda _: DONE
+        converter.gate.set()
+        await _that(lambda: len(converter.started) == 9)
+    assert asked == 2
+
+
+async def test_a_worker_that_waits_for_a_dependency_stops_when_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter(script=lambda _: Unavailable(), away=True)
+    await queue.send(job(1))
+    async with running(queue, converter) as pod:
+        await _that(lambda: pod.circuit.state is circuit.CircuitState.OPEN)
+    assert pod.in_work == 0
+
+
+async def test_poison_ends_in_the_dead_letter_queue_after_a_last_try_that_knows_it_is_the_last() -> None:
+    now = [0.0]
+    queue = RecordingQueue(max_receive_count=3, clock=lambda: now[0])
+    converter = ScriptedConverter(script=lambda _: RuntimeError("a defect"))
+    await queue.send(job(1))
+    pod = Worker(queue, converter, WorkerConfig(slots=1, wait_seconds=0))  # type: ignore[arg-type]
+    with capture_logs() as logs:
+        while messages := await pod._receive(1):
+            await pod._handle(messages[0])
+            now[0] += 10_000
+    assert converter.last_tries == [False, False, True]
+    assert [letter.body for letter in queue.dead_letters] == [job(1)]
+    assert [line["log_level"] for line in logs if line["event"] == "Conversion broke"] == ["error"] * 3
+
+
+async def test_a_busy_job_is_looked_at_again_when_its_lease_has_run_out() -> None:
+    queue = RecordingQueue()
+    converter = ScriptedConverter(script=lambda _: Outcome(kind=OutcomeKind.BUSY, retry_after_seconds=42))
+    await queue.send(job(1))
+    async with running(queue, converter):
+        await _that(lambda: 42 in queue.visibilities)
+    assert queue.settled == []
+
+
+async def test_a_message_with_several_events_is_settled_only_when_all_are() -> None:
+    world = World()
+    first, second = [(await world.uploaded())[1] for _ in range(2)]
+    records = [json.loads(event.to_message())["Records"][0] for event in (first, second)]
+    queue = RecordingQueue()
+    await queue.send(json.dumps({"Records": records}))
+    pod = Worker(queue, world.converter, WorkerConfig(slots=1, wait_seconds=1))
+    pod.start()
+    await _that(lambda: not queue.bodies)
+    await pod.drain(5)
+    assert len(world.renderer.rendered) == 2
+
+
+# -- a message is many -------------------------------------------------------------------------------------------
+
+
+def many(*records: Any) -> str:
+    return json.dumps({"Records": list(records)})
+
+
+def arrival(key: str) -> Any:
+    return json.loads(SourceArrived(bucket="source", key=key).to_message())["Records"][0]
+
+
+async def letters(queue: RecordingQueue) -> list[tuple[str, str]]:
+    """Bodies and reasons of what is in a queue."""
+    messages = await queue.receive(10, wait_seconds=0, visibility_seconds=60)
+    return [(message.body, message.reason) for message in messages]
+
+
+class ByKey(ScriptedConverter):
+    """Goes by the key of an upload."""
+
+    async def convert(self, event: Event, *, last_try: bool = False) -> Outcome:
+        assert isinstance(event, SourceArrived)
+        return await super().convert(JobRequested(unique_id="u", processing_id=event.key), last_try=last_try)
+
+
+@dataclass
+class Desk:
+    """A worker that is handed one message after the other."""
+
+    converter: ByKey
+    queue: RecordingQueue = field(default_factory=RecordingQueue)
+    dead_letters: RecordingQueue | None = field(default_factory=RecordingQueue)
+
+    def __post_init__(self) -> None:
+        self.worker = Worker(
+            self.queue,
+            self.converter,  # type: ignore[arg-type]
+            WorkerConfig(slots=1),
+            dead_letters=self.dead_letters,
+        )
+
+    async def handle(self, body: str) -> None:
+        await self.queue.send(body)
+        (message,) = await self.queue.receive(1, wait_seconds=0, visibility_seconds=60)
+        await self.worker._handle(message)
+        while not self.worker._settled.empty():
+            await self.queue.settle([self.worker._settled.get_nowait()])
+
+
+def scripted(**script: Outcome | Exception) -> ByKey:
+    return ByKey(script=lambda key: script.get(key, DONE))
+
+
+BUSY = Outcome(kind=OutcomeKind.BUSY, retry_after_seconds=42)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [BUSY, Busy(), Unavailable(), Throttled(), RuntimeError("a defect"), None],
+    ids=["busy", "contended", "away", "throttled", "broken", "unreadable"],
+)
+async def test_whatever_becomes_of_one_record_its_neighbours_are_done(left: Outcome | Exception | None) -> None:
+    desk = Desk(scripted(**({} if left is None else {"odd": left})))
+    await desk.handle(many(*map(arrival, "abcd"), 7 if left is None else arrival("odd"), *map(arrival, "efghi")))
+    assert [key for key in desk.converter.started if key != "odd"] == [*"abcdefghi"]
+
+
+@pytest.mark.parametrize("left", [BUSY, Busy(), RuntimeError("a defect")], ids=["busy", "contended", "broken"])
+async def test_what_a_message_of_many_leaves_becomes_a_message_of_its_own(left: Outcome | Exception) -> None:
+    desk = Desk(scripted(odd=left))
+    await desk.handle(many(arrival("a"), arrival("odd"), 7))
+    (body,) = desk.queue.bodies
+    assert [event.key for event in events.parse(body)] == ["odd"]  # type: ignore[union-attr]
+    assert await desk.queue.receive(10, wait_seconds=0, visibility_seconds=1) == []  # not yet
+    assert desk.dead_letters is not None
+    assert await letters(desk.dead_letters) == [('{"Records":[7]}', "not_an_event")]
+
+
+async def test_a_message_of_one_stays_the_message_that_it_is() -> None:
+    desk = Desk(scripted(odd=BUSY))
+    await desk.handle(many(arrival("odd")))
+    assert desk.queue.bodies == [many(arrival("odd"))]
+    assert desk.queue.visibilities == [42]
+
+
+@pytest.mark.parametrize("error", [Unavailable(), Throttled()])
+async def test_while_a_dependency_is_away_a_message_of_many_stays_whole(error: Exception) -> None:
+    desk = Desk(scripted(odd=error))
+    body = many(arrival("a"), arrival("odd"), 7)
+    await desk.handle(body)
+    assert desk.queue.bodies == [body]
+    assert desk.dead_letters is not None
+    assert desk.dead_letters.bodies == []
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["a queue that is away", "no queue"])
+async def test_what_cannot_be_kept_as_a_dead_letter_stays_where_it_is(there: bool) -> None:
+    dead_letters = RecordingQueue()
+    dead_letters.failing = True
+    desk = Desk(scripted(), dead_letters=dead_letters if there else None)
+    body = many(arrival("a"), 7)
+    await desk.handle(body)
+    assert desk.queue.bodies == [body]
+    assert desk.worker.messages == {"unreadable": 1}
+    assert desk.worker.circuit.state is circuit.CircuitState.CLOSED
+
+
+async def test_a_message_of_a_great_many_unreadable_records_is_one_dead_letter() -> None:
+    desk = Desk(scripted())
+    body = many(*range(1000), arrival("a"))
+    await desk.handle(body)
+    assert desk.converter.started == ["a"]
+    assert desk.dead_letters is not None
+    assert await letters(desk.dead_letters) == [(body, "not_an_event")]
+
+
+async def test_what_is_too_long_for_a_dead_letter_is_left_to_the_queue() -> None:
+    desk = Desk(scripted())
+    await desk.handle("x" * 300_000)
+    assert len(desk.queue.bodies) == 1
+
+
+async def test_a_queue_that_fails_while_a_message_is_parted_loses_nothing() -> None:
+    desk = Desk(scripted(odd=BUSY))
+    body = many(arrival("a"), arrival("odd"))
+
+    def fail_from_here(key: str) -> Outcome:
+        desk.queue.failing = True
+        return BUSY if key == "odd" else DONE
+
+    desk.converter.script = fail_from_here
+    await desk.handle(body)
+    assert desk.queue.bodies == [body]
+
+
+@pytest.mark.parametrize(("error", "reason"), [(Busy(), "busy"), (Throttled(), "throttled")])
+async def test_contention_is_no_outage(error: Exception, reason: str) -> None:
+    desk = Desk(scripted(odd=error))
+    await desk.handle(many(arrival("odd")))
+    assert desk.worker.circuit.state is circuit.CircuitState.CLOSED
+    assert desk.worker.messages == {reason: 1}
+    assert 0 < desk.queue.visibilities[-1] <= 5
+
+
+async def test_messages_and_leases_are_held_together_while_the_work_goes_on() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
+    await queue.send(job(1))
+    async with running(queue, converter, visibility_seconds=1):
+        await _that(lambda: converter.renewals >= 4)
+        assert converter.started == ["img_1"]  # though its first visibility has long ended
+        assert set(queue.visibilities) == {1}
+        assert converter.gate is not None
+        converter.gate.set()
+    assert queue.bodies == []
+
+
+async def test_a_queue_that_fails_is_asked_again_and_the_worker_says_that_it_hears_nothing() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter()
+    queue.failing = True
+    with capture_logs() as logs:
+        async with running(queue, converter) as pod:
+            await _that(lambda: len(queue.asked) >= 2)
+            assert not pod.polling
+            queue.failing = False
+            await queue.send(job(1))
+            await _that(lambda: not queue.bodies)
+            await _that(lambda: pod.polling)
+        assert not pod.polling
+    failures = [line["failures"] for line in logs if line["event"] == "Queue unavailable"]
+    assert failures[:2] == [1, 2]
+
+
+async def test_draining_lets_the_running_ones_end_and_takes_nothing_new() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
+    await queue.send(job(1))
+    async with running(queue, converter) as pod:
+        await _that(lambda: pod.in_work == 1)
+        pod.stop_receiving()
+        await queue.send(job(2))
+        assert converter.gate is not None
+        converter.gate.set()
+    assert converter.started == ["img_1"]
+    assert queue.bodies == [job(2)]
+    (back,) = await queue.receive(1, wait_seconds=0, visibility_seconds=1)
+    assert back.body == job(2)
+
+
+async def test_what_does_not_end_in_time_is_cancelled_and_given_back_at_once() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
+    await queue.send(job(1))
+    async with running(queue, converter, drain_seconds=0.1) as pod:
+        await _that(lambda: pod.in_work == 1)
+    assert converter.cancelled == ["img_1"]
+    assert queue.visibilities == [0]
+    (back,) = await queue.receive(1, wait_seconds=0, visibility_seconds=1)
+    assert back.body == job(1)
+
+
+async def test_what_could_not_be_settled_comes_back() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter()
+
+    def fail_from_here(_: str) -> Outcome:
+        queue.failing = True
+        return DONE
+
+    converter.script = fail_from_here
+    await queue.send(job(1))
+    with capture_logs() as logs:
+        async with running(queue, converter):
+            await _that(lambda: [line for line in logs if line["event"] == "Messages not settled"])
+    assert queue.bodies == [job(1)]
+
+
+async def test_every_line_about_a_message_carries_its_id() -> None:
+    world = World()
+    submission, event = await world.uploaded()
+    await world.queue.send(event.to_message())
+    (message,) = await world.queue.receive(1, wait_seconds=0, visibility_seconds=60)
+    pod = Worker(world.queue, world.converter, WorkerConfig(slots=1))
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
+        await asyncio.create_task(pod._handle(message))
+    (line,) = [line for line in logs if line["event"] == "Event handled"]
+    assert line["messageId"] == message.message_id
+    assert line["processingId"] == submission.job.processing_id
+    assert line["uniqueId"] == submission.job.unique_id
+    assert line["outcome"] == "completed"
+    assert line["totalMs"] >= 0
+
+
+@pytest.mark.parametrize(("slots", "receivers"), [(1, 1), (10, 1), (11, 2), (25, 3)])
+def test_there_are_as_many_receivers_as_it_takes_to_fill_the_slots(slots: int, receivers: int) -> None:
+    assert WorkerConfig(slots=slots).receivers == receivers
+
+
+async def test_what_became_of_messages_and_events_is_counted() -> None:
+    queue = RecordingQueue()
+    script: dict[str, Outcome | Exception] = {
+        job(1): DONE,
+        job(2): Outcome(kind=OutcomeKind.DUPLICATE),
+        job(3): Outcome(kind=OutcomeKind.BUSY, retry_after_seconds=60),
+        job(4): RuntimeError("a defect"),
+    }
+    converter = ScriptedConverter(script=lambda name: script[job(int(name.removeprefix("img_")))])
+    for body in (*script, "no event"):
+        await queue.send(body)
+    observed: list[str] = []
+    async with running(queue, converter, slots=10, dead_letters=RecordingQueue()) as pod:
+        pod.observe = lambda outcome: observed.append(outcome.kind.value)
+        await _that(lambda: pod.messages.total() == 5)
+        assert pod.messages == {"settled": 3, "busy": 1, "broken": 1}
+    assert sorted(observed) == ["busy", "completed", "duplicate"]
+
+
+def test_what_fails_while_the_circuit_is_open_makes_no_pause_longer() -> None:
+    breaker = circuit.Circuit(World().converter.ping)
+    for _ in range(16):
+        breaker.failed()
+    assert (breaker.state, breaker.failures) == (circuit.CircuitState.OPEN, 1)
+
+
+async def test_a_worker_lives_while_its_loops_run_and_is_dead_when_one_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def dies(_: object) -> None:
+        raise RuntimeError("a defect")
+
+    async with running(RecordingQueue(), ScriptedConverter()) as pod:
+        await _that(lambda: pod.alive and pod.last_poll is not None)
+    monkeypatch.setattr(Worker, "_heartbeat_loop", dies)
+    async with running(RecordingQueue(), ScriptedConverter()) as pod:
+        await _that(lambda: not pod.alive)
+
+
+async def test_a_worker_that_drains_lives() -> None:
+    async with running(RecordingQueue(), ScriptedConverter()) as pod:
+        pod.stop_receiving()
+        assert pod.alive
+
+
+async def test_the_first_poll_is_answered_at_once_so_that_a_pod_is_ready_before_anything_is_uploaded() -> None:
+    class Watched(RecordingQueue):
+        waits: ClassVar[list[int]] = []
+
+        async def receive(self, limit: int, *, wait_seconds: int, visibility_seconds: int) -> list[Message]:
+            self.waits.append(wait_seconds)
+            return await super().receive(limit, wait_seconds=wait_seconds, visibility_seconds=visibility_seconds)
+
+    queue = Watched()
+    async with running(queue, ScriptedConverter(), slots=1, wait_seconds=1):
+        await _that(lambda: len(queue.waits) >= 2)
+    assert queue.waits[:2] == [0, 1]
+
+
+async def test_while_no_work_can_be_begun_nothing_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "FIT_SECONDS", 0.01)
+    queue, converter = RecordingQueue(), ScriptedConverter()
+    able, looks = False, 0
+
+    def fit() -> bool:
+        nonlocal looks
+        looks += 1
+        return able
+
+    await queue.send(job(1))
+    pod = Worker(queue, converter, WorkerConfig(slots=2, wait_seconds=1), fit=fit)  # type: ignore[arg-type]
+    pod.start()
+    await _that(lambda: looks >= 3)
+    assert not queue.asked
+
+    able = True
+    await _that(lambda: converter.started == ["img_1"])
+    await pod.drain(10)
+
+
+async def test_a_worker_that_cannot_begin_stops_when_it_is_told_to() -> None:
+    pod = Worker(RecordingQueue(), ScriptedConverter(), WorkerConfig(slots=2), fit=lambda: False)  # type: ignore[arg-type]
+    pod.start()
+    await asyncio.sleep(0)
+
+    await asyncio.wait_for(pod.drain(10), 10)

@@ -1,0 +1,59 @@
+"""What Prometheus is told."""
+
+from __future__ import annotations
+
+import re
+
+from processor.jobs import Timings
+from processor.pipeline.engine import Engine, EngineConfig
+from processor.pipeline.limits import Limits
+from processor.work.circuit import CircuitState
+from processor.work.conversion import Outcome, OutcomeKind
+from processor.work.worker import Worker, WorkerConfig
+from service.observe.metrics import Metrics
+from tests.unit.world import World
+
+
+def _value(metrics: Metrics, sample: str) -> float | None:
+    found = re.search(rf"^{re.escape(sample)} (.*)$", metrics.exposition().decode(), re.MULTILINE)
+    return None if found is None else float(found[1])
+
+
+def test_an_event_counts_by_its_outcome_and_a_failure_by_its_code() -> None:
+    metrics = Metrics()
+    metrics.outcome(Outcome(kind=OutcomeKind.DUPLICATE))
+    metrics.outcome(Outcome(kind=OutcomeKind.DUPLICATE))
+    metrics.outcome(Outcome(kind=OutcomeKind.FAILED, code="corrupt_image"))
+    assert _value(metrics, 'truss_events_total{code="",outcome="duplicate"}') == 2
+    assert _value(metrics, 'truss_events_total{code="corrupt_image",outcome="failed"}') == 1
+
+
+def test_steps_and_the_time_to_servable_are_seconds() -> None:
+    metrics = Metrics()
+    timings = Timings(download=10, process=1500, upload=40, total=1550)
+    metrics.outcome(Outcome(kind=OutcomeKind.COMPLETED, timings=timings, servable_seconds=2.25))
+    assert _value(metrics, 'truss_conversion_step_seconds_sum{step="process"}') == 1.5
+    assert _value(metrics, "truss_servable_seconds_sum") == 2.25
+
+
+def test_a_method_that_a_stranger_made_up_is_no_label() -> None:
+    metrics = Metrics()
+    metrics.request(method="BREW", route="unmatched", status=405, seconds=0.1)
+    assert "BREW" not in metrics.exposition().decode()
+    assert _value(metrics, 'truss_http_request_seconds_count{method="other",route="unmatched",status="405"}') == 1
+
+
+async def test_the_circuit_shows_the_one_state_that_holds() -> None:
+    metrics, world = Metrics(), World()
+    worker = Worker(world.queue, world.converter, WorkerConfig(slots=3))
+    limits = Limits(max_bytes=1, max_pixels=1, max_side=1, max_frames=1, timeout_seconds=1)
+    engine = Engine(EngineConfig(threads=1, memory_budget_bytes=100, effort=0, limits=limits))
+    metrics.watch(worker, engine)
+    worker.circuit.failed()
+
+    states = {state: _value(metrics, f'truss_circuit_state{{state="{state}"}}') for state in CircuitState}
+    assert states == {CircuitState.CLOSED: 0, CircuitState.OPEN: 1, CircuitState.TRYING: 0}
+    assert _value(metrics, "truss_circuit_failures") == 1
+    assert _value(metrics, "truss_worker_slots") == 3
+    assert _value(metrics, "truss_engine_free_bytes") == 100
+    await engine.close()
