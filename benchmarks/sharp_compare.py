@@ -23,10 +23,11 @@ from typing import Any
 
 import pyvips
 
-from processor.images import STANDARD_VARIANTS, Rendered
+from processor.images import Rendered
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.render import Recipe, inspect, render
+from processor.recipes import STANDARD_VARIANTS
 from tests import corpus
 
 #: Sides of the photographs, 1 to 20 megapixels, odd ones among them.

@@ -117,14 +117,15 @@ class FileTooLarge(LimitExceeded):
 
 
 class UnsupportedFormat(ImageRejected):
-    """The file is not a JPEG, PNG, WebP or GIF image."""
+    """The file is of no format that the service converts."""
 
     code = "unsupported_format"
 
-    def __init__(self, kind: str | None = None) -> None:
-        #: A kind of one of these that is sound, and nothing that this service can decode.
+    def __init__(self, kind: str | None = None, *, known: str = "") -> None:
+        #: A kind of a known format that is sound, and nothing that this service can decode.
         self.kind = kind
-        super().__init__(f"This kind of {kind} is not supported." if kind else None)
+        told = f"This kind of {kind} is not supported." if kind else f"The file is not a {known} image."
+        super().__init__(told if kind or known else None)
 
 
 class CorruptImage(ImageRejected):
@@ -161,10 +162,10 @@ class TooManyFrames(LimitExceeded):
 
 
 class TooManyScans(LimitExceeded):
-    """The JPEG has more scans than the service accepts."""
+    """The image is written in more scans than the service accepts."""
 
     code = "too_many_scans"
-    told = "The JPEG has {actual:,} scans; the service accepts {limit:,}."
+    told = "The image has {actual:,} scans; the service accepts {limit:,}."
 
 
 class TooManyPieces(LimitExceeded):

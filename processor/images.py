@@ -7,69 +7,31 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from processor.formats.info import ImageInfo
+from processor.recipes import VariantSpec
+
 #: Prefix of every source key, as earlier clients know it.
 SOURCE_PREFIX = "uploads/"
 #: Prefix of every variant key.
 VARIANT_PREFIX = "processed/"
-#: Longest side that the WebP container can express (RFC 9649, 14 bits less one).
-WEBP_MAX_SIDE = 16_383
 
 _SOURCE_KEY = re.compile(r"uploads/(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.[a-z0-9]{1,8}")
 _VARIANT_KEY = re.compile(r"processed/(?P<image>[^/]+)/(?P<job>[^/]+)/[^/]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VariantSpec:
-    """What is asked of a variant: a box to fit into (None: the original's own size) and a quality."""
-
-    name: str
-    quality: int
-    box: tuple[int, int] | None = None
-
-
-#: The standard set, smallest first. Boxes and qualities are those of the earlier service.
-STANDARD_VARIANTS: tuple[VariantSpec, ...] = (
-    VariantSpec(name="thumbnail", quality=80, box=(300, 300)),
-    VariantSpec(name="medium", quality=85, box=(800, 600)),
-    VariantSpec(name="large", quality=90, box=(1920, 1080)),
-    VariantSpec(name="webp", quality=85),
-)
-#: The variant of the original's own size: what earlier clients know as *the* processed image.
-FULL_SIZE = "webp"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageInfo:
-    """What the header of an uploaded file says. `width` x `height` is one frame, before orientation."""
-
-    format: str
-    width: int
-    height: int
-    frames: int = 1
-    has_alpha: bool = False
-    orientation: int = 1
-    #: Samples of a pixel once it is decoded, alpha counted in.
-    bands: int = 3
-    #: How often the decoder goes over the whole picture.
-    scans: int = 1
-    #: What the decoder holds for itself while it works, as far as the header tells.
-    decoder_bytes: int = 0
-
-    @property
-    def pixels(self) -> int:
-        """Pixels in all frames together."""
-        return self.width * self.height * self.frames
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """An encoded output, not stored yet. `width` x `height` is one frame."""
 
-    name: str
+    spec: VariantSpec
     data: bytes = field(repr=False)
     width: int
     height: int
-    content_type: str = "image/webp"
+
+    @property
+    def name(self) -> str:
+        """As it was asked for."""
+        return self.spec.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +94,6 @@ def job_of_variant(key: str) -> tuple[str, str] | None:
     return (match["image"], match["job"]) if match else None
 
 
-def variant_key(unique_id: str, processing_id: str, name: str) -> str:
-    """`processed/{uniqueId}/{processingId}/{name}.webp`: known before the job has run."""
-    return f"{job_prefix(unique_id, processing_id)}{name}.webp"
+def variant_key(unique_id: str, processing_id: str, file_name: str) -> str:
+    """`processed/{uniqueId}/{processingId}/{name}.{ext}`: known before the job has run."""
+    return f"{job_prefix(unique_id, processing_id)}{file_name}"

@@ -14,8 +14,9 @@ from functools import cache
 from typing import Any
 
 from benchmarks.scaling.scenarios import mean_megapixels, mean_source_bytes
-from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
+from processor.images import StoredVariant, variant_key
 from processor.jobs import Image, Job, JobStatus, Lease, Manifest, Source, Terms, Timings
+from processor.recipes import STANDARD_VARIANTS
 from processor.stores.records import WireItem, digest_attributes, image_item, index_attributes, job_item, to_wire
 from processor.stores.schema import SHARDS
 from service.config import Settings

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from processor.errors import TooLargeForMemory
-from processor.images import STANDARD_VARIANTS, ImageInfo, VariantSpec
+from processor.formats import decoding_of
+from processor.formats.info import ImageInfo
 from processor.pipeline import geometry
+from processor.recipes import STANDARD_VARIANTS, VariantSpec
 
 #: Bytes that every image takes, however small: the reduced sizes, the outputs, tables of the codecs.
 BASE_BYTES = 24 * 1024 * 1024
@@ -29,10 +31,6 @@ ENCODING_FRAME_BYTES = 38.0
 ROLL_BYTES = 2
 #: Bytes of a frame, however small it is, for the operations that it goes through.
 FRAME_BYTES = 64 * 1024
-#: Bytes per pixel of all frames while they are composed, which ends once the picture is held; see `roll`.
-COMPOSED_BYTES = 4
-#: Bytes per pixel of a frame that is painted on: three screens and the frame itself, or what libwebp keeps.
-CANVAS_BYTES = {"gif": 13, "png": 16, "webp": 16}
 
 
 def working_bytes(info: ImageInfo, file_bytes: int, specs: Sequence[VariantSpec] = STANDARD_VARIANTS) -> int:
@@ -56,13 +54,7 @@ def share(info: ImageInfo, file_bytes: int, budget_bytes: int, specs: Sequence[V
 
 def _decoding(info: ImageInfo) -> int:
     """While the decoder holds what it holds, and the picture comes out of it."""
-    held = _holding(info)
-    if info.format == "webp":
-        roll = info.pixels * info.bands if info.frames > 1 else info.pixels * (4 + info.bands)
-        return held + roll + (info.width * info.height * CANVAS_BYTES["webp"] if info.frames > 1 else 0)
-    if info.format == "gif" or (info.format == "png" and info.frames > 1):
-        held += info.pixels * COMPOSED_BYTES + info.width * info.height * CANVAS_BYTES[info.format]
-    return held + info.decoder_bytes
+    return _holding(info) + decoding_of(info.format).working_bytes(info)
 
 
 def _holding(info: ImageInfo) -> int:

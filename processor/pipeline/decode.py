@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import pyvips
 
-from processor.errors import CorruptImage, EmptyFile, UnsupportedFormat
-from processor.images import ImageInfo
+from processor.errors import CorruptImage
+from processor.formats import GIF, JPEG, PNG, decoding_of, dissect, sniff
+from processor.formats.anatomy import Anatomy
+from processor.formats.info import ImageInfo
 from processor.pipeline import colour, gif, jpeg, png
-from processor.pipeline.anatomy import Anatomy, dissect
 from processor.pipeline.roll import Blend, Cel, compose, page_height
 from processor.pipeline.steps import has_usable_profile, to_srgb
 
-#: How files of each format begin, byte by byte; None stands for any byte (RIFF keeps its length there).
-_SIGNATURES: tuple[tuple[str, tuple[int | None, ...]], ...] = (
-    ("jpeg", (0xFF, 0xD8, 0xFF)),
-    ("png", tuple(png.SIGNATURE)),
-    ("webp", (*b"RIFF", None, None, None, None, *b"WEBP")),
-    ("gif", tuple(b"GIF87a")),
-    ("gif", tuple(b"GIF89a")),
-)
-#: The loader of each format. They are called by name: libvips' own sniffing would also find loaders for RAW, text...
-_LOADERS = {"jpeg": "jpegload_source", "png": "pngload_source", "webp": "webpload_source", "gif": "gifload_source"}
-#: Their classes; every other loader is blocked (see `engine`).
-LOADER_CLASSES = ("VipsForeignLoadJpeg", "VipsForeignLoadPng", "VipsForeignLoadWebp", "VipsForeignLoadNsgif")
 #: Bytes of a sample, by libvips' band format.
 _SAMPLE_BYTES = {"uchar": 1, "ushort": 2}
 #: EXIF's "upright".
@@ -40,17 +29,12 @@ _ROLL_BANDS = 4
 #: Follows the decoding of an image, so that it can be stopped: see `watch`.
 Watch = Callable[[pyvips.Image], pyvips.Image]
 
+
+class _Load(Protocol):
+    def __call__(self, data: bytes, info: ImageInfo, watch: Watch, *, strict: bool) -> pyvips.Image: ...
+
+
 Frame = TypeVar("Frame", png.Frame, gif.Frame)
-
-
-def sniff(data: bytes) -> str:
-    """The format, by the file's first bytes and never by its name. Raises `EmptyFile`, `UnsupportedFormat`."""
-    if not data:
-        raise EmptyFile
-    for name, signature in _SIGNATURES:
-        if _begins(data, signature):
-            return name
-    raise UnsupportedFormat
 
 
 def probe(data: bytes) -> ImageInfo:
@@ -58,17 +42,25 @@ def probe(data: bytes) -> ImageInfo:
 
     Raises `EmptyFile`, `UnsupportedFormat`, `TooManyPieces`; `CorruptImage` when the header is damaged.
     """
-    format_ = sniff(data)
-    anatomy = dissect(data, format_)
-    if format_ == "gif":
-        return _probe_gif(data)
-    if format_ == "jpeg":
-        jpeg.check_decodable(jpeg.read(data))
-    animation = png.read(data).animation if format_ == "png" else None
+    name = sniff(data).name
+    return _PROBES.get(name, _probe)(data, name, dissect(data, name))
+
+
+def load(data: bytes, info: ImageInfo, watch: Watch, *, strict: bool = False) -> pyvips.Image:
+    """An image of all frames, one below the other, to be read once from top to bottom.
+
+    It is lazy, but for animations that are composed of parts. Only the reading finds damage in the pixels, and it then
+    fails with `pyvips.Error`; when it is `strict`, also for what lost no pixels.
+    Raises `CorruptImage` when the file was cut off.
+    """
+    return _LOADS.get(info.format, _load)(data, info, watch, strict=strict)
+
+
+def _probe(data: bytes, name: str, anatomy: Anatomy, animation: png.Animation | None = None) -> ImageInfo:
     try:
-        header = _open(data, format_)
+        header = _open(data, name)
         return ImageInfo(
-            format=format_,
+            format=name,
             width=header.width,
             height=page_height(header),
             frames=max(animation.promised, len(animation.frames)) if animation else _int_field(header, "n-pages", 1),
@@ -82,26 +74,24 @@ def probe(data: bytes) -> ImageInfo:
         raise CorruptImage from None
 
 
-def load(data: bytes, info: ImageInfo, watch: Watch, *, strict: bool = False) -> pyvips.Image:
-    """An image of all frames, one below the other, to be read once from top to bottom.
+def _probe_jpeg(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
+    jpeg.check_decodable(jpeg.read(data))
+    return _probe(data, name, anatomy)
 
-    It is lazy, but for animations that are composed of parts. Only the reading finds damage in the pixels, and it then
-    fails with `pyvips.Error`; when it is `strict`, also for what lost no pixels.
-    Raises `CorruptImage` when the file was cut off.
-    """
-    if info.format == "gif":
-        return _load_gif(data, watch)
-    if info.format == "png":
-        return _load_png(data, watch)
-    if info.format == "jpeg":
-        return _load_jpeg(data, info, watch, strict=strict)
+
+def _probe_png(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
+    return _probe(data, name, anatomy, png.read(data).animation)
+
+
+def _load(data: bytes, info: ImageInfo, watch: Watch, *, strict: bool) -> pyvips.Image:
+    del strict
     # It is decoded at once and not line by line; above 100 MB libvips would do that in a temporary file.
     return watch(_open(data, info.format, access="sequential", n=-1, memory=True))
 
 
 def forgives(info: ImageInfo) -> bool:
     """Whether a strict look is worth while, because one that is not costs more."""
-    return info.format == "jpeg"
+    return decoding_of(info.format).forgives
 
 
 def _load_jpeg(data: bytes, info: ImageInfo, watch: Watch, *, strict: bool) -> pyvips.Image:
@@ -110,10 +100,10 @@ def _load_jpeg(data: bytes, info: ImageInfo, watch: Watch, *, strict: bool) -> p
     if not read.has_all_scans or ((read.is_arithmetic or not strict) and _lost_pixels(data, read, watch)):
         raise CorruptImage
     if not strict:
-        return watch(_as_declared(_open(data, "jpeg", access="sequential", unlimited=True), None))
+        return watch(_as_declared(_open(data, JPEG.name, access="sequential", unlimited=True), None))
     if not read.needs_a_line_more:
-        return watch(_as_declared(_open(data, "jpeg", access="sequential", fail_on="warning"), None))
-    image = watch(_open(jpeg.with_a_line_more(data, read), "jpeg", access="sequential", fail_on="warning"))
+        return watch(_as_declared(_open(data, JPEG.name, access="sequential", fail_on="warning"), None))
+    image = watch(_open(jpeg.with_a_line_more(data, read), JPEG.name, access="sequential", fail_on="warning"))
     return _as_declared(image.copy_memory().crop(0, 0, info.width, info.height), None)
 
 
@@ -122,22 +112,23 @@ def _lost_pixels(data: bytes, read: jpeg.Jpeg, watch: Watch) -> bool:
     if not jpeg.has_all_restarts(data, read):
         return True
     # One after the other: a decoder of many scans keeps the whole picture a second time.
-    one = watch(_open(data, "jpeg", access="sequential", unlimited=True)).copy_memory()
-    other = _open(jpeg.filled(data, read), "jpeg", access="sequential", unlimited=True)
+    one = watch(_open(data, JPEG.name, access="sequential", unlimited=True)).copy_memory()
+    other = _open(jpeg.filled(data, read), JPEG.name, access="sequential", unlimited=True)
     return bool(watch(one != other).max())
 
 
-def _load_png(data: bytes, watch: Watch) -> pyvips.Image:
+def _load_png(data: bytes, info: ImageInfo, watch: Watch, *, strict: bool) -> pyvips.Image:
+    del info, strict
     read = png.read(data)
     if read.animation is None:
-        image = _open(png.mended(data, read), "png", access="sequential")
+        image = _open(png.mended(data, read), PNG.name, access="sequential")
         return watch(_png_colours(image, data, read))
     if len(read.animation.frames) < read.animation.promised:
         raise CorruptImage
-    first = _open(data, "png")
+    first = _open(data, PNG.name)
 
     def draw(frame: png.Frame) -> pyvips.Image:
-        image = _open(png.still(data, read, frame), "png", access="sequential")
+        image = _open(png.still(data, read, frame), PNG.name, access="sequential")
         if has_usable_profile(first):
             image = image.copy()
             image.set_type(pyvips.GValue.blob_type, "icc-profile-data", first.get("icc-profile-data"))
@@ -182,12 +173,13 @@ def _as_declared(image: pyvips.Image, declared: colour.Colour | None) -> pyvips.
     return colour.to_srgb(image, declared) if declared and image.interpretation != "cmyk" else image
 
 
-def _probe_gif(data: bytes) -> ImageInfo:
+def _probe_gif(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
+    del anatomy
     read = gif.read(data)
     if not read.width or not read.height:
         raise CorruptImage
     return ImageInfo(
-        format="gif",
+        format=name,
         width=read.width,
         height=read.height,
         frames=len(read.frames),
@@ -196,7 +188,8 @@ def _probe_gif(data: bytes) -> ImageInfo:
     )
 
 
-def _load_gif(data: bytes, watch: Watch) -> pyvips.Image:
+def _load_gif(data: bytes, info: ImageInfo, watch: Watch, *, strict: bool) -> pyvips.Image:
+    del info, strict
     read = gif.read(data)
     if read.cut:
         raise CorruptImage
@@ -206,7 +199,7 @@ def _load_gif(data: bytes, watch: Watch) -> pyvips.Image:
 
         def decoded(*, transparent: bool) -> pyvips.Image:
             file = gif.single(data, frame, width, height, transparent=transparent)
-            return watch(_open(file, "gif", page=1)).copy_memory()
+            return watch(_open(file, GIF.name, page=1)).copy_memory()
 
         solid = decoded(transparent=False)
         if solid.extract_band(3).min() < _OPAQUE:
@@ -226,7 +219,7 @@ def _open(data: bytes, format_: str, **options: object) -> pyvips.Image:
     # `error`: what a decoder merely warns of, such as a damaged comment, is no reason to refuse.
     # A source reads the bytes where they are; of a buffer, pyvips makes a copy first.
     source = pyvips.Source.new_from_memory(data)
-    image = pyvips.Operation.call(_LOADERS[format_], source, **{"fail_on": "error", **options})
+    image = pyvips.Operation.call(decoding_of(format_).loader, source, **{"fail_on": "error", **options})
     # As `Image.new_from_source` does: the bytes live as long as whatever is computed from them.
     image._references.append(source)  # noqa: SLF001
     return image
@@ -237,11 +230,6 @@ def _decoder_bytes(header: pyvips.Image, anatomy: Anatomy) -> int:
     interlaced = _int_field(header, "interlaced", 0) and not anatomy.coefficient_bytes
     whole = header.width * header.height * header.bands * _SAMPLE_BYTES[header.format] if interlaced else 0
     return 2 * anatomy.metadata_bytes + anatomy.coefficient_bytes + whole
-
-
-def _begins(data: bytes, signature: tuple[int | None, ...]) -> bool:
-    head = data[: len(signature)]
-    return len(head) == len(signature) and all(want in (None, got) for want, got in zip(signature, head, strict=True))
 
 
 def _orientation(image: pyvips.Image) -> int:
@@ -255,3 +243,12 @@ def _int_field(image: pyvips.Image, name: str, default: int) -> int:
 
 def _field(image: pyvips.Image, name: str) -> str:
     return str(image.get(name)) if image.get_typeof(name) else ""
+
+
+#: Formats of which libvips' loader does not tell or decode everything as browsers show it.
+_PROBES: Mapping[str, Callable[[bytes, str, Anatomy], ImageInfo]] = {
+    JPEG.name: _probe_jpeg,
+    PNG.name: _probe_png,
+    GIF.name: _probe_gif,
+}
+_LOADS: Mapping[str, _Load] = {JPEG.name: _load_jpeg, PNG.name: _load_png, GIF.name: _load_gif}

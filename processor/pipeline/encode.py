@@ -1,17 +1,19 @@
-"""From an image to WebP bytes."""
+"""From an image to the bytes of a variant."""
 
 from __future__ import annotations
 
 import pyvips
 
 from processor.pipeline.roll import page_height
+from processor.recipes import VariantSpec
 
 
-def webp(image: pyvips.Image, *, quality: int, effort: int) -> bytes:
-    """Lossy WebP without EXIF, XMP and profile; an animation keeps its delays and its loop count.
+def write(image: pyvips.Image, spec: VariantSpec, *, effort: int) -> bytes:
+    """A file without EXIF, XMP and profile; an animation keeps its delays and its loop count.
 
-    `quality` 0 to 100, `effort` 0 (fast) to 6 (small). Raises `pyvips.Error`.
+    `effort` 0 (fast) to 6 (small). Raises `pyvips.Error`.
     """
-    return bytes(
-        image.webpsave_buffer(Q=quality, effort=effort, keep="none", page_height=page_height(image)),
-    )
+    encoding = spec.encoding
+    options = encoding.options(spec.quality, effort)
+    file = pyvips.Operation.call(encoding.saver, image, keep="none", page_height=page_height(image), **options)
+    return bytes(file)

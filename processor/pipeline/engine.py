@@ -11,14 +11,16 @@ from typing import TypeVar
 import pyvips
 
 from processor.errors import TrussError, Unavailable
-from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, VariantSpec
-from processor.pipeline import decode
+from processor.formats import DECODED, decoding_of
+from processor.formats.info import ImageInfo
+from processor.images import Rendered
 from processor.pipeline.allocator import tune_allocator
 from processor.pipeline.budget import MemoryBudget, share, working_bytes
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.render import Recipe, inspect, render
 from processor.pipeline.silence import must_be_killable
 from processor.ports.renderer import NO_TICKET, Renderer, Ticket
+from processor.recipes import STANDARD_VARIANTS, VariantSpec
 
 Result = TypeVar("Result")
 
@@ -144,7 +146,9 @@ class Engine:
 
     def _belongs_outside(self, info: ImageInfo, file_bytes: int) -> bool:
         working = working_bytes(info, file_bytes, self._recipe.specs)
-        return working > self._budget.budget_bytes or must_be_killable(info, self._recipe.limits.timeout_seconds)
+        return working > self._budget.budget_bytes or must_be_killable(
+            info, self._recipe.limits.timeout_seconds, self._recipe.specs
+        )
 
     async def _work(self, data: bytes, info: ImageInfo, weight: int, ticket: Ticket, deadline: Deadline) -> Rendered:
         try:
@@ -187,8 +191,8 @@ def set_up_libvips() -> None:
     pyvips.concurrency_set(1)
     pyvips.block_untrusted_set(_BLOCKED)
     pyvips.operation_block_set("VipsForeignLoad", _BLOCKED)
-    for name in decode.LOADER_CLASSES:
-        pyvips.operation_block_set(name, not _BLOCKED)
+    for each in DECODED:
+        pyvips.operation_block_set(decoding_of(each.name).loader_class, not _BLOCKED)
 
 
 def libvips_version() -> str:

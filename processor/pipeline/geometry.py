@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from processor.images import WEBP_MAX_SIDE, ImageInfo, VariantSpec
-
-#: The box of a variant without one: what its container can hold.
-_WIDEST_BOX = (WEBP_MAX_SIDE, WEBP_MAX_SIDE)
-#: Factors by which libjpeg shrinks while it decodes.
-_JPEG_FACTORS = (8, 4, 2)
+from processor.formats import decoding_of
+from processor.formats.info import ImageInfo
+from processor.recipes import VariantSpec
 
 
 def target_size(info: ImageInfo, spec: VariantSpec) -> tuple[int, int]:
@@ -17,7 +14,8 @@ def target_size(info: ImageInfo, spec: VariantSpec) -> tuple[int, int]:
     laid out around them must not move by a pixel.
     """
     width, height = upright(info)
-    box = spec.box or _WIDEST_BOX
+    longest = spec.encoding.longest_side
+    box = spec.box or (longest, longest)
     if spec.box:
         width, height = _shrunk_on_load(info.format, width, height, box)
     return fit_size(width, height, box, animated=info.frames > 1)
@@ -52,13 +50,4 @@ def _shrunk_on_load(format_: str, width: int, height: int, box: tuple[int, int])
 
     Many a variant is one pixel wider or higher for it. The pixels themselves are not taken from there.
     """
-    shrink = min(_shrink(width, height, box), width, height)
-    if format_ == "jpeg":
-        factor = next((factor for factor in _JPEG_FACTORS if shrink >= factor), 1)
-        if factor > 1 and int(shrink) == factor:
-            factor //= 2
-        return width // factor, height // factor
-    if format_ == "webp":
-        scale = 1.0 / shrink
-        return max(1, round(width * scale)), max(1, round(height * scale))
-    return width, height
+    return decoding_of(format_).shrunk_on_load(width, height, min(_shrink(width, height, box), width, height))

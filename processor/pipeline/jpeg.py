@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from processor.errors import CorruptImage, UnsupportedFormat
+from processor.formats.jpeg import JPEG
 
 #: Markers: of frames and scans, the end, and those that no length follows.
 _DRI, _SOS, _SOI, _EOI, _END, _PADDING = 0xDD, 0xDA, 0xD8, 0xD9, b"\xff\xd9", 0xFF
@@ -129,7 +130,7 @@ def check_decodable(jpeg: Jpeg) -> None:
         kind = f"{jpeg.precision} bits a sample"
     else:
         return
-    raise UnsupportedFormat(f"JPEG ({kind})")
+    raise UnsupportedFormat(f"{JPEG.title} ({kind})")
 
 
 def mended(data: bytes, jpeg: Jpeg) -> bytes:

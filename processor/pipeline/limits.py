@@ -16,7 +16,7 @@ from processor.errors import (
     TooManyScans,
     Unavailable,
 )
-from processor.images import ImageInfo
+from processor.formats.info import ImageInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

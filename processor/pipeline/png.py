@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from processor.errors import CorruptImage, UnsupportedFormat
+from processor.formats.png import PNG, SIGNATURE
 from processor.pipeline.colour import (
     PEAK,
     PRIMARIES,
@@ -20,7 +21,6 @@ from processor.pipeline.colour import (
 )
 from processor.pipeline.roll import Dispose
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Length and kind in front of a chunk's body; length of the checksum behind it.
 _HEAD, _CHECKSUM = struct.Struct(">I4s"), 4
 #: IHDR: width, height, bits a sample, colour type, compression, filter, interlacing.
@@ -248,7 +248,7 @@ def _end(chunk: Chunk) -> int:
 
 def _check_known(data: bytes, chunk: Chunk) -> None:
     if chunk.kind[:1].isupper() and chunk.kind not in _CRITICAL and is_intact(data, chunk):
-        raise UnsupportedFormat(f"PNG (with {chunk.kind.decode()})")
+        raise UnsupportedFormat(f"{PNG.title} (with {chunk.kind.decode()})")
 
 
 def _with_end(data: bytes, png: Png) -> bytes:

@@ -9,16 +9,20 @@ from dataclasses import dataclass, field
 import pyvips
 
 from processor.errors import CorruptImage, TrussError, Unavailable
-from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, Variant, VariantSpec
+from processor.formats.info import ImageInfo
+from processor.images import Rendered, Variant
 from processor.pipeline import decode, encode, geometry, steps
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.roll import page_height
 from processor.pipeline.watch import watched
+from processor.recipes import STANDARD_VARIANTS, VariantSpec
 
 #: A size is made from the next larger one when that has at least so many times its sides, else from the whole image.
 CASCADE_MIN_SHRINK = 1.5
 
 Size = tuple[int, int]
+#: What tells one file from another: size, format, quality.
+_File = tuple[Size, str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +64,7 @@ def render(data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline) -> 
     images = _resize(whole, sizes, deadline)
     files = _encode(images, sizes, recipe, deadline)
     variants = tuple(
-        Variant(name=spec.name, data=files[size, spec.quality], width=size[0], height=size[1])
+        Variant(spec=spec, data=files[size, spec.format, spec.quality], width=size[0], height=size[1])
         for spec, size in zip(recipe.specs, sizes, strict=True)
     )
     return Rendered(source=info, variants=variants)
@@ -103,13 +107,13 @@ def _origin(size: Size, made: dict[Size, pyvips.Image]) -> Size:
 
 def _encode(
     images: dict[Size, pyvips.Image], sizes: Sequence[Size], recipe: Recipe, deadline: Deadline
-) -> dict[tuple[Size, int], bytes]:
-    """One file per size and quality: of an image that is smaller than a box, the same file would be made again."""
-    wanted = {(size, spec.quality): None for spec, size in zip(recipe.specs, sizes, strict=True)}
+) -> dict[_File, bytes]:
+    """Of an image that is smaller than a box, the same file would be made again; once is enough."""
+    wanted = {(size, spec.format, spec.quality): spec for spec, size in zip(recipe.specs, sizes, strict=True)}
     files = {}
-    for size, quality in wanted:
+    for file, spec in wanted.items():
         with _stage(Unavailable, deadline):
-            files[size, quality] = encode.webp(images[size], quality=quality, effort=recipe.effort)
+            files[file] = encode.write(images[file[0]], spec, effort=recipe.effort)
     return files
 
 

@@ -8,31 +8,21 @@ time left; the last comes at the end, when there may be none.
 
 from __future__ import annotations
 
-from processor.images import ImageInfo
+from collections.abc import Sequence
+
+from processor.formats import decoding_of
+from processor.formats.info import ImageInfo
+from processor.recipes import VariantSpec
 
 #: Longest silence that a thread may be in when its time is up, in seconds.
 MAX_SILENCE_SECONDS = 1.0
-#: Nanoseconds a pixel on one core of 2024, for the worst picture found, doubled for slower ones: libjpeg in each scan;
-#: libwebp decoding without loss; libspng decoding, for each byte of a pixel.
-_SCAN_NS, _WEBP_NS, _INTERLACED_NS = 4, 100, 20
-#: The same for libwebp compressing the noisiest alpha; not doubled, since it is rare and a smooth one takes a sixth.
-_ALPHA_NS = 150
 
 
-def must_be_killable(info: ImageInfo, timeout_seconds: float) -> bool:
-    """Whether a thread could still be at it `MAX_SILENCE_SECONDS` after its time was up."""
-    return (
-        _decoding_seconds(info) > timeout_seconds + MAX_SILENCE_SECONDS or _encoding_seconds(info) > MAX_SILENCE_SECONDS
-    )
+def must_be_killable(info: ImageInfo, timeout_seconds: float, specs: Sequence[VariantSpec]) -> bool:
+    """Whether a thread could still be at it `MAX_SILENCE_SECONDS` after its time was up.
 
-
-def _decoding_seconds(info: ImageInfo) -> float:
-    if info.format == "webp":
-        return info.pixels * _WEBP_NS / 1e9
-    if info.format == "png":
-        return info.decoder_bytes * _INTERLACED_NS / 1e9
-    return info.pixels * info.scans * _SCAN_NS / 1e9 if info.decoder_bytes else 0.0
-
-
-def _encoding_seconds(info: ImageInfo) -> float:
-    return info.width * info.height * _ALPHA_NS / 1e9 if info.has_alpha else 0.0
+    What the records of the formats tell is for the worst picture found, on one core of 2024, doubled for slower ones.
+    """
+    decoding = decoding_of(info.format).silent_seconds(info)
+    encoding = max(spec.encoding.silent_seconds(info) for spec in specs)
+    return decoding > timeout_seconds + MAX_SILENCE_SECONDS or encoding > MAX_SILENCE_SECONDS

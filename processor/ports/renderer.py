@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from processor.images import ImageInfo, Rendered
+from processor.formats.info import ImageInfo
+from processor.images import Rendered
 
 
 async def _nothing(_: ImageInfo) -> None:

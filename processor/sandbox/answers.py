@@ -9,16 +9,17 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from processor.errors import ImageRejected, LimitExceeded, UnsupportedFormat, leaves
-from processor.images import WEBP_MAX_SIDE, ImageInfo, Rendered, Variant, VariantSpec
+from processor.formats import DECODED, format_of
+from processor.formats.info import ImageInfo
+from processor.images import Rendered, Variant
+from processor.recipes import VariantSpec
 from processor.sandbox.messages import Frame
 
-#: How a WebP file begins and goes on behind its length (RFC 9649).
-_RIFF, _WEBP, _WEBP_AT = b"RIFF", b"WEBP", 8
 #: What may be wrong with an image, by code; and that of it which comes with numbers.
 _REJECTIONS = {error.code: error for error in leaves(ImageRejected)}
 _EXCEEDED = {error.code: error for error in leaves(LimitExceeded)}
 #: How a kind of a format is named that cannot be decoded.
-_KIND = re.compile(r"(JPEG|PNG) \([A-Za-z0-9 -]{1,40}\)")
+_KIND = re.compile(rf"({'|'.join(each.title for each in DECODED)}) \([A-Za-z0-9 -]{{1,40}}\)")
 
 
 def describe(info: ImageInfo) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def pack(rendered: Rendered) -> tuple[dict[str, Any], tuple[bytes, ...]]:
     places: dict[bytes, int] = {}
     variants = [
         {
-            "name": variant.name,
+            "name": variant.spec.name,
             "width": variant.width,
             "height": variant.height,
             "part": places.setdefault(variant.data, len(places)),
@@ -80,7 +81,7 @@ def pack(rendered: Rendered) -> tuple[dict[str, Any], tuple[bytes, ...]]:
 
 
 def unpack(frame: Frame, info: ImageInfo, specs: Sequence[VariantSpec]) -> Rendered:
-    """Back from `pack`. Raises `ValueError` for anything but one WebP file for each spec, in their order."""
+    """Back from `pack`. Raises `ValueError` for anything but one file for each spec, in their order."""
     described = frame.header.get("variants")
     parts = _parts(frame)
     if not isinstance(described, list) or len(described) != len(specs):
@@ -95,15 +96,15 @@ def _parts(frame: Frame) -> list[bytes]:
         raise ValueError("no parts")
     if sum(lengths) != len(frame.body):
         raise ValueError("not the bytes that were announced")
-    parts = [frame.body[start:end] for start, end in pairwise(accumulate(lengths, initial=0))]
-    if not all(part.startswith(_RIFF) and part.startswith(_WEBP, _WEBP_AT) for part in parts):
-        raise ValueError("no WebP")
-    return parts
+    return [frame.body[start:end] for start, end in pairwise(accumulate(lengths, initial=0))]
 
 
 def _variant(fields: object, spec: VariantSpec, parts: Sequence[bytes]) -> Variant:
     match fields:
         case {"name": spec.name, "width": int(width), "height": int(height), "part": int(part)}:
-            if 0 < width <= WEBP_MAX_SIDE and 0 < height <= WEBP_MAX_SIDE and 0 <= part < len(parts):
-                return Variant(name=spec.name, data=parts[part], width=width, height=height)
+            longest = spec.encoding.longest_side
+            if 0 < width <= longest and 0 < height <= longest and 0 <= part < len(parts):
+                if not format_of(spec.format).begins(parts[part]):
+                    raise ValueError("not of the format that was asked for")
+                return Variant(spec=spec, data=parts[part], width=width, height=height)
     raise ValueError("not the variant that was asked for")

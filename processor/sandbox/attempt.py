@@ -7,11 +7,13 @@ from dataclasses import asdict
 from typing import Any, BinaryIO
 
 from processor.errors import CorruptImage, DecoderCrashed, ImageRejected, TooLargeForMemory, TrussError, Unavailable
-from processor.images import ImageInfo, Rendered, VariantSpec
+from processor.formats.info import ImageInfo
+from processor.images import Rendered
 from processor.pipeline import render
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.render import Recipe
+from processor.recipes import VariantSpec
 from processor.sandbox.answers import describe, pack, refusal
 from processor.sandbox.confine import limit_memory, ran_out
 from processor.sandbox.messages import receive, send
@@ -60,8 +62,5 @@ def _rendered(data: bytes, info: ImageInfo, recipe: Recipe, memory_bytes: int) -
 
 
 def _recipe(ordered: Mapping[str, Any]) -> Recipe:
-    specs = tuple(
-        VariantSpec(name=spec["name"], quality=spec["quality"], box=spec["box"] and tuple(spec["box"]))
-        for spec in ordered["specs"]
-    )
+    specs = tuple(VariantSpec(**{**spec, "box": spec["box"] and tuple(spec["box"])}) for spec in ordered["specs"])
     return Recipe(specs=specs, effort=ordered["effort"], limits=Limits(**ordered["limits"]))

@@ -39,17 +39,8 @@ from processor.errors import (
     UnexpectedFile,
 )
 from processor.events import Event, JobRequested, SourceArrived
-from processor.images import (
-    STANDARD_VARIANTS,
-    ImageInfo,
-    Rendered,
-    StoredVariant,
-    Variant,
-    job_prefix,
-    source_prefix,
-    unique_id_of,
-    variant_key,
-)
+from processor.formats.info import ImageInfo
+from processor.images import Rendered, StoredVariant, Variant, job_prefix, source_prefix, unique_id_of, variant_key
 from processor.jobs import (
     SOURCE_MISSING,
     UNAVAILABLE,
@@ -75,9 +66,6 @@ CACHE_CONTROL = "public, max-age=31536000, immutable"
 BUSY_SECONDS = (1, 5)
 #: S3 tells the time of an upload to the second.
 LAST_MODIFIED_PRECISION = timedelta(seconds=1)
-
-#: The quality that each variant is asked for.
-_QUALITIES = {spec.name: spec.quality for spec in STANDARD_VARIANTS}
 
 log = structlog.get_logger(__name__)
 
@@ -494,11 +482,11 @@ class Converter:
         return tuple(task.result() for task in tasks)
 
     async def _store_one(self, job: Job, variant: Variant) -> StoredVariant:
-        key = variant_key(job.unique_id, job.processing_id, variant.name)
+        key = variant_key(job.unique_id, job.processing_id, variant.spec.file_name)
         await self.processed.store(
             key,
             variant.data,
-            content_type=variant.content_type,
+            content_type=variant.spec.content_type,
             cache_control=CACHE_CONTROL,
             metadata={
                 "unique-id": job.unique_id,
@@ -513,8 +501,8 @@ class Converter:
             width=variant.width,
             height=variant.height,
             size=len(variant.data),
-            content_type=variant.content_type,
-            quality=_QUALITIES[variant.name],
+            content_type=variant.spec.content_type,
+            quality=variant.spec.quality,
             sha256=await asyncio.to_thread(_sha256, variant.data),
             stored_at=clock.now(),
         )

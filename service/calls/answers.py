@@ -14,9 +14,10 @@ from processor.catalog.images import Submission
 from processor.catalog.parts import MultipartSubmission, PartsState
 from processor.catalog.redrive import Attempt, Redrive
 from processor.erasure import Erasure
-from processor.images import FULL_SIZE, STANDARD_VARIANTS, StoredVariant, variant_key
+from processor.images import StoredVariant, variant_key
 from processor.jobs import Failure, Image, Job, JobStatus, Timings
 from processor.ports.queue import QueueDepth
+from processor.recipes import FULL_SIZE, STANDARD_VARIANTS
 from service.observe.health import State
 
 _UNIQUE_ID = "6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e"
@@ -133,14 +134,14 @@ class UploadUrlAnswer(Heard):
 def _places(job: Job, base_url: str) -> dict[str, Any]:
     """Where everything of a job is, or is going to be."""
     urls = {
-        spec.name: f"{base_url}/{variant_key(job.unique_id, job.processing_id, spec.name)}"
+        spec.name: f"{base_url}/{variant_key(job.unique_id, job.processing_id, spec.file_name)}"
         for spec in STANDARD_VARIANTS
     }
     return {
         "key": job.original_key,
         "unique_id": job.unique_id,
         "processing_id": job.processing_id,
-        "processed_image_url": urls[FULL_SIZE],
+        "processed_image_url": urls[FULL_SIZE.name],
         "processed_image_urls": urls,
     }
 

@@ -60,7 +60,7 @@ _COMPLETED = replace(
     variants=tuple(
         StoredVariant(
             name=name,
-            key=variant_key(_UNIQUE_ID, _PENDING.processing_id, name),
+            key=variant_key(_UNIQUE_ID, _PENDING.processing_id, f"{name}.webp"),
             width=width,
             height=height,
             size=size,

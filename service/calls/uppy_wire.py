@@ -11,9 +11,10 @@ from pydantic_core import PydanticCustomError
 
 from processor.catalog.images import Submission, UploadRequest
 from processor.catalog.unsized import S3_MAX_PARTS
-from processor.images import FULL_SIZE, variant_key
+from processor.images import variant_key
 from processor.jobs import Image, Job
 from processor.ports.objects import Part, PostForm, SignedUrl
+from processor.recipes import FULL_SIZE
 from service.calls.answers import Answer, Heard, ProcessingId, SourceKey, UniqueId, Url
 from service.calls.schemas import Question, UploadUrlRequest, read_query, single_values
 
@@ -189,5 +190,5 @@ class FinishedAnswer(Heard):
     def of(cls, image: Image, base_url: str) -> Self:
         """`base_url` is where the processed bucket is public, without a slash at the end."""
         unique_id, processing_id = image.unique_id, image.job_ids[0]
-        location = f"{base_url}/{variant_key(unique_id, processing_id, FULL_SIZE)}"
+        location = f"{base_url}/{variant_key(unique_id, processing_id, FULL_SIZE.file_name)}"
         return cls(location=location, key=image.key, unique_id=unique_id, processing_id=processing_id)

@@ -9,6 +9,7 @@ from functools import cache
 from aiohttp import hdrs, web
 
 from processor.errors import ObjectNotFound
+from processor.formats import FORMATS
 from processor.images import VARIANT_PREFIX
 from processor.ports.objects import ObjectStore
 
@@ -21,18 +22,23 @@ CACHE_CONTROL = "public, max-age=31536000, immutable"
 #: Width and height of the sample, in pixels.
 _SAMPLE = (1200, 800)
 
-_PATH = re.compile(r"[0-9a-f-]{36}/[A-Za-z0-9_]{1,90}/[a-z0-9]{1,32}\.webp")
+#: What a variant may be served as, by the extension of its key.
+_SERVED = {each.extension: each.content_type for each in FORMATS if each.encoding}
+_PATH = re.compile(rf"[0-9a-f-]{{36}}/[A-Za-z0-9_]{{1,90}}/[a-z0-9]{{1,32}}\.(?P<extension>{'|'.join(_SERVED)})")
 
 
 async def view(request: web.Request) -> web.Response:
     """`GET /processed/{path}`."""
     path = request.match_info["path"]
-    if _PATH.fullmatch(path) is None:
+    asked = _PATH.fullmatch(path)
+    if asked is None:
         raise ObjectNotFound
     store = request.app[LOCAL_VIEWER]
     found = await store.head(VARIANT_PREFIX + path)
     body = await store.fetch(found.key, max_bytes=found.size, etag=found.etag)
-    return web.Response(body=body, content_type="image/webp", headers={hdrs.CACHE_CONTROL: CACHE_CONTROL})
+    return web.Response(
+        body=body, content_type=_SERVED[asked["extension"]], headers={hdrs.CACHE_CONTROL: CACHE_CONTROL}
+    )
 
 
 async def sample(request: web.Request) -> web.Response:

@@ -9,7 +9,8 @@ from typing import Any
 
 from structlog.typing import EventDict
 
-from processor.images import FULL_SIZE, variant_key
+from processor.images import variant_key
+from processor.recipes import FULL_SIZE
 
 #: Longest path, and longest of any other value, in characters: a line stays well below 120 of them.
 PATH_CHARACTERS, VALUE_CHARACTERS = 64, 48
@@ -54,7 +55,7 @@ class TerminalRenderer:
         said = " ".join(told)
         if self._viewer and outcome == "completed":
             # Alone on its line: there it is clicked or copied most easily.
-            return f"{said}\n{self._viewer}/{variant_key(unique_id, processing_id, FULL_SIZE)}"
+            return f"{said}\n{self._viewer}/{variant_key(unique_id, processing_id, FULL_SIZE.file_name)}"
         return said
 
     def _other(self, line: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from benchmarks.scaling.pods import HEADROOM, PodSize, image_cpu_seconds, images
 from benchmarks.scaling.scenarios import BURST, DAY, PULSES, SCENARIOS, STEP, Scenario, arrivals, mean_megapixels
 from benchmarks.scaling.simulation import SEED, Record, World, simulate
 from benchmarks.scaling.sweeps import SWEEPS, run
-from processor.images import ImageInfo
+from processor.formats.info import ImageInfo
 from processor.pipeline.budget import working_bytes
 from service.config import Settings
 

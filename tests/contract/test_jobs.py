@@ -84,7 +84,7 @@ def completed(job: Job) -> Job:
     variants = tuple(
         StoredVariant(
             name=name,
-            key=variant_key(job.unique_id, job.processing_id, name),
+            key=variant_key(job.unique_id, job.processing_id, f"{name}.webp"),
             width=300,
             height=200,
             size=4567,

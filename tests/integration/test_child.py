@@ -16,10 +16,11 @@ import pytest
 import pyvips
 
 from processor.errors import DecoderCrashed, FileTooLarge, ImageRejected, TimedOut, TooLargeForMemory, Unavailable
-from processor.images import Rendered, VariantSpec
+from processor.images import Rendered
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.pipeline.limits import Limits
+from processor.recipes import VariantSpec
 from processor.sandbox import confine
 from processor.sandbox import renderer as quarantine
 from processor.sandbox.process import ChildProcess
@@ -145,7 +146,7 @@ async def test_a_bad_image_is_refused_with_the_same_code(name: str, engine: Engi
 
 
 async def test_variants_and_limits_are_those_of_the_configuration(engine: Engine, make: Make) -> None:
-    specs = (VariantSpec(name="dot", quality=1, box=(7, 7)),)
+    specs = (VariantSpec(name="dot", format="webp", quality=1, box=(7, 7)),)
     config = EngineConfig(
         threads=1, memory_budget_bytes=BUDGET, effort=0, specs=specs, limits=Limits(max_bytes=100_000)
     )

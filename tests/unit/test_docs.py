@@ -13,7 +13,7 @@ import pytest
 
 from docs.generate import PARTS, ROOT, documents
 from processor.errors import ImageRejected, JobNotFound, leaves
-from processor.images import STANDARD_VARIANTS
+from processor.recipes import STANDARD_VARIANTS
 from processor.work.conversion import OutcomeKind
 from service.cli import serve
 from service.config import Settings

@@ -11,10 +11,12 @@ from datetime import timedelta
 from processor.catalog.images import Catalog, Submission, UploadRequest
 from processor.errors import Throttled, Unavailable
 from processor.events import Event, SourceArrived, Unreadable, parse
-from processor.images import STANDARD_VARIANTS, ImageInfo, Rendered, Variant
+from processor.formats.info import ImageInfo
+from processor.images import Rendered, Variant
 from processor.jobs import Maker, Terms
 from processor.ports.queue import Message
 from processor.ports.renderer import NO_TICKET, Ticket
+from processor.recipes import STANDARD_VARIANTS
 from processor.stores.memory import MemoryEdge, MemoryJobStore, MemoryObjectStore, MemoryQueue, MemoryUsageStore
 from processor.usage import Limits, Quota
 from processor.work.conversion import Converter
@@ -102,9 +104,7 @@ class ScriptedRenderer:
         self.rendered.append(data)
         if self.during is not None:
             await self.during()
-        variants = tuple(
-            Variant(name=spec.name, data=b"webp of " + data, width=4, height=3) for spec in STANDARD_VARIANTS
-        )
+        variants = tuple(Variant(spec=spec, data=b"webp of " + data, width=4, height=3) for spec in STANDARD_VARIANTS)
         return Rendered(source=PICTURE, variants=variants)
 
 

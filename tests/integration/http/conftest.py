@@ -20,12 +20,13 @@ from processor.catalog import redrive
 from processor.catalog.images import Catalog, UploadRequest
 from processor.catalog.parts import LargeFiles
 from processor.errors import Unavailable
-from processor.images import STANDARD_VARIANTS, StoredVariant, variant_key
+from processor.images import StoredVariant, variant_key
 from processor.jobs import Failure, Job, JobStatus, Lease, Manifest, Terms, Timings
 from processor.jobs import Source as JobSource
 from processor.ports.jobs import JobPage, JobQuery
 from processor.ports.objects import PresignedUpload, UploadTerms
 from processor.ports.queue import QueueDepth
+from processor.recipes import STANDARD_VARIANTS
 from processor.stores.memory import (
     MemoryJobStore,
     MemoryKeyStore,
@@ -164,7 +165,7 @@ class World:
         job = await self.upload(processing_id)
         variants = []
         for spec in STANDARD_VARIANTS:
-            key = variant_key(job.unique_id, processing_id, spec.name)
+            key = variant_key(job.unique_id, processing_id, spec.file_name)
             await self.processed.put(key, b"webp", content_type="image/webp")
             variants.append(
                 StoredVariant(

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.images import ImageInfo, image_prefix, job_prefix, source_key, unique_id_of, variant_key
+from processor.formats.info import ImageInfo
+from processor.images import image_prefix, job_prefix, source_key, unique_id_of, variant_key
 
 ID = "0c7c40e5-8f6c-4b6e-9f4e-0a4c5c9d8b11"
 
@@ -35,7 +36,7 @@ def test_a_key_that_was_never_issued_belongs_to_no_image(key: str) -> None:
 
 
 def test_a_variants_key_carries_its_image_and_its_job() -> None:
-    key = variant_key(ID, "img_1_a", "thumbnail")
+    key = variant_key(ID, "img_1_a", "thumbnail.webp")
     assert key == f"processed/{ID}/img_1_a/thumbnail.webp"
     assert key.startswith(job_prefix(ID, "img_1_a"))
     assert job_prefix(ID, "img_1_a").startswith(image_prefix(ID))

@@ -18,7 +18,8 @@ from processor.catalog.images import UploadRequest
 from processor.catalog.parts import LargeFiles
 from processor.errors import Conflict, DailyLimitReached, ImageDeleted, ImageLimitReached, ImageNotFound, NotUploaded
 from processor.events import Event
-from processor.images import ImageInfo, Rendered, source_key, unique_id_of
+from processor.formats.info import ImageInfo
+from processor.images import Rendered, source_key, unique_id_of
 from processor.jobs import Image, Job, JobStatus, Source, Terms
 from processor.ports.renderer import NO_TICKET, Ticket
 from processor.stores.memory import MemoryJobStore

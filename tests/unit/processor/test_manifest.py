@@ -8,9 +8,10 @@ import json
 import pytest
 
 from processor.errors import ImageNotFound, Rejected
-from processor.images import STANDARD_VARIANTS, variant_key
+from processor.images import variant_key
 from processor.jobs import Job
 from processor.manifest import Verifier, document, is_manifest, manifest_key, stored_variants, variants_in
+from processor.recipes import STANDARD_VARIANTS
 from processor.work.conversion import OutcomeKind
 from tests.unit.world import MAKER, TENANT, World
 
@@ -50,7 +51,7 @@ async def test_the_manifest_beside_the_variants_tells_what_the_record_tells(worl
         "frames": 1,
     }
     assert content["variants"]["large"] == {
-        "key": variant_key(job.unique_id, job.processing_id, "large"),
+        "key": variant_key(job.unique_id, job.processing_id, "large.webp"),
         "size": 13,
         "sha256": hashlib.sha256(b"webp of photo").hexdigest(),
         "width": 4,
@@ -70,12 +71,12 @@ async def test_what_was_stored_verifies(world: World) -> None:
 async def test_every_kind_of_damage_is_reported(world: World) -> None:
     job = await _completed(world)
     await world.processed.put(
-        variant_key(job.unique_id, job.processing_id, "medium"), b"other", content_type="image/webp"
+        variant_key(job.unique_id, job.processing_id, "medium.webp"), b"other", content_type="image/webp"
     )
     await world.processed.put(
-        variant_key(job.unique_id, job.processing_id, "large"), b"webp of photo", content_type="text/html"
+        variant_key(job.unique_id, job.processing_id, "large.webp"), b"webp of photo", content_type="text/html"
     )
-    await world.processed.purge(variant_key(job.unique_id, job.processing_id, "thumbnail"))
+    await world.processed.purge(variant_key(job.unique_id, job.processing_id, "thumbnail.webp"))
     await world.processed.put(manifest_key(job.unique_id, job.processing_id), b"{}")
 
     assert await _problems(world, job.unique_id) == [
@@ -92,7 +93,7 @@ async def test_an_image_whose_record_has_expired_is_verified_by_its_manifest(wor
     job = await _completed(world)
     del world.jobs._jobs[job.processing_id]
     assert await _problems(world, job.unique_id) == []
-    await world.processed.purge(variant_key(job.unique_id, job.processing_id, "webp"))
+    await world.processed.purge(variant_key(job.unique_id, job.processing_id, "webp.webp"))
     assert await _problems(world, job.unique_id) == [("webp.webp", "missing")]
 
 

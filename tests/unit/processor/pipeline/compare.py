@@ -6,12 +6,13 @@ from typing import Any
 
 import pyvips
 
-from processor.images import STANDARD_VARIANTS, Rendered, Variant, VariantSpec
+from processor.images import Rendered, Variant
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.render import Recipe, inspect, render
+from processor.recipes import STANDARD_VARIANTS, VariantSpec
 
 #: Encoded so that little is lost.
-FINE = (VariantSpec(name="fine", quality=100),)
+FINE = (VariantSpec(name="fine", format="webp", quality=100),)
 
 
 def rendered(

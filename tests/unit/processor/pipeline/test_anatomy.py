@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.errors import TooManyPieces, TooManyScans
-from processor.pipeline import anatomy, decode
-from processor.pipeline.anatomy import dissect
+from processor.formats import dissect, jpeg, sniff
+from processor.pipeline import decode
 from processor.pipeline.limits import Limits
 from tests import corpus
 from tests.corpus import containers, hostile
@@ -47,7 +47,7 @@ def test_fill_bytes_and_stray_bytes_hide_no_scan() -> None:
 def test_a_marker_across_the_border_of_two_searches_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     data = corpus.jpeg(interlace=True)
     for stride in (2, 3, 5, 17):
-        monkeypatch.setattr(anatomy, "_STRIDE", stride)
+        monkeypatch.setattr(jpeg, "_STRIDE", stride)
         assert dissect(data, "jpeg").scans == 10
 
 
@@ -89,7 +89,7 @@ def test_a_thousand_pieces_more_than_usual_are_none_too_many(name: str) -> None:
 def test_nothing_is_held_against_a_good_file(name: str) -> None:
     data = corpus.SAMPLES[name].make()
 
-    found = dissect(data, decode.sniff(data))
+    found = dissect(data, sniff(data).name)
 
     assert found.scans <= Limits().max_scans
     assert found.metadata_bytes <= len(data)
@@ -109,7 +109,7 @@ def test_a_cut_file_is_walked_as_far_as_it_goes() -> None:
     for name in corpus.damage.CUTTABLE:
         data = corpus.SAMPLES[name].make()
         for part in (0.01, 0.1, 0.5, 0.99):
-            dissect(corpus.damage.cut(data, part), decode.sniff(data))
+            dissect(corpus.damage.cut(data, part), sniff(data).name)
 
 
 @given(st.binary(max_size=400), st.sampled_from(["jpeg", "png", "webp", "gif"]))

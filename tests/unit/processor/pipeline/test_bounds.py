@@ -11,13 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.errors import TimedOut, TooLargeForMemory
-from processor.images import ImageInfo, Rendered, VariantSpec
+from processor.formats.info import ImageInfo
+from processor.images import Rendered
 from processor.pipeline import encode, render
 from processor.pipeline.budget import least_bytes, share, working_bytes
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.silence import must_be_killable
 from processor.ports.renderer import NO_TICKET, Ticket
+from processor.recipes import STANDARD_VARIANTS, VariantSpec
 from tests import corpus
 from tests.corpus import hostile
 from tests.unit.processor.pipeline.compare import opened, rendered
@@ -105,7 +107,7 @@ async def test_what_cannot_fit_is_refused_by_its_header_with_both_numbers(monkey
 def test_what_could_be_deaf_for_more_than_a_second_beyond_its_time_belongs_where_it_can_be_killed(
     info: ImageInfo, timeout_seconds: float, outside: bool
 ) -> None:
-    assert must_be_killable(info, timeout_seconds) is outside
+    assert must_be_killable(info, timeout_seconds, STANDARD_VARIANTS) is outside
 
 
 class Outside:
@@ -148,15 +150,15 @@ def test_the_time_limit_is_heard_while_a_reduced_size_is_encoded(name: str, monk
     frames = [corpus.photo(900, 700, seed=seed) for seed in range(3)]
     data = corpus.animated(frames, ".webp", delays=(50,) * 3) if name == "webp-animated" else corpus.png(frames[0])
     deadline = Deadline(3600)
-    true_webp, finished = encode.webp, []
+    true_encode, finished = encode.write, []
 
-    def late(image: pyvips.Image, **options: int) -> bytes:
+    def late(image: pyvips.Image, spec: VariantSpec, **options: int) -> bytes:
         deadline._at = 0.0  # the time is up when the first codec begins
-        finished.append(len(true_webp(image, **options)))
+        finished.append(len(true_encode(image, spec, **options)))
         return b""
 
-    monkeypatch.setattr(encode, "webp", late)
-    recipe = render.Recipe(specs=(VariantSpec(name="small", quality=80, box=(500, 500)),))
+    monkeypatch.setattr(encode, "write", late)
+    recipe = render.Recipe(specs=(VariantSpec(name="small", format="webp", quality=80, box=(500, 500)),))
     with pytest.raises(TimedOut):
         render.render(data, render.inspect(data, recipe.limits), recipe, deadline)
     assert not finished

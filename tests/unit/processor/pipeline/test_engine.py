@@ -10,7 +10,8 @@ import pytest
 import pyvips
 
 from processor.errors import CorruptImage, TooLargeForMemory, Unavailable
-from processor.images import ImageInfo, Rendered
+from processor.formats.info import ImageInfo
+from processor.images import Rendered
 from processor.pipeline import engine as engine_module
 from processor.pipeline.budget import MemoryBudget, working_bytes
 from processor.pipeline.engine import Engine, EngineConfig, EngineLoad

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from processor.errors import ImageRejected
+from processor.formats.png import SIGNATURE as PNG_SIGNATURE
 from processor.pipeline import decode, gif, jpeg, png, render
 from processor.pipeline.limits import Deadline, Limits
 from tests import corpus
@@ -137,7 +138,7 @@ def test_frames_of_a_gif_anywhere_are_rendered_or_refused(
 
 
 @many
-@given(data=st.binary(max_size=200), start=st.sampled_from([b"GIF89a", b"\xff\xd8\xff", png.SIGNATURE]))
+@given(data=st.binary(max_size=200), start=st.sampled_from([b"GIF89a", b"\xff\xd8\xff", PNG_SIGNATURE]))
 def test_nonsense_behind_a_signature_is_refused(data: bytes, start: bytes) -> None:
     for read in (gif.read, jpeg.read, png.read):
         with contextlib.suppress(ImageRejected):

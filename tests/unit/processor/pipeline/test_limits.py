@@ -17,16 +17,17 @@ from processor.errors import (
     TooManyPixels,
     Unavailable,
 )
-from processor.images import ImageInfo, VariantSpec
+from processor.formats.info import ImageInfo
 from processor.pipeline import encode, render, steps
 from processor.pipeline.limits import Deadline, Limits
+from processor.recipes import VariantSpec
 from tests import corpus
 from tests.unit.processor.pipeline.compare import rendered
 
 #: Long enough for nothing but the start.
 NOTHING_SECONDS = 0.0
 #: An encode at this effort takes many times as long as `SOON_SECONDS`.
-SLOW = (VariantSpec(name="slow", quality=90),)
+SLOW = (VariantSpec(name="slow", format="webp", quality=90),)
 SOON_SECONDS = 0.15
 
 
@@ -98,14 +99,14 @@ def test_the_time_limit_stops_libvips_in_the_middle_of_encoding(kind: str, monke
     data = corpus.jpeg(picture) if kind == "jpeg" else corpus.animated(tiles, ".webp", delays=(50,) * 8, effort=0)
     recipe = render.Recipe(specs=SLOW, effort=6, limits=Limits())
     finished: list[bytes] = []
-    whole = encode.webp
+    whole = encode.write
 
     def noting(*args: Any, **kwargs: Any) -> bytes:
         data = whole(*args, **kwargs)
         finished.append(data)
         return data
 
-    monkeypatch.setattr(encode, "webp", noting)
+    monkeypatch.setattr(encode, "write", noting)
 
     with pytest.raises(TimedOut):
         render.render(data, render.inspect(data, recipe.limits), recipe, Deadline(SOON_SECONDS))
@@ -143,7 +144,7 @@ def test_a_machine_without_memory_is_unavailable(monkeypatch: pytest.MonkeyPatch
     def no_memory(*_: object, **__: object) -> bytes:
         raise MemoryError
 
-    monkeypatch.setattr(encode, "webp", no_memory)
+    monkeypatch.setattr(encode, "write", no_memory)
 
     with pytest.raises(Unavailable):
         rendered(corpus.jpeg())

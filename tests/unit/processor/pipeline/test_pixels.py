@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 import pyvips
 
-from processor.images import VariantSpec
 from processor.pipeline import steps
 from processor.pipeline.decode import load, probe
 from processor.pipeline.roll import page_height
+from processor.recipes import VariantSpec
 from tests import corpus
 from tests.unit.processor.pipeline.compare import FINE, colour_at, difference, opened, rendered, variant
 
@@ -35,7 +35,8 @@ def test_every_orientation_comes_out_upright(make: Callable[..., bytes], orienta
 @pytest.mark.parametrize("orientation", corpus.ORIENTATIONS)
 def test_a_turned_image_is_fitted_as_it_is_seen(orientation: int) -> None:
     small = variant(
-        corpus.jpeg(corpus.photo(400, 200), orientation=orientation), VariantSpec(name="s", quality=80, box=(100, 100))
+        corpus.jpeg(corpus.photo(400, 200), orientation=orientation),
+        VariantSpec(name="s", format="webp", quality=80, box=(100, 100)),
     )
 
     assert (small.width, small.height) == (100, 50)

@@ -7,8 +7,8 @@ import contextlib
 import pytest
 
 from processor.errors import ImageRejected, LimitExceeded
-from processor.images import STANDARD_VARIANTS
 from processor.pipeline.decode import probe
+from processor.recipes import STANDARD_VARIANTS
 from tests.corpus import SAMPLES, damage, jpeg
 from tests.unit.processor.pipeline.compare import opened, rendered
 

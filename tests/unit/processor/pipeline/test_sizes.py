@@ -6,13 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.images import STANDARD_VARIANTS, WEBP_MAX_SIDE, ImageInfo, VariantSpec
+from processor.formats import encoding_of
+from processor.formats.info import ImageInfo
 from processor.pipeline.geometry import fit_size, target_size
+from processor.recipes import STANDARD_VARIANTS, VariantSpec
 from tests import corpus
 from tests.unit.processor.pipeline.compare import opened, rendered, variant
 
 sides = st.integers(min_value=1, max_value=20_000)
 boxes = st.tuples(st.integers(min_value=1, max_value=4_000), st.integers(min_value=1, max_value=4_000))
+
+LONGEST = encoding_of("webp").longest_side
 
 #: Measured: what sharp 0.35 makes of a source with `fit: inside, withoutEnlargement`.
 SHARP = [
@@ -55,7 +59,7 @@ def test_every_standard_variant_of_every_size_fits(width: int, height: int, orie
     info = ImageInfo(format=kind, width=width, height=height, orientation=orientation)
     for spec in STANDARD_VARIANTS:
         got = target_size(info, spec)
-        box = spec.box or (WEBP_MAX_SIDE, WEBP_MAX_SIDE)
+        box = spec.box or (LONGEST, LONGEST)
         upright = (height, width) if orientation >= 5 else (width, height)
         assert all(1 <= side <= most for side, most in zip(got, box, strict=True))
         assert all(side <= most for side, most in zip(got, upright, strict=True))
@@ -67,7 +71,7 @@ def test_sizes_are_those_of_the_earlier_service(
 ) -> None:
     info = ImageInfo(format=kind, width=source[0], height=source[1])
 
-    assert target_size(info, VariantSpec(name="any", quality=80, box=box)) == expected
+    assert target_size(info, VariantSpec(name="any", format="webp", quality=80, box=box)) == expected
 
 
 def test_an_image_within_all_boxes_keeps_its_size_everywhere() -> None:
@@ -87,6 +91,6 @@ def test_the_same_pixels_at_the_same_quality_are_encoded_once() -> None:
 def test_a_side_too_long_for_webp_is_shrunk_to_what_it_holds(width: int, height: int) -> None:
     output = variant(corpus.png(corpus.flat(width, height, (90, 90, 90))), STANDARD_VARIANTS[-1])
 
-    assert max(output.width, output.height) == WEBP_MAX_SIDE
+    assert max(output.width, output.height) == LONGEST
     assert min(output.width, output.height) == 8
     assert (opened(output).width, opened(output).height) == (output.width, output.height)

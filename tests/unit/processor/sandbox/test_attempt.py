@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from processor.errors import CorruptImage, DecoderCrashed, ImageRejected, TooLargeForMemory, Unavailable
-from processor.images import STANDARD_VARIANTS
 from processor.pipeline import render as pipeline
 from processor.pipeline.render import Recipe
+from processor.recipes import STANDARD_VARIANTS
 from processor.sandbox import attempt as attempt_module
 from processor.sandbox import child, confine
 from processor.sandbox.answers import read_info, refusal, unpack

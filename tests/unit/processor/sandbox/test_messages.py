@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 
-from processor.images import ImageInfo, Rendered, Variant, VariantSpec
+from processor.formats.info import ImageInfo
+from processor.images import Rendered, Variant
+from processor.recipes import VariantSpec
 from processor.sandbox.answers import describe, pack, read_info, unpack
 from processor.sandbox.messages import HEAD, MAX_HEADER_BYTES, Frame, hear, opening, receive, send
 
 INFO = ImageInfo(format="png", width=4, height=3)
-SPECS = (VariantSpec(name="small", quality=1, box=(2, 2)), VariantSpec(name="large", quality=1))
+SPECS = (
+    VariantSpec(name="small", format="webp", quality=1, box=(2, 2)),
+    VariantSpec(name="large", format="webp", quality=1),
+)
 WEBP = b"RIFF\x04\x00\x00\x00WEBP"
 
 
@@ -84,7 +89,7 @@ def test_a_description_with_anything_else_in_it_is_refused(change: dict[str, Any
 
 
 def test_equal_outputs_are_sent_once() -> None:
-    variants = tuple(Variant(name=spec.name, data=WEBP, width=2, height=2) for spec in SPECS)
+    variants = tuple(Variant(spec=spec, data=WEBP, width=2, height=2) for spec in SPECS)
 
     header, parts = pack(Rendered(source=INFO, variants=variants))
 
@@ -93,8 +98,8 @@ def test_equal_outputs_are_sent_once() -> None:
 
 
 def test_variants_come_back_as_they_were() -> None:
-    small = Variant(name="small", data=WEBP + b"1", width=2, height=2)
-    large = Variant(name="large", data=WEBP + b"22", width=4, height=3)
+    small = Variant(spec=SPECS[0], data=WEBP + b"1", width=2, height=2)
+    large = Variant(spec=SPECS[1], data=WEBP + b"22", width=4, height=3)
     rendered = Rendered(source=INFO, variants=(small, large))
 
     header, parts = pack(rendered)

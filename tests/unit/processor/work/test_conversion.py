@@ -23,8 +23,9 @@ from processor.errors import (
     Unavailable,
 )
 from processor.events import JobRequested, SourceArrived, parse
-from processor.images import STANDARD_VARIANTS, image_prefix, job_prefix, unique_id_of
+from processor.images import image_prefix, job_prefix, unique_id_of
 from processor.jobs import Failure, Image, Job, JobStatus, Source, Terms
+from processor.recipes import STANDARD_VARIANTS
 from processor.stores.memory import MemoryJobStore, MemoryObjectStore
 from processor.work import conversion
 from processor.work.conversion import CACHE_CONTROL, Outcome, OutcomeKind

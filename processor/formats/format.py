@@ -1,0 +1,98 @@
+"""What is known of a format: how its files are known, read and written. libvips' operations are names here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from processor.formats.anatomy import Anatomy, Pieces
+from processor.formats.info import ImageInfo
+from processor.formats.signatures import Signature
+
+Size = tuple[int, int]
+#: Bytes per pixel of all frames while they are composed, which ends once the picture is held.
+COMPOSED_BYTES = 4
+
+
+def _unshrunk(width: int, height: int, shrink: float) -> Size:
+    del shrink
+    return width, height
+
+
+def _what_the_header_tells(info: ImageInfo) -> int:
+    return info.decoder_bytes
+
+
+def composed(canvas_bytes: int) -> Callable[[ImageInfo], int]:
+    """What an animation takes that this service composes of its frames; see `pipeline.roll`.
+
+    `canvas_bytes` for each pixel of a frame: the screens that are painted on, and the frame itself.
+    """
+    return lambda info: info.pixels * COMPOSED_BYTES + info.width * info.height * canvas_bytes + info.decoder_bytes
+
+
+def _never_silent(_: ImageInfo) -> float:
+    return 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoding:
+    """How files of a format are read."""
+
+    #: libvips' loader and its class. It is called by name, and every other loader is blocked.
+    loader: str
+    loader_class: str
+    #: Walks through a file as far as it goes; whether it is whole is for others to tell. Raises `TooManyPieces`, and
+    #: `IndexError` when the file ends in the middle of a piece.
+    dissect: Callable[[bytes, Pieces], Anatomy]
+    #: Bytes for which a file may have one more piece; None: however long it is, it has no reason to have more.
+    bytes_a_piece: int | None = None
+    #: The size that the earlier service's decoder handed over, by width, height and how much is to be shrunk.
+    shrunk_on_load: Callable[[int, int, float], Size] = _unshrunk
+    #: What the decoder holds beside the decoded picture, in bytes; `benchmarks/memory_peak.py` measures it.
+    working_bytes: Callable[[ImageInfo], int] = _what_the_header_tells
+    #: How long the decoder hears of no deadline, in seconds, of the worst picture with this header.
+    silent_seconds: Callable[[ImageInfo], float] = _never_silent
+    #: Whether a strict look is worth while, because one that is not costs more.
+    forgives: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """How variants of a format are written."""
+
+    #: libvips' saver, into memory.
+    saver: str
+    #: Longest side that the container can express, in pixels.
+    longest_side: int
+    #: What the saver is told of a quality (0 to 100) and an effort (0, fast, to 6, small).
+    options: Callable[[int, int], Mapping[str, object]]
+    #: As of `Decoding`.
+    silent_seconds: Callable[[ImageInfo], float] = _never_silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """A kind of file. The first of its extensions and of its content types stand for it."""
+
+    name: str
+    #: What people call it.
+    title: str
+    extensions: tuple[str, ...]
+    content_types: tuple[str, ...]
+    #: Whether a file with these first bytes is one.
+    begins: Signature
+    #: None: it is not converted yet.
+    decoding: Decoding | None = None
+    #: None: no variants are made of it.
+    encoding: Encoding | None = None
+
+    @property
+    def extension(self) -> str:
+        """As variants have it."""
+        return self.extensions[0]
+
+    @property
+    def content_type(self) -> str:
+        """As variants are served."""
+        return self.content_types[0]

@@ -1,0 +1,51 @@
+"""GIF (version 89a)."""
+
+from __future__ import annotations
+
+from processor.formats.anatomy import Anatomy, Pieces
+from processor.formats.format import Decoding, Format, composed
+from processor.formats.signatures import begins_with
+
+#: Bytes of the head with the screen, and where its flags are; the same of an image.
+_SCREEN, _SCREEN_FLAGS, _IMAGE_HEAD, _IMAGE_FLAGS = 13, 10, 10, 9
+_EXTENSION, _IMAGE = 0x21, 0x2C
+_HAS_TABLE = 0x80
+#: Pixels are cut into pieces too, of 255 bytes as a rule; so many bytes a piece are enough.
+_BYTES_A_PIECE = 64
+#: Bytes per pixel of a frame that is painted on: three screens and the frame itself.
+_CANVAS_BYTES = 13
+
+
+def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
+    at = _SCREEN + _colour_table(data[_SCREEN_FLAGS])
+    while (kind := data[at]) in (_EXTENSION, _IMAGE):
+        pieces.one()
+        if kind == _EXTENSION:
+            at += 2
+        else:
+            at += _IMAGE_HEAD + _colour_table(data[at + _IMAGE_FLAGS]) + 1
+        while length := data[at]:
+            pieces.one()
+            at += 1 + length
+        at += 1
+    return Anatomy()
+
+
+def _colour_table(flags: int) -> int:
+    return 3 * 2 ** ((flags & 0b111) + 1) if flags & _HAS_TABLE else 0
+
+
+GIF = Format(
+    name="gif",
+    title="GIF",
+    extensions=("gif",),
+    content_types=("image/gif",),
+    begins=begins_with(b"GIF87a", b"GIF89a"),
+    decoding=Decoding(
+        loader="gifload_source",
+        loader_class="VipsForeignLoadNsgif",
+        dissect=_dissect,
+        bytes_a_piece=_BYTES_A_PIECE,
+        working_bytes=composed(_CANVAS_BYTES),
+    ),
+)

@@ -1,0 +1,14 @@
+"""HEIC and HEIF (ISO/IEC 23008-12), as phones take their photos."""
+
+from __future__ import annotations
+
+from processor.formats.format import Format
+from processor.formats.signatures import has_brand
+
+HEIC = Format(
+    name="heic",
+    title="HEIC",
+    extensions=("heic", "heif", "heics", "heifs", "hif"),
+    content_types=("image/heic", "image/heif", "image/heic-sequence", "image/heif-sequence"),
+    begins=has_brand(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"),
+)

@@ -1,0 +1,98 @@
+"""JPEG (ITU-T T.81)."""
+
+from __future__ import annotations
+
+import re
+
+from processor.formats.anatomy import Anatomy, Pieces
+from processor.formats.format import Decoding, Format, Size
+from processor.formats.info import ImageInfo
+from processor.formats.signatures import begins_with
+
+#: Factors by which libjpeg shrinks while it decodes.
+_FACTORS = (8, 4, 2)
+#: Nanoseconds a pixel and scan in which libjpeg hears of no deadline; see `pipeline.silence`.
+_SCAN_NS = 4
+
+#: A marker of JPEG (ITU-T T.81, B.1.1) that stands neither for a byte FF nor for a restart.
+_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+#: Bytes searched at once: other threads run in between.
+_STRIDE = 256 * 1024
+_TEM, _SOI, _EOI, _SOS, _COM = 0x01, 0xD8, 0xD9, 0xDA, 0xFE
+_APP = range(0xE0, 0xF0)
+#: Start of frame, but for the markers of tables that lie between them; and those of progressive frames.
+_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+#: Pixels on a side of a block, and bytes of its coefficients.
+_BLOCK, _BLOCK_BYTES = 8, 128
+
+
+def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
+    at, scans, metadata_bytes, frame, several = 2, 0, 0, (0, 0), False
+    while (found := _next_marker(data, at)) is not None:
+        kind, at = found
+        if kind == _EOI:
+            break
+        pieces.one()
+        if kind in (_TEM, _SOI):
+            continue
+        length = int.from_bytes(data[at : at + 2], "big")
+        if kind == _SOS:
+            scans += 1
+            several = several or data[at + 2 : at + 3] < bytes([frame[0]])
+        elif kind in _SOF and not frame[0]:
+            frame = _frame(data[at : at + length])
+            several = kind in _PROGRESSIVE
+        elif kind == _COM or kind in _APP:
+            metadata_bytes += length
+        at += max(2, length)
+    return Anatomy(scans=max(1, scans), coefficient_bytes=frame[1] if several else 0, metadata_bytes=metadata_bytes)
+
+
+def _next_marker(data: bytes, at: int) -> tuple[int, int] | None:
+    """The next marker's kind, and where it ends."""
+    while at < len(data):
+        if found := _MARKER.search(data, at, at + _STRIDE):
+            return found[1][0], found.end()
+        at += _STRIDE - 1  # a marker may lie across the border
+    return None
+
+
+def _frame(segment: bytes) -> tuple[int, int]:
+    """How many components a frame has, and what the coefficients of all of them take (T.81, B.2.2)."""
+    height, width = int.from_bytes(segment[3:5], "big"), int.from_bytes(segment[5:7], "big")
+    count = segment[7] if len(segment) > 7 else 0  # noqa: PLR2004 - where T.81 has it
+    factors = [(factor >> 4 or 1, factor & 0xF or 1) for factor in segment[9 : 8 + 3 * count : 3]]
+    if not factors:
+        return 0, 0
+    widest, highest = max(factor[0] for factor in factors), max(factor[1] for factor in factors)
+    columns, rows = -(-width // (_BLOCK * widest)), -(-height // (_BLOCK * highest))
+    return count, columns * rows * _BLOCK_BYTES * sum(across * down for across, down in factors)
+
+
+def _shrunk_on_load(width: int, height: int, shrink: float) -> Size:
+    factor = next((factor for factor in _FACTORS if shrink >= factor), 1)
+    if factor > 1 and int(shrink) == factor:
+        factor //= 2
+    return width // factor, height // factor
+
+
+def _silent_seconds(info: ImageInfo) -> float:
+    return info.pixels * info.scans * _SCAN_NS / 1e9 if info.decoder_bytes else 0.0
+
+
+JPEG = Format(
+    name="jpeg",
+    title="JPEG",
+    extensions=("jpg", "jpeg"),
+    content_types=("image/jpeg", "image/jpg", "image/pjpeg"),
+    begins=begins_with(b"\xff\xd8\xff"),
+    decoding=Decoding(
+        loader="jpegload_source",
+        loader_class="VipsForeignLoadJpeg",
+        dissect=_dissect,
+        shrunk_on_load=_shrunk_on_load,
+        silent_seconds=_silent_seconds,
+        forgives=True,
+    ),
+)

@@ -1,0 +1,54 @@
+"""PNG and APNG (W3C, "Portable Network Graphics", third edition)."""
+
+from __future__ import annotations
+
+from processor.formats.anatomy import Anatomy, Pieces
+from processor.formats.format import Decoding, Format, composed
+from processor.formats.info import ImageInfo
+from processor.formats.signatures import begins_with
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+#: Bytes of a chunk beside its data.
+_FRAME = 12
+#: Pixels are cut into pieces too, of 8 KiB as a rule; so many bytes a piece are enough.
+_BYTES_A_PIECE = 64
+#: Bytes per pixel of a frame that is painted on: three screens and the frame itself.
+_CANVAS_BYTES = 16
+#: Nanoseconds for each byte of an interlaced picture in which libspng hears of no deadline; see `pipeline.silence`.
+_INTERLACED_NS = 20
+
+
+def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
+    at = len(SIGNATURE)
+    while at + _FRAME <= len(data):
+        pieces.one()
+        at += _FRAME + int.from_bytes(data[at : at + 4], "big")
+    return Anatomy()
+
+
+_composed = composed(_CANVAS_BYTES)
+
+
+def _working_bytes(info: ImageInfo) -> int:
+    return _composed(info) if info.frames > 1 else info.decoder_bytes
+
+
+def _silent_seconds(info: ImageInfo) -> float:
+    return info.decoder_bytes * _INTERLACED_NS / 1e9
+
+
+PNG = Format(
+    name="png",
+    title="PNG",
+    extensions=("png",),
+    content_types=("image/png", "image/x-png", "image/apng"),
+    begins=begins_with(SIGNATURE),
+    decoding=Decoding(
+        loader="pngload_source",
+        loader_class="VipsForeignLoadPng",
+        dissect=_dissect,
+        bytes_a_piece=_BYTES_A_PIECE,
+        working_bytes=_working_bytes,
+        silent_seconds=_silent_seconds,
+    ),
+)
