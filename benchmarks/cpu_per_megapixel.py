@@ -28,7 +28,8 @@ from benchmarks.scaling.measured import GRAPHIC, PHOTO, Measured, lines_of
 from benchmarks.scaling.service_cpu import cpu_per_image
 from processor.pipeline.engine import libvips_version, set_up_libvips
 from processor.pipeline.limits import Deadline, Limits
-from processor.pipeline.render import Recipe, inspect, render
+from processor.pipeline.render import inspect, render
+from processor.recipes import DEFAULT_EFFORT, standard
 from tests import corpus
 
 #: Sizes of phones, cameras and screens, in megapixels; the last one fills a pod of 1 GiB.
@@ -67,7 +68,7 @@ def convert(kind: str, data: bytes, effort: int) -> Measured:
     limits = Limits()
     before = time.process_time()
     info = inspect(data, limits)
-    result = render(data, info, Recipe(effort=effort), Deadline(PATIENCE))
+    result = render(data, info, standard(effort), Deadline(PATIENCE))
     cpu = time.process_time() - before
     written = sum(len(variant.data) for variant in result.variants)
     return Measured(
@@ -109,7 +110,7 @@ def compare_service(megapixels: Sequence[float], rounds: int, images: int) -> st
     whole = asyncio.run(cpu_per_image(files, images))
     lines = [f"{'MP':>5} {'pipeline':>9} {'service':>9} {'added':>7} {'ratio':>6}"]
     for size, data, service in zip(megapixels, files, whole, strict=True):
-        pipeline = median(convert(PHOTO, data, Recipe().effort).cpu_seconds for _ in range(rounds))
+        pipeline = median(convert(PHOTO, data, DEFAULT_EFFORT).cpu_seconds for _ in range(rounds))
         lines.append(f"{size:5.1f} {pipeline:9.3f} {service:9.3f} {service - pipeline:7.3f} {service / pipeline:6.2f}")
     return "\n".join(lines)
 
@@ -132,7 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megapixels", type=float, nargs="+", default=MEGAPIXELS)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--effort", type=int, default=Recipe().effort)
+    parser.add_argument("--effort", type=int, default=DEFAULT_EFFORT)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--service", type=int, metavar="IMAGES", help="compare with the service, over so many uploads")
     options = parser.parse_args()

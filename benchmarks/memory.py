@@ -23,6 +23,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from processor.pipeline.engine import Engine, EngineConfig
+from processor.recipes import STANDARD
 from tests import corpus
 
 #: Sides of the photos, as phones and cameras make them.
@@ -51,7 +52,7 @@ async def burst(files: Sequence[bytes], photos: int, idle_seconds: float) -> Mem
 
     async def one(number: int) -> None:
         async with slots:
-            await engine.render(bytes(bytearray(files[number % len(files)])))  # a copy, as of a download
+            await engine.render(bytes(bytearray(files[number % len(files)])), STANDARD)  # a copy, as of a download
 
     await asyncio.gather(*map(one, range(photos)))
     cpu_seconds = time.process_time() - cpu

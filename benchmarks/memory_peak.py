@@ -26,7 +26,8 @@ import pyvips
 from processor.pipeline.budget import least_bytes, working_bytes
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.limits import Deadline, Limits
-from processor.pipeline.render import Recipe, inspect, render
+from processor.pipeline.render import inspect, render
+from processor.recipes import STANDARD
 from tests import corpus
 
 MIB = 1024 * 1024
@@ -138,7 +139,7 @@ def _status(name: str) -> int:
 
 def _measure_here(file: Path) -> Measured:
     set_up_libvips()
-    recipe = Recipe(limits=NO_LIMITS)
+    recipe = STANDARD
     for make in (corpus.jpeg, corpus.png, corpus.webp, corpus.gif):  # code and tables are the process's own
         data = make()
         render(data, inspect(data, NO_LIMITS), recipe, Deadline(NO_LIMITS.timeout_seconds))

@@ -26,8 +26,8 @@ import pyvips
 from processor.images import Rendered
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.limits import Deadline, Limits
-from processor.pipeline.render import Recipe, inspect, render
-from processor.recipes import STANDARD_VARIANTS
+from processor.pipeline.render import inspect, render
+from processor.recipes import STANDARD_VARIANTS, standard
 from tests import corpus
 
 #: Sides of the photographs, 1 to 20 megapixels, odd ones among them.
@@ -62,7 +62,7 @@ def ours(data: bytes, effort: int) -> tuple[float, Rendered]:
     """CPU seconds and variants."""
     limits = Limits()
     before = time.process_time()
-    result = render(data, inspect(data, limits), Recipe(effort=effort), Deadline(600))
+    result = render(data, inspect(data, limits), standard(effort), Deadline(600))
     return time.process_time() - before, result
 
 

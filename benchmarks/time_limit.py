@@ -16,8 +16,9 @@ from dataclasses import replace
 from benchmarks.memory_peak import NO_LIMITS, cases, picture
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.limits import Deadline
-from processor.pipeline.render import Recipe, inspect, render
+from processor.pipeline.render import inspect, render
 from processor.pipeline.silence import must_be_killable
+from processor.recipes import STANDARD
 from tests import corpus
 from tests.corpus import hostile
 
@@ -58,12 +59,12 @@ def hostile_cases(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
 
 def listen(data: bytes) -> tuple[float, float, bool]:
     """Seconds in all, the longest silence among them, and whether a thread would be spared with a limit of 60."""
-    recipe = Recipe(limits=replace(NO_LIMITS, max_scans=1 << 30))
+    limits = replace(NO_LIMITS, max_scans=1 << 30)
     deadline = Listening()
     started = time.monotonic()
-    info = inspect(data, recipe.limits)
+    info = inspect(data, limits)
     deadline.last = time.monotonic()
-    render(data, info, recipe, deadline)
+    render(data, info, STANDARD, deadline)
     _ = deadline.passed
     return time.monotonic() - started, deadline.longest, must_be_killable(info, 60)
 

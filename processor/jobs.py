@@ -11,6 +11,7 @@ from enum import StrEnum
 from processor import clock
 from processor.errors import DailyLimitReached, ImageLimitReached
 from processor.images import StoredVariant
+from processor.recipes import Recipe
 
 
 class JobStatus(StrEnum):
@@ -89,11 +90,13 @@ class Timings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maker:
-    """What turns sources into variants: the encoder with its version and effort, and this service's version."""
+    """What turns sources into variants: the encoder with its version, and this service's version."""
 
     encoder: str
-    effort: int
     service: str
+
+    def __str__(self) -> str:
+        return f"{self.encoder}, {self.service}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +161,10 @@ class Job:
     uncounted_bytes: int = 0
     #: The job that took this one's place.
     superseded_by: str | None = None
+    #: What is to be made; None: the release before made the record, and whoever works on it makes what is usual then.
+    recipe: Recipe | None = None
+    #: The `Maker` that began. Nobody else goes on under the same keys: other code may write other bytes.
+    maker: str | None = None
 
     @property
     def ended(self) -> bool:

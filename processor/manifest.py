@@ -42,6 +42,7 @@ def document(job: Job) -> bytes:
     made = job.manifest
     if made is None:
         raise ValueError(f"{job.processing_id} has no manifest")
+    efforts = {spec.name: spec.effort for spec in job.recipe.specs} if job.recipe else {}
     content = {
         "uniqueId": job.unique_id,
         "processingId": job.processing_id,
@@ -55,7 +56,10 @@ def document(job: Job) -> bytes:
             "height": made.height,
             "frames": made.frames,
         },
-        "variants": {variant.name: _described(variant, made.effort) for variant in job.variants},
+        "variants": {
+            variant.name: _described(variant, efforts.get(variant.name, made.effort)) for variant in job.variants
+        },
+        **({"recipe": job.recipe.reference} if job.recipe else {}),
         "encoder": made.encoder,
         "service": made.service,
     }

@@ -1,21 +1,31 @@
-"""What is made of an image."""
+"""What is made of an image: a recipe travels with its job, so that whoever takes the job up makes the same."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+import re
+from dataclasses import dataclass, replace
 
 from processor.formats import encoding_of, format_of
 from processor.formats.format import Encoding
 from processor.formats.webp import WEBP
 
+#: CPU spent on compression where nothing else is asked for: 0 least, 6 most.
+DEFAULT_EFFORT = 2
+#: Hexadecimal digits of a digest: enough to tell every recipe that anybody writes from every other.
+_DIGEST_LENGTH = 16
+_TEXT = re.compile(r"(?P<name>[a-z][a-z0-9-]{0,31})@(?P<version>[1-9][0-9]{0,8})#[0-9a-f]{16}:(?P<specs>.+)")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantSpec:
-    """What is asked of a variant: a box to fit into (None: the original's own size), a format and a quality."""
+    """What is asked of a variant: a box to fit into (None: the original's own size), a format, a quality, an effort."""
 
     name: str
     format: str
     quality: int
+    effort: int = DEFAULT_EFFORT
     box: tuple[int, int] | None = None
 
     @property
@@ -34,12 +44,69 @@ class VariantSpec:
         return f"{self.name}.{format_of(self.format).extension}"
 
 
-#: The variant of the original's own size: what earlier clients know as *the* processed image.
-FULL_SIZE = VariantSpec(name="webp", format=WEBP.name, quality=85)
-#: The standard set, smallest first. Boxes and qualities are those of the earlier service.
-STANDARD_VARIANTS: tuple[VariantSpec, ...] = (
-    VariantSpec(name="thumbnail", format=WEBP.name, quality=80, box=(300, 300)),
-    VariantSpec(name="medium", format=WEBP.name, quality=85, box=(800, 600)),
-    VariantSpec(name="large", format=WEBP.name, quality=90, box=(1920, 1080)),
-    FULL_SIZE,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The variants of an image, smallest first. Whoever changes what a name stands for gives it another version."""
+
+    name: str
+    version: int
+    specs: tuple[VariantSpec, ...]
+
+    @property
+    def digest(self) -> str:
+        """Tells it from every other recipe, whatever they are called."""
+        return hashlib.sha256(self._content().encode()).hexdigest()[:_DIGEST_LENGTH]
+
+    @property
+    def full_size(self) -> VariantSpec:
+        """What clients who ask for one picture get: the variant of the original's own size, or else the largest."""
+        return next((spec for spec in self.specs if spec.box is None), self.specs[-1])
+
+    @property
+    def reference(self) -> str:
+        """What people need to tell it from others: `{name}@{version}#{digest}`."""
+        return f"{self.name}@{self.version}#{self.digest}"
+
+    def to_text(self) -> str:
+        """All of it in a line, as records keep it: the reference, and the variants behind a colon."""
+        return f"{self.reference}:{self._content()}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Recipe:
+        """The inverse of `to_text`. Raises `ValueError` for anything else."""
+        found = _TEXT.fullmatch(text)
+        if found is None:
+            raise ValueError("no recipe")
+        specs = tuple(_spec(*row) for row in json.loads(found["specs"]))
+        return cls(name=found["name"], version=int(found["version"]), specs=specs)
+
+    def _content(self) -> str:
+        """Short, since every record of a job has it: in the order of the fields, and a box of nothing is left out."""
+        rows = [[spec.name, spec.format, spec.quality, spec.effort, *(spec.box or ())] for spec in self.specs]
+        return json.dumps(rows, separators=(",", ":"))
+
+
+def _spec(name: str, format_: str, quality: int, effort: int, *box: int) -> VariantSpec:
+    fits: tuple[int, int] | None = (box[0], box[1]) if box else None
+    return VariantSpec(name=name, format=format_, quality=quality, effort=effort, box=fits)
+
+
+#: What everybody gets. Boxes and qualities are those of the earlier service, and so is the name of the variant of the
+#: original's own size, whatever its format.
+STANDARD = Recipe(
+    name="standard",
+    version=1,
+    specs=(
+        VariantSpec(name="thumbnail", format=WEBP.name, quality=80, box=(300, 300)),
+        VariantSpec(name="medium", format=WEBP.name, quality=85, box=(800, 600)),
+        VariantSpec(name="large", format=WEBP.name, quality=90, box=(1920, 1080)),
+        VariantSpec(name="webp", format=WEBP.name, quality=85),
+    ),
 )
+STANDARD_VARIANTS = STANDARD.specs
+FULL_SIZE = STANDARD.full_size
+
+
+def standard(effort: int) -> Recipe:
+    """The standard recipe, with so much effort for every variant."""
+    return replace(STANDARD, specs=tuple(replace(spec, effort=effort) for spec in STANDARD.specs))

@@ -19,6 +19,7 @@ from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig, libvips_version
 from processor.pipeline.limits import Limits
 from processor.ports.keys import KeyStore
+from processor.recipes import standard
 from processor.sandbox.renderer import ChildRenderer
 from processor.stores.clients import AwsClients, AwsConfig, AwsCredentials, open_clients
 from processor.stores.cloudfront import CloudFrontEdge
@@ -77,7 +78,8 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
                 retention=catalog.retention,
                 lease_seconds=settings.visibility_seconds,
                 quota=quota,
-                maker=Maker(encoder=libvips_version(), effort=settings.webp_effort, service=version("truss-image")),
+                maker=Maker(encoder=libvips_version(), service=version("truss-image")),
+                recipe=catalog.recipe,
             )
             worker = Worker(
                 *(catalog.queue, converter, worker_config(settings)),
@@ -130,7 +132,6 @@ def engine_config(settings: Settings) -> EngineConfig:
         threads=settings.worker_threads,
         memory_budget_bytes=settings.memory_budget_bytes,
         ceiling_bytes=None if limit is None else limit - OWN_BYTES,
-        effort=settings.webp_effort,
         limits=Limits(
             max_bytes=settings.max_upload_bytes,
             max_pixels=settings.max_pixels,
@@ -162,6 +163,7 @@ def build_catalog(settings: Settings, clients: AwsClients) -> Catalog:
         edge=None if distribution is None else CloudFrontEdge(clients, distribution),
         max_bytes=settings.max_upload_bytes,
         retention=timedelta(days=settings.retention_days),
+        recipe=standard(settings.webp_effort),
     )
 
 

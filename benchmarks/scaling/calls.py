@@ -15,8 +15,8 @@ from typing import Any
 
 from benchmarks.scaling.scenarios import mean_megapixels, mean_source_bytes
 from processor.images import StoredVariant, variant_key
-from processor.jobs import Image, Job, JobStatus, Lease, Manifest, Source, Terms, Timings
-from processor.recipes import STANDARD_VARIANTS
+from processor.jobs import Image, Job, JobStatus, Lease, Maker, Manifest, Source, Terms, Timings
+from processor.recipes import STANDARD, STANDARD_VARIANTS
 from processor.stores.records import WireItem, digest_attributes, image_item, index_attributes, job_item, to_wire
 from processor.stores.schema import SHARDS
 from service.config import Settings
@@ -228,11 +228,12 @@ def life() -> tuple[WireItem, WireItem, WireItem, WireItem]:
     source = Source(etag="9b2cf535f27731c974343645a3985328", size=2_087_654, event_time=_WHEN)
     lease = Lease(token="0123456789abcdef", owner="image-service-6c9f7d8b5d-x2x7q/1", expires_at=1_790_000_000.123)
     uploaded = replace(pending, status=JobStatus.UPLOADED, source=source, uncounted=False)
-    processing = replace(uploaded, status=JobStatus.PROCESSING, lease=lease, attempts=1)
+    processing = replace(uploaded, status=JobStatus.PROCESSING, lease=lease, attempts=1, maker=str(MAKER))
     completed = replace(
         uploaded,
         status=JobStatus.COMPLETED,
         attempts=1,
+        maker=str(MAKER),
         variants=_variants(pending),
         manifest=_manifest(source),
         timings=Timings(download=112, process=812, upload=143, total=1067),
@@ -249,6 +250,8 @@ _UNIQUE_ID, _JOB_ID = "6f1f7a52-3c1d-4a58-9c4e-0d7b9f2c8e11", "img_1795424400000
 _TENANT, _KEY, _FILENAME = "default", f"uploads/{_UNIQUE_ID}.jpg", "IMG_20261123_090000.jpg"
 #: A month later, in seconds since the epoch.
 _EXPIRES = 1_798_000_000
+#: What makes the variants.
+MAKER = Maker(encoder="libvips 8.18.7", service="0.1.0")
 
 
 def _job() -> Job:
@@ -266,6 +269,7 @@ def _job() -> Job:
         attempts=0,
         terms=Terms(content_type="image/jpeg"),
         uncounted=True,
+        recipe=STANDARD,
     )
 
 
@@ -286,7 +290,7 @@ def _variants(job: Job) -> tuple[StoredVariant, ...]:
     return tuple(
         StoredVariant(
             name=spec.name,
-            key=variant_key(job.unique_id, job.processing_id, spec.name),
+            key=variant_key(job.unique_id, job.processing_id, spec.file_name),
             width=1440,
             height=1080,
             size=123_456,
@@ -308,9 +312,9 @@ def _manifest(source: Source) -> Manifest:
         width=4000,
         height=3000,
         frames=1,
-        encoder="libvips 8.18.7",
+        encoder=MAKER.encoder,
         effort=2,
-        service="0.1.0",
+        service=MAKER.service,
     )
 
 

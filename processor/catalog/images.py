@@ -33,6 +33,7 @@ from processor.ports.edge import EdgeCache
 from processor.ports.jobs import JobPage, JobQuery, JobStore
 from processor.ports.objects import ObjectStore, PresignedUpload, UploadTerms
 from processor.ports.queue import MessageQueue
+from processor.recipes import STANDARD, Recipe
 from processor.usage import Quota, Usage, day_of, today
 
 #: How long a record outlives the URL of an upload that never came. Longer than the queue keeps a message (4 days), so
@@ -84,6 +85,8 @@ class Catalog:
     quota: Quota | None = None
     #: How long job records and tombstones are kept.
     retention: timedelta
+    #: What is made of an image.
+    recipe: Recipe = STANDARD
 
     @property
     def eraser(self) -> Eraser:
@@ -102,6 +105,7 @@ class Catalog:
                 unique_id,
                 source_key(unique_id, request.extension),
                 request.filename,
+                recipe=self.recipe,
                 metadata=request.metadata,
                 terms=request.terms,
                 expires_in_seconds=request.expires_in_seconds,
@@ -243,7 +247,7 @@ class Catalog:
                 return old
             if len(image.job_ids) >= MAX_JOBS:
                 raise TooManyJobs
-            new = next_job(image, old, source, self.retention, previous_job=_shown_meanwhile(old))
+            new = next_job(image, old, source, self.retention, recipe=self.recipe, previous_job=_shown_meanwhile(old))
             try:
                 async with self._counting(image, old):
                     await self.jobs.replace(image, old, new)
@@ -361,6 +365,7 @@ def pending_job(
     key: str,
     filename: str,
     *,
+    recipe: Recipe,
     metadata: Mapping[str, str] | None = None,
     terms: Terms | None = None,
     expires_in_seconds: int = 0,
@@ -380,6 +385,7 @@ def pending_job(
         expires_at=pending_until(created_at, expires_in_seconds),
         terms=terms,
         uncounted=True,
+        recipe=recipe,
     )
 
 
@@ -399,7 +405,13 @@ def first_image(job: Job) -> Image:
 
 
 def next_job(
-    image: Image, old: Job | None, source: Source, retention: timedelta, *, previous_job: str | None = None
+    image: Image,
+    old: Job | None,
+    source: Source,
+    retention: timedelta,
+    *,
+    recipe: Recipe,
+    previous_job: str | None = None,
 ) -> Job:
     """A further job for an image, ready to be claimed, in place of `old`, if there is a record of that."""
     created_at = clock.now()
@@ -419,6 +431,7 @@ def next_job(
         previous_job=previous_job,
         terms=old.terms if old else None,
         uncounted_bytes=old.uncounted_bytes if old else 0,
+        recipe=recipe,
     )
 
 

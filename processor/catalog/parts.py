@@ -168,6 +168,7 @@ class LargeFiles:
             unique_id,
             key,
             request.filename,
+            recipe=self.catalog.recipe,
             metadata=request.metadata,
             terms=replace(request.terms, size=size, multipart=upload.upload_id),
             expires_in_seconds=request.expires_in_seconds,

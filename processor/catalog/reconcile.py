@@ -113,7 +113,8 @@ class Reconciler:
     async def _unrecorded(self, unique_id: str, found: ObjectInfo) -> Finding:
         if self.adopt_as is None:
             return Finding(kind=FindingKind.UNRECORDED, action=Action.REPORTED, where=found.key)
-        job = pending_job(self.adopt_as, unique_id, found.key, found.key.removeprefix(SOURCE_PREFIX))
+        name = found.key.removeprefix(SOURCE_PREFIX)
+        job = pending_job(self.adopt_as, unique_id, found.key, name, recipe=self.catalog.recipe)
         if not self.dry_run:
             with contextlib.suppress(RecordChanged):  # another run was faster
                 await self.catalog.jobs.create(first_image(job), job)

@@ -8,12 +8,12 @@ from processor.pipeline.roll import page_height
 from processor.recipes import VariantSpec
 
 
-def write(image: pyvips.Image, spec: VariantSpec, *, effort: int) -> bytes:
+def write(image: pyvips.Image, spec: VariantSpec) -> bytes:
     """A file without EXIF, XMP and profile; an animation keeps its delays and its loop count.
 
-    `effort` 0 (fast) to 6 (small). Raises `pyvips.Error`.
+    Raises `pyvips.Error`.
     """
     encoding = spec.encoding
-    options = encoding.options(spec.quality, effort)
+    options = encoding.options(spec.quality, spec.effort)
     file = pyvips.Operation.call(encoding.saver, image, keep="none", page_height=page_height(image), **options)
     return bytes(file)

@@ -13,14 +13,14 @@ import pyvips
 from processor.errors import TrussError, Unavailable
 from processor.formats import DECODED, decoding_of
 from processor.formats.info import ImageInfo
-from processor.images import Rendered
+from processor.images import Rendered, Variant
 from processor.pipeline.allocator import tune_allocator
 from processor.pipeline.budget import MemoryBudget, share, working_bytes
 from processor.pipeline.limits import Deadline, Limits
-from processor.pipeline.render import Recipe, inspect, render
+from processor.pipeline.render import inspect, render
 from processor.pipeline.silence import must_be_killable
 from processor.ports.renderer import NO_TICKET, Renderer, Ticket
-from processor.recipes import STANDARD_VARIANTS, VariantSpec
+from processor.recipes import Recipe
 
 Result = TypeVar("Result")
 
@@ -32,7 +32,7 @@ _BLOCKED = True
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """How much machine the pipeline gets, and what it makes with it."""
+    """How much machine the pipeline gets, and how much of it one image may take."""
 
     #: Images in work at once, one thread each.
     threads: int
@@ -40,10 +40,7 @@ class EngineConfig:
     memory_budget_bytes: int
     #: Most memory of a child process, so that its container does not run out first; None: there is none to know of.
     ceiling_bytes: int | None = None
-    #: WebP's effort, 0 (fast) to 6 (small).
-    effort: int = 2
     limits: Limits = field(default_factory=Limits)
-    specs: tuple[VariantSpec, ...] = STANDARD_VARIANTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +50,15 @@ class EngineLoad:
     running: int
     waiting: int
     free_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """One file, what is to be made of it, and for whom."""
+
+    data: bytes = field(repr=False)
+    recipe: Recipe
+    ticket: Ticket
 
 
 class Engine:
@@ -67,7 +73,7 @@ class Engine:
     ) -> None:
         tune_allocator()
         set_up_libvips()
-        self._recipe = Recipe(specs=config.specs, effort=config.effort, limits=config.limits)
+        self._limits = config.limits
         self._budget = budget or MemoryBudget(slots=config.threads, budget_bytes=config.memory_budget_bytes)
         self._outside = outside
         self._pool = ThreadPoolExecutor(config.threads, thread_name_prefix="render")
@@ -96,10 +102,10 @@ class Engine:
 
         What was begun beside it has had its own time by now, and so has ended.
         """
-        grace = self._recipe.limits.timeout_seconds
+        grace = self._limits.timeout_seconds
         return any(deadline.overdue(grace) for deadline in self._deadlines)
 
-    async def render(self, data: bytes, ticket: Ticket = NO_TICKET) -> Rendered:
+    async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
         """Every variant of one file; waits for its tenant's turn, for a thread and for memory first.
 
         When the caller is cancelled the thread is told to stop, and keeps its share of the budget until it has.
@@ -107,11 +113,11 @@ class Engine:
         """
         if self._closed:
             raise Unavailable
-        deadline = Deadline(self._recipe.limits.timeout_seconds)
+        deadline = Deadline(self._limits.timeout_seconds)
         self._deadlines.add(deadline)
         self._idle.clear()
         try:
-            return await self._admitted(data, ticket, deadline)
+            return await self._admitted(data, recipe, ticket, deadline)
         except asyncio.CancelledError:
             deadline.call_off()
             raise
@@ -132,28 +138,32 @@ class Engine:
         for pool in (self._prober, self._pool):
             await asyncio.to_thread(pool.shutdown)
 
-    async def _admitted(self, data: bytes, ticket: Ticket, deadline: Deadline) -> Rendered:
-        info = await self._in_thread(self._prober, lambda: inspect(data, self._recipe.limits))
-        weight = share(info, len(data), self._budget.budget_bytes, self._recipe.specs)
-        if self._outside is not None and self._belongs_outside(info, len(data)):
-            return await self._outside.render(data, ticket)
+    async def _admitted(self, data: bytes, recipe: Recipe, ticket: Ticket, deadline: Deadline) -> Rendered:
+        info = await self._in_thread(self._prober, lambda: inspect(data, self._limits))
+        weight = share(info, len(data), self._budget.budget_bytes, recipe.specs)
+        if self._outside is not None and self._belongs_outside(info, len(data), recipe):
+            return await self._outside.render(data, recipe, ticket)
         await self._budget.enter(weight, ticket.tenant)
-        task = asyncio.create_task(self._work(data, info, weight, ticket, deadline))
+        task = asyncio.create_task(self._work(_Asked(data=data, recipe=recipe, ticket=ticket), info, weight, deadline))
         self._working.add(task)
         task.add_done_callback(self._end)
         # A thread cannot be cancelled, and its memory is not free before it ends.
         return await asyncio.shield(task)
 
-    def _belongs_outside(self, info: ImageInfo, file_bytes: int) -> bool:
-        working = working_bytes(info, file_bytes, self._recipe.specs)
-        return working > self._budget.budget_bytes or must_be_killable(
-            info, self._recipe.limits.timeout_seconds, self._recipe.specs
-        )
+    def _belongs_outside(self, info: ImageInfo, file_bytes: int, recipe: Recipe) -> bool:
+        working = working_bytes(info, file_bytes, recipe.specs)
+        return working > self._budget.budget_bytes or must_be_killable(info, self._limits.timeout_seconds, recipe.specs)
 
-    async def _work(self, data: bytes, info: ImageInfo, weight: int, ticket: Ticket, deadline: Deadline) -> Rendered:
+    async def _work(self, asked: _Asked, info: ImageInfo, weight: int, deadline: Deadline) -> Rendered:
+        ticket = asked.ticket
+        loop = asyncio.get_running_loop()
+
+        def ready(variant: Variant) -> None:
+            loop.call_soon_threadsafe(ticket.ready, variant)
+
         try:
             await ticket.begin(info)
-            return await self._in_thread(self._pool, lambda: _render(data, info, self._recipe, deadline))
+            return await self._in_thread(self._pool, lambda: _render(asked, info, deadline, ready))
         finally:
             self._budget.leave(weight, ticket.tenant)
 
@@ -174,9 +184,9 @@ class Engine:
             self._idle.set()
 
 
-def _render(data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline) -> Rendered:
+def _render(asked: _Asked, info: ImageInfo, deadline: Deadline, ready: Callable[[Variant], None]) -> Rendered:
     try:
-        return render(data, info, recipe, deadline)
+        return render(asked.data, info, asked.recipe, deadline, ready)
     except TrussError as error:
         # Frames hold pictures: with its traceback, the memory would live as long as the error does.
         error.__context__ = None

@@ -1,10 +1,9 @@
-"""The recipe: one source in, every variant out."""
+"""The plan of a render: one source in, every variant out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 
 import pyvips
 
@@ -15,23 +14,18 @@ from processor.pipeline import decode, encode, geometry, steps
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.roll import page_height
 from processor.pipeline.watch import watched
-from processor.recipes import STANDARD_VARIANTS, VariantSpec
+from processor.recipes import Recipe
 
 #: A size is made from the next larger one when that has at least so many times its sides, else from the whole image.
 CASCADE_MIN_SHRINK = 1.5
 
 Size = tuple[int, int]
-#: What tells one file from another: size, format, quality.
-_File = tuple[Size, str, int]
+#: What tells one file from another: size, format, quality, effort.
+_File = tuple[Size, str, int, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """What to make of every image. `effort` is WebP's, 0 (fast) to 6 (small)."""
-
-    specs: tuple[VariantSpec, ...] = STANDARD_VARIANTS
-    effort: int = 2
-    limits: Limits = field(default_factory=Limits)
+def _nobody_waits(_: Variant) -> None:
+    """For whoever needs them all."""
 
 
 #: From file to upright sRGB in memory; beside each step, what its failure means. Colour comes before memory: the
@@ -52,8 +46,10 @@ def inspect(data: bytes, limits: Limits) -> ImageInfo:
     return info
 
 
-def render(data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline) -> Rendered:
-    """Every variant of an inspected file, in the order of the specs.
+def render(
+    data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline, ready: Callable[[Variant], None] = _nobody_waits
+) -> Rendered:
+    """Every variant of an inspected file, in the order of the recipe; each is told to `ready` as soon as it is encoded.
 
     Raises an `ImageRejected` when the file is at fault or late, `Unavailable` when the machine is at fault or the
     work was called off. Holds its thread for as long as it takes; the deadline starts here.
@@ -62,12 +58,17 @@ def render(data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline) -> 
     whole = watched(_prepare(data, info, deadline), deadline)
     sizes = [geometry.target_size(info, spec) for spec in recipe.specs]
     images = _resize(whole, sizes, deadline)
-    files = _encode(images, sizes, recipe, deadline)
-    variants = tuple(
-        Variant(spec=spec, data=files[size, spec.format, spec.quality], width=size[0], height=size[1])
-        for spec, size in zip(recipe.specs, sizes, strict=True)
-    )
-    return Rendered(source=info, variants=variants)
+    files: dict[_File, bytes] = {}
+    variants = []
+    for spec, size in zip(recipe.specs, sizes, strict=True):
+        # Of an image that is smaller than a box, the same file would be made again; once is enough.
+        file = (size, spec.format, spec.quality, spec.effort)
+        if file not in files:
+            with _stage(Unavailable, deadline):
+                files[file] = encode.write(images[size], spec)
+        variants.append(Variant(spec=spec, data=files[file], width=size[0], height=size[1]))
+        ready(variants[-1])
+    return Rendered(source=info, variants=tuple(variants))
 
 
 def _prepare(data: bytes, info: ImageInfo, deadline: Deadline) -> pyvips.Image:
@@ -103,18 +104,6 @@ def _origin(size: Size, made: dict[Size, pyvips.Image]) -> Size:
     enough = [have for have in made if min(have[0] / size[0], have[1] / size[1]) >= CASCADE_MIN_SHRINK]
     whole = next(iter(made))
     return min(enough, default=whole, key=lambda have: have[0] * have[1])
-
-
-def _encode(
-    images: dict[Size, pyvips.Image], sizes: Sequence[Size], recipe: Recipe, deadline: Deadline
-) -> dict[_File, bytes]:
-    """Of an image that is smaller than a box, the same file would be made again; once is enough."""
-    wanted = {(size, spec.format, spec.quality): spec for spec, size in zip(recipe.specs, sizes, strict=True)}
-    files = {}
-    for file, spec in wanted.items():
-        with _stage(Unavailable, deadline):
-            files[file] = encode.write(images[file[0]], spec, effort=recipe.effort)
-    return files
 
 
 @contextmanager

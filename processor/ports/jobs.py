@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from processor.images import StoredVariant
 from processor.jobs import Image, Job, JobStatus, Lease, Source
 
 
@@ -68,10 +70,10 @@ class JobStore(Protocol):
         """Let a pending upload live on until `expires_at`. Raises `RecordChanged` unless it is pending and as read."""
         ...
 
-    async def claim(self, processing_id: str, lease: Lease, now: datetime) -> Job:
-        """`uploaded -> processing` under `lease`, attempts + 1; likewise from `processing` with an expired lease and
-        from `failed` with a code of `NOT_THE_FILES_FAULT`. Raises `Conflict` otherwise (also for a job that does not
-        exist)."""
+    async def claim(self, processing_id: str, lease: Lease, now: datetime, maker: str) -> Job:
+        """`uploaded -> processing` under `lease`, attempts + 1; `maker` is noted if none was. Likewise from
+        `processing` with an expired lease and from `failed` with a code of `NOT_THE_FILES_FAULT`. Raises `Conflict`
+        otherwise (also for a job that does not exist)."""
         ...
 
     async def renew(self, processing_id: str, lease: Lease) -> None:
@@ -81,6 +83,10 @@ class JobStore(Protocol):
     async def release(self, processing_id: str, lease: Lease) -> None:
         """End the lease at once, so that another worker may claim; the attempt does not count, because nothing is wrong
         with the job. Raises `LeaseLost` like `renew`."""
+        ...
+
+    async def note(self, processing_id: str, lease: Lease, variants: Sequence[StoredVariant]) -> None:
+        """What is stored of a job in work. Raises `LeaseLost` like `renew`."""
         ...
 
     async def finish(self, job: Job, lease: Lease) -> None:

@@ -159,7 +159,10 @@ class ObjectStore(Protocol):
         content_type: str,
         cache_control: str,
         metadata: Mapping[str, str],
-    ) -> None: ...
+        sha256: str | None = None,
+    ) -> None:
+        """Write an object. `sha256` (hex) is its digest, where the caller has it already: it is compared on arrival."""
+        ...
 
     async def purge(self, prefix: str) -> tuple[str, ...]:
         """Remove every object under the prefix with all its versions, and every unfinished upload, and look again until

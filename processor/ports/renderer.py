@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from processor.formats.info import ImageInfo
-from processor.images import Rendered
+from processor.images import Rendered, Variant
+from processor.recipes import Recipe
 
 
 async def _nothing(_: ImageInfo) -> None:
     """Nobody wants to know."""
+
+
+def _nobody_waits(_: Variant) -> None:
+    """For whoever needs them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +26,8 @@ class Ticket:
     tenant: str = ""
     #: Awaited when thread and memory are there, before a pixel is worked on. What it raises ends the render.
     begin: Callable[[ImageInfo], Awaitable[None]] = _nothing
+    #: Told each variant as soon as it is there, in the order of the recipe, on the event loop.
+    ready: Callable[[Variant], None] = _nobody_waits
 
 
 #: For whoever renders for itself alone.
@@ -30,6 +37,8 @@ NO_TICKET = Ticket()
 class Renderer(Protocol):
     """Turns bytes into variants. A render whose caller is cancelled is called off."""
 
-    async def render(self, data: bytes, ticket: Ticket = NO_TICKET) -> Rendered:
-        """Raises an `ImageRejected` when the bytes are at fault, `Unavailable` when the machine is."""
+    async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
+        """Every variant that the recipe asks for.
+
+        Raises an `ImageRejected` when the bytes are at fault, `Unavailable` when the machine is."""
         ...

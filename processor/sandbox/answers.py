@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import accumulate, pairwise
 from typing import Any
 
 from processor.errors import ImageRejected, LimitExceeded, UnsupportedFormat, leaves
-from processor.formats import DECODED, format_of
+from processor.formats import DECODED, format_of, in_words
 from processor.formats.info import ImageInfo
-from processor.images import Rendered, Variant
+from processor.images import Variant
 from processor.recipes import VariantSpec
 from processor.sandbox.messages import Frame
 
@@ -56,6 +55,8 @@ def read_refusal(header: Mapping[str, Any]) -> ImageRejected:
     match header:
         case {"error": UnsupportedFormat.code, "kind": str(kind)} if _KIND.fullmatch(kind):
             return UnsupportedFormat(kind)
+        case {"error": UnsupportedFormat.code}:
+            return UnsupportedFormat(known=in_words("or"))
         case {"error": str(code), "limit": int(limit), "actual": int(actual)} if code in _EXCEEDED and limit < actual:
             return _EXCEEDED[code](limit=limit, actual=actual)
         case {"error": str(code), "limit": int(limit), "actual": None} if code in _EXCEEDED:
@@ -65,46 +66,30 @@ def read_refusal(header: Mapping[str, Any]) -> ImageRejected:
     raise ValueError("no refusal")
 
 
-def pack(rendered: Rendered) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    """The header and the parts of the frame that brings the variants; equal files are one part."""
-    places: dict[bytes, int] = {}
-    variants = [
-        {
-            "name": variant.spec.name,
-            "width": variant.width,
-            "height": variant.height,
-            "part": places.setdefault(variant.data, len(places)),
-        }
-        for variant in rendered.variants
-    ]
-    return {"variants": variants, "parts": [len(part) for part in places]}, tuple(places)
+def pack(variant: Variant, earlier: Sequence[Variant]) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+    """The frame that brings a variant, as header and bytes; what an `earlier` one has brought is not repeated."""
+    same = next((number for number, other in enumerate(earlier) if other.data == variant.data), None)
+    header = {"name": variant.spec.name, "width": variant.width, "height": variant.height, "same": same}
+    return header, () if same is not None else (variant.data,)
 
 
-def unpack(frame: Frame, info: ImageInfo, specs: Sequence[VariantSpec]) -> Rendered:
-    """Back from `pack`. Raises `ValueError` for anything but one file for each spec, in their order."""
-    described = frame.header.get("variants")
-    parts = _parts(frame)
-    if not isinstance(described, list) or len(described) != len(specs):
-        raise ValueError("not the variants that were asked for")
-    variants = (_variant(fields, spec, parts) for fields, spec in zip(described, specs, strict=True))
-    return Rendered(source=info, variants=tuple(variants))
-
-
-def _parts(frame: Frame) -> list[bytes]:
-    lengths = frame.header.get("parts")
-    if not isinstance(lengths, list) or not all(type(length) is int and length > 0 for length in lengths):
-        raise ValueError("no parts")
-    if sum(lengths) != len(frame.body):
-        raise ValueError("not the bytes that were announced")
-    return [frame.body[start:end] for start, end in pairwise(accumulate(lengths, initial=0))]
-
-
-def _variant(fields: object, spec: VariantSpec, parts: Sequence[bytes]) -> Variant:
-    match fields:
-        case {"name": spec.name, "width": int(width), "height": int(height), "part": int(part)}:
-            longest = spec.encoding.longest_side
-            if 0 < width <= longest and 0 < height <= longest and 0 <= part < len(parts):
-                if not format_of(spec.format).begins(parts[part]):
-                    raise ValueError("not of the format that was asked for")
-                return Variant(spec=spec, data=parts[part], width=width, height=height)
+def unpack(frame: Frame, spec: VariantSpec, earlier: Sequence[Variant]) -> Variant:
+    """Back from `pack`. Raises `ValueError` for anything but the file that `spec` asks for."""
+    longest = spec.encoding.longest_side
+    match frame.header:
+        case {"name": spec.name, "width": int(width), "height": int(height), "same": None | int() as same}:
+            if 0 < width <= longest and 0 < height <= longest:
+                return Variant(spec=spec, data=_file(frame, spec, same, earlier), width=width, height=height)
     raise ValueError("not the variant that was asked for")
+
+
+def _file(frame: Frame, spec: VariantSpec, same: int | None, earlier: Sequence[Variant]) -> bytes:
+    if same is None:
+        data = frame.body
+    elif 0 <= same < len(earlier) and not frame.body:
+        data = earlier[same].data
+    else:
+        raise ValueError("not a file that was sent")
+    if not format_of(spec.format).begins(data):
+        raise ValueError("not of the format that was asked for")
+    return data

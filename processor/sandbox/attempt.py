@@ -1,19 +1,19 @@
-"""The child's side of the conversation in `frames`: one image, tried once."""
+"""The child's side of the conversation in `messages`: one image, tried once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
 from processor.errors import CorruptImage, DecoderCrashed, ImageRejected, TooLargeForMemory, TrussError, Unavailable
 from processor.formats.info import ImageInfo
-from processor.images import Rendered
+from processor.images import Variant
 from processor.pipeline import render
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.limits import Deadline, Limits
-from processor.pipeline.render import Recipe
-from processor.recipes import VariantSpec
+from processor.recipes import Recipe
 from processor.sandbox.answers import describe, pack, refusal
 from processor.sandbox.confine import limit_memory, ran_out
 from processor.sandbox.messages import receive, send
@@ -22,45 +22,46 @@ from processor.sandbox.messages import receive, send
 _PLANE_BYTES = 4
 
 
-def order(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as JSON has it."""
-    return asdict(recipe)
+def order(recipe: Recipe, limits: Limits) -> dict[str, Any]:
+    """What is asked of a child, as JSON has it."""
+    return {"recipe": recipe.to_text(), "limits": asdict(limits)}
 
 
 def attempt(ordered: Mapping[str, Any], source: BinaryIO, answers: BinaryIO) -> None:
     """Take the file from `source`, and say on `answers` what became of it. Raises `EOFError` when the parent ended."""
     set_up_libvips()
-    recipe = _recipe(ordered)
+    recipe, limits = Recipe.from_text(ordered["recipe"]), Limits(**ordered["limits"])
     send(answers, {})
     data = receive(source).body
     try:
-        info = render.inspect(data, recipe.limits)
+        info = render.inspect(data, limits)
         send(answers, describe(info))
         granted = receive(source).header
         memory_bytes, untouched_bytes = granted["memory_bytes"], granted["untouched_bytes"]
         limit_memory(memory_bytes, untouched_bytes)
-        header, parts = pack(_rendered(data, info, recipe, memory_bytes))
+        told: list[Variant] = []
+
+        def ready(variant: Variant) -> None:
+            send(answers, *pack(variant, told))
+            told.append(variant)
+
+        with _lack_of_memory(info, memory_bytes):
+            render.render(data, info, recipe, Deadline(limits.timeout_seconds), ready)
     except ImageRejected as error:
         send(answers, refusal(error))
     except (TrussError, MemoryError):
         # Nothing else runs in this process: it is not the machine.
         send(answers, refusal(DecoderCrashed()))
-    else:
-        send(answers, header, parts)
 
 
-def _rendered(data: bytes, info: ImageInfo, recipe: Recipe, memory_bytes: int) -> Rendered:
+@contextmanager
+def _lack_of_memory(info: ImageInfo, memory_bytes: int) -> Iterator[None]:
     """Raises `TooLargeForMemory` in place of whatever breaks for lack of it."""
     try:
-        return render.render(data, info, recipe, Deadline(recipe.limits.timeout_seconds))
+        yield
     except MemoryError:
         raise TooLargeForMemory(limit=memory_bytes) from None
     except (CorruptImage, Unavailable):
         if ran_out(max(_PLANE_BYTES * info.width * info.height, info.bands * info.pixels)):
             raise TooLargeForMemory(limit=memory_bytes) from None
         raise
-
-
-def _recipe(ordered: Mapping[str, Any]) -> Recipe:
-    specs = tuple(VariantSpec(**{**spec, "box": spec["box"] and tuple(spec["box"])}) for spec in ordered["specs"])
-    return Recipe(specs=specs, effort=ordered["effort"], limits=Limits(**ordered["limits"]))

@@ -19,7 +19,7 @@ def main() -> None:
         # Only now, with the limits in place, is there to be any libvips in this process.
         from processor.sandbox.attempt import attempt  # noqa: PLC0415 - see above
 
-        attempt(order["recipe"], source, answers)
+        attempt(order, source, answers)
 
 
 def _streams() -> tuple[BinaryIO, BinaryIO]:

@@ -3,12 +3,12 @@
 ::
 
     parent                                     child
-    {recipe, memory_bytes, cpu_seconds}  ──>   limits itself, loads libvips
+    {recipe, limits, memory_bytes, ...}   ──>   limits itself, loads libvips
                                          <──   {}
     {} + the file                        ──>   reads the header
                                          <──   {source}, or {error}
     {memory_bytes}, once they are free   ──>   limits itself to them, renders
-                                         <──   {variants, parts} + the outputs, or {error}
+                                         <──   {name, width, height, same} + the file, for each variant, or {error}
 """
 
 from __future__ import annotations

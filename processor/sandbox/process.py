@@ -101,6 +101,13 @@ class ChildProcess:
         """
         telling = asyncio.create_task(self._tell(header, body))
         try:
+            return await self.listen(within_seconds=within_seconds, max_body_bytes=max_body_bytes)
+        finally:
+            telling.cancel()
+
+    async def listen(self, *, within_seconds: float, max_body_bytes: int = 0) -> Frame:
+        """Hear what the child says next. Raises what `ask` raises."""
+        try:
             async with asyncio.timeout(within_seconds):
                 return await hear(self._protocol.stdout, max_body_bytes=max_body_bytes)
         except TimeoutError:
@@ -109,8 +116,6 @@ class ChildProcess:
             raise await self._last_words() from None
         except ValueError:
             raise DecoderCrashed from None
-        finally:
-            telling.cancel()
 
     def kill(self) -> None:
         """End the process and everything that it started."""

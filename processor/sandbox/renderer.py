@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 from processor.errors import DecoderCrashed, ImageRejected, TooLargeForMemory, Unavailable
-from processor.images import Rendered
+from processor.images import Rendered, Variant
 from processor.pipeline.budget import MemoryBudget, share
 from processor.pipeline.engine import EngineConfig
-from processor.pipeline.render import Recipe
 from processor.ports.renderer import NO_TICKET, Ticket
+from processor.recipes import Recipe, VariantSpec
 from processor.sandbox.answers import read_info, read_refusal, unpack
 from processor.sandbox.attempt import order
 from processor.sandbox.messages import Frame
@@ -51,7 +52,7 @@ class ChildRenderer:
     def __init__(
         self, config: EngineConfig, *, command: Sequence[str] | None = None, budget: MemoryBudget | None = None
     ) -> None:
-        self._recipe = Recipe(specs=config.specs, effort=config.effort, limits=config.limits)
+        self._limits = config.limits
         self._memory_bytes = config.memory_budget_bytes
         self._command = tuple(command or COMMAND)
         self._budget = budget
@@ -60,18 +61,18 @@ class ChildRenderer:
         self._children: set[ChildProcess] = set()
         self._closed = False
 
-    async def render(self, data: bytes, ticket: Ticket = NO_TICKET) -> Rendered:
+    async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
         """Every variant of one file; waits for its turn first. When the caller is cancelled the child is killed.
 
         Raises an `ImageRejected` when the bytes are at fault: `DecoderCrashed` when they bring the child down.
         `Unavailable` when the child does not even start, or the renderer closes.
         """
-        self._recipe.limits.check_size(len(data))
+        self._limits.check_size(len(data))
         async with AsyncExitStack() as turn:
             await turn.enter_async_context(self._turn)
             try:
-                async with self._started(len(data)) as child:
-                    return await self._converse(child, data, ticket, turn)
+                async with self._started(len(data), recipe) as child:
+                    return await self._converse(child, data, recipe, ticket, turn)
             except ImageRejected:
                 if self._closed:  # the child was killed, and not by the image
                     raise Unavailable from None
@@ -92,7 +93,7 @@ class ChildRenderer:
             await child.end()
 
     @asynccontextmanager
-    async def _started(self, file_bytes: int) -> AsyncIterator[ChildProcess]:
+    async def _started(self, file_bytes: int, recipe: Recipe) -> AsyncIterator[ChildProcess]:
         """A child that has limited itself and waits for a file: so far, whatever fails is not the image's fault."""
         self._refuse_when_closed()
         child = await ChildProcess.start(self._command)
@@ -100,7 +101,7 @@ class ChildRenderer:
         try:
             self._refuse_when_closed()
             try:
-                await child.ask(self._order(file_bytes), within_seconds=START_SECONDS)
+                await child.ask(self._order(file_bytes, recipe), within_seconds=START_SECONDS)
             except ImageRejected:
                 raise Unavailable from None
             yield child
@@ -110,13 +111,15 @@ class ChildRenderer:
             finally:
                 self._children.discard(child)
 
-    async def _converse(self, child: ChildProcess, data: bytes, ticket: Ticket, turn: AsyncExitStack) -> Rendered:
-        seconds = self._recipe.limits.timeout_seconds + GRACE_SECONDS
+    async def _converse(
+        self, child: ChildProcess, data: bytes, recipe: Recipe, ticket: Ticket, turn: AsyncExitStack
+    ) -> Rendered:
+        seconds = self._limits.timeout_seconds + GRACE_SECONDS
         found = _checked(await child.ask({}, data, within_seconds=seconds))
         with _garbage_is_a_crash():
             info = read_info(found.header)
-        self._recipe.limits.check_header(info)
-        memory_bytes = share(info, len(data), self._memory_bytes, self._recipe.specs)
+        self._limits.check_header(info)
+        memory_bytes = share(info, len(data), self._memory_bytes, recipe.specs)
         untouched_bytes = self._bounded(memory_bytes + info.pixels * UNTOUCHED_BYTES) - memory_bytes
         order = {"memory_bytes": memory_bytes, "untouched_bytes": untouched_bytes}
         # The file is in this process and in the child.
@@ -126,12 +129,16 @@ class ChildRenderer:
                 await turn.aclose()
             await ticket.begin(info)
             # The outputs come out of the child's memory, so they are no larger than that.
+            until = time.monotonic() + seconds
+            variants = []
             try:
-                answer = _checked(await child.ask(order, within_seconds=seconds, max_body_bytes=memory_bytes))
+                first = await child.ask(order, within_seconds=seconds, max_body_bytes=memory_bytes)
+                async for variant in _variants(child, first, recipe.specs, until, memory_bytes):
+                    variants.append(variant)
+                    ticket.ready(variant)
             except TooLargeForMemory:
                 raise TooLargeForMemory(limit=memory_bytes) from None
-        with _garbage_is_a_crash():
-            return unpack(answer, info, self._recipe.specs)
+        return Rendered(source=info, variants=tuple(variants))
 
     @asynccontextmanager
     async def _admitted(self, child: ChildProcess, memory_bytes: int, tenant: str) -> AsyncIterator[None]:
@@ -147,12 +154,12 @@ class ChildRenderer:
             finally:
                 self._budget.leave(memory_bytes, tenant)
 
-    def _order(self, file_bytes: int) -> dict[str, Any]:
-        limits = self._recipe.limits
+    def _order(self, file_bytes: int, recipe: Recipe) -> dict[str, Any]:
+        limits = self._limits
         # Before the header is known.
         memory_bytes = self._bounded(file_bytes + self._memory_bytes)
         cpu_seconds = math.ceil(limits.timeout_seconds * CPU_FACTOR + START_CPU_SECONDS)
-        return {"recipe": order(self._recipe), "memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds}
+        return {**order(recipe, limits), "memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds}
 
     def _bounded(self, memory_bytes: int) -> int:
         """So that the child dies of its own limit and not of the container's, which takes the container along."""
@@ -161,6 +168,20 @@ class ChildRenderer:
     def _refuse_when_closed(self) -> None:
         if self._closed:
             raise Unavailable
+
+
+async def _variants(
+    child: ChildProcess, answer: Frame, specs: Sequence[VariantSpec], until: float, memory_bytes: int
+) -> AsyncIterator[Variant]:
+    """What the child makes, each as soon as it comes, beginning with the `answer` that is there."""
+    earlier: list[Variant] = []
+    for spec in specs:
+        if earlier:
+            left = max(0.0, until - time.monotonic())
+            answer = await child.listen(within_seconds=left, max_body_bytes=memory_bytes)
+        with _garbage_is_a_crash():
+            earlier.append(unpack(_checked(answer), spec, earlier))
+        yield earlier[-1]
 
 
 def _checked(answer: Frame) -> Frame:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from processor import clock
 from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged
+from processor.images import StoredVariant
 from processor.jobs import NOT_THE_FILES_FAULT, REPLACED, Image, Job, JobStatus, Lease, Source, arrived
 from processor.ports.jobs import JobPage, JobQuery
 from processor.stores.listing import list_jobs
@@ -30,6 +32,7 @@ from processor.stores.records import (
     seconds_value,
     secret_key,
     source_value,
+    variant_values,
 )
 from processor.stores.schema import BY_DIGEST, KEY, TTL, digest_key
 from processor.stores.shared_secrets import shared_secret
@@ -183,7 +186,7 @@ class DynamoJobStore:
         await self._transact(self._image_update(image, sets={TTL: expires_at}), extended)
         return replace(job, expires_at=expires_at)
 
-    async def claim(self, processing_id: str, lease: Lease, now: datetime) -> Job:
+    async def claim(self, processing_id: str, lease: Lease, now: datetime, maker: str) -> Job:
         """`-> processing` under `lease`. Raises `Conflict`, `Unavailable`.
 
         A claim whose answer was lost is found to have been made, and is not counted twice.
@@ -204,13 +207,18 @@ class DynamoJobStore:
                 "lease": lease_value(lease),
                 "updatedAt": clock.to_iso(now),
             },
-            also=("#statusKey = #claimKey", "#attempts = #attempts + :one"),
-            remove=("error", "endedBy"),
+            also=(
+                "#statusKey = #claimKey",
+                "#attempts = #attempts + :one",
+                "#maker = if_not_exists(#maker, :maker)",
+            ),
+            remove=("error", "endedBy", "processedImages"),
             condition=f"{LIVING} AND {CURRENT} AND ({waiting} OR {abandoned} OR {given_up})",
             values={
                 "present": int(now.timestamp()),
                 "now": seconds_value(now.timestamp()),
                 "one": 1,
+                "maker": maker,
                 "uploaded": JobStatus.UPLOADED.value,
                 "processing": JobStatus.PROCESSING.value,
                 "failed": JobStatus.FAILED.value,
@@ -249,6 +257,14 @@ class DynamoJobStore:
             if not _ended(failed.item, lease, JobStatus.PROCESSING):
                 raise LeaseLost from None
 
+    async def note(self, processing_id: str, lease: Lease, variants: Sequence[StoredVariant]) -> None:
+        """What is stored so far. Raises `LeaseLost`, `Unavailable`."""
+        noted = self._held_update(processing_id, lease, sets={"processedImages": variant_values(variants)})
+        try:
+            await self._table.update(noted)
+        except ConditionFailed:
+            raise LeaseLost from None
+
     async def finish(self, job: Job, lease: Lease) -> None:
         """Write the outcome and drop the lease. Raises `LeaseLost`, `Unavailable`.
 
@@ -267,7 +283,7 @@ class DynamoJobStore:
                 TTL: job.expires_at,
                 "endedBy": lease.token,
             },
-            remove=("lease", "uncounted", "uncountedBytes"),
+            remove=("lease", "uncounted", "uncountedBytes", *(() if job.variants else ("processedImages",))),
         )
         try:
             await self._table.update(outcome)
@@ -333,7 +349,7 @@ class DynamoJobStore:
         return Update(
             key=job_key(old.processing_id),
             sets={**({} if old.ended else superseded), "supersededBy": new.processing_id},
-            remove=INDEX_ATTRIBUTES if old.ended else (*INDEX_ATTRIBUTES, "lease"),
+            remove=INDEX_ATTRIBUTES if old.ended else (*INDEX_ATTRIBUTES, "lease", "processedImages"),
             condition=f"{LIVING} AND #status = :status",
             values={"present": self._table.present(), "status": old.status.value},
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
@@ -11,6 +11,7 @@ from typing import Any
 from processor import clock
 from processor.images import StoredVariant
 from processor.jobs import Failure, Image, Job, JobStatus, Lease, Manifest, Source, Terms, Timings
+from processor.recipes import Recipe
 from processor.stores.clients import from_attribute, to_attribute
 from processor.stores.schema import KEY, TTL, digest_key, list_key, shard, status_key
 
@@ -92,6 +93,8 @@ def job_item(job: Job) -> Item:
             "uncounted": job.uncounted or None,
             "uncountedBytes": job.uncounted_bytes or None,
             "supersededBy": job.superseded_by,
+            "recipe": job.recipe.to_text() if job.recipe else None,
+            "maker": job.maker,
             **outcome_values(job),
         }
     )
@@ -101,12 +104,17 @@ def outcome_values(job: Job) -> Item:
     """What a finished job says of its run."""
     return _present(
         {
-            "processedImages": [_variant_value(variant) for variant in job.variants] or None,
+            "processedImages": variant_values(job.variants) or None,
             "manifest": asdict(job.manifest) if job.manifest else None,
             "error": failure_value(job.error),
             "timings": _timings_value(job.timings),
         }
     )
+
+
+def variant_values(variants: Sequence[StoredVariant]) -> list[Item]:
+    """Variants as a value."""
+    return [_variant_value(variant) for variant in variants]
 
 
 def job_from_item(item: Item) -> Job:
@@ -131,6 +139,8 @@ def job_from_item(item: Item) -> Job:
         uncounted=item.get("uncounted", False),
         uncounted_bytes=int(item.get("uncountedBytes", 0)),
         superseded_by=item.get("supersededBy"),
+        recipe=Recipe.from_text(item["recipe"]) if "recipe" in item else None,
+        maker=item.get("maker"),
         variants=tuple(_variant(value) for value in item.get("processedImages", ())),
         manifest=_manifest(item.get("manifest")),
         error=_failure(item.get("error")),

@@ -57,6 +57,7 @@ from processor.jobs import (
 from processor.ports.jobs import JobStore
 from processor.ports.objects import Download, ObjectInfo, ObjectStore
 from processor.ports.renderer import Renderer, Ticket
+from processor.recipes import STANDARD, Recipe
 from processor.usage import Quota, Usage, today
 
 #: A variant's key names the job that made it, so its bytes never change and caches may keep it for ever.
@@ -64,6 +65,9 @@ CACHE_CONTROL = "public, max-age=31536000, immutable"
 
 #: When to look again after others were faster, again and again: somewhere between the two, in seconds.
 BUSY_SECONDS = (1, 5)
+#: How long a job is at work, in seconds, before its record tells what is stored of it, and from then on between two
+#: times: most jobs have ended by then, and cost no call more.
+NOTE_SECONDS = 1.0
 #: S3 tells the time of an upload to the second.
 LAST_MODIFIED_PRECISION = timedelta(seconds=1)
 
@@ -149,9 +153,9 @@ class _Arrival:
 
 
 class _Replaced(Exception):
-    """The source in the bucket is not the job's any more. `event` says where to look."""
+    """Another job is to do the work, as `event` says: over another source, or by another release."""
 
-    def __init__(self, event: SourceArrived) -> None:
+    def __init__(self, event: Event) -> None:
         super().__init__("the source was replaced")
         self.event = event
 
@@ -170,6 +174,33 @@ class _Stopwatch:
 
     def total(self) -> int:
         return round((time.monotonic() - self.started) * 1000)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """What there is of a job in work."""
+
+    job: Job
+    recipe: Recipe
+    lease: Lease
+    watch: _Stopwatch = field(default_factory=_Stopwatch)
+    #: Milliseconds that the render took.
+    process: int = 0
+    stored: dict[str, StoredVariant] = field(default_factory=dict)
+    noted: float = field(default_factory=time.monotonic)
+
+    @property
+    def variants(self) -> tuple[StoredVariant, ...]:
+        """Those that are stored, in the order of the recipe."""
+        return tuple(self.stored[spec.name] for spec in self.recipe.specs if spec.name in self.stored)
+
+    def is_worth_a_note(self) -> bool:
+        """Whether its record is to tell of what is stored; the end of the job is not far when all of it is."""
+        now = time.monotonic()
+        if len(self.stored) == len(self.recipe.specs) or now - self.noted < NOTE_SECONDS:
+            return False
+        self.noted = now
+        return True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -192,6 +223,8 @@ class Converter:
     #: What tenants may use, and where it is noted what they have used; None: nobody asks.
     quota: Quota | None = None
     maker: Maker
+    #: For jobs of which no record says what was asked: those of the release before.
+    recipe: Recipe = STANDARD
     #: Who holds a lease, for people who read records.
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}")
     _held: dict[str, _Held] = field(default_factory=dict)
@@ -317,7 +350,7 @@ class Converter:
             await self._note(image.tenant, replace(came, images=0))
             await self.source.purge(source_prefix(image.unique_id))
             return Outcome(kind=OutcomeKind.REFUSED, unique_id=image.unique_id, code=TooManyJobs.code)
-        new = next_job(image, current, _source(found, event), self.retention)
+        new = next_job(image, current, _source(found, event), self.retention, recipe=self.recipe)
         async with self._counting(image, came) as arrival:
             refused = arrival.refusal is not None
             new = replace(new, uncounted=refused and bool(came.images))
@@ -385,7 +418,7 @@ class Converter:
         processing_id = accepted.processing_id
         lease = Lease(token=secrets.token_hex(8), owner=self.owner, expires_at=time.time() + self.lease_seconds)
         try:
-            job = await self.jobs.claim(processing_id, lease, clock.now())
+            job = await self.jobs.claim(processing_id, lease, clock.now(), str(self.maker))
         except Busy:  # nobody knows yet
             raise
         except Conflict:
@@ -393,9 +426,12 @@ class Converter:
         structlog.contextvars.bind_contextvars(uniqueId=job.unique_id, processingId=job.processing_id)
         with self._holding(processing_id, lease) as held:
             try:
+                await self._begin(job)
                 return await self._work(job, held, accepted.download)
             except asyncio.CancelledError:  # this process is told to stop: nothing is wrong with the job
                 await asyncio.shield(self._give_back(job, lease, last_try=False))
+                raise
+            except _Replaced:
                 raise
             except ObjectChanged:
                 await asyncio.shield(self._give_back(job, lease, last_try=False))
@@ -403,6 +439,23 @@ class Converter:
             except Exception:
                 await asyncio.shield(self._give_back(job, lease, last_try=last_try))
                 raise
+
+    async def _begin(self, job: Job) -> None:
+        """Unless another release has begun it: there may be variants of it, under keys that caches keep for ever, and
+        this one may make other bytes. Then a new job takes its place.
+
+        Raises `_Replaced` with that one, `RecordChanged` when others were faster.
+        """
+        if job.maker == str(self.maker) and (job.recipe is not None or job.attempts <= 1):
+            return
+        image = await self.jobs.get_image(job.unique_id)
+        if job.source is None or image.current_job != job.processing_id:
+            raise RecordChanged
+        new = next_job(image, job, job.source, self.retention, recipe=job.recipe or self.recipe)
+        new = replace(new, attempts=job.attempts, previous_job=job.previous_job, uncounted=job.uncounted)
+        await self.jobs.replace(image, job, new)
+        await self.processed.purge(job_prefix(job.unique_id, job.processing_id))
+        raise _Replaced(JobRequested(unique_id=new.unique_id, processing_id=new.processing_id))
 
     @contextlib.contextmanager
     def _holding(self, processing_id: str, lease: Lease) -> Iterator[_Held]:
@@ -420,49 +473,81 @@ class Converter:
             return Outcome(kind=OutcomeKind.DELETED, processing_id=processing_id)
         known = Outcome(kind=OutcomeKind.DUPLICATE, unique_id=job.unique_id, processing_id=processing_id)
         if job.ended:
+            await self._follow(job)
             return known
         if job.status is JobStatus.PENDING:  # nobody of ours asks for a job that has no source
             return replace(known, kind=OutcomeKind.MISSING)
         left = job.lease.expires_at - time.time() if job.lease else 0
         return replace(known, kind=OutcomeKind.BUSY, retry_after_seconds=max(1, round(left) + 1))
 
+    async def _follow(self, job: Job) -> None:
+        """Raises `_Replaced` when a job took the place of this one, as `_begin` has it, and nobody works on it: whoever
+        made it may have died, and then no other message tells of it."""
+        if job.superseded_by is None:
+            return
+        with contextlib.suppress(ImageNotFound, JobNotFound):
+            image = await self.jobs.get_image(job.unique_id)
+            current = await self.jobs.get_job(image.current_job)
+            held = current.lease is not None and current.lease.expires_at >= time.time()
+            if image.deleted_at is None and current.attempts and not current.ended and not held:
+                raise _Replaced(JobRequested(unique_id=image.unique_id, processing_id=current.processing_id))
+
     async def _work(self, job: Job, held: _Held, download: Download | None) -> Outcome:
-        watch, lease = _Stopwatch(), held.lease
+        run = _Run(job=job, recipe=job.recipe or self.recipe, lease=held.lease)
         try:
             if job.uncounted or job.uncounted_bytes:  # `finish` takes the marks away
                 used = Usage(day=today(), bytes=job.uncounted_bytes, images=int(job.uncounted))
                 await self._note(job.tenant, used)
             if self.quota is not None:
                 await self.quota.check_work(job.tenant)
-            etag = job.source.etag if job.source and job.source.etag else None
-            if download is not None:
-                data = await download.read(max_bytes=self.max_bytes)
-            else:
-                data = await self.source.fetch(job.original_key, max_bytes=self.max_bytes, etag=etag)
-            downloaded = watch.lap()
+            data = await self._fetch(job, download)
+            downloaded = run.watch.lap()
             digest = await asyncio.to_thread(hashlib.sha256, data)
             _check_announced(job, len(data), digest.digest())
-            renderer = self.suspect_renderer if job.attempts > 1 else self.renderer
-            ticket = Ticket(tenant=job.tenant, begin=partial(self._count_work, job.tenant))
-            rendered = await held.rendered(renderer.render(data, ticket))
-            process = watch.lap()
-            variants = await self._store(job, rendered)
-            made = self._manifest(etag or "", digest.hexdigest(), len(data), rendered)
-            completed = replace(job, status=JobStatus.COMPLETED, variants=variants, manifest=made)
+            rendered = await held.rendered(self._render_and_store(run, data))
+            made = self._manifest(run, digest.hexdigest(), len(data), rendered.source)
+            completed = replace(job, status=JobStatus.COMPLETED, variants=run.variants, manifest=made)
             await self._store_manifest(completed)
-            timings = Timings(download=downloaded, process=process, upload=watch.lap(), total=watch.total())
+            timings = Timings(download=downloaded, process=run.process, upload=run.watch.lap(), total=run.watch.total())
         except ImageRejected as error:
             why = Failure(code=error.code, message=error.message, limit=error.limit, actual=error.actual)
-            return await self._fail(job, lease, why)
+            outcome = await self._fail(job, run.lease, why)
+            await self._take_back(run)
+            return outcome
         except DailyLimitReached as error:
-            return await self._fail(job, lease, Failure(code=error.code, message=error.message))
+            return await self._fail(job, run.lease, Failure(code=error.code, message=error.message))
         except ObjectNotFound:
             return await self._fail(
-                job, lease, Failure(code=SOURCE_MISSING, message="The uploaded file is not there any more.")
+                job, run.lease, Failure(code=SOURCE_MISSING, message="The uploaded file is not there any more.")
             )
         except LeaseLost:
             return await self._overtaken(job)
-        return await self._finish(replace(completed, timings=timings), lease, OutcomeKind.COMPLETED)
+        return await self._finish(replace(completed, timings=timings), run.lease, OutcomeKind.COMPLETED)
+
+    async def _fetch(self, job: Job, download: Download | None) -> bytes:
+        if download is not None:
+            return await download.read(max_bytes=self.max_bytes)
+        etag = job.source.etag if job.source and job.source.etag else None
+        return await self.source.fetch(job.original_key, max_bytes=self.max_bytes, etag=etag)
+
+    async def _render_and_store(self, run: _Run, data: bytes) -> Rendered:
+        """Every variant is stored as soon as it is there, while the next is encoded."""
+        storing: list[asyncio.Task[None]] = []
+        renderer = self.suspect_renderer if run.job.attempts > 1 else self.renderer
+        ticket = Ticket(
+            tenant=run.job.tenant,
+            begin=partial(self._count_work, run.job.tenant),
+            ready=lambda variant: storing.append(asyncio.create_task(self._store(run, variant))),
+        )
+        try:
+            rendered = await renderer.render(data, run.recipe, ticket)
+            run.process = run.watch.lap()
+            await asyncio.gather(*storing)
+        finally:
+            for task in storing:
+                task.cancel()
+            await asyncio.gather(*storing, return_exceptions=True)
+        return rendered
 
     async def _count_work(self, tenant: str, info: ImageInfo) -> None:
         """Before the work, so that it counts whoever ends it and however. Raises `DailyLimitReached`."""
@@ -473,20 +558,14 @@ class Converter:
         except (Unavailable, Busy) as error:
             log.warning("Usage not counted", code=error.code)
 
-    async def _store(self, job: Job, rendered: Rendered) -> tuple[StoredVariant, ...]:
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._store_one(job, variant)) for variant in rendered.variants]
-        except* Unavailable as errors:
-            raise errors.exceptions[0] from None
-        return tuple(task.result() for task in tasks)
-
-    async def _store_one(self, job: Job, variant: Variant) -> StoredVariant:
-        key = variant_key(job.unique_id, job.processing_id, variant.spec.file_name)
+    async def _store(self, run: _Run, variant: Variant) -> None:
+        job, spec = run.job, variant.spec
+        key = variant_key(job.unique_id, job.processing_id, spec.file_name)
+        sha256 = await asyncio.to_thread(_sha256, variant.data)
         await self.processed.store(
             key,
             variant.data,
-            content_type=variant.spec.content_type,
+            content_type=spec.content_type,
             cache_control=CACHE_CONTROL,
             metadata={
                 "unique-id": job.unique_id,
@@ -494,30 +573,41 @@ class Converter:
                 "width": str(variant.width),
                 "height": str(variant.height),
             },
+            sha256=sha256,
         )
-        return StoredVariant(
-            name=variant.name,
+        run.stored[spec.name] = StoredVariant(
+            name=spec.name,
             key=key,
             width=variant.width,
             height=variant.height,
             size=len(variant.data),
-            content_type=variant.spec.content_type,
-            quality=variant.spec.quality,
-            sha256=await asyncio.to_thread(_sha256, variant.data),
+            content_type=spec.content_type,
+            quality=spec.quality,
+            sha256=sha256,
             stored_at=clock.now(),
         )
+        if run.is_worth_a_note():
+            await self.jobs.note(job.processing_id, run.lease, run.variants)
 
-    def _manifest(self, etag: str, sha256: str, size: int, rendered: Rendered) -> Manifest:
+    async def _take_back(self, run: _Run) -> None:
+        """What was stored before the image was refused: some variants of a picture are not its variants."""
+        if run.stored:
+            try:
+                await self.processed.purge(job_prefix(run.job.unique_id, run.job.processing_id))
+            except (Unavailable, Busy) as error:  # the record says that it failed, and a delete removes them
+                log.warning("Variants of a failed job not removed", code=error.code)
+
+    def _manifest(self, run: _Run, sha256: str, size: int, source: ImageInfo) -> Manifest:
         return Manifest(
-            etag=etag,
+            etag=run.job.source.etag if run.job.source else "",
             sha256=sha256,
             size=size,
-            format=rendered.source.format,
-            width=rendered.source.width,
-            height=rendered.source.height,
-            frames=rendered.source.frames,
+            format=source.format,
+            width=source.width,
+            height=source.height,
+            frames=source.frames,
             encoder=self.maker.encoder,
-            effort=self.maker.effort,
+            effort=run.recipe.full_size.effort,
             service=self.maker.service,
         )
 

@@ -17,7 +17,7 @@ from processor.erasure import Erasure
 from processor.images import StoredVariant, variant_key
 from processor.jobs import Failure, Image, Job, JobStatus, Timings
 from processor.ports.queue import QueueDepth
-from processor.recipes import FULL_SIZE, STANDARD_VARIANTS
+from processor.recipes import STANDARD
 from service.observe.health import State
 
 _UNIQUE_ID = "6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e"
@@ -37,7 +37,7 @@ SourceKey = Annotated[str, Field(examples=[_KEY])]
 
 
 #: Schemas of a map by variant: these names are always meant, others may come.
-VARIANT_NAMES = tuple(spec.name for spec in STANDARD_VARIANTS)
+VARIANT_NAMES = tuple(spec.name for spec in STANDARD.specs)
 
 
 def _named(schema: dict[str, Any]) -> None:
@@ -133,15 +133,16 @@ class UploadUrlAnswer(Heard):
 
 def _places(job: Job, base_url: str) -> dict[str, Any]:
     """Where everything of a job is, or is going to be."""
+    recipe = job.recipe or STANDARD
     urls = {
         spec.name: f"{base_url}/{variant_key(job.unique_id, job.processing_id, spec.file_name)}"
-        for spec in STANDARD_VARIANTS
+        for spec in recipe.specs
     }
     return {
         "key": job.original_key,
         "unique_id": job.unique_id,
         "processing_id": job.processing_id,
-        "processed_image_url": urls[FULL_SIZE.name],
+        "processed_image_url": urls[recipe.full_size.name],
         "processed_image_urls": urls,
     }
 
@@ -331,7 +332,8 @@ class JobAnswer(Answer):
     )
     updated_at: Time
     processed_images: dict[str, VariantAnswer] = Field(
-        description="The variants by name; empty until completed.", json_schema_extra=_named
+        description="The variants by name: those that are stored so far, and all of them once it is completed.",
+        json_schema_extra=_named,
     )
     error: FailureAnswer | None = Field(description="Only of a failed job.")
     timings: TimingsAnswer | None = Field(description="Once the job has run.")

@@ -30,6 +30,7 @@ from processor.jobs import (
     Timings,
 )
 from processor.ports.jobs import JobQuery
+from processor.recipes import STANDARD
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.table import Table
 from tests.contract.conftest import Records
@@ -55,7 +56,7 @@ def source(etag: str = "e" * 32) -> Source:
 async def create(records: Records, **metadata: str) -> tuple[Image, Job]:
     unique_id = str(uuid.uuid4())
     key = source_key(unique_id, "jpg")
-    job = pending_job(records.tenant, unique_id, key, "Grüße aus Köln.jpg", metadata=metadata)
+    job = pending_job(records.tenant, unique_id, key, "Grüße aus Köln.jpg", metadata=metadata, recipe=STANDARD)
     image = first_image(job)
     await records.store.create(image, job)
     return image, job
@@ -70,7 +71,7 @@ async def accept(records: Records) -> tuple[Image, Job]:
 async def claim(records: Records, seconds: float = 60) -> tuple[Image, Job, Lease]:
     image, job = await accept(records)
     held = lease(seconds)
-    return image, await records.store.claim(job.processing_id, held, clock.now()), held
+    return image, await records.store.claim(job.processing_id, held, clock.now(), "tests"), held
 
 
 async def fail(records: Records, code: str = UNAVAILABLE) -> tuple[Image, Job]:
@@ -118,7 +119,7 @@ def completed(job: Job) -> Job:
 
 
 def successor(records: Records, image: Image, etag: str = "f" * 32) -> Job:
-    return next_job(image, None, source(etag), RETENTION)
+    return next_job(image, None, source(etag), RETENTION, recipe=STANDARD)
 
 
 async def listed(records: Records, status: JobStatus | None = None) -> list[str]:
@@ -144,7 +145,7 @@ async def test_an_image_and_its_job_are_read_as_they_were_written(records: Recor
 
 async def test_what_exists_is_not_created_again(records: Records) -> None:
     image, job = await create(records)
-    other = pending_job(records.tenant, image.unique_id, image.key, "other.jpg")
+    other = pending_job(records.tenant, image.unique_id, image.key, "other.jpg", recipe=STANDARD)
     with pytest.raises(RecordChanged):
         await records.store.create(first_image(other), other)
     assert await records.store.get_image(image.unique_id) == image
@@ -160,7 +161,7 @@ async def test_no_other_id_is_a_job(records: Records, processing_id: str) -> Non
     with pytest.raises(JobNotFound):
         await records.store.get_job(processing_id)
     with pytest.raises(Conflict):
-        await records.store.claim(processing_id, lease(), clock.now())
+        await records.store.claim(processing_id, lease(), clock.now(), "tests")
 
 
 @pytest.mark.parametrize("unique_id", ["", str(uuid.UUID(int=0)), "x" * 3000, "img 1"])
@@ -187,7 +188,7 @@ async def test_an_expired_job_is_not_claimed(records: Records) -> None:
     _, job = await accept(records)
     later = clock.now() + timedelta(days=31)
     with pytest.raises(Conflict):
-        await records.store.claim(job.processing_id, lease(), later)
+        await records.store.claim(job.processing_id, lease(), later, "tests")
 
 
 # -- accept -----------------------------------------------------------------------------------------------------------
@@ -290,7 +291,7 @@ async def test_what_changed_in_the_meantime_is_not_replaced(records: Records) ->
     image, old = await accept(records)
     with pytest.raises(RecordChanged):
         await records.store.replace(replace(image, current_job="img_1_other"), old, successor(records, image))
-    await records.store.claim(old.processing_id, lease(), clock.now())
+    await records.store.claim(old.processing_id, lease(), clock.now(), "tests")
     new = successor(records, image)
     with pytest.raises(RecordChanged):
         await records.store.replace(image, old, new)
@@ -327,8 +328,49 @@ async def test_whoever_works_on_a_replaced_job_has_lost_its_lease(records: Recor
         with pytest.raises(LeaseLost):
             await late
     with pytest.raises(Conflict):
-        await records.store.claim(old.processing_id, lease(), clock.now())
+        await records.store.claim(old.processing_id, lease(), clock.now(), "tests")
     assert (await records.store.get_job(old.processing_id)).variants == ()
+
+
+# -- what is asked for and by whom it is made --------------------------------------------------------------------------
+
+
+async def test_a_record_says_what_was_asked_and_who_began_whoever_goes_on(records: Records) -> None:
+    _, job, held = await claim(records)
+    assert (job.recipe, job.maker) == (STANDARD, "tests")
+
+    await records.store.release(job.processing_id, held)
+    other = await records.store.claim(job.processing_id, lease(), clock.now(), "others")
+
+    assert (other.recipe, other.maker) == (STANDARD, "tests")
+
+
+async def test_what_is_stored_so_far_is_noted_and_gone_with_whoever_takes_over(records: Records) -> None:
+    image, job, held = await claim(records, seconds=-1)
+    some = completed(job).variants[:2]
+
+    await records.store.note(job.processing_id, held, some)
+
+    assert (await records.store.get_job(job.processing_id)).variants == some
+    taken = await records.store.claim(job.processing_id, lease(), clock.now(), "tests")
+    assert taken.variants == ()
+    with pytest.raises(LeaseLost):
+        await records.store.note(job.processing_id, held, some)
+    assert image.current_job == job.processing_id
+
+
+async def test_a_job_that_fails_or_is_replaced_shows_nothing_of_what_was_noted(records: Records) -> None:
+    image, job, held = await claim(records)
+    await records.store.note(job.processing_id, held, completed(job).variants[:1])
+    failure = Failure(code=UNAVAILABLE, message="Away.")
+    await records.store.finish(replace(job, status=JobStatus.FAILED, error=failure), held)
+    assert (await records.store.get_job(job.processing_id)).variants == ()
+
+    again = lease()
+    job = await records.store.claim(job.processing_id, again, clock.now(), "tests")
+    await records.store.note(job.processing_id, again, completed(job).variants[:1])
+    await records.store.replace(image, job, successor(records, image))
+    assert (await records.store.get_job(job.processing_id)).variants == ()
 
 
 # -- claim ------------------------------------------------------------------------------------------------------------
@@ -337,8 +379,9 @@ async def test_whoever_works_on_a_replaced_job_has_lost_its_lease(records: Recor
 async def test_a_claimed_job_is_processing_under_the_lease(records: Records) -> None:
     _, job = await accept(records)
     held, now = lease(), clock.now()
-    claimed = await records.store.claim(job.processing_id, held, now)
-    assert claimed == replace(job, status=JobStatus.PROCESSING, lease=held, attempts=1, updated_at=now)
+    claimed = await records.store.claim(job.processing_id, held, now, "tests")
+    expected = replace(job, status=JobStatus.PROCESSING, lease=held, attempts=1, maker="tests", updated_at=now)
+    assert claimed == expected
     assert await records.store.get_job(job.processing_id) == claimed
     assert await listed(records, JobStatus.UPLOADED) == []
     assert await listed(records, JobStatus.PROCESSING) == [job.processing_id]
@@ -354,13 +397,13 @@ async def test_a_job_that_is_pending_in_work_or_ended_is_not_claimed(records: Re
     await records.store.finish(replace(rejected, status=JobStatus.FAILED, error=error), rejected_lease)
     for each in (pending, busy, job, rejected):
         with pytest.raises(Conflict):
-            await records.store.claim(each.processing_id, lease(), clock.now())
+            await records.store.claim(each.processing_id, lease(), clock.now(), "tests")
 
 
 async def test_of_concurrent_claims_exactly_one_wins(records: Records) -> None:
     records.backend.skip_on("moto", because=RACES)
     _, job = await accept(records)
-    calls = [records.store.claim(job.processing_id, lease(), clock.now()) for _ in range(8)]
+    calls = [records.store.claim(job.processing_id, lease(), clock.now(), "tests") for _ in range(8)]
     won, lost = await outcomes(*calls)
     assert won == 1
     assert all(isinstance(error, Conflict) for error in lost)
@@ -369,7 +412,7 @@ async def test_of_concurrent_claims_exactly_one_wins(records: Records) -> None:
 
 async def test_a_claim_that_is_repeated_under_its_own_lease_is_the_same_claim(records: Records) -> None:
     _, job, held = await claim(records)
-    again = await records.store.claim(job.processing_id, held, clock.now())
+    again = await records.store.claim(job.processing_id, held, clock.now(), "tests")
     assert again == job
     assert again.attempts == 1
 
@@ -377,7 +420,7 @@ async def test_a_claim_that_is_repeated_under_its_own_lease_is_the_same_claim(re
 async def test_a_job_whose_lease_has_run_out_changes_hands(records: Records) -> None:
     _, job, lost = await claim(records, seconds=-1)
     held = lease()
-    again = await records.store.claim(job.processing_id, held, clock.now())
+    again = await records.store.claim(job.processing_id, held, clock.now(), "tests")
     assert (again.lease, again.attempts) == (held, 2)
     for late in (
         records.store.renew(job.processing_id, lost),
@@ -392,7 +435,7 @@ async def test_a_job_whose_lease_has_run_out_changes_hands(records: Records) -> 
 @pytest.mark.parametrize("code", sorted(NOT_THE_FILES_FAULT))
 async def test_a_job_that_failed_through_no_fault_of_its_file_is_taken_up_again(records: Records, code: str) -> None:
     _, job = await fail(records, code)
-    again = await records.store.claim(job.processing_id, lease(), clock.now())
+    again = await records.store.claim(job.processing_id, lease(), clock.now(), "tests")
     assert (again.status, again.error, again.attempts) == (JobStatus.PROCESSING, None, 2)
     assert await listed(records, JobStatus.FAILED) == []
     assert await listed(records, JobStatus.PROCESSING) == [job.processing_id]
@@ -403,7 +446,7 @@ async def test_a_job_that_was_given_up_and_then_replaced_is_not_taken_up_again(r
     new = successor(records, image)
     await records.store.replace(image, job, new)
     with pytest.raises(Conflict):
-        await records.store.claim(job.processing_id, lease(), clock.now())
+        await records.store.claim(job.processing_id, lease(), clock.now(), "tests")
     assert await listed(records) == [new.processing_id]
 
 
@@ -416,7 +459,7 @@ async def test_a_renewed_lease_lasts_longer(records: Records) -> None:
     await records.store.renew(job.processing_id, longer)
     assert (await records.store.get_job(job.processing_id)).lease == longer
     with pytest.raises(Conflict):
-        await records.store.claim(job.processing_id, lease(), clock.now())
+        await records.store.claim(job.processing_id, lease(), clock.now(), "tests")
 
 
 async def test_only_the_holder_touches_a_job_in_work(records: Records) -> None:
@@ -436,7 +479,7 @@ async def test_a_released_job_can_be_claimed_at_once(records: Records) -> None:
     _, job, held = await claim(records, seconds=600)
     await records.store.release(job.processing_id, held)
     await records.store.release(job.processing_id, held)  # as after an answer that was lost
-    again = await records.store.claim(job.processing_id, lease(), clock.now())
+    again = await records.store.claim(job.processing_id, lease(), clock.now(), "tests")
     assert again.attempts == 1  # a try that was given back does not count
     with pytest.raises(LeaseLost):
         await records.store.release(job.processing_id, held)
@@ -591,7 +634,7 @@ async def test_every_job_of_a_deleted_image_is_forgotten(records: Records) -> No
 
 
 async def test_forgetting_does_not_revive_a_tombstone_that_is_gone(records: Records) -> None:
-    job = pending_job(records.tenant, str(uuid.uuid4()), "uploads/x.jpg", "x.jpg")
+    job = pending_job(records.tenant, str(uuid.uuid4()), "uploads/x.jpg", "x.jpg", recipe=STANDARD)
     image = replace(first_image(job), deleted_at=clock.now())
     await records.store.forget_jobs(image, clock.now())
     with pytest.raises(ImageNotFound):
@@ -630,7 +673,7 @@ async def test_a_table_that_is_not_there_is_unavailable(records: Records) -> Non
         missing.get_job(job.processing_id),
         missing.get_image(image.unique_id),
         missing.create(image, job),
-        missing.claim(job.processing_id, lease(), clock.now()),
+        missing.claim(job.processing_id, lease(), clock.now(), "tests"),
         missing.list(JobQuery(tenant="t", limit=1)),
         missing.signing_key("cursor"),
         missing.forget_jobs(image, clock.now()),

@@ -15,6 +15,7 @@ from processor import clock
 from processor.catalog.images import first_image, next_job, pending_job
 from processor.jobs import Job, JobStatus, Lease, Source, new_processing_id
 from processor.ports.jobs import JobPage, JobQuery
+from processor.recipes import STANDARD
 from processor.stores.records import job_item, to_wire
 from processor.stores.schema import shard
 from tests.contract.conftest import Records
@@ -28,7 +29,7 @@ SECOND = timedelta(seconds=1)
 async def create(records: Records, created_at: datetime, tenant: str | None = None) -> Job:
     """A pending image, created then."""
     unique_id = str(uuid.uuid4())
-    job = pending_job(tenant or records.tenant, unique_id, f"uploads/{unique_id}.jpg", "a.jpg")
+    job = pending_job(tenant or records.tenant, unique_id, f"uploads/{unique_id}.jpg", "a.jpg", recipe=STANDARD)
     processing_id = new_processing_id(created_at)
     job = replace(job, created_at=created_at, updated_at=created_at, processing_id=processing_id)
     await records.store.create(first_image(job), job)
@@ -162,7 +163,7 @@ async def test_a_job_is_listed_by_the_status_that_it_has(records: Records) -> No
     assert await by_status() == {JobStatus.PENDING: [job.processing_id]}
     await store.accept(image, job, Source(etag="e", size=1), job.expires_at)
     assert await by_status() == {JobStatus.UPLOADED: [job.processing_id]}
-    claimed = await store.claim(job.processing_id, lease, clock.now())
+    claimed = await store.claim(job.processing_id, lease, clock.now(), "tests")
     assert await by_status() == {JobStatus.PROCESSING: [job.processing_id]}
     await store.finish(replace(claimed, status=JobStatus.COMPLETED), lease)
     assert await by_status() == {JobStatus.COMPLETED: [job.processing_id]}
@@ -172,7 +173,7 @@ async def process_again(records: Records, job: Job, *, as_of_old: bool = False) 
     """The image's next job. An earlier release listed an image by the job that was made last."""
     image = await records.store.get_image(job.unique_id)
     old = await records.store.get_job(image.current_job)
-    new = next_job(image, old, Source(etag="e", size=1), timedelta(days=30))
+    new = next_job(image, old, Source(etag="e", size=1), timedelta(days=30), recipe=STANDARD)
     new = replace(new, place=None) if as_of_old else new
     await records.store.replace(image, old, new)
     return new
@@ -276,7 +277,9 @@ async def test_rows_as_an_earlier_release_wrote_them_are_listed_among_new_ones(r
 async def test_an_image_whose_job_expired_comes_back_to_its_first_place(records: Records) -> None:
     jobs = await create_many(records, 3)
     image = first_image(jobs[0])
-    await records.store.replace(image, None, next_job(image, None, Source(etag="e", size=1), timedelta(days=30)))
+    await records.store.replace(
+        image, None, next_job(image, None, Source(etag="e", size=1), timedelta(days=30), recipe=STANDARD)
+    )
     rows = [row for row in (await records.store.list(query(records))).jobs if row.status is JobStatus.UPLOADED]
     assert [row.position for row in rows] == [jobs[0].position]
 

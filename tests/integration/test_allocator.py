@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is
 PROGRAM = """
 import asyncio, ctypes, json, os, tempfile
 from processor.pipeline.engine import Engine, EngineConfig
+from processor.recipes import STANDARD
 from tests import corpus
 
 class Mallinfo(ctypes.Structure):
@@ -34,7 +35,7 @@ libc.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
 async def render():
     engine = Engine(EngineConfig(threads=8, memory_budget_bytes=2**30))
     photo = corpus.jpeg(corpus.photo(640, 480))
-    await asyncio.gather(*(engine.render(photo) for _ in range(16)))
+    await asyncio.gather(*(engine.render(photo, STANDARD) for _ in range(16)))
     with tempfile.TemporaryFile() as told:
         stream = libc.fdopen(os.dup(told.fileno()), b"w")
         libc.malloc_info(0, stream)

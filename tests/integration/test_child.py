@@ -20,7 +20,7 @@ from processor.images import Rendered
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.pipeline.limits import Limits
-from processor.recipes import VariantSpec
+from processor.recipes import Recipe, VariantSpec, standard
 from processor.sandbox import confine
 from processor.sandbox import renderer as quarantine
 from processor.sandbox.process import ChildProcess
@@ -32,6 +32,8 @@ HOSTILE = Path(__file__).with_name("hostile_child.py")
 #: Bounds a wait that a bug would make endless.
 PATIENCE_SECONDS = 60
 BUDGET = 512 * 1024 * 1024
+#: What is made where it does not matter.
+FAST = standard(effort=0)
 CONFIG = EngineConfig(threads=1, memory_budget_bytes=BUDGET)
 GOOD = [name for name, sample in corpus.SAMPLES.items() if sample.code is None]
 BAD = [name for name, sample in corpus.SAMPLES.items() if sample.code is not None]
@@ -129,33 +131,33 @@ async def engine() -> AsyncIterator[Engine]:
 async def test_a_good_image_becomes_the_same_bytes_as_in_the_engine(name: str, engine: Engine, make: Make) -> None:
     data = corpus.SAMPLES[name].make()
 
-    assert await make().render(data) == await engine.render(data)
+    assert await make().render(data, FAST) == await engine.render(data, FAST)
 
 
 @pytest.mark.parametrize("name", BAD)
 async def test_a_bad_image_is_refused_with_the_same_code(name: str, engine: Engine, make: Make) -> None:
     data = corpus.SAMPLES[name].make()
     with pytest.raises(ImageRejected) as direct:
-        await engine.render(data)
+        await engine.render(data, FAST)
     with pytest.raises(ImageRejected) as refusal:
-        await make().render(data)
+        await make().render(data, FAST)
 
     assert refusal.value.code == corpus.SAMPLES[name].code
     found, known = refusal.value, direct.value
     assert (found.message, found.limit, found.actual) == (known.message, known.limit, known.actual)
 
 
-async def test_variants_and_limits_are_those_of_the_configuration(engine: Engine, make: Make) -> None:
+async def test_variants_are_those_of_the_recipe_and_limits_those_of_the_configuration(
+    engine: Engine, make: Make
+) -> None:
     specs = (VariantSpec(name="dot", format="webp", quality=1, box=(7, 7)),)
-    config = EngineConfig(
-        threads=1, memory_budget_bytes=BUDGET, effort=0, specs=specs, limits=Limits(max_bytes=100_000)
-    )
+    config = EngineConfig(threads=1, memory_budget_bytes=BUDGET, limits=Limits(max_bytes=100_000))
 
-    result = await make(config).render(corpus.jpeg())
+    result = await make(config).render(corpus.jpeg(), Recipe(name="dots", version=1, specs=specs))
 
     assert [(variant.name, variant.width, variant.height) for variant in result.variants] == [("dot", 7, 5)]
     with pytest.raises(FileTooLarge):
-        await make(config).render(bytes(100_001))
+        await make(config).render(bytes(100_001), FAST)
 
 
 async def test_a_picture_that_libvips_would_unpack_into_a_file_is_unpacked_in_memory(
@@ -163,7 +165,7 @@ async def test_a_picture_that_libvips_would_unpack_into_a_file_is_unpacked_in_me
 ) -> None:
     data = corpus.webp(corpus.flat(7000, 5000, (10, 20, 30)), effort=0)
 
-    result = await make(EngineConfig(threads=1, memory_budget_bytes=BUDGET, effort=0)).render(data)
+    result = await make(EngineConfig(threads=1, memory_budget_bytes=BUDGET)).render(data, FAST)
 
     assert result.source.pixels == 35_000_000
 
@@ -171,7 +173,7 @@ async def test_a_picture_that_libvips_would_unpack_into_a_file_is_unpacked_in_me
 @pytest.mark.parametrize("fault", CRASHES)
 async def test_what_brings_the_child_down_does_not_touch_the_parent(fault: str, engine: Engine, make: Make) -> None:
     with pytest.raises(DecoderCrashed):
-        await asyncio.wait_for(make(command=hostile(fault)).render(corpus.jpeg()), PATIENCE_SECONDS)
+        await asyncio.wait_for(make(command=hostile(fault)).render(corpus.jpeg(), FAST), PATIENCE_SECONDS)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what a process holds")
@@ -180,7 +182,7 @@ async def test_a_child_that_takes_more_memory_than_it_may_is_told_from_one_that_
     fault: str, engine: Engine, make: Make
 ) -> None:
     with pytest.raises(TooLargeForMemory) as refusal:
-        await asyncio.wait_for(make(command=hostile(fault)).render(corpus.jpeg()), PATIENCE_SECONDS)
+        await asyncio.wait_for(make(command=hostile(fault)).render(corpus.jpeg(), FAST), PATIENCE_SECONDS)
 
     assert refusal.value.limit is not None
     assert refusal.value.limit < BUDGET
@@ -191,14 +193,14 @@ async def test_alpha_that_takes_more_than_the_budget_ends_its_child_and_nothing_
     noise = [pyvips.Image.gaussnoise(2400, 2000, mean=128, sigma=60, seed=seed).cast("uchar") for seed in range(4)]
     noisy = noise[0].bandjoin(noise[1:]).copy(interpretation="srgb")
     solid = noise[0].bandjoin([*noise[1:3], 255]).copy(interpretation="srgb")
-    config = EngineConfig(threads=2, memory_budget_bytes=130 * 1024 * 1024, effort=0)
+    config = EngineConfig(threads=2, memory_budget_bytes=130 * 1024 * 1024)
     budget = MemoryBudget(slots=2, budget_bytes=config.memory_budget_bytes)
     engine = Engine(config, budget=budget, outside=make(config, budget=budget))
 
     refused, rendered, beside = await asyncio.gather(
-        engine.render(corpus.png(noisy, compression=1)),
-        engine.render(corpus.png(solid, compression=1)),
-        engine.render(corpus.jpeg()),
+        engine.render(corpus.png(noisy, compression=1), FAST),
+        engine.render(corpus.png(solid, compression=1), FAST),
+        engine.render(corpus.jpeg(), FAST),
         return_exceptions=True,
     )
 
@@ -226,19 +228,19 @@ async def test_a_child_that_hangs_in_c_is_killed_when_its_time_is_up(
     renderer = make(EngineConfig(threads=1, memory_budget_bytes=BUDGET, limits=limits), command=hostile("hang"))
 
     with pytest.raises(TimedOut):
-        await asyncio.wait_for(renderer.render(corpus.jpeg()), PATIENCE_SECONDS)
+        await asyncio.wait_for(renderer.render(corpus.jpeg(), FAST), PATIENCE_SECONDS)
 
 
 async def test_a_child_that_used_up_its_processor_time_was_too_slow(engine: Engine, make: Make) -> None:
     with pytest.raises(TimedOut):
-        await asyncio.wait_for(make(command=hostile("spin")).render(corpus.jpeg()), PATIENCE_SECONDS)
+        await asyncio.wait_for(make(command=hostile("spin")).render(corpus.jpeg(), FAST), PATIENCE_SECONDS)
 
 
 async def test_a_child_notices_by_itself_that_it_is_too_slow(engine: Engine, make: Make) -> None:
     config = EngineConfig(threads=1, memory_budget_bytes=BUDGET, limits=Limits(timeout_seconds=0.001))
 
     with pytest.raises(TimedOut):
-        await make(config).render(corpus.jpeg(corpus.photo(1000, 1000)))
+        await make(config).render(corpus.jpeg(corpus.photo(1000, 1000)), FAST)
 
 
 @pytest.mark.parametrize("command", [hostile("not-even-start"), ("/nowhere/python",)])
@@ -246,7 +248,7 @@ async def test_a_child_that_never_saw_the_image_says_nothing_about_it(
     command: tuple[str, ...], engine: Engine, make: Make
 ) -> None:
     with pytest.raises(Unavailable):
-        await make(command=command).render(corpus.jpeg())
+        await make(command=command).render(corpus.jpeg(), FAST)
 
 
 async def test_a_child_that_does_not_get_started_is_given_up(
@@ -255,11 +257,11 @@ async def test_a_child_that_does_not_get_started_is_given_up(
     monkeypatch.setattr(quarantine, "START_SECONDS", 0.2)
 
     with pytest.raises(Unavailable):
-        await make(command=hostile("start-slowly")).render(corpus.jpeg())
+        await make(command=hostile("start-slowly")).render(corpus.jpeg(), FAST)
 
 
 async def facts(renderer: ChildRenderer) -> dict[str, Any]:
-    result = await renderer.render(corpus.jpeg())
+    result = await renderer.render(corpus.jpeg(), FAST)
     told: dict[str, Any] = json.loads(result.variants[0].data.removeprefix(b"RIFF....WEBP"))
     return told
 
@@ -299,7 +301,7 @@ async def test_a_cancelled_render_leaves_nothing_however_far_it_came(
     renderer = make()
     data = corpus.jpeg(corpus.photo(600, 400))
     for rounds in (0, 1, 2, 3, 5, 10, 30, 100, 300):
-        task = asyncio.create_task(renderer.render(data))
+        task = asyncio.create_task(renderer.render(data, FAST))
         for _ in range(rounds):
             await asyncio.sleep(0)
         task.cancel()
@@ -310,7 +312,7 @@ async def test_a_cancelled_render_leaves_nothing_however_far_it_came(
 
 async def hanging(renderer: ChildRenderer, budget: MemoryBudget) -> asyncio.Task[Any]:
     """A render whose child is stuck for ever."""
-    task = asyncio.create_task(renderer.render(corpus.jpeg()))
+    task = asyncio.create_task(renderer.render(corpus.jpeg(), FAST))
 
     async def admitted() -> bool:
         return budget.running == 1 or task.done()
@@ -334,7 +336,7 @@ async def test_closing_kills_what_runs_and_refuses_what_waits(engine: Engine, ma
     budget = MemoryBudget(slots=1, budget_bytes=10**9)
     renderer = make(command=hostile("hang"), budget=budget)
     running = await hanging(renderer, budget)
-    waiting = asyncio.create_task(renderer.render(corpus.jpeg()))
+    waiting = asyncio.create_task(renderer.render(corpus.jpeg(), FAST))
 
     await asyncio.wait_for(renderer.close(), PATIENCE_SECONDS)
 
@@ -342,14 +344,14 @@ async def test_closing_kills_what_runs_and_refuses_what_waits(engine: Engine, ma
     assert [type(outcome) for outcome in outcomes] == [Unavailable, Unavailable]
     assert all(map(gone, pids))
     with pytest.raises(Unavailable):
-        await renderer.render(corpus.jpeg())
+        await renderer.render(corpus.jpeg(), FAST)
 
 
 async def test_a_child_that_is_started_while_the_renderer_closes_ends_at_once(
     engine: Engine, make: Make, pids: list[int]
 ) -> None:
     renderer = make()
-    task = asyncio.create_task(renderer.render(corpus.jpeg()))
+    task = asyncio.create_task(renderer.render(corpus.jpeg(), FAST))
     await asyncio.sleep(0)
     await asyncio.wait_for(renderer.close(), PATIENCE_SECONDS)
 
@@ -361,7 +363,7 @@ async def test_a_child_that_is_started_while_the_renderer_closes_ends_at_once(
 async def test_without_a_budget_images_are_tried_one_at_a_time(engine: Engine, make: Make, pids: list[int]) -> None:
     renderer = make()
 
-    await asyncio.gather(*(renderer.render(corpus.jpeg()) for _ in range(3)))
+    await asyncio.gather(*(renderer.render(corpus.jpeg(), FAST) for _ in range(3)))
 
     assert len(pids) == 3  # and `pids` has seen that there was no other whenever one began
 
@@ -374,7 +376,7 @@ async def test_within_a_budget_a_child_that_hangs_keeps_nobody_waiting(
     stuck = await hanging(renderer, budget)
     monkeypatch.setattr(renderer, "_command", quarantine.COMMAND)
 
-    result = await asyncio.wait_for(renderer.render(corpus.jpeg()), PATIENCE_SECONDS)
+    result = await asyncio.wait_for(renderer.render(corpus.jpeg(), FAST), PATIENCE_SECONDS)
 
     assert result.source.format == "jpeg"
     assert not stuck.done()
@@ -385,7 +387,7 @@ async def test_within_a_budget_a_child_that_hangs_keeps_nobody_waiting(
 async def test_a_suspect_waits_for_its_share_of_the_memory(engine: Engine, make: Make) -> None:
     budget = MemoryBudget(slots=2, budget_bytes=10**8)
     await budget.enter(10**8 - 1)
-    task = asyncio.create_task(make(budget=budget).render(corpus.jpeg()))
+    task = asyncio.create_task(make(budget=budget).render(corpus.jpeg(), FAST))
 
     async def in_the_queue() -> bool:
         return budget.waiting == 1
@@ -403,6 +405,7 @@ async def test_a_child_does_not_outlive_a_parent_that_was_killed(tmp_path: Path)
 import asyncio
 from pathlib import Path
 from processor.pipeline import engine
+from processor.recipes import STANDARD
 from processor.sandbox import renderer as quarantine
 
 quarantine.ChildProcess.start, start = None, quarantine.ChildProcess.start
@@ -416,7 +419,7 @@ quarantine.ChildProcess.start = noted
 config = engine.EngineConfig(threads=1, memory_budget_bytes={BUDGET})
 renderer = quarantine.ChildRenderer(config, command={hostile("hang")!r})
 from tests import corpus
-asyncio.run(renderer.render(corpus.jpeg()))
+asyncio.run(renderer.render(corpus.jpeg(), STANDARD))
 """
     root = Path(__file__).parents[2]
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=root)

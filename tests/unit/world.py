@@ -16,7 +16,7 @@ from processor.images import Rendered, Variant
 from processor.jobs import Maker, Terms
 from processor.ports.queue import Message
 from processor.ports.renderer import NO_TICKET, Ticket
-from processor.recipes import STANDARD_VARIANTS
+from processor.recipes import Recipe
 from processor.stores.memory import MemoryEdge, MemoryJobStore, MemoryObjectStore, MemoryQueue, MemoryUsageStore
 from processor.usage import Limits, Quota
 from processor.work.conversion import Converter
@@ -33,7 +33,7 @@ LIMITS = Limits(
 )
 #: What every file is to the renderer.
 PICTURE = ImageInfo(format="jpeg", width=4, height=3)
-MAKER = Maker(encoder="libvips 8.18", effort=2, service="1.0")
+MAKER = Maker(encoder="libvips 8.18", service="1.0")
 
 
 def events_of(body: str) -> list[Event]:
@@ -99,12 +99,14 @@ class ScriptedRenderer:
     during: Callable[[], Awaitable[None]] | None = None
     rendered: list[bytes] = field(default_factory=list)
 
-    async def render(self, data: bytes, ticket: Ticket = NO_TICKET) -> Rendered:
+    async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
         await ticket.begin(PICTURE)
         self.rendered.append(data)
         if self.during is not None:
             await self.during()
-        variants = tuple(Variant(spec=spec, data=b"webp of " + data, width=4, height=3) for spec in STANDARD_VARIANTS)
+        variants = tuple(Variant(spec=spec, data=b"webp of " + data, width=4, height=3) for spec in recipe.specs)
+        for variant in variants:
+            ticket.ready(variant)
         return Rendered(source=PICTURE, variants=variants)
 
 

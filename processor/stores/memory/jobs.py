@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from processor import clock
 from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged
+from processor.images import StoredVariant
 from processor.jobs import NOT_THE_FILES_FAULT, REPLACED, Image, Job, JobStatus, Lease, Source, arrived
 from processor.ports.jobs import JobPage, JobQuery
 from processor.stores.listing import bounds_of, page_of
@@ -144,7 +145,7 @@ class MemoryJobStore:
         self._jobs[job.processing_id] = replace(found, expires_at=expires_at)
         return self._jobs[job.processing_id]
 
-    async def claim(self, processing_id: str, lease: Lease, now: datetime) -> Job:
+    async def claim(self, processing_id: str, lease: Lease, now: datetime, maker: str) -> Job:
         """Raises `Conflict`."""
         job = self._job(processing_id, now.timestamp())
         if job is not None and job.lease is not None and job.lease.token == lease.token:
@@ -153,7 +154,14 @@ class MemoryJobStore:
             raise Conflict
         self._ended_by.pop(processing_id, None)
         claimed = replace(
-            job, status=JobStatus.PROCESSING, lease=lease, attempts=job.attempts + 1, error=None, updated_at=now
+            job,
+            status=JobStatus.PROCESSING,
+            lease=lease,
+            attempts=job.attempts + 1,
+            maker=job.maker or maker,
+            variants=(),
+            error=None,
+            updated_at=now,
         )
         self._jobs[processing_id] = claimed
         return claimed
@@ -168,6 +176,10 @@ class MemoryJobStore:
             held = self._held(processing_id, lease)
             self._jobs[processing_id] = replace(held, lease=None, attempts=held.attempts - 1)
             self._ended_by[processing_id] = lease.token
+
+    async def note(self, processing_id: str, lease: Lease, variants: Sequence[StoredVariant]) -> None:
+        """Raises `LeaseLost`."""
+        self._jobs[processing_id] = replace(self._held(processing_id, lease), variants=tuple(variants))
 
     async def finish(self, job: Job, lease: Lease) -> None:
         """Raises `LeaseLost`."""
@@ -242,7 +254,9 @@ class MemoryJobStore:
         if found is None or found.status is not old.status:
             raise RecordChanged
         if not old.ended:
-            found = replace(found, status=JobStatus.FAILED, error=REPLACED, lease=None, updated_at=clock.now())
+            found = replace(
+                found, status=JobStatus.FAILED, error=REPLACED, lease=None, variants=(), updated_at=clock.now()
+            )
         self._jobs[old.processing_id] = replace(found, superseded_by=new.processing_id)
 
 

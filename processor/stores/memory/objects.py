@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from processor import clock
-from processor.errors import FileTooLarge, ObjectChanged, ObjectNotFound
+from processor.errors import FileTooLarge, ObjectChanged, ObjectNotFound, Unavailable
 from processor.events import SourceArrived
 from processor.images import SOURCE_PREFIX
 from processor.ports.objects import (
@@ -191,8 +191,11 @@ class MemoryObjectStore:
         content_type: str,
         cache_control: str,  # noqa: ARG002 - nobody reads it back
         metadata: Mapping[str, str],
+        sha256: str | None = None,
     ) -> None:
-        """Write an object."""
+        """Write an object. Raises `Unavailable` when it is not what its digest says."""
+        if sha256 is not None and hashlib.sha256(body).hexdigest() != sha256:
+            raise Unavailable
         await self.put(key, body, content_type=content_type, metadata=metadata)
 
     async def purge(self, prefix: str) -> tuple[str, ...]:

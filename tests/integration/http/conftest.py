@@ -197,7 +197,7 @@ class World:
 
     async def _finish(self, job: Job) -> Job:
         lease = Lease(token="t", owner="worker", expires_at=time.time() + 60)
-        await self.jobs.claim(job.processing_id, lease, clock.now())
+        await self.jobs.claim(job.processing_id, lease, clock.now(), "tests")
         await self.jobs.finish(job, lease)
         return await self.jobs.get_job(job.processing_id)
 

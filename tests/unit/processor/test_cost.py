@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from benchmarks import cost
 from benchmarks.scaling.calls import (
     CALLS,
+    MAKER,
     SQS_IN_FLIGHT,
     image_read_units,
     image_write_units,
@@ -43,7 +44,7 @@ from benchmarks.scaling.pods import (
 from benchmarks.scaling.prices import PRICES
 from benchmarks.scaling.scenarios import mean_megapixels, mean_source_bytes, mean_variant_bytes
 from processor.catalog.images import Catalog, UploadRequest
-from processor.jobs import Maker, Terms
+from processor.jobs import Terms
 from processor.stores.clients import AwsClients, AwsConfig
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.s3 import S3ObjectStore
@@ -123,7 +124,9 @@ class Aws:
         return {"Item": found} if found else {}
 
     async def on_update_item(self, **asked: Any) -> dict[str, Any]:
-        return {"Attributes": self.records.get(asked["Key"]["processingId"]["S"], asked["Key"])}
+        found = self.records.get(asked["Key"]["processingId"]["S"], asked["Key"])
+        maker = asked.get("ExpressionAttributeValues", {}).get(":maker")
+        return {"Attributes": {**found, "maker": maker} if maker else found}
 
     async def on_get_object(self, **_: object) -> dict[str, Any]:
         return {"Body": Body(b"photo"), "ContentLength": 5, "ETag": '"e"', "LastModified": datetime.now(UTC)}
@@ -174,7 +177,7 @@ def service(aws: Aws) -> tuple[Catalog, Worker]:
         retention=catalog.retention,
         lease_seconds=60,
         quota=quota,
-        maker=Maker(encoder="libvips 8.18", effort=2, service="1.0"),
+        maker=MAKER,
     )
     return catalog, Worker(catalog.queue, converter, WorkerConfig(slots=1))
 

@@ -12,8 +12,7 @@ import pytest
 from processor.errors import CorruptImage, EmptyFile, UnsupportedFormat
 from processor.formats import AVIF, DECODED, FORMATS, HEIC, TIFF, sniff
 from processor.formats.format import Format
-from processor.formats.info import ImageInfo
-from processor.images import Rendered, Variant
+from processor.images import Variant
 from processor.pipeline import encode
 from processor.recipes import VariantSpec
 from processor.sandbox.answers import pack, unpack
@@ -79,15 +78,14 @@ def test_a_format_that_is_read_is_in_the_corpus_and_in_the_document_and_a_cut_fi
 @pytest.mark.parametrize("format_", [each for each in FORMATS if each.encoding], ids=lambda each: each.name)
 def test_a_variant_of_a_format_that_is_written_passes_between_processes(format_: Format) -> None:
     spec = VariantSpec(name="any", format=format_.name, quality=80)
-    file = encode.write(corpus.photo(40, 30), spec, effort=0)
-    info = ImageInfo(format=DECODED[0].name, width=40, height=30)
-    sent = Rendered(source=info, variants=(Variant(spec=spec, data=file, width=40, height=30),))
+    file = encode.write(corpus.photo(40, 30), spec)
+    sent = Variant(spec=spec, data=file, width=40, height=30)
 
-    header, parts = pack(sent)
+    header, parts = pack(sent, ())
 
-    assert unpack(Frame(header=header, body=b"".join(parts)), info, (spec,)) == sent
+    assert unpack(Frame(header=header, body=b"".join(parts)), spec, ()) == sent
     with pytest.raises(ValueError, match="format"):
-        unpack(Frame(header=header, body=bytes(len(file))), info, (spec,))
+        unpack(Frame(header=header, body=bytes(len(file))), spec, ())
 
 
 def _box(brand: bytes, *compatible: bytes) -> bytes:

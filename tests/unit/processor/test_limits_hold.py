@@ -22,6 +22,7 @@ from processor.formats.info import ImageInfo
 from processor.images import Rendered, source_key, unique_id_of
 from processor.jobs import Image, Job, JobStatus, Source, Terms
 from processor.ports.renderer import NO_TICKET, Ticket
+from processor.recipes import Recipe
 from processor.stores.memory import MemoryJobStore
 from processor.usage import MEGAPIXEL, Limits, Usage
 from tests.unit import world as worlds
@@ -87,12 +88,12 @@ class Large(ScriptedRenderer):
 
     pixels: int = 0
 
-    async def render(self, data: bytes, ticket: Ticket = NO_TICKET) -> Rendered:
+    async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
         async def begin(info: ImageInfo) -> None:
             await ticket.begin(LARGE)
             self.pixels += LARGE.pixels
 
-        return await super().render(data, replace(ticket, begin=begin))
+        return await super().render(data, recipe, replace(ticket, begin=begin))
 
 
 @dataclass

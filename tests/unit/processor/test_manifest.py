@@ -58,7 +58,7 @@ async def test_the_manifest_beside_the_variants_tells_what_the_record_tells(worl
         "height": 3,
         "contentType": "image/webp",
         "quality": 90,
-        "effort": MAKER.effort,
+        "effort": 2,
     }
     assert (content["encoder"], content["service"]) == (MAKER.encoder, MAKER.service)
 

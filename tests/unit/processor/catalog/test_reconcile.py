@@ -134,7 +134,7 @@ async def test_a_job_whose_worker_died_is_queued_again_once_its_lease_has_run_ou
     source = Source(etag=event.etag, size=len(b"photo"))
     await world.jobs.accept(image, job, source, job.expires_at)
     lease = Lease(token="t", owner="gone", expires_at=time.time() + 60)
-    await world.jobs.claim(job.processing_id, lease, clock.now())
+    await world.jobs.claim(job.processing_id, lease, clock.now(), "tests")
     assert await _findings(world) == []
     await world.jobs.renew(job.processing_id, replace(lease, expires_at=0))
     assert await _findings(world) == [("abandoned", "queued")]

@@ -165,7 +165,7 @@ async def test_a_job_that_was_given_up_and_its_dead_letter_end_in_one_conversion
 async def test_a_dead_letter_whose_job_was_cut_short_is_given_back_too(scene: Scene) -> None:
     job, event = await scene.uploaded()
     await scene._convert(event, Unavailable())
-    await scene.jobs.claim(job.processing_id, Lease(token="t", owner="dead", expires_at=0), job.created_at)
+    await scene.jobs.claim(job.processing_id, Lease(token="t", owner="dead", expires_at=0), job.created_at, "tests")
     await scene.dead.send(event.to_message())
     done = await scene.redrive()
     assert (done.attempts, done.messages) == ((), 1)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyvips
 
 from processor.images import Rendered, Variant
 from processor.pipeline.limits import Deadline, Limits
-from processor.pipeline.render import Recipe, inspect, render
-from processor.recipes import STANDARD_VARIANTS, VariantSpec
+from processor.pipeline.render import inspect, render
+from processor.recipes import STANDARD_VARIANTS, Recipe, VariantSpec
 
 #: Encoded so that little is lost.
 FINE = (VariantSpec(name="fine", format="webp", quality=100),)
@@ -20,7 +21,7 @@ def rendered(
 ) -> Rendered:
     """What the recipe makes of the file."""
     limits = limits or Limits()
-    recipe = Recipe(specs=specs, effort=0, limits=limits)
+    recipe = Recipe(name="fast", version=1, specs=tuple(replace(spec, effort=0) for spec in specs))
     return render(data, inspect(data, limits), recipe, Deadline(limits.timeout_seconds))
 
 

@@ -47,8 +47,7 @@ def corner(colour: int | tuple[int, ...], place: int = 0, **more: Any) -> Part:
 
 def screens(data: bytes) -> list[list[list[float]]]:
     """The colours of the corners, frame by frame, of what was decoded and not yet encoded."""
-    recipe = render.Recipe()
-    info = render.inspect(data, recipe.limits)
+    info = render.inspect(data, Limits())
     deadline = Deadline(60)
     deadline.start()
     roll = render._prepare(data, info, deadline)

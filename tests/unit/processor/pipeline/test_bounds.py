@@ -19,11 +19,12 @@ from processor.pipeline.engine import Engine, EngineConfig
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.silence import must_be_killable
 from processor.ports.renderer import NO_TICKET, Ticket
-from processor.recipes import STANDARD_VARIANTS, VariantSpec
+from processor.recipes import STANDARD_VARIANTS, Recipe, VariantSpec, standard
 from tests import corpus
 from tests.corpus import hostile
 from tests.unit.processor.pipeline.compare import opened, rendered
 
+FAST = standard(effort=0)
 MIB = 1024 * 1024
 JPEG = ImageInfo(format="jpeg", width=4000, height=3000)
 PNG_ALPHA = ImageInfo(format="png", width=4000, height=3000, has_alpha=True, bands=4)
@@ -74,7 +75,7 @@ async def test_what_cannot_fit_is_refused_by_its_header_with_both_numbers(monkey
         begun.append(info)
 
     with pytest.raises(TooLargeForMemory) as refusal:
-        await engine.render(data, Ticket(begin=begin))
+        await engine.render(data, FAST, Ticket(begin=begin))
 
     assert refusal.value.limit == 64 * MIB
     assert refusal.value.actual is not None
@@ -116,7 +117,7 @@ class Outside:
     def __init__(self) -> None:
         self.given: list[bytes] = []
 
-    async def render(self, data: bytes, ticket: Ticket = NO_TICKET) -> Rendered:
+    async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
         self.given.append(data)
         return Rendered(source=ImageInfo(format="png", width=1, height=1), variants=())
 
@@ -124,10 +125,10 @@ class Outside:
 @pytest.mark.parametrize(("budget_bytes", "expected"), [(64 * MIB, 1), (512 * MIB, 0)])
 async def test_what_fits_only_if_its_pixels_are_kind_is_tried_outside(budget_bytes: int, expected: int) -> None:
     outside = Outside()
-    engine = Engine(EngineConfig(threads=1, memory_budget_bytes=budget_bytes, effort=0), outside=outside)
+    engine = Engine(EngineConfig(threads=1, memory_budget_bytes=budget_bytes), outside=outside)
     data = corpus.png(corpus.with_alpha(corpus.flat(1500, 1000, (1, 2, 3))))
 
-    await engine.render(data)
+    await engine.render(data, FAST)
 
     assert len(outside.given) == expected
     await engine.close()
@@ -139,7 +140,7 @@ async def test_what_belongs_outside_leaves_the_threads_alone() -> None:
     engine = Engine(EngineConfig(threads=1, memory_budget_bytes=512 * MIB, limits=limits), outside=outside)
     data = hostile.jpeg_of_scans(3000, 2000, 100)
 
-    await asyncio.gather(*(engine.render(data) for _ in range(3)))
+    await asyncio.gather(*(engine.render(data, FAST) for _ in range(3)))
 
     assert outside.given == [data] * 3
     await engine.close()
@@ -152,15 +153,17 @@ def test_the_time_limit_is_heard_while_a_reduced_size_is_encoded(name: str, monk
     deadline = Deadline(3600)
     true_encode, finished = encode.write, []
 
-    def late(image: pyvips.Image, spec: VariantSpec, **options: int) -> bytes:
+    def late(image: pyvips.Image, spec: VariantSpec) -> bytes:
         deadline._at = 0.0  # the time is up when the first codec begins
-        finished.append(len(true_encode(image, spec, **options)))
+        finished.append(len(true_encode(image, spec)))
         return b""
 
     monkeypatch.setattr(encode, "write", late)
-    recipe = render.Recipe(specs=(VariantSpec(name="small", format="webp", quality=80, box=(500, 500)),))
+    recipe = Recipe(
+        name="small", version=1, specs=(VariantSpec(name="small", format="webp", quality=80, box=(500, 500)),)
+    )
     with pytest.raises(TimedOut):
-        render.render(data, render.inspect(data, recipe.limits), recipe, deadline)
+        render.render(data, render.inspect(data, Limits()), recipe, deadline)
     assert not finished
 
 

@@ -16,18 +16,19 @@ from processor.pipeline import engine as engine_module
 from processor.pipeline.budget import MemoryBudget, working_bytes
 from processor.pipeline.engine import Engine, EngineConfig, EngineLoad
 from processor.pipeline.limits import Deadline, Limits
-from processor.pipeline.render import Recipe
+from processor.recipes import Recipe, standard
 from tests import corpus
 from tests.waiting import eventually
 
 #: Bounds a wait that a bug would make endless.
 PATIENCE_SECONDS = 20
+FAST = standard(effort=0)
 BUDGET = 1_000_000_000
 
 
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
-    engine = Engine(EngineConfig(threads=2, memory_budget_bytes=BUDGET, effort=0))
+    engine = Engine(EngineConfig(threads=2, memory_budget_bytes=BUDGET))
     yield engine
     engine.abort()
     await engine.close()
@@ -40,7 +41,7 @@ class Gate:
         self.entered = threading.Semaphore(0)
         self.opened = threading.Event()
 
-    def __call__(self, data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline) -> Rendered:
+    def __call__(self, data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline, _: object) -> Rendered:
         self.entered.release()
         deadline.start()
         while not self.opened.wait(0.01):
@@ -76,7 +77,7 @@ async def settled() -> None:
 
 
 async def test_bytes_become_variants(engine: Engine) -> None:
-    result = await engine.render(corpus.jpeg())
+    result = await engine.render(corpus.jpeg(), FAST)
 
     assert [variant.name for variant in result.variants] == ["thumbnail", "medium", "large", "webp"]
     assert engine.load == EngineLoad(running=0, waiting=0, free_bytes=BUDGET)
@@ -84,7 +85,7 @@ async def test_bytes_become_variants(engine: Engine) -> None:
 
 async def test_a_refusal_gives_everything_back(engine: Engine) -> None:
     with pytest.raises(CorruptImage):
-        await engine.render(corpus.SAMPLES["jpeg-cut"].make())
+        await engine.render(corpus.SAMPLES["jpeg-cut"].make(), FAST)
 
     assert engine.load == EngineLoad(running=0, waiting=0, free_bytes=BUDGET)
 
@@ -101,7 +102,7 @@ async def test_libvips_keeps_no_cache_and_one_thread_per_image(engine: Engine) -
 
 
 async def test_no_more_images_are_in_work_than_there_are_threads(engine: Engine, gate: Gate) -> None:
-    tasks = [asyncio.create_task(engine.render(corpus.jpeg())) for _ in range(3)]
+    tasks = [asyncio.create_task(engine.render(corpus.jpeg(), FAST)) for _ in range(3)]
     await gate.wait_for(2)
     await until(lambda: engine.load.waiting == 1)
 
@@ -113,7 +114,7 @@ async def test_no_more_images_are_in_work_than_there_are_threads(engine: Engine,
 async def test_the_share_of_a_cancelled_render_is_free_when_its_thread_has_ended(engine: Engine, gate: Gate) -> None:
     held = threading.Event()
     stubborn = Deadline.check
-    task = asyncio.create_task(engine.render(corpus.jpeg()))
+    task = asyncio.create_task(engine.render(corpus.jpeg(), FAST))
     await gate.wait_for(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Deadline, "check", lambda deadline: held.wait(PATIENCE_SECONDS) and stubborn(deadline))
@@ -128,7 +129,7 @@ async def test_the_share_of_a_cancelled_render_is_free_when_its_thread_has_ended
 
 
 async def test_an_aborted_engine_ends_what_runs_and_what_waits_as_unavailable(engine: Engine, gate: Gate) -> None:
-    tasks = [asyncio.create_task(engine.render(corpus.jpeg())) for _ in range(4)]
+    tasks = [asyncio.create_task(engine.render(corpus.jpeg(), FAST)) for _ in range(4)]
     await gate.wait_for(2)
 
     engine.abort()
@@ -138,13 +139,13 @@ async def test_an_aborted_engine_ends_what_runs_and_what_waits_as_unavailable(en
 
 
 async def test_a_closing_engine_lets_run_what_it_took_and_takes_no_more(engine: Engine, gate: Gate) -> None:
-    running = asyncio.create_task(engine.render(corpus.jpeg()))
+    running = asyncio.create_task(engine.render(corpus.jpeg(), FAST))
     await gate.wait_for(1)
     closing = asyncio.create_task(engine.close())
     await settled()
 
     with pytest.raises(Unavailable):
-        await engine.render(corpus.jpeg())
+        await engine.render(corpus.jpeg(), FAST)
     assert not closing.done()
     gate.opened.set()
     assert (await running).source.format == "jpeg"
@@ -152,8 +153,8 @@ async def test_a_closing_engine_lets_run_what_it_took_and_takes_no_more(engine: 
 
 
 async def test_the_real_pipeline_stops_when_its_caller_is_cancelled() -> None:
-    engine = Engine(EngineConfig(threads=1, memory_budget_bytes=BUDGET, effort=6))
-    task = asyncio.create_task(engine.render(corpus.jpeg(corpus.photo(3000, 2000))))
+    engine = Engine(EngineConfig(threads=1, memory_budget_bytes=BUDGET))
+    task = asyncio.create_task(engine.render(corpus.jpeg(corpus.photo(3000, 2000)), standard(effort=6)))
     await until(lambda: engine.load.running == 1)
 
     task.cancel()
@@ -237,7 +238,7 @@ def test_alpha_and_frames_weigh_more() -> None:
 
 
 async def test_an_image_that_is_slow_within_its_time_wedges_nothing(engine: Engine, gate: Gate) -> None:
-    work = asyncio.create_task(engine.render(corpus.jpeg()))
+    work = asyncio.create_task(engine.render(corpus.jpeg(), FAST))
     await gate.wait_for(1)
     assert not engine.wedged
     gate.opened.set()
@@ -249,7 +250,7 @@ async def test_a_thread_that_hears_nothing_long_after_its_time_was_up_wedges_the
 ) -> None:
     opened, entered = threading.Event(), threading.Event()
 
-    def deaf(data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline) -> Rendered:
+    def deaf(data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline, _: object) -> Rendered:
         deadline.start()
         entered.set()
         opened.wait(PATIENCE_SECONDS)
@@ -267,7 +268,7 @@ async def test_a_thread_that_hears_nothing_long_after_its_time_was_up_wedges_the
     monkeypatch.setattr(engine_module, "STUCK_SECONDS", 0.005)
     assert not await is_wedged()
     assert not await is_stuck()
-    work = asyncio.create_task(engine.render(corpus.jpeg()))
+    work = asyncio.create_task(engine.render(corpus.jpeg(), FAST))
     assert await asyncio.to_thread(entered.wait, PATIENCE_SECONDS)
     await eventually(is_wedged, within=PATIENCE_SECONDS)
     assert await is_stuck()

@@ -13,6 +13,7 @@ from processor.errors import ImageRejected
 from processor.formats.png import SIGNATURE as PNG_SIGNATURE
 from processor.pipeline import decode, gif, jpeg, png, render
 from processor.pipeline.limits import Deadline, Limits
+from processor.recipes import standard
 from tests import corpus
 from tests.corpus import containers
 from tests.corpus.animations import KEEP, OVER, Part, apng_chunks, apng_of, gif_of, png_of_chunks
@@ -39,7 +40,7 @@ many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCh
 
 def tried(data: bytes) -> None:
     """Rendered or refused; anything else is a failure of the test."""
-    recipe = render.Recipe(effort=0, limits=LIMITS)
+    recipe = standard(effort=0)
     with contextlib.suppress(ImageRejected):
         render.render(data, render.inspect(data, LIMITS), recipe, Deadline(LIMITS.timeout_seconds))
 

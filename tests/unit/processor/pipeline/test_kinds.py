@@ -11,6 +11,7 @@ import pytest
 from processor.errors import FileTooLarge, ImageRejected, SideTooLong, TooManyFrames, TooManyPixels, UnsupportedFormat
 from processor.pipeline import render
 from processor.pipeline.limits import Limits
+from processor.recipes import STANDARD
 from processor.sandbox.answers import read_refusal, refusal
 from processor.sandbox.attempt import attempt, order
 from processor.sandbox.messages import receive, send
@@ -159,7 +160,7 @@ def test_a_child_tells_the_kind_and_the_numbers() -> None:
         source, answers = io.BytesIO(), io.BytesIO()
         send(source, {}, (data,))
         source.seek(0)
-        attempt(order(render.Recipe()), source, answers)
+        attempt(order(STANDARD, Limits()), source, answers)
         answers.seek(0)
         receive(answers)
         told.append(receive(answers).header)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from processor.errors import (
 from processor.formats.info import ImageInfo
 from processor.pipeline import encode, render, steps
 from processor.pipeline.limits import Deadline, Limits
-from processor.recipes import VariantSpec
+from processor.recipes import STANDARD, Recipe, VariantSpec
 from tests import corpus
 from tests.unit.processor.pipeline.compare import rendered
 
@@ -97,7 +98,7 @@ def test_the_time_limit_stops_libvips_in_the_middle_of_encoding(kind: str, monke
     picture = corpus.photo(3000, 2000)
     tiles = [picture.crop(0, 250 * number, 3000, 250) for number in range(8)]
     data = corpus.jpeg(picture) if kind == "jpeg" else corpus.animated(tiles, ".webp", delays=(50,) * 8, effort=0)
-    recipe = render.Recipe(specs=SLOW, effort=6, limits=Limits())
+    recipe = Recipe(name="slow", version=1, specs=tuple(replace(spec, effort=6) for spec in SLOW))
     finished: list[bytes] = []
     whole = encode.write
 
@@ -109,7 +110,7 @@ def test_the_time_limit_stops_libvips_in_the_middle_of_encoding(kind: str, monke
     monkeypatch.setattr(encode, "write", noting)
 
     with pytest.raises(TimedOut):
-        render.render(data, render.inspect(data, recipe.limits), recipe, Deadline(SOON_SECONDS))
+        render.render(data, render.inspect(data, Limits()), recipe, Deadline(SOON_SECONDS))
 
     assert not finished
 
@@ -117,10 +118,10 @@ def test_the_time_limit_stops_libvips_in_the_middle_of_encoding(kind: str, monke
 @pytest.mark.parametrize("kind", ["jpeg", "png", "webp-animated", "gif-animated"])
 def test_a_deadline_that_passed_stops_before_a_pixel_is_decoded(kind: str) -> None:
     data = corpus.SAMPLES[kind].make()
-    recipe = render.Recipe()
+    recipe = STANDARD
 
     with pytest.raises(TimedOut):
-        render.render(data, render.inspect(data, recipe.limits), recipe, Deadline(NOTHING_SECONDS))
+        render.render(data, render.inspect(data, Limits()), recipe, Deadline(NOTHING_SECONDS))
 
 
 @pytest.mark.parametrize("stage", [("fit", Unavailable), ("hold", CorruptImage)])

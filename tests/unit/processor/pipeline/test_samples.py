@@ -6,7 +6,8 @@ import contextlib
 
 import pytest
 
-from processor.errors import ImageRejected, LimitExceeded
+from processor.errors import ImageRejected, LimitExceeded, UnsupportedFormat
+from processor.formats import in_words
 from processor.pipeline.decode import probe
 from processor.recipes import STANDARD_VARIANTS
 from tests.corpus import SAMPLES, damage, jpeg
@@ -47,8 +48,7 @@ def test_a_refusal_says_nothing_in_the_words_of_libvips(name: str) -> None:
         rendered(SAMPLES[name].make())
 
     error = refusal.value
-    own = type(error)(limit=error.limit, actual=error.actual) if isinstance(error, LimitExceeded) else type(error)()
-    assert error.message == own.message
+    assert error.message == _own(error).message
     assert refusal.value.__cause__ is None
     assert refusal.value.__suppress_context__ or refusal.value.__context__ is None
 
@@ -93,3 +93,10 @@ def test_any_flipped_bits_end_in_an_image_or_in_a_refusal() -> None:
         for seed in range(25):
             with contextlib.suppress(ImageRejected):
                 rendered(damage.flip_bits(whole, 5, seed=seed, spare=12))
+
+
+def _own(error: ImageRejected) -> ImageRejected:
+    """The same error, in the words of this service."""
+    if isinstance(error, LimitExceeded):
+        return type(error)(limit=error.limit, actual=error.actual)
+    return UnsupportedFormat(known=in_words("or")) if isinstance(error, UnsupportedFormat) else type(error)()

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from processor.errors import CorruptImage, DecoderCrashed, ImageRejected, TooLargeForMemory, Unavailable
+from processor.images import Variant
 from processor.pipeline import render as pipeline
-from processor.pipeline.render import Recipe
-from processor.recipes import STANDARD_VARIANTS
+from processor.pipeline.limits import Limits
+from processor.recipes import standard
 from processor.sandbox import attempt as attempt_module
 from processor.sandbox import child, confine
 from processor.sandbox.answers import read_info, refusal, unpack
@@ -25,6 +26,7 @@ from tests.corpus import SAMPLES, jpeg
 
 #: What the parent grants.
 MEMORY_BYTES = 100_000_000
+FAST = standard(effort=0)
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +40,7 @@ def allowed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def conversation(data: bytes) -> io.BytesIO:
     """Everything that a parent says."""
     source = io.BytesIO()
-    send(source, {"recipe": order(Recipe(effort=0)), "memory_bytes": 5, "cpu_seconds": 7})
+    send(source, {**order(FAST, Limits()), "memory_bytes": 5, "cpu_seconds": 7})
     send(source, {}, (data,))
     send(source, {"memory_bytes": MEMORY_BYTES, "untouched_bytes": 9})
     source.seek(0)
@@ -48,7 +50,7 @@ def conversation(data: bytes) -> io.BytesIO:
 def answered(data: bytes) -> list[Frame]:
     """Everything that the child says."""
     source, answers = conversation(data), io.BytesIO()
-    attempt(receive(source).header["recipe"], source, answers)
+    attempt(receive(source).header, source, answers)
     return frames(answers.getvalue())
 
 
@@ -62,12 +64,14 @@ def frames(said: bytes) -> list[Frame]:
 def test_a_good_image_is_described_and_then_rendered_within_the_memory_that_is_granted(allowed: list[int]) -> None:
     data = jpeg()
 
-    ready, description, outputs = answered(data)
+    ready, description, *outputs = answered(data)
 
-    info = read_info(description.header)
-    result = unpack(outputs, info, STANDARD_VARIANTS)
+    assert read_info(description.header).format == "jpeg"
+    variants: list[Variant] = []
+    for output, spec in zip(outputs, FAST.specs, strict=True):
+        variants.append(unpack(output, spec, variants))
     assert ready == Frame(header={})
-    assert [variant.name for variant in result.variants] == ["thumbnail", "medium", "large", "webp"]
+    assert [variant.name for variant in variants] == ["thumbnail", "medium", "large", "webp"]
     assert allowed == [MEMORY_BYTES, 9]
 
 
@@ -111,7 +115,7 @@ def test_the_program_limits_itself_before_it_looks(monkeypatch: pytest.MonkeyPat
 
     assert asked == [{"memory_bytes": 5, "cpu_seconds": 7, "read": asked[0]["read"]}]
     assert asked[0]["read"] < 1000
-    assert len(frames((tmp_path / "answers").read_bytes())) == 3
+    assert len(frames((tmp_path / "answers").read_bytes())) == 2 + len(FAST.specs)
 
 
 def test_the_program_ends_in_silence_when_its_parent_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from processor.formats.info import ImageInfo
-from processor.images import Rendered, Variant
+from processor.images import Variant
 from processor.recipes import VariantSpec
 from processor.sandbox.answers import describe, pack, read_info, unpack
 from processor.sandbox.messages import HEAD, MAX_HEADER_BYTES, Frame, hear, opening, receive, send
@@ -89,48 +89,46 @@ def test_a_description_with_anything_else_in_it_is_refused(change: dict[str, Any
 
 
 def test_equal_outputs_are_sent_once() -> None:
-    variants = tuple(Variant(spec=spec, data=WEBP, width=2, height=2) for spec in SPECS)
+    small, large = (Variant(spec=spec, data=WEBP, width=2, height=2) for spec in SPECS)
 
-    header, parts = pack(Rendered(source=INFO, variants=variants))
+    header, parts = pack(large, (small,))
 
-    assert parts == (WEBP,)
-    assert unpack(Frame(header=header, body=WEBP), INFO, SPECS).variants == variants
+    assert parts == ()
+    assert unpack(Frame(header=header), SPECS[1], (small,)) == large
 
 
 def test_variants_come_back_as_they_were() -> None:
     small = Variant(spec=SPECS[0], data=WEBP + b"1", width=2, height=2)
     large = Variant(spec=SPECS[1], data=WEBP + b"22", width=4, height=3)
-    rendered = Rendered(source=INFO, variants=(small, large))
 
-    header, parts = pack(rendered)
+    for variant, earlier in ((small, ()), (large, (small,))):
+        header, parts = pack(variant, earlier)
+        frame = Frame(header=json.loads(json.dumps(header)), body=b"".join(parts))
+        assert unpack(frame, variant.spec, earlier) == variant
 
-    assert unpack(Frame(header=json.loads(json.dumps(header)), body=b"".join(parts)), INFO, SPECS) == rendered
 
-
-def _variant(**change: Any) -> dict[str, Any]:
-    return {"name": "small", "width": 2, "height": 2, "part": 0} | change
+def _header(**change: Any) -> dict[str, Any]:
+    return {"name": "small", "width": 2, "height": 2, "same": None} | change
 
 
 @pytest.mark.parametrize(
-    ("variants", "parts", "body"),
+    ("header", "body"),
     [
-        (None, [12], WEBP),
-        ([], [12], WEBP),
-        ([_variant(), _variant()], [12], WEBP),
-        ([_variant(name="other")], [12], WEBP),
-        ([_variant(width=0)], [12], WEBP),
-        ([_variant(height=16_384)], [12], WEBP),
-        ([_variant(part=1)], [12], WEBP),
-        ([_variant(part=-1)], [12], WEBP),
-        ([_variant(width="2")], [12], WEBP),
-        ([7], [12], WEBP),
-        ([_variant()], None, WEBP),
-        ([_variant()], [11], WEBP),
-        ([_variant()], [13, -1], WEBP),
-        ([_variant()], ["12"], WEBP),
-        ([_variant()], [12], b"<script></script>"[:12]),
+        ({}, WEBP),
+        ({"variants": []}, WEBP),
+        (_header(name="other"), WEBP),
+        (_header(width=0), WEBP),
+        (_header(height=16_384), WEBP),
+        (_header(same=1), b""),
+        (_header(same=-1), b""),
+        (_header(same=0), WEBP),  # a file, and another one
+        (_header(same="0"), b""),
+        (_header(width="2"), WEBP),
+        (_header(), b""),
+        (_header(), b"<script></script>"[:12]),
     ],
 )
-def test_anything_but_the_variants_that_were_asked_for_is_refused(variants: Any, parts: Any, body: bytes) -> None:
-    with pytest.raises(ValueError, match=r"^not? "):
-        unpack(Frame(header={"variants": variants, "parts": parts}, body=body), INFO, SPECS[:1])
+def test_anything_but_the_variant_that_was_asked_for_is_refused(header: Any, body: bytes) -> None:
+    earlier = (Variant(spec=SPECS[1], data=WEBP, width=4, height=3),)
+    with pytest.raises(ValueError, match=r"^not "):
+        unpack(Frame(header=header, body=body), SPECS[0], earlier)

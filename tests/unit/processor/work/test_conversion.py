@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -89,6 +90,7 @@ async def test_a_variant_is_stored_to_be_cached_for_ever_and_says_what_it_is(wor
             "width": "4",
             "height": "3",
         },
+        "sha256": hashlib.sha256(b"webp of photo").hexdigest(),
     }
 
 

@@ -47,7 +47,7 @@ async def test_the_circuit_shows_the_one_state_that_holds() -> None:
     metrics, world = Metrics(), World()
     worker = Worker(world.queue, world.converter, WorkerConfig(slots=3))
     limits = Limits(max_bytes=1, max_pixels=1, max_side=1, max_frames=1, timeout_seconds=1)
-    engine = Engine(EngineConfig(threads=1, memory_budget_bytes=100, effort=0, limits=limits))
+    engine = Engine(EngineConfig(threads=1, memory_budget_bytes=100, limits=limits))
     metrics.watch(worker, engine)
     worker.circuit.failed()
 

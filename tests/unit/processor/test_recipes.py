@@ -1,0 +1,53 @@
+"""A recipe as records keep it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processor.recipes import STANDARD, Recipe, VariantSpec, standard
+
+sides = st.integers(min_value=1, max_value=20_000)
+specs = st.builds(
+    VariantSpec,
+    name=st.from_regex(r"[a-z][a-z0-9]{0,31}", fullmatch=True),
+    format=st.just("webp"),
+    quality=st.integers(min_value=0, max_value=100),
+    effort=st.integers(min_value=0, max_value=6),
+    box=st.none() | st.tuples(sides, sides),
+)
+recipes = st.builds(
+    Recipe,
+    name=st.from_regex(r"[a-z][a-z0-9-]{0,31}", fullmatch=True),
+    version=st.integers(min_value=1, max_value=999_999_999),
+    specs=st.lists(specs, min_size=1, max_size=8).map(tuple),
+)
+
+
+@given(recipes)
+def test_whatever_is_asked_for_is_read_as_it_was_written(recipe: Recipe) -> None:
+    assert Recipe.from_text(recipe.to_text()) == recipe
+
+
+@given(recipes, recipes)
+def test_recipes_of_one_digest_ask_for_the_same(one: Recipe, other: Recipe) -> None:
+    assert (one.digest == other.digest) == (one.specs == other.specs)
+
+
+def test_a_record_says_it_so_that_people_can_read_it() -> None:
+    assert STANDARD.to_text() == (
+        'standard@1#3183a946334f5029:[["thumbnail","webp",80,2,300,300],["medium","webp",85,2,800,600],'
+        '["large","webp",90,2,1920,1080],["webp","webp",85,2]]'
+    )
+
+
+@pytest.mark.parametrize("text", ["", "standard", "standard@1", "standard@0#0123456789abcdef:[]", "S@1#0:[]"])
+def test_anything_else_is_no_recipe(text: str) -> None:
+    with pytest.raises(ValueError, match="recipe"):
+        Recipe.from_text(text)
+
+
+def test_another_effort_is_another_recipe() -> None:
+    assert standard(effort=2) == STANDARD
+    assert standard(effort=4).digest != STANDARD.digest
