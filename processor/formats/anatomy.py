@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from processor.errors import TooManyPieces
@@ -34,3 +35,16 @@ class Pieces:
         self._count += 1
         if self._count > self._limit:
             raise TooManyPieces(limit=self._limit)
+
+
+#: Bytes searched at once: other threads run in between.
+_STRIDE = 256 * 1024
+
+
+def find_pair(pattern: re.Pattern[bytes], data: bytes, at: int) -> re.Match[bytes] | None:
+    """The first match of a pattern that is two bytes long."""
+    while at < len(data):
+        if found := pattern.search(data, at, at + _STRIDE):
+            return found
+        at += _STRIDE - 1  # it may lie across the border
+    return None

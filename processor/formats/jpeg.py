@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from processor.formats.anatomy import Anatomy, Pieces
+from processor.formats.anatomy import Anatomy, Pieces, find_pair
 from processor.formats.format import Decoding, Format, Size
 from processor.formats.info import ImageInfo
 from processor.formats.signatures import begins_with
@@ -16,8 +16,6 @@ _SCAN_NS = 4
 
 #: A marker of JPEG (ITU-T T.81, B.1.1) that stands neither for a byte FF nor for a restart.
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
-#: Bytes searched at once: other threads run in between.
-_STRIDE = 256 * 1024
 _TEM, _SOI, _EOI, _SOS, _COM = 0x01, 0xD8, 0xD9, 0xDA, 0xFE
 _APP = range(0xE0, 0xF0)
 #: Start of frame, but for the markers of tables that lie between them; and those of progressive frames.
@@ -51,11 +49,8 @@ def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
 
 def _next_marker(data: bytes, at: int) -> tuple[int, int] | None:
     """The next marker's kind, and where it ends."""
-    while at < len(data):
-        if found := _MARKER.search(data, at, at + _STRIDE):
-            return found[1][0], found.end()
-        at += _STRIDE - 1  # a marker may lie across the border
-    return None
+    found = find_pair(_MARKER, data, at)
+    return (found[1][0], found.end()) if found else None
 
 
 def _frame(segment: bytes) -> tuple[int, int]:

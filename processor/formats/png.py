@@ -50,5 +50,6 @@ PNG = Format(
         bytes_a_piece=_BYTES_A_PIECE,
         working_bytes=_working_bytes,
         silent_seconds=_silent_seconds,
+        forgives=True,
     ),
 )

@@ -9,10 +9,10 @@ from typing import Protocol, TypeVar
 import pyvips
 
 from processor.errors import CorruptImage
-from processor.formats import GIF, JPEG, PNG, decoding_of, dissect, sniff
+from processor.formats import GIF, JPEG, PNG, WEBP, decoding_of, dissect, sniff
 from processor.formats.anatomy import Anatomy
 from processor.formats.info import ImageInfo
-from processor.pipeline import colour, gif, jpeg, png
+from processor.pipeline import colour, gif, jpeg, png, webp
 from processor.pipeline.roll import Blend, Cel, compose, page_height
 from processor.pipeline.steps import has_usable_profile, to_srgb
 
@@ -23,15 +23,19 @@ _UPRIGHT = 1
 #: EXIF's name for Adobe RGB, which cameras write where they embed no profile (DCF 2.0, "optional file").
 _ADOBE_RGB, _ADOBE_RGB_FIELD = "R03", "exif-ifd4-InteroperabilityIndex"
 _RGB, _OPAQUE = 3, 255
+#: The longest side that libjpeg decodes, in pixels; libvips' loader for PNG takes more.
+_LONGEST_SIDE = 65_500
 #: Of what `compose` makes: colour and alpha.
 _ROLL_BANDS = 4
 
 #: Follows the decoding of an image, so that it can be stopped: see `watch`.
 Watch = Callable[[pyvips.Image], pyvips.Image]
+#: Raises when it is time to stop.
+Check = Callable[[], None]
 
 
 class _Load(Protocol):
-    def __call__(self, data: bytes, info: ImageInfo, watch: Watch, *, strict: bool) -> pyvips.Image: ...
+    def __call__(self, data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image: ...
 
 
 Frame = TypeVar("Frame", png.Frame, gif.Frame)
@@ -46,17 +50,19 @@ def probe(data: bytes) -> ImageInfo:
     return _PROBES.get(name, _probe)(data, name, dissect(data, name))
 
 
-def load(data: bytes, info: ImageInfo, watch: Watch, *, strict: bool = False) -> pyvips.Image:
+def load(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool = False) -> pyvips.Image:
     """An image of all frames, one below the other, to be read once from top to bottom.
 
     It is lazy, but for animations that are composed of parts. Only the reading finds damage in the pixels, and it then
     fails with `pyvips.Error`; when it is `strict`, also for what lost no pixels.
-    Raises `CorruptImage` when the file was cut off.
+    Raises `CorruptImage` when the file was cut off, and what `check` raises.
     """
-    return _LOADS.get(info.format, _load)(data, info, watch, strict=strict)
+    return _LOADS.get(info.format, _load)(data, info, watch, check, strict=strict)
 
 
-def _probe(data: bytes, name: str, anatomy: Anatomy, animation: png.Animation | None = None) -> ImageInfo:
+def _probe(data: bytes, name: str, anatomy: Anatomy, read: jpeg.Jpeg | png.Png | None = None) -> ImageInfo:
+    """Of a file whose header libvips reads; `read` is what a parser of ours says. Raises `CorruptImage`."""
+    animation = read.animation if isinstance(read, png.Png) else None
     try:
         header = _open(data, name)
         return ImageInfo(
@@ -71,20 +77,37 @@ def _probe(data: bytes, name: str, anatomy: Anatomy, animation: png.Animation | 
             decoder_bytes=_decoder_bytes(header, anatomy),
         )
     except pyvips.Error:
+        if read is not None and max(read.width, read.height) > _LONGEST_SIDE:  # what limits there are tells that better
+            return ImageInfo(format=name, width=read.width, height=read.height, frames=1, has_alpha=False)
         raise CorruptImage from None
 
 
 def _probe_jpeg(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
-    jpeg.check_decodable(jpeg.read(data))
-    return _probe(data, name, anatomy)
+    read = jpeg.read(data)
+    jpeg.check_decodable(read)
+    return _probe(data, name, anatomy, read)
 
 
 def _probe_png(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
-    return _probe(data, name, anatomy, png.read(data).animation)
+    read = png.read(data)
+    return _probe(_openable(data, read), name, anatomy, read)
 
 
-def _load(data: bytes, info: ImageInfo, watch: Watch, *, strict: bool) -> pyvips.Image:
-    del strict
+def _openable(data: bytes, read: png.Png) -> bytes:
+    """A file whose header libvips reads."""
+    return png.mended(data, read) if read.foreign else data
+
+
+def _probe_webp(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
+    return _probe(webp.mended(data), name, anatomy)
+
+
+def _load_webp(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image:
+    return _load(webp.mended(data), info, watch, check, strict=strict)
+
+
+def _load(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image:
+    del check, strict
     # It is decoded at once and not line by line; above 100 MB libvips would do that in a temporary file.
     return watch(_open(data, info.format, access="sequential", n=-1, memory=True))
 
@@ -94,7 +117,8 @@ def forgives(info: ImageInfo) -> bool:
     return decoding_of(info.format).forgives
 
 
-def _load_jpeg(data: bytes, info: ImageInfo, watch: Watch, *, strict: bool) -> pyvips.Image:
+def _load_jpeg(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image:
+    del check
     read = jpeg.read(data)
     data = jpeg.mended(data, read)
     if not read.has_all_scans or ((read.is_arithmetic or not strict) and _lost_pixels(data, read, watch)):
@@ -117,18 +141,25 @@ def _lost_pixels(data: bytes, read: jpeg.Jpeg, watch: Watch) -> bool:
     return bool(watch(one != other).max())
 
 
-def _load_png(data: bytes, info: ImageInfo, watch: Watch, *, strict: bool) -> pyvips.Image:
-    del info, strict
+def _load_png(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image:
+    del info
     read = png.read(data)
     if read.animation is None:
-        image = _open(png.mended(data, read), PNG.name, access="sequential")
-        return watch(_png_colours(image, data, read))
-    if len(read.animation.frames) < read.animation.promised:
+        file = png.mended(data, read) if strict else png.completed(data, read, check)
+        return watch(_png_colours(_open(file, PNG.name, access="sequential"), data, read))
+    if len(read.animation.frames) < read.animation.promised or not strict:  # of which each frame has had its chance
         raise CorruptImage
-    first = _open(data, PNG.name)
+    first = _open(_openable(data, read), PNG.name)
 
     def draw(frame: png.Frame) -> pyvips.Image:
-        image = _open(png.still(data, read, frame), PNG.name, access="sequential")
+        file = png.still(data, read, frame)
+        try:
+            return drawn(file)
+        except pyvips.Error:
+            return drawn(png.completed(file, png.read(file), check))
+
+    def drawn(file: bytes) -> pyvips.Image:
+        image = _open(file, PNG.name, access="sequential")
         if has_usable_profile(first):
             image = image.copy()
             image.set_type(pyvips.GValue.blob_type, "icc-profile-data", first.get("icc-profile-data"))
@@ -188,8 +219,8 @@ def _probe_gif(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
     )
 
 
-def _load_gif(data: bytes, info: ImageInfo, watch: Watch, *, strict: bool) -> pyvips.Image:
-    del info, strict
+def _load_gif(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image:
+    del info, check, strict
     read = gif.read(data)
     if read.cut:
         raise CorruptImage
@@ -249,6 +280,12 @@ def _field(image: pyvips.Image, name: str) -> str:
 _PROBES: Mapping[str, Callable[[bytes, str, Anatomy], ImageInfo]] = {
     JPEG.name: _probe_jpeg,
     PNG.name: _probe_png,
+    WEBP.name: _probe_webp,
     GIF.name: _probe_gif,
 }
-_LOADS: Mapping[str, _Load] = {JPEG.name: _load_jpeg, PNG.name: _load_png, GIF.name: _load_gif}
+_LOADS: Mapping[str, _Load] = {
+    JPEG.name: _load_jpeg,
+    PNG.name: _load_png,
+    WEBP.name: _load_webp,
+    GIF.name: _load_gif,
+}

@@ -7,7 +7,7 @@ screens such as 640 x 480 for a mistake, and show a frame whose pixels were lost
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from processor.errors import CorruptImage
@@ -26,18 +26,24 @@ _CONTROL_BODY = struct.Struct("<BHB")
 _REPEATS = struct.Struct("<BH")
 _LOOPERS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 #: Flag of a colour table behind a descriptor; its size is 3 * 2 ** (low three bits + 1) bytes.
-_HAS_TABLE = 0x80
+_HAS_TABLE, _HAS_LARGE_TABLE = 0x80, 0x87
+_INTERLACED = 0x40
 _TRANSPARENT = 0x01
 #: Disposal methods. 4 is not in the specification, but in files, and means 3.
 _DISPOSALS = {2: Dispose.CLEAR, 3: Dispose.RESTORE, 4: Dispose.RESTORE}
 _TICK_MS = 10
+#: Bytes of a table of all colours that pixels may name. How many bits these names have: a code has 12 at most.
+_TABLE_BYTES, _CODE_BITS = 3 * 256, range(1, 12)
 #: Pixels of a frame that ends after the first of them.
 _ONE_PIXEL = b"\x02\x02\x44\x01\x00"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """One image of the file. `start` and `end`: where its descriptor begins, and where its pixels end."""
+    """One image of the file. `start` and `end`: where its descriptor begins, and where its pixels end.
+
+    `torn` is where the block begins in which the file ends; whether all pixels had come by then, only they tell.
+    """
 
     left: int
     top: int
@@ -45,6 +51,7 @@ class Frame:
     height: int
     start: int
     end: int
+    torn: int | None = None
     delay_ms: int = 0
     dispose: Dispose = Dispose.KEEP
     transparent: int | None = None
@@ -106,13 +113,24 @@ def single(data: bytes, frame: Frame, width: int, height: int, *, transparent: b
     pixels that the second one draws from those that it does not.
     """
     flags = data[_SCREEN_FLAGS]
-    head = b"GIF89a" + struct.pack("<HHBBB", width, height, flags, 0, 0)
-    palette = data[_SCREEN : _SCREEN + _table(flags)]
+    own_flags, start = data[frame.start + _IMAGE.size - 1], frame.start + _IMAGE.size
+    own = _table(own_flags)
+    colours = data[start : start + own] if own else data[_SCREEN : _SCREEN + _table(flags)]
+    head = b"GIF89a" + struct.pack("<HHBBB", width, height, flags | _HAS_LARGE_TABLE, 0, 0)
     nothing = _control(0) + _descriptor(width, height, 0) + _ONE_PIXEL
     control = _control(frame.transparent) if transparent and frame.transparent is not None else b""
-    image = _descriptor(frame.width, frame.height, data[frame.start + _IMAGE.size - 1])
-    pixels = memoryview(data)[frame.start + _IMAGE.size : frame.end]
-    return b"".join((head, palette, nothing, control, image, pixels, bytes([_TRAILER])))
+    image = _descriptor(frame.width, frame.height, own_flags & _INTERLACED)
+    # A pixel may name a colour that the table does not have: as a rule the transparent one, and black otherwise.
+    palette = colours.ljust(_TABLE_BYTES, b"\x00")
+    return b"".join((head, palette, nothing, control, image, *_pixels(data, start + own, frame), bytes([_TRAILER])))
+
+
+def _pixels(data: bytes, start: int, frame: Frame) -> Sequence[bytes | memoryview]:
+    view = memoryview(data)
+    if frame.torn is None:
+        return [view[start : frame.end]]
+    rest = view[frame.torn + 1 : frame.end]
+    return [view[start : frame.torn], bytes([len(rest)]), rest, b"\x00" if rest else b""]
 
 
 def _control(transparent: int) -> bytes:
@@ -127,13 +145,18 @@ def _descriptor(width: int, height: int, flags: int) -> bytes:
 def _frame(data: bytes, at: int, control: bytes) -> Frame:
     left, top, width, height, flags = _IMAGE.unpack_from(data, at)
     control_flags, delay, index = _CONTROL_BODY.unpack(control)
+    pixels = at + _IMAGE.size + _table(flags)
+    if data[pixels] not in _CODE_BITS or not (flags | data[_SCREEN_FLAGS]) & _HAS_TABLE:
+        raise CorruptImage
+    end, torn = _after_pixels(data, pixels + 1)
     return Frame(
         left=left,
         top=top,
         width=width,
         height=height,
         start=at,
-        end=_after_blocks(data, at + _IMAGE.size + _table(flags) + 1),  # one byte of code size
+        end=end,
+        torn=torn,
         delay_ms=delay * _TICK_MS,
         dispose=_DISPOSALS.get(control_flags >> 2 & 0b111, Dispose.KEEP),
         transparent=index if control_flags & _TRANSPARENT else None,
@@ -162,6 +185,15 @@ def _blocks(data: bytes, at: int) -> Iterator[bytes]:
 
 def _table(flags: int) -> int:
     return 3 * 2 ** ((flags & 0b111) + 1) if flags & _HAS_TABLE else 0
+
+
+def _after_pixels(data: bytes, at: int) -> tuple[int, int | None]:
+    """Where they end, and the block that the file ends in, if it does."""
+    while at < len(data) and (length := data[at]):
+        if at + length >= len(data):
+            return len(data), at
+        at += 1 + length
+    return (at + 1, None) if at < len(data) else (at, at)
 
 
 def _after_blocks(data: bytes, at: int) -> int:

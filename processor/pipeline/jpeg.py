@@ -8,18 +8,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from processor.errors import CorruptImage, UnsupportedFormat
+from processor.formats.anatomy import find_pair
 from processor.formats.jpeg import JPEG
 
-#: Markers: of frames and scans, the end, and those that no length follows.
-_DRI, _SOS, _SOI, _EOI, _END, _PADDING = 0xDD, 0xDA, 0xD8, 0xD9, b"\xff\xd9", 0xFF
-_ALONE = frozenset({0x00, 0x01, _SOI, *range(0xD0, 0xD8)})
+#: Markers of frames and scans, and of the end; what may stand in front of any.
+_DRI, _SOS, _EOI, _END, _PADDING = 0xDD, 0xDA, 0xD9, b"\xff\xd9", b"\xff"
+#: A marker, but for those that bring nothing: of restarts, of the start, TEM. Without a repetition, as long runs of
+#: padding would be searched again from each of their bytes.
+_BRINGS = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 #: Kinds of frames that can be decoded, with 8 bits a sample: baseline, extended, progressive; the last two arithmetic.
 _DECODABLE, _ARITHMETIC, _PROGRESSIVE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA}), frozenset({0xC9, 0xCA}), {0xC2, 0xCA}
 _LOSSLESS, _JPEG_LS = frozenset({0xC3, 0xCB}), 0xF7
 #: Behind compressed data: a marker that is neither a stuffed byte, nor a restart, nor padding.
 _AFTER_DATA = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_RESTART, _RESTARTS = re.compile(rb"\xff+[\xd0-\xd7]"), bytes(range(0xD0, 0xD8))
+#: A restart with all of its padding. It begins where no padding is, for the same reason.
+_RESTART, _RESTARTS = re.compile(rb"(?<!\xff)\xff++[\xd0-\xd7]"), bytes(range(0xD0, 0xD8))
+#: Most restarts of a picture with damage: each makes the file that is compared 50 bytes longer.
+MAX_RESTARTS = 1_000_000
+#: Padding is looked through in pieces of so many bytes.
+_STRIDE = 256 * 1024
 #: What a decoder never gets to see when no data is missing in front of it. Without a marker, and without an escape for
 #: `re`. Arithmetic coding leaves out zeros at the end of its data, so that there zeros say nothing.
 _FILLING = bytes(0xB3 ^ 61 * number % 64 for number in range(48))
@@ -52,6 +60,7 @@ class Jpeg:
     start: int
     process: int
     precision: int
+    width: int
     height: int
     rows: int
     components: tuple[int, ...]
@@ -88,9 +97,9 @@ def read(data: bytes) -> Jpeg:
     frame: tuple[int, int, int] | None = None
     scans: list[Scan] = []
     restarts = ended = False
-    for marker, start, length in _segments(data):
+    for marker, start, length, end in _segments(data):
         if marker == _SOS:
-            scans.append(_scan(data, start, length))
+            scans.append(_scan(data, start, length, end))
         elif marker == _EOI:
             ended = True
         elif marker == _DRI:
@@ -100,13 +109,14 @@ def read(data: bytes) -> Jpeg:
     if frame is None or frame[2] - frame[1] < _FRAME.size + _COMPONENT.size:
         raise CorruptImage
     process, start, end = frame
-    precision, height, _, _ = _FRAME.unpack_from(data, start)
+    precision, height, width, _ = _FRAME.unpack_from(data, start)
     described = data[start + _FRAME.size : end]
     components = list(_COMPONENT.iter_unpack(described[: len(described) // _COMPONENT.size * _COMPONENT.size]))
     return Jpeg(
         start=start,
         process=process,
         precision=precision,
+        width=width,
         height=height,
         rows=_BLOCK * max(sampling & 0x0F for _, sampling, _ in components),
         components=tuple(name for name, _, _ in components),
@@ -151,10 +161,12 @@ def with_a_line_more(data: bytes, jpeg: Jpeg) -> bytes:
 
 def has_all_restarts(data: bytes, jpeg: Jpeg) -> bool:
     """Whether the intervals that are there follow each other: a decoder would fill gaps between them with grey."""
+    left = MAX_RESTARTS
     for scan in jpeg.scans:
-        found = bytes(mark[-1] for mark in _RESTART.findall(data, scan.start, scan.end))
-        if found != (_RESTARTS * (len(found) // len(_RESTARTS) + 1))[: len(found)]:
-            return False
+        for number, mark in enumerate(_RESTART.finditer(data, scan.start, scan.end)):
+            left -= 1
+            if data[mark.end() - 1] != _RESTARTS[number % len(_RESTARTS)] or left < 0:
+                return False
     return True
 
 
@@ -172,41 +184,36 @@ def _filled(scan: bytes, filling: bytes, *, restarts: bool) -> Iterator[bytes]:
     marked, count = _RESTART.subn(filling + rb"\g<0>", scan)
     yield marked + filling
     if restarts:  # in case that the last ones are gone with all their data
-        yield bytes((_PADDING, _RESTARTS[count % len(_RESTARTS)])) + filling
+        yield _PADDING + bytes([_RESTARTS[count % len(_RESTARTS)]]) + filling
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, start and length of what each brings, lengths left out; until the end, or until a segment is cut."""
+def _segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Marker, start and length of what each brings, lengths left out, and where compressed data behind it ends; until
+    the end, or until a segment is cut."""
     at = 2
-    while (at := data.find(b"\xff", at)) >= 0:
-        while at < len(data) and data[at] == _PADDING:
-            at += 1
-        if at == len(data):
-            return
-        marker, at = data[at], at + 1
-        if marker in _ALONE:
-            continue
+    while found := find_pair(_BRINGS, data, at):
+        marker, at = found[0][1], found.end()
         if marker == _EOI:
-            yield marker, at, 0
+            yield marker, at, 0, at
             return
         length = int.from_bytes(data[at : at + _LENGTH_BYTES], "big")
         if length < _LENGTH_BYTES or at + length > len(data):
             return
-        yield marker, at + _LENGTH_BYTES, length - _LENGTH_BYTES
-        at += length
-        if marker == _SOS:
-            at = _data_end(data, at)
+        end = _data_end(data, at + length) if marker == _SOS else at + length
+        yield marker, at + _LENGTH_BYTES, length - _LENGTH_BYTES, end
+        at = end
 
 
 def _data_end(data: bytes, start: int) -> int:
-    found = _AFTER_DATA.search(data, start)
+    found = find_pair(_AFTER_DATA, data, start)
     end = found.start() if found else len(data)
-    while end > start and data[end - 1] == _PADDING:
-        end -= 1
+    while data.endswith(_PADDING, start, end):
+        piece = data[max(start, end - _STRIDE) : end]
+        end -= len(piece) - len(piece.rstrip(_PADDING))
     return end
 
 
-def _scan(data: bytes, start: int, length: int) -> Scan:
+def _scan(data: bytes, start: int, length: int, end: int) -> Scan:
     count = data[start] if length else 0
     if length < 4 + 2 * count:
         raise CorruptImage
@@ -219,5 +226,5 @@ def _scan(data: bytes, start: int, length: int) -> Scan:
         last=last,
         low=bits & 0x0F,
         start=start + length,
-        end=_data_end(data, start + length),
+        end=end,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from processor.errors import CorruptImage, UnsupportedFormat
@@ -32,8 +32,10 @@ _ANIMATION = struct.Struct(">II")
 _SEQUENCE_BYTES = 4
 #: Critical chunks that this edition knows.
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
-#: What each frame needs of the chunks in front of the first pixels.
-_SHARED = frozenset({b"PLTE", b"tRNS"})
+#: What each frame needs of the chunks in front of the first pixels, and what is read there: the first of each.
+_SHARED = (b"PLTE", b"tRNS")
+_PLAYING = frozenset({b"IDAT", b"fcTL", b"fdAT"})
+_HEEDED = frozenset({*_SHARED, b"acTL", b"cICP", b"sRGB", b"gAMA", b"cHRM", b"cLLI", b"mDCV"})
 #: cICP: primaries, transfer, matrix, full range. gAMA and each part of cHRM count 1/100,000; brightness, 1/10,000.
 _CODE_POINTS, _FRACTION, _CHROMATICITIES = struct.Struct(">BBBB"), struct.Struct(">I"), struct.Struct(">8I")
 _FRACTIONS_OF, _LUMINANCES_OF = 100_000, 10_000
@@ -43,8 +45,16 @@ _DISPOSALS = (Dispose.KEEP, Dispose.CLEAR, Dispose.RESTORE)
 _OVER = 1
 #: A fraction of seconds without a denominator counts hundredths.
 _HUNDREDTHS = 100
-#: Bits of the first byte of a zlib stream that tell its window, and their largest value (RFC 1950).
-_WINDOW_BITS, _WINDOW_MAX, _ZLIB_HEAD = 0xF0, 0x70, 2
+#: What counts in PNG may reach this (PNG, 7.1); sRGB knows so many intents.
+_LARGEST, _INTENTS = 2**31 - 1, 4
+#: A zlib stream (RFC 1950): its head is a multiple of 31, names deflate, and asks for no dictionary; its end is the
+#: checksum of what was compressed.
+_ZLIB_HEAD, _ZLIB_END, _ZLIB_CHECK, _DEFLATE, _DICTIONARY = 2, 4, 31, 8, 0x20
+#: Samples a pixel, by colour type; the passes of an interlaced picture: left, top, and steps to the right and down.
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+#: How much is decompressed at once, and how hard it is compressed again: fast.
+_PIECE_BYTES, _LEVEL = 1024 * 1024, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +91,18 @@ class Animation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Png:
-    """A file's chunks: those in front of the pixels, the first and last of the pixels', and how it ends.
+    """A file's chunks: those in front of the pixels by their kinds, the pixels' own, and how it ends.
 
-    `sound_end` is where the last whole chunk ends; `ended` tells whether that one is the end marker.
+    `sound_end` is where the last whole chunk ends; `ended` tells whether that one is the end marker. `foreign` are of
+    kinds that no edition has, and that may be left out.
     """
 
     width: int
     height: int
     header: Chunk
-    preamble: tuple[Chunk, ...]
-    pixels: Chunk
+    preamble: Mapping[bytes, Chunk]
+    pixels: tuple[Chunk, ...] = field(repr=False)
+    foreign: tuple[Chunk, ...] = field(repr=False)
     sound_end: int
     ended: bool
     animation: Animation | None
@@ -102,69 +114,141 @@ def read(data: bytes) -> Png:
     Raises `CorruptImage` when there is no header, no pixel, or a damaged animation; `UnsupportedFormat` when a chunk
     that must be understood is of a kind that no edition knows.
     """
-    header: Chunk | None = None
-    pixels: Chunk | None = None
-    preamble: list[Chunk] = []
+    chunks = _chunks(data)
+    header = _header(data, next(chunks, None))
+    first: dict[bytes, Chunk] = {}
     playing: list[Chunk] = []
-    sound_end, ended = len(SIGNATURE), False
-    for chunk in _chunks(data):
+    foreign: list[Chunk] = []
+    sound_end, ended = _end(header), False
+    for chunk in chunks:
         _check_known(data, chunk)
-        if header is None:
-            if chunk.kind != b"IHDR" or chunk.end - chunk.start != _HEADER.size or not is_intact(data, chunk):
-                raise CorruptImage
-            header = chunk
-        elif chunk.kind in (b"IDAT", b"fcTL", b"fdAT"):
+        if chunk.kind in _PLAYING:
             playing.append(chunk)
-            pixels = pixels or (chunk if chunk.kind == b"IDAT" else None)
-        elif pixels is None:
-            preamble.append(chunk)
+        elif chunk.kind in _HEEDED:
+            first.setdefault(chunk.kind, chunk)
+        elif chunk.kind[:1].islower() and chunk.kind[2:3].islower():
+            foreign.append(chunk)
         if _end(chunk) > len(data):
             break
         sound_end, ended = _end(chunk), chunk.kind == b"IEND"
-    if header is None or pixels is None:
+    pixels = tuple(chunk for chunk in playing if chunk.kind == b"IDAT")
+    if not pixels:
         raise CorruptImage
+    heeded = {kind: chunk for kind, chunk in first.items() if chunk.start < pixels[0].start}
     width, height = struct.unpack_from(">II", data, header.start)
     return Png(
         width=width,
         height=height,
         header=header,
-        preamble=tuple(preamble),
+        preamble=heeded,
         pixels=pixels,
+        foreign=tuple(foreign),
         sound_end=sound_end,
         ended=ended,
-        animation=_animation(data, width, height, preamble, playing),
+        animation=_animation(data, width, height, heeded.get(b"acTL"), playing),
     )
 
 
 def mended(data: bytes, png: Png) -> bytes:
     """The same picture in a file that libpng reads, where nothing is missing but what it can do without.
 
-    An end marker that was cut off is put back, behind a chunk that is as long as what came of it. A zlib window that is
-    too small for its data, as some encoders declare it, is declared as large as may be.
+    Chunks of a later edition, which this one is told to pass over, are left out. An end marker that was cut off is put
+    back, behind a chunk that is as long as what came of it.
     """
-    data = data if png.ended else _with_end(data, png)
-    first = png.pixels
-    small = first.end - first.start >= _ZLIB_HEAD and data[first.start] & _WINDOW_BITS < _WINDOW_MAX
-    if not small or not is_intact(data, first):
-        return data
-    method = data[first.start] | _WINDOW_MAX
-    flags = data[first.start + 1] & 0xE0
-    flags += -(method * 256 + flags) % 31
-    body = bytes((method, flags)) + data[first.start + 2 : first.end]
-    return data[: first.start - _HEAD.size] + _chunk(b"IDAT", body) + data[_end(first) :]
+    if not png.foreign:
+        return data if png.ended else data[: png.sound_end] + _rest(data, png)
+    view, at, kept = memoryview(data), 0, []
+    for chunk in png.foreign:
+        kept.append(view[at : chunk.start - _HEAD.size])
+        at = _end(chunk)
+    kept.append(view[at:] if png.ended else view[at : png.sound_end])
+    return b"".join((*kept, b"" if png.ended else _rest(data, png)))
+
+
+def completed(data: bytes, png: Png, check: Callable[[], None]) -> bytes:
+    """A still whose pixels are compressed anew: all have come, but not as libpng wants them.
+
+    They may be cut off behind the last one, or need a larger zlib window than is declared. A wrong checksum is damage.
+    `check` is asked now and then, and may raise. Raises `CorruptImage`.
+    """
+    view = memoryview(data)
+    stream = b"".join(view[part.start : part.end] for part in _arrived(data, png.pixels))
+    again = zlib.compressobj(_LEVEL)
+    packed = [again.compress(piece) for piece in _inflated(stream, _raw_bytes(data, png), check)]
+    pixels = b"".join((*packed, again.flush()))
+    head = view[: png.pixels[0].start - _HEAD.size]
+    return b"".join((head, _chunk(b"IDAT", pixels), _chunk(b"IEND", b"")))
 
 
 def still(data: bytes, png: Png, frame: Frame) -> bytes:
     """One frame of an animation as a PNG of its own. Raises `CorruptImage` when a part of it has a wrong checksum."""
-    if not frame.parts or not all(is_intact(data, part) for part in frame.parts):
-        raise CorruptImage
     view = memoryview(data)
     size = struct.pack(">II", frame.width, frame.height)
     head = _chunk(b"IHDR", size + data[png.header.start + len(size) : png.header.end])
-    shared = [view[chunk.start - _HEAD.size : _end(chunk)] for chunk in png.preamble if chunk.kind in _SHARED]
-    skip = [_SEQUENCE_BYTES if part.kind == b"fdAT" else 0 for part in frame.parts]
-    pixels = b"".join(view[part.start + less : part.end] for part, less in zip(frame.parts, skip, strict=True))
+    found = (png.preamble[kind] for kind in _SHARED if kind in png.preamble)
+    shared = [view[chunk.start - _HEAD.size : _end(chunk)] for chunk in found]
+    pixels = b"".join(
+        view[part.start + (_SEQUENCE_BYTES if part.kind == b"fdAT" else 0) : part.end]
+        for part in _arrived(data, frame.parts)
+    )
     return b"".join((SIGNATURE, head, *shared, _chunk(b"IDAT", pixels), _chunk(b"IEND", b"")))
+
+
+def _arrived(data: bytes, parts: Sequence[Chunk]) -> Sequence[Chunk]:
+    """All of them, if none is damaged. In the last one the file may end; what came of it is for a decoder to judge."""
+    torn = 1 if parts and _end(parts[-1]) > len(data) else 0
+    if not parts or not all(is_intact(data, part) for part in parts[: len(parts) - torn]):
+        raise CorruptImage
+    return parts
+
+
+def _inflated(stream: bytes, wanted: int, check: Callable[[], None]) -> Iterator[bytes]:
+    """So many bytes out of a zlib stream. Raises `CorruptImage` when there are fewer, or their checksum is wrong."""
+    head = int.from_bytes(stream[:_ZLIB_HEAD], "big")
+    if head % _ZLIB_CHECK or head >> 8 & 0x0F != _DEFLATE or head & _DICTIONARY:
+        raise CorruptImage
+    inflater, left, checksum = zlib.decompressobj(-zlib.MAX_WBITS), wanted, 1
+    for piece in _pieces(inflater, stream):
+        check()
+        checksum = zlib.adler32(piece, checksum)
+        yield piece[: max(0, left)]
+        left -= len(piece)
+        if left < -_PIECE_BYTES:
+            raise CorruptImage
+    end = inflater.unused_data[:_ZLIB_END]
+    if left > 0 or not checksum.to_bytes(_ZLIB_END, "big").startswith(end):
+        raise CorruptImage
+
+
+def _pieces(inflater: zlib._Decompress, stream: bytes) -> Iterator[bytes]:
+    """All that comes out of it. Raises `CorruptImage` when it makes no sense."""
+    view = memoryview(stream)
+    try:
+        for at in range(_ZLIB_HEAD, len(stream), _PIECE_BYTES):
+            rest: bytes | memoryview = view[at : at + _PIECE_BYTES]
+            if inflater.eof:
+                inflater.decompress(rest[:_ZLIB_END])  # the checksum, or the rest of it
+                return
+            while rest and not inflater.eof:
+                yield inflater.decompress(rest, _PIECE_BYTES)
+                rest = inflater.unconsumed_tail
+        while not inflater.eof and (piece := inflater.decompress(b"", _PIECE_BYTES)):
+            yield piece
+    except zlib.error:
+        raise CorruptImage from None
+
+
+def _raw_bytes(data: bytes, png: Png) -> int:
+    """Of all rows, each with the byte that names its filter. Raises `CorruptImage`."""
+    width, height, depth, kind, _, _, interlaced = _HEADER.unpack_from(data, png.header.start)
+    if kind not in _SAMPLES:
+        raise CorruptImage
+    bits, whole = depth * _SAMPLES[kind], ((0, 0, 1, 1),)
+    sizes = (
+        (-(-(width - left) // right), -(-(height - top) // down))
+        for left, top, right, down in (_PASSES if interlaced else whole)
+    )
+    return sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns > 0 and rows > 0)
 
 
 def is_intact(data: bytes, chunk: Chunk) -> bool:
@@ -189,7 +273,8 @@ def coded_colour(data: bytes, png: Png) -> Colour | None:
 def measured_colour(data: bytes, png: Png) -> Colour | None:
     """What gAMA and cHRM say, which go behind a profile; None where they say nothing, or sRGB."""
     gamma = _body(data, png, b"gAMA", _FRACTION.size)
-    if gamma is None or _body(data, png, b"sRGB", 1) is not None:
+    intent = _body(data, png, b"sRGB", 1)
+    if gamma is None or (intent is not None and intent[0] < _INTENTS):
         return None  # without gAMA, browsers do not heed cHRM
     exponent = _FRACTIONS_OF / max(_FRACTION.unpack(gamma)[0], 1)
     if not 1 / _STEEPEST <= exponent <= _STEEPEST:
@@ -222,7 +307,7 @@ def _peak(data: bytes, png: Png) -> float:
 
 def _body(data: bytes, png: Png, kind: bytes, size: int) -> bytes | None:
     """Of the first such chunk in front of the pixels; None where it is damaged, so that the next in rank counts."""
-    chunk = next((chunk for chunk in png.preamble if chunk.kind == kind), None)
+    chunk = png.preamble.get(kind)
     if chunk is None or chunk.end - chunk.start != size or not is_intact(data, chunk):
         return None
     return data[chunk.start : chunk.end]
@@ -246,34 +331,47 @@ def _end(chunk: Chunk) -> int:
     return chunk.end + _CHECKSUM
 
 
+def _header(data: bytes, chunk: Chunk | None) -> Chunk:
+    """The first chunk. Raises `CorruptImage` when it is another, or damaged; `UnsupportedFormat`."""
+    if chunk is not None:
+        _check_known(data, chunk)
+    if chunk is None or chunk.kind != b"IHDR" or chunk.end - chunk.start != _HEADER.size or not is_intact(data, chunk):
+        raise CorruptImage
+    return chunk
+
+
 def _check_known(data: bytes, chunk: Chunk) -> None:
     if chunk.kind[:1].isupper() and chunk.kind not in _CRITICAL and is_intact(data, chunk):
         raise UnsupportedFormat(f"{PNG.title} (with {chunk.kind.decode()})")
 
 
-def _with_end(data: bytes, png: Png) -> bytes:
-    """Up to the cut; pixels from a chunk that was cut are kept in one that is whole."""
-    whole, rest = data[: png.sound_end], data[png.sound_end :]
-    if rest[4:8] == b"IDAT":
-        whole += _chunk(b"IDAT", rest[_HEAD.size :][: int.from_bytes(rest[:4], "big")])
-    return whole + _chunk(b"IEND", b"")
+def _rest(data: bytes, png: Png) -> bytes:
+    """In the place of what was cut: pixels are kept in a chunk that is whole."""
+    rest = data[png.sound_end :]
+    pixels = _chunk(b"IDAT", rest[_HEAD.size :][: int.from_bytes(rest[:4], "big")]) if rest[4:8] == b"IDAT" else b""
+    return pixels + _chunk(b"IEND", b"")
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
     return b"".join((_HEAD.pack(len(body), kind), body, struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))))
 
 
-def _animation(
-    data: bytes, width: int, height: int, preamble: Sequence[Chunk], playing: Sequence[Chunk]
-) -> Animation | None:
+def _animation(data: bytes, width: int, height: int, told: Chunk | None, playing: Sequence[Chunk]) -> Animation | None:
     """Damage in front of the first frame leaves a still, as the specification has it; later damage is damage."""
-    told = [chunk for chunk in preamble if chunk.kind == b"acTL"]
-    if not told or told[0].end - told[0].start != _ANIMATION.size or not is_intact(data, told[0]):
+    if told is None or told.end - told.start != _ANIMATION.size or not is_intact(data, told):
         return None
-    promised, loop = _ANIMATION.unpack_from(data, told[0].start)
-    if not promised:
+    promised, loop = _ANIMATION.unpack_from(data, told.start)
+    if not 0 < promised <= _LARGEST or not _begins(data, playing):
         return None
     return Animation(promised=promised, loop=loop, frames=_frames(data, width, height, playing))
+
+
+def _begins(data: bytes, playing: Sequence[Chunk]) -> bool:
+    """Whether there is a frame, and the first, if it is the picture that other viewers show, came whole."""
+    first = playing[0]
+    if first.kind == b"fcTL":
+        return first.end - first.start == _CONTROL.size and is_intact(data, first)
+    return any(chunk.kind != b"IDAT" for chunk in playing)
 
 
 def _frames(data: bytes, width: int, height: int, playing: Sequence[Chunk]) -> tuple[Frame, ...]:
@@ -285,8 +383,8 @@ def _frames(data: bytes, width: int, height: int, playing: Sequence[Chunk]) -> t
                 _check_default(frames, width, height)
                 frames[0].parts.append(chunk)
             continue
-        if chunk.end > len(data):
-            break  # told by the number of frames, or by their parts
+        if chunk.end > len(data) and chunk.kind == b"fcTL":
+            break  # told by the number of frames
         if data[chunk.start : min(chunk.start + _SEQUENCE_BYTES, chunk.end)] != struct.pack(">I", number):
             raise CorruptImage
         number += 1

@@ -81,7 +81,7 @@ def _prepare(data: bytes, info: ImageInfo, deadline: Deadline) -> pyvips.Image:
 
 def _picture(data: bytes, info: ImageInfo, deadline: Deadline, *, strict: bool) -> pyvips.Image:
     with _stage(CorruptImage, deadline):
-        image = source = decode.load(data, info, lambda image: watched(image, deadline), strict=strict)
+        image = source = decode.load(data, info, lambda image: watched(image, deadline), deadline.check, strict=strict)
     for step, failure in PREPARATION:
         with _stage(failure, deadline):
             image = step(image)

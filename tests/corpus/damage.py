@@ -30,8 +30,11 @@ _HTML = b"<!doctype html><title>404</title><p>Not found"
 
 
 def cut(data: bytes, part: float) -> bytes:
-    """The first `part` (0 to 1) of the file; always at least one byte short."""
-    return data[: min(len(data) - 1, int(len(data) * part))]
+    """The first `part` (0 to 1) of the file; always at least one byte of its pixels short."""
+    size = len(data)
+    if data[8:12] == b"WEBP" and (exif := data.rfind(b"EXIF")) > 0:
+        size = exif - 1  # in front of it may be a byte of padding
+    return data[: min(size - 1, int(size * part))]
 
 
 def flip_bits(data: bytes, count: int = 40, *, seed: int = SEED, spare: int = 64) -> bytes:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.errors import TooManyPieces, TooManyScans
-from processor.formats import dissect, jpeg, sniff
+from processor.formats import anatomy, dissect, sniff
 from processor.pipeline import decode
 from processor.pipeline.limits import Limits
 from tests import corpus
@@ -47,7 +47,7 @@ def test_fill_bytes_and_stray_bytes_hide_no_scan() -> None:
 def test_a_marker_across_the_border_of_two_searches_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     data = corpus.jpeg(interlace=True)
     for stride in (2, 3, 5, 17):
-        monkeypatch.setattr(jpeg, "_STRIDE", stride)
+        monkeypatch.setattr(anatomy, "_STRIDE", stride)
         assert dissect(data, "jpeg").scans == 10
 
 

@@ -354,20 +354,29 @@ def test_a_wrong_checksum_in_an_animation_is_damage(name: bytes) -> None:
         rendered(data[:checksum] + bytes([data[checksum] ^ 1]) + data[checksum + 1 :])
 
 
-@pytest.mark.parametrize("kind", ["no frames", "short", "checksum", "behind the pixels"])
+@pytest.mark.parametrize(
+    "kind",
+    ["no frames", "too many to count", "short", "checksum", "behind the pixels", "no frame", "first frame damaged"],
+)
 def test_an_animation_that_is_broken_before_it_begins_is_a_still(kind: str) -> None:
     """As the specification has it: whoever cannot read acTL sees the default image."""
     chunks = apng_chunks(SIDE, SIDE, [whole((0, 0, 255, 255)), whole((0, 255, 0, 255))])
     place = [name for name, _ in chunks].index(b"acTL")
     if kind == "no frames":
         chunks[place] = (b"acTL", struct.pack(">II", 0, 0))
+    elif kind == "too many to count":
+        chunks[place] = (b"acTL", struct.pack(">II", 2**31, 0))
+    elif kind == "no frame":
+        chunks = [entry for entry in chunks if entry[0] not in (b"fcTL", b"fdAT")]
     elif kind == "short":
         chunks[place] = (b"acTL", b"\x00\x00\x00\x02")
     elif kind == "behind the pixels":
         chunks.insert(-1, chunks.pop(place))
     data = png_of_chunks(chunks)
-    if kind == "checksum":
-        at = data.index(b"acTL") + 4 + 8
+    damaged = {"checksum": (b"acTL", 8), "first frame damaged": (b"fcTL", 26)}
+    if kind in damaged:
+        name, size = damaged[kind]
+        at = data.index(name) + len(name) + size
         data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
     assert screens(data) == [[BLUE] * 4]
@@ -414,3 +423,42 @@ def test_frames_of_an_apng_may_have_sixteen_bits_and_a_palette() -> None:
         for frame_colours in screens(data):
             for found, (x, y) in zip(frame_colours, CORNERS, strict=True):
                 assert found[:3] == pytest.approx(colour_at(corpus.quarters(SIDE, SIDE), x, y), abs=4)
+
+
+def test_an_animation_whose_pixels_are_packed_under_too_small_a_window_is_shown() -> None:
+    parts = [whole((0, 0, 255, 255)), whole((0, 255, 0, 255))]
+    plain = apng_chunks(SIDE, SIDE, parts)
+    tiny = [(name, body[:4] + b"\x08\x1d" + body[6:] if body[4:5] == b"\x78" else body) for name, body in plain]
+    assert tiny != plain
+
+    assert screens(png_of_chunks(tiny)) == [[BLUE] * 4, [GREEN] * 4]
+
+
+def test_a_pixel_may_name_a_colour_that_the_table_does_not_have() -> None:
+    """It is transparent when it is said to be so, which is why files have it, and else black, as in browsers."""
+    few = gif_of(SIDE, SIDE, [whole(0), corner(2, 3, transparent=2)])
+    table = 13, 13 + 3 * 4
+    short = few[:10] + b"\x80" + few[11 : table[0]] + few[table[0] : table[0] + 6] + few[table[1] :]
+
+    assert screens(short) == [[RED] * 4] * 2
+    opaque = gif_of(SIDE, SIDE, [whole(0), corner(2, 3)])
+    short = opaque[:10] + b"\x80" + opaque[11 : table[0] + 6] + opaque[table[1] :]
+    assert screens(short)[1] == [RED, RED, RED, [0, 0, 0, 255]]
+
+
+def test_a_table_of_its_own_goes_before_that_of_the_screen() -> None:
+    data = gif_of(SIDE, SIDE, [whole(1)])
+    at = data.index(b"\x2c") + 9
+    own = data[:at] + b"\x80" + bytes((9, 9, 9, 0, 0, 255)) + data[at + 1 :]
+
+    assert screens(own) == [[BLUE] * 4]
+
+
+def test_a_frame_without_colours_or_with_codes_that_cannot_be_is_damaged() -> None:
+    data = gif_of(SIDE, SIDE, [whole(1)])
+    codes = data.index(b"\x2c") + 10
+    colourless = data[:10] + b"\x00" + data[11:13] + data[25:]
+
+    for damaged in (colourless, data[:codes] + b"\x00" + data[codes + 1 :], data[:codes] + b"\x0c" + data[codes + 1 :]):
+        with pytest.raises(CorruptImage):
+            rendered(damaged)

@@ -71,7 +71,7 @@ def expected(pixels: Sequence[Sequence[float]], light: Light, matrix: Sequence[S
 
 def decoded(data: bytes) -> pyvips.Image:
     """In sRGB, before any variant is made of it."""
-    return to_srgb(decode.load(data, decode.probe(data), lambda image: image)).copy_memory()
+    return to_srgb(decode.load(data, decode.probe(data), lambda image: image, lambda: None, strict=True)).copy_memory()
 
 
 def shown(data: bytes) -> list[list[float]]:
@@ -238,6 +238,8 @@ def _broken(png: bytes, kind: bytes) -> bytes:
         lambda: containers.png_of_pixels(MUTED, _foreign_profile(b"GRAY"), gama(100_000)),
         lambda: containers.png_of_pixels(MUTED, _foreign_profile(b"RGB ", b"nonsense"), gama(100_000)),
         lambda: _broken(containers.png_of_pixels(MUTED, (b"sRGB", b"\x00"), gama(100_000)), b"sRGB"),
+        lambda: containers.png_of_pixels(MUTED, (b"sRGB", b"\x04"), gama(100_000)),
+        lambda: containers.png_of_pixels(MUTED, (b"sRGB", b"\x00\x00"), gama(100_000)),
         lambda: containers.png_of_pixels(MUTED, gama(100_000), chrm((0,) * 8)),
         lambda: containers.png_of_pixels(MUTED, gama(100_000), chrm((31270, 32900) * 4)),
         lambda: _broken(containers.png_of_pixels(MUTED, gama(100_000), chrm(P3_CHRM)), b"cHRM"),
@@ -253,6 +255,8 @@ def _broken(png: bytes, kind: bytes) -> bytes:
         "iccp-of-grey",
         "iccp-of-nothing",
         "srgb-checksum",
+        "srgb-intent",
+        "srgb-long",
         "chrm-zeros",
         "chrm-one-point",
         "chrm-checksum",

@@ -115,6 +115,11 @@ def test_a_progressive_jpeg_that_lost_its_last_scans_is_refused() -> None:
             rendered(whole[: scan.end] + EOI)
 
 
+WEBPS: dict[str, Callable[[], bytes]] = {
+    "webp": lambda: corpus.webp(keep="none"),
+    "webp-lossless": lambda: corpus.webp(lossless=True, keep="none"),
+    "webp-transparent": lambda: corpus.webp(corpus.with_alpha(corpus.photo(160, 120)), keep="none"),
+}
 PNGS: dict[str, Callable[[], bytes]] = {
     "plain": corpus.png,
     "interlaced": lambda: corpus.png(interlace=True),
@@ -170,18 +175,96 @@ def test_a_wrong_checksum_on_pixels_is_damage_and_on_the_end_is_not() -> None:
     assert difference(seen(whole[:-1] + bytes([whole[-1] ^ 1])), seen(whole)) == 0
 
 
+def zlib_of(png: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """The chunks in front of the pixels, and the compressed pixels."""
+    chunks = containers.png_chunks(png)
+    return [entry for entry in chunks if entry[0] not in (b"IDAT", b"IEND")], pixels_of(chunks)
+
+
+def pixels_of(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(body for kind, body in chunks if kind == b"IDAT")
+
+
+@pytest.mark.parametrize("name", PNGS)
+@pytest.mark.parametrize("lost", [1, 3, 4, 5])
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_png_cut_behind_its_last_pixel_is_whole(name: str, lost: int, *, ended: bool) -> None:
+    """4 bytes are the checksum of what was compressed; the one before them holds the end of the compressed data."""
+    head, pixels = zlib_of(PNGS[name]())
+    data = png_of_chunks([*head, (b"IDAT", pixels[:-lost]), *([(b"IEND", b"")] if ended else [])])
+
+    assert difference(seen(data), seen(PNGS[name]())) == 0
+    assert difference(seen(data if ended else data[:-4]), seen(PNGS[name]())) == 0
+
+
+def test_pixels_that_were_never_said_to_end_are_whole() -> None:
+    head, pixels = zlib_of(corpus.png(keep="none"))
+    packing = zlib.compressobj()
+    endless = packing.compress(zlib.decompress(pixels)) + packing.flush(zlib.Z_SYNC_FLUSH)
+
+    assert difference(seen(png_of_chunks([*head, (b"IDAT", endless), (b"IEND", b"")])), seen(corpus.png())) == 0
+
+
+def test_pixels_with_another_checksum_than_they_have_are_damaged() -> None:
+    head, pixels = zlib_of(corpus.png(keep="none"))
+
+    for end in (b"\x00\x01\x02\x03", b"\x00\x01"):
+        with pytest.raises(CorruptImage):
+            rendered(png_of_chunks([*head, (b"IDAT", pixels[:-4] + end), (b"IEND", b"")]))
+
+
+def test_far_more_pixels_than_were_told_do_not_hide_a_cut() -> None:
+    head, pixels = zlib_of(corpus.png(keep="none"))
+    more = zlib.compress(zlib.decompress(pixels) + bytes(4 << 20))
+
+    with pytest.raises(CorruptImage):
+        rendered(png_of_chunks([*head, (b"IDAT", more[:-1]), (b"IEND", b"")]))
+
+
+@pytest.mark.parametrize("parts", [[900], [1], [0, 1, 2]], ids=["one cut", "in the head", "empty and tiny"])
 @pytest.mark.parametrize("cut", [0, 14])
-def test_a_window_that_is_declared_too_small_is_mended(cut: int) -> None:
+def test_a_window_that_is_declared_too_small_is_mended(parts: list[int], cut: int) -> None:
     """What `pngfix` does: encoders are known that declare 256 bytes and look back further."""
-    chunks = containers.png_chunks(corpus.png(keep="none"))
-    rows = zlib.decompress(b"".join(body for kind, body in chunks if kind == b"IDAT"))
-    pixels = zlib.compress(rows * 1, 9)
+    head, pixels = zlib_of(corpus.png(keep="none"))
+    pixels = zlib.compress(zlib.decompress(pixels), 9)
     assert pixels[0] == 0x78
     small = bytes([0x08, -(0x08 * 256) % 31]) + pixels[2:]
-    head = [entry for entry in chunks if entry[0] not in (b"IDAT", b"IEND")]
-    data = png_of_chunks([*head, (b"IDAT", small[:900]), (b"IDAT", small[900:]), (b"IEND", b"")])
+    pieces = [small[start:end] for start, end in zip([0, *parts], [*parts, None], strict=True)]
+    data = png_of_chunks([*head, *((b"IDAT", piece) for piece in pieces), (b"IEND", b"")])
 
     assert difference(seen(data[: len(data) - cut]), seen(corpus.png())) == 0
+
+
+@pytest.mark.parametrize(
+    "behind", [b"", b"abcd", b"EXIF", b"EXIF\x40\x00\x00\x00", b"EXIF\x40\x00\x00\x00" + b"II*\x00"]
+)
+@pytest.mark.parametrize("name", ["webp", "webp-lossless", "webp-transparent"])
+def test_a_webp_that_was_cut_behind_its_picture_is_whole(name: str, behind: bytes) -> None:
+    whole = WEBPS[name]()
+    promised = len(whole) - 8 + 72
+    data = whole[:4] + promised.to_bytes(4, "little") + whole[8:] + behind
+
+    assert difference(seen(data), seen(whole)) == 0
+
+
+@pytest.mark.parametrize("name", ["webp", "webp-lossless", "webp-transparent"])
+def test_a_webp_that_lost_pixels_is_refused_whatever_it_says_of_its_length(name: str) -> None:
+    whole = WEBPS[name]()
+    for lost in (3, 10, len(whole) // 3):
+        cut = whole[:-lost]
+        for data in (cut, cut[:4] + (len(cut) - 8).to_bytes(4, "little") + cut[8:]):
+            with pytest.raises(CorruptImage):
+                rendered(data)
+
+
+def test_an_animated_webp_is_whole_only_when_something_else_was_begun_behind_its_frames() -> None:
+    whole = corpus.animation(".webp")
+    longer = whole[:4] + (len(whole) + 64).to_bytes(4, "little") + whole[8:]
+
+    assert difference(seen(longer + b"EXIF\x40\x00\x00\x00"), seen(whole)) == 0
+    for cut in (longer, longer + b"ANMF\x40\x00\x00\x00"):
+        with pytest.raises(CorruptImage):
+            rendered(cut)
 
 
 @pytest.mark.parametrize("make", [corpus.gif, lambda: corpus.animation(".gif")], ids=["still", "animated"])
@@ -199,7 +282,7 @@ def test_a_gif_cut_in_a_comment_behind_its_pixels_is_whole() -> None:
     assert rendered(still).source.frames == 1
 
 
-@pytest.mark.parametrize("lost", [1, 2, 12, 30])
+@pytest.mark.parametrize("lost", [12, 30])
 @pytest.mark.parametrize("end", [b"", b"\x00\x3b", b"\x3b"])
 def test_an_animation_whose_last_frame_was_cut_is_refused(lost: int, end: bytes) -> None:
     parts = [Part(width=32, height=32, colour=number) for number in (1, 2)]
@@ -210,6 +293,23 @@ def test_an_animation_whose_last_frame_was_cut_is_refused(lost: int, end: bytes)
         with pytest.raises(ImageRejected) as refusal:
             rendered(data[:-lost] + end)
         assert refusal.value.code == "corrupt_image"
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_gif_cut_behind_its_last_pixel_is_whole(lost: int) -> None:
+    """The trailer is gone, then the terminator of the blocks."""
+    for count in (1, 3):
+        whole = gif_of(32, 32, [Part(width=32, height=32, colour=number) for number in range(count)])
+
+        assert difference(seen(whole[:-lost]), seen(whole)) == 0
+
+
+@pytest.mark.parametrize("lost", range(1, 8))
+def test_an_animation_cut_behind_its_last_pixel_is_whole(lost: int) -> None:
+    """Its last chunk's checksum is gone, then that of the compressed pixels."""
+    whole = apng_of(32, 32, [Part(width=32, height=32, colour=(9, number, 9, 255)) for number in (1, 200)])
+
+    assert difference(seen(whole[: -12 - lost]), seen(whole)) == 0
 
 
 def test_a_gif_cut_between_a_frame_and_what_announced_it_is_refused() -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from processor.errors import ImageRejected
+from processor.errors import CorruptImage, ImageRejected
 from processor.formats.png import SIGNATURE as PNG_SIGNATURE
 from processor.pipeline import decode, gif, jpeg, png, render
 from processor.pipeline.limits import Deadline, Limits
 from processor.recipes import standard
 from tests import corpus
-from tests.corpus import containers
+from tests.corpus import containers, hostile
 from tests.corpus.animations import KEEP, OVER, Part, apng_chunks, apng_of, gif_of, png_of_chunks
+from tests.unit.processor.pipeline.compare import difference, opened, rendered, variant
 
 #: Small, so that what a lying header asks for stays cheap.
 LIMITS = Limits(max_pixels=400_000, max_side=2_000, max_frames=20, timeout_seconds=20)
@@ -161,3 +163,57 @@ def test_a_frame_that_only_claims_to_be_large_costs_nothing() -> None:
 
     tried(gif_of(24, 24, [Part(width=24, height=24, colour=1), part], pixels=8))
     assert decode.probe(gif_of(24, 24, [Part(width=24, height=24, colour=1), part], pixels=8)).pixels == 24 * 24 * 2
+
+
+LONG = 4_000_000
+
+
+def _jpeg_with(filling: bytes, *, damaged: bool) -> bytes:
+    """Filling in front of the tables, amid the data, and behind it; damaged, so that restarts are looked for."""
+    whole = corpus.jpeg(restart_interval=4)
+    amid = re.search(rb"\xff\xd3", whole[600:])
+    assert amid is not None
+    at = 600 + amid.start()
+    stray = b"\x00\x13\x37" if damaged else b""
+    return whole[:2] + filling + whole[2:at] + stray + filling + whole[at:-2] + filling + whole[-2:]
+
+
+@pytest.mark.parametrize("filling", [b"\xff" * LONG, b"\xff" * LONG + b"\x00\x12", b"\xff\xd0" * (LONG // 2)])
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.timeout(60)
+def test_a_long_run_of_padding_takes_no_longer_than_it_is(filling: bytes, *, damaged: bool) -> None:
+    """Searched anew from each of its bytes, this one would take hours, and hold up every other thread."""
+    tried(_jpeg_with(filling, damaged=damaged))
+
+
+def test_a_damaged_jpeg_of_countless_restarts_is_refused_before_it_is_made_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jpeg, "MAX_RESTARTS", 10)
+    data = _jpeg_with(b"", damaged=True)
+
+    assert not jpeg.has_all_restarts(data, jpeg.read(data))
+    with pytest.raises(CorruptImage):
+        rendered(data)
+
+
+def test_a_chunk_of_a_later_edition_is_passed_over() -> None:
+    """The reserved bit of its name is set (PNG, 5.4): a decoder should not complain."""
+    whole = corpus.png()
+    head = len(PNG_SIGNATURE) + 25
+    for kind in (b"abcd", b"abcD"):
+        foreign = containers.chunk(kind, b"something new")
+        for data in (
+            whole[:head] + foreign * 2 + whole[head:],
+            whole[:-12] + foreign + whole[-12:],
+            whole[:-12] + foreign,
+        ):
+            assert difference(opened(variant(data)), opened(variant(whole))) == 0
+
+
+def test_what_stands_in_front_of_the_pixels_is_looked_through_once() -> None:
+    """A look-up for every frame would take as many steps as there are frames and chunks together."""
+    data = hostile.png_of_chunks(apng_of(8, 8, [Part(width=8, height=8, colour=(9, 9, 9, 255))] * 3), 9_000)
+
+    assert len(png.read(data).preamble) == 1
+    assert rendered(data).source.frames == 3

@@ -177,3 +177,14 @@ def test_a_png_that_says_it_is_larger_than_a_side_may_be_is_told_so() -> None:
 
     assert (found.value.limit, found.value.actual) == (32_767, 65_000)
     assert struct.pack(">I", 65_000) in containers.png_claiming(65_000, 3)
+
+
+@pytest.mark.parametrize(("width", "height"), [(2**31 - 1, 1), (1, 20_000_000), (2**31 - 1, 2**31 - 1)])
+def test_a_side_that_no_decoder_takes_is_told_with_both_numbers(width: int, height: int) -> None:
+    frame = corpus.jpeg().index(b"\xff\xc0") + 5
+    tall = corpus.jpeg()[:frame] + b"\xff\xff" + corpus.jpeg()[frame + 2 :]
+
+    for data, side in ((containers.png_claiming(width, height, rows=0), max(width, height)), (tall, 65_535)):
+        with pytest.raises(SideTooLong) as refusal:
+            rendered(data)
+        assert (refusal.value.limit, refusal.value.actual) == (Limits().max_side, side)

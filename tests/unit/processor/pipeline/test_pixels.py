@@ -47,7 +47,7 @@ def test_an_animation_is_turned_frame_by_frame(orientation: int) -> None:
     upright = [corpus.quarters(), corpus.quarters().invert()]
     lying = [corpus.as_orientation(frame, orientation) for frame in upright]
     data = corpus.animated(lying, ".webp", delays=(100, 100), Q=100)
-    roll = load(data, probe(data), lambda image: image).copy()
+    roll = load(data, probe(data), lambda image: image, lambda: None).copy()
     roll.set_type(pyvips.GValue.gint_type, "orientation", orientation)
 
     turned = steps.orient(roll.copy_memory())

@@ -1,0 +1,44 @@
+"""What a WebP holds, by its chunks (RFC 9649): whether all of the picture came, though the file ends early."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+#: Length of the container's head, and the part of it that the length in it does not count. A chunk: kind and length.
+_HEAD, _UNCOUNTED, _CHUNK = 12, 8, struct.Struct("<4sI")
+#: Chunks with pixels: of a still, and of a frame.
+_STILLS, _FRAME = frozenset({b"VP8 ", b"VP8L"}), b"ANMF"
+
+
+def mended(data: bytes) -> bytes:
+    """The same picture in a file that libwebp reads, where nothing but what stands behind the picture was cut off.
+
+    Whether frames of an animation are gone nobody can tell, unless the file ends in a chunk that comes behind them.
+    """
+    if _UNCOUNTED + int.from_bytes(data[4:8], "little") <= len(data):
+        return data
+    end, whole = _HEAD, set()
+    for kind, start, length in _chunks(data):
+        if start + length > len(data):
+            nothing_lost = kind not in _STILLS and kind != _FRAME
+            break
+        end = start + length + length % 2
+        whole.add(kind)
+    else:
+        nothing_lost = _FRAME not in whole
+    return _closed(data[:end]) if nothing_lost and whole & {*_STILLS, _FRAME} else data
+
+
+def _closed(data: bytes) -> bytes:
+    padded = data + bytes(len(data) % 2)  # the padding may have been cut, too
+    return padded[:4] + struct.pack("<I", len(padded) - _UNCOUNTED) + padded[_UNCOUNTED:]
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and length of each; the last one may end behind the file."""
+    at = _HEAD
+    while at + _CHUNK.size <= len(data):
+        kind, length = _CHUNK.unpack_from(data, at)
+        yield kind, at + _CHUNK.size, length
+        at += _CHUNK.size + length + length % 2
