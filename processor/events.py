@@ -18,6 +18,8 @@ from processor.errors import NotAnEvent
 _MAX_DEPTH = 3
 #: Characters that JSON may hold and an SQS message may not, which leaves them to be escaped.
 _UNSENDABLE = re.compile("[\ud800-\udfff\ufffe\uffff]")
+#: What S3 calls an event, such as `ObjectRemoved:Delete`; EventBridge, in words.
+_S3_NAME, _WORDS = re.compile("[A-Z][A-Za-z]+(:[A-Z][A-Za-z]+)?"), re.compile("[A-Za-z][A-Za-z0-9 ._/-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +132,7 @@ def _events_of(record: Any, depth: int) -> Iterator[Event | Unreadable]:
     if "Sns" in record:  # the shape in which SNS calls a Lambda; some bridges forward it to queues
         yield from _nested(record["Sns"]["Message"], depth)
         return
-    if not _text(record["eventName"]).removeprefix("s3:").startswith("ObjectCreated:"):
+    if not _named(record["eventName"], _S3_NAME).startswith("ObjectCreated:"):
         return
     thing = record["s3"]["object"]
     yield SourceArrived(
@@ -151,7 +153,7 @@ def _nested(text: object, depth: int) -> Iterator[Event | Unreadable]:
 
 def _event_bridge(document: Mapping[str, Any]) -> Iterator[Event]:
     """EventBridge carries keys as they are, without any encoding (AWS, "EventBridge event message structure")."""
-    if document["detail-type"] != "Object Created":
+    if _named(document["detail-type"], _WORDS) != "Object Created":
         return
     thing = document["detail"]["object"]
     yield SourceArrived(
@@ -169,6 +171,14 @@ def _job_requested(request: Mapping[str, Any]) -> JobRequested:
 def _hint(value: object) -> str:
     """What nothing rests on; whatever is no text is as good as none."""
     return value.strip('"') if isinstance(value, str) else ""
+
+
+def _named(value: object, names: re.Pattern[str]) -> str:
+    """What happened. Raises `NotAnEvent` where nobody can tell, lest what may have been an upload be lost."""
+    name = _text(value).removeprefix("s3:")
+    if not names.fullmatch(name):
+        raise NotAnEvent
+    return name
 
 
 def _text(value: object) -> str:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from service.auth.principal import Scope
 from service.calls import docs, failed, health, images, jobs, keys, limits, listing, parts, uploads, uppy, viewer
+from service.http.body import expect
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -81,7 +82,7 @@ def add_routes(app: web.Application, *, local_viewer: bool) -> Mapping[tuple[str
     needs: dict[tuple[str, str], Scope | None] = {}
     for route in ROUTES + (LOCAL_ROUTES if local_viewer else ()):
         resource = app.router.add_resource(route.path)
-        resource.add_route(route.method, route.handler)
+        resource.add_route(route.method, route.handler, expect_handler=expect)
         if route.method == "GET" and route.handler not in MAKERS:
             resource.add_route("HEAD", route.handler)
         needs[route.method, resource.canonical] = route.scope

@@ -79,7 +79,7 @@ def _silent_seconds(info: ImageInfo) -> float:
 JPEG = Format(
     name="jpeg",
     title="JPEG",
-    extensions=("jpg", "jpeg"),
+    extensions=("jpg", "jpeg", "jpe", "jfif"),
     content_types=("image/jpeg", "image/jpg", "image/pjpeg"),
     begins=begins_with(b"\xff\xd8\xff"),
     decoding=Decoding(

@@ -40,7 +40,7 @@ def _silent_seconds(info: ImageInfo) -> float:
 PNG = Format(
     name="png",
     title="PNG",
-    extensions=("png",),
+    extensions=("png", "apng"),
     content_types=("image/png", "image/x-png", "image/apng"),
     begins=begins_with(SIGNATURE),
     decoding=Decoding(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
+import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from datetime import datetime
 from itertools import islice
 from typing import Annotated, ClassVar, Literal, Self, TypeVar
@@ -323,14 +325,45 @@ class UploadUrlQuery(UploadUrlRequest):
     )
 
 
-#: The name that the answer has for the cursor. Whoever gives it back under that name would be shown one page for ever.
-CURSOR_WORDS = {"lastEvaluatedKey": "lastKey"}
+#: What other APIs call the cursor, and the answer, too. Whoever gives it back under such a name would be shown one page
+#: for ever.
+CURSOR_WORDS = dict.fromkeys(
+    (
+        "lastEvaluatedKey",
+        "exclusiveStartKey",
+        "cursor",
+        "next",
+        "nextKey",
+        "nextToken",
+        "nextCursor",
+        "pageToken",
+        "nextPageToken",
+        "continuationToken",
+        "startAfter",
+        "startKey",
+        "startingAfter",
+        "after",
+        "page",
+        "pageNumber",
+        "offset",
+        "skip",
+    ),
+    "lastKey",
+)
+#: What they call the rest of a question. Whoever asks so would take what was not filtered or sorted for what was.
+_PAGE_WORDS = {
+    **CURSOR_WORDS,
+    **dict.fromkeys(("pageSize", "perPage", "maxKeys", "maxResults", "maxItems", "count", "size", "take"), "limit"),
+    **dict.fromkeys(("since", "start", "startDate", "startTime", "createdFrom", "createdAfter", "dateFrom"), "from"),
+    **dict.fromkeys(("until", "before", "end", "endDate", "endTime", "createdTo", "createdBefore", "dateTo"), "to"),
+    **dict.fromkeys(("sort", "sortOrder", "sortBy", "orderBy", "direction"), "order"),
+}
 
 
 class _PageQuery(Question):
     """Which page of a listing."""
 
-    other_words: ClassVar[Mapping[str, str]] = CURSOR_WORDS
+    other_words: ClassVar[Mapping[str, str]] = _PAGE_WORDS
 
     limit: WholeNumber = Field(default=50, ge=1, le=100, description="Most images on a page.")
     last_key: str | None = Field(
@@ -367,6 +400,8 @@ class _PageQuery(Question):
 
 class ListQuery(_PageQuery):
     """Which images to list."""
+
+    other_words: ClassVar[Mapping[str, str]] = _PAGE_WORDS | {"statuses": "status", "state": "status"}
 
     status: JobStatus | None = Field(default=None, description="Only images whose current job has this status.")
 
@@ -425,11 +460,16 @@ Q = TypeVar("Q", bound=Question)
 
 
 def read_body(model: type[Q], body: bytes) -> Q:
-    """A JSON body as a model; null is as good as absent. Raises `InvalidJson`, `InvalidRequest`."""
+    """A JSON body as a model; null is as good as absent.
+
+    Raises `InvalidJson`; `InvalidRequest`, also for a name that is twice in an object.
+    """
+    text = body.removeprefix(codecs.BOM_UTF8)  # as RFC 8259 allows, for the sake of libraries that write one
     try:
-        value = from_json(body, allow_inf_nan=False)
+        value = from_json(text, allow_inf_nan=False)
     except ValueError:
         raise InvalidJson from None
+    _refuse_repeated(_repeated_names(text))
     if not isinstance(value, dict):
         raise InvalidRequest([FieldError(field="body", message="must be a JSON object")])
     # Whoever gives the known name, too, has not misspelled it.
@@ -449,11 +489,28 @@ def read_query(model: type[Q], query: Mapping[str, object]) -> Q:
 
 def single_values(query: Mapping[str, object]) -> dict[str, object]:
     """A query of which no parameter is there twice: nobody could say which one is meant. Raises `InvalidRequest`."""
-    times = Counter(name for name, _ in query.items())
-    repeated = [name for name, count in times.items() if count > 1]
-    if repeated:
-        raise InvalidRequest([_about(name, "must not be there more than once") for name in repeated])
+    _refuse_repeated(_repeated(name for name, _ in query.items()))
     return dict(query)
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _repeated_names(text: bytes) -> list[str]:
+    """Names that are twice in one object, however deep, of text that is JSON."""
+    found: list[str] = []
+
+    def note(pairs: list[tuple[str, object]]) -> None:
+        found.extend(_repeated(name for name, _ in pairs))
+
+    json.loads(text, object_pairs_hook=note, parse_int=str)  # a number may be longer than Python converts
+    return found
+
+
+def _refuse_repeated(names: Sequence[str]) -> None:
+    if names:
+        raise InvalidRequest([_about(name, "must not be there more than once") for name in names])
 
 
 def _validated(model: type[Q], values: Mapping[str, object], *, strict: bool, misspelled: Mapping[str, str]) -> Q:

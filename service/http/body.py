@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from service.http.connections import PATIENCE
 from service.http.problems import InvalidBody, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
@@ -13,11 +13,15 @@ from service.http.problems import InvalidBody, PayloadTooLarge, RequestTimeout, 
 #: Bodies that may be JSON. A browser calls a string `text/plain`, and earlier clients never named a type at all.
 JSON_TYPES = re.compile(r"application/([a-z0-9.+-]+\+)?json|text/plain", re.IGNORECASE)
 
+#: How a body may be encoded; aiohttp decodes it.
+_ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})
+
 
 async def json_body(request: web.Request) -> bytes:
     """What may be JSON. Raises `UnsupportedMediaType`, `InvalidBody`."""
-    if hdrs.CONTENT_TYPE in request.headers and not JSON_TYPES.fullmatch(request.content_type):
-        raise UnsupportedMediaType(request.content_type)
+    given = request.headers.get(hdrs.CONTENT_TYPE)
+    if given and not JSON_TYPES.fullmatch(request.content_type):
+        raise UnsupportedMediaType(given.partition(";")[0])
     return await raw_body(request)
 
 
@@ -27,15 +31,35 @@ async def optional_json_body(request: web.Request) -> bytes:
     return await json_body(request) if await raw_body(request) else b"{}"
 
 
+def announces_too_much(request: web.Request) -> bool:
+    """Whether its head says that the body is larger than it may be, so that nobody needs to wait for it."""
+    return (request.content_length or 0) > request.client_max_size
+
+
+async def expect(request: web.Request) -> None:
+    """Whoever asks before it sends a body is not asked for one that is refused anyway; the refusal follows at once."""
+    if request.version < HttpVersion11:  # it is not to be heeded then (RFC 9110, 10.1.1)
+        return
+    if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+    if not announces_too_much(request):
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # so far, nothing of the answer was sent
+
+
 async def raw_body(request: web.Request) -> bytes:
     """Whatever was sent; the same however often it is asked for. Raises `InvalidBody`, `PayloadTooLarge`,
     `RequestTimeout`."""
+    if announces_too_much(request):
+        raise PayloadTooLarge(limit=request.client_max_size, actual=request.content_length)
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in _ENCODINGS:
+        raise InvalidBody
     try:
         async with asyncio.timeout(request.app[PATIENCE].first_seconds):
             return await request.read()
     except TimeoutError:
         raise RequestTimeout from None
     except web.HTTPRequestEntityTooLarge:
-        raise PayloadTooLarge(limit=request.client_max_size, actual=request.content_length) from None
+        raise PayloadTooLarge(limit=request.client_max_size) from None
     except (web.RequestPayloadError, ConnectionError):
         raise InvalidBody from None

@@ -19,18 +19,23 @@ def near_misses(
 ) -> dict[str, str]:
     """The given names that are not known but close to one that is, and which that is.
 
-    `other_words` are names that are not known here but mean one that is.
+    `other_words` are names that are not known here but mean one that is. Only long ones of them may be misspelled, too.
     """
     names = set(known)
-    spellings = {name: name for name in sorted(names)} | dict(other_words or {})
     unknown = islice((name for name in given if name not in names), MAX_UNKNOWN)
-    found = {name: _meant(name, spellings) for name in unknown}
+    found = {name: _meant(name, sorted(names), other_words or {}) for name in unknown}
     return {name: meant for name, meant in found.items() if meant is not None}
 
 
-def _meant(name: str, spellings: Mapping[str, str]) -> str | None:
+def _meant(name: str, known: Iterable[str], other_words: Mapping[str, str]) -> str | None:
     letters = _letters(name)
-    return next((meant for spelling, meant in spellings.items() if _is_close(letters, _letters(spelling))), None)
+    close = (spelling for spelling in known if _is_close(letters, _letters(spelling)))
+    others = (
+        meant
+        for spelling, meant in other_words.items()
+        if letters == _letters(spelling) or (len(spelling) >= TWO_EDITS and _is_close(letters, _letters(spelling)))
+    )
+    return next(close, None) or next(others, None)
 
 
 def _letters(name: str) -> str:

@@ -13,7 +13,7 @@ from aiohttp import hdrs, http_exceptions, web
 from processor.errors import TrussError
 from service.http.cors import CORS
 from service.http.middleware import complete_headers, request_id_of
-from service.http.problems import HeadersTooLarge, MalformedRequest, UriTooLong, problem_of
+from service.http.problems import HeadersTooLarge, InvalidBody, MalformedRequest, UriTooLong, problem_of
 from service.http.urls import ANY
 from service.observe.metrics import METRICS
 
@@ -111,6 +111,8 @@ def refusal(error: BaseException | None) -> TrussError:
         return HeadersTooLarge(f"A header is longer than {MAX_FIELD_BYTES} bytes.", limit=MAX_FIELD_BYTES)
     if isinstance(error, http_exceptions.BadHttpMessage) and error.message == "Too many headers received":
         return HeadersTooLarge(f"There are more than {MAX_FIELDS} headers.", limit=MAX_FIELDS)
+    if isinstance(error, http_exceptions.ContentEncodingError):
+        return InvalidBody()
     if isinstance(error, http_exceptions.HttpProcessingError):
         return MalformedRequest()
     return TrussError()

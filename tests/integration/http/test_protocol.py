@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from tests.integration.http.test_edges import SECURITY_HEADERS
 
 PAGE = "https://app.example.com"
 SECRET = b"eyJSECRET"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HEAD = b"Host: x\r\nOrigin: https://app.example.com\r\nX-Request-Id: mine\r\nConnection: close\r\n"
 POST = b"POST /images/upload-url HTTP/1.1\r\nContent-Type: application/json\r\n" + HEAD
 
@@ -55,7 +58,9 @@ async def start(world: World) -> AsyncIterator[Callable[..., Awaitable[tuple[Sen
             async def send(text: bytes) -> Answer:
                 reader, writer = await asyncio.open_connection(*runner.addresses[0][:2])
                 writer.write(text)
-                found = await asyncio.wait_for(reader.read(), 10)
+                found = b""
+                while not _is_whole(found) and (more := await asyncio.wait_for(reader.read(65_536), 10)):
+                    found += more
                 writer.close()
                 await writer.wait_closed()
                 return _parsed(found)
@@ -63,6 +68,13 @@ async def start(world: World) -> AsyncIterator[Callable[..., Awaitable[tuple[Sen
             return send, app
 
         yield begin
+
+
+def _is_whole(text: bytes) -> bool:
+    """Whoever was refused before it sent its body is listened to for a while; nobody has to wait for that."""
+    head, _, body = text.removeprefix(CONTINUE).partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: ([0-9]+)", head)
+    return length is not None and len(body) >= int(length[1])
 
 
 def _parsed(text: bytes) -> Answer:
@@ -193,3 +205,63 @@ async def test_a_failure_behind_every_boundary_says_nothing_of_itself(
     assert (answer.status, answer.problem["code"]) == (500, "internal_error")
     assert SECRET not in answer.text
     assert [entry["log_level"] for entry in logged if entry["event"] == "Request failed"] == ["error"]
+
+
+SMALL = b'{"filename": "a.png"}'
+LARGE = 10_000_000_000
+
+
+@pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n", b"Expect: 100-Continue\r\n"])
+async def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(start: Any, expect: bytes) -> None:
+    send, _ = await start(cors_origins=(PAGE,))
+    answer = await send(POST + expect + b"Content-Length: %d\r\n\r\n" % LARGE)
+    assert (answer.status, answer.problem["code"]) == (413, "payload_too_large")
+    assert (answer.problem["limit"], answer.problem["actual"]) == (65_536, LARGE)
+    assert answer.headers["Access-Control-Allow-Origin"] == PAGE
+
+
+@pytest.mark.parametrize(("version", "asked"), [(b"HTTP/1.1", True), (b"HTTP/1.0", False)])
+async def test_whoever_waits_for_a_word_before_the_body_gets_it(start: Any, version: bytes, *, asked: bool) -> None:
+    """HTTP/1.0 has no such word, and what is expected in it is not heeded."""
+    send, _ = await start()
+    head = POST.replace(b"HTTP/1.1", version) + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(SMALL)
+    answer = (await send(head + SMALL)).text
+    assert answer.startswith(CONTINUE) == asked
+    assert b" 200 OK\r\n" in answer
+    if not asked:
+        odd = head.replace(b"100-continue", b"a miracle")
+        assert b" 200 OK\r\n" in (await send(odd + SMALL)).text
+
+
+async def test_a_body_that_unpacks_to_too_much_is_refused_without_a_number_that_is_not_its_size(start: Any) -> None:
+    send, _ = await start()
+    packed = gzip.compress(b" " * 5_000_000)
+    answer = await send(POST + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed)
+    assert (answer.status, answer.problem["code"], answer.problem["limit"]) == (413, "payload_too_large", 65_536)
+    assert "actual" not in answer.problem
+
+
+@pytest.mark.parametrize("encoding", [b"br", b"zstd", b"rot13", b"gzip, gzip"])
+async def test_a_body_in_an_encoding_that_nobody_decodes_is_not_taken_for_plain(start: Any, encoding: bytes) -> None:
+    send, _ = await start()
+    head = POST + b"Content-Encoding: " + encoding + b"\r\nContent-Length: %d\r\n\r\n" % len(SMALL)
+    answer = await send(head + SMALL)
+    assert (answer.status, answer.problem["code"]) == (400, "invalid_body")
+
+
+@pytest.mark.parametrize("encoding", [b"identity", b"", b"GZip", b"deflate"])
+async def test_a_body_may_be_packed_as_http_has_it(start: Any, encoding: bytes) -> None:
+    send, _ = await start()
+    body = {b"GZip": gzip.compress(SMALL), b"deflate": zlib.compress(SMALL)}.get(encoding, SMALL)
+    head = POST + b"Content-Encoding: " + encoding + b"\r\nContent-Length: %d\r\n\r\n" % len(body)
+    assert (await send(head + body)).status == 200
+
+
+async def test_a_type_that_is_no_json_is_repeated_as_it_was_sent(start: Any) -> None:
+    send, _ = await start()
+    twice = POST.replace(b"application/json", b"application/json, application/json")
+    answer = await send(twice + b"Content-Length: %d\r\n\r\n" % len(SMALL) + SMALL)
+    assert answer.status == 415
+    assert "says application/json, application/json;" in answer.problem["detail"]
+    none = POST.replace(b"application/json", b"")
+    assert (await send(none + b"Content-Length: %d\r\n\r\n" % len(SMALL) + SMALL)).status == 200

@@ -77,7 +77,10 @@ async def test_a_page_learns_the_limits_of_a_file_before_it_uploads(ask: Any) ->
     assert {each["extension"]: each["contentType"] for each in limits["formats"]} == {
         "jpg": "image/jpeg",
         "jpeg": "image/jpeg",
+        "jpe": "image/jpeg",
+        "jfif": "image/jpeg",
         "png": "image/png",
+        "apng": "image/png",
         "webp": "image/webp",
         "gif": "image/gif",
     }

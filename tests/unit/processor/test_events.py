@@ -230,3 +230,36 @@ def test_no_value_beside_the_name_of_the_object_makes_a_record_unreadable(name: 
 def test_a_number_of_any_length_makes_no_message_unreadable() -> None:
     body = notification(record(size=12345)).replace("12345", "9" * 5000).replace("2.1", "1e400")
     assert [event.key for event in parse(body)] == [KEY]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "s3:ObjectRemoved:DeleteMarkerCreated",
+        "ObjectRestore:Completed",
+        "ReducedRedundancyLostObject",
+        "ObjectTagging:Put",
+        "LifecycleExpiration:Delete",
+        "s3:Replication:OperationMissedThreshold",
+        "IntelligentTiering",
+    ],
+)
+def test_every_other_name_that_s3_has_is_no_event(name: str) -> None:
+    assert parse(notification(record(name=name))) == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["", "%", "objectcreated:put", "\u0000", "ObjectCreated:", "Object Created", "x" * 999]
+)
+def test_a_name_that_s3_does_not_have_is_kept_as_evidence(name: str) -> None:
+    """It may have been an upload; settled as something else, it would be gone without a word."""
+    first, odd, last = parse(notification(record("a"), record(name=name), record("b")))
+
+    assert isinstance(odd, Unreadable)
+    assert [getattr(each, "key", None) for each in (first, last)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", [None, 7, "", "\u0000", ["Object Created"], "\ud83d\ude00"])
+def test_a_message_of_event_bridge_that_does_not_say_what_happened_is_no_event(name: object) -> None:
+    with pytest.raises(NotAnEvent):
+        parse(json.dumps({"detail-type": name, "detail": {}}))
