@@ -6,8 +6,9 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from processor.errors import CorruptImage, UnsupportedFormat
+from processor.errors import CorruptImage, TooManyPieces, UnsupportedFormat
 from processor.formats.png import PNG, SIGNATURE
 from processor.pipeline.colour import (
     PEAK,
@@ -30,6 +31,8 @@ _CONTROL = struct.Struct(">IIIIIHHBB")
 #: acTL: number of frames, number of plays.
 _ANIMATION = struct.Struct(">II")
 _SEQUENCE_BYTES = 4
+#: Most chunks of a later edition: each means that the file is copied in one more piece.
+MAX_FOREIGN = 100
 #: Critical chunks that this edition knows.
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 #: What each frame needs of the chunks in front of the first pixels, and what is read there: the first of each.
@@ -57,9 +60,8 @@ _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
 _PIECE_BYTES, _LEVEL = 1024 * 1024, 1
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Where the body of a chunk lies."""
+class Chunk(NamedTuple):
+    """Where the body of a chunk lies. A tuple, for files may have a million of them."""
 
     kind: bytes
     start: int
@@ -112,7 +114,7 @@ def read(data: bytes) -> Png:
     """The chunks, up to the end marker or what is no chunk any more.
 
     Raises `CorruptImage` when there is no header, no pixel, or a damaged animation; `UnsupportedFormat` when a chunk
-    that must be understood is of a kind that no edition knows.
+    that must be understood is of a kind that no edition knows; `TooManyPieces`.
     """
     chunks = _chunks(data)
     header = _header(data, next(chunks, None))
@@ -127,7 +129,7 @@ def read(data: bytes) -> Png:
         elif chunk.kind in _HEEDED:
             first.setdefault(chunk.kind, chunk)
         elif chunk.kind[:1].islower() and chunk.kind[2:3].islower():
-            foreign.append(chunk)
+            foreign.append(_allowed(chunk, len(foreign)))
         if _end(chunk) > len(data):
             break
         sound_end, ended = _end(chunk), chunk.kind == b"IEND"
@@ -337,6 +339,12 @@ def _header(data: bytes, chunk: Chunk | None) -> Chunk:
         _check_known(data, chunk)
     if chunk is None or chunk.kind != b"IHDR" or chunk.end - chunk.start != _HEADER.size or not is_intact(data, chunk):
         raise CorruptImage
+    return chunk
+
+
+def _allowed(chunk: Chunk, already: int) -> Chunk:
+    if already == MAX_FOREIGN:
+        raise TooManyPieces(limit=MAX_FOREIGN)
     return chunk
 
 

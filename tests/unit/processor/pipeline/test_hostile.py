@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from processor.errors import CorruptImage, ImageRejected
+from processor.errors import CorruptImage, ImageRejected, TooManyPieces
 from processor.formats.png import SIGNATURE as PNG_SIGNATURE
 from processor.pipeline import decode, gif, jpeg, png, render
 from processor.pipeline.limits import Deadline, Limits
@@ -209,6 +209,17 @@ def test_a_chunk_of_a_later_edition_is_passed_over() -> None:
             whole[:-12] + foreign,
         ):
             assert difference(opened(variant(data)), opened(variant(whole))) == 0
+
+
+def test_chunks_of_a_later_edition_are_passed_over_up_to_a_number() -> None:
+    whole = corpus.png()
+    head = len(png.SIGNATURE) + 25
+    foreign = containers.chunk(b"abcd", b"")
+
+    assert rendered(whole[:head] + foreign * png.MAX_FOREIGN + whole[head:]).variants
+    with pytest.raises(TooManyPieces) as refusal:
+        rendered(whole[:head] + foreign * (png.MAX_FOREIGN + 1) + whole[head:])
+    assert refusal.value.limit == png.MAX_FOREIGN
 
 
 def test_what_stands_in_front_of_the_pixels_is_looked_through_once() -> None:
