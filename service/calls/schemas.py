@@ -128,10 +128,15 @@ def _bound(what: str, limit: int, actual: int) -> None:
 
 def _json_object(value: object) -> object:
     """Metadata in a query string is JSON text."""
+    if not isinstance(value, str):
+        return value
     try:
-        return from_json(value) if isinstance(value, str) else value
+        found = from_json(value)
     except ValueError:
         raise PydanticCustomError("metadata", "must be a JSON object") from None
+    if _repeated_names(value):
+        raise PydanticCustomError("metadata", "must not have a key more than once")
+    return found
 
 
 def _moment(read: Callable[[str], datetime]) -> BeforeValidator:
@@ -497,7 +502,7 @@ def _repeated(names: Iterable[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-def _repeated_names(text: bytes) -> list[str]:
+def _repeated_names(text: str | bytes) -> list[str]:
     """Names that are twice in one object, however deep, of text that is JSON."""
     found: list[str] = []
 

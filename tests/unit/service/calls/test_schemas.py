@@ -440,6 +440,12 @@ def test_a_field_that_is_there_twice_is_refused(text: bytes, names: list[str]) -
     ]
 
 
+def test_a_key_of_metadata_in_a_query_is_there_once() -> None:
+    assert query(metadata='{"a": "1", "b": "1"}').metadata == {"a": "1", "b": "1"}
+    with pytest.raises(InvalidRequest, match="must not have a key more than once"):
+        query(metadata='{"a": "1", "a": "1"}')
+
+
 def test_a_body_may_begin_with_a_byte_order_mark_and_hold_numbers_of_any_length() -> None:
     assert read_body(UploadUrlRequest, b'\xef\xbb\xbf{"filename": "a.jpg"}').filename == "a.jpg"
     asked = read_body(UploadUrlRequest, b'{"filename": "a.jpg", "other": ' + b"9" * 4000 + b"}")
