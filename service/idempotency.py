@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -25,6 +25,8 @@ from service.http.body import raw_body
 from service.http.problems import FieldError, InvalidRequest
 
 REPLAYS = web.AppKey[ReplayStore]("replays")
+#: Asked for a tenant's image before its URLs are given out once more; raises `ImageNotFound`.
+STILL_THERE = web.AppKey[Callable[[str, str], Awaitable[object]]]("still_there")
 
 KEY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"
@@ -111,14 +113,17 @@ async def _replayed(request: web.Request, handler: Handler, answer: bytes) -> we
     if not answer:
         raise AnswerNotKept
     kept = json.loads(answer)
+    body = base64.b64decode(kept["body"])
     if kept.get("goodUntil", math.inf) <= clock.now().timestamp():
-        request[_EARLIER] = json.loads(base64.b64decode(kept["body"]))
+        request[_EARLIER] = json.loads(body)
         response = await handler(request)
         response.headers[REPLAYED_HEADER] = "true"
         return response
+    if "goodUntil" in kept:
+        await request.app[STILL_THERE](tenant_of(request), json.loads(body)["uniqueId"])
     return web.Response(
         status=kept["status"],
-        body=base64.b64decode(kept["body"]),
+        body=body,
         content_type=kept["contentType"],
         charset="utf-8",
         headers={REPLAYED_HEADER: "true"},

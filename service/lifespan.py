@@ -42,7 +42,7 @@ from service.calls.use_cases import CATALOG, LARGE_FILES
 from service.calls.viewer import LOCAL_VIEWER
 from service.config import SETTINGS, Settings
 from service.http.cursor import CURSORS, CursorSigner
-from service.idempotency import REPLAYS
+from service.idempotency import REPLAYS, STILL_THERE
 from service.limits.middleware import QUOTA
 from service.machine import OWN_BYTES, memory_limit_bytes
 from service.observe.health import HEALTH, LIVENESS, READINESS, Check, Health
@@ -92,7 +92,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             app[LARGE_FILES] = LargeFiles(catalog=catalog)
             app[KEY_STORE] = key_store
             app[QUOTA] = quota
-            app[REPLAYS] = DynamoReplayStore(table)
+            app[REPLAYS], app[STILL_THERE] = DynamoReplayStore(table), catalog.current_job
             app[AUTHENTICATOR] = authenticator(settings, key_store, session)
             app[CURSORS] = CursorSigner(catalog.jobs)
             app[LOCAL_VIEWER] = catalog.processed

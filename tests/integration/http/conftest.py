@@ -43,7 +43,7 @@ from service.calls.use_cases import CATALOG, LARGE_FILES
 from service.calls.viewer import LOCAL_VIEWER
 from service.config import SETTINGS, Settings
 from service.http.cursor import CURSORS, CursorSigner
-from service.idempotency import REPLAYS
+from service.idempotency import REPLAYS, STILL_THERE
 from service.limits.middleware import QUOTA
 from service.observe.health import HEALTH, LIVENESS, READINESS, Health
 from service.openapi import document
@@ -231,7 +231,7 @@ def make_application(
     app[KEY_STORE] = world.keys
     world.quota.defaults = app[SETTINGS].limits
     app[QUOTA] = world.quota
-    app[REPLAYS] = MemoryReplayStore()
+    app[REPLAYS], app[STILL_THERE] = MemoryReplayStore(), app[CATALOG].current_job
     app[HEALTH] = Health({"table": world.jobs.ping, "queue": world.queue.ping}, fresh_seconds=0)
     app[LIVENESS] = Health({"worker": world.worker_lives}, fresh_seconds=0)
     app[READINESS] = Health({"worker": world.worker_lives, "queue": world.queue.ping}, fresh_seconds=0)

@@ -75,6 +75,21 @@ async def test_a_repetition_while_most_of_the_time_is_left_is_answered_word_for_
     assert len(world.source.presigned) == 1
 
 
+@pytest.mark.parametrize("path", ["/images/upload-url", "/images/multipart"])
+async def test_a_repetition_at_once_for_a_deleted_image_leads_to_no_upload(
+    client: Client, world: World, path: str
+) -> None:
+    """Its URL would still be taken by S3, and what was uploaded be removed."""
+    asked = {**ASKED, "size": 900} if path == "/images/multipart" else ASKED
+    _, _, first = await post(client, "k1", path, asked=asked)
+    assert (await post(client, "k1", path, asked=asked))[2] == first
+    await client.delete(f"/images/image/{first['uniqueId']}")
+    for _ in range(2):
+        status, _, body = await post(client, "k1", path, asked=asked)
+        assert (status, body["code"]) == (404, "image_deleted")
+    assert world.jobs.count == 0
+
+
 async def test_a_late_repetition_for_a_deleted_image_makes_no_new_one(
     client: Client, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
