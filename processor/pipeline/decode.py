@@ -144,12 +144,15 @@ def _lost_pixels(data: bytes, read: jpeg.Jpeg, watch: Watch) -> bool:
 def _load_png(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image:
     del info
     read = png.read(data)
+    if read.foreign:
+        data = png.mended(data, read)
+        read = png.read(data)
     if read.animation is None:
         file = png.mended(data, read) if strict else png.completed(data, read, check)
         return watch(_png_colours(_open(file, PNG.name, access="sequential"), data, read))
     if len(read.animation.frames) < read.animation.promised or not strict:  # of which each frame has had its chance
         raise CorruptImage
-    first = _open(_openable(data, read), PNG.name)
+    first = _open(data, PNG.name)
 
     def draw(frame: png.Frame) -> pyvips.Image:
         file = png.still(data, read, frame)

@@ -7,13 +7,15 @@ import mimetypes
 import pytest
 
 from processor.formats import FORMATS
+from processor.formats.format import Format
 from service.calls.schemas import ANY_CONTENT_TYPE
-from service.formats import CONTENT_TYPES, NEVER, refusal_of
+from service.formats import CONTENT_TYPES, NEVER, Foreign, refusal_of
+
+NOT_YET = tuple(each for each in FORMATS if not each.decoding)
+KINDS: tuple[Format | Foreign, ...] = (*FORMATS, *NEVER)
 
 
-@pytest.mark.parametrize(
-    "kind", [*NEVER, *(each for each in FORMATS if not each.decoding)], ids=lambda kind: kind.title
-)
+@pytest.mark.parametrize("kind", [*NEVER, *NOT_YET], ids=lambda kind: kind.title)
 def test_every_name_and_type_of_it_is_refused(kind: object) -> None:
     for extension in kind.extensions:  # type: ignore[attr-defined]
         assert refusal_of(ANY_CONTENT_TYPE, extension), extension
@@ -23,8 +25,7 @@ def test_every_name_and_type_of_it_is_refused(kind: object) -> None:
 
 
 def test_a_name_stands_for_one_format() -> None:
-    kinds = (*FORMATS, *NEVER)
-    for names in ([e for kind in kinds for e in kind.extensions], [t for kind in kinds for t in kind.content_types]):
+    for names in ([e for kind in KINDS for e in kind.extensions], [t for kind in KINDS for t in kind.content_types]):
         assert len(names) == len(set(names))
 
 

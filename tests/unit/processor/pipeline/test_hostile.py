@@ -204,6 +204,7 @@ def test_a_chunk_of_a_later_edition_is_passed_over() -> None:
     for kind in (b"abcd", b"abcD"):
         foreign = containers.chunk(kind, b"something new")
         for data in (
+            (whole[:head] + foreign + whole[head:])[:-18],  # without the end of its pixels
             whole[:head] + foreign * 2 + whole[head:],
             whole[:-12] + foreign + whole[-12:],
             whole[:-12] + foreign,
@@ -213,7 +214,7 @@ def test_a_chunk_of_a_later_edition_is_passed_over() -> None:
 
 def test_chunks_of_a_later_edition_are_passed_over_up_to_a_number() -> None:
     whole = corpus.png()
-    head = len(png.SIGNATURE) + 25
+    head = len(PNG_SIGNATURE) + 25
     foreign = containers.chunk(b"abcd", b"")
 
     assert rendered(whole[:head] + foreign * png.MAX_FOREIGN + whole[head:]).variants
