@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from processor import clock
+from processor.arrivals import Arrivals
 from processor.images import image_prefix, source_prefix
 from processor.jobs import Image
 from processor.manifest import is_manifest
 from processor.ports.edge import EdgeCache
 from processor.ports.jobs import JobStore
 from processor.ports.objects import ObjectStore
+from processor.usage import Quota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +38,22 @@ class Eraser:
     processed: ObjectStore
     #: None: nothing stands between the bucket and its viewers, or nobody said what.
     edge: EdgeCache | None = None
+    #: Where it is counted what came after the image was deleted; None: nobody counts.
+    quota: Quota | None = None
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """What counts uploads that no job comes of."""
+        return Arrivals(jobs=self.jobs, quota=self.quota)
 
     async def erase(self, image: Image) -> Erasure:
         """Remove every object, have the edge forget, then remove the records. Safe to repeat at any point.
 
-        Objects go before the edge, which would else fetch them anew, and records last, so that an erasure which is cut
-        short still knows that it has work left. Raises `Unavailable`.
+        Uploads that came late are counted first. Objects go before the edge, which would else fetch them anew, and
+        records last, so that an erasure which is cut short still knows that it has work left. Raises `Busy`,
+        `Unavailable`.
         """
-        sources = await self.source.purge(source_prefix(image.unique_id))
+        sources = await self.purge_source(image)
         removed = await self.processed.purge(image_prefix(image.unique_id))
         invalidation = await self._invalidate(image, removed)
         erased_at = clock.now()
@@ -53,6 +64,12 @@ class Eraser:
             manifests=tuple(key for key in removed if is_manifest(key)),
             invalidation=invalidation,
             erased_at=erased_at,
+        )
+
+    async def purge_source(self, image: Image) -> tuple[str, ...]:
+        """Remove what was uploaded; the keys of what there was. Raises `Busy`, `Unavailable`."""
+        return await self.source.purge(
+            source_prefix(image.unique_id), before=partial(self.arrivals.count_removed, image)
         )
 
     async def _invalidate(self, image: Image, removed: tuple[str, ...]) -> str | None:

@@ -24,20 +24,24 @@ _S3_NAME, _WORDS = re.compile("[A-Z][A-Za-z]+(:[A-Z][A-Za-z]+)?"), re.compile("[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceArrived:
-    """S3 says that an object was created. `key` is decoded; `etag` and `event_time` may be empty, and may be wrong."""
+    """S3 says that an object was created. `key` is decoded; what follows may be empty, and may be wrong."""
 
     bucket: str
     key: str
     etag: str = ""
     event_time: str = ""
+    version: str = ""
 
     def to_message(self) -> str:
         """The body of a notification as S3 writes it, which `parse` reads back."""
+        thing = {"key": quote_plus(self.key), "eTag": self.etag}
+        if self.version:
+            thing["versionId"] = self.version
         record = {
             "eventSource": "aws:s3",
             "eventName": "ObjectCreated:Put",
             "eventTime": self.event_time,
-            "s3": {"bucket": {"name": self.bucket}, "object": {"key": quote_plus(self.key), "eTag": self.etag}},
+            "s3": {"bucket": {"name": self.bucket}, "object": thing},
         }
         return json.dumps({"Records": [record]})
 
@@ -142,6 +146,7 @@ def _events_of(record: Any, depth: int) -> Iterator[Event | Unreadable]:
         key=unquote_plus(_text(thing["key"]), errors="strict"),
         etag=_hint(thing.get("eTag")),
         event_time=_hint(record.get("eventTime")),
+        version=_hint(thing.get("versionId")),
     )
 
 
@@ -161,6 +166,7 @@ def _event_bridge(document: Mapping[str, Any]) -> Iterator[Event]:
         key=_text(thing["key"]),
         etag=_hint(thing.get("etag")),
         event_time=_hint(document.get("time")),
+        version=_hint(thing.get("version-id")),
     )
 
 

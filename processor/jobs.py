@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from processor import clock
-from processor.errors import DailyLimitReached, ImageLimitReached
+from processor.errors import DailyLimitReached, ImageLimitReached, TrussError
 from processor.images import StoredVariant
 from processor.recipes import Recipe
 
@@ -41,10 +41,10 @@ SOURCE_MISSING = "source_missing"
 #: Code of a job that was given up because a dependency stayed away; a redrive takes it up again.
 UNAVAILABLE = "unavailable"
 
+#: Codes of what a limit of its tenant stood against.
+OVER_LIMIT = frozenset({DailyLimitReached.code, ImageLimitReached.code})
 #: Codes that say nothing against the file: its job may be taken up again, under its own id, when its event returns.
-NOT_THE_FILES_FAULT = frozenset(
-    {UNAVAILABLE, SOURCE_MISSING, SUPERSEDED, DailyLimitReached.code, ImageLimitReached.code}
-)
+NOT_THE_FILES_FAULT = frozenset({UNAVAILABLE, SOURCE_MISSING, SUPERSEDED, *OVER_LIMIT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +157,8 @@ class Job:
     terms: Terms | None = None
     #: Its image does not count as stored: the upload has not come, or was refused.
     uncounted: bool = False
+    #: Bytes that are reserved for an upload in parts whose size nobody announced.
+    reserved_bytes: int = 0
     #: Bytes of uploads that its tenant's count does not know; only earlier releases left any.
     uncounted_bytes: int = 0
     #: The job that took this one's place.
@@ -170,6 +172,12 @@ class Job:
     def ended(self) -> bool:
         """Whether the job has reached `completed` or `failed`."""
         return self.status in (JobStatus.COMPLETED, JobStatus.FAILED)
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether its upload was not let in, and so is no source. What comes again is a new upload."""
+        over_limit = self.error is not None and self.error.code in OVER_LIMIT
+        return self.status is JobStatus.FAILED and (self.uncounted or (over_limit and self.source is None))
 
     def is_over(self, etag: str) -> bool:
         """Whether its source is the object with this ETag: the same bytes, whenever and however often they came."""
@@ -202,18 +210,29 @@ class Image:
     deleted_at: datetime | None = None
     #: When the last object and record of a deleted image were gone.
     erased_at: datetime | None = None
+    #: The version, as S3 calls each upload under a key, that was the first to be counted; older ones may not be.
+    first_version: str = ""
+    #: The version up to which all are counted; empty while there was no further one, or where the bucket keeps none.
+    counted_through: str = ""
 
 
 #: What a job says of itself that had not ended when another one took its place.
 REPLACED = Failure(code=SUPERSEDED, message="A newer job replaced this one.")
 
 
-def arrived(job: Job, source: Source, expires_at: int, *, counted: bool) -> Job:
+def failure_of(error: TrussError) -> Failure:
+    """What a job says of itself that failed by `error`."""
+    limit, actual = (None if number is None else int(number) for number in (error.limit, error.actual))
+    return Failure(code=error.code, message=error.message, limit=limit, actual=actual)
+
+
+def arrived(job: Job, source: Source, expires_at: int, *, counted: bool, refusal: Failure | None = None) -> Job:
     """A pending job whose source has come; `counted` says whether its image counts as stored from now on."""
     return replace(
         job,
-        status=JobStatus.UPLOADED,
-        source=source,
+        status=JobStatus.UPLOADED if refusal is None else JobStatus.FAILED,
+        error=refusal,
+        source=source if refusal is None else None,
         uncounted=not counted,
         expires_at=expires_at,
         updated_at=clock.now(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from processor import clock
-from processor.errors import Busy, DailyLimitReached, ImageLimitReached, Unavailable
+from processor.errors import Busy, DailyLimitReached, ImageLimitReached, RecordChanged, Unavailable
 
 #: How long a tenant's record is believed, in seconds, by what only asks.
 CACHE_SECONDS = 5.0
@@ -39,23 +39,25 @@ class Usage:
     images: int = 0
 
     def on(self, day: str) -> Usage:
-        """The same on another day, when nothing of that day is used yet."""
-        return self if day == self.day else replace(self, day=day, bytes=0, pixels=0, open=0)
+        """The same on a later day, when nothing of that day is used yet. A day that is over does not come back."""
+        return self if day <= self.day else replace(self, day=day, bytes=0, pixels=0, open=0)
 
     def __add__(self, more: Usage) -> Usage:
-        """On the day of `more`."""
+        """On the later of both days: whoever counts just after midnight may meet one whose clock is behind."""
         before = self.on(more.day)
-        return Usage(
-            day=more.day,
-            bytes=before.bytes + more.bytes,
-            pixels=before.pixels + more.pixels,
-            open=before.open + more.open,
-            images=before.images + more.images,
-        )
+        counts = {name: getattr(before, name) + count for name, count in more.counts.items()}
+        return replace(before, **counts)
 
-    def __neg__(self) -> Usage:
-        """What gives it back."""
-        return replace(self, bytes=-self.bytes, pixels=-self.pixels, open=-self.open, images=-self.images)
+    def __sub__(self, less: Usage) -> Usage:
+        """Without what was counted before. Of a day that is over, images alone are counted still."""
+        returned = less if less.day == self.day else Usage(day=self.day, images=less.images)
+        return replace(self, **{name: getattr(self, name) - count for name, count in returned.counts.items()})
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What is not 0, by name."""
+        counts = {"bytes": self.bytes, "pixels": self.pixels, "open": self.open, "images": self.images}
+        return {name: count for name, count in counts.items() if count}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,13 @@ class UsageStore(Protocol):
         ...
 
     async def add(self, tenant: str, used: Usage) -> TenantRecord:
-        """Add to what was used, in one write that no other process can undo; the record as it is then."""
+        """Add to what was used, in one write that no other process can undo; the record as it is then. A write whose
+        answer is lost may be carried out once more: what is used is never counted too low."""
+        ...
+
+    async def give_back(self, tenant: str, used: Usage) -> TenantRecord | None:
+        """Take off what was added, once at most; the record as it is then, or None where less is counted. Of a day that
+        is over, images alone are counted still. A write that fails leaves the count too high, never too low."""
         ...
 
     async def set_overrides(self, tenant: str, overrides: Overrides) -> None:
@@ -118,7 +126,9 @@ class Quota:
     """The one place that counts, and says no to more than a tenant may.
 
     What is taken is counted first and compared afterwards, as the record is then: of any number of processes that take
-    at once, none passes a limit unseen. `check_...` only asks, of a record that may be some seconds old.
+    at once, none passes a limit unseen. What is given back is owed by one change of a record, which one process makes.
+    So whoever dies in between leaves a count too high, never too low. `check_...` only asks, of a record that may be
+    some seconds old.
     """
 
     store: UsageStore
@@ -152,46 +162,67 @@ class Quota:
         usage, limits = await self.state(tenant)
         _check(usage, limits, Usage(day=usage.day, pixels=1))
 
-    @asynccontextmanager
-    async def reserving(self, tenant: str, size: int | None) -> AsyncIterator[None]:
-        """For a URL that is issued: one image, and `size` in bytes, where it is announced. Given back on an error.
-
-        Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
-        """
-        await self.check_upload(tenant, size)
-        reservation = Usage(day=today(), bytes=size or 0, open=1)
-        await self.take(tenant, reservation)
-        async with self.taken(tenant, reservation):
-            yield
-
-    @asynccontextmanager
-    async def taken(self, tenant: str, used: Usage) -> AsyncIterator[None]:
-        """What was taken is given back when what it was taken for fails."""
-        try:
-            yield
-        except BaseException:
-            await asyncio.shield(self.note(tenant, -used))
-            raise
-
     async def take(self, tenant: str, used: Usage) -> None:
         """Count it, unless that passes a limit.
 
         The last image of a day may pass the limit of megapixels. Raises `DailyLimitReached`, `ImageLimitReached`,
-        `Unavailable`.
+        `Busy`, `Unavailable`.
         """
-        record = await self._add(tenant, used)
+        record = await self.count(tenant, used)
         try:
-            _check(record.usage + -used, record.overrides.over(self.defaults), used)
+            _check(record.usage - replace(used, day=record.usage.day), record.overrides.over(self.defaults), used)
         except (DailyLimitReached, ImageLimitReached):
-            await self.note(tenant, -used)
+            await self.give_back(tenant, used)
             raise
 
-    async def note(self, tenant: str, used: Usage) -> None:
-        """Count what cannot be refused any more. A count that cannot be kept changes no result."""
+    async def arrive(self, tenant: str, came: Usage, reserved: Usage) -> DailyLimitReached | ImageLimitReached | None:
+        """Count an upload that has come; why it may not stay, if it may not.
+
+        Its bytes count in any case, an image only if it stays. One that is `reserved` had its place before those that
+        are still waited for. Raises `Busy`, `Unavailable`.
+        """
+        record = await self.count(tenant, came)
+        before = record.usage - replace(came, day=record.usage.day)
+        if reserved.open:
+            before = replace(before, open=0)
         try:
-            await self._add(tenant, used)
+            _check(before, record.overrides.over(self.defaults), came)
+        except (DailyLimitReached, ImageLimitReached) as refusal:
+            await self.give_back(tenant, Usage(day=came.day, images=came.images))
+            return refusal
+        return None
+
+    @asynccontextmanager
+    async def owing(self, tenant: str, used: Usage) -> AsyncIterator[None]:
+        """What was counted for a change of a record is given back when others were faster.
+
+        When it is not known whether the change was made it stays counted, because it may be there.
+        """
+        try:
+            yield
+        except (RecordChanged, Busy):
+            await self.give_back(tenant, used)
+            raise
+
+    async def count(self, tenant: str, used: Usage) -> TenantRecord:
+        """Count what cannot be refused any more; the record as it is then. Raises `Busy`, `Unavailable`."""
+        return self._remembered(tenant, await self.store.add(tenant, used))
+
+    async def give_back(self, tenant: str, used: Usage) -> None:
+        """What cannot be given back stays counted, and changes no result."""
+        if used.counts:
+            await asyncio.shield(self._give_back(tenant, used))
+
+    async def _give_back(self, tenant: str, used: Usage) -> None:
+        try:
+            record = await self.store.give_back(tenant, used)
         except (Unavailable, Busy) as error:
-            log.warning("Usage not counted", code=error.code)
+            log.warning("Usage not given back", code=error.code)
+            return
+        if record is None:
+            log.warning("Usage not given back", code="not_counted")
+        else:
+            self._remembered(tenant, record)
 
     async def limits(self, tenant: str) -> Limits:
         """What holds for a tenant. Raises `Unavailable`."""
@@ -207,9 +238,8 @@ class Quota:
         self._known.move_to_end(tenant)
         return record.usage.on(today()), record.overrides.over(self.defaults)
 
-    async def _add(self, tenant: str, used: Usage) -> TenantRecord:
+    def _remembered(self, tenant: str, record: TenantRecord) -> TenantRecord:
         """A write tells what others have written too."""
-        record = await self.store.add(tenant, used)
         self._remember(tenant, record, self.monotonic() + CACHE_SECONDS)
         return record
 
@@ -221,15 +251,14 @@ class Quota:
 
 
 def _check(usage: Usage, limits: Limits, more: Usage) -> None:
-    """Whether `more` may come to what is used. What gives back, or does not ask for it, passes no limit."""
-    waiting, new_images = max(0, usage.open), more.images + more.open
-    images = usage.images + max(more.images, waiting + new_images if new_images > 0 else 0)
-    if images > limits.images and (new_images > 0 or more.images > 0):
+    """Whether `more` may come to what is used. Of what is not asked for, no limit stands in the way."""
+    images = usage.images + max(0, usage.open) + more.images + more.open
+    if images > limits.images and (more.open or more.images):
         raise ImageLimitReached(limit=limits.images, actual=images)
     used = usage.bytes + max(int(more.open > 0), more.bytes)
-    if used > limits.bytes_per_day and (more.open > 0 or more.bytes > 0):
+    if used > limits.bytes_per_day and (more.open or more.bytes):
         raise DailyLimitReached(seconds_left_today(), what="bytes", limit=limits.bytes_per_day, actual=used)
-    if (more.open > 0 or more.pixels > 0) and usage.pixels >= limits.megapixels_per_day * MEGAPIXEL:
+    if (more.open or more.pixels) and usage.pixels >= limits.megapixels_per_day * MEGAPIXEL:
         megapixels = int(usage.pixels // MEGAPIXEL) + 1
         raise DailyLimitReached(
             seconds_left_today(), what="megapixels", limit=limits.megapixels_per_day, actual=megapixels

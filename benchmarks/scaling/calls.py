@@ -32,7 +32,7 @@ CALLS: Mapping[str, Mapping[str, int]] = {
         "ReceiveMessage": 1,
         "GetItem": 2,
         "TransactWriteItems": 1,
-        "UpdateItem": 4,
+        "UpdateItem": 5,
         "GetObject": 1,
         "PutObject (processed)": 5,
         "DeleteMessageBatch": 1,
@@ -42,8 +42,9 @@ CALLS: Mapping[str, Mapping[str, int]] = {
 
 #: Capacity units are counted in so many bytes (AWS, "DynamoDB read and write operations").
 WRITE_UNIT_BYTES, READ_UNIT_BYTES = 1024, 4096
-#: How often an image is counted: when its URL is issued, when its upload comes, when it is worked on.
-COUNTS = 3
+#: How often an image is counted: when its URL is issued, when its upload comes, when what was reserved for it is given
+#: back, when it is worked on.
+COUNTS = 4
 #: A transaction pays for every item twice.
 TRANSACTION = 2
 #: What a partition key takes in a second, and so a shard of a listing or a counter (AWS, "Partition key design").
@@ -106,7 +107,7 @@ def read_units(size: int) -> int:
 @cache
 def image_write_units() -> WriteUnits:
     """Every write of one image: created, accepted, claimed, finished; and counted, when its URL is issued, when its
-    upload comes and when it is worked on.
+    upload comes, when what was reserved for it is given back and when it is worked on.
 
     An index of all attributes is written whenever the job is. Where the partition key changes, the old entry is removed
     and a new one written: two writes. Indexes are written after a transaction, at the single price.

@@ -6,11 +6,12 @@ import asyncio
 import base64
 import random
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from processor import clock
+from processor.arrivals import counted_through, uncounted
 from processor.erasure import Eraser, Erasure
 from processor.errors import (
     AlreadyUploaded,
@@ -31,7 +32,7 @@ from processor.jobs import UNAVAILABLE, Failure, Image, Job, JobStatus, Source, 
 from processor.manifest import stored_variants
 from processor.ports.edge import EdgeCache
 from processor.ports.jobs import JobPage, JobQuery, JobStore
-from processor.ports.objects import ObjectStore, PresignedUpload, UploadTerms
+from processor.ports.objects import MultipartUpload, ObjectStore, PresignedUpload, UploadTerms
 from processor.ports.queue import MessageQueue
 from processor.recipes import STANDARD, Recipe
 from processor.usage import Quota, Usage, day_of, today
@@ -91,32 +92,45 @@ class Catalog:
     @property
     def eraser(self) -> Eraser:
         """What removes deleted images."""
-        return Eraser(jobs=self.jobs, source=self.source, processed=self.processed, edge=self.edge)
+        return Eraser(jobs=self.jobs, source=self.source, processed=self.processed, edge=self.edge, quota=self.quota)
 
     async def submit(self, tenant: str, request: UploadRequest) -> Submission:
         """Record a pending image and sign its upload.
 
         Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
         """
+        await self.check_upload(tenant, request.terms.size)
         unique_id = new_unique_id()
-        async with self.reserving(tenant, request.terms.size):
-            job = pending_job(
-                tenant,
-                unique_id,
-                source_key(unique_id, request.extension),
-                request.filename,
-                recipe=self.recipe,
-                metadata=request.metadata,
-                terms=request.terms,
-                expires_in_seconds=request.expires_in_seconds,
-            )
-            upload = await self._sign(job, request.terms, request.expires_in_seconds)
-            await self.jobs.create(first_image(job), job)
+        job = pending_job(
+            tenant,
+            unique_id,
+            source_key(unique_id, request.extension),
+            request.filename,
+            recipe=self.recipe,
+            metadata=request.metadata,
+            terms=request.terms,
+            expires_in_seconds=request.expires_in_seconds,
+        )
+        upload = await self._sign(job, request.terms, request.expires_in_seconds)
+        await self.record(job)
         return Submission(job=job, upload=upload)
 
-    def reserving(self, tenant: str, size: int | None) -> AbstractAsyncContextManager[None]:
-        """What a new upload may bring counts from the beginning. Raises what `Quota.reserving` raises."""
-        return nullcontext() if self.quota is None else self.quota.reserving(tenant, size)
+    async def check_upload(self, tenant: str, size: int | None) -> None:
+        """Before anything is begun. Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`."""
+        if self.quota is not None:
+            await self.quota.check_upload(tenant, size)
+
+    async def record(self, job: Job) -> None:
+        """Write a new image with its first job; what its upload may bring counts from here on.
+
+        Raises `DailyLimitReached`, `ImageLimitReached`, `Busy`, `Unavailable`.
+        """
+        if self.quota is None:
+            await self.jobs.create(first_image(job), job)
+            return
+        await self.quota.take(job.tenant, reserved(job))
+        async with self.quota.owing(job.tenant, reserved(job)):
+            await self.jobs.create(first_image(job), job)
 
     async def refresh(self, tenant: str, unique_id: str, expires_in_seconds: int) -> Submission:
         """Sign a pending upload anew, on the same terms. What was signed before holds until its own end.
@@ -240,7 +254,7 @@ class Catalog:
             old = await self._job(image.current_job)
             if instead_of is not None and not _is_failed(old, instead_of):
                 raise RecordChanged
-            source = await self._newest_source(image, old)
+            source, version = await self._newest_source(image, old)
             if old is not None and not old.ended and old.is_over(source.etag):
                 if clock.now() - old.updated_at >= MESSAGE_GRACE:
                     await self._request(old, delay_seconds)
@@ -249,19 +263,20 @@ class Catalog:
                 raise TooManyJobs
             new = next_job(image, old, source, self.retention, recipe=self.recipe, previous_job=_shown_meanwhile(old))
             try:
-                async with self._counting(image, old):
-                    await self.jobs.replace(image, old, new)
+                await self._replace(image, old, new, version)
             except (RecordChanged, Busy):
                 continue
             await self._enqueue(new, delay_seconds)
             return new
         raise Busy
 
-    async def delete(self, tenant: str, unique_id: str) -> Erasure:
+    async def delete(self, tenant: str, unique_id: str, *, sent: int | None = None) -> Erasure:
         """Remove the source, the variants and the records; what there was.
 
-        A tombstone stays, so that nothing which arrives late revives the image. A delete that was cut short is
-        finished by the next one. Raises `ImageNotFound`; `ImageDeleted` for an image that is erased already; `Busy`.
+        `sent` are the bytes of parts that had arrived, where the upload in parts is ended already. A tombstone stays,
+        so that nothing which arrives late revives the image. A delete that was cut short is finished by the next one.
+
+        Raises `ImageNotFound`; `ImageDeleted` for an image that is erased already; `Busy`; `Unavailable`.
         """
         async for _ in races():
             image = await self.jobs.get_image(unique_id)
@@ -270,45 +285,75 @@ class Catalog:
             if image.erased_at is not None:
                 raise ImageDeleted
             if image.deleted_at is None:
-                deleted_at, old = clock.now(), await self._job(image.current_job)
-                uncounted = old is not None and old.uncounted
-                expires_at = _epoch(deleted_at + self.retention)
                 try:
-                    image = await self.jobs.tombstone(image, deleted_at, expires_at, uncounted=uncounted)
+                    image = await self._bury(image, sent)
                 except (RecordChanged, Busy):
                     continue
-                await self._uncount(image, old if uncounted else None)
             return await self.eraser.erase(image)
         raise Busy
 
-    async def _uncount(self, image: Image, uncounted: Job | None) -> None:
-        """A stored image is one less; of one that never was, what was reserved is free again."""
-        if self.quota is None:
-            return
-        given_back = Usage(day=today(), images=1) if uncounted is None else reserved(uncounted)
-        if given_back.bytes and await self._has_come(
-            image
-        ):  # its event is still to be handled, and its bytes were used
-            given_back = replace(given_back, bytes=0)
-        await self.quota.note(image.tenant, -given_back)
+    async def _bury(self, image: Image, sent: int | None) -> Image:
+        """Whoever writes the tombstone, and nobody else, gives back what the image had counted for.
 
-    async def _has_come(self, image: Image) -> bool:
+        What came, and nobody has looked at, was stored nevertheless. Raises `RecordChanged`, `Busy`, `Unavailable`.
+        """
+        old = await self._job(image.current_job)
+        waiting = old if old is not None and old.uncounted else None
+        versions = await self.source.versions(image.key, until=image.counted_through)
+        unseen = sum(each.size for each in uncounted(versions, image, old))
+        held = Usage(day=today(), images=1) if waiting is None else reserved(waiting)
+        parts = 0 if waiting is None or unseen else await self._sent(waiting, sent)
+        unseen += max(0, parts - held.bytes)
+        deleted_at = clock.now()
+        async with self._counted(image, Usage(day=today(), bytes=unseen)):
+            image = await self.jobs.tombstone(
+                image,
+                deleted_at,
+                _epoch(deleted_at + self.retention),
+                uncounted=waiting is not None,
+                status=waiting.status if waiting is not None else None,
+                counted_through=counted_through(versions, image),
+            )
+        if self.quota is not None:
+            await self.quota.give_back(image.tenant, replace(held, bytes=max(0, held.bytes - parts)))
+        return image
+
+    async def _sent(self, waiting: Job, sent: int | None) -> int:
+        """Bytes of the parts that have arrived: they were stored. When nobody knows any more, as many as are reserved.
+
+        Raises `Unavailable`.
+        """
+        if sent is not None or waiting.terms is None or waiting.terms.multipart is None:
+            return sent or 0
+        upload = MultipartUpload(key=waiting.original_key, upload_id=waiting.terms.multipart)
         try:
-            await self.source.head(image.key)
+            return sum(part.size for part in await self.source.list_parts(upload))
         except ObjectNotFound:
-            return False
-        return True
+            return reserved(waiting).bytes
 
     @asynccontextmanager
-    async def _counting(self, image: Image, old: Job | None) -> AsyncIterator[None]:
-        """An image whose upload was refused, and has come again, is to be counted before it is converted."""
-        if self.quota is None or old is None or not old.uncounted:
+    async def _counted(self, image: Image, used: Usage) -> AsyncIterator[None]:
+        """Count what cannot be refused any more, for as long as the change of the record is made."""
+        if self.quota is None or not used.counts:
             yield
+            return
+        await self.quota.count(image.tenant, used)
+        async with self.quota.owing(image.tenant, used):
+            yield
+
+    async def _replace(self, image: Image, old: Job | None, new: Job, version: str) -> None:
+        """Make a job current. What it works on may have come a moment ago, and is counted first; so is an image whose
+        upload was refused, and has come again. Raises what `take` raises, and `RecordChanged`."""
+        if version and version not in (image.first_version, image.counted_through):
+            versions = await self.source.versions(image.key, until=image.counted_through)
+            image = await self.eraser.arrivals.count(image, uncounted(versions, image, old))
+        if self.quota is None or old is None or not old.uncounted:
+            await self.jobs.replace(image, old, new)
             return
         used = Usage(day=today(), images=1)
         await self.quota.take(image.tenant, used)
-        async with self.quota.taken(image.tenant, used):
-            yield
+        async with self.quota.owing(image.tenant, used):
+            await self.jobs.replace(image, old, new)
 
     async def _living(self, tenant: str, unique_id: str) -> Image:
         image = await self.jobs.get_image(unique_id)
@@ -324,14 +369,15 @@ class Catalog:
         except JobNotFound:
             return None
 
-    async def _newest_source(self, image: Image, old: Job | None) -> Source:
+    async def _newest_source(self, image: Image, old: Job | None) -> tuple[Source, str]:
+        """And the version that S3 calls it."""
         if old is not None and old.status is JobStatus.PENDING:
             raise NotUploaded
         try:
             found = await self.source.head(image.key)
         except ObjectNotFound:
             raise NotUploaded("The uploaded file is not there any more.") from None
-        return Source(etag=found.etag, size=found.size)
+        return Source(etag=found.etag, size=found.size), found.version
 
     async def _request(self, job: Job, delay_seconds: int) -> None:
         message = JobRequested(unique_id=job.unique_id, processing_id=job.processing_id)
@@ -439,7 +485,7 @@ def reserved(job: Job) -> Usage:
     """What a pending upload has reserved of today: nothing, if that was on another day, or if nobody asked for it."""
     if job.status is not JobStatus.PENDING or job.terms is None or day_of(job.created_at) != today():
         return Usage(day=today())
-    return Usage(day=today(), bytes=job.terms.size or 0, open=1)
+    return Usage(day=today(), bytes=job.reserved_bytes or job.terms.size or 0, open=1)
 
 
 def pending_until(signed_at: datetime, expires_in_seconds: int) -> int:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from processor import clock
-from processor.catalog.images import Catalog, UploadRequest, first_image, pending_job, pending_until
+from processor.catalog.images import Catalog, UploadRequest, pending_job, pending_until
 from processor.erasure import Erasure
 from processor.errors import (
     AlreadyUploaded,
@@ -85,10 +85,10 @@ class LargeFiles:
 
         Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
         """
-        async with self.catalog.reserving(tenant, size):
-            job, upload = await self._begin(tenant, request, size)
-            parts = await self._sign(upload, part_sizes(size), request.expires_in_seconds)
-            await self.catalog.jobs.create(first_image(job), job)
+        await self.catalog.check_upload(tenant, size)
+        job, upload = await self._begin(tenant, request, size)
+        parts = await self._sign(upload, part_sizes(size), request.expires_in_seconds)
+        await self.catalog.record(job)
         return MultipartSubmission(job=job, part_size=part_size(size), parts=parts)
 
     async def sign(
@@ -143,12 +143,15 @@ class LargeFiles:
         removed. Raises `ImageNotFound`; `ImageDeleted` for an image that is erased already; `WrongUploadMethod`;
         `AlreadyUploaded`; `Unavailable`.
         """
+        sent: int | None = None
         with suppress(ImageDeleted):  # a delete that was cut short is the catalog's to finish
             pending = await self._pending(await self._image(tenant, unique_id))
+            with suppress(ObjectNotFound):
+                sent = sum(part.size for part in await self.catalog.source.list_parts(pending.upload))
             await self.catalog.source.abort_multipart(pending.upload)
             if await self._is_there(pending.image.key):
                 raise AlreadyUploaded
-        return await self.catalog.delete(tenant, unique_id)
+        return await self.catalog.delete(tenant, unique_id, sent=sent)
 
     async def _image(self, tenant: str, unique_id: str) -> Image:
         image = await self.catalog.jobs.get_image(unique_id)

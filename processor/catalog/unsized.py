@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from processor.catalog.images import UploadRequest, first_image
+from processor.catalog.images import UploadRequest, reserved
 from processor.catalog.parts import MIB, LargeFiles, PendingUpload, incomplete
 from processor.erasure import Erasure
 from processor.errors import (
@@ -35,10 +36,15 @@ class UnsizedFiles(LargeFiles):
     """
 
     async def start(self, tenant: str, request: UploadRequest) -> Job:
-        """Begin an upload and record it. Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`."""
-        async with self.catalog.reserving(tenant, None):
-            job, _ = await self._begin(tenant, request, None)
-            await self.catalog.jobs.create(first_image(job), job)
+        """Begin an upload and record it. As nobody says how large the file is, the largest is reserved for it.
+
+        Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
+        """
+        largest = self.catalog.max_bytes
+        await self.catalog.check_upload(tenant, largest)
+        job, _ = await self._begin(tenant, request, None)
+        job = replace(job, reserved_bytes=largest)
+        await self.catalog.record(job)
         return job
 
     async def sign_part(
@@ -58,7 +64,7 @@ class UnsizedFiles(LargeFiles):
         least = max(others, (number - 1) * S3_LEAST_PART_BYTES)
         if least >= self.catalog.max_bytes:
             raise _too_large_with_this_part(limit=self.catalog.max_bytes, actual=least + 1)
-        await self._check_day(tenant, others)
+        await self._check_day(pending, others)
         return await self.catalog.source.sign_part(pending.upload, number, expires_in_seconds=expires_in_seconds)
 
     async def parts(self, tenant: str, processing_id: str, key: str) -> tuple[Part, ...]:
@@ -75,7 +81,7 @@ class UnsizedFiles(LargeFiles):
         try:
             pending = await self._unsized(image)
             whole = _chosen(await self._arrived(pending), etags)
-            await self._check(tenant, whole)
+            await self._check(pending, whole)
             await self._complete(pending, whole)
         except AlreadyUploaded:
             return image
@@ -108,7 +114,7 @@ class UnsizedFiles(LargeFiles):
             raise WrongUploadMethod
         return pending
 
-    async def _check(self, tenant: str, parts: Sequence[Part]) -> None:
+    async def _check(self, pending: PendingUpload, parts: Sequence[Part]) -> None:
         """What is checked of other uploads before they begin."""
         for part in parts[:-1]:
             if part.size < S3_LEAST_PART_BYTES:
@@ -116,12 +122,13 @@ class UnsizedFiles(LargeFiles):
         size = sum(part.size for part in parts)
         if size > self.catalog.max_bytes:
             raise FileTooLarge(limit=self.catalog.max_bytes, actual=size)
-        await self._check_day(tenant, size)
+        await self._check_day(pending, size)
 
-    async def _check_day(self, tenant: str, size: int) -> None:
-        """What has come counts, though nobody announced it."""
+    async def _check_day(self, pending: PendingUpload, size: int) -> None:
+        """What has come counts, though nobody announced it; also what was reserved on another day."""
         if self.catalog.quota is not None:
-            await self.catalog.quota.check_open(tenant, size)
+            more = max(0, size - reserved(pending.job).bytes)
+            await self.catalog.quota.check_open(pending.image.tenant, more)
 
 
 def _too_large_with_this_part(*, limit: int, actual: int) -> FileTooLarge:

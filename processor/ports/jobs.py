@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from processor.images import StoredVariant
-from processor.jobs import Image, Job, JobStatus, Lease, Source
+from processor.jobs import Failure, Image, Job, JobStatus, Lease, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,22 +48,38 @@ class JobStore(Protocol):
         """Consistent read; an expired record is as good as gone. Raises `JobNotFound`."""
         ...
 
-    async def accept(self, image: Image, job: Job, source: Source, expires_at: int, *, counted: bool = True) -> Job:
-        """The first source arrived: `pending -> uploaded`, and the image lives on. `job` expires at `expires_at`. With
-        `counted` its image counts as stored.
+    async def accept(
+        self,
+        image: Image,
+        job: Job,
+        source: Source,
+        expires_at: int,
+        *,
+        counted: bool = True,
+        refusal: Failure | None = None,
+        version: str = "",
+    ) -> Job:
+        """The first source arrived, as `version`: `pending -> uploaded`, and the image lives on. `job` expires at
+        `expires_at`. With `counted` its image counts as stored; without, it expires with the job. With a `refusal` the
+        job is `failed` at once, and has no source.
 
         Raises `RecordChanged` unless the image is not deleted, has the current job that `image` has, and the job is
         still pending. Returns the job as written.
         """
         ...
 
-    async def replace(self, image: Image, old: Job | None, new: Job) -> None:
-        """Make `new` the current job.
+    async def replace(self, image: Image, old: Job | None, new: Job, *, counted_through: str = "") -> None:
+        """Make `new` the current job, and note up to which version all uploads are counted, if that is given.
 
         `old` (the current job, if its record still exists) leaves the listing and names `new` as `superseded_by`; when
         it has not ended it fails with `superseded`. Raises `RecordChanged` unless the image is not deleted, has the
-        current job that `image` has, and `old` still has the status it was read with.
+        current job and the counted versions that `image` has, and `old` still has the status it was read with.
         """
+        ...
+
+    async def count_through(self, image: Image, version: str) -> Image:
+        """Note up to which version all uploads are counted, also of a deleted image; the image as written. Raises
+        `RecordChanged` unless the image has the current job and the counted versions that `image` has."""
         ...
 
     async def extend(self, image: Image, job: Job, expires_at: int) -> Job:
@@ -72,8 +88,8 @@ class JobStore(Protocol):
 
     async def claim(self, processing_id: str, lease: Lease, now: datetime, maker: str) -> Job:
         """`uploaded -> processing` under `lease`, attempts + 1; `maker` is noted if none was. Likewise from
-        `processing` with an expired lease and from `failed` with a code of `NOT_THE_FILES_FAULT`. Raises `Conflict`
-        otherwise (also for a job that does not exist)."""
+        `processing` with an expired lease and from `failed` with a code of `NOT_THE_FILES_FAULT`, unless its upload was
+        refused. Raises `Conflict` otherwise (also for a job that does not exist)."""
         ...
 
     async def renew(self, processing_id: str, lease: Lease) -> None:
@@ -98,9 +114,19 @@ class JobStore(Protocol):
         """Write `job.error` for a job that no worker holds. Raises `RecordChanged` unless it is still `uploaded`."""
         ...
 
-    async def tombstone(self, image: Image, deleted_at: datetime, expires_at: int, *, uncounted: bool = False) -> Image:
+    async def tombstone(
+        self,
+        image: Image,
+        deleted_at: datetime,
+        expires_at: int,
+        *,
+        uncounted: bool = False,
+        status: JobStatus | None = None,
+        counted_through: str = "",
+    ) -> Image:
         """Mark the image deleted and remove its current job, together; the image as written. With `uncounted` the job
-        must not have been counted. Raises `RecordChanged` when its current job changed or it is deleted already."""
+        must not have been counted, and with `status` it must have that. `counted_through` as in `replace`. Raises
+        `RecordChanged` when its current job changed or it is deleted already."""
         ...
 
     async def forget_jobs(self, image: Image, erased_at: datetime) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +17,10 @@ class ObjectInfo:
     size: int
     etag: str
     last_modified: datetime
+    #: Names this upload among all that came under the key; empty where the bucket keeps no others.
+    version: str = ""
+    #: Whether it is what the key shows now.
+    latest: bool = True
     content_type: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
 
@@ -103,6 +107,14 @@ class Download(Protocol):
         ...
 
 
+#: Is told of objects that are going to be removed.
+Removal = Callable[[tuple[ObjectInfo, ...]], Awaitable[None]]
+
+
+async def unwatched(_: tuple[ObjectInfo, ...]) -> None:
+    """Nobody wants to know."""
+
+
 class ObjectStore(Protocol):
     """One bucket."""
 
@@ -140,6 +152,11 @@ class ObjectStore(Protocol):
         """Raises `ObjectNotFound`."""
         ...
 
+    async def versions(self, key: str, *, until: str = "") -> tuple[ObjectInfo, ...]:
+        """Every upload under the key that is still there, newest first, up to the version `until` and without it;
+        where the bucket keeps no versions, what is there now. `content_type` and `metadata` are not filled in."""
+        ...
+
     def open(self, key: str, *, etag: str | None = None) -> AbstractAsyncContextManager[Download]:
         """Begin to fetch an object: one call tells what it is, and brings it if it is wanted.
 
@@ -164,9 +181,12 @@ class ObjectStore(Protocol):
         """Write an object. `sha256` (hex) is its digest, where the caller has it already: it is compared on arrival."""
         ...
 
-    async def purge(self, prefix: str) -> tuple[str, ...]:
+    async def purge(self, prefix: str, *, before: Removal = unwatched) -> tuple[str, ...]:
         """Remove every object under the prefix with all its versions, and every unfinished upload, and look again until
-        nothing is left; the keys of the objects that there were. Nothing under the prefix is no error."""
+        nothing is left; the keys of the objects that there were. Nothing under the prefix is no error.
+
+        `before` is told what is going to be removed, each time it was looked: the versions of a key newest first.
+        """
         ...
 
     def walk(self, prefix: str) -> AsyncIterator[ObjectInfo]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import aioboto3
@@ -75,6 +75,8 @@ class AwsClients:
     s3_presign: S3Client
     sqs: SQSClient
     dynamodb: DynamoDBClient
+    #: For what must not be carried out twice: a call whose answer is lost is not sent again.
+    dynamodb_once: DynamoDBClient
     cloudfront: CloudFrontClient
     #: What all of them sign with.
     credentials: Any = field(repr=False)
@@ -92,6 +94,7 @@ async def open_clients(config: AwsConfig) -> AsyncIterator[AwsClients]:
     public_endpoint = config.public_s3_endpoint_url or endpoint
     calls = _config(config, config.read_timeout_seconds, endpoint)
     polls = _config(config, config.poll_timeout_seconds, endpoint)
+    once = _config(replace(config, max_attempts=1), config.read_timeout_seconds, endpoint)
     signing = _config(config, config.read_timeout_seconds, public_endpoint)
     found: Any = session.get_credentials()  # the stubs do not know that it waits
     async with AsyncExitStack() as stack:
@@ -104,6 +107,9 @@ async def open_clients(config: AwsConfig) -> AsyncIterator[AwsClients]:
             ),
             sqs=await stack.enter_async_context(session.client("sqs", endpoint_url=endpoint, config=polls)),
             dynamodb=await stack.enter_async_context(session.client("dynamodb", endpoint_url=endpoint, config=calls)),
+            dynamodb_once=await stack.enter_async_context(
+                session.client("dynamodb", endpoint_url=endpoint, config=once)
+            ),
             cloudfront=await stack.enter_async_context(
                 session.client("cloudfront", endpoint_url=endpoint, config=calls)
             ),

@@ -11,7 +11,7 @@ from typing import Any
 from processor import clock
 from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged
 from processor.images import StoredVariant
-from processor.jobs import NOT_THE_FILES_FAULT, REPLACED, Image, Job, JobStatus, Lease, Source, arrived
+from processor.jobs import NOT_THE_FILES_FAULT, REPLACED, Failure, Image, Job, JobStatus, Lease, Source, arrived
 from processor.ports.jobs import JobPage, JobQuery
 from processor.stores.listing import list_jobs
 from processor.stores.records import (
@@ -52,8 +52,10 @@ _JOB_ID = re.compile(r"img_[0-9A-Za-z_-]{1,100}")
 LIVING = "attribute_exists(#processingId) AND (attribute_not_exists(#ttl) OR #ttl > :present)"
 #: The job is its image's current one; only those are listed.
 CURRENT = "attribute_exists(#listKey)"
+#: The image is not deleted.
+UNDELETED = "attribute_not_exists(#deletedAt)"
 #: The image is as it was read.
-UNCHANGED = "attribute_not_exists(#deletedAt) AND #currentJob = :currentJob"
+UNCHANGED = "#currentJob = :currentJob"
 #: The lease is the caller's.
 HELD = "#status = :processing AND #lease.#token = :token"
 
@@ -108,20 +110,32 @@ class DynamoJobStore:
         """Write a new image and its first job. Raises `RecordChanged` when either exists, `Unavailable`."""
         await self._transact(Put(item=image_item(image)), Put(item=job_item(job)))
 
-    async def accept(self, image: Image, job: Job, source: Source, expires_at: int, *, counted: bool = True) -> Job:
+    async def accept(
+        self,
+        image: Image,
+        job: Job,
+        source: Source,
+        expires_at: int,
+        *,
+        counted: bool = True,
+        refusal: Failure | None = None,
+        version: str = "",
+    ) -> Job:
         """The first source arrived. Raises `RecordChanged`, `Unavailable`."""
         # create ── pending ──────────────── upload ── accept ── uploaded ──> claim
+        #              │                                  └─ refused: failed, and gone with its ttl
         #              └─ ttl runs out: gone     └─ deleted, or accepted by another delivery: changed
-        accepted = arrived(job, source, expires_at, counted=counted)
-        lives_on = self._image_update(image, remove=(TTL,))
+        accepted = arrived(job, source, expires_at, counted=counted, refusal=refusal)
+        first = {"firstVersion": version} if version else {}
+        lives_on = self._image_update(image, **_lasting(None if counted else expires_at, **first))
         arrives = Update(
             key=job_key(job.processing_id),
             sets={
                 "status": accepted.status.value,
                 "statusKey": index_attributes(accepted)["statusKey"],
-                "source": source_value(source),
                 "updatedAt": clock.to_iso(accepted.updated_at),
                 TTL: expires_at,
+                **({"source": source_value(source)} if refusal is None else {"error": failure_value(refusal)}),
             },
             remove=("uncounted",) if counted else (),
             condition=f"{LIVING} AND {CURRENT} AND #status = :pending",
@@ -130,35 +144,55 @@ class DynamoJobStore:
         await self._transact(lives_on, arrives)
         return accepted
 
-    async def replace(self, image: Image, old: Job | None, new: Job) -> None:
+    async def replace(self, image: Image, old: Job | None, new: Job, *, counted_through: str = "") -> None:
         """Make `new` the current job. Raises `RecordChanged`, `Unavailable`."""
         # old ── current ───────────────┬── listed no more, names new; failed as superseded if it had not ended
         # new ──────────────── replace ─┴── current ──> claim
         points_on = self._image_update(
             image,
-            sets={"currentJob": new.processing_id},
             also=("#jobIds = list_append(#jobIds, :added)",),
-            remove=(TTL,),
             values={"added": [new.processing_id]},
+            **_lasting(
+                new.expires_at if new.uncounted else None,
+                currentJob=new.processing_id,
+                **_counted_value(counted_through),
+            ),
         )
         retires = (self._retirement(old, new),) if old is not None else ()
         await self._transact(points_on, *retires, Put(item=job_item(new)))
 
-    async def tombstone(self, image: Image, deleted_at: datetime, expires_at: int, *, uncounted: bool = False) -> Image:
+    async def count_through(self, image: Image, version: str) -> Image:
+        """Note what is counted. Raises `RecordChanged`, `Unavailable`."""
+        # Once: a mark that is there already is not known for one's own.
+        try:
+            await self._table.update_once(self._image_update(image, living="", sets=_counted_value(version)))
+        except ConditionFailed:
+            raise RecordChanged from None
+        return replace(image, counted_through=version)
+
+    async def tombstone(
+        self,
+        image: Image,
+        deleted_at: datetime,
+        expires_at: int,
+        *,
+        uncounted: bool = False,
+        status: JobStatus | None = None,
+        counted_through: str = "",
+    ) -> Image:
         """Mark the image deleted and remove its current job. Raises `RecordChanged`, `Unavailable`."""
         # living ── tombstone ── deleted ── forget_jobs ── erased ── ttl runs out: gone
         #               └─ its current job goes with it, so that no worker's outcome finds a record
-        buried = Update(
-            key=image_key(image.unique_id),
-            sets={"deletedAt": clock.to_iso(deleted_at), TTL: expires_at},
-            condition=f"{LIVING} AND attribute_not_exists(#deletedAt) AND #currentJob = :currentJob",
-            values={"present": self._table.present(), "currentJob": image.current_job},
+        buried = self._image_update(
+            image, sets={"deletedAt": clock.to_iso(deleted_at), TTL: expires_at, **_counted_value(counted_through)}
         )
-        gone = Delete(key=job_key(image.current_job))
-        if uncounted:
-            gone = replace(gone, condition="#uncounted = :true", values={"true": True})
-        await self._transact(buried, gone)
-        return replace(image, deleted_at=deleted_at, expires_at=expires_at)
+        as_read: dict[str, Any] = {"uncounted": True} if uncounted else {}
+        if status is not None:
+            as_read |= {"status": status.value}
+        condition = " AND ".join(f"#{name} = :{name}" for name in as_read)
+        await self._transact(buried, Delete(key=job_key(image.current_job), condition=condition, values=as_read))
+        counted = counted_through or image.counted_through
+        return replace(image, deleted_at=deleted_at, expires_at=expires_at, counted_through=counted)
 
     async def forget_jobs(self, image: Image, erased_at: datetime) -> None:
         """Remove every job record of a deleted image, then say so on its tombstone. Raises `Unavailable`."""
@@ -199,7 +233,9 @@ class DynamoJobStore:
         waiting = "#status = :uploaded"
         abandoned = "(#status = :processing AND (attribute_not_exists(#lease) OR #lease.#expiresAt < :now))"
         codes = {f"code{number}": code for number, code in enumerate(sorted(NOT_THE_FILES_FAULT))}
-        given_up = f"(#status = :failed AND #error.#code IN ({', '.join(f':{name}' for name in codes)}))"
+        not_its_fault = f"#error.#code IN ({', '.join(f':{name}' for name in codes)})"
+        let_in = "attribute_exists(#source) AND attribute_not_exists(#uncounted)"
+        given_up = f"(#status = :failed AND {not_its_fault} AND {let_in})"
         claim = Update(
             key=job_key(processing_id),
             sets={
@@ -320,14 +356,19 @@ class DynamoJobStore:
 
     # -- calls
 
-    def _image_update(self, image: Image, **change: Any) -> Update:
+    def _image_update(self, image: Image, *, living: str = UNDELETED, **change: Any) -> Update:
         """A change to an image that must be as it was read."""
         values = {
             "present": self._table.present(),
             "currentJob": image.current_job,
+            "first": image.first_version,
+            "through": image.counted_through,
             **change.pop("values", {}),
         }
-        return Update(key=image_key(image.unique_id), condition=f"{LIVING} AND {UNCHANGED}", values=values, **change)
+        first = "#firstVersion = :first" if image.first_version else "attribute_not_exists(#firstVersion)"
+        through = "#countedThrough = :through" if image.counted_through else "attribute_not_exists(#countedThrough)"
+        condition = " AND ".join(filter(None, (LIVING, living, UNCHANGED, first, through)))
+        return Update(key=image_key(image.unique_id), condition=condition, values=values, **change)
 
     def _held_update(self, processing_id: str, lease: Lease, **change: Any) -> Update:
         """A change to a job in work, by whoever holds its lease."""
@@ -359,6 +400,15 @@ class DynamoJobStore:
             await self._table.transact(*changes)
         except ConditionFailed:
             raise RecordChanged from None
+
+
+def _lasting(expires_at: int | None, **sets: Any) -> Item:
+    """A change that also says until when an item lives; None: for good."""
+    return {"sets": sets, "remove": (TTL,)} if expires_at is None else {"sets": {**sets, TTL: expires_at}}
+
+
+def _counted_value(version: str) -> Item:
+    return {"countedThrough": version} if version else {}
 
 
 def _ended(item: Item | None, lease: Lease, status: JobStatus) -> bool:

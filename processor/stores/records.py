@@ -91,6 +91,7 @@ def job_item(job: Job) -> Item:
             "previousJob": job.previous_job,
             "terms": _terms_value(job.terms),
             "uncounted": job.uncounted or None,
+            "reservedBytes": job.reserved_bytes or None,
             "uncountedBytes": job.uncounted_bytes or None,
             "supersededBy": job.superseded_by,
             "recipe": job.recipe.to_text() if job.recipe else None,
@@ -137,6 +138,7 @@ def job_from_item(item: Item) -> Job:
         previous_job=item.get("previousJob"),
         terms=_terms(item.get("terms")),
         uncounted=item.get("uncounted", False),
+        reserved_bytes=int(item.get("reservedBytes", 0)),
         uncounted_bytes=int(item.get("uncountedBytes", 0)),
         superseded_by=item.get("supersededBy"),
         recipe=Recipe.from_text(item["recipe"]) if "recipe" in item else None,
@@ -165,6 +167,8 @@ def image_item(image: Image) -> Item:
             TTL: image.expires_at,
             "deletedAt": clock.to_iso(image.deleted_at) if image.deleted_at else None,
             "erasedAt": clock.to_iso(image.erased_at) if image.erased_at else None,
+            "firstVersion": image.first_version or None,
+            "countedThrough": image.counted_through or None,
         }
     )
 
@@ -183,6 +187,8 @@ def image_from_item(item: Item) -> Image:
         expires_at=int(item[TTL]) if TTL in item else None,
         deleted_at=moment(item.get("deletedAt")),
         erased_at=moment(item.get("erasedAt")),
+        first_version=item.get("firstVersion", ""),
+        counted_through=item.get("countedThrough", ""),
     )
 
 

@@ -14,13 +14,20 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from processor.errors import Busy, FileTooLarge, Unavailable
-from processor.ports.objects import ObjectInfo, PostForm, PresignedUpload, UploadTerms
+from processor.ports.objects import ObjectInfo, PostForm, PresignedUpload, Removal, UploadTerms, unwatched
 from processor.stores.clients import AwsClients
 from processor.stores.parts import MultipartUploads
 from processor.stores.translate import translated
 
 if TYPE_CHECKING:
-    from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef, ObjectIdentifierTypeDef
+    from types_aiobotocore_s3.type_defs import (
+        GetObjectOutputTypeDef,
+        HeadObjectOutputTypeDef,
+        ListObjectVersionsOutputTypeDef,
+        ObjectIdentifierTypeDef,
+        ObjectTypeDef,
+        ObjectVersionTypeDef,
+    )
 
 #: Most keys that `DeleteObjects` takes (AWS, "DeleteObjects").
 DELETE_BATCH = 1000
@@ -98,6 +105,19 @@ class S3ObjectStore(MultipartUploads):
             found = await self._s3.head_object(Bucket=self._bucket, Key=key)
         return _info(key, found)
 
+    async def versions(self, key: str, *, until: str = "") -> tuple[ObjectInfo, ...]:
+        """Raises `Unavailable`. S3 tells of the newest version of a key first."""
+        found: list[ObjectInfo] = []
+        with translated(missing=Unavailable):
+            async for page in self._version_pages(key):
+                for each in page.get("Versions", ()):
+                    version = _version(each["VersionId"])
+                    if each["Key"] == key and version and version == until:
+                        return tuple(found)
+                    if each["Key"] == key:
+                        found.append(_listed(each, version))
+        return tuple(found)
+
     @asynccontextmanager
     async def open(self, key: str, *, etag: str | None = None) -> AsyncIterator[S3Download]:
         """Raises `ObjectNotFound`, `ObjectChanged`, `Unavailable`. Leaving early drops the connection, and with it the
@@ -141,7 +161,7 @@ class S3ObjectStore(MultipartUploads):
                     ChecksumSHA256=checksum,
                 )
 
-    async def purge(self, prefix: str) -> tuple[str, ...]:
+    async def purge(self, prefix: str, *, before: Removal = unwatched) -> tuple[str, ...]:
         """Remove all versions of all objects under the prefix, and all parts of unfinished uploads, and look again.
 
         Uploads go first: one that is completed in between has become an object by the time that versions are listed.
@@ -152,24 +172,33 @@ class S3ObjectStore(MultipartUploads):
         refused = False
         for _ in range(PURGE_ROUNDS):
             unfinished = await self._abort_all(prefix)
-            versions = await self._versions(prefix)
-            if not versions and not unfinished:
+            versions, ids = await self._versions(prefix)
+            if not ids and not unfinished:
                 return tuple(purged)
-            purged |= dict.fromkeys(version["Key"] for version in versions)
-            for start in range(0, len(versions), DELETE_BATCH):
-                refused = not await self._delete(versions[start : start + DELETE_BATCH]) or refused
+            await before(versions)
+            purged |= dict.fromkeys(each["Key"] for each in ids)
+            for start in range(0, len(ids), DELETE_BATCH):
+                refused = not await self._delete(ids[start : start + DELETE_BATCH]) or refused
         raise Unavailable if refused else Busy
 
-    async def _versions(self, prefix: str) -> list[ObjectIdentifierTypeDef]:
-        """Every version under the prefix, and the markers that hide others, in key order."""
-        found: list[ObjectIdentifierTypeDef] = []
+    async def _versions(self, prefix: str) -> tuple[tuple[ObjectInfo, ...], list[ObjectIdentifierTypeDef]]:
+        """Every version under the prefix, in key order and newest first; the same by name, and the markers that hide
+        others."""
+        found: list[ObjectInfo] = []
+        ids: list[ObjectIdentifierTypeDef] = []
         with translated(missing=Unavailable):
-            async for page in self._s3.get_paginator("list_object_versions").paginate(
-                Bucket=self._bucket, Prefix=prefix
-            ):
-                versions = (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
-                found += [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions]
-        return found
+            async for page in self._version_pages(prefix):
+                versions = page.get("Versions", ())
+                found += [_listed(each, _version(each["VersionId"])) for each in versions]
+                ids += [
+                    {"Key": each["Key"], "VersionId": each["VersionId"]}
+                    for each in (*versions, *page.get("DeleteMarkers", ()))
+                ]
+        return tuple(found), ids
+
+    def _version_pages(self, prefix: str) -> AsyncIterator[ListObjectVersionsOutputTypeDef]:
+        paginator = self._s3.get_paginator("list_object_versions")
+        return aiter(paginator.paginate(Bucket=self._bucket, Prefix=prefix))
 
     async def _delete(self, versions: list[ObjectIdentifierTypeDef]) -> bool:
         """Whether all were deleted. What could not be shows when the prefix is looked at again."""
@@ -188,12 +217,7 @@ class S3ObjectStore(MultipartUploads):
         with translated(missing=Unavailable):
             async for page in pages:
                 for found in page.get("Contents", ()):
-                    yield ObjectInfo(
-                        key=found["Key"],
-                        size=found["Size"],
-                        etag=found["ETag"].strip('"'),
-                        last_modified=found["LastModified"],
-                    )
+                    yield _listed(found)
 
     async def list(self, prefix: str) -> list[ObjectInfo]:
         """The same at once. Raises `Unavailable`."""
@@ -211,9 +235,27 @@ def _info(key: str, found: GetObjectOutputTypeDef | HeadObjectOutputTypeDef) -> 
         size=found["ContentLength"],
         etag=found["ETag"].strip('"'),
         last_modified=found["LastModified"],
+        version=_version(found.get("VersionId")),
         content_type=found.get("ContentType", ""),
         metadata=found.get("Metadata", {}),
     )
+
+
+def _listed(found: ObjectTypeDef | ObjectVersionTypeDef, version: str = "") -> ObjectInfo:
+    return ObjectInfo(
+        key=found["Key"],
+        size=found["Size"],
+        etag=found["ETag"].strip('"'),
+        last_modified=found["LastModified"],
+        version=version,
+        latest=bool(found.get("IsLatest", True)),
+    )
+
+
+def _version(version_id: str | None) -> str:
+    """What was stored while the bucket kept no versions is `null` (AWS, "Working with objects in a versioning-suspended
+    bucket"), and so is whatever takes its place: such an id names nothing."""
+    return "" if version_id in (None, "null") else version_id
 
 
 def _put_headers(terms: UploadTerms) -> dict[str, str]:

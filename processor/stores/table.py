@@ -31,6 +31,7 @@ class Table:
     def __init__(self, clients: AwsClients, name: str, *, now: Callable[[], float] = time.time) -> None:
         self.name = name
         self.dynamodb = clients.dynamodb
+        self._once = clients.dynamodb_once
         self._now = now
 
     def present(self) -> int:
@@ -48,6 +49,10 @@ class Table:
     async def update(self, change: Update) -> Item:
         """The item as it is then. Raises `ConditionFailed`."""
         return await writes.update(self.dynamodb, self.name, change)
+
+    async def update_once(self, change: Update) -> Item:
+        """The same for what must not be carried out twice. Raises `ConditionFailed`."""
+        return await writes.update(self._once, self.name, change)
 
     async def put(self, new: Put) -> None:
         """Raises `ConditionFailed`."""

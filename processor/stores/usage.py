@@ -33,20 +33,21 @@ class DynamoUsageStore:
     async def add(self, tenant: str, used: Usage) -> TenantRecord:
         """Raises `Busy`, `Unavailable`."""
         # yesterday ... add ── add ──┬ the first of today: begins the counts of the day anew ── add ...
-        #                            └ of several at that moment one begins, and the others add
+        #                            ├ of several at that moment one begins, and the others add
+        #                            └ whose clock is behind adds to today as well
         values = {**asdict(used), "none": 0}
         images = "#images = if_not_exists(#images, :none) + :images"
         open_ = "#open = if_not_exists(#open, :none) + :open"
         more = Update(
             key=_key(tenant),
             also=("#bytes = #bytes + :bytes", "#pixels = #pixels + :pixels", open_, images),
-            condition="#day = :day",
+            condition="#day >= :day",
             values=values,
         )
         anew = Update(
             key=_key(tenant),
             also=("#day = :day", "#bytes = :bytes", "#pixels = :pixels", "#open = :open", images),
-            condition="attribute_not_exists(#day) OR #day <> :day",
+            condition="attribute_not_exists(#day) OR #day < :day",
             values=values,
         )
         for attempt in range(TRIES):
@@ -55,6 +56,26 @@ class DynamoUsageStore:
             except ConditionFailed:
                 continue
         raise Busy
+
+    async def give_back(self, tenant: str, used: Usage) -> TenantRecord | None:
+        """Raises `Busy`, `Unavailable`."""
+        given = await self._less(tenant, used, "#day = :day")
+        if given is None and used.images:
+            return await self._less(tenant, Usage(day=used.day, images=used.images), "#day > :day")
+        return given
+
+    async def _less(self, tenant: str, used: Usage, day: str) -> TenantRecord | None:
+        counts = used.counts
+        less = Update(
+            key=_key(tenant),
+            also=tuple(f"#{name} = #{name} - :{name}" for name in counts),
+            condition=" AND ".join((day, *(f"#{name} >= :{name}" for name in counts))),
+            values={**counts, "day": used.day},
+        )
+        try:
+            return _record(await self._table.update_once(less))
+        except ConditionFailed:
+            return None
 
     async def set_overrides(self, tenant: str, overrides: Overrides) -> None:
         """Raises `Unavailable`."""

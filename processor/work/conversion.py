@@ -20,13 +20,13 @@ from functools import partial
 import structlog
 
 from processor import clock, manifest
+from processor.arrivals import uncounted
 from processor.catalog.images import MAX_JOBS, next_job, races, reserved
 from processor.erasure import Eraser
 from processor.errors import (
     Busy,
     Conflict,
     DailyLimitReached,
-    ImageLimitReached,
     ImageNotFound,
     ImageRejected,
     JobNotFound,
@@ -40,7 +40,7 @@ from processor.errors import (
 )
 from processor.events import Event, JobRequested, SourceArrived
 from processor.formats.info import ImageInfo
-from processor.images import Rendered, StoredVariant, Variant, job_prefix, source_prefix, unique_id_of, variant_key
+from processor.images import Rendered, StoredVariant, Variant, job_prefix, unique_id_of, variant_key
 from processor.jobs import (
     SOURCE_MISSING,
     UNAVAILABLE,
@@ -53,6 +53,7 @@ from processor.jobs import (
     Manifest,
     Source,
     Timings,
+    failure_of,
 )
 from processor.ports.jobs import JobStore
 from processor.ports.objects import Download, ObjectInfo, ObjectStore
@@ -142,14 +143,6 @@ class _Held:
             if self.lost and not _is_cancelled():
                 raise LeaseLost from None
             raise
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Arrival:
-    """What was counted of an upload that came, and why it may not stay, if it may not."""
-
-    used: Usage
-    refusal: DailyLimitReached | ImageLimitReached | None = None
 
 
 class _Replaced(Exception):
@@ -292,7 +285,7 @@ class Converter:
         if isinstance(image, Outcome):
             return image
         current = await self._current_job(image)
-        if current is not None and current.is_over(event.etag) and not _is_refused(current):
+        if current is not None and _is_known(event, image, current):
             return _Accepted(processing_id=current.processing_id)
         try:
             if current is not None and current.status is JobStatus.PENDING:
@@ -322,77 +315,95 @@ class Converter:
     ) -> Outcome | _Accepted:
         """The call that asks what is there brings it along: whatever it is, it is this job's source."""
         download = await opened.enter_async_context(self.source.open(image.key))
-        source = _source(download.info, event)
-        promised = reserved(pending)
-        came = Usage(day=today(), bytes=source.size, images=int(pending.uncounted)) + -promised
-        async with self._counting(image, came) as arrival:
-            stays = arrival.refusal is None
-            job = await self.jobs.accept(image, pending, source, self._expiry(), counted=stays)
-        if arrival.refusal is not None:
-            return await self._refuse(image, job, arrival.refusal)
+        source, promised = _source(download.info, event), reserved(pending)
+        came = Usage(day=today(), bytes=max(0, source.size - promised.bytes), images=int(pending.uncounted))
+        async with self._counting(image, came, promised) as refusal:
+            job = await self.jobs.accept(
+                image,
+                pending,
+                source,
+                self._expiry(),
+                counted=refusal is None,
+                refusal=refusal,
+                version=download.info.version,
+            )
+        # Whoever has changed the record, and nobody else, gives back what it had reserved.
+        await self._give_back_usage(image, replace(promised, bytes=max(0, promised.bytes - source.size)))
+        if event.version and event.version != download.info.version:  # it was overwritten before anybody looked
+            image = replace(image, first_version=download.info.version)
+            versions = await self.source.versions(image.key)
+            await self.eraser.arrivals.count(image, uncounted(versions, image, job))
+        if refusal is not None:
+            return await self._refused(image, job)
         return _Accepted(processing_id=pending.processing_id, download=download)
 
     async def _further(self, image: Image, current: Job | None, event: SourceArrived) -> Outcome | _Accepted:
         """What an event means for an image that has a source already.
 
         The record was read before the bucket, and is changed on the condition that nobody has changed it since. The new
-        job fetches its source anew: an upload in between may have been taken for what the record said until then.
+        job fetches its source anew: an upload in between may have been taken for what the record said until then. What
+        was overwritten before anybody looked counts with what took its place.
         """
-        found = await self.source.head(image.key)
-        if current is not None and current.is_over(found.etag) and not _is_refused(current):
-            if event.etag:
-                return Outcome(kind=OutcomeKind.STALE, unique_id=image.unique_id)
-            return _Accepted(processing_id=current.processing_id)
-        if current is not None and await self._is_over(current, found):
-            return Outcome(kind=OutcomeKind.DUPLICATE, unique_id=image.unique_id, processing_id=current.processing_id)
-        came = Usage(day=today(), bytes=found.size, images=int(current is not None and current.uncounted))
+        versions = await self.source.versions(image.key)
+        if not versions or not versions[0].latest:
+            raise ObjectNotFound
+        found, fresh = versions[0], uncounted(versions, image, current)
+        refused = current is not None and current.was_refused
+        if current is not None and refused and not fresh:  # whoever refused it did not come to remove it
+            return await self._refused(image, current)
+        if current is not None and not refused:
+            if current.is_over(found.etag):
+                await self.eraser.arrivals.count(image, fresh)
+                stale = bool(event.etag) and event.etag != found.etag
+                known = _Accepted(processing_id=current.processing_id)
+                return Outcome(kind=OutcomeKind.STALE, unique_id=image.unique_id) if stale else known
+            if await self._is_over(current, found):
+                await self.eraser.arrivals.count(image, fresh)
+                return Outcome(
+                    kind=OutcomeKind.DUPLICATE, unique_id=image.unique_id, processing_id=current.processing_id
+                )
+        return await self._replaced(image, current, fresh, _source(found, event))
+
+    async def _replaced(
+        self, image: Image, current: Job | None, fresh: tuple[ObjectInfo, ...], source: Source
+    ) -> Outcome | _Accepted:
+        """A new job becomes current, over the newest of what is `fresh`."""
         if len(image.job_ids) >= MAX_JOBS:
-            await self._note(image.tenant, replace(came, images=0))
-            await self.source.purge(source_prefix(image.unique_id))
+            await self.eraser.purge_source(image)
             return Outcome(kind=OutcomeKind.REFUSED, unique_id=image.unique_id, code=TooManyJobs.code)
-        new = next_job(image, current, _source(found, event), self.retention, recipe=self.recipe)
-        async with self._counting(image, came) as arrival:
-            refused = arrival.refusal is not None
-            new = replace(new, uncounted=refused and bool(came.images))
-            await self.jobs.replace(image, current, new)
-        if arrival.refusal is not None:
-            return await self._refuse(image, new, arrival.refusal)
+        size = sum(each.size for each in fresh)
+        came = Usage(day=today(), bytes=size, images=int(current is not None and current.uncounted))
+        new = next_job(image, current, source, self.retention, recipe=self.recipe)
+        async with self._counting(image, came, Usage()) as refusal:
+            if refusal is not None:
+                new = replace(new, status=JobStatus.FAILED, error=refusal, source=None, uncounted=bool(came.images))
+            await self.jobs.replace(image, current, new, counted_through=fresh[0].version if fresh else "")
+        if refusal is not None:
+            return await self._refused(image, new)
         return _Accepted(processing_id=new.processing_id)
 
     @contextlib.asynccontextmanager
-    async def _counting(self, image: Image, came: Usage) -> AsyncIterator[_Arrival]:
-        """Count an upload before it is recorded, and take that back when the record was changed by others.
+    async def _counting(self, image: Image, came: Usage, promised: Usage) -> AsyncIterator[Failure | None]:
+        """Count an upload before it is recorded, and take that back when the record was changed by others; why it may
+        not stay, if it may not. Its bytes have come in any case."""
+        if self.quota is None:
+            yield None
+            return
+        refusal = await self.quota.arrive(image.tenant, came, promised)
+        counted = came if refusal is None else replace(came, images=0)
+        async with self.quota.owing(image.tenant, counted):
+            yield None if refusal is None else failure_of(refusal)
 
-        Its bytes have come, whether it may stay or not.
-        """
-        arrival = _Arrival(used=came)
-        if self.quota is not None:
-            try:
-                await self.quota.take(image.tenant, came)
-            except (DailyLimitReached, ImageLimitReached) as refusal:
-                arrival = _Arrival(used=replace(came, images=0), refusal=refusal)
-                await self.quota.note(image.tenant, arrival.used)
-            except (Unavailable, Busy) as error:
-                log.warning("Usage not counted", code=error.code)
-                arrival = _Arrival(used=Usage(day=came.day))
-        try:
-            yield arrival
-        except (RecordChanged, Busy):
-            await self._note(image.tenant, -arrival.used)
-            raise
-
-    async def _refuse(self, image: Image, job: Job, refusal: DailyLimitReached | ImageLimitReached) -> Outcome:
+    async def _refused(self, image: Image, job: Job) -> Outcome:
         """The record says why, and what may not be stored is removed."""
-        failure = Failure(code=refusal.code, message=refusal.message)
-        await self.jobs.fail(replace(job, error=failure, updated_at=clock.now()))
-        await self.source.purge(source_prefix(image.unique_id))
-        return Outcome(
-            kind=OutcomeKind.FAILED, unique_id=job.unique_id, processing_id=job.processing_id, code=refusal.code
-        )
+        with contextlib.suppress(ImageNotFound):
+            await self.eraser.purge_source(await self.jobs.get_image(image.unique_id))
+        code = job.error.code if job.error else None
+        return Outcome(kind=OutcomeKind.FAILED, unique_id=job.unique_id, processing_id=job.processing_id, code=code)
 
-    async def _note(self, tenant: str, used: Usage) -> None:
+    async def _give_back_usage(self, image: Image, used: Usage) -> None:
         if self.quota is not None:
-            await asyncio.shield(self.quota.note(tenant, used))
+            await self.quota.give_back(image.tenant, used)
 
     async def _is_over(self, current: Job, found: ObjectInfo) -> bool:
         """Whether a job has completed over these bytes, though S3 calls them by another ETag: what is copied in parts,
@@ -495,9 +506,9 @@ class Converter:
     async def _work(self, job: Job, held: _Held, download: Download | None) -> Outcome:
         run = _Run(job=job, recipe=job.recipe or self.recipe, lease=held.lease)
         try:
-            if job.uncounted or job.uncounted_bytes:  # `finish` takes the marks away
+            if self.quota is not None and (job.uncounted or job.uncounted_bytes):  # `finish` takes the marks away
                 used = Usage(day=today(), bytes=job.uncounted_bytes, images=int(job.uncounted))
-                await self._note(job.tenant, used)
+                await self.quota.count(job.tenant, used)
             if self.quota is not None:
                 await self.quota.check_work(job.tenant)
             data = await self._fetch(job, download)
@@ -510,12 +521,11 @@ class Converter:
             await self._store_manifest(completed)
             timings = Timings(download=downloaded, process=run.process, upload=run.watch.lap(), total=run.watch.total())
         except ImageRejected as error:
-            why = Failure(code=error.code, message=error.message, limit=error.limit, actual=error.actual)
-            outcome = await self._fail(job, run.lease, why)
+            outcome = await self._fail(job, run.lease, failure_of(error))
             await self._take_back(run)
             return outcome
         except DailyLimitReached as error:
-            return await self._fail(job, run.lease, Failure(code=error.code, message=error.message))
+            return await self._fail(job, run.lease, failure_of(error))
         except ObjectNotFound:
             return await self._fail(
                 job, run.lease, Failure(code=SOURCE_MISSING, message="The uploaded file is not there any more.")
@@ -550,13 +560,10 @@ class Converter:
         return rendered
 
     async def _count_work(self, tenant: str, info: ImageInfo) -> None:
-        """Before the work, so that it counts whoever ends it and however. Raises `DailyLimitReached`."""
-        if self.quota is None:
-            return
-        try:
+        """Before the work, so that it counts whoever ends it and however. Raises `DailyLimitReached`, `Busy`,
+        `Unavailable`."""
+        if self.quota is not None:
             await self.quota.take(tenant, Usage(day=today(), pixels=info.pixels))
-        except (Unavailable, Busy) as error:
-            log.warning("Usage not counted", code=error.code)
 
     async def _store(self, run: _Run, variant: Variant) -> None:
         job, spec = run.job, variant.spec
@@ -676,9 +683,12 @@ class Converter:
         return int((clock.now() + self.retention).timestamp())
 
 
-def _is_refused(job: Job) -> bool:
-    """Whether its upload was not let in: when it comes again, it is to be counted anew."""
-    return job.uncounted and job.status is JobStatus.FAILED
+def _is_known(event: SourceArrived, image: Image, current: Job) -> bool:
+    """Whether an event tells of what the record knows and a count has. What it says may be wrong, and then it is one
+    look more, or none that anybody else would miss."""
+    known = (image.first_version, image.counted_through)
+    counted = not event.version or event.version in known or not any(known)
+    return counted and current.is_over(event.etag) and not current.was_refused
 
 
 def _is_cancelled() -> bool:

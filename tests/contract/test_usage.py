@@ -62,3 +62,27 @@ async def test_overrides_are_replaced_as_a_whole_and_leave_the_usage_alone(usage
     await usage.set_overrides(tenant, Overrides(bytes_per_day=2**50))
     found = await usage.get(tenant)
     assert found == TenantRecord(usage=Usage(day=MONDAY, bytes=1), overrides=Overrides(bytes_per_day=2**50))
+
+
+async def test_what_is_given_back_is_taken_off_once_and_never_below_nothing(usage: UsageStore, tenant: str) -> None:
+    counted = Usage(day=MONDAY, bytes=10, pixels=100, open=1, images=1)
+    assert await usage.give_back(tenant, counted) is None
+    await usage.add(tenant, counted)
+    given = await usage.give_back(tenant, Usage(day=MONDAY, bytes=10, open=1))
+    assert given == await usage.get(tenant) == TenantRecord(usage=Usage(day=MONDAY, pixels=100, images=1))
+    assert await usage.give_back(tenant, Usage(day=MONDAY, bytes=1, pixels=1)) is None
+    assert (await usage.get(tenant)).usage == Usage(day=MONDAY, pixels=100, images=1)
+
+
+async def test_of_a_day_that_is_over_images_alone_are_given_back(usage: UsageStore, tenant: str) -> None:
+    await usage.add(tenant, Usage(day=MONDAY, bytes=10, open=1, images=1))
+    await usage.add(tenant, Usage(day=TUESDAY, bytes=7))
+    await usage.give_back(tenant, Usage(day=MONDAY, bytes=10, open=1, images=1))
+    await usage.give_back(tenant, Usage(day=MONDAY, bytes=10))
+    assert (await usage.get(tenant)).usage == Usage(day=TUESDAY, bytes=7)
+
+
+async def test_whose_clock_is_behind_adds_to_today_and_wipes_nothing_out(usage: UsageStore, tenant: str) -> None:
+    await usage.add(tenant, Usage(day=TUESDAY, bytes=10, images=1))
+    await usage.add(tenant, Usage(day=MONDAY, bytes=1, pixels=5))
+    assert (await usage.get(tenant)).usage == Usage(day=TUESDAY, bytes=11, pixels=5, images=1)

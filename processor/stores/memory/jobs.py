@@ -11,7 +11,7 @@ from datetime import datetime
 from processor import clock
 from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged
 from processor.images import StoredVariant
-from processor.jobs import NOT_THE_FILES_FAULT, REPLACED, Image, Job, JobStatus, Lease, Source, arrived
+from processor.jobs import NOT_THE_FILES_FAULT, REPLACED, Failure, Image, Job, JobStatus, Lease, Source, arrived
 from processor.ports.jobs import JobPage, JobQuery
 from processor.stores.listing import bounds_of, page_of
 
@@ -85,18 +85,29 @@ class MemoryJobStore:
         self._images[image.unique_id] = image
         self._jobs[job.processing_id] = job
 
-    async def accept(self, image: Image, job: Job, source: Source, expires_at: int, *, counted: bool = True) -> Job:
+    async def accept(
+        self,
+        image: Image,
+        job: Job,
+        source: Source,
+        expires_at: int,
+        *,
+        counted: bool = True,
+        refusal: Failure | None = None,
+        version: str = "",
+    ) -> Job:
         """Raises `RecordChanged`."""
         stored = self._unchanged(image)
         found = self._job(job.processing_id)
         if found is None or found.status is not JobStatus.PENDING or not self._is_current(found):
             raise RecordChanged
-        accepted = arrived(job, source, expires_at, counted=counted)
-        self._images[image.unique_id] = replace(stored, expires_at=None)
+        accepted = arrived(job, source, expires_at, counted=counted, refusal=refusal)
+        ends = None if counted else expires_at
+        self._images[image.unique_id] = replace(stored, expires_at=ends, first_version=version)
         self._jobs[job.processing_id] = accepted
         return accepted
 
-    async def replace(self, image: Image, old: Job | None, new: Job) -> None:
+    async def replace(self, image: Image, old: Job | None, new: Job, *, counted_through: str = "") -> None:
         """Raises `RecordChanged`."""
         stored = self._unchanged(image)
         if new.processing_id in self._jobs:
@@ -107,23 +118,39 @@ class MemoryJobStore:
             stored,
             current_job=new.processing_id,
             job_ids=(*stored.job_ids, new.processing_id),
-            expires_at=None,
+            expires_at=new.expires_at if new.uncounted else None,
+            counted_through=counted_through or stored.counted_through,
         )
         self._jobs[new.processing_id] = new
 
-    async def tombstone(self, image: Image, deleted_at: datetime, expires_at: int, *, uncounted: bool = False) -> Image:
+    async def count_through(self, image: Image, version: str) -> Image:
         """Raises `RecordChanged`."""
-        stored = self._images.get(image.unique_id)
-        if stored is None or stored.deleted_at is not None or not self._living(stored.expires_at):
-            raise RecordChanged
-        if stored.current_job != image.current_job:
-            raise RecordChanged
+        stored = self._as_read(image)
+        self._images[image.unique_id] = replace(stored, counted_through=version)
+        return replace(image, counted_through=version)
+
+    async def tombstone(
+        self,
+        image: Image,
+        deleted_at: datetime,
+        expires_at: int,
+        *,
+        uncounted: bool = False,
+        status: JobStatus | None = None,
+        counted_through: str = "",
+    ) -> Image:
+        """Raises `RecordChanged`."""
+        stored = self._unchanged(image)
         current = self._jobs.get(image.current_job)
         if uncounted and not (current and current.uncounted):
             raise RecordChanged
-        self._images[image.unique_id] = replace(stored, deleted_at=deleted_at, expires_at=expires_at)
+        if status is not None and (current is None or current.status is not status):
+            raise RecordChanged
+        counted = counted_through or stored.counted_through
+        dead = replace(stored, deleted_at=deleted_at, expires_at=expires_at, counted_through=counted)
+        self._images[image.unique_id] = dead
         self._jobs.pop(image.current_job, None)
-        return replace(image, deleted_at=deleted_at, expires_at=expires_at)
+        return dead
 
     async def forget_jobs(self, image: Image, erased_at: datetime) -> None:
         """Remove the jobs, then note it on the tombstone, if that is still there."""
@@ -230,10 +257,16 @@ class MemoryJobStore:
         return image is not None and image.current_job == job.processing_id
 
     def _unchanged(self, image: Image) -> Image:
-        stored = self._images.get(image.unique_id)
-        if stored is None or stored.deleted_at is not None or not self._living(stored.expires_at):
+        stored = self._as_read(image)
+        if stored.deleted_at is not None:
             raise RecordChanged
-        if stored.current_job != image.current_job:
+        return stored
+
+    def _as_read(self, image: Image) -> Image:
+        stored = self._images.get(image.unique_id)
+        if stored is None or not self._living(stored.expires_at):
+            raise RecordChanged
+        if _fingerprint(stored) != _fingerprint(image):
             raise RecordChanged
         return stored
 
@@ -260,9 +293,15 @@ class MemoryJobStore:
         self._jobs[old.processing_id] = replace(found, superseded_by=new.processing_id)
 
 
+def _fingerprint(image: Image) -> tuple[str, str, str]:
+    return image.current_job, image.first_version, image.counted_through
+
+
 def _claimable(job: Job, now: datetime) -> bool:
     if job.status is JobStatus.UPLOADED:
         return True
     if job.status is JobStatus.PROCESSING:
         return job.lease is None or job.lease.expires_at < now.timestamp()
-    return job.status is JobStatus.FAILED and job.error is not None and job.error.code in NOT_THE_FILES_FAULT
+    if job.error is None or job.was_refused:
+        return False
+    return job.status is JobStatus.FAILED and job.error.code in NOT_THE_FILES_FAULT

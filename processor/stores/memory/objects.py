@@ -20,8 +20,10 @@ from processor.ports.objects import (
     PostForm,
     PresignedPart,
     PresignedUpload,
+    Removal,
     SignedUrl,
     UploadTerms,
+    unwatched,
 )
 from processor.stores.memory.queue import MemoryQueue
 
@@ -57,6 +59,10 @@ class MemoryObjectStore:
     queue: MemoryQueue | None = None
     #: How long the session that signs has left, in seconds; None: for ever.
     session_seconds: int | None = None
+    #: Whether what is overwritten is kept.
+    versioned: bool = True
+    _count: int = 0
+    _older: dict[str, list[_Stored]] = field(default_factory=dict)
     _objects: dict[str, _Stored] = field(default_factory=dict)
     _unfinished: dict[str, _Unfinished] = field(default_factory=dict)
 
@@ -152,14 +158,18 @@ class MemoryObjectStore:
         metadata: Mapping[str, str] | None = None,
     ) -> SourceArrived:
         """What an upload does; the event that S3 makes of it."""
+        self._count += 1
         info = ObjectInfo(
             key=key,
             size=len(body),
             etag=_md5(body),
             last_modified=clock.now(),
+            version=f"v{self._count}" if self.versioned else "",
             content_type=content_type,
             metadata=dict(metadata or {}),
         )
+        if self.versioned and key in self._objects:
+            self._older.setdefault(key, []).insert(0, self._objects[key])
         self._objects[key] = _Stored(info=info, body=bytes(body))
         event = self._event(info)
         if self.queue is not None and key.startswith(SOURCE_PREFIX):
@@ -169,6 +179,13 @@ class MemoryObjectStore:
     async def head(self, key: str) -> ObjectInfo:
         """Raises `ObjectNotFound`."""
         return self._stored(key).info
+
+    async def versions(self, key: str, *, until: str = "") -> tuple[ObjectInfo, ...]:
+        """What is there, and what it took the place of."""
+        stored = [*([self._objects[key]] if key in self._objects else []), *self._older.get(key, ())]
+        found = [_listed(each.info, latest=number == 0) for number, each in enumerate(stored)]
+        known = next((number for number, each in enumerate(found) if each.version and each.version == until), None)
+        return tuple(found[:known])
 
     @asynccontextmanager
     async def open(self, key: str, *, etag: str | None = None) -> AsyncIterator[_Stored]:
@@ -198,19 +215,33 @@ class MemoryObjectStore:
             raise Unavailable
         await self.put(key, body, content_type=content_type, metadata=metadata)
 
-    async def purge(self, prefix: str) -> tuple[str, ...]:
+    async def purge(self, prefix: str, *, before: Removal = unwatched) -> tuple[str, ...]:
         """Remove every object and unfinished upload under the prefix; the keys of the objects that there were."""
+        purged: set[str] = set()
+        while found := await self._under(prefix):
+            await before(found)
+            self._remove(found)
+            purged |= {each.key for each in found}
+        return tuple(sorted(purged))
+
+    async def _under(self, prefix: str) -> tuple[ObjectInfo, ...]:
         self._unfinished = {name: each for name, each in self._unfinished.items() if not each.key.startswith(prefix)}
-        purged = tuple(sorted(key for key in self._objects if key.startswith(prefix)))
-        for key in purged:
-            del self._objects[key]
-        return purged
+        keys = sorted(key for key in self._objects if key.startswith(prefix))
+        return tuple([each for key in keys for each in await self.versions(key)])
+
+    def _remove(self, found: tuple[ObjectInfo, ...]) -> None:
+        """What came since stays."""
+        gone = {(each.key, each.version) for each in found}
+        for key in {each.key for each in found}:
+            self._older[key] = [each for each in self._older.get(key, ()) if (key, each.info.version) not in gone]
+            if key in self._objects and (key, self._objects[key].info.version) in gone:
+                del self._objects[key]
 
     async def walk(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Every object under the prefix, in key order."""
         for key in sorted(self._objects):
             if key.startswith(prefix) and key in self._objects:
-                yield replace(self._objects[key].info, content_type="", metadata={})
+                yield replace(_listed(self._objects[key].info), version="")
 
     async def list(self, prefix: str) -> list[ObjectInfo]:
         """The same at once."""
@@ -231,7 +262,12 @@ class MemoryObjectStore:
             key=info.key,
             etag=info.etag,
             event_time=clock.to_iso(info.last_modified),
+            version=info.version,
         )
+
+
+def _listed(info: ObjectInfo, *, latest: bool = True) -> ObjectInfo:
+    return replace(info, content_type="", metadata={}, latest=latest)
 
 
 def _md5(body: bytes) -> str:

@@ -18,9 +18,18 @@ class MemoryUsageStore:
         return self._records.get(tenant, TenantRecord())
 
     async def add(self, tenant: str, used: Usage) -> TenantRecord:
-        """What was used on another day is forgotten."""
+        """What was used on a day that is over is forgotten."""
         record = await self.get(tenant)
         self._records[tenant] = replace(record, usage=record.usage + used)
+        return self._records[tenant]
+
+    async def give_back(self, tenant: str, used: Usage) -> TenantRecord | None:
+        """Unless a count would fall below 0."""
+        record = await self.get(tenant)
+        left = record.usage - used
+        if any(count < 0 for count in left.counts.values()):
+            return None
+        self._records[tenant] = replace(record, usage=left)
         return self._records[tenant]
 
     async def set_overrides(self, tenant: str, overrides: Overrides) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -27,64 +27,8 @@ from processor.events import SourceArrived
 from processor.jobs import JobStatus
 from processor.manifest import manifest_key
 from processor.work.conversion import Converter
+from tests.unit.turns import Killed, Scheduler, Turned
 from tests.unit.world import MAKER, TENANT, ScriptedRenderer, World, events_of
-
-
-class Killed(BaseException):
-    """The actor's process is gone: nothing that it still tries has an effect."""
-
-
-@dataclass
-class Scheduler:
-    """Lets one call at a time go through. An actor may wait with several, as with the variants that it stores."""
-
-    waiting: dict[int, tuple[int, asyncio.Future[None]]] = field(default_factory=dict)
-    dead: set[int] = field(default_factory=set)
-    calls: int = 0
-
-    async def turn(self, actor: int) -> None:
-        if actor in self.dead:
-            raise Killed
-        self.calls += 1
-        call, gate = self.calls, asyncio.get_running_loop().create_future()
-        self.waiting[call] = (actor, gate)
-        try:
-            await gate
-        finally:
-            self.waiting.pop(call, None)
-        if actor in self.dead:
-            raise Killed
-
-    def release(self, call: int, *, kill: bool) -> None:
-        actor, gate = self.waiting[call]
-        if kill:
-            self.dead.add(actor)
-        if not gate.done():
-            gate.set_result(None)
-
-
-@dataclass
-class Turned:
-    """A store whose every call waits for the actor's turn."""
-
-    behind: Any
-    scheduler: Scheduler
-    actor: int
-
-    @contextlib.asynccontextmanager
-    async def open(self, key: str, **options: Any) -> AsyncIterator[Any]:
-        await self.scheduler.turn(self.actor)
-        async with self.behind.open(key, **options) as download:
-            yield download
-
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        method = getattr(self.behind, name)
-
-        async def call(*arguments: Any, **options: Any) -> Any:
-            await self.scheduler.turn(self.actor)
-            return await method(*arguments, **options)
-
-        return call
 
 
 @dataclass

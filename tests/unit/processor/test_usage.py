@@ -8,9 +8,11 @@ from datetime import timedelta
 import pytest
 
 from processor import clock
-from processor.errors import CorruptImage, DailyLimitReached, ImageLimitReached, Unavailable
-from processor.jobs import Job
-from processor.usage import Overrides, Usage, today
+from processor.errors import CorruptImage, DailyLimitReached, ImageLimitReached, Throttled, Unavailable
+from processor.events import JobRequested
+from processor.images import unique_id_of
+from processor.jobs import Image, Job
+from processor.usage import Overrides, TenantRecord, Usage, today
 from tests.unit.world import LIMITS, TENANT, World, events_of
 
 
@@ -70,16 +72,43 @@ async def test_a_deleted_image_does_not_count_any_more_and_what_never_came_never
     assert (await used(world)).images == 0
 
 
-async def test_a_count_that_cannot_be_kept_changes_no_result(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failed", [1, 2])
+async def test_nothing_is_let_in_or_worked_on_before_it_can_be_counted(
+    world: World, monkeypatch: pytest.MonkeyPatch, failed: int
+) -> None:
+    """Who asks so much of a counter that it refuses to count would else have no limit. First an upload is counted, then
+    its pixels."""
     submission, event = await world.uploaded()
+    add, calls = world.quota.store.add, []
 
-    async def full(*_: object) -> None:
-        raise Unavailable
+    async def full(tenant: str, used: Usage) -> TenantRecord:
+        calls.append(used)
+        if len(calls) == failed:
+            raise Throttled
+        return await add(tenant, used)
 
     monkeypatch.setattr(world.quota.store, "add", full)
+    with pytest.raises(Throttled):
+        await world.converter.convert(event)
+    assert world.renderer.rendered == []
+    await world.converter.convert(event)
+    assert (await world.catalog.status(TENANT, submission.job.processing_id)).status == "completed"
+    assert await used(world) == Usage(day=today(), bytes=5, pixels=12, images=1)
+
+
+async def test_what_cannot_be_given_back_stays_counted_and_changes_no_result(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submission, event = await world.uploaded()
+
+    async def away(*_: object) -> None:
+        raise Unavailable
+
+    monkeypatch.setattr(world.quota.store, "give_back", away)
     await world.converter.convert(event)
     assert (await world.catalog.status(TENANT, submission.job.processing_id)).status == "completed"
     await world.catalog.delete(TENANT, submission.job.unique_id)
+    assert await used(world) == Usage(day=today(), bytes=5, pixels=12, open=1, images=1)
 
 
 @pytest.mark.parametrize(
@@ -210,3 +239,136 @@ async def test_a_delete_that_meets_the_end_of_the_first_conversion_counts_right(
     world.jobs.get_job = read_and_be_overtaken  # type: ignore[method-assign]
     await world.catalog.delete(TENANT, submission.job.unique_id)
     assert (await used(world)).images == 0
+
+
+async def test_an_upload_that_was_overwritten_before_anybody_looked_counts_once_in_any_order(world: World) -> None:
+    for order in ((0, 1, 2), (2, 1, 0), (1, 1, 2, 0, 0)):
+        submission = await world.submitted()
+        before = (await used(world)).bytes
+        key = submission.job.original_key
+        events = [await world.source.put(key, body) for body in (b"photo", b"others", b"the last")]
+        for number in order:
+            await world.another_converter().convert(events[number])
+        assert (await used(world)).bytes - before == 5 + 6 + 8
+
+
+async def test_the_same_bytes_stored_again_count_again_and_their_message_twice_does_not(world: World) -> None:
+    submission, event = await world.uploaded(b"photo")
+    await world.converter.convert(event)
+    again = await world.source.put(submission.job.original_key, b"photo")
+    for _ in range(3):
+        await world.converter.convert(again)
+    assert await used(world) == Usage(day=today(), bytes=10, pixels=12, images=1)
+
+
+async def test_a_forged_event_counts_nothing(world: World) -> None:
+    _, event = await world.uploaded(b"photo")
+    await world.converter.convert(event)
+    for version in ("v99", "", "-"):
+        await world.converter.convert(replace(event, etag="f" * 32, version=version))
+        await world.converter.convert(replace(event, version=version))
+    assert (await used(world)).bytes == 5
+
+
+async def test_an_upload_to_a_deleted_image_counts_and_is_removed(world: World) -> None:
+    submission = await world.submitted()
+    await world.catalog.delete(TENANT, submission.job.unique_id)
+    event = await world.source.put(submission.job.original_key, b"photo")
+    await world.source.put(submission.job.original_key, b"others")
+    for _ in range(2):
+        await world.converter.convert(event)
+    assert await used(world) == Usage(day=today(), bytes=11)
+    assert await world.source.list("") == []
+
+
+async def test_what_had_come_when_a_waiting_image_was_deleted_counts(world: World) -> None:
+    _, event = await world.uploaded(b"photo")
+    await world.catalog.delete(TENANT, unique_id_of(event.key) or "")
+    await world.converter.convert(event)
+    assert await used(world) == Usage(day=today(), bytes=5)
+
+
+async def test_an_upload_that_is_processed_before_its_event_is_handled_counts_once(world: World) -> None:
+    submission, event = await world.uploaded(b"photo")
+    await world.converter.convert(event)
+    other = await world.source.put(submission.job.original_key, b"others")
+    await world.catalog.reprocess(TENANT, submission.job.unique_id)
+    await world.converter.convert(other)
+    assert (await used(world)).bytes == 5 + 6
+
+
+async def test_a_refused_upload_is_neither_worked_on_nor_counted_when_its_message_comes_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever refused it died before it could be removed."""
+    submission, event = await world.uploaded(b"photo")
+    await world.quota.store.add(TENANT, Usage(day=today(), images=LIMITS.images))
+    before = await used(world)
+
+    async def die(*_: object, **__: object) -> tuple[str, ...]:
+        raise ConnectionResetError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.source, "purge", die)
+        with pytest.raises(ConnectionResetError):
+            await world.converter.convert(event)
+    refused = await world.catalog.status(TENANT, submission.job.processing_id)
+    assert (refused.status, refused.source) == ("failed", None)
+    request = JobRequested(unique_id=submission.job.unique_id, processing_id=submission.job.processing_id)
+    assert (await world.converter.convert(request)).kind == "duplicate"
+    assert (await world.converter.convert(event)).code == "image_limit_reached"
+    assert world.renderer.rendered == []
+    assert await world.source.list("") == []
+    assert await used(world) == replace(before, bytes=5, open=0)
+
+
+async def test_a_delete_that_races_a_refusal_gives_a_reservation_back_once(world: World) -> None:
+    """The delete reads the job while it is pending, and writes when the upload has been refused."""
+    kept, (submission, event) = await world.submitted(), await world.uploaded(b"photo")
+    await world.quota.store.add(TENANT, Usage(day=today(), images=LIMITS.images))
+    read = world.jobs.get_job
+
+    async def read_and_be_overtaken(processing_id: str) -> Job:
+        job = await read(processing_id)
+        world.jobs.get_job = read  # type: ignore[method-assign]
+        await world.converter.convert(event)
+        return job
+
+    world.jobs.get_job = read_and_be_overtaken  # type: ignore[method-assign]
+    await world.catalog.delete(TENANT, submission.job.unique_id)
+    assert await used(world) == Usage(day=today(), bytes=5, open=1, images=LIMITS.images)
+    assert (await world.catalog.status(TENANT, kept.job.processing_id)).status == "pending"
+
+
+async def test_an_image_that_was_refused_goes_with_its_job(world: World) -> None:
+    """Else a delete would later give back an image that never counted."""
+    submission, event = await world.uploaded(b"photo")
+    await world.quota.store.add(TENANT, Usage(day=today(), images=LIMITS.images))
+    await world.converter.convert(event)
+    image = await world.jobs.get_image(submission.job.unique_id)
+    assert image.expires_at == (await world.jobs.get_job(image.current_job)).expires_at
+
+
+async def test_a_reservation_whose_record_may_have_been_written_is_not_given_back(world: World) -> None:
+    create = world.jobs.create
+
+    async def lose_the_answer(image: Image, job: Job) -> None:
+        await create(image, job)
+        raise Unavailable
+
+    world.jobs.create = lose_the_answer  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        await world.submitted()
+    assert await used(world) == Usage(day=today(), open=1)
+
+
+async def test_what_is_given_back_just_after_midnight_leaves_the_new_day_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "now", lambda: clock.from_iso("2026-05-04T23:59:59.000Z"))
+    yesterday = Usage(day=today(), bytes=5, images=1)
+    await world.quota.take(TENANT, yesterday)
+    monkeypatch.setattr(clock, "now", lambda: clock.from_iso("2026-05-05T00:00:00.000Z"))
+    await world.quota.take(TENANT, Usage(day=today(), bytes=7))
+    await world.quota.give_back(TENANT, yesterday)
+    assert await used(world) == Usage(day=today(), bytes=7)

@@ -129,13 +129,13 @@ class Contended(MemoryJobStore):
 
     races = 0
 
-    async def replace(self, image, old, new) -> None:  # type: ignore[no-untyped-def]
+    async def replace(self, *what, **how) -> None:  # type: ignore[no-untyped-def]
         self._race()
-        await super().replace(image, old, new)
+        await super().replace(*what, **how)
 
-    async def tombstone(self, image, deleted_at, expires_at, *, uncounted=False):  # type: ignore[no-untyped-def]
+    async def tombstone(self, *what, **how):  # type: ignore[no-untyped-def]
         self._race()
-        return await super().tombstone(image, deleted_at, expires_at, uncounted=uncounted)
+        return await super().tombstone(*what, **how)
 
     def _race(self) -> None:
         if self.races:

@@ -49,6 +49,7 @@ def clients(client: Scripted) -> AwsClients:
         s3_presign=any_client,
         sqs=any_client,
         dynamodb=any_client,
+        dynamodb_once=any_client,
         cloudfront=any_client,
         credentials=None,
     )
@@ -123,7 +124,8 @@ class Versioned(Scripted):
 
     async def paginate(self, **_: Any) -> AsyncIterator[dict[str, Any]]:
         count = self.listings.pop(0)
-        yield {"Versions": [{"Key": f"{number:04}", "VersionId": "null"} for number in range(count)]}
+        told = {"VersionId": "null", "Size": 5, "ETag": '"e"', "LastModified": clock.now()}
+        yield {"Versions": [{"Key": f"{number:04}", **told} for number in range(count)]}
 
 
 async def test_versions_are_deleted_a_thousand_at_a_time_until_none_is_left() -> None:

@@ -365,17 +365,21 @@ async def test_a_claim_that_could_not_be_tried_settles_nothing(world: World, mon
 async def test_an_upload_that_comes_back_to_known_bytes_while_others_are_accepted_is_what_is_shown(
     world: World,
 ) -> None:
-    """The event of the last upload is taken for a duplicate, a moment before the other bytes are recorded."""
+    """The event of the last upload is taken for a duplicate, a moment before the other bytes are recorded.
+
+    Where the bucket keeps no versions, nothing in the record says that anybody was there.
+    """
+    world.source.versioned = False
     submission, first = await world.uploaded(b"first")
     await world.converter.convert(first)
     other = await world.source.put(first.key, b"other")
     replace_job = world.jobs.replace
 
-    async def slowly(image: Image, old: Job | None, new: Job) -> None:
+    async def slowly(image: Image, old: Job | None, new: Job, **how: str) -> None:
         if not seen:
             last = await world.source.put(first.key, b"first")
             seen.append((await world.another_converter().convert(last)).kind)
-        await replace_job(image, old, new)
+        await replace_job(image, old, new, **how)
 
     seen: list[OutcomeKind] = []
     world.jobs.replace = slowly  # type: ignore[method-assign]
@@ -386,6 +390,19 @@ async def test_an_upload_that_comes_back_to_known_bytes_while_others_are_accepte
     assert world.renderer.rendered == [b"first", b"first"]
     shown = await world.catalog.status(TENANT, submission.job.processing_id)
     assert shown.superseded_by == outcome.processing_id
+
+
+async def test_an_upload_that_comes_back_to_known_bytes_is_counted_and_makes_no_job(world: World) -> None:
+    """Where the bucket keeps versions, whoever counted the last upload says so in the record."""
+    submission, first = await world.uploaded(b"first")
+    await world.converter.convert(first)
+    other = await world.source.put(first.key, b"other")
+    last = await world.source.put(first.key, b"first")
+    assert (await world.converter.convert(last)).kind is OutcomeKind.DUPLICATE
+    assert (await world.converter.convert(other)).kind is OutcomeKind.STALE
+    assert world.renderer.rendered == [b"first"]
+    assert (await world.catalog.status(TENANT, submission.job.processing_id)).superseded_by is None
+    assert (await world.quota.store.get(TENANT)).usage.bytes == 15
 
 
 # -- two at once -------------------------------------------------------------------------------------------------

@@ -1,0 +1,85 @@
+"""Which uploads have come and are not counted yet. S3 is asked, and no message is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from processor.errors import Busy, ImageNotFound, RecordChanged
+from processor.jobs import Image, Job
+from processor.ports.jobs import JobStore
+from processor.ports.objects import ObjectInfo
+from processor.usage import Quota, Usage, today
+
+#: How often an image is looked at anew while others count what came for it.
+TRIES = 5
+
+#: Stands for the version before the first: whatever comes is uncounted. No id of S3 is like it.
+NOTHING = "-"
+
+
+def uncounted(versions: Iterable[ObjectInfo], image: Image, current: Job | None) -> tuple[ObjectInfo, ...]:
+    """Of the versions of a source, newest first, those that no count knows yet.
+
+    Where the bucket keeps no versions, and in records of earlier releases, which name none, a source is known by its
+    ETag, and what came before it is taken for counted.
+    """
+    named = bool(image.first_version or image.counted_through)
+    found: list[ObjectInfo] = []
+    for each in versions:
+        if each.version and each.version == image.counted_through:
+            break
+        if not (named and each.version) and _is_known(each, current):
+            break
+        if not each.version or each.version != image.first_version:
+            found.append(each)
+    return tuple(found)
+
+
+def counted_through(versions: Sequence[ObjectInfo], image: Image) -> str:
+    """The version up to which all are counted once `versions` are; empty where that stays what it was."""
+    if versions:
+        return versions[0].version
+    return "" if image.first_version or image.counted_through else NOTHING
+
+
+def _is_known(found: ObjectInfo, current: Job | None) -> bool:
+    return current is None or (current.is_over(found.etag) and not current.was_refused)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """Counts uploads beside those that become jobs: overwritten before anybody looked, repeated, or too late."""
+
+    jobs: JobStore
+    #: None: nobody counts.
+    quota: Quota | None = None
+
+    async def count(self, image: Image, found: Iterable[ObjectInfo]) -> Image:
+        """Count uploads, newest first, and note that they are; the image as written.
+
+        Raises `RecordChanged` when others were faster; `Busy`, `Unavailable`.
+        """
+        uploads = tuple(found)
+        if self.quota is None or not uploads or not uploads[0].version:
+            return image
+        used = Usage(day=today(), bytes=sum(each.size for each in uploads))
+        await self.quota.count(image.tenant, used)
+        async with self.quota.owing(image.tenant, used):
+            return await self.jobs.count_through(image, uploads[0].version)
+
+    async def count_removed(self, image: Image, found: tuple[ObjectInfo, ...]) -> None:
+        """Count, before it is removed, what nobody will look at: it came too late, or just now.
+
+        Raises `Busy`, `Unavailable`.
+        """
+        for _ in range(TRIES):
+            try:
+                await self.count(image, uncounted(found, image, None))
+            except RecordChanged:
+                with suppress(ImageNotFound):
+                    image = await self.jobs.get_image(image.unique_id)
+            else:
+                return
+        raise Busy
