@@ -46,6 +46,11 @@ class TrussError(Exception):
         self.message = message or default_message(type(self))
         super().__init__(self.message)
 
+    @property
+    def numbers(self) -> tuple[float | None, float | None]:
+        """`limit` and `actual`, both or none. Whoever stopped to count at the limit knows of one more."""
+        return self.limit, (self.limit + 1 if self.actual is None and self.limit is not None else self.actual)
+
 
 class Rejected(TrussError):
     """The request can never succeed as it stands."""
@@ -187,6 +192,12 @@ class TimedOut(ImageRejected):
 
     code = "timed_out"
 
+    def __init__(self, *, limit: int | None = None) -> None:
+        #: In seconds; it is stopped then, so that nobody knows how much longer it would have taken.
+        self.limit = limit
+        told = "The image took longer to process than the {:,} seconds that the service allows."
+        super().__init__(None if limit is None else told.format(limit))
+
 
 class DecoderCrashed(ImageRejected):
     """The image cannot be decoded safely."""
@@ -299,6 +310,12 @@ class TooManyJobs(Conflict):
     """The image was uploaded or converted too often; upload it as a new one."""
 
     code = "too_many_jobs"
+
+    def __init__(self, *, limit: int | None = None, actual: int | None = None) -> None:
+        #: How many jobs an image may have, and how many it would have.
+        self.limit, self.actual = limit, actual
+        told = "An image has {:,} jobs at most, and this would be number {:,}; upload it as a new one."
+        super().__init__(None if limit is None else told.format(limit, actual))
 
 
 class IdempotencyKeyReused(Conflict):

@@ -222,7 +222,7 @@ REPLACED = Failure(code=SUPERSEDED, message="A newer job replaced this one.")
 
 def failure_of(error: TrussError) -> Failure:
     """What a job says of itself that failed by `error`."""
-    limit, actual = (None if number is None else int(number) for number in (error.limit, error.actual))
+    limit, actual = (None if number is None else int(number) for number in error.numbers)
     return Failure(code=error.code, message=error.message, limit=limit, actual=actual)
 
 

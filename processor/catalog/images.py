@@ -260,7 +260,7 @@ class Catalog:
                     await self._request(old, delay_seconds)
                 return old
             if len(image.job_ids) >= MAX_JOBS:
-                raise TooManyJobs
+                raise TooManyJobs(limit=MAX_JOBS, actual=len(image.job_ids) + 1)
             new = next_job(image, old, source, self.retention, recipe=self.recipe, previous_job=_shown_meanwhile(old))
             try:
                 await self._replace(image, old, new, version)

@@ -88,4 +88,4 @@ class Deadline:
         if self._called_off:
             raise Unavailable
         if self.passed:
-            raise TimedOut
+            raise TimedOut(limit=math.ceil(self._timeout_seconds))

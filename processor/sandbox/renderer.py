@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
-from processor.errors import DecoderCrashed, ImageRejected, TooLargeForMemory, Unavailable
+from processor.errors import DecoderCrashed, ImageRejected, TimedOut, TooLargeForMemory, Unavailable
 from processor.images import Rendered, Variant
 from processor.pipeline.budget import MemoryBudget, share
 from processor.pipeline.engine import EngineConfig
@@ -73,9 +73,11 @@ class ChildRenderer:
             try:
                 async with self._started(len(data), recipe) as child:
                     return await self._converse(child, data, recipe, ticket, turn)
-            except ImageRejected:
+            except ImageRejected as error:
                 if self._closed:  # the child was killed, and not by the image
                     raise Unavailable from None
+                if isinstance(error, TimedOut):  # whoever killed the child did not say after how long
+                    raise TimedOut(limit=math.ceil(self._limits.timeout_seconds)) from None
                 raise
 
     def abort(self) -> None:

@@ -61,7 +61,7 @@ class S3Download:
                 while chunk := await self.body.read(CHUNK_BYTES):
                     left -= len(chunk)
                     if left < 0:
-                        raise FileTooLarge
+                        raise FileTooLarge(limit=max_bytes, actual=max_bytes - left)
                     chunks.append(chunk)
         return b"".join(chunks)
 

@@ -180,7 +180,7 @@ class ApiKeyVerifier:
         ago is not held up."""
         level = self._lookups.take("unknown", rate=LOOKUPS_PER_SECOND, burst=LOOKUP_BURST)
         if level.retry_after is not None:
-            raise TooManyRequests(level.retry_after)
+            raise TooManyRequests(level.retry_after, limit=level.capacity)
 
     async def _note_use(self, key: ApiKey) -> None:
         now = clock.now()

@@ -9,6 +9,8 @@ from aiohttp import web
 from pydantic import ConfigDict, Field
 
 from processor import clock
+from processor.formats.anatomy import MAX_PIECES
+from processor.pipeline.limits import Limits as FileLimits
 from processor.usage import MEGAPIXEL, Limits, Overrides, Usage, today, tomorrow
 from service.auth.middleware import tenant_of
 from service.calls.answers import Answer, Heard, Time
@@ -87,6 +89,13 @@ class LimitsAnswer(Heard):
     max_pixels: int = Field(description="Most pixels of an image, over all its frames.", examples=[120000000])
     max_side: int = Field(description="Longest side of an image in pixels.", examples=[32767])
     max_frames: int = Field(description="Most frames of an animation.", examples=[500])
+    max_scans: int = Field(description="Most scans of a JPEG.", examples=[100])
+    max_pieces: int = Field(
+        description="Most segments, chunks or blocks of a file; a PNG or GIF may have one more for every 64 bytes.",
+        examples=[10000],
+    )
+    max_seconds: int = Field(description="Longest conversion.", examples=[60])
+    max_memory: int = Field(description="Most memory that a conversion may take, in bytes.", examples=[1006632960])
     formats: list[AcceptedFormat] = Field(description="What is converted, by extension. The content decides.")
 
     @classmethod
@@ -106,6 +115,10 @@ class LimitsAnswer(Heard):
             max_pixels=settings.max_pixels,
             max_side=settings.max_side,
             max_frames=settings.max_frames,
+            max_scans=FileLimits().max_scans,
+            max_pieces=MAX_PIECES,
+            max_seconds=settings.process_timeout_seconds,
+            max_memory=settings.memory_budget_bytes,
             formats=_FORMATS,
         )
 
@@ -123,6 +136,10 @@ LIMITS = LimitsAnswer(
     max_pixels=120_000_000,
     max_side=32_767,
     max_frames=500,
+    max_scans=100,
+    max_pieces=10_000,
+    max_seconds=60,
+    max_memory=960 * 1024 * 1024,
     formats=_FORMATS,
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
-from processor.catalog.unsized import UnsizedFiles
+from processor.catalog.unsized import S3_MAX_PARTS, UnsizedFiles
 from processor.errors import NoSuchPart
 from processor.images import unique_id_of
 from service.auth.middleware import tenant_of
@@ -50,7 +50,8 @@ async def sign_part(request: web.Request) -> web.Response:
     """`GET /images/s3/multipart/{uploadId}/{partNumber}`."""
     number = request.match_info["partNumber"]
     if not (number.isascii() and number.isdigit() and len(number) <= 5):  # noqa: PLR2004 - digits of the highest number
-        raise NoSuchPart
+        told = f"The numbers of parts are 1 to {S3_MAX_PARTS}."
+        raise NoSuchPart(told, limit=S3_MAX_PARTS)
     signed = await _files(request).sign_part(*_named(request), int(number), expires_in_seconds=EXPIRES_SECONDS)
     return render(PartUrlAnswer.of(signed))
 

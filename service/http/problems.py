@@ -78,10 +78,13 @@ class ProblemDocument(BaseModel):
     )
     limit: int | float | None = Field(
         default=None,
-        description="What is accepted, where it is a matter of a number: of bytes, seconds, parts, by the code.",
+        description="What is accepted, where it is a matter of a number: of bytes, seconds, requests, by the code.",
         examples=[104857600],
     )
-    actual: int | float | None = Field(default=None, description="What was sent or asked for; beside `limit`.")
+    actual: int | float | None = Field(
+        default=None,
+        description="What was sent or asked for, beside `limit`; one more than that where nobody counted further.",
+    )
     accepted: list[str] | None = Field(
         default=None, description="The content types that are converted; with the code `unsupported_content_type`."
     )
@@ -233,10 +236,13 @@ class TooManyRequests(Rejected):
 
     code = "too_many_requests"
 
-    def __init__(self, retry_after: int = 1) -> None:
+    def __init__(self, retry_after: int = 1, *, limit: int | None = None) -> None:
         #: Seconds until it makes sense to try again.
         self.retry_after = retry_after
-        super().__init__()
+        #: How many may come at once; this was one more.
+        self.limit = limit
+        told = "{:,} requests may come at once, and this was one more; the next may come in {:,} seconds."
+        super().__init__(None if limit is None else told.format(limit, retry_after))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -381,7 +387,8 @@ def _of_ours(error: TrussError) -> Problem:
 
 
 def _further(error: TrussError) -> dict[str, Any]:
-    told: dict[str, Any] = {"limit": error.limit, "actual": error.actual}
+    limit, actual = error.numbers
+    told: dict[str, Any] = {"limit": limit, "actual": actual}
     if isinstance(error, UnsupportedContentType):
         told["accepted"] = list(ACCEPTED_CONTENT_TYPES)
     if isinstance(error, UploadIncomplete) and error.missing:

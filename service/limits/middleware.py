@@ -28,9 +28,9 @@ async def rate_limit(request: web.Request, handler: Handler) -> web.StreamRespon
         return await handler(request)
     levels = _repairs(request, principal) if _sets_limits(request) else await _levels(request, principal)
     request[_HEADERS] = rate_limit_headers(levels)
-    waits = [level.retry_after for level in levels.values() if level.retry_after is not None]
-    if waits:
-        raise TooManyRequests(max(waits))
+    for level in levels.values():
+        if level.retry_after is not None:
+            raise TooManyRequests(level.retry_after, limit=level.capacity)
     return await handler(request)
 
 

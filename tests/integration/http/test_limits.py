@@ -28,6 +28,7 @@ async def test_a_caller_that_is_too_fast_is_told_to_wait_and_others_are_not(serv
         assert headers["RateLimit"].startswith(f'"caller";r={left};t=')
     status, headers, body = await _json(client, "GET", "/images/list", headers=hasty)
     assert (status, body["code"]) == (429, "too_many_requests")
+    assert (body["limit"], body["actual"]) == (2, 3)
     assert int(headers["Retry-After"]) > 1
     assert headers["RateLimit"].startswith('"caller";r=0;')
     assert (await _json(client, "GET", "/images/list", headers=other))[0] == 200

@@ -68,11 +68,15 @@ async def test_a_duplicate_promises_no_time_at_all(submit: Any, world: Any) -> N
 
 async def test_a_page_learns_the_limits_of_a_file_before_it_uploads(ask: Any) -> None:
     _, _, limits = await ask("GET", "/images/limits")
-    assert {name: limits[name] for name in ("maxBytes", "maxPixels", "maxSide", "maxFrames")} == {
+    assert {name: number for name, number in limits.items() if name.startswith("max")} == {
         "maxBytes": 1000,
         "maxPixels": 120_000_000,
         "maxSide": 32_767,
         "maxFrames": 500,
+        "maxScans": 100,
+        "maxPieces": 10_000,
+        "maxSeconds": 60,
+        "maxMemory": 960 * 1024 * 1024,
     }
     assert {each["extension"]: each["contentType"] for each in limits["formats"]} == {
         "jpg": "image/jpeg",

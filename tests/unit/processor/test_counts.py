@@ -235,7 +235,7 @@ class Story:
         return any(not task.done() and actor not in waiting for actor, task in enumerate(self.actors))
 
     async def settle(self) -> None:
-        """The rest goes well: who waits goes on, deletes are finished, every message comes until it is settled."""
+        """The rest goes well: who waits goes on, deletes are finished, every message is delivered until it is done."""
         while self.scheduler.waiting:
             self.scheduler.release(min(self.scheduler.waiting))
             await self.quiet()

@@ -214,6 +214,11 @@ async def test_an_upload_by_a_url_from_before_the_limit_was_reached_fails_and_sa
     await world.quota.store.add(TENANT, replace(reached, day=today()))
     assert (await world.converter.convert(event)).code == code
     assert world.renderer.rendered == []
+    why = (await world.catalog.status(TENANT, submission.job.processing_id)).error
+    assert why is not None
+    assert why.limit is not None
+    assert why.actual is not None
+    assert why.actual > why.limit
     with pytest.raises((DailyLimitReached, ImageLimitReached)):
         await world.catalog.refresh(TENANT, submission.job.unique_id, 60)
 
