@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from processor import clock
-from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged
+from processor.errors import Busy, Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged, Unavailable
 from processor.images import StoredVariant
 from processor.jobs import NOT_THE_FILES_FAULT, REPLACED, Failure, Image, Job, JobStatus, Lease, Source, arrived
 from processor.ports.jobs import JobPage, JobQuery
@@ -40,6 +41,8 @@ from processor.stores.table import Table
 from processor.stores.translate import translated
 from processor.stores.writes import ConditionFailed, Delete, Put, Update, attributes
 
+#: Jobs before the current one that stay listed. An index that has not heard of as many newer ones is minutes behind.
+KEPT_ROWS = 2
 #: Most jobs over the same file that are looked at; one will do, unless it was overtaken a moment ago.
 MAX_FOUND = 5
 #: What an id of ours looks like. Others, which a URL or a message may name, are not worth a call.
@@ -50,8 +53,8 @@ _JOB_ID = re.compile(r"img_[0-9A-Za-z_-]{1,100}")
 
 #: The record is there, and its time is not over: AWS may take days to remove what has expired.
 LIVING = "attribute_exists(#processingId) AND (attribute_not_exists(#ttl) OR #ttl > :present)"
-#: The job is its image's current one; only those are listed.
-CURRENT = "attribute_exists(#listKey)"
+#: The job is its image's current one. Those before it may still be listed, because an index lags.
+CURRENT = "attribute_exists(#claimKey)"
 #: The image is not deleted.
 UNDELETED = "attribute_not_exists(#deletedAt)"
 #: The image is as it was read.
@@ -146,7 +149,8 @@ class DynamoJobStore:
 
     async def replace(self, image: Image, old: Job | None, new: Job, *, counted_through: str = "") -> None:
         """Make `new` the current job. Raises `RecordChanged`, `Unavailable`."""
-        # old ── current ───────────────┬── listed no more, names new; failed as superseded if it had not ended
+        # old ── current ───────────────┬── names new; failed as superseded if it had not ended
+        #                               │      └─ listed beside it, until there are two more
         # new ──────────────── replace ─┴── current ──> claim
         points_on = self._image_update(
             image,
@@ -160,6 +164,14 @@ class DynamoJobStore:
         )
         retires = (self._retirement(old, new),) if old is not None else ()
         await self._transact(points_on, *retires, Put(item=job_item(new)))
+        for processing_id in image.job_ids[-KEPT_ROWS - 1 : -KEPT_ROWS]:
+            await self._unlist(processing_id)
+
+    async def _unlist(self, processing_id: str) -> None:
+        """A row that stays is one that every list reads past, until it expires."""
+        gone = Update(key=job_key(processing_id), remove=INDEX_ATTRIBUTES, condition=f"attribute_exists(#{KEY})")
+        with suppress(ConditionFailed, Unavailable, Busy):
+            await self._table.update(gone)
 
     async def count_through(self, image: Image, version: str) -> Image:
         """Note what is counted. Raises `RecordChanged`, `Unavailable`."""
@@ -381,16 +393,20 @@ class DynamoJobStore:
         return Update(key=job_key(processing_id), condition=f"{LIVING} AND {HELD}", values=values, **change)
 
     def _retirement(self, old: Job, new: Job) -> Update:
-        """Take a job out of the listing, and out of the hands of whoever works on it; it names its successor."""
+        """Take a job out of the hands of whoever works on it; it names its successor."""
         superseded: Item = {
             "status": JobStatus.FAILED.value,
             "error": failure_value(REPLACED),
             "updatedAt": clock.to_iso(clock.now()),
         }
+        # Where both belong, in the list of all and perhaps in that of a status, the row of the old one stays: the
+        # index may lose it a moment before it has the new one.
+        stays = {"listKey", "sortKey", *(("statusKey",) if old.status is new.status else ())}
+        goes = tuple(name for name in INDEX_ATTRIBUTES if name not in stays)
         return Update(
             key=job_key(old.processing_id),
             sets={**({} if old.ended else superseded), "supersededBy": new.processing_id},
-            remove=INDEX_ATTRIBUTES if old.ended else (*INDEX_ATTRIBUTES, "lease", "processedImages"),
+            remove=goes if old.ended else (*goes, "lease", "processedImages"),
             condition=f"{LIVING} AND #status = :status",
             values={"present": self._table.present(), "status": old.status.value},
         )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from processor import clock
-from processor.jobs import Job
+from processor.jobs import Job, JobStatus
 from processor.ports.jobs import JobPage, JobQuery
-from processor.stores.records import from_wire, job_from_item
+from processor.stores.records import from_wire, image_key, job_from_item, job_key
 from processor.stores.schema import BY_STATUS, BY_TIME, SHARDS, list_key, status_key
 from processor.stores.table import Table
 from processor.stores.translate import translated
@@ -61,24 +61,48 @@ async def list_jobs(table: Table, query: JobQuery) -> JobPage:
         return JobPage(jobs=(), next_after=None)
     requests = [_request(table, query, bounds, number) for number in range(SHARDS)]
     with translated():
-        shards = await asyncio.gather(*(_shard(table, request, query.limit, bounds) for request in requests))
+        shards = await asyncio.gather(*(_shard(table, request, query, bounds) for request in requests))
     return page_of([job for jobs in shards for job in jobs], query)
 
 
-async def _shard(table: Table, request: dict[str, Any], limit: int, bounds: Bounds) -> list[Job]:
+async def _shard(table: Table, request: dict[str, Any], query: JobQuery, bounds: Bounds) -> list[Job]:
     """As many jobs of one partition as the page can need: one more than it shows."""
     found: dict[str, Job] = {}
-    while len(found) <= limit:
+    while len(found) <= query.limit:
         answer = await table.dynamodb.query(**request)
-        for item in map(from_wire, answer["Items"]):
-            if bounds.admit(item["sortKey"]):
-                job = job_from_item(item)
-                # An index may know of a new current job before it knows that the one before is none any more.
-                found[job.position] = max(found.get(job.position, job), job, key=lambda job: job.created_at)
+        rows = [job_from_item(item) for item in map(from_wire, answer["Items"]) if bounds.admit(item["sortKey"])]
+        for position, job in _newest(rows).items():
+            shown = job if job.superseded_by is None else await _current(table, job, query.status)
+            if shown is not None:
+                found[position] = shown
         if "LastEvaluatedKey" not in answer:
             break
         request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
     return list(found.values())
+
+
+def _newest(rows: Iterable[Job]) -> dict[str, Job]:
+    """One row an image, by position: an index has the rows of the jobs before the current one, too."""
+    found: dict[str, Job] = {}
+    for job in rows:
+        found[job.position] = max(found.get(job.position, job), job, key=_age)
+    return found
+
+
+def _age(job: Job) -> tuple[bool, datetime]:
+    return job.superseded_by is None, job.created_at
+
+
+async def _current(table: Table, row: Job, status: JobStatus | None) -> Job | None:
+    """What an image shows of which the index has older rows alone: its current job is on its way there, or is gone."""
+    image = await table.get(image_key(row.unique_id))
+    if image is None or "deletedAt" in image:
+        return None
+    item = await table.get(job_key(image["currentJob"]))
+    job = None if item is None else job_from_item(item)
+    # A release before moved an image to the time of each new job: that has a row of its own then.
+    stands_here = job is not None and job.position == row.position
+    return job if stands_here and job is not None and status in (None, job.status) else None
 
 
 def _request(table: Table, query: JobQuery, bounds: Bounds, number: int) -> dict[str, Any]:
