@@ -22,7 +22,8 @@ from processor.errors import AnswerNotKept, Busy, Unavailable
 from processor.ports.replays import Repeatable, ReplayStore
 from service.auth.middleware import find_principal, tenant_of
 from service.http.body import raw_body
-from service.http.problems import FieldError, InvalidRequest
+from service.http.near_misses import nearly
+from service.http.problems import LONGEST_SHOWN, FieldError, InvalidRequest
 
 REPLAYS = web.AppKey[ReplayStore]("replays")
 #: Asked for a tenant's image before its URLs are given out once more; raises `ImageNotFound`.
@@ -44,7 +45,13 @@ _EARLIER = web.RequestKey("earlier_answer", Mapping[str, Any])
 async def replay(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Only what succeeded is kept: what failed did nothing, and may be tried again (draft-ietf-httpapi-idempotency)."""
     keys = request.headers.getall(KEY_HEADER, [])
-    if request.method != hdrs.METH_POST or not keys or find_principal(request) is None:
+    if request.method != hdrs.METH_POST or find_principal(request) is None:
+        return await handler(request)
+    if not keys:
+        misspelled = nearly(KEY_HEADER, request.headers)
+        if misspelled is not None:
+            message = f"is not known here, but {KEY_HEADER} is"
+            raise InvalidRequest([FieldError(field=misspelled[:LONGEST_SHOWN], message=message)])
         return await handler(request)
     repeatable = await _repeatable(request, keys)
     replays = request.app[REPLAYS]

@@ -11,7 +11,8 @@ from structlog.contextvars import bind_contextvars
 
 from service.auth.authenticator import AUTHENTICATOR
 from service.auth.principal import Principal, Scope, is_tenant
-from service.http.problems import Forbidden, Unauthenticated
+from service.http.near_misses import nearly
+from service.http.problems import LONGEST_SHOWN, Forbidden, Unauthenticated
 
 #: With this an administrator acts for another tenant than its own.
 TENANT_HEADER = "X-Tenant"
@@ -95,6 +96,9 @@ def _acting_for(request: web.Request, principal: Principal) -> str:
     """The tenant of the credentials, unless an administrator names another one."""
     named = request.headers.getall(TENANT_HEADER, [])
     if not named:
+        misspelled = nearly(TENANT_HEADER, request.headers) if Scope.ADMIN in principal.scopes else None
+        if misspelled is not None:
+            raise Forbidden(f"The header {misspelled[:LONGEST_SHOWN]} is not known here, but {TENANT_HEADER} is.")
         return principal.tenant
     if Scope.ADMIN not in principal.scopes or len(named) > 1 or not is_tenant(named[0]):
         raise Forbidden

@@ -59,7 +59,7 @@ class Answer(BaseModel):
 
 
 class Heard(Answer):
-    """What answers a body, and names what was not understood of it."""
+    """What answers a body or a query, and names what was not understood of it."""
 
     ignored: list[str] | None = Field(
         default=None,
@@ -362,7 +362,7 @@ class JobAnswer(Answer):
         )
 
 
-class ListAnswer(Answer):
+class ListAnswer(Heard):
     """A page of images, each as its current job."""
 
     images: list[JobAnswer]

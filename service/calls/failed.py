@@ -31,7 +31,7 @@ async def list_failed_images(request: web.Request) -> web.Response:
     dead_letters = catalog.dead_letters if is_administrator(request) else None
     depth = None if dead_letters is None else await dead_letters.depth()
     base_url = request.app[SETTINGS].cloudfront_url
-    return await render_large(lambda: FailedAnswer.of(page.jobs, last_key, base_url, depth))
+    return await render_large(lambda: FailedAnswer.of(page.jobs, last_key, base_url, depth).ignoring(asked.ignored))
 
 
 async def redrive_failed_images(request: web.Request) -> web.Response:

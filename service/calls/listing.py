@@ -24,4 +24,4 @@ async def list_images(request: web.Request) -> web.Response:
     page = await request.app[CATALOG].list(replace(query, after=after))
     last_key = None if page.next_after is None else await cursors.seal(query, page.next_after)
     base_url = request.app[SETTINGS].cloudfront_url
-    return await render_large(lambda: ListAnswer.of(page.jobs, last_key, base_url))
+    return await render_large(lambda: ListAnswer.of(page.jobs, last_key, base_url).ignoring(asked.ignored))

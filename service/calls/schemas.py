@@ -57,6 +57,8 @@ _BOUNDS = ("limit", "le", "ge", "lt", "gt", "max_length", "min_length")
 LARGEST_NUMBER = 2**53
 LONGEST_NUMBER = 16
 
+#: What is said of a name that is there again: nobody could say which one is meant.
+_TWICE = "must not be there more than once"
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NUMBER = re.compile(r"-?[0-9]{1,100}")
@@ -489,7 +491,8 @@ def read_query(model: type[Q], query: Mapping[str, object]) -> Q:
     Raises `InvalidRequest`, also for a parameter that is there twice, and for one whose name is nearly right.
     """
     values = single_values(query)
-    return _validated(model, values, strict=False, misspelled=model.misspelled(values))
+    asked = _validated(model, values, strict=False, misspelled=model.misspelled(values))
+    return asked.ignoring(name for name in values if name not in model.names())
 
 
 def single_values(query: Mapping[str, object]) -> dict[str, object]:

@@ -62,3 +62,10 @@ def _edits(one: str, other: str) -> int:
                 edits = min(edits, above[j - 2] + 1)
             row.append(edits)
     return row[-1]
+
+
+def nearly(header: str, given: Iterable[str]) -> str | None:
+    """A header that is not `header`, but means it. HTTP ignores headers that nobody knows; who misspells one that
+    protects, or that says for whom, would not learn of it."""
+    others = [name for name in given if name.lower() != header.lower()]
+    return next(iter(near_misses(others, [header])), None)

@@ -34,7 +34,8 @@ original's size. All are WebP, keep their aspect and are never enlarged.
 
 Errors are problem documents (RFC 9457); their `code` is stable. Answers with 503 say in `Retry-After` when to try
 again. Every answer carries an `X-Request-Id`: the caller's, when it is well formed. A query parameter that is there
-twice, or whose name is nearly right, is refused; other names that nobody knows are ignored.
+twice, or whose name is nearly right, is refused, and so are such fields of a body and nearly right spellings of
+`Idempotency-Key` and `X-Tenant`. Other names that nobody knows are ignored, and named in `ignored` of the answer.
 
 Callers send an API key as `X-Api-Key`, or a JWT of the installation's Cognito pool as `Authorization: Bearer`. Each
 call names the scope that it needs: `images:read`, `images:write`, `images:delete`, or `images:admin`, which allows
