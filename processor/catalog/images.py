@@ -299,10 +299,12 @@ class Catalog:
         """
         old = await self._job(image.current_job)
         waiting = old if old is not None and old.uncounted else None
+        held = Usage(day=today(), images=1) if waiting is None else reserved(waiting)
+        parts = 0 if waiting is None else await self._sent(waiting, sent)
+        # After the parts: whatever was made of them is there by now, and nothing can be made of them any more.
         versions = await self.source.versions(image.key, until=image.counted_through)
         unseen = sum(each.size for each in uncounted(versions, image, old))
-        held = Usage(day=today(), images=1) if waiting is None else reserved(waiting)
-        parts = 0 if waiting is None or unseen else await self._sent(waiting, sent)
+        parts = 0 if unseen else parts
         unseen += max(0, parts - held.bytes)
         deleted_at = clock.now()
         async with self._counted(image, Usage(day=today(), bytes=unseen)):
@@ -319,7 +321,8 @@ class Catalog:
         return image
 
     async def _sent(self, waiting: Job, sent: int | None) -> int:
-        """Bytes of the parts that have arrived: they were stored. When nobody knows any more, as many as are reserved.
+        """Bytes of the parts that have arrived, which end here: they were stored. When nobody knows any more, as many
+        as are reserved.
 
         Raises `Unavailable`.
         """
@@ -327,9 +330,11 @@ class Catalog:
             return sent or 0
         upload = MultipartUpload(key=waiting.original_key, upload_id=waiting.terms.multipart)
         try:
-            return sum(part.size for part in await self.source.list_parts(upload))
+            sent = sum(part.size for part in await self.source.list_parts(upload))
         except ObjectNotFound:
             return reserved(waiting).bytes
+        await self.source.abort_multipart(upload)
+        return sent
 
     @asynccontextmanager
     async def _counted(self, image: Image, used: Usage) -> AsyncIterator[None]:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from processor.errors import Unavailable
+from processor.errors import Conflict, NotFound, Unavailable
 
 
 class Killed(BaseException):
@@ -75,3 +75,47 @@ class Turned:
             return answer
 
         return call
+
+
+@dataclass
+class Stage:
+    """Where actors play, each of which is a process of its own."""
+
+    scheduler: Scheduler = field(default_factory=Scheduler)
+    actors: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def turned(self, behind: Any) -> Any:
+        """A store as the next actor has it."""
+        return Turned(behind, self.scheduler, len(self.actors))
+
+    def play(self, deed: Awaitable[object]) -> None:
+        """Have the next actor do something; what it is told, or dies of, is nobody's business."""
+
+        async def run() -> None:
+            with contextlib.suppress(NotFound, Conflict, Unavailable):
+                try:
+                    await deed
+                except* Killed:
+                    pass
+
+        self.actors.append(asyncio.create_task(run()))
+
+    async def quiet(self) -> None:
+        """Until every actor waits for its turn or has ended; in between it may be in a thread."""
+        for turns in range(1_000_000):
+            await asyncio.sleep(0)
+            if turns >= 10 and not self._busy():
+                return
+        raise AssertionError("an actor is stuck")
+
+    def _busy(self) -> bool:
+        waiting = {actor for actor, _ in self.scheduler.waiting.values()}
+        return any(not task.done() and actor not in waiting for actor, task in enumerate(self.actors))
+
+    async def end(self) -> None:
+        """Let everybody come to the end."""
+        while self.scheduler.waiting:
+            self.scheduler.release(min(self.scheduler.waiting))
+            await self.quiet()
+            await self.quiet()
+        await asyncio.gather(*self.actors)

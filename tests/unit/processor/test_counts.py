@@ -24,7 +24,7 @@ from processor.catalog import images as use_cases
 from processor.catalog.images import Catalog, UploadRequest
 from processor.catalog.parts import LargeFiles
 from processor.catalog.unsized import UnsizedFiles
-from processor.errors import Busy, Conflict, NotFound, ObjectNotFound, Unavailable
+from processor.errors import Busy, ObjectNotFound
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, unique_id_of
 from processor.jobs import Image, Job, JobStatus, Terms
@@ -33,7 +33,7 @@ from processor.ports.renderer import NO_TICKET, Ticket
 from processor.recipes import Recipe
 from processor.usage import MEGAPIXEL, Limits, Quota, Usage
 from processor.work.conversion import Converter
-from tests.unit.turns import Killed, Scheduler, Turned
+from tests.unit.turns import Stage
 from tests.unit.world import MAKER, TENANT, ScriptedRenderer, World, events_of
 
 MOST = Limits(
@@ -67,16 +67,16 @@ class Worked(ScriptedRenderer):
 
 
 @dataclass
-class Story:
+class Story(Stage):
     """A tenant, its clients and its workers."""
 
     world: World = field(default_factory=World)
-    scheduler: Scheduler = field(default_factory=Scheduler)
     renderer: Worked = field(default_factory=Worked)
-    actors: list[asyncio.Task[None]] = field(default_factory=list)
     #: Bytes that came for each image, in one piece or in parts.
     came: dict[str, int] = field(default_factory=dict)
     bodies: Iterator[int] = field(default_factory=itertools.count)
+    #: Uploads in parts that somebody has begun to abort or to delete.
+    ended: set[str] = field(default_factory=set)
     #: What an answer that was lost, or a death, may leave counted.
     faults: int = 0
 
@@ -125,7 +125,7 @@ class Story:
         assert upload is not None
         with contextlib.suppress(ObjectNotFound):
             if not await self.world.source.list_parts(upload):
-                await self.world.source.put_part(upload, 1, b"%d" % number * 20)
+                await self.world.source.put_part(upload, 1, (b"%d" % number).rjust(20, b"x"))
                 self._note(image.unique_id, 20)
 
     async def complete(self, number: int) -> None:
@@ -134,6 +134,7 @@ class Story:
 
     async def abort(self, number: int) -> None:
         if image := self._any(number):
+            self._note_end(image)
             self.act(lambda catalog, _: LargeFiles(catalog=catalog).abort(TENANT, image.unique_id))
 
     async def deliver(self, number: int) -> None:
@@ -154,6 +155,7 @@ class Story:
 
     async def delete(self, number: int) -> None:
         if image := self._any(number):
+            self._note_end(image)
             self.act(lambda catalog, _: catalog.delete(TENANT, image.unique_id))
 
     async def pass_time(self, _: int = 0) -> None:
@@ -183,6 +185,12 @@ class Story:
         multipart = self._job_terms(image).multipart
         return MultipartUpload(key=image.key, upload_id=multipart) if multipart else None
 
+    def _note_end(self, image: Image) -> None:
+        """Of two who end an upload in parts at once, the second does not know how much had come of it."""
+        if self._parts_of(image):
+            self.faults += image.unique_id in self.ended
+            self.ended.add(image.unique_id)
+
     def _note(self, unique_id: str, size: int) -> None:
         self.came[unique_id] = self.came.get(unique_id, 0) + size
 
@@ -193,11 +201,7 @@ class Story:
             self.scheduler.release(waiting[number % len(waiting)], **how)
 
     def act(self, deed: Callable[[Catalog, Converter], Awaitable[object]]) -> None:
-        actor, world = len(self.actors), self.world
-
-        def turned(behind: Any) -> Any:
-            return Turned(behind, self.scheduler, actor)
-
+        world, turned = self.world, self.turned
         quota = Quota(store=turned(world.quota.store), defaults=MOST, monotonic=itertools.count(step=60).__next__)
         stores: dict[str, Any] = {"jobs": turned(world.jobs), "source": turned(world.source)}
         stores |= {"processed": world.processed, "quota": quota, "max_bytes": LARGEST}
@@ -213,33 +217,11 @@ class Story:
             maker=MAKER,
         )
 
-        async def run() -> None:
-            with contextlib.suppress(NotFound, Conflict, Unavailable):
-                try:
-                    await deed(catalog, converter)
-                except* Killed:
-                    pass
-
-        self.actors.append(asyncio.create_task(run()))
-
-    async def quiet(self) -> None:
-        """Until every actor waits for its turn or has ended; in between it may be in a thread."""
-        for turns in range(1_000_000):
-            await asyncio.sleep(0)
-            if turns >= 10 and not self._busy():
-                return
-        raise AssertionError("an actor is stuck")
-
-    def _busy(self) -> bool:
-        waiting = {actor for actor, _ in self.scheduler.waiting.values()}
-        return any(not task.done() and actor not in waiting for actor, task in enumerate(self.actors))
+        self.play(deed(catalog, converter))
 
     async def settle(self) -> None:
         """The rest goes well: who waits goes on, deletes are finished, every message is delivered until it is done."""
-        while self.scheduler.waiting:
-            self.scheduler.release(min(self.scheduler.waiting))
-            await self.quiet()
-        await asyncio.gather(*self.actors)
+        await self.end()
         for image in self._images():
             if image.deleted_at is not None and image.erased_at is None:
                 await self.world.catalog.delete(TENANT, image.unique_id)

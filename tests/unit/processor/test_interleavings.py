@@ -22,22 +22,20 @@ from hypothesis import strategies as st
 from processor.catalog import images as use_cases
 from processor.catalog.images import Catalog
 from processor.catalog.reconcile import Reconciler
-from processor.errors import Conflict, JobNotFound, NotFound, Unavailable
+from processor.errors import JobNotFound
 from processor.events import SourceArrived
 from processor.jobs import JobStatus
 from processor.manifest import manifest_key
 from processor.work.conversion import Converter
-from tests.unit.turns import Killed, Scheduler, Turned
+from tests.unit.turns import Stage
 from tests.unit.world import MAKER, TENANT, ScriptedRenderer, World, events_of
 
 
 @dataclass
-class Story:
+class Story(Stage):
     """One image, and everybody who does something to it."""
 
     world: World = field(default_factory=World)
-    scheduler: Scheduler = field(default_factory=Scheduler)
-    actors: list[asyncio.Task[None]] = field(default_factory=list)
     events: list[SourceArrived] = field(default_factory=list)
     uploads: list[bytes] = field(default_factory=list)
     unique_id: str = ""
@@ -102,13 +100,10 @@ class Story:
             self.scheduler.release(waiting[number % len(waiting)], kill=kill)
 
     def act(self, deed: Callable[[Catalog, Converter], Awaitable[object]]) -> None:
-        actor = len(self.actors)
-        jobs, source, processed, queue = (
-            Turned(behind, self.scheduler, actor)
-            for behind in (self.world.jobs, self.world.source, self.world.processed, self.world.queue)
-        )
+        behind = (self.world.jobs, self.world.source, self.world.processed, self.world.queue)
+        jobs, source, processed, queue = map(self.turned, behind)
         stores: dict[str, Any] = {"jobs": jobs, "source": source, "processed": processed}
-        catalog = Catalog(**stores, queue=queue, max_bytes=1000, retention=timedelta(days=30))  # type: ignore[arg-type]
+        catalog = Catalog(**stores, queue=queue, max_bytes=1000, retention=timedelta(days=30))
         converter = Converter(
             **stores,
             eraser=catalog.eraser,
@@ -121,33 +116,11 @@ class Story:
             maker=MAKER,
         )
 
-        async def run() -> None:
-            with contextlib.suppress(NotFound, Conflict, Unavailable):
-                try:
-                    await deed(catalog, converter)
-                except* Killed:
-                    pass
-
-        self.actors.append(asyncio.create_task(run()))
-
-    async def quiet(self) -> None:
-        """Until every actor waits for its turn or has ended; in between it may be in a thread."""
-        for turns in range(1_000_000):
-            await asyncio.sleep(0)
-            if turns >= 10 and not self._busy():
-                return
-        raise AssertionError("an actor is stuck")
-
-    def _busy(self) -> bool:
-        waiting = {actor for actor, _ in self.scheduler.waiting.values()}
-        return any(not task.done() and actor not in waiting for actor, task in enumerate(self.actors))
+        self.play(deed(catalog, converter))
 
     async def settle(self) -> None:
         """The rest goes well: every message is delivered until it is settled, then the reconciler runs."""
-        while self.scheduler.waiting:
-            self.scheduler.release(min(self.scheduler.waiting), kill=False)
-            await self.quiet()
-        await asyncio.gather(*self.actors)
+        await self.end()
         if not self.uploads:
             await self.upload(0)
         await self._deliver_all()

@@ -110,3 +110,10 @@ async def test_a_long_poll_is_not_taken_for_a_dead_connection() -> None:
         for client in (clients.s3, clients.sqs, clients.dynamodb):
             assert client.meta.config.connect_timeout <= 5  # type: ignore[attr-defined]
             assert client.meta.config.retries == {"mode": "standard", "total_max_attempts": 3}  # type: ignore[attr-defined]
+
+
+async def test_what_must_not_be_carried_out_twice_is_sent_once() -> None:
+    async with open_clients(config()) as clients:
+        once, again = (vars(each.meta.config) for each in (clients.dynamodb_once, clients.dynamodb))
+    assert once["_user_provided_options"]["retries"]["total_max_attempts"] == 1
+    assert again["_user_provided_options"]["retries"]["total_max_attempts"] > 1
