@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +11,28 @@ import helm_python
 import kubernetes_validate
 import pytest
 import yaml
-from cloudcoil.models.keda import v1alpha1 as keda
-from cloudcoil.models.prometheus_operator import v1 as monitoring
 
 from helm.generate import KUSTOMIZE, generated, manifests
 from helm.rendering import CHART, Document, objects
 from tests.chart.release import EXAMPLES, example
 
+# One worker imports the operators' models, which takes it seconds.
+pytestmark = pytest.mark.xdist_group("operators")
+
 #: The oldest that the chart is for, up to the newest whose schema is at hand.
 VERSIONS = [f"1.{minor}" for minor in range(29, int(kubernetes_validate.latest_version().split(".")[1]) + 1)]
-#: Models of the resources that Kubernetes itself does not know.
-OPERATORS: dict[tuple[str, str], Any] = {
-    ("keda.sh/v1alpha1", "ScaledObject"): keda.ScaledObject,
-    ("keda.sh/v1alpha1", "TriggerAuthentication"): keda.TriggerAuthentication,
-    ("monitoring.coreos.com/v1", "ServiceMonitor"): monitoring.ServiceMonitor,
-    ("monitoring.coreos.com/v1", "PrometheusRule"): monitoring.PrometheusRule,
+#: The resources that Kubernetes itself does not know, and where their models are.
+OPERATORS = {
+    ("keda.sh/v1alpha1", "ScaledObject"): "cloudcoil.models.keda.v1alpha1",
+    ("keda.sh/v1alpha1", "TriggerAuthentication"): "cloudcoil.models.keda.v1alpha1",
+    ("monitoring.coreos.com/v1", "ServiceMonitor"): "cloudcoil.models.prometheus_operator.v1",
+    ("monitoring.coreos.com/v1", "PrometheusRule"): "cloudcoil.models.prometheus_operator.v1",
 }
 SNAPSHOT = Path(__file__).parent / "snapshots" / "default.yaml"
 
 
-def _operator(document: Document) -> Any:
-    return OPERATORS.get((document["apiVersion"], document["kind"]))
+def _is_an_operators(document: Document) -> bool:
+    return (document["apiVersion"], document["kind"]) in OPERATORS
 
 
 def _missing(given: Any, kept: Any, path: str = "") -> list[str]:
@@ -47,12 +49,13 @@ def _missing(given: Any, kept: Any, path: str = "") -> list[str]:
 
 
 def _check_by_operator(document: Document) -> None:
-    model = _operator(document).model_validate(document)
+    models = import_module(OPERATORS[document["apiVersion"], document["kind"]])
+    model = getattr(models, document["kind"]).model_validate(document)
     assert _missing(document, model.model_dump(mode="json", by_alias=True, exclude_unset=True)) == []
 
 
 def _check(document: Document, version: str) -> None:
-    if _operator(document):
+    if _is_an_operators(document):
         _check_by_operator(document)
     else:
         kubernetes_validate.validate(document, version, strict=True)
