@@ -16,6 +16,8 @@ from tests.fleet import ServiceProcess
 from tests.no_secrets import secret_in
 
 COMMAND = Path(sys.executable).with_name("truss-image")
+#: Each end waits for the long poll under way.
+SHORT_POLLS = {"QUEUE_WAIT_SECONDS": "1"}
 LOCAL_AWS = Path(__file__).parents[2] / ".venv-aws" / "bin" / "python"
 
 
@@ -54,7 +56,7 @@ async def make_service(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncI
     made: list[LocalService] = []
 
     async def make(command: tuple[str, ...] = (str(COMMAND),), **environment: str) -> LocalService:
-        service = LocalService(environment, session, tmp_path / f"data-{len(made)}.log", command)
+        service = LocalService(SHORT_POLLS | environment, session, tmp_path / f"data-{len(made)}.log", command)
         made.append(service)
         await service.start()
         return service

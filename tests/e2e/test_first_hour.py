@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import pytest
 
-from tests.e2e.conftest import COMMAND, LOCAL_AWS, LocalService, MakeService
+from tests.e2e.conftest import COMMAND, LOCAL_AWS, SHORT_POLLS, LocalService, MakeService
 from tests.no_secrets import SECRETS
 from tests.waiting import eventually
 
@@ -124,7 +124,8 @@ class _Terminal:
     def __init__(self, folder: Path, **environment: str) -> None:
         self.shown = ""
         self._folder = folder
-        self._environment = {**os.environ, "PORT": "0", "DATA_DIR": str(folder), "TERM": "xterm", **environment}
+        own = {"PORT": "0", "DATA_DIR": str(folder), "TERM": "xterm"}
+        self._environment = os.environ | own | SHORT_POLLS | environment
 
     async def __aenter__(self) -> Self:
         self._master, slave = os.openpty()
