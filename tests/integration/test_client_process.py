@@ -148,7 +148,8 @@ async def test_a_full_disk_is_told_and_a_closed_output_is_no_error(
     service: ScriptedService, photos: list[Path]
 ) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
-    code, _, stderr = await ended(await start(service, *photos, stdout=full))
+    # One after the other: the run ends at the first result, which must be that of the photo below.
+    code, _, stderr = await ended(await start(service, "--concurrency", 1, *photos, stdout=full))
     os.close(full)
     assert code == 141
     assert stderr.splitlines()[0] == "Error: the results cannot be written: No space left on device"
