@@ -26,9 +26,10 @@ from processor.stores.provision import Provisioned
 from processor.stores.s3 import S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue
 from processor.stores.table import Table
-from service.local.emulator import REGION, bindable
+from service.local.emulator import REGION
 from tests.local_aws import LocalAws, run_local_emulator
 from tests.no_secrets import secret_in
+from tests.ports import held_port
 from tests.waiting import eventually
 
 
@@ -91,7 +92,7 @@ class ServiceProcess:
     log_file: Path
     command: tuple[str, ...] = (sys.executable, "-m", "service")
     arguments: tuple[str, ...] = ()
-    port: int = field(default_factory=lambda: bindable(0))
+    port: int = field(default_factory=held_port)
     process: asyncio.subprocess.Process | None = None
 
     @property

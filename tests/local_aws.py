@@ -18,7 +18,8 @@ import pytest
 from processor.stores.clients import AwsClients, AwsConfig, AwsCredentials, open_clients
 from processor.stores.provision import Names, Provisioned, provision, provision_identity
 from service.local import LocalError
-from service.local.emulator import ACCOUNT_ID, REGION, bindable, run_emulator
+from service.local.emulator import ACCOUNT_ID, REGION, run_emulator
+from tests.ports import held_port
 from tests.waiting import eventually
 
 #: Opens the emulator, and nothing else.
@@ -53,7 +54,7 @@ class LocalAws:
 @asynccontextmanager
 async def run_local_emulator(data_dir: Path) -> AsyncIterator[LocalAws]:
     """The emulator of the local mode. Without it the tests are skipped on a laptop and fail in CI."""
-    starting = run_emulator(data_dir)
+    starting = run_emulator(data_dir, held_port())
     try:
         emulator = await starting.__aenter__()
     except LocalError as error:
@@ -69,7 +70,7 @@ async def run_local_emulator(data_dir: Path) -> AsyncIterator[LocalAws]:
 @asynccontextmanager
 async def run_moto(log_file: Path) -> AsyncIterator[LocalAws]:
     """moto's server as a child process: fast to ask, and faithful in what touches a single item."""
-    url = f"http://127.0.0.1:{bindable(0)}"
+    url = f"http://127.0.0.1:{held_port()}"
     with log_file.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", url.rpartition(":")[2]),

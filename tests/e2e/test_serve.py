@@ -8,9 +8,9 @@ from pathlib import Path
 import aiohttp
 
 from docs.generate import ROOT
-from service.local.emulator import bindable
 from tests import corpus
 from tests.fleet import assert_nothing_is_amiss, run_service, run_stage
+from tests.ports import held_port
 
 
 async def test_the_service_runs_on_its_environment_with_the_rights_of_its_role(
@@ -18,7 +18,7 @@ async def test_the_service_runs_on_its_environment_with_the_rights_of_its_role(
 ) -> None:
     log_file = tmp_path / "service.log"
     async with run_stage(tmp_path / "aws") as stage:
-        metrics_port = bindable(0)
+        metrics_port = held_port()
         async with run_service(stage, session, log_file, METRICS_PORT=str(metrics_port)) as service:
             health = await service.healthy()
             issued = await service.put(corpus.png(corpus.photo(400, 300)), "a.png")

@@ -25,12 +25,13 @@ from processor.stores.keys import DynamoKeyStore
 from processor.stores.table import Table
 from service.auth import api_keys
 from service.auth.principal import Scope
-from service.local.emulator import ACCOUNT_ID, REGION, bindable
+from service.local.emulator import ACCOUNT_ID, REGION
 from tests import corpus
 from tests.e2e.conftest import LOCAL_AWS, MakeService
 from tests.e2e.console import JOB, Page, Reader, matches
 from tests.fleet import ServiceProcess, Stage, empty, run_service, run_stage
 from tests.local_aws import ADMINISTRATOR
+from tests.ports import held_port
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +95,7 @@ async def _desk(
     provisioned: dict[str, int] | None = None,
     **settings: str,
 ) -> AsyncIterator[Desk]:
-    log_file, metrics_port = tmp_path / "service.log", str(bindable(0))
+    log_file, metrics_port = tmp_path / "service.log", str(held_port())
     (tmp_path / "photo.jpg").write_bytes(_photo())
     async with run_stage(tmp_path / "aws", "dev", **(provisioned or {})) as stage:
         settings = {"STAGE": "dev", "CORS_ORIGINS": "https://app.example", "METRICS_PORT": metrics_port, **settings}

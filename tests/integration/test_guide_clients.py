@@ -17,8 +17,8 @@ import pytest
 from aiohttp import web
 
 from service.calls.examples import JOBS, UPLOAD_URL
-from service.local.emulator import bindable
 from tests.guide import blocks, save_programs
+from tests.ports import held_port
 
 PYTHON = (
     sys.executable,
@@ -206,7 +206,7 @@ async def test_a_client_gets_its_variants_although(
 
 @pytest.mark.parametrize("command", CLIENTS)
 async def test_a_client_ends_when_there_is_no_service(command: tuple[str, ...], folder: Path) -> None:
-    code, _ = await _run(command, folder, f"http://127.0.0.1:{bindable(0)}", SOON)
+    code, _ = await _run(command, folder, f"http://127.0.0.1:{held_port()}", SOON)
     assert code == 1
 
 
