@@ -109,7 +109,7 @@ async def test_the_queue_is_told_of_the_whole_file_once(
         found.extend(event for event in events if isinstance(event, SourceArrived) and event.key == key)
         return bool(found)
 
-    await eventually(told, within=15, what=f"an event about {key}")
+    await eventually(told, what=f"an event about {key}")
     info = await source.head(key)
     assert [event.etag for event in found] == [info.etag]
     assert info.size == len(LAST)

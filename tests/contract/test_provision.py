@@ -127,7 +127,7 @@ async def drain_test_event(clients: AwsClients, made: Provisioned) -> None:
             await clients.sqs.delete_message(QueueUrl=made.queue_url, ReceiptHandle=message["ReceiptHandle"])
         return "Messages" in answer
 
-    await eventually(arrived, within=10, what="the test event")
+    await eventually(arrived, what="the test event")
 
 
 async def test_what_is_missing_is_mended(stage: tuple[AwsClients, Provisioned]) -> None:

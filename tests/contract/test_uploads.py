@@ -189,7 +189,7 @@ async def test_an_upload_that_comes_too_late_is_refused(strict_s3: ObjectStore, 
     async def refused() -> bool:
         return await put(http, upload) == 403 and await post(http, upload) == 403
 
-    await eventually(refused, within=10, what="the end of the upload's time")
+    await eventually(refused, what="the end of the upload's time")
 
 
 # -- POST -------------------------------------------------------------------------------------------------------------
@@ -276,7 +276,7 @@ async def arrivals(queue: MessageQueue, keys: list[str]) -> list[SourceArrived]:
         found.extend(event for event in events if isinstance(event, SourceArrived) and event.key in keys)
         return len(found) >= len(keys)
 
-    await eventually(all_there, within=15, what=f"events about {keys}")
+    await eventually(all_there, what=f"events about {keys}")
     return found
 
 

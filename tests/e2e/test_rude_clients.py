@@ -22,7 +22,7 @@ async def ended(service: ServiceProcess, *pieces: bytes) -> bytes:
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-        return await asyncio.wait_for(reader.read(), 30)
+        return await asyncio.wait_for(reader.read(), 60)
     finally:
         writer.close()
 
@@ -30,7 +30,7 @@ async def ended(service: ServiceProcess, *pieces: bytes) -> bytes:
 async def test_silence_is_ended_and_nobody_else_waits_for_it(tmp_path: Path, session: aiohttp.ClientSession) -> None:
     async with run_stage(tmp_path / "aws") as stage:
         log_file = tmp_path / "service.log"
-        async with run_service(stage, session, log_file, CLIENT_TIMEOUT_SECONDS="1", KEEPALIVE_SECONDS="2") as service:
+        async with run_service(stage, session, log_file, CLIENT_TIMEOUT_SECONDS="3", KEEPALIVE_SECONDS="4") as service:
             silent = asyncio.create_task(ended(service))
             in_headers = asyncio.create_task(ended(service, REQUEST[:30]))
             in_body = asyncio.create_task(ended(service, REQUEST + b"\r\n{"))

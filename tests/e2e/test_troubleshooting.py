@@ -308,7 +308,7 @@ async def _expired_url(desk: Desk, key: str) -> str:
         async with desk.service.session.put(url, data=b"x", headers={"Content-Type": "text/plain"}) as answer:
             return "expired" in await answer.text()
 
-    await eventually(over, within=10, what="the end of the URL's time")
+    await eventually(over, what="the end of the URL's time")
     return url
 
 

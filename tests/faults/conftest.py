@@ -31,7 +31,7 @@ class Lane:
     aws: FaultyAws
     service: ServiceProcess
 
-    async def ended(self, *processing_ids: str, within: float = 60) -> dict[str, str]:
+    async def ended(self, *processing_ids: str, within: float = 90) -> dict[str, str]:
         """What became of jobs, once all of them have ended: `completed`, or the code of the failure."""
         async with self.stage.catalog() as catalog:
 

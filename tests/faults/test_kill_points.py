@@ -69,7 +69,7 @@ class Scene:
         try:
             await service.start()
             yield service
-            assert await service.ended(within=30) == -signal.SIGKILL
+            assert await service.ended() == -signal.SIGKILL
         finally:
             await service.kill()
 
@@ -124,7 +124,7 @@ async def test_a_kill_at_any_step_of_a_conversion_leaves_a_job_that_the_next_ser
         async with scene.mortal(point) as mortal:
             job = (await mortal.put(GOOD))["processingId"]
         async with scene.ordinary() as service:
-            found = await service.settled(job, within=45)
+            found = await service.settled(job)
             assert found["status"] == "completed", found
             assert list(found["processedImages"]) == VARIANTS
             await scene.assert_nothing_is_amiss()
@@ -137,7 +137,7 @@ async def test_a_kill_at_the_end_of_a_refusal_leaves_its_code(theatre: Theatre) 
         async with scene.mortal(point) as mortal:
             job = (await mortal.put(HOSTILE))["processingId"]
         async with scene.ordinary() as service:
-            assert (await service.settled(job, within=45))["error"]["code"] == "corrupt_image"
+            assert (await service.settled(job))["error"]["code"] == "corrupt_image"
             await scene.assert_nothing_is_amiss()
 
     assert await theatre.play(("finish:1:before", "finish:1:after"), play) == {}
@@ -158,7 +158,7 @@ async def test_a_kill_while_a_newer_upload_takes_over_leaves_one_result_of_the_n
                     image = await catalog.jobs.get_image(issued["uniqueId"])
                     return image.current_job if image.current_job != issued["processingId"] else ""
 
-                found = await service.settled(await eventually(newest, what="a newer job"), within=45)
+                found = await service.settled(await eventually(newest, what="a newer job"))
             assert found["status"] == "completed"
             assert found["processedImages"]["webp"]["height"] == 160
             assert (await service.call("GET", "/images/list"))["count"] == 1
@@ -174,7 +174,7 @@ async def test_a_kill_of_the_second_try_too_is_mended_by_the_third(theatre: Thea
         async with scene.mortal(point):
             pass
         async with scene.ordinary() as service:
-            found = await service.settled(job, within=45)
+            found = await service.settled(job)
             assert found["status"] == "completed", found
             await scene.assert_nothing_is_amiss()
 

@@ -110,4 +110,4 @@ async def _until(ask: Any, status: Any) -> Any:
         found = await ask()
         return None if status(found).endswith(("IN_PROGRESS", "PENDING")) else found
 
-    return await eventually(settled, within=60, what="the end of a deployment")
+    return await eventually(settled, what="the end of a deployment")

@@ -132,8 +132,8 @@ async def test_the_pods_of_another_service_account_get_nothing(deployed: Deploye
             return None
 
     try:
-        await eventually(refused, within=30, what="a refusal")
-        assert await eventually(answers, within=30, what="an answer") == 503
+        await eventually(refused, what="a refusal")
+        assert await eventually(answers, what="an answer") == 503
     finally:
         await other.kill()
 
@@ -145,7 +145,7 @@ async def _told_twice(deployed: Deployed, unique_id: str, processing_id: str) ->
         job = await deployed.service.call("GET", f"/images/status/{processing_id}")
         return bool(job["status"] == "processing")
 
-    await eventually(in_work, within=30, what="a job in work")
+    await eventually(in_work, what="a job in work")
     async with AsyncExitStack() as stack:
         sqs = await deployed.deployment.client(stack, "sqs")
         message = {"jobRequested": {"uniqueId": unique_id, "processingId": processing_id}}
@@ -155,7 +155,7 @@ async def _told_twice(deployed: Deployed, unique_id: str, processing_id: str) ->
     async def given_back() -> bool:
         return "busy" in log_file.read_text()
 
-    await eventually(given_back, within=30, what="a message that was given back")
+    await eventually(given_back, what="a message that was given back")
 
 
 async def _dead_letter(deployed: Deployed) -> None:
@@ -169,4 +169,4 @@ async def _dead_letter(deployed: Deployed) -> None:
         async def there() -> bool:
             return bool((await deployed.service.call("GET", "/images/failed"))["deadLetters"]["waiting"] == 2)
 
-        await eventually(there, within=30, what="two dead letters")
+        await eventually(there, what="two dead letters")

@@ -87,7 +87,7 @@ async def test_uploads_of_an_earlier_service_are_adopted_by_a_tenant_and_convert
                 answer = await service.call("GET", "/images/list?status=completed", headers={"X-Tenant": "acme"})
                 return answer["images"]
 
-            (image,) = await eventually(listed, within=60, what="the adopted image")
+            (image,) = await eventually(listed, what="the adopted image")
 
     assert adopted == (0, f"unrecorded queued   uploads/{UNKNOWN}.jpg\n1 unrecorded\n")
     assert refused[0] == 2

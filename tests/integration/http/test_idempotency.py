@@ -152,7 +152,7 @@ async def test_two_at_once_are_done_once(client: Client, world: World, monkeypat
 
     monkeypatch.setattr(Catalog, "submit", slowly)
     first = asyncio.create_task(post(client, "k1"))
-    await asyncio.wait_for(begun.wait(), 10)
+    await asyncio.wait_for(begun.wait(), 60)
     status, headers, body = await post(client, "k1")
     assert (status, body["code"], headers["Retry-After"]) == (409, "request_in_progress", "1")
     gate.set()

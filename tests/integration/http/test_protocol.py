@@ -59,7 +59,7 @@ async def start(world: World) -> AsyncIterator[Callable[..., Awaitable[tuple[Sen
                 reader, writer = await asyncio.open_connection(*runner.addresses[0][:2])
                 writer.write(text)
                 found = b""
-                while not _is_whole(found) and (more := await asyncio.wait_for(reader.read(65_536), 10)):
+                while not _is_whole(found) and (more := await asyncio.wait_for(reader.read(65_536), 60)):
                     found += more
                 writer.close()
                 await writer.wait_closed()

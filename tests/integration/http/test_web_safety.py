@@ -21,7 +21,7 @@ async def answers(client: Client, text: bytes) -> list[bytes]:
     try:
         writer.write(text)
         await writer.drain()
-        received = await asyncio.wait_for(reader.read(), 10)
+        received = await asyncio.wait_for(reader.read(), 60)
     finally:
         writer.close()
     return re.findall(rb"HTTP/1\.\d (\d{3})", received)

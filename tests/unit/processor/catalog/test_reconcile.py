@@ -38,7 +38,7 @@ async def _work(world: World) -> None:
     async def idle() -> bool:
         return not world.queue.bodies
 
-    await eventually(idle, within=20)
+    await eventually(idle)
     await worker.drain(5)
 
 

@@ -61,7 +61,7 @@ async def test_a_poll_that_waits_is_woken_by_a_message_given_back() -> None:
     waiting = asyncio.create_task(queue.receive(1, wait_seconds=20, visibility_seconds=600))
     await asyncio.sleep(0)
     await queue.set_visibility([held.receipt], 0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         [again] = await waiting
     assert again.receive_count == 2
 
@@ -72,6 +72,6 @@ async def test_every_poll_that_waits_gets_a_message_of_its_own() -> None:
     await asyncio.sleep(0)
     for number in range(3):
         await queue.send(str(number))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         answers = await asyncio.gather(*polls)
     assert sorted(message.body for messages in answers for message in messages) == ["0", "1", "2"]

@@ -702,7 +702,7 @@ async def test_a_lease_that_cannot_be_renewed_keeps_no_other_from_it(
 
     world.renderer.during = wait
     conversions = [asyncio.create_task(world.converter.convert(event)) for _, event in uploads]
-    await asyncio.wait_for(all_in_work.wait(), 10)
+    await asyncio.wait_for(all_in_work.wait(), 60)
     with pytest.raises(Unavailable):
         await world.converter.renew_leases()
     await all_in_work.wait()

@@ -89,7 +89,7 @@ async def _that(check: Callable[[], object]) -> None:
     async def look() -> object:
         return check()
 
-    await eventually(look, within=20)
+    await eventually(look)
 
 
 async def test_what_is_handled_is_settled_in_batches() -> None:
