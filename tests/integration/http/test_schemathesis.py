@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 import schemathesis
 from aiohttp import web
 from hypothesis import HealthCheck, settings
@@ -78,6 +79,13 @@ def running() -> Iterator[Running]:
     thread.join(30)
 
 
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    """Keeps its connection: thousands of requests need no new one each."""
+    with requests.Session() as session:
+        yield session
+
+
 def is_documented(method: str, path: str) -> bool:
     """Whether one of the document's paths stands for this one, and has the method."""
     return any(
@@ -88,14 +96,13 @@ def is_documented(method: str, path: str) -> bool:
 
 @schema.parametrize()
 @EXAMPLES
-def test_every_answer_to_a_caller_is_as_documented(case: schemathesis.Case[Any], running: Running) -> None:
-    case.call_and_validate(base_url=running.base_url, headers={"X-Api-Key": running.api_key}, checks=CHECKS, timeout=10)
+def test_every_answer_to_a_caller_is_as_documented_and_a_stranger_learns_nothing_but_that(
+    case: schemathesis.Case[Any], running: Running, session: requests.Session
+) -> None:
+    key = {"X-Api-Key": running.api_key}
+    case.call_and_validate(base_url=running.base_url, session=session, headers=key, checks=CHECKS, timeout=60)
 
-
-@schema.parametrize()
-@EXAMPLES
-def test_a_stranger_learns_nothing_but_that(case: schemathesis.Case[Any], running: Running) -> None:
-    response = case.call(base_url=running.base_url, timeout=10)
+    response = case.call(base_url=running.base_url, session=session, timeout=60)
     # The tool tries methods that do not exist, too.
     if not is_documented(response.request.method or "", urlsplit(response.request.url or "").path):
         assert response.status_code == (204 if response.request.method == "OPTIONS" else 405)
