@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DATA_DIR ?= .local
 PORT ?= 8080
+FUZZ ?= 20
 IMAGE ?= truss-image
 BUILDER ?= $(shell command -v docker || command -v buildah)
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
@@ -67,6 +68,10 @@ platforms: setup ## Ask whether the image's dependencies have wheels for both ar
 			--no-deps --only-binary :all: --no-binary pyvips --require-hashes -r requirements/runtime.txt || exit 1; \
 		echo "$$machine: everything that is locked has a wheel, or needs none"; \
 	done
+
+.PHONY: fuzz
+fuzz: setup ## Let the property tests search twenty times as long, at random (FUZZ=... times as long)
+	FUZZ=$(FUZZ) $(BIN)/pytest -n auto --dist loadgroup -m hypothesis --timeout 3600 --durations=10
 
 .PHONY: browser
 browser: setup tests/browser/node_modules/.package-lock.json ## Upload from pages in headless Chromium (needs npm and Chromium)

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 import structlog
 
+import tests.searching  # noqa: F401 - sets how property tests search
 from tests.no_secrets import secret_in
 
 

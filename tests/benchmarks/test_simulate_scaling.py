@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import simulate_scaling
@@ -25,6 +25,7 @@ from benchmarks.scaling.sweeps import SWEEPS, run
 from processor.formats.info import ImageInfo
 from processor.pipeline.budget import working_bytes
 from service.config import Settings
+from tests.searching import searching
 
 #: Nothing is held back: what the metric says is done.
 FREE = Rules(stabilization_seconds=0, policies=())
@@ -167,7 +168,7 @@ def conserved(record: Record) -> bool:
     )
 
 
-@settings(max_examples=25, deadline=None)
+@searching(25)
 @given(
     images=st.floats(0, 30),
     backlog=st.integers(0, 500),

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -22,6 +22,7 @@ from processor.work.circuit import CircuitState
 from processor.work.conversion import Converter
 from processor.work.worker import Worker, WorkerConfig
 from tests.contract.conftest import Backend, Records
+from tests.searching import searching
 from tests.unit.world import MAKER, ScriptedRenderer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -106,6 +107,7 @@ class Desk:
             await self.worker._handle(message)
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("shape", ["bare", "sns", "lambda"])
 async def test_no_message_is_a_defect_of_ours_or_an_outage_and_true_uploads_beside_it_are_done(
     backend: Backend, records: Records, source: ObjectStore, objects: ObjectStore, shape: str
@@ -135,7 +137,7 @@ async def test_no_message_is_a_defect_of_ours_or_an_outage_and_true_uploads_besi
     true = {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": BUCKET}, "object": thing}}
 
     @given(ANYTHING, ANYTHING)
-    @settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @searching(40, suppress=tuple(HealthCheck))
     def search(before: list[Any], after: list[Any]) -> None:
         message = _wrapped([*before, true, *after], shape)
         assume(len(message) < MAX_BYTES)

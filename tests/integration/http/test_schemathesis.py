@@ -14,7 +14,7 @@ import pytest
 import requests
 import schemathesis
 from aiohttp import web
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -28,16 +28,10 @@ from service.auth.principal import Scope
 from service.http.middleware import PROBES
 from service.openapi import document
 from tests.integration.http.conftest import World, make_application
+from tests.searching import searching
 
 schema = schemathesis.openapi.from_dict(document())
-#: The same cases every time: a failure here is a failure everywhere.
-EXAMPLES = settings(
-    max_examples=20,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+EXAMPLES = searching(20, suppress=tuple(HealthCheck))
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

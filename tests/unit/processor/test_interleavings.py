@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.catalog import images as use_cases
@@ -27,6 +27,7 @@ from processor.events import SourceArrived
 from processor.jobs import JobStatus
 from processor.manifest import manifest_key
 from processor.work.conversion import Converter
+from tests.searching import searching
 from tests.unit.turns import Stage
 from tests.unit.world import MAKER, TENANT, ScriptedRenderer, World, events_of
 
@@ -208,6 +209,6 @@ def _races_without_pauses() -> Iterator[None]:
 
 
 @given(STEPS)
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@searching(600)
 def test_there_is_one_right_result_whatever_happens(steps: list[tuple[str, int]]) -> None:
     asyncio.run(_tell(steps))

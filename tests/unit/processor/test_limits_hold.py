@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processor import clock
@@ -25,6 +25,7 @@ from processor.ports.renderer import NO_TICKET, Ticket
 from processor.recipes import Recipe
 from processor.stores.memory import MemoryJobStore
 from processor.usage import MEGAPIXEL, Limits, Usage
+from tests.searching import searching
 from tests.unit import world as worlds
 from tests.unit.world import TENANT, ScriptedRenderer, World, events_of
 
@@ -200,7 +201,7 @@ class Story:
         return found
 
 
-@settings(deadline=None, max_examples=150)
+@searching(150)
 @given(st.lists(st.integers(0, 7), min_size=10, max_size=40), st.integers(0, 2**32))
 def test_no_order_of_events_passes_a_limit_or_makes_a_count_drift(numbers: list[int], seed: int) -> None:
     asyncio.run(_tell(numbers, random.Random(seed)))

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from unittest import mock
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processor import clock
@@ -24,6 +24,7 @@ from processor.errors import Conflict, CorruptImage, JobNotFound, NotFound, Unav
 from processor.events import Unreadable, parse
 from processor.jobs import Image, JobStatus
 from processor.ports.jobs import JobQuery
+from tests.searching import searching
 from tests.unit.world import TENANT, World
 
 #: What happens to an image. What is put in front of the workers waits there, until they convert it, find it corrupt, or
@@ -155,7 +156,7 @@ MILLISECONDS = st.none() | st.integers(0, 12).map(lambda count: MILLISECOND * co
     newest_first=st.booleans(),
     bounds=st.tuples(MILLISECONDS, MILLISECONDS),
 )
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@searching(400)
 def test_a_walk_sees_once_whatever_was_in_the_list_all_the_while(
     pasts: list[tuple[tuple[str, ...], int]],
     between: list[list[tuple[str, int, int]]],

@@ -7,7 +7,7 @@ import re
 import struct
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from processor.errors import CorruptImage, ImageRejected, TooManyPieces
@@ -18,6 +18,7 @@ from processor.recipes import standard
 from tests import corpus
 from tests.corpus import containers, hostile
 from tests.corpus.animations import KEEP, OVER, Part, apng_chunks, apng_of, gif_of, png_of_chunks
+from tests.searching import searching
 from tests.unit.processor.pipeline.compare import difference, opened, rendered, variant
 
 #: Small, so that what a lying header asks for stays cheap.
@@ -37,7 +38,7 @@ FILES = {
     "jpeg-restarts": corpus.jpeg(corpus.photo(40, 24), restart_interval=1),
     "webp": corpus.webp(corpus.photo(24, 24)),
 }
-many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = searching(150, suppress=(HealthCheck.function_scoped_fixture,))
 
 
 def tried(data: bytes) -> None:

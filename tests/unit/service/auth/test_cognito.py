@@ -11,13 +11,14 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.auth.cognito import CognitoConfig, CognitoVerifier
 from service.auth.jwks import JwksCache
 from service.auth.principal import Principal, Scope
 from service.http.problems import NoTenant, Unauthenticated
+from tests.searching import searching
 from tests.unit.service.auth.issuer import CLIENT, ISSUER, Issuer, claims, jwk, private_key
 
 SUB = claims()["sub"]
@@ -194,7 +195,7 @@ _PARTS = st.binary(max_size=60).map(encoded) | st.text(max_size=40)
 
 
 @given(st.text() | st.lists(_PARTS, max_size=4).map(".".join))
-@settings(max_examples=300)
+@searching(300)
 async def test_no_text_at_all_makes_anything_but_a_refusal(text: str) -> None:
     with pytest.raises(Unauthenticated):
         await CognitoVerifier(config(), JwksCache(Issuer())).verify(text)
