@@ -14,6 +14,7 @@ from typing import Any, Self
 import pytest
 
 from tests.e2e.conftest import COMMAND, LOCAL_AWS, SHORT_POLLS, LocalService, MakeService
+from tests.fleet import untraced
 from tests.no_secrets import SECRETS
 from tests.waiting import eventually
 
@@ -33,7 +34,7 @@ async def _run(*command: str | Path, cwd: Path, **environment: str) -> tuple[int
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=cwd,
-        env={**os.environ, **environment},
+        env={**untraced(), **environment},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -125,7 +126,7 @@ class _Terminal:
         self.shown = ""
         self._folder = folder
         own = {"PORT": "0", "DATA_DIR": str(folder), "TERM": "xterm"}
-        self._environment = os.environ | own | SHORT_POLLS | environment
+        self._environment = untraced() | own | SHORT_POLLS | environment
 
     async def __aenter__(self) -> Self:
         self._master, slave = os.openpty()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 from processor.stores import schema
 from processor.stores.schema import Names
+from tests.fleet import untraced
 from tests.local_aws import ADMINISTRATOR
 
 ROOT = Path(__file__).parents[2]
@@ -101,8 +101,7 @@ async def test_every_right_that_is_granted_is_used_and_every_one_that_is_used_is
         *(sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", *SUITE),
         cwd=ROOT,
         env={
-            # Without the coverage's tracer: the same tests run under it besides.
-            **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COVERAGE_"))},
+            **{name: value for name, value in untraced().items() if not name.startswith("PYTEST_")},
             "RECORD_AWS_CALLS": str(tmp_path),
             "PYTHONPATH": str(ROOT / "tests" / "recording"),
         },

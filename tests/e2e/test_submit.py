@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 from service.client.submit import MULTIPART_BYTES
 from tests import corpus
 from tests.e2e.conftest import COMMAND
-from tests.fleet import ServiceProcess, Stage, run_service, run_stage
+from tests.fleet import ServiceProcess, Stage, run_service, run_stage, untraced
 from tests.waiting import eventually
 
 
@@ -43,7 +42,7 @@ def photos_in(folder: Path, count: int) -> list[Path]:
 async def start(url: str, *arguments: object, **environment: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *(str(COMMAND), "submit", "--json", "--url", url, *map(str, arguments)),
-        env={**os.environ, **environment},
+        env={**untraced(), **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -67,7 +66,7 @@ async def test_three_hundred_photos_are_completed_within_the_limits_of_a_new_ins
     log_file = tmp_path / "service.log"
     made = await asyncio.create_subprocess_exec(
         *(str(COMMAND), "keys", "create", "--name", "n", "--scope", "images:read", "--scope", "images:write"),
-        env={**os.environ, **stage.environment()},
+        env={**untraced(), **stage.environment()},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )

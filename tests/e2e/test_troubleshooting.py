@@ -29,7 +29,7 @@ from service.local.emulator import ACCOUNT_ID, REGION
 from tests import corpus
 from tests.e2e.conftest import LOCAL_AWS, MakeService
 from tests.e2e.console import JOB, Page, Reader, matches
-from tests.fleet import ServiceProcess, Stage, empty, run_service, run_stage
+from tests.fleet import ServiceProcess, Stage, empty, run_service, run_stage, untraced
 from tests.local_aws import ADMINISTRATOR
 from tests.ports import held_port
 from tests.waiting import eventually
@@ -48,7 +48,7 @@ def _environment(**more: str) -> dict[str, str]:
     """What a person has who read the page's beginning, and nothing of whoever runs the tests."""
     if not LOCAL_AWS.with_name("aws").exists():
         (pytest.fail if os.environ.get("CI") else pytest.skip)("the AWS CLI is not installed: run `make setup`")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    kept = {name: value for name, value in untraced().items() if not name.startswith("AWS_")}
     programs = (str(LOCAL_AWS.parent), str(Path(sys.executable).parent), os.environ["PATH"])
     nobody = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     return {**kept, **nobody, "PATH": os.pathsep.join(programs), "KEY": "", **more}
