@@ -35,7 +35,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def poster(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of two parts, small enough for Golden Retriever to keep."""
-    data = corpus.png(corpus.photo(1750, 1700), compression=0)
+    data = corpus.png(corpus.large(1750, 1700), compression=0)
     assert PART < len(data) < 10 * 2**20
     return _file(tmp_path_factory, "poster.png", data)
 
@@ -43,7 +43,7 @@ def poster(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def banner(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of four parts, too large for Golden Retriever to keep."""
-    data = corpus.png(corpus.photo(2450, 2450), compression=0)
+    data = corpus.png(corpus.large(2450, 2450), compression=0)
     assert 3 * PART < len(data) < 4 * PART
     return _file(tmp_path_factory, "banner.png", data)
 

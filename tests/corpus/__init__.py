@@ -13,7 +13,7 @@ from typing import Any
 import pyvips
 
 from tests.corpus import animations, containers, damage, hostile
-from tests.corpus.picture import SEED, as_srgb, flat, photo, quarters, with_alpha
+from tests.corpus.picture import SEED, as_srgb, flat, large, photo, quarters, with_alpha
 
 __all__ = [
     "DELAYS_MS",
@@ -34,6 +34,7 @@ __all__ = [
     "gif",
     "hostile",
     "jpeg",
+    "large",
     "p3_jpeg",
     "photo",
     "png",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import pyvips
 
 #: Seed of all noise.
@@ -12,6 +14,17 @@ _OCTAVES = ((2, 70.0), (5, 40.0), (13, 22.0), (37, 12.0), (97, 7.0))
 
 def photo(width: int, height: int, *, seed: int = SEED) -> pyvips.Image:
     """sRGB, 8 bits: soft clouds, a few hard edges and sensor noise, so that codecs work as hard as on a photograph."""
+    return _photo(width, height, seed).copy()
+
+
+def large(width: int, height: int) -> pyvips.Image:
+    """The same small photo again and again: as much work for codecs, and a tenth of that for whoever draws it."""
+    small = photo(width // 4 + 1, height // 4 + 1)
+    return small.replicate(4, 4).crop(0, 0, width, height).copy_memory()
+
+
+@lru_cache(maxsize=8)
+def _photo(width: int, height: int, seed: int) -> pyvips.Image:
     bands = [_clouds(width, height, seed + 101 * band) for band in range(3)]
     shared = _clouds(width, height, seed + 7)
     picture = bands[0].bandjoin(bands[1:]) * 0.35 + shared * 0.65 + _edges(width, height)

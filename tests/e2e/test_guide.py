@@ -108,7 +108,7 @@ async def test_the_python_client_prints_every_variant(service: LocalService, tmp
 
 
 async def test_the_python_client_for_large_files_uploads_in_parts(service: LocalService, tmp_path: Path) -> None:
-    (tmp_path / "large.png").write_bytes(corpus.png(corpus.photo(2000, 1500), compression=0))
+    (tmp_path / "large.png").write_bytes(corpus.png(corpus.large(2000, 1500), compression=0))
     processing_id = (await _run(sys.executable, "large.py", "large.png", cwd=tmp_path, service=service)).strip()
     job = await service.settled(processing_id)
     assert (job["status"], job["processedImages"]["webp"]["width"]) == ("completed", 2000)

@@ -21,7 +21,7 @@ SIDE = 2450
 @pytest.fixture(scope="module")
 def photo() -> bytes:
     """A little more than two parts."""
-    data = corpus.png(corpus.photo(SIDE, SIDE), compression=0)
+    data = corpus.png(corpus.large(SIDE, SIDE), compression=0)
     assert 17 * 2**20 < len(data) < 18 * 2**20
     return data
 

@@ -118,7 +118,7 @@ async def test_what_was_deleted_is_submitted_anew(service: ServiceProcess, tmp_p
 
 async def test_a_large_file_goes_up_in_parts_and_is_not_stored_twice(service: ServiceProcess, tmp_path: Path) -> None:
     photo = tmp_path / "large.png"
-    photo.write_bytes(corpus.png(corpus.photo(4900, 4700), compression=0))
+    photo.write_bytes(corpus.png(corpus.large(4900, 4700), compression=0))
     assert photo.stat().st_size > MULTIPART_BYTES
     code, (row,), total = await ended(await start(service.url, photo))
     assert (code, row["status"], total["bytes"]) == (0, "completed", photo.stat().st_size)

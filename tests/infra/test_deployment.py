@@ -93,7 +93,7 @@ async def test_a_deployed_stack_converts_finds_twins_redrives_and_forgets(deploy
     found = await service.call("POST", "/images/upload-url", json=twin)
     assert (found["processingId"], found["uploadUrl"]) == (issued["processingId"], None)
 
-    large = await service.put(corpus.jpeg(corpus.photo(4000, 3000)))
+    large = await service.put(corpus.jpeg(corpus.large(4000, 3000)))
     await service.settled(large["processingId"])
     twice = await service.call("POST", f"/images/process/{large['uniqueId']}", expect=202)
     await _told_twice(deployed, twice["uniqueId"], twice["processingId"])

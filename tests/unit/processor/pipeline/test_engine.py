@@ -154,7 +154,7 @@ async def test_a_closing_engine_lets_run_what_it_took_and_takes_no_more(engine: 
 
 async def test_the_real_pipeline_stops_when_its_caller_is_cancelled() -> None:
     engine = Engine(EngineConfig(threads=1, memory_budget_bytes=BUDGET))
-    task = asyncio.create_task(engine.render(corpus.jpeg(corpus.photo(3000, 2000)), standard(effort=6)))
+    task = asyncio.create_task(engine.render(corpus.jpeg(corpus.large(3000, 2000)), standard(effort=6)))
     await until(lambda: engine.load.running == 1)
 
     task.cancel()

@@ -95,7 +95,7 @@ def test_work_that_was_called_off_is_not_the_image_s_fault() -> None:
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp-animated"])
 def test_the_time_limit_stops_libvips_in_the_middle_of_encoding(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    picture = corpus.photo(3000, 2000)
+    picture = corpus.large(3000, 2000)
     tiles = [picture.crop(0, 250 * number, 3000, 250) for number in range(8)]
     data = corpus.jpeg(picture) if kind == "jpeg" else corpus.animated(tiles, ".webp", delays=(50,) * 8, effort=0)
     recipe = Recipe(name="slow", version=1, specs=tuple(replace(spec, effort=6) for spec in SLOW))
