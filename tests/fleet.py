@@ -36,7 +36,7 @@ from tests.waiting import eventually
 def untraced() -> dict[str, str]:
     """The variables of this process, but for those by which its children would be traced for the coverage.
 
-    Tests that start no process cover what services do; under the tracer a service computes half as much again.
+    Under the tracer a service computes half as much again, and what most of them run is covered already.
     """
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
@@ -93,7 +93,7 @@ async def run_stage(data_dir: Path, name: str = "serve", **options: int) -> Asyn
 
 @dataclass
 class ServiceProcess:
-    """One pod. `environment` is all that configures it; `command` runs it."""
+    """One pod. `environment` is all that configures it; `command` runs it. `traced` counts it for the coverage."""
 
     environment: Mapping[str, str]
     session: aiohttp.ClientSession
@@ -101,6 +101,7 @@ class ServiceProcess:
     command: tuple[str, ...] = (sys.executable, "-m", "service")
     arguments: tuple[str, ...] = ()
     port: int = field(default_factory=held_port)
+    traced: bool = False
     process: asyncio.subprocess.Process | None = None
 
     @property
@@ -114,11 +115,12 @@ class ServiceProcess:
 
     async def launch(self) -> None:
         """Start without waiting for anything."""
+        variables = dict(os.environ) if self.traced else untraced()
         with self.log_file.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *self.command,
                 *self.arguments,
-                env={**untraced(), "HOST": "127.0.0.1", "PORT": str(self.port), "LOG_FORMAT": "json"}
+                env={**variables, "HOST": "127.0.0.1", "PORT": str(self.port), "LOG_FORMAT": "json"}
                 | dict(self.environment),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -191,10 +193,11 @@ async def run_service(
     log_file: Path,
     *,
     command: tuple[str, ...] = (sys.executable, "-m", "service"),
+    traced: bool = False,
     **environment: str,
 ) -> AsyncIterator[ServiceProcess]:
     """One running pod of a stage, stopped in order at the end, or killed when the block fails."""
-    service = ServiceProcess(stage.environment(**environment), session, log_file, command)
+    service = ServiceProcess(stage.environment(**environment), session, log_file, command, traced=traced)
     try:
         await service.start()
         yield service

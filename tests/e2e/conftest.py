@@ -55,8 +55,11 @@ async def make_service(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncI
         pytest.skip("the local AWS is not installed: run `make setup`")
     made: list[LocalService] = []
 
-    async def make(command: tuple[str, ...] = (str(COMMAND),), **environment: str) -> LocalService:
-        service = LocalService(SHORT_POLLS | environment, session, tmp_path / f"data-{len(made)}.log", command)
+    async def make(
+        command: tuple[str, ...] = (str(COMMAND),), *, traced: bool = False, **environment: str
+    ) -> LocalService:
+        log_file = tmp_path / f"data-{len(made)}.log"
+        service = LocalService(SHORT_POLLS | environment, session, log_file, command, traced=traced)
         made.append(service)
         await service.start()
         return service

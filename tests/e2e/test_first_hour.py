@@ -34,7 +34,7 @@ async def _run(*command: str | Path, cwd: Path, **environment: str) -> tuple[int
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=cwd,
-        env={**untraced(), **environment},
+        env={**os.environ, **environment},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

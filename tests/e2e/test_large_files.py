@@ -52,7 +52,7 @@ async def what_lies_there(begun: Any) -> tuple[list[str], list[str]]:
 async def test_a_file_in_parts_is_completed_when_all_are_there_and_becomes_four_variants(
     make_service: MakeService, photo: bytes
 ) -> None:
-    service = await make_service()
+    service = await make_service(traced=True)
     begun = await begin(service, photo)
     complete = f"/images/multipart/{begun['uniqueId']}/complete"
     assert [part["partNumber"] for part in begun["parts"]] == [1, 2, 3]

@@ -17,7 +17,7 @@ BOXES = {"thumbnail": (300, 300), "medium": (800, 600), "large": (1920, 1080), "
 
 
 async def test_a_photo_becomes_four_variants_whose_urls_open(make_service: MakeService) -> None:
-    service = await make_service()
+    service = await make_service(traced=True)
     photo = corpus.jpeg(corpus.large(3000, 2000))
 
     issued = await service.put(photo, contentType="image/jpeg")
@@ -63,7 +63,7 @@ async def test_the_presigned_form_uploads_as_well_as_the_put_and_s3_refuses_what
 
 
 async def test_the_whole_life_of_an_image_ends_without_a_trace(make_service: MakeService) -> None:
-    service = await make_service()
+    service = await make_service(traced=True)
     issued = await service.put(corpus.jpeg(corpus.photo(800, 600)))
     unique_id = issued["uniqueId"]
     first = await service.settled(issued["processingId"])

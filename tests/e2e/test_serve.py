@@ -19,7 +19,7 @@ async def test_the_service_runs_on_its_environment_with_the_rights_of_its_role(
     log_file = tmp_path / "service.log"
     async with run_stage(tmp_path / "aws") as stage:
         metrics_port = held_port()
-        async with run_service(stage, session, log_file, METRICS_PORT=str(metrics_port)) as service:
+        async with run_service(stage, session, log_file, traced=True, METRICS_PORT=str(metrics_port)) as service:
             health = await service.healthy()
             issued = await service.put(corpus.png(corpus.photo(400, 300)), "a.png")
             job = await service.settled(issued["processingId"])

@@ -99,7 +99,7 @@ async def _desk(
     (tmp_path / "photo.jpg").write_bytes(_photo())
     async with run_stage(tmp_path / "aws", "dev", **(provisioned or {})) as stage:
         settings = {"STAGE": "dev", "CORS_ORIGINS": "https://app.example", "METRICS_PORT": metrics_port, **settings}
-        async with run_service(stage, session, log_file, command=command, **settings) as service:
+        async with run_service(stage, session, log_file, command=command, traced=False, **settings) as service:
             reader = Reader(
                 page=PAGE,
                 folder=tmp_path,

@@ -77,7 +77,8 @@ async def run_lane(
 ) -> AsyncIterator[Lane]:
     """A proxy of a stage, and a service behind it."""
     async with run_proxy(stage.aws.endpoint_url) as aws:
-        running = run_service(stage, session, log_file, command=command, **through(stage, aws), **environment)
+        variables = {**through(stage, aws), **environment}
+        running = run_service(stage, session, log_file, command=command, traced=False, **variables)
         async with running as service:
             yield Lane(stage=stage, aws=aws, service=service)
             aws.lift()

@@ -59,7 +59,7 @@ async def _service(
         "AWS_ENDPOINT_URL": aws.endpoint_url,
         **await deployment.pod(outputs, folder),
     }
-    service = ServiceProcess(environment, session, folder / "service.log")
+    service = ServiceProcess(environment, session, folder / "service.log", traced=True)
     try:
         await service.start()
         yield service

@@ -81,7 +81,7 @@ async def test_uploads_of_an_earlier_service_are_adopted_by_a_tenant_and_convert
             )
         adopted = await _run(stage.environment(), "reconcile", "--grace", "0", "--adopt-as", "acme")
         refused = await _run(stage.environment(), "reconcile", "--adopt-as", "Not a tenant")
-        async with run_service(stage, session, tmp_path / "service.log") as service:
+        async with run_service(stage, session, tmp_path / "service.log", traced=True) as service:
 
             async def listed() -> Any:
                 answer = await service.call("GET", "/images/list?status=completed", headers={"X-Tenant": "acme"})
@@ -112,7 +112,7 @@ async def test_keys_are_made_listed_replaced_and_revoked_from_the_command_line_a
         key = output.splitlines()[0]
         key_id = key.split("_")[1]
         log_file = tmp_path / "service.log"
-        async with run_service(stage, session, log_file, AUTH_MODES="api_key") as service:
+        async with run_service(stage, session, log_file, traced=True, AUTH_MODES="api_key") as service:
             await service.call("GET", "/images/list", headers={"X-Api-Key": key})
             await service.call("GET", "/images/list", expect=401)
             await service.call("DELETE", f"/images/image/{UNKNOWN}", headers={"X-Api-Key": key}, expect=403)
