@@ -5,12 +5,13 @@ DATA_DIR ?= .local
 PORT ?= 8080
 FUZZ ?= 20
 IMAGE ?= truss-image
+PARALLEL = -n auto
 BUILDER ?= $(shell command -v docker || command -v buildah)
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 export DATA_DIR PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup-run setup run test check lint types walls format cover audit soak docs lock clean image dockerfile platforms
+.PHONY: help setup-run setup run test slow check lint types walls format cover audit soak docs lock clean image dockerfile platforms
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,10 +26,16 @@ setup: setup-run ## Make the two environments (done by every other target when n
 run: setup-run ## Run the whole system on 127.0.0.1:8080 (PORT=... and DATA_DIR=... change where)
 	@$(BIN)/truss-image local
 
-test: setup ## Run every test
-	$(BIN)/pytest -n auto --dist loadgroup
+# Hundreds of processes would compile the project anew, each of them.
+test slow cover fuzz browser: export PYTHONDONTWRITEBYTECODE =
 
-check: setup lint types walls cover ## Everything that CI runs, the tests included
+test: setup ## Run the tests, all but those of `make slow`, and tell the ten slowest
+	$(BIN)/pytest $(PARALLEL) --durations=10 -m "not slow"
+
+slow: setup ## Run the tests that take long by their nature, and that `make test` leaves out
+	$(BIN)/pytest $(PARALLEL) --durations=10 -m slow
+
+check: setup lint types walls cover ## Everything that CI runs, every test included
 
 lint: setup
 	$(BIN)/ruff check
@@ -45,7 +52,7 @@ walls: setup
 	$(BIN)/lint-imports
 
 cover: setup
-	$(BIN)/pytest -n auto --dist loadgroup --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest $(PARALLEL) --durations=10 --cov --cov-report=term-missing:skip-covered
 
 audit: setup ## Ask whether any locked dependency is known to be vulnerable (needs the internet)
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
@@ -71,7 +78,7 @@ platforms: setup ## Ask whether the image's dependencies have wheels for both ar
 
 .PHONY: fuzz
 fuzz: setup ## Let the property tests search twenty times as long, at random (FUZZ=... times as long)
-	FUZZ=$(FUZZ) $(BIN)/pytest -n auto --dist loadgroup -m hypothesis --timeout 3600 --durations=10
+	FUZZ=$(FUZZ) $(BIN)/pytest $(PARALLEL) -m hypothesis --timeout 3600 --durations=10
 
 .PHONY: browser
 browser: setup tests/browser/node_modules/.package-lock.json ## Upload from pages in headless Chromium (needs npm and Chromium)

@@ -5,14 +5,25 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import re
 from collections.abc import AsyncIterator, Generator, Iterator
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 import structlog
+from xdist.scheduler import LoadScopeScheduling
 
 import tests.searching  # noqa: F401 - sets how property tests search
+from service.machine import processors
 from tests.no_secrets import secret_in
+
+TESTS = Path(__file__).parent
+#: Folders whose tests start processes, in the order in which they begin.
+LONGEST_FIRST = ("e2e", "faults", "infra", "integration", "contract")
+#: A backend of the contracts, and the models of the operators.
+SHARED = re.compile(r"tests/contract/.+\[(?P<backend>moto|emulator)\b|tests/chart/test_manifests\.py")
 
 
 @pytest.fixture
@@ -33,6 +44,40 @@ def process_restored() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """More than processors, because the longest tests wait for processes more than they compute."""
+    asked = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
+    return None if asked else processors() + min(processors(), 4)
+
+
+class OneByOne(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Hands out the tests in their order, but to one worker those that share what takes seconds to start or import.
+
+    `--dist loadgroup` would do it by marks; xdist 3.8 does not see them under pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        shared = SHARED.match(nodeid)
+        return nodeid if shared is None else shared["backend"] or shared[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneByOne:
+    """The scheduler of every parallel run."""
+    return OneByOne(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests begin, so that no worker is still busy with one when the others have ended."""
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    folder = item.path.relative_to(TESTS).parts[0]
+    return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 def pytest_collection_finish() -> None:

@@ -16,9 +16,6 @@ from helm.generate import KUSTOMIZE, generated, manifests
 from helm.rendering import CHART, Document, objects
 from tests.chart.release import EXAMPLES, example
 
-# One worker imports the operators' models, which takes it seconds.
-pytestmark = pytest.mark.xdist_group("operators")
-
 #: The oldest that the chart is for, up to the newest whose schema is at hand.
 VERSIONS = [f"1.{minor}" for minor in range(29, int(kubernetes_validate.latest_version().split(".")[1]) + 1)]
 #: The resources that Kubernetes itself does not know, and where their models are.

@@ -95,6 +95,7 @@ def _used(folder: Path) -> set[tuple[str, str]]:
     return {right for call in own for right in _needed(call)}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 60)
 async def test_every_right_that_is_granted_is_used_and_every_one_that_is_used_is_granted(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(

@@ -9,7 +9,10 @@ import pytest
 from benchmarks.memory_peak import cases, measure
 from processor.pipeline.budget import BASE_BYTES
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what a process held")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what a process held"),
+    pytest.mark.slow,
+]
 
 #: Size of a picture. Below, what every image takes is most of it.
 MEGAPIXELS = 12

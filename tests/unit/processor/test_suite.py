@@ -1,0 +1,25 @@
+"""How the suite runs."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+
+from tests.conftest import LONGEST_FIRST, TESTS, pytest_xdist_auto_num_workers
+from tests.searching import FUZZ
+
+
+def test_every_folder_that_begins_is_there() -> None:
+    assert [folder for folder in LONGEST_FIRST if not any((TESTS / folder).rglob("test_*.py"))] == []
+
+
+def test_property_tests_try_the_same_cases_every_time_unless_they_are_told_to_search() -> None:
+    profile = settings()
+    assert (profile.derandomize, profile.deadline, profile.max_examples) == (not FUZZ, None, 100 * max(1, FUZZ))
+
+
+def test_the_number_of_workers_may_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
+    assert (pytest_xdist_auto_num_workers() or 0) >= 2
+    monkeypatch.setenv("PYTEST_XDIST_AUTO_NUM_WORKERS", "1")
+    assert pytest_xdist_auto_num_workers() is None
