@@ -29,7 +29,7 @@ SHARED = re.compile(r"tests/contract/.+\[(?P<backend>moto|emulator)\b|tests/char
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     """A client that does not wait for ever."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=180)) as session:
         yield session
 
 

@@ -144,7 +144,7 @@ class ServiceProcess:
         assert self.process is not None
         self.process.send_signal(number)
 
-    async def ended(self, within: float = 90) -> int:
+    async def ended(self, within: float = 180) -> int:
         """The exit code, once the process has ended."""
         assert self.process is not None
         return await asyncio.wait_for(self.process.wait(), within)
@@ -176,7 +176,7 @@ class ServiceProcess:
             assert answer.status == 200, await answer.text()
         return issued
 
-    async def settled(self, processing_id: str, within: float = 90) -> Any:
+    async def settled(self, processing_id: str, within: float = 180) -> Any:
         """The job, once it is `completed` or `failed`."""
 
         async def look() -> Any:
@@ -219,7 +219,7 @@ async def assert_nothing_is_amiss(catalog: Catalog, source_bucket: str) -> None:
     assert (await catalog.dead_letters.depth()).waiting == 0
 
 
-async def empty(queue: MessageQueue, within: float = 60) -> None:
+async def empty(queue: MessageQueue, within: float = 180) -> None:
     """Wait until every message is settled."""
 
     async def drained() -> bool:

@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def eventually(check: Callable[[], Awaitable[T]], *, within: float = 60.0, what: str = "the condition") -> T:
+async def eventually(check: Callable[[], Awaitable[T]], *, within: float = 180.0, what: str = "the condition") -> T:
     """The first truthy answer of `check`; fails the test when none comes within so many seconds."""
     deadline = time.monotonic() + within
     while True:

@@ -18,7 +18,7 @@ LEFT_OUT = "..."
 #: The page's id of a job.
 JOB = "img_..."
 #: Longest that one block may take, in seconds; each call of the AWS CLI takes about half of one.
-SECONDS = 60
+SECONDS = 240
 #: Printed between the outputs of two commands; no command prints it.
 _BETWEEN = "\x1e"
 #: What differs each time, in the order in which it is looked for: the page has examples of it.

@@ -125,7 +125,7 @@ async def test_the_emulator_killed_with_its_records_leaves_every_upload_accounte
         listed = await service.call("GET", "/images/list?status=completed")
         return {row["uniqueId"] for row in listed["images"]} == {answer["uniqueId"] for answer in issued}
 
-    await eventually(accounted_for, within=90, what="every upload completed")
+    await eventually(accounted_for, what="every upload completed")
 
 
 def _emulators_of(service: LocalService) -> list[int]:

@@ -39,7 +39,7 @@ async def _run(*command: str | Path, cwd: Path, **environment: str) -> tuple[int
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 90)
+    output, _ = await asyncio.wait_for(process.communicate(), 180)
     return process.returncode, output.decode()
 
 
@@ -185,13 +185,13 @@ async def test_a_terminal_shows_the_first_key_once_and_a_request_on_one_line(tmp
         said = await first.shows("/images/list 200")
         assert re.search(r"^\d\d:\d\d:\d\d GET /images/list 200 \d+ ms #\w{6}$", said, re.MULTILINE)
         first.process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(first.process.wait(), 60) == 0
+        assert await asyncio.wait_for(first.process.wait(), 180) == 0
     async with _Terminal(tmp_path, AUTH_MODES="api_key") as second:
         said = await second.shows("Ctrl-C stops it")
         assert SECRETS.search(said) is None
         assert f'export TRUSS_IMAGE_API_KEY="$(cat {tmp_path}/admin-key)"' in said
         second.process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(second.process.wait(), 60) == 0
+        assert await asyncio.wait_for(second.process.wait(), 180) == 0
 
 
 @needs_emulator
@@ -209,7 +209,7 @@ async def test_an_end_while_it_starts_leaves_no_trace_and_no_emulator(
         await eventually(emulator_starts, what="the start of the emulator")
         for _ in range(times):
             terminal.process.send_signal(number)
-        assert await asyncio.wait_for(terminal.process.wait(), 60) == 128 + number
+        assert await asyncio.wait_for(terminal.process.wait(), 180) == 128 + number
         await terminal.emulator_ended()
         assert "Traceback" not in terminal.shown
         assert "Exception" not in terminal.shown
@@ -224,7 +224,7 @@ async def test_a_second_ctrl_c_ends_it_at_once_and_the_data_is_still_saved_whate
         await terminal.shows("Ctrl-C stops it")
         for _ in range(2):
             terminal.process.send_signal(signal.SIGINT)
-        code = await asyncio.wait_for(terminal.process.wait(), 60)
+        code = await asyncio.wait_for(terminal.process.wait(), 180)
         assert code in (0, 128 + signal.SIGINT)  # two that come together are one for the kernel
         await terminal.emulator_ended()
         assert (folder / "saved").exists()

@@ -43,7 +43,7 @@ async def _run(*command: str, cwd: Path, service: LocalService, **environment: s
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 120)
+    output, _ = await asyncio.wait_for(process.communicate(), 180)
     assert process.returncode == 0, output.decode()
     return output.decode()
 

@@ -48,7 +48,7 @@ async def start(url: str, *arguments: object, **environment: str) -> asyncio.sub
     )
 
 
-async def ended(process: asyncio.subprocess.Process, within: float = 100) -> tuple[int | None, list[Any], Any]:
+async def ended(process: asyncio.subprocess.Process, within: float = 180) -> tuple[int | None, list[Any], Any]:
     """The exit code, the rows and the total."""
     stdout, _ = await asyncio.wait_for(process.communicate(), within)
     *rows, last = map(json.loads, stdout.decode().splitlines())
@@ -71,7 +71,7 @@ async def test_three_hundred_photos_are_completed_within_the_limits_of_a_new_ins
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    key, _ = await asyncio.wait_for(made.communicate(), 60)
+    key, _ = await asyncio.wait_for(made.communicate(), 180)
     photos = photos_in(tmp_path / "photos", 300)
     async with run_service(stage, session, log_file, AUTH_MODES="api_key") as service:
         process = await start(service.url, "--concurrency", 64, *photos, TRUSS_IMAGE_API_KEY=key.decode())

@@ -31,7 +31,7 @@ class Lane:
     aws: FaultyAws
     service: ServiceProcess
 
-    async def ended(self, *processing_ids: str, within: float = 90) -> dict[str, str]:
+    async def ended(self, *processing_ids: str, within: float = 180) -> dict[str, str]:
         """What became of jobs, once all of them have ended: `completed`, or the code of the failure."""
         async with self.stage.catalog() as catalog:
 
@@ -86,7 +86,7 @@ async def run_lane(
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=180)) as session:
         yield session
 
 

@@ -53,7 +53,7 @@ async def start(service: ScriptedService, *arguments: object, **options: Any) ->
 
 
 async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str, str]:
-    stdout, stderr = await asyncio.wait_for(process.communicate(), 60)
+    stdout, stderr = await asyncio.wait_for(process.communicate(), 180)
     return process.returncode, (stdout or b"").decode(), (stderr or b"").decode()
 
 
@@ -63,7 +63,7 @@ def hold(service: ScriptedService, call: str, first: int) -> asyncio.Event:
 
     async def wait() -> None:
         if service.calls[call] > first:
-            await asyncio.wait_for(let_go.wait(), 60)
+            await asyncio.wait_for(let_go.wait(), 180)
 
     service.before[call] = wait
     return let_go
@@ -75,7 +75,7 @@ async def test_a_result_appears_when_its_photo_is_done_and_not_at_the_end(
     let_go = hold(service, "upload", 1)
     process = await start(service, "--json", *photos[:2])
     assert process.stdout is not None
-    first = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+    first = json.loads(await asyncio.wait_for(process.stdout.readline(), 180))
     let_go.set()
     code, rest, _ = await ended(process)
     second, total = map(json.loads, rest.splitlines())
@@ -171,7 +171,7 @@ async def test_any_name_is_written_in_any_encoding(
         each.write_bytes(b"x" * (number + 1))
     arguments = (*(["--json"] if json_output else []), *photos)
     process = await start(service, *arguments, env={"PYTHONIOENCODING": encoding, "LC_ALL": "C"})
-    stdout, stderr = await asyncio.wait_for(process.communicate(), 60)
+    stdout, stderr = await asyncio.wait_for(process.communicate(), 180)
     assert process.returncode == 0, stderr
     assert b"\x1b" not in stdout
     lines = stdout.decode(encoding).splitlines()
@@ -217,7 +217,7 @@ async def _on(
     os.close(theirs)
     shown = bytearray()
     with suppress(OSError):  # its last writer has ended
-        while chunk := await asyncio.wait_for(asyncio.to_thread(os.read, ours, 65536), 60):
+        while chunk := await asyncio.wait_for(asyncio.to_thread(os.read, ours, 65536), 180):
             shown += chunk
     code, stdout, _ = await ended(process)
     assert code == 0

@@ -42,7 +42,7 @@ async def _run(environment: dict[str, str], *arguments: str) -> tuple[int | None
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    output, _ = await asyncio.wait_for(process.communicate(), 180)
     return process.returncode, output.decode()
 
 
