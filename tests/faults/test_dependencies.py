@@ -72,6 +72,7 @@ async def _put(lane: Lane, issued: dict[str, Any], picture: bytes) -> None:
         assert answer.status == 200, await answer.text()
 
 
+@pytest.mark.slow  # a service for each call, and messages that come back after their time
 @pytest.mark.parametrize("wave", WAVES)
 async def test_a_call_that_fails_for_a_while_changes_no_result(run_lanes: RunLanes, wave: str) -> None:
     async def strike_all(lane: Lane, aim: Aim) -> None:
