@@ -58,30 +58,43 @@ def page_height(image: pyvips.Image) -> int:
 def compose(width: int, height: int, cels: Sequence[Cel], *, loop: int) -> pyvips.Image:
     """Every frame on its screen, which is transparent where nothing was drawn, whatever the file says of a background.
 
-    Memory: the result, and three screens. `loop` is how often it plays, 0 is for ever.
+    Memory: the result, and what one frame is drawn with. `loop` is how often it plays, 0 is for ever.
     """
-    screen, size = _clear(width, height), width * height * _BANDS
-    frames, opaque = bytearray(size * len(cels)), True
+    if len(cels) == 1:
+        drawn = _drawn(_clear(width, height), cels[0]).copy_memory()
+        return _shown(drawn, opaque=_is_solid(drawn))
+    screen, size, opaque = _clear(width, height), width * height * _BANDS, True
+    frames = bytearray(size * len(cels))  # one block: hundreds of small ones would leave holes in the heap
     for number, cel in enumerate(cels):
         drawn = _drawn(screen, cel).copy_memory()
         frames[number * size : (number + 1) * size] = memoryview(drawn.write_to_memory())
-        opaque = opaque and drawn.extract_band(_BANDS - 1).min() == _SOLID
+        opaque = opaque and _is_solid(drawn)
         screen = _disposed(screen, drawn, cel)
-    roll = pyvips.Image.new_from_memory(frames, width, height * len(cels), _BANDS, "uchar").copy(interpretation="srgb")
-    if opaque:  # alpha that hides nothing would cost every later step
-        roll = roll.extract_band(0, n=_BANDS - 1)
-    if len(cels) > 1:
-        roll.set_type(pyvips.GValue.gint_type, "page-height", height)
-        roll.set_type(pyvips.GValue.array_int_type, "delay", [min(cel.delay_ms, _LONGEST_MS) for cel in cels])
-        roll.set_type(pyvips.GValue.gint_type, "loop", min(loop, _MOST_PLAYS))
+    joined = pyvips.Image.new_from_memory(frames, width, height * len(cels), _BANDS, "uchar")
+    roll = _shown(joined, opaque=opaque)
+    roll.set_type(pyvips.GValue.gint_type, "page-height", height)
+    roll.set_type(pyvips.GValue.array_int_type, "delay", [min(cel.delay_ms, _LONGEST_MS) for cel in cels])
+    roll.set_type(pyvips.GValue.gint_type, "loop", min(loop, _MOST_PLAYS))
     return roll
+
+
+def _shown(frames: pyvips.Image, *, opaque: bool) -> pyvips.Image:
+    """Without an alpha that hides nothing: it would cost every later step."""
+    frames = frames.copy(interpretation="srgb")
+    return frames.extract_band(0, n=_BANDS - 1) if opaque else frames
+
+
+def _is_solid(drawn: pyvips.Image) -> bool:
+    return bool(drawn.extract_band(_BANDS - 1).min() == _SOLID)
 
 
 def _drawn(screen: pyvips.Image, cel: Cel) -> pyvips.Image:
     width, height = _seen(screen, cel)
     if not width or not height:
         return screen
-    picture = cel.draw().crop(0, 0, width, height)
+    picture = cel.draw()
+    if (picture.width, picture.height) != (width, height):
+        picture = picture.crop(0, 0, width, height)
     if cel.blend is not Blend.REPLACE:
         below = screen.crop(cel.left, cel.top, width, height)
         picture = _blended(below, picture, cel.blend)
@@ -116,4 +129,4 @@ def _seen(screen: pyvips.Image, cel: Cel) -> tuple[int, int]:
 
 
 def _clear(width: int, height: int) -> pyvips.Image:
-    return pyvips.Image.black(width, height, bands=_BANDS).copy(interpretation="srgb").copy_memory()
+    return pyvips.Image.black(width, height, bands=_BANDS).copy(interpretation="srgb")
