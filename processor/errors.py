@@ -8,7 +8,7 @@
     │   └── ImageRejected     the uploaded bytes are at fault: the job is `failed` with this code
     │       ├── EmptyFile  UnsupportedFormat  CorruptImage  UnexpectedFile  TimedOut  DecoderCrashed
     │       └── LimitExceeded ── FileTooLarge  SideTooLong  TooManyPixels  TooManyFrames  TooManyScans
-    │                            TooManyPieces  TooLargeForMemory
+    │                            TooManyPieces  TooLargeForMemory  NotConvertible
     ├── NotFound              there is no such thing (or it is another tenant's)
     │   ├── ImageNotFound ── ImageDeleted
     │   └── JobNotFound  KeyNotFound  ObjectNotFound
@@ -104,8 +104,9 @@ class LimitExceeded(ImageRejected):
 
     def __init__(self, *, limit: int | None = None, actual: int | None = None) -> None:
         self.limit, self.actual = limit, actual
-        known = limit is not None and (actual is not None or "{actual" not in self.told)
-        super().__init__(self.told.format(limit=limit, actual=actual) if known else None)
+        numbers = {"limit": limit, "actual": actual}
+        known = all(number is not None for name, number in numbers.items() if f"{{{name}" in self.told)
+        super().__init__(self.told.format(**numbers) if known else None)
 
 
 class EmptyFile(ImageRejected):
@@ -185,6 +186,13 @@ class TooLargeForMemory(LimitExceeded):
 
     code = "too_large_for_memory"
     told = "Converting the image takes {actual:,} bytes of memory; the service has {limit:,}."
+
+
+class NotConvertible(LimitExceeded):
+    """The image cannot be made into WebP."""
+
+    code = "not_convertible"
+    told = "The image, of {actual:,} pixels a frame, cannot be made into WebP."
 
 
 class TimedOut(ImageRejected):

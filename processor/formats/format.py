@@ -67,6 +67,8 @@ class Encoding:
     longest_side: int
     #: What the saver is told of a quality (0 to 100) and an effort (0, fast, to 6, small).
     options: Callable[[int, int], Mapping[str, object]]
+    #: The least effort at which every picture can be written: what failed below is tried once more with it.
+    careful_effort: int = 0
     #: As of `Decoding`.
     silent_seconds: Callable[[ImageInfo], float] = _never_silent
 

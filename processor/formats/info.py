@@ -14,6 +14,8 @@ class ImageInfo:
     height: int
     frames: int = 1
     has_alpha: bool = False
+    #: How many degrees of alpha there can be.
+    alpha_levels: int = 256
     orientation: int = 1
     #: Samples of a pixel once it is decoded, alpha counted in.
     bands: int = 3

@@ -13,6 +13,9 @@ from processor.formats.signatures import riff
 _HEAD, _FRAME = 12, 8
 #: Longest side that the container can express: 14 bits less one.
 _LONGEST_SIDE = 16_383
+#: From this effort on, libwebp looks at the whole picture before it decides how to write the modes of its blocks, for
+#: which there are 512 KiB. Below, it looks at a quarter, and gives up when the rest is not alike.
+_CAREFUL_EFFORT = 1
 #: Bytes per pixel of a frame that libwebp keeps of an animation.
 _CANVAS_BYTES = 16
 #: Nanoseconds a pixel in which libwebp hears of no deadline, decoding without loss; see `pipeline.silence`.
@@ -71,6 +74,7 @@ WEBP = Format(
         saver="webpsave_buffer",
         longest_side=_LONGEST_SIDE,
         options=_options,
+        careful_effort=_CAREFUL_EFFORT,
         silent_seconds=_silent_encoding,
     ),
 )

@@ -1,8 +1,9 @@
-"""Has glibc's malloc give memory back, where it is the process's allocator."""
+"""Has glibc's malloc give memory back, where it is the process's allocator; and asks whether there is more."""
 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 
 #: Pools that threads allocate from. By default there are eight a processor; each keeps what its threads ever needed.
@@ -26,3 +27,12 @@ def tune_allocator() -> None:
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, ARENAS)
         mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)
+
+
+def is_to_be_had(size_bytes: int) -> bool:
+    """Whether the system would grant so much just now. Linux mostly grants more than there is."""
+    try:
+        mmap.mmap(-1, max(1, size_bytes)).close()
+    except (OSError, MemoryError):
+        return False
+    return True

@@ -7,10 +7,11 @@ from contextlib import contextmanager, suppress
 
 import pyvips
 
-from processor.errors import CorruptImage, TrussError, Unavailable
+from processor.errors import CorruptImage, NotConvertible, TrussError, Unavailable
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
 from processor.pipeline import decode, encode, geometry, steps
+from processor.pipeline.allocator import is_to_be_had
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.roll import page_height
 from processor.pipeline.watch import watched
@@ -18,6 +19,8 @@ from processor.recipes import Recipe
 
 #: A size is made from the next larger one when that has at least so many times its sides, else from the whole image.
 CASCADE_MIN_SHRINK = 1.5
+#: Bytes of memory per pixel of a frame that is converted, about: see `estimate`.
+_WORK_BYTES = 9
 
 Size = tuple[int, int]
 #: What tells one file from another: size, format, quality, effort.
@@ -33,8 +36,8 @@ def _nobody_waits(_: Variant) -> None:
 PREPARATION: tuple[tuple[steps.Step, type[TrussError]], ...] = (
     (steps.to_srgb, CorruptImage),
     (steps.hold, CorruptImage),
-    (steps.drop_solid_alpha, Unavailable),
-    (steps.orient, Unavailable),
+    (steps.drop_solid_alpha, NotConvertible),
+    (steps.orient, NotConvertible),
 )
 
 
@@ -64,7 +67,7 @@ def render(
         # Of an image that is smaller than a box, the same file would be made again; once is enough.
         file = (size, spec.format, spec.quality, spec.effort)
         if file not in files:
-            with _stage(Unavailable, deadline):
+            with _stage(NotConvertible, deadline, size[0] * size[1]):
                 files[file] = encode.write(images[size], spec)
         variants.append(Variant(spec=spec, data=files[file], width=size[0], height=size[1]))
         ready(variants[-1])
@@ -80,10 +83,11 @@ def _prepare(data: bytes, info: ImageInfo, deadline: Deadline) -> pyvips.Image:
 
 
 def _picture(data: bytes, info: ImageInfo, deadline: Deadline, *, strict: bool) -> pyvips.Image:
-    with _stage(CorruptImage, deadline):
+    frame = info.width * info.height
+    with _stage(CorruptImage, deadline, frame):
         image = source = decode.load(data, info, lambda image: watched(image, deadline), deadline.check, strict=strict)
     for step, failure in PREPARATION:
-        with _stage(failure, deadline):
+        with _stage(failure, deadline, frame):
             image = step(image)
     del source  # kept until here, for it carries the watch
     return image
@@ -94,7 +98,7 @@ def _resize(whole: pyvips.Image, sizes: Sequence[Size], deadline: Deadline) -> d
     full = (whole.width, page_height(whole))
     made = {full: whole}
     for size in sorted(set(sizes) - {full}, reverse=True, key=lambda size: size[0] * size[1]):
-        with _stage(Unavailable, deadline):
+        with _stage(NotConvertible, deadline, full[0] * full[1]):
             made[size] = watched(steps.hold(steps.fit(made[_origin(size, made)], *size)), deadline)
     return made
 
@@ -107,16 +111,22 @@ def _origin(size: Size, made: dict[Size, pyvips.Image]) -> Size:
 
 
 @contextmanager
-def _stage(failure: type[TrussError], deadline: Deadline) -> Iterator[None]:
+def _stage(failure: type[TrussError], deadline: Deadline, frame: int) -> Iterator[None]:
     """What breaks in here breaks with `failure`, unless it was stopped for its time or the machine gave out.
 
-    libvips' own words say nothing reliable, since all threads write them into one buffer, and they go nowhere.
+    libvips' own words say nothing reliable, since all threads write them into one buffer, and they go nowhere. `frame`
+    is the number of pixels in a frame.
     """
     deadline.check()
     try:
         yield
     except pyvips.Error:
         deadline.check()
-        raise failure from None
+        raise _not_convertible(frame) if failure is NotConvertible else failure from None
     except MemoryError:
         raise Unavailable from None
+
+
+def _not_convertible(frame: int) -> TrussError:
+    """The picture is at fault unless the system has no memory: it would be tried, and fail, again and again."""
+    return NotConvertible(actual=frame) if is_to_be_had(frame * _WORK_BYTES) else Unavailable()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from processor.errors import ImageRejected, LimitExceeded, UnsupportedFormat, leaves
+from processor.errors import ImageRejected, LimitExceeded, NotConvertible, UnsupportedFormat, leaves
 from processor.formats import DECODED, format_of, in_words
 from processor.formats.info import ImageInfo
 from processor.images import Variant
@@ -31,7 +31,7 @@ def read_info(header: Mapping[str, Any]) -> ImageInfo:
     fields = header.get("source")
     if not isinstance(fields, dict) or fields.keys() != ImageInfo.__dataclass_fields__.keys():
         raise ValueError("no description")
-    counts = [fields[name] for name in ("width", "height", "frames", "orientation", "bands", "scans")]
+    counts = [fields[name] for name in ("width", "height", "frames", "alpha_levels", "orientation", "bands", "scans")]
     words = isinstance(fields["format"], str) and isinstance(fields["has_alpha"], bool)
     if not words or not all(type(count) is int and count > 0 for count in counts):
         raise ValueError("no description")
@@ -61,6 +61,8 @@ def read_refusal(header: Mapping[str, Any]) -> ImageRejected:
             return _EXCEEDED[code](limit=limit, actual=actual)
         case {"error": str(code), "limit": int(limit), "actual": None} if code in _EXCEEDED:
             return _EXCEEDED[code](limit=limit)
+        case {"error": NotConvertible.code, "limit": None, "actual": int(actual)}:
+            return NotConvertible(actual=actual)
         case {"error": str(code)} if code in _REJECTIONS:
             return _REJECTIONS[code]()
     raise ValueError("no refusal")

@@ -7,7 +7,15 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
-from processor.errors import CorruptImage, DecoderCrashed, ImageRejected, TooLargeForMemory, TrussError, Unavailable
+from processor.errors import (
+    CorruptImage,
+    DecoderCrashed,
+    ImageRejected,
+    NotConvertible,
+    TooLargeForMemory,
+    TrussError,
+    Unavailable,
+)
 from processor.formats.info import ImageInfo
 from processor.images import Variant
 from processor.pipeline import render
@@ -61,7 +69,7 @@ def _lack_of_memory(info: ImageInfo, memory_bytes: int) -> Iterator[None]:
         yield
     except MemoryError:
         raise TooLargeForMemory(limit=memory_bytes) from None
-    except (CorruptImage, Unavailable):
+    except (CorruptImage, NotConvertible, Unavailable):
         if ran_out(max(_PLANE_BYTES * info.width * info.height, info.bands * info.pixels)):
             raise TooLargeForMemory(limit=memory_bytes) from None
         raise

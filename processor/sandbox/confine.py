@@ -17,8 +17,9 @@ from pathlib import Path
 
 #: Address space of the interpreter, libvips and its threads' stacks; 75 MiB were measured with one malloc arena.
 BASE_ADDRESS_BYTES = 256 * 1024 * 1024
-#: What this process may hold beyond what an image takes by estimate, and by how much the estimate may be wrong.
-BASE_RESIDENT_BYTES = 48 * 1024 * 1024
+#: What this process may hold beyond what an image takes by estimate: the interpreter, the code of the codecs.
+BASE_RESIDENT_BYTES = 64 * 1024 * 1024
+#: By how much the estimate may be wrong.
 ESTIMATE_TOLERANCE = 1.125
 #: Status of a process that ended itself because it held more than it may.
 OUT_OF_MEMORY = 77

@@ -12,23 +12,8 @@ from collections import defaultdict
 #: The two greys: a block's mean is 128 and 128 + 255 / 8.
 STRIPES = (160, 128)
 #: How probable the rarer decision is, in 1/65,536 of 3/4, each time that the other one was made (T.81, table D.3).
-_RARER = (
-    0x5A1D,
-    0x2586,
-    0x1114,
-    0x080B,
-    0x03D8,
-    0x01DA,
-    0x00E5,
-    0x006F,
-    0x0036,
-    0x001A,
-    0x000D,
-    0x0006,
-    0x0003,
-    0x0001,
-)
-_HALF, _WHOLE, _BITS = 0x8000, 0x10000, 16
+_RARER = (23069, 9606, 4372, 2059, 984, 474, 229, 111, 54, 26, 13, 6, 3, 1)
+_HALF, _WHOLE, _BITS = 1 << 15, 1 << 16, 16
 #: Where the decisions on a difference begin that follows no other, one upwards, or one downwards; and on the end.
 _FIRST, _AFTER_UP, _AFTER_DOWN, _END_OF_BLOCK = 0, 4, 8, 100
 

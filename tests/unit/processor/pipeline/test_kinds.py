@@ -8,7 +8,15 @@ from collections.abc import Callable
 
 import pytest
 
-from processor.errors import FileTooLarge, ImageRejected, SideTooLong, TooManyFrames, TooManyPixels, UnsupportedFormat
+from processor.errors import (
+    FileTooLarge,
+    ImageRejected,
+    NotConvertible,
+    SideTooLong,
+    TooManyFrames,
+    TooManyPixels,
+    UnsupportedFormat,
+)
 from processor.pipeline import render
 from processor.pipeline.limits import Limits
 from processor.recipes import STANDARD
@@ -111,6 +119,7 @@ def test_a_small_gif_of_many_frames_is_told_how_many_it_has(frames: int) -> None
     [
         TooManyFrames(limit=500, actual=600),
         FileTooLarge(limit=1, actual=2),
+        NotConvertible(actual=7),
         UnsupportedFormat("JPEG (12 bits a sample)"),
         UnsupportedFormat(),
     ],

@@ -12,6 +12,7 @@ from processor.errors import (
     EmptyFile,
     FileTooLarge,
     ImageRejected,
+    NotConvertible,
     SideTooLong,
     TimedOut,
     TooManyFrames,
@@ -20,10 +21,11 @@ from processor.errors import (
 )
 from processor.formats.info import ImageInfo
 from processor.pipeline import encode, render, steps
+from processor.pipeline.allocator import is_to_be_had
 from processor.pipeline.limits import Deadline, Limits
 from processor.recipes import STANDARD, Recipe, VariantSpec
 from tests import corpus
-from tests.unit.processor.pipeline.compare import rendered
+from tests.unit.processor.pipeline.compare import FINE, rendered
 
 #: Long enough for nothing but the start.
 NOTHING_SECONDS = 0.0
@@ -124,7 +126,7 @@ def test_a_deadline_that_passed_stops_before_a_pixel_is_decoded(kind: str) -> No
         render.render(data, render.inspect(data, Limits()), recipe, Deadline(NOTHING_SECONDS))
 
 
-@pytest.mark.parametrize("stage", [("fit", Unavailable), ("hold", CorruptImage)])
+@pytest.mark.parametrize("stage", [("fit", NotConvertible), ("hold", CorruptImage)])
 def test_a_failure_is_named_by_its_stage(stage: tuple[str, type[Exception]], monkeypatch: pytest.MonkeyPatch) -> None:
     name, expected = stage
 
@@ -139,6 +141,52 @@ def test_a_failure_is_named_by_its_stage(stage: tuple[str, type[Exception]], mon
     with pytest.raises(expected) as failure:
         rendered(corpus.jpeg(corpus.photo(400, 300)))
     assert "words" not in str(failure.value)
+
+
+@pytest.mark.parametrize("name", ["drop_solid_alpha", "orient", "fit", "write"])
+@pytest.mark.parametrize("memory", [True, False])
+def test_what_cannot_be_converted_is_the_pictures_fault_unless_memory_is_short(
+    name: str, memory: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object, **__: object) -> None:
+        import pyvips  # noqa: PLC0415 - raises what libvips raises
+
+        raise pyvips.Error("words", "of another image")
+
+    prepared = tuple((breaks if step.__name__ == name else step, failure) for step, failure in render.PREPARATION)
+    monkeypatch.setattr(render, "PREPARATION", prepared)
+    monkeypatch.setattr(encode if name == "write" else steps, name, breaks)
+    monkeypatch.setattr(render, "is_to_be_had", lambda _: memory)
+
+    with pytest.raises(NotConvertible if memory else Unavailable) as failure:
+        rendered(corpus.jpeg(corpus.photo(400, 300)))
+
+    if memory:
+        assert failure.value.actual in (400 * 300, 300 * 225)
+        assert f"{failure.value.actual:,} pixels" in failure.value.message
+
+
+def test_memory_is_to_be_had_up_to_what_the_system_grants() -> None:
+    assert is_to_be_had(1)
+    assert not is_to_be_had(1 << 62)
+
+
+def test_what_libwebp_refuses_in_a_hurry_it_is_asked_for_with_care(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    save = encode._saved
+
+    def refusing(image: Any, spec: VariantSpec, effort: int) -> bytes:
+        asked.append(effort)
+        if effort == 0:
+            import pyvips  # noqa: PLC0415 - raises what libvips raises
+
+            raise pyvips.Error("unable to encode")
+        return save(image, spec, effort)
+
+    monkeypatch.setattr(encode, "_saved", refusing)
+
+    assert rendered(corpus.jpeg(), specs=FINE).variants  # at effort 0
+    assert asked == [0, 1] * len(FINE)
 
 
 def test_a_machine_without_memory_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:

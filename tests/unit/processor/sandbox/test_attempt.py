@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from processor.errors import CorruptImage, DecoderCrashed, ImageRejected, TooLargeForMemory, Unavailable
+from processor.errors import CorruptImage, DecoderCrashed, ImageRejected, NotConvertible, TooLargeForMemory, Unavailable
 from processor.images import Variant
 from processor.pipeline import render as pipeline
 from processor.pipeline.limits import Limits
@@ -88,7 +88,9 @@ def test_what_the_header_tells_is_refused_before_memory_is_asked_for(allowed: li
         (MemoryError, False, TooLargeForMemory(limit=MEMORY_BYTES)),
         (Unavailable, True, TooLargeForMemory(limit=MEMORY_BYTES)),
         (CorruptImage, True, TooLargeForMemory(limit=MEMORY_BYTES)),
+        (NotConvertible, True, TooLargeForMemory(limit=MEMORY_BYTES)),
         (CorruptImage, False, CorruptImage()),
+        (NotConvertible, False, NotConvertible()),
         (Unavailable, False, DecoderCrashed()),
     ],
 )
