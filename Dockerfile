@@ -48,7 +48,10 @@ ENV PATH=/opt/truss/bin:$PATH
 # The base image's own modules come without bytecode: importing the service compiles those that it uses.
 RUN truss-image --version && python -c 'import processor.sandbox.child, service.server, service.calls.docs'
 # The loader looks the allocator up by its name alone, so the architecture is in no path.
+# Blocks from 1 MiB on, which pictures are made of, go back to the system at once: what is left of one is no part of the
+# next one's peak.
 ENV LD_PRELOAD=libjemalloc.so.2 \
+    MALLOC_CONF=oversize_threshold:1048576 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 WORKDIR /app

@@ -1,6 +1,6 @@
 """The memory that one image really takes, beside the estimate by which it is admitted.
 
-    python -m benchmarks.memory_peak [--megapixels 24] [NAME ...]
+    python -m benchmarks.memory_peak [--megapixels 24] [--effort 2] [NAME ...]
 
 Every file is drawn by formula and rendered in a fresh process, as the only image in it. The peak is what Linux counted
 as resident (`VmHWM`) above what the process held before, the file counted in. Linux only. `LD_PRELOAD=libjemalloc.so.2`
@@ -16,19 +16,20 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pyvips
 
-from processor.pipeline.budget import least_bytes, working_bytes
 from processor.pipeline.engine import set_up_libvips
+from processor.pipeline.estimate import least_bytes, working_bytes
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.render import inspect, render
-from processor.recipes import STANDARD
+from processor.recipes import standard
 from tests import corpus
+from tests.corpus import animations
 
 MIB = 1024 * 1024
 #: Width by height of what is drawn.
@@ -54,10 +55,11 @@ class Measured:
 
 
 def picture(megapixels: float, kind: str = "photo") -> pyvips.Image:
-    """Noise, which compresses worst, or a photograph; repeated, since drawing is slow."""
+    """Noise, a photograph or one colour; repeated, since drawing is slow."""
     height = round(math.sqrt(megapixels * 1e6 / ASPECT))
     width = round(height * ASPECT)
-    tile = _noise(_TILE, _TILE) if kind == "noise" else corpus.photo(_TILE, _TILE)
+    kinds = {"noise": _noise, "photo": corpus.photo, "flat": lambda *size: corpus.flat(*size, (90, 120, 160))}
+    tile = kinds[kind](_TILE, _TILE)
     across, down = -(-width // _TILE), -(-height // _TILE)
     return tile.replicate(across, down).crop(0, 0, width, height).copy(interpretation="srgb").copy_memory()
 
@@ -68,58 +70,167 @@ def with_noisy_alpha(image: pyvips.Image) -> pyvips.Image:
     return image.bandjoin(noise).copy(interpretation="srgb").copy_memory()
 
 
-def animation(suffix: str, width: int, height: int, frames: int, *, alpha: bool = False) -> bytes:
-    """Every frame another part of the same noise."""
-    noise = _noise(width, height + frames)
-    noise = with_noisy_alpha(noise) if alpha else noise
-    cut = [noise.crop(0, top, width, height) for top in range(frames)]
+def with_mask(image: pyvips.Image) -> pyvips.Image:
+    """A disc of it, with a hard edge."""
+    place = pyvips.Image.xyz(image.width, image.height)
+    off = (place[0] - image.width / 2) ** 2 + (place[1] - image.height / 2) ** 2
+    mask = off < (min(image.width, image.height) / 3) ** 2
+    return image.bandjoin(mask).copy(interpretation="srgb").copy_memory()
+
+
+def _frames(width: int, height: int, count: int, kind: str = "noise") -> list[pyvips.Image]:
+    """What an animation shows: noise, another photograph each time, one that stands still, or flat colours."""
+    if kind == "flat":
+        return [corpus.flat(width, height, (40 + 7 * number % 200, 90, 160)) for number in range(count)]
+    if kind == "noise":
+        source = _noise(width, height + count)
+        return [source.crop(0, top, width, height) for top in range(count)]
+    tile = corpus.photo(_TILE, _TILE).replicate(-(-width // _TILE) + 1, -(-height // _TILE) + 1)
+    steps = [0 if kind == "still" else 37 * number % _TILE for number in range(count)]
+    return [tile.crop(step, step, width, height).copy(interpretation="srgb").copy_memory() for step in steps]
+
+
+def _each(change: Callable[[pyvips.Image], pyvips.Image], frames: Sequence[pyvips.Image]) -> list[pyvips.Image]:
+    return [change(frame) for frame in frames]
+
+
+def _animation(suffix: str, frames: Sequence[pyvips.Image]) -> bytes:
     options = {"effort": 0} if suffix == ".webp" else {"effort": 1, "dither": 0}
-    return corpus.animated(cut, suffix, delays=(100,) * frames, **options)
+    return corpus.animated(frames, suffix, delays=(100,) * len(frames), **options)
+
+
+def _gif(width: int, height: int, count: int, kind: str, *, dispose: int = animations.KEEP) -> bytes:
+    """All frames as large as the screen."""
+    frames = _frames(width, height, count, kind)
+    stills = [animations.Still(data=corpus.gif(frame, effort=1, dither=0), dispose=dispose) for frame in frames]
+    return animations.gif_of_stills(width, height, stills)
+
+
+def _gif_of_patches(width: int, height: int, count: int, *, dispose: int = animations.KEEP) -> bytes:
+    """One frame as large as the screen, and small ones on it."""
+    first, *_ = _frames(width, height, 1, "photos")
+    side = max(1, min(width, height) // 8)
+    patches = [corpus.gif(patch, effort=1, dither=0) for patch in _frames(side, side, 4)]
+    stills = [animations.Still(data=corpus.gif(first, effort=1, dither=0))]
+    for number in range(count - 1):
+        left, top = 31 * number % (width - side), 17 * number % (height - side)
+        stills.append(animations.Still(data=patches[number % 4], left=left, top=top, dispose=dispose))
+    return animations.gif_of_stills(width, height, stills)
+
+
+def _apng(frames: Sequence[pyvips.Image], *, dispose: int = animations.APNG_KEEP) -> bytes:
+    stills = [animations.Still(data=corpus.png(frame, compression=1), dispose=dispose) for frame in frames]
+    return animations.apng_of_stills(frames[0].width, frames[0].height, stills)
+
+
+def _apng_of_patches(width: int, height: int, count: int, *, blend: int) -> bytes:
+    first, *_ = _frames(width, height, 1, "photos")
+    side = max(1, min(width, height) // 8)
+    patches = [corpus.png(with_noisy_alpha(patch), compression=1) for patch in _frames(side, side, 4)]
+    stills = [animations.Still(data=corpus.png(first.bandjoin(255), compression=1))]
+    for number in range(count - 1):
+        left, top = 31 * number % (width - side), 17 * number % (height - side)
+        stills.append(animations.Still(data=patches[number % 4], left=left, top=top, blend=blend))
+    return animations.apng_of_stills(width, height, stills)
 
 
 def cases(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
     """Every format, depth, alpha and order of pixels, and every shape of animation; by name."""
-    photo, noise = partial(picture, megapixels), partial(picture, megapixels, "noise")
-    # As many pixels in all frames of an animation as in a still.
-    few = round(math.sqrt(megapixels * 1e6 / 3))
-    many = max(2, round(megapixels * 1e6 / (480 * 360)))
+    return _stills(megapixels) | _animations(megapixels)
+
+
+def _stills(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
+    photo, noise, flat = (partial(picture, megapixels, kind) for kind in ("photo", "noise", "flat"))
+    subsample = {"subsample_mode": "off"}
     return {
         "jpeg": lambda: corpus.jpeg(photo()),
+        "jpeg-444": lambda: corpus.jpeg(photo(), **subsample),
         "jpeg-noise": lambda: corpus.jpeg(noise()),
+        "jpeg-flat": lambda: corpus.jpeg(flat()),
+        "jpeg-turned": lambda: corpus.jpeg(photo(), orientation=6),
+        "jpeg-mirrored": lambda: corpus.jpeg(photo(), orientation=4),
         "jpeg-grey": lambda: corpus.jpeg(photo().colourspace("b-w")),
+        "jpeg-grey-progressive": lambda: corpus.jpeg(photo().colourspace("b-w"), interlace=True),
         "jpeg-progressive-420": lambda: corpus.jpeg(photo(), quality=85, interlace=True),
-        "jpeg-progressive-444": lambda: corpus.jpeg(photo(), interlace=True, subsample_mode="off"),
+        "jpeg-progressive-444": lambda: corpus.jpeg(photo(), interlace=True, **subsample),
+        "jpeg-progressive-turned": lambda: corpus.jpeg(photo(), orientation=8, interlace=True, **subsample),
         "jpeg-cmyk": lambda: corpus.cmyk_jpeg(photo(), profile=False),
         "jpeg-p3": lambda: corpus.p3_jpeg(photo()),
         "png": lambda: corpus.png(photo(), compression=1),
+        "png-noise": lambda: corpus.png(noise(), compression=1),
+        "png-flat": lambda: corpus.png(flat(), compression=1),
+        "png-palette": lambda: corpus.png(photo(), compression=1, palette=True, effort=1, dither=0),
         "png-grey": lambda: corpus.png(photo().colourspace("b-w"), compression=1),
+        "png-grey-16": lambda: corpus.png(photo().colourspace("grey16"), compression=1),
         "png-16": lambda: corpus.png(photo().colourspace("rgb16"), compression=1),
+        "png-turned": lambda: corpus.png(photo(), orientation=5, compression=1),
         "png-interlaced": lambda: corpus.png(photo(), compression=1, interlace=True),
         "png-16-interlaced": lambda: corpus.png(photo().colourspace("rgb16"), compression=1, interlace=True),
         "png-alpha-noise": lambda: corpus.png(with_noisy_alpha(photo()), compression=1),
         "png-alpha-smooth": lambda: corpus.png(corpus.with_alpha(photo()), compression=1),
+        "png-alpha-mask": lambda: corpus.png(with_mask(photo()), compression=1),
         "png-alpha-solid": lambda: corpus.png(photo().bandjoin(255), compression=1),
+        "png-alpha-interlaced": lambda: corpus.png(with_noisy_alpha(photo()), compression=1, interlace=True),
         "webp": lambda: corpus.webp(photo(), effort=0),
+        "webp-noise": lambda: corpus.webp(noise(), effort=0),
         "webp-lossless": lambda: corpus.webp(photo(), effort=0, lossless=True),
+        "webp-turned": lambda: corpus.webp(photo(), orientation=6, effort=0),
         "webp-alpha-noise": lambda: corpus.webp(with_noisy_alpha(photo()), effort=0, lossless=True),
+        "webp-alpha-mask": lambda: corpus.webp(with_mask(photo()), effort=0),
         "gif": lambda: corpus.gif(photo(), effort=1, dither=0),
-        "gif-of-three": lambda: animation(".gif", few, few, 3),
-        "gif-of-many": lambda: animation(".gif", 480, 360, many),
-        "gif-flat": lambda: animation(".gif", 16_000, 2, max(2, round(megapixels * 1e6 / 32_000))),
-        "webp-of-three": lambda: animation(".webp", few, few, 3),
-        "webp-of-three-alpha": lambda: animation(".webp", few, few, 3, alpha=True),
-        "webp-of-many": lambda: animation(".webp", 480, 360, many),
-        "webp-tall": lambda: animation(".webp", 60, 4000, max(2, round(megapixels * 1e6 / 240_000))),
+        "gif-noise": lambda: corpus.gif(noise(), effort=1, dither=0),
+        "gif-mask": lambda: corpus.gif(with_mask(photo()), effort=1, dither=0),
     }
 
 
-def measure(data: bytes) -> Measured:
+def _animations(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
+    """As many pixels in all frames as in a still."""
+    three = round(math.sqrt(megapixels * 1e6 / 3))
+    many = max(2, round(megapixels * 1e6 / (480 * 360)))
+    tiny = max(2, min(500, round(megapixels * 1e6 / (96 * 64))))
+    flat = max(2, round(megapixels * 1e6 / 32_000))
+    tall = max(2, round(megapixels * 1e6 / 240_000))
+    return {
+        "gif-of-three": lambda: _animation(".gif", _frames(three, three, 3)),
+        "gif-of-three-photos": lambda: _gif(three, three, 3, "photos"),
+        "gif-of-three-cleared": lambda: _gif(three, three, 3, "photos", dispose=animations.BACKGROUND),
+        "gif-of-many": lambda: _animation(".gif", _frames(480, 360, many)),
+        "gif-of-many-photos": lambda: _gif(480, 360, many, "photos"),
+        "gif-that-stands-still": lambda: _gif(480, 360, many, "still"),
+        "gif-of-colours": lambda: _gif(480, 360, many, "flat"),
+        "gif-of-tiny": lambda: _gif(96, 64, tiny, "photos"),
+        "gif-of-patches": lambda: _gif_of_patches(480, 360, many),
+        "gif-of-patches-cleared": lambda: _gif_of_patches(480, 360, many, dispose=animations.BACKGROUND),
+        "gif-of-patches-restored": lambda: _gif_of_patches(480, 360, many, dispose=animations.PREVIOUS),
+        "gif-flat": lambda: _animation(".gif", _frames(16_000, 2, flat)),
+        "apng-of-three": lambda: _apng(_frames(three, three, 3, "photos")),
+        "apng-of-three-alpha": lambda: _apng(_each(with_noisy_alpha, _frames(three, three, 3, "photos"))),
+        "apng-of-many": lambda: _apng(_frames(480, 360, many, "photos")),
+        "apng-of-many-cleared": lambda: _apng(_frames(480, 360, many, "photos"), dispose=animations.APNG_BACKGROUND),
+        "apng-of-patches": lambda: _apng_of_patches(480, 360, many, blend=animations.SOURCE),
+        "apng-of-patches-over": lambda: _apng_of_patches(480, 360, many, blend=animations.OVER),
+        "webp-of-three": lambda: _animation(".webp", _frames(three, three, 3)),
+        "webp-of-three-photos": lambda: _animation(".webp", _frames(three, three, 3, "photos")),
+        "webp-of-three-alpha": lambda: _animation(
+            ".webp", [with_noisy_alpha(frame) for frame in _frames(three, three, 3)]
+        ),
+        "webp-of-many": lambda: _animation(".webp", _frames(480, 360, many)),
+        "webp-of-many-photos": lambda: _animation(".webp", _frames(480, 360, many, "photos")),
+        "webp-of-many-masks": lambda: _animation(
+            ".webp", [with_mask(frame) for frame in _frames(480, 360, many, "photos")]
+        ),
+        "webp-tall": lambda: _animation(".webp", _frames(60, 4000, tall)),
+    }
+
+
+def measure(data: bytes, effort: int = 2) -> Measured:
     """In a process of its own. glibc's malloc gives back what is free, as the service's children have it do."""
     environment = {"MALLOC_MMAP_THRESHOLD_": "1048576"} | os.environ
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
         command = [sys.executable, "-m", "benchmarks.memory_peak", "--measure", file.name]
+        command += ["--effort", str(effort)]
         told = subprocess.run(command, check=True, capture_output=True, env=environment, timeout=600)
     return Measured(**json.loads(told.stdout))
 
@@ -137,9 +248,9 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
-def _measure_here(file: Path) -> Measured:
+def _measure_here(file: Path, effort: int) -> Measured:
     set_up_libvips()
-    recipe = STANDARD
+    recipe = standard(effort)
     for make in (corpus.jpeg, corpus.png, corpus.webp, corpus.gif):  # code and tables are the process's own
         data = make()
         render(data, inspect(data, NO_LIMITS), recipe, Deadline(NO_LIMITS.timeout_seconds))
@@ -149,8 +260,8 @@ def _measure_here(file: Path) -> Measured:
     info = inspect(data, NO_LIMITS)
     render(data, info, recipe, Deadline(NO_LIMITS.timeout_seconds))
     return Measured(
-        least=least_bytes(info, len(data)),
-        estimate=working_bytes(info, len(data)),
+        least=least_bytes(info, len(data), recipe),
+        estimate=working_bytes(info, len(data), recipe),
         peak=_status("VmHWM") - before,
     )
 
@@ -160,16 +271,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="cases; all by default")
     parser.add_argument("--megapixels", type=float, default=24, help="size of a picture, all frames together")
+    parser.add_argument("--effort", type=int, default=2, choices=range(7), help="WebP's, as `WEBP_EFFORT`")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        found = _measure_here(arguments.measure)
+        found = _measure_here(arguments.measure, arguments.effort)
         print(json.dumps({"least": found.least, "estimate": found.estimate, "peak": found.peak}))
         return
     print("| case | least MiB | estimate MiB | peak MiB | estimate / peak |\n| --- | --- | --- | --- | --- |")
     for name, make in cases(arguments.megapixels).items():
         if not arguments.names or name in arguments.names:
-            found = measure(make())
+            found = measure(make(), arguments.effort)
             sizes = (found.least, found.estimate, found.peak)
             print(f"| {name} | {' | '.join(f'{size / MIB:.0f}' for size in sizes)} | {found.ratio:.2f} |", flush=True)
 

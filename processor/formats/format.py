@@ -10,8 +10,8 @@ from processor.formats.info import ImageInfo
 from processor.formats.signatures import Signature
 
 Size = tuple[int, int]
-#: Bytes per pixel of all frames while they are composed, which ends once the picture is held.
-COMPOSED_BYTES = 4
+#: Bytes per pixel of all frames while they are put together, which ends once the picture is held; see `pipeline.roll`.
+ROLL_BYTES = 4
 
 
 def _unshrunk(width: int, height: int, shrink: float) -> Size:
@@ -19,16 +19,21 @@ def _unshrunk(width: int, height: int, shrink: float) -> Size:
     return width, height
 
 
-def _what_the_header_tells(info: ImageInfo) -> int:
-    return info.decoder_bytes
+def _what_the_header_tells(info: ImageInfo, held_bytes: int) -> int:
+    return held_bytes + info.decoder_bytes
 
 
-def composed(canvas_bytes: int) -> Callable[[ImageInfo], int]:
-    """What an animation takes that this service composes of its frames; see `pipeline.roll`.
+def _never_composed(_: ImageInfo) -> bool:
+    return False
 
-    `canvas_bytes` for each pixel of a frame: the screens that are painted on, and the frame itself.
+
+def composed(info: ImageInfo, held_bytes: int, drawn_bytes: int) -> int:
+    """What an animation takes that this service puts together of its frames; see `pipeline.roll`.
+
+    `drawn_bytes` for each pixel of a frame: what its decoder holds, the screen, the frame itself.
     """
-    return lambda info: info.pixels * COMPOSED_BYTES + info.width * info.height * canvas_bytes + info.decoder_bytes
+    frame = info.width * info.height
+    return held_bytes + info.pixels * ROLL_BYTES + frame * drawn_bytes + info.decoder_bytes
 
 
 def _never_silent(_: ImageInfo) -> float:
@@ -49,8 +54,11 @@ class Decoding:
     bytes_a_piece: int | None = None
     #: The size that the earlier service's decoder handed over, by width, height and how much is to be shrunk.
     shrunk_on_load: Callable[[int, int, float], Size] = _unshrunk
-    #: What the decoder holds beside the decoded picture, in bytes; `benchmarks/memory_peak.py` measures it.
-    working_bytes: Callable[[ImageInfo], int] = _what_the_header_tells
+    #: What memory decoding takes, by the header and the bytes of the picture that comes out of it:
+    #: `benchmarks/memory_peak.py` measures it.
+    working_bytes: Callable[[ImageInfo, int], int] = _what_the_header_tells
+    #: Whether the frames are drawn by `pipeline.roll`, which drops an alpha that hides nothing while it does so.
+    is_composed: Callable[[ImageInfo], bool] = _never_composed
     #: How long the decoder hears of no deadline, in seconds, of the worst picture with this header.
     silent_seconds: Callable[[ImageInfo], float] = _never_silent
     #: Whether a strict look is worth while, because one that is not costs more.

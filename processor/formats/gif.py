@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from processor.formats.anatomy import Anatomy, Pieces
 from processor.formats.format import Decoding, Format, composed
+from processor.formats.info import ImageInfo
 from processor.formats.signatures import begins_with
 
 #: Bytes of the head with the screen, and where its flags are; the same of an image.
@@ -12,8 +13,9 @@ _EXTENSION, _IMAGE = 0x21, 0x2C
 _HAS_TABLE = 0x80
 #: Pixels are cut into pieces too, of 255 bytes as a rule; so many bytes a piece are enough.
 _BYTES_A_PIECE = 64
-#: Bytes per pixel of a frame that is painted on: three screens and the frame itself.
-_CANVAS_BYTES = 13
+#: Bytes per pixel of a frame while it is drawn: what its decoder holds, the screen, the frame itself; of one frame
+#: alone, which needs no screen.
+_DRAWN_BYTES, _ONE_FRAME_BYTES = 13, 10
 
 
 def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
@@ -35,6 +37,12 @@ def _colour_table(flags: int) -> int:
     return 3 * 2 ** ((flags & 0b111) + 1) if flags & _HAS_TABLE else 0
 
 
+def _working_bytes(info: ImageInfo, held_bytes: int) -> int:
+    if info.frames == 1:
+        return held_bytes + info.width * info.height * _ONE_FRAME_BYTES
+    return composed(info, held_bytes, _DRAWN_BYTES)
+
+
 GIF = Format(
     name="gif",
     title="GIF",
@@ -46,6 +54,7 @@ GIF = Format(
         loader_class="VipsForeignLoadNsgif",
         dissect=_dissect,
         bytes_a_piece=_BYTES_A_PIECE,
-        working_bytes=composed(_CANVAS_BYTES),
+        working_bytes=_working_bytes,
+        is_composed=lambda _: True,
     ),
 )

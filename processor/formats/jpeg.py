@@ -72,6 +72,12 @@ def _shrunk_on_load(width: int, height: int, shrink: float) -> Size:
     return width // factor, height // factor
 
 
+def _working_bytes(info: ImageInfo, held_bytes: int) -> int:
+    decoded = info.pixels * info.bands
+    # One of several scans may be compared with another reading of it.
+    return info.decoder_bytes + (held_bytes + decoded if info.scans == 1 else max(held_bytes, decoded))
+
+
 def _silent_seconds(info: ImageInfo) -> float:
     return info.pixels * info.scans * _SCAN_NS / 1e9 if info.decoder_bytes else 0.0
 
@@ -87,6 +93,7 @@ JPEG = Format(
         loader_class="VipsForeignLoadJpeg",
         dissect=_dissect,
         shrunk_on_load=_shrunk_on_load,
+        working_bytes=_working_bytes,
         silent_seconds=_silent_seconds,
         forgives=True,
     ),

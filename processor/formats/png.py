@@ -12,8 +12,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FRAME = 12
 #: Pixels are cut into pieces too, of 8 KiB as a rule; so many bytes a piece are enough.
 _BYTES_A_PIECE = 64
-#: Bytes per pixel of a frame that is painted on: three screens and the frame itself.
-_CANVAS_BYTES = 16
+#: Bytes per pixel of a frame while it is drawn: what its decoder holds, the screen, the frame itself.
+_DRAWN_BYTES = 16
 #: Nanoseconds for each byte of an interlaced picture in which libspng hears of no deadline; see `pipeline.silence`.
 _INTERLACED_NS = 20
 
@@ -26,11 +26,12 @@ def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
     return Anatomy()
 
 
-_composed = composed(_CANVAS_BYTES)
+def _is_animated(info: ImageInfo) -> bool:
+    return info.frames > 1
 
 
-def _working_bytes(info: ImageInfo) -> int:
-    return _composed(info) if info.frames > 1 else info.decoder_bytes
+def _working_bytes(info: ImageInfo, held_bytes: int) -> int:
+    return composed(info, held_bytes, _DRAWN_BYTES) if _is_animated(info) else held_bytes + info.decoder_bytes
 
 
 def _silent_seconds(info: ImageInfo) -> float:
@@ -49,6 +50,7 @@ PNG = Format(
         dissect=_dissect,
         bytes_a_piece=_BYTES_A_PIECE,
         working_bytes=_working_bytes,
+        is_composed=_is_animated,
         silent_seconds=_silent_seconds,
         forgives=True,
     ),

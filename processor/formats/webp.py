@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from processor.formats.anatomy import Anatomy, Pieces
-from processor.formats.format import Decoding, Encoding, Format, Size
+from processor.formats.format import ROLL_BYTES, Decoding, Encoding, Format, Size
 from processor.formats.info import ImageInfo
 from processor.formats.signatures import riff
 
@@ -16,8 +16,8 @@ _LONGEST_SIDE = 16_383
 #: From this effort on, libwebp looks at the whole picture before it decides how to write the modes of its blocks, for
 #: which there are 512 KiB. Below, it looks at a quarter, and gives up when the rest is not alike.
 _CAREFUL_EFFORT = 1
-#: Bytes per pixel of a frame that libwebp keeps of an animation.
-_CANVAS_BYTES = 16
+#: Bytes per pixel of a frame of an animation that libwebp holds while it decodes.
+_DRAWN_BYTES = 8
 #: Nanoseconds a pixel in which libwebp hears of no deadline, decoding without loss; see `pipeline.silence`.
 _DECODING_NS = 100
 #: The same compressing the noisiest alpha; not doubled, since it is rare and a smooth one takes a sixth.
@@ -38,10 +38,9 @@ def _shrunk_on_load(width: int, height: int, shrink: float) -> Size:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _working_bytes(info: ImageInfo) -> int:
-    if info.frames > 1:
-        return info.pixels * info.bands + info.width * info.height * _CANVAS_BYTES
-    return info.pixels * (4 + info.bands)
+def _working_bytes(info: ImageInfo, held_bytes: int) -> int:
+    drawn = _DRAWN_BYTES if info.frames > 1 else ROLL_BYTES
+    return held_bytes + info.pixels * info.bands + info.width * info.height * drawn
 
 
 def _silent_decoding(info: ImageInfo) -> float:

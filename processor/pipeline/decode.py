@@ -13,7 +13,7 @@ from processor.formats import GIF, JPEG, PNG, WEBP, decoding_of, dissect, sniff
 from processor.formats.anatomy import Anatomy
 from processor.formats.info import ImageInfo
 from processor.pipeline import colour, gif, jpeg, png, webp
-from processor.pipeline.roll import Blend, Cel, compose, page_height
+from processor.pipeline.roll import Blend, Cel, compose, leaves_gaps, page_height
 from processor.pipeline.steps import has_usable_profile, to_srgb
 
 #: Bytes of a sample, by libvips' band format.
@@ -62,7 +62,8 @@ def load(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bo
 
 def _probe(data: bytes, name: str, anatomy: Anatomy, read: jpeg.Jpeg | png.Png | None = None) -> ImageInfo:
     """Of a file whose header libvips reads; `read` is what a parser of ours says. Raises `CorruptImage`."""
-    animation = read.animation if isinstance(read, png.Png) else None
+    chunks = read if isinstance(read, png.Png) else None
+    animation = chunks.animation if chunks else None
     try:
         header = _open(data, name)
         return ImageInfo(
@@ -70,7 +71,8 @@ def _probe(data: bytes, name: str, anatomy: Anatomy, read: jpeg.Jpeg | png.Png |
             width=header.width,
             height=page_height(header),
             frames=max(animation.promised, len(animation.frames)) if animation else _int_field(header, "n-pages", 1),
-            has_alpha=animation is not None or bool(header.hasalpha()),
+            has_alpha=bool(header.hasalpha()) or (animation is not None and _leaves_gaps(header, animation)),
+            alpha_levels=png.alpha_levels(data, chunks) if chunks else 256,
             orientation=_orientation(header),
             bands=_ROLL_BANDS if animation else header.bands,
             scans=anatomy.scans,
@@ -80,6 +82,10 @@ def _probe(data: bytes, name: str, anatomy: Anatomy, read: jpeg.Jpeg | png.Png |
         if read is not None and max(read.width, read.height) > _LONGEST_SIDE:  # what limits there are tells that better
             return ImageInfo(format=name, width=read.width, height=read.height, frames=1, has_alpha=False)
         raise CorruptImage from None
+
+
+def _leaves_gaps(header: pyvips.Image, animation: png.Animation) -> bool:
+    return not animation.frames or leaves_gaps(header.width, header.height, animation.frames)
 
 
 def _probe_jpeg(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
@@ -218,6 +224,7 @@ def _probe_gif(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
         height=read.height,
         frames=len(read.frames),
         has_alpha=read.see_through,
+        alpha_levels=2,
         bands=_ROLL_BANDS,
     )
 

@@ -15,7 +15,8 @@ from processor.formats import DECODED, decoding_of
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
 from processor.pipeline.allocator import tune_allocator
-from processor.pipeline.budget import MemoryBudget, share, working_bytes
+from processor.pipeline.budget import MemoryBudget
+from processor.pipeline.estimate import share, working_bytes
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.render import inspect, render
 from processor.pipeline.silence import must_be_killable
@@ -36,7 +37,7 @@ class EngineConfig:
 
     #: Images in work at once, one thread each.
     threads: int
-    #: Memory of all images in work together; see `budget.working_bytes` for what counts.
+    #: Memory of all images in work together; see `estimate.working_bytes` for what counts.
     memory_budget_bytes: int
     #: Most memory of a child process, so that its container does not run out first; None: there is none to know of.
     ceiling_bytes: int | None = None
@@ -140,7 +141,7 @@ class Engine:
 
     async def _admitted(self, data: bytes, recipe: Recipe, ticket: Ticket, deadline: Deadline) -> Rendered:
         info = await self._in_thread(self._prober, lambda: inspect(data, self._limits))
-        weight = share(info, len(data), self._budget.budget_bytes, recipe.specs)
+        weight = share(info, len(data), self._budget.budget_bytes, recipe)
         if self._outside is not None and self._belongs_outside(info, len(data), recipe):
             return await self._outside.render(data, recipe, ticket)
         await self._budget.enter(weight, ticket.tenant)
@@ -151,7 +152,7 @@ class Engine:
         return await asyncio.shield(task)
 
     def _belongs_outside(self, info: ImageInfo, file_bytes: int, recipe: Recipe) -> bool:
-        working = working_bytes(info, file_bytes, recipe.specs)
+        working = working_bytes(info, file_bytes, recipe)
         return working > self._budget.budget_bytes or must_be_killable(info, self._limits.timeout_seconds, recipe.specs)
 
     async def _work(self, asked: _Asked, info: ImageInfo, weight: int, deadline: Deadline) -> Rendered:

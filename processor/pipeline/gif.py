@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from processor.errors import CorruptImage
-from processor.pipeline.roll import Dispose
+from processor.pipeline.roll import Dispose, leaves_gaps
 
 #: Length of the signature and the screen descriptor, and where in them the screen's flags are.
 _SCREEN, _SCREEN_FLAGS = 13, 10
@@ -56,6 +56,11 @@ class Frame:
     dispose: Dispose = Dispose.KEEP
     transparent: int | None = None
 
+    @property
+    def draws_all(self) -> bool:
+        """Whether nothing of its area is left out."""
+        return self.transparent is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gif:
@@ -70,10 +75,7 @@ class Gif:
     @property
     def see_through(self) -> bool:
         """Whether some of the screen may be left transparent."""
-        first = self.frames[0]
-        covered = (first.left, first.top, first.width, first.height) == (0, 0, self.width, self.height)
-        cleared = any(frame.dispose is not Dispose.KEEP for frame in self.frames[:-1])
-        return not covered or cleared or any(frame.transparent is not None for frame in self.frames)
+        return leaves_gaps(self.width, self.height, self.frames)
 
 
 def read(data: bytes) -> Gif:

@@ -6,7 +6,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from processor.errors import CorruptImage, TooManyPieces, UnsupportedFormat
 from processor.formats.png import PNG, SIGNATURE
@@ -26,6 +26,7 @@ from processor.pipeline.roll import Dispose
 _HEAD, _CHECKSUM = struct.Struct(">I4s"), 4
 #: IHDR: width, height, bits a sample, colour type, compression, filter, interlacing.
 _HEADER = struct.Struct(">IIBBBBB")
+_COLOUR_TYPE_AT, _GREY, _RGB, _PALETTE = 9, 0, 2, 3
 #: fcTL: number in sequence, width, height, left, top, delay as a fraction of seconds, disposal, blending.
 _CONTROL = struct.Struct(">IIIIIHHBB")
 #: acTL: number of frames, number of plays.
@@ -80,6 +81,8 @@ class Frame:
     dispose: Dispose
     over: bool
     parts: list[Chunk] = field(default_factory=list, repr=False)
+    #: Nothing of its area is left out; what alpha leaves out, the colour type tells.
+    draws_all: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +262,18 @@ def is_intact(data: bytes, chunk: Chunk) -> bool:
         return False
     found: int = struct.unpack_from(">I", data, chunk.end)[0]
     return zlib.crc32(memoryview(data)[chunk.start - 4 : chunk.end]) == found
+
+
+def alpha_levels(data: bytes, png: Png) -> int:
+    """How many degrees of alpha the pixels can have, without those that come of drawing one frame over another."""
+    kind = data[png.header.start + _COLOUR_TYPE_AT]
+    if kind in (_GREY, _RGB):
+        return 2  # there and not there: tRNS names one colour
+    chunk = png.preamble.get(b"tRNS")
+    told = data[chunk.start : chunk.end] if chunk else b""
+    over = png.animation is not None and any(frame.over for frame in png.animation.frames)
+    levels = len({*told, 0, 255})
+    return levels if kind == _PALETTE and (not over or levels == 2) else 256  # noqa: PLR2004 - solid and clear
 
 
 def coded_colour(data: bytes, png: Png) -> Colour | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 import pyvips
 
@@ -46,6 +47,41 @@ class Cel:
     dispose: Dispose
     blend: Blend
     draw: Callable[[], pyvips.Image] = field(repr=False)
+
+
+class Area(Protocol):
+    """Where a frame lies on the screen."""
+
+    @property
+    def left(self) -> int: ...  # noqa: D102
+    @property
+    def top(self) -> int: ...  # noqa: D102
+    @property
+    def width(self) -> int: ...  # noqa: D102
+    @property
+    def height(self) -> int: ...  # noqa: D102
+    @property
+    def draws_all(self) -> bool: ...  # noqa: D102
+    @property
+    def dispose(self) -> Dispose: ...  # noqa: D102
+
+
+def leaves_gaps(width: int, height: int, areas: Sequence[Area]) -> bool:
+    """Whether some of the screen may show nothing."""
+    empty: tuple[int, int, int, int] | None = (0, 0, width, height)
+    for area in areas:
+        if empty is not None and not (area.draws_all and _covers(area, empty)):
+            return True
+        if area.dispose is not Dispose.RESTORE:
+            cleared = area.dispose is Dispose.CLEAR
+            empty = (area.left, area.top, area.width, area.height) if cleared else None
+    return False
+
+
+def _covers(area: Area, empty: tuple[int, int, int, int]) -> bool:
+    left, top, width, height = empty
+    far_enough = area.left + area.width >= left + width and area.top + area.height >= top + height
+    return far_enough and area.left <= left and area.top <= top
 
 
 def page_height(image: pyvips.Image) -> int:

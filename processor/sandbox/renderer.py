@@ -16,8 +16,9 @@ from typing import Any
 
 from processor.errors import DecoderCrashed, ImageRejected, TimedOut, TooLargeForMemory, Unavailable
 from processor.images import Rendered, Variant
-from processor.pipeline.budget import MemoryBudget, share
+from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import EngineConfig
+from processor.pipeline.estimate import share
 from processor.ports.renderer import NO_TICKET, Ticket
 from processor.recipes import Recipe, VariantSpec
 from processor.sandbox.answers import read_info, read_refusal, unpack
@@ -121,7 +122,7 @@ class ChildRenderer:
         with _garbage_is_a_crash():
             info = read_info(found.header)
         self._limits.check_header(info)
-        memory_bytes = share(info, len(data), self._memory_bytes, recipe.specs)
+        memory_bytes = share(info, len(data), self._memory_bytes, recipe)
         untouched_bytes = self._bounded(memory_bytes + info.pixels * UNTOUCHED_BYTES) - memory_bytes
         order = {"memory_bytes": memory_bytes, "untouched_bytes": untouched_bytes}
         # The file is in this process and in the child.

@@ -23,7 +23,7 @@ from benchmarks.scaling.scenarios import BURST, DAY, PULSES, SCENARIOS, STEP, Sc
 from benchmarks.scaling.simulation import SEED, Record, World, simulate
 from benchmarks.scaling.sweeps import SWEEPS, run
 from processor.formats.info import ImageInfo
-from processor.pipeline.budget import working_bytes
+from processor.pipeline.estimate import working_bytes
 from service.config import Settings
 from tests.searching import searching
 
@@ -263,10 +263,10 @@ def test_the_page_says_in_words_what_is_simulated() -> None:
     assert run(DAY).pod_hours / run(DAY, at_once).pod_hours == pytest.approx(1.2, abs=0.03)
 
 
-def test_two_photographs_of_58_megapixels_fit_into_the_budget() -> None:
+def test_two_photographs_of_54_megapixels_fit_into_the_budget() -> None:
     budget = Settings.model_fields["memory_budget_bytes"].default
     needed = [
-        working_bytes(ImageInfo(format="jpeg", width=width, height=5000), 6_000_000) for width in (11_600, 11_700)
+        working_bytes(ImageInfo(format="jpeg", width=width, height=5000), 6_000_000) for width in (10_800, 10_900)
     ]
     assert 2 * needed[0] <= budget < 2 * needed[1]
 

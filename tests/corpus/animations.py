@@ -7,7 +7,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.corpus.containers import PNG_SIGNATURE, chunk
+from processor.pipeline import gif
+from tests.corpus.containers import PNG_SIGNATURE, chunk, png_chunks
 
 #: The palette of every GIF here; the first colour is the background's.
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -120,3 +121,51 @@ def png_of_chunks(chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
 def _pixels(width: int, height: int, colour: Colour) -> bytes:
     row = b"\x00" + bytes(colour) * width
     return zlib.compress(row * height)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Still:
+    """A file of its own that becomes a frame. `dispose` and `blend` as in `Part`."""
+
+    data: bytes
+    left: int = 0
+    top: int = 0
+    dispose: int = 0
+    blend: int = SOURCE
+
+
+def gif_of_stills(width: int, height: int, stills: Sequence[Still]) -> bytes:
+    """A GIF of GIFs of one frame each, with their palettes."""
+    screen = struct.pack("<HHBBB", width, height, 0, 0, 0)
+    return b"GIF89a" + screen + b"".join(map(_gif_still, stills)) + b"\x3b"
+
+
+def _gif_still(still: Still) -> bytes:
+    flags = still.data[10]
+    palette = still.data[13 : 13 + 3 * 2 ** ((flags & 7) + 1)] if flags & 0x80 else b""
+    (frame,) = gif.read(still.data).frames
+    local = 0x80 | flags & 7 if palette else 0
+    own = still.data[frame.start + 9]
+    if own & 0x80:
+        palette, local = b"", own
+    control = b"\x21\xf9\x04" + struct.pack("<BHBB", still.dispose << 2, 10, 0, 0)
+    area = struct.pack("<BHHHHB", 0x2C, still.left, still.top, frame.width, frame.height, local)
+    return control + area + palette + still.data[frame.start + 10 : frame.end]
+
+
+def apng_of_stills(width: int, height: int, stills: Sequence[Still]) -> bytes:
+    """An APNG of PNGs, all of the first one's kind; the first covers the screen."""
+    numbers = iter(range(1 << 31))
+    chunks: list[tuple[bytes, bytes]] = []
+    for place, still in enumerate(stills):
+        parts = png_chunks(still.data)
+        header = next(body for kind, body in parts if kind == b"IHDR")
+        pixels = b"".join(body for kind, body in parts if kind == b"IDAT")
+        if place == 0:
+            chunks += [(b"IHDR", header), (b"acTL", struct.pack(">II", len(stills), 0))]
+            chunks += [(kind, body) for kind, body in parts if kind in (b"PLTE", b"tRNS")]
+        size = struct.unpack(">II", header[:8])
+        control = (next(numbers), *size, still.left, still.top, 10, 100, still.dispose, still.blend)
+        chunks.append((b"fcTL", struct.pack(">IIIIIHHBB", *control)))
+        chunks.append((b"fdAT", struct.pack(">I", next(numbers)) + pixels) if place else (b"IDAT", pixels))
+    return png_of_chunks([*chunks, (b"IEND", b"")])

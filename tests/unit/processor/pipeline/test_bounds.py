@@ -14,8 +14,8 @@ from processor.errors import TimedOut, TooLargeForMemory
 from processor.formats.info import ImageInfo
 from processor.images import Rendered
 from processor.pipeline import encode, render
-from processor.pipeline.budget import least_bytes, share, working_bytes
 from processor.pipeline.engine import Engine, EngineConfig
+from processor.pipeline.estimate import least_bytes, share, working_bytes
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.silence import must_be_killable
 from processor.ports.renderer import NO_TICKET, Ticket

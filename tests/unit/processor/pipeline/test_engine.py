@@ -13,8 +13,9 @@ from processor.errors import CorruptImage, TooLargeForMemory, Unavailable
 from processor.formats.info import ImageInfo
 from processor.images import Rendered
 from processor.pipeline import engine as engine_module
-from processor.pipeline.budget import MemoryBudget, working_bytes
+from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig, EngineLoad
+from processor.pipeline.estimate import working_bytes
 from processor.pipeline.limits import Deadline, Limits
 from processor.recipes import Recipe, standard
 from tests import corpus

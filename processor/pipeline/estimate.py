@@ -1,0 +1,103 @@
+"""What memory an image will take, by its header.
+
+`benchmarks/memory_peak.py` measures the figures, as resident memory. They hold for jemalloc as the image sets it up,
+and for glibc's malloc as the service and its children tune it. By default that keeps what is free and below 32 MiB.
+
+Of what the header does not tell, the estimate takes what pictures take: it is within a tenth of the peak for flat ones,
+photographs and noise. Where they lie further apart there is a range, from `least_bytes` to `working_bytes`:
+
+- alpha: nothing more where it is solid, 9 bytes a pixel for a mask, 16 for soft edges, 32 for noise;
+- effort 3 and more: libwebp then keeps a list of what it will write, 3 bytes a pixel of a photograph, 12 of noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from processor.errors import TooLargeForMemory
+from processor.formats import decoding_of
+from processor.formats.info import ImageInfo
+from processor.pipeline import geometry
+from processor.recipes import STANDARD, Recipe, VariantSpec
+
+#: Bytes that every image takes, however small: tables of the codecs, buffers of lines, what the allocator keeps.
+BASE_BYTES = 2 * 1024 * 1024
+#: From this effort on libwebp keeps what it will write as a list before it writes it.
+LISTING_EFFORT = 3
+#: Bytes per pixel of a still while it is encoded: libvips' copy, libwebp's planes, what is written.
+STILL_BYTES = 6.0
+#: What an alpha of noise takes on top, which libwebp compresses without loss; by how many degrees there are at most.
+#: It packs up to 2 of them into a bit, and up to 16 into four.
+ALPHA_BYTES = {2: 10.0, 16: 20.0, 256: 32.0}
+#: What is listed of noise, and of a photograph.
+LISTED_BYTES, LISTED_LEAST_BYTES = 12.0, 2.0
+#: Bytes per pixel of a frame of an animation: three canvases, the frame in two colour spaces, libvips' copy.
+FRAME_BYTES = 24.0
+#: Bytes per pixel of all frames for what is written, which is copied some times.
+WRITTEN_BYTES = 0.8
+#: libwebp writes whole blocks of so many pixels.
+BLOCK_SIDE = 16
+#: Bytes of a frame, however small it is, for the operations that it goes through.
+EACH_FRAME_BYTES = 16 * 1024
+
+
+def working_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -> int:
+    """What rendering takes, the file itself counted in; where that depends on the pixels, the most."""
+    alpha = next(taken for levels, taken in ALPHA_BYTES.items() if info.alpha_levels <= levels) if info.has_alpha else 0
+    listed = LISTED_BYTES if _lists(recipe) else 0.0
+    return _rendering(info, file_bytes, recipe, alpha + listed)
+
+
+def least_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -> int:
+    """The least that it can take: with an alpha that turns out to be solid, and little to list."""
+    if decoding_of(info.format).is_composed(info):
+        info = replace(info, has_alpha=False)
+    return _rendering(info, file_bytes, recipe, LISTED_LEAST_BYTES if _lists(recipe) else 0.0)
+
+
+def share(info: ImageInfo, file_bytes: int, budget_bytes: int, recipe: Recipe = STANDARD) -> int:
+    """What to admit an image with. Raises `TooLargeForMemory` when it cannot fit, however alone it is."""
+    least = least_bytes(info, file_bytes, recipe)
+    if least > budget_bytes:
+        raise TooLargeForMemory(limit=budget_bytes, actual=least)
+    return min(working_bytes(info, file_bytes, recipe), budget_bytes)
+
+
+def _rendering(info: ImageInfo, file_bytes: int, recipe: Recipe, depends_bytes: float) -> int:
+    """`depends_bytes`: what encoding a pixel takes beyond what it always does."""
+    held, reduced = _held(info), _reduced(info, recipe.specs)
+    # The smaller sizes of an animation are made frame by frame, and then joined.
+    resizing = held + reduced * (2 if info.frames > 1 else 1)
+    encoding = held + reduced + _encoding(info, depends_bytes)
+    return BASE_BYTES + file_bytes + max(decoding_of(info.format).working_bytes(info, held), resizing, encoding)
+
+
+def _lists(recipe: Recipe) -> bool:
+    return any(spec.effort >= LISTING_EFFORT for spec in recipe.specs)
+
+
+def _held(info: ImageInfo) -> int:
+    """The decoded picture, which lives until the last variant is encoded; an animation is turned frame by frame."""
+    turned = 2 if info.frames > 1 and info.orientation > 1 else 1
+    return info.pixels * _bands(info) * turned
+
+
+def _encoding(info: ImageInfo, depends_bytes: float) -> int:
+    frame = info.width * info.height
+    if info.frames == 1:
+        return round(frame * (STILL_BYTES + depends_bytes))
+    across, down = -(-info.width // BLOCK_SIDE), -(-info.height // BLOCK_SIDE)
+    written = across * down * BLOCK_SIDE**2 * info.frames * WRITTEN_BYTES
+    return round(frame * (FRAME_BYTES + depends_bytes) + written) + info.frames * EACH_FRAME_BYTES
+
+
+def _reduced(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
+    """The smaller sizes, all of which are held."""
+    sizes = {geometry.target_size(info, spec) for spec in specs} - {geometry.upright(info)}
+    return sum(width * height for width, height in sizes) * info.frames * _bands(info)
+
+
+def _bands(info: ImageInfo) -> int:
+    """Once colours are sRGB; an alpha that hides nothing is in memory all the same."""
+    return min(info.bands, 4 if info.has_alpha else 3)
