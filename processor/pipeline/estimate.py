@@ -25,8 +25,8 @@ from processor.recipes import STANDARD, Recipe, VariantSpec
 BASE_BYTES = 2 * 1024 * 1024
 #: From this effort on libwebp keeps what it will write as a list before it writes it.
 LISTING_EFFORT = 3
-#: Bytes per pixel of a still while it is encoded: libvips' copy, libwebp's planes, what is written.
-STILL_BYTES = 6.0
+#: Bytes per pixel of a still while it is encoded: libvips' copy, libwebp's planes, what is written; and of a grey one.
+STILL_BYTES, GREY_BYTES = 6.0, 5.3
 #: What an alpha of noise takes on top, which libwebp compresses without loss; by how many degrees there are at most.
 #: It packs up to 2 of them into a bit, and up to 16 into four.
 ALPHA_BYTES = {2: 10.0, 16: 20.0, 256: 32.0}
@@ -86,7 +86,8 @@ def _held(info: ImageInfo) -> int:
 def _encoding(info: ImageInfo, depends_bytes: float) -> int:
     frame = info.width * info.height
     if info.frames == 1:
-        return round(frame * (STILL_BYTES + depends_bytes))
+        colours = info.bands - info.has_alpha
+        return round(frame * ((STILL_BYTES if colours > 1 else GREY_BYTES) + depends_bytes))
     across, down = -(-info.width // BLOCK_SIDE), -(-info.height // BLOCK_SIDE)
     written = across * down * BLOCK_SIDE**2 * info.frames * WRITTEN_BYTES
     return round(frame * (FRAME_BYTES + depends_bytes) + written) + info.frames * EACH_FRAME_BYTES
