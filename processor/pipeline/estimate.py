@@ -34,8 +34,9 @@ ALPHA_BYTES = {2: 10.0, 16: 20.0, 256: 32.0}
 LISTED_BYTES, LISTED_LEAST_BYTES = 12.0, 2.0
 #: Bytes per pixel of a frame of an animation: three canvases, the frame in two colour spaces, libvips' copy.
 FRAME_BYTES = 24.0
-#: Bytes per pixel of all frames for what is written, which is copied some times.
-WRITTEN_BYTES = 0.8
+#: Bytes per pixel of all frames for what is written, which is copied some times: of whole blocks, and of the frames.
+#: And for each further file of the same size.
+WRITTEN_BYTES, COPIED_BYTES, KEPT_BYTES = 0.75, 0.4, 0.6
 #: libwebp writes whole blocks of so many pixels.
 BLOCK_SIDE = 16
 #: Bytes of a frame, however small it is, for the operations that it goes through.
@@ -69,7 +70,7 @@ def _rendering(info: ImageInfo, file_bytes: int, recipe: Recipe, depends_bytes: 
     held, reduced = _held(info), _reduced(info, recipe.specs)
     # The smaller sizes of an animation are made frame by frame, and then joined.
     resizing = held + reduced * (2 if info.frames > 1 else 1)
-    encoding = held + reduced + _encoding(info, depends_bytes)
+    encoding = held + reduced + _encoding(info, depends_bytes) + _kept(info, recipe.specs)
     return BASE_BYTES + file_bytes + max(decoding_of(info.format).working_bytes(info, held), resizing, encoding)
 
 
@@ -89,8 +90,14 @@ def _encoding(info: ImageInfo, depends_bytes: float) -> int:
         colours = info.bands - info.has_alpha
         return round(frame * ((STILL_BYTES if colours > 1 else GREY_BYTES) + depends_bytes))
     across, down = -(-info.width // BLOCK_SIDE), -(-info.height // BLOCK_SIDE)
-    written = across * down * BLOCK_SIDE**2 * info.frames * WRITTEN_BYTES
+    written = across * down * BLOCK_SIDE**2 * info.frames * WRITTEN_BYTES + info.pixels * COPIED_BYTES
     return round(frame * (FRAME_BYTES + depends_bytes) + written) + info.frames * EACH_FRAME_BYTES
+
+
+def _kept(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
+    """The files of a small animation, all of which have its size."""
+    whole = {spec.quality for spec in specs if geometry.target_size(info, spec) == geometry.upright(info)}
+    return round(max(0, len(whole) - 1) * info.pixels * KEPT_BYTES) if info.frames > 1 else 0
 
 
 def _reduced(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
