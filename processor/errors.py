@@ -189,10 +189,10 @@ class TooLargeForMemory(LimitExceeded):
 
 
 class NotConvertible(LimitExceeded):
-    """The image cannot be made into WebP."""
+    """The image cannot be converted."""
 
     code = "not_convertible"
-    told = "The image, of {actual:,} pixels a frame, cannot be made into WebP."
+    told = "The image, of {actual:,} pixels a frame, cannot be converted."
 
 
 class TimedOut(ImageRejected):
