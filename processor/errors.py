@@ -123,15 +123,14 @@ class FileTooLarge(LimitExceeded):
 
 
 class UnsupportedFormat(ImageRejected):
-    """The file is of no format that the service converts."""
+    """The file is not a JPEG, PNG, WebP or GIF image."""
 
     code = "unsupported_format"
 
-    def __init__(self, kind: str | None = None, *, known: str = "") -> None:
-        #: A kind of a known format that is sound, and nothing that this service can decode.
+    def __init__(self, kind: str | None = None) -> None:
+        #: A kind of one of these that is sound, and nothing that this service can decode.
         self.kind = kind
-        told = f"This kind of {kind} is not supported." if kind else f"The file is not a {known} image."
-        super().__init__(told if kind or known else None)
+        super().__init__(f"This kind of {kind} is not supported." if kind else None)
 
 
 class CorruptImage(ImageRejected):

@@ -59,7 +59,7 @@ def sniff(data: bytes) -> Format:
     for each in FORMATS:
         if each.begins(data) and each.decoding:
             return each
-    raise UnsupportedFormat(known=in_words("or"))
+    raise UnsupportedFormat
 
 
 def dissect(data: bytes, name: str) -> Anatomy:

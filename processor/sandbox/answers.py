@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from processor.errors import ImageRejected, LimitExceeded, NotConvertible, UnsupportedFormat, leaves
-from processor.formats import DECODED, format_of, in_words
+from processor.formats import DECODED, format_of
 from processor.formats.info import ImageInfo
 from processor.images import Variant
 from processor.recipes import VariantSpec
@@ -55,8 +55,6 @@ def read_refusal(header: Mapping[str, Any]) -> ImageRejected:
     match header:
         case {"error": UnsupportedFormat.code, "kind": str(kind)} if _KIND.fullmatch(kind):
             return UnsupportedFormat(kind)
-        case {"error": UnsupportedFormat.code}:
-            return UnsupportedFormat(known=in_words("or"))
         case {"error": str(code), "limit": int(limit), "actual": int(actual)} if code in _EXCEEDED and limit < actual:
             return _EXCEEDED[code](limit=limit, actual=actual)
         case {"error": str(code), "limit": int(limit), "actual": None} if code in _EXCEEDED:

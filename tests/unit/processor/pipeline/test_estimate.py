@@ -37,7 +37,7 @@ def _parts(draw: st.DrawFn, *, apng: bool) -> Part:
 
 
 def _pixels(data: bytes) -> pyvips.Image:
-    return load(data, probe(data), lambda image: image, lambda: None).copy_memory()
+    return load(data, probe(data), lambda image: image, lambda: None, strict=True).copy_memory()
 
 
 @settings(deadline=None, max_examples=50)

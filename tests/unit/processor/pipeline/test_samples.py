@@ -6,8 +6,7 @@ import contextlib
 
 import pytest
 
-from processor.errors import ImageRejected, LimitExceeded, UnsupportedFormat
-from processor.formats import in_words
+from processor.errors import ImageRejected, LimitExceeded
 from processor.pipeline.decode import probe
 from processor.recipes import STANDARD_VARIANTS
 from tests.corpus import SAMPLES, damage, jpeg
@@ -99,4 +98,4 @@ def _own(error: ImageRejected) -> ImageRejected:
     """The same error, in the words of this service."""
     if isinstance(error, LimitExceeded):
         return type(error)(limit=error.limit, actual=error.actual)
-    return UnsupportedFormat(known=in_words("or")) if isinstance(error, UnsupportedFormat) else type(error)()
+    return type(error)()

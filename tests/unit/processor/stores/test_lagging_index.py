@@ -55,7 +55,9 @@ class Lagging:
             change.get("ExpressionAttributeValues", {}),
             change["UpdateExpression"].partition("REMOVE "),
         )
-        for assignment in re.findall(r"#\w+ = (?:list_append\([^)]*\)|[^,]+)", sets.removeprefix("SET ")):
+        for assignment in re.findall(
+            r"#\w+ = (?:(?:list_append|if_not_exists)\([^)]*\)|[^,]+)", sets.removeprefix("SET ")
+        ):
             name, _, value = (part.strip() for part in assignment.partition(" = "))
             item[name[1:]] = _evaluated(value, item, values)
         for name in filter(None, removes.split(", ")):
@@ -108,6 +110,10 @@ def _evaluated(value: str, item: dict[str, Any], values: dict[str, Any]) -> dict
     if value.startswith("list_append"):
         name, added = re.findall(r"[#:]\w+", value)
         return {"L": [*item[name[1:]]["L"], *values[added]["L"]]}
+    if value.startswith("if_not_exists"):
+        name, otherwise = re.findall(r"[#:]\w+", value)
+        kept: dict[str, Any] = item.get(name[1:], values[otherwise])
+        return kept
     if " + " in value:
         name, more = value.split(" + ")
         total: dict[str, Any] = to_attribute(from_attribute(item[name[1:]]) + from_attribute(values[more]))
