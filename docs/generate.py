@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from benchmarks.scaling.sections import SECTIONS
 from processor import errors
-from service.calls import examples
+from service.calls import jobs, uploads
 from service.config import Settings
 from service.http.problems import known_failures
 
@@ -64,8 +64,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "required-settings": lambda: Settings.table(required=True),
     "failure-codes": failure_codes,
     "accepted": accepted,
-    "answer-upload-url": lambda: shown(examples.UPLOAD_URL),
-    "answer-status": lambda: shown(examples.JOBS["completed"].model_copy(update={"metadata": {}})),
+    "answer-upload-url": lambda: shown(uploads.UPLOAD_URL),
+    "answer-status": lambda: shown(jobs.JOBS["completed"].model_copy(update={"metadata": {}})),
     "parameters": parameters,
     **SECTIONS,
 }

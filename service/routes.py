@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -10,8 +10,7 @@ from aiohttp import web
 from service.auth.principal import Scope
 from service.calls import docs, failed, health, images, jobs, keys, limits, listing, parts, uploads, uppy, viewer
 from service.http.body import expect
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from service.http.call import Handler
 
 #: For everybody, with or without credentials.
 PUBLIC = None

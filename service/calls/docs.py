@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import ETag, hdrs, web
 
 from processor.errors import NotFound
+from service.http.call import unlisted
 from service.http.problems import known_failures, known_problems
 
 #: Makes the document out of all calls, of which these are some: so it is handed over, and not imported.
@@ -92,11 +93,13 @@ these.</p>
 """
 
 
+@unlisted
 async def openapi(request: web.Request) -> web.Response:
     """`GET /images/openapi.json`."""
     return _revalidated(request, _as_json(request.app[DOCUMENT]), "application/json")
 
 
+@unlisted
 async def page(request: web.Request) -> web.Response:
     """`GET /images/docs`."""
     response = _revalidated(request, _page(), "text/html")
@@ -104,11 +107,13 @@ async def page(request: web.Request) -> web.Response:
     return response
 
 
+@unlisted
 async def lead_to_page(request: web.Request) -> web.Response:
     """`GET` of each of the `WAYS`."""
     return web.Response(status=HTTPStatus.FOUND, headers={hdrs.LOCATION: WAYS[request.path]})
 
 
+@unlisted
 async def asset(request: web.Request) -> web.Response:
     """`GET /images/docs/{asset}`."""
     name = request.match_info["asset"]

@@ -2,25 +2,199 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Annotated, ClassVar, Self
 
 from aiohttp import web
+from pydantic import ConfigDict, Field
 from structlog.contextvars import bind_contextvars
 
-from processor.catalog.redrive import list_failed, redrive
+from processor.catalog.redrive import Attempt, Redrive, RedriveOrder, list_failed, redrive
+from processor.errors import NotUploaded
+from processor.jobs import UNAVAILABLE, Job, JobStatus
 from processor.ports.jobs import JobQuery
+from processor.ports.queue import QueueDepth
 from service.auth.middleware import is_administrator, tenant_of
-from service.calls.answers import FailedAnswer, RedriveAnswer
-from service.calls.schemas import FailedQuery, RedriveRequest, read_body, read_query
+from service.calls import samples
+from service.calls.groups import FAILURES
+from service.calls.jobs import JobAnswer
+from service.calls.listing import CURSOR_WORDS, ListAnswer, PageQuery
+from service.calls.names import ProcessingId, UniqueId
 from service.calls.use_cases import CATALOG
 from service.config import SETTINGS
 from service.http.body import json_body
+from service.http.call import call, reply
 from service.http.cursor import CURSORS
+from service.http.problems import InvalidCursor
 from service.http.rendering import render, render_large
+from service.http.wire import Answer, Heard, Question, read_body, read_query
+
+FailureCode = Annotated[str, Field(pattern=r"^[a-z_]{1,64}$", json_schema_extra={"examples": [UNAVAILABLE]})]
 
 
+class FailedQuery(PageQuery):
+    """Which failed images to list."""
+
+    code: FailureCode | None = Field(
+        default=None,
+        description="Only images that failed with this code. A page is filtered after it is read: it may be short, or "
+        "empty, while `lastEvaluatedKey` is not null.",
+    )
+
+    def to_query(self, tenant: str) -> JobQuery:
+        """What the catalog is asked, without the position and the code. Raises `InvalidRequest`."""
+        return self.job_query(tenant, JobStatus.FAILED)
+
+
+class RedriveRequest(Question):
+    """Which failures to process again. Nothing happens unless `dryRun` is false."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"code": "unavailable", "limit": 20, "dryRun": True},
+                {"code": "unavailable", "limit": 100, "perSecond": 10, "dryRun": False},
+            ]
+        }
+    )
+    other_words: ClassVar[Mapping[str, str]] = CURSOR_WORDS
+
+    code: FailureCode | None = Field(
+        default=None, description="Only images that failed with this code, and no dead letters."
+    )
+    limit: int = Field(
+        default=20, ge=1, le=100, description="Most failed images to look at, and most dead letters to move."
+    )
+    per_second: int = Field(
+        default=10, ge=1, le=100, description="How many of them the workers get to see in a second."
+    )
+    dry_run: bool = Field(default=True, description="Say what would be done, and do nothing.")
+    last_key: str | None = Field(default=None, description="`lastEvaluatedKey` of the call before.")
+
+    def to_order(self, tenant: str) -> RedriveOrder:
+        """What is to be redriven, without the position."""
+        return RedriveOrder(
+            tenant=tenant, limit=self.limit, per_second=self.per_second, code=self.code, dry_run=self.dry_run
+        )
+
+
+class DepthAnswer(Answer):
+    """About how many messages a queue holds."""
+
+    waiting: int = Field(description="Not being handled now.", examples=[3])
+    in_flight: int = Field(description="Being handled or moved now.", examples=[0])
+
+    @classmethod
+    def of(cls, depth: QueueDepth) -> Self:
+        """The same numbers."""
+        return cls(waiting=depth.waiting, in_flight=depth.in_flight)
+
+
+class FailedAnswer(ListAnswer):
+    """A page of images whose current job failed."""
+
+    dead_letters: DepthAnswer | None = Field(
+        description="What is in the dead-letter queue of all tenants, for administrators; else null, and also "
+        "where the service does not know that queue."
+    )
+
+    @classmethod
+    def of(
+        cls,
+        jobs: Sequence[Job],
+        last_evaluated_key: str | None,
+        base_url: str,
+        dead_letters: QueueDepth | None = None,
+    ) -> Self:
+        """`base_url` as for the upload."""
+        images = [JobAnswer.of(job, base_url) for job in jobs]
+        return cls(
+            images=images,
+            count=len(images),
+            last_evaluated_key=last_evaluated_key,
+            dead_letters=None if dead_letters is None else DepthAnswer.of(dead_letters),
+        )
+
+
+class RedrivenImage(Answer):
+    """What became of one failed image."""
+
+    unique_id: UniqueId
+    processing_id: ProcessingId = Field(description="The failed job.")
+    code: str | None = Field(description="Why it failed.", examples=["unavailable"])
+    new_processing_id: str | None = Field(description="The new job; null in a dry run, and when there is none.")
+    refused: str | None = Field(
+        description="Code of the problem that stood against a new job: `not_uploaded` when the file is gone, "
+        "`image_not_found` when the image was deleted, `record_changed` when something else took the job up first."
+    )
+
+    @classmethod
+    def of(cls, attempt: Attempt) -> Self:
+        """The same ids."""
+        return cls(
+            unique_id=attempt.job.unique_id,
+            processing_id=attempt.job.processing_id,
+            code=None if attempt.job.error is None else attempt.job.error.code,
+            new_processing_id=attempt.new_processing_id,
+            refused=attempt.refused,
+        )
+
+
+class RedriveAnswer(Heard):
+    """What was redriven, or would be."""
+
+    dry_run: bool
+    matched: int = Field(description="How many failed images were found.", examples=[2])
+    redriven: int = Field(description="How many of them have a new job.", examples=[1])
+    images: list[RedrivenImage]
+    messages: int = Field(
+        description="How many dead letters were moved back to the queue; in a dry run, how many at most would be.",
+        examples=[3],
+    )
+    last_evaluated_key: str | None = Field(description="`lastKey` of the next call; null at the end.")
+
+    @classmethod
+    def of(cls, redrive: Redrive, last_evaluated_key: str | None, *, dry_run: bool) -> Self:
+        """The same numbers."""
+        return cls(
+            dry_run=dry_run,
+            matched=len(redrive.attempts),
+            redriven=redrive.redriven,
+            images=[RedrivenImage.of(attempt) for attempt in redrive.attempts],
+            messages=redrive.messages,
+            last_evaluated_key=last_evaluated_key,
+        )
+
+
+FAILED = FailedAnswer.of([samples.FAILED], None, samples.URL, QueueDepth(waiting=3, in_flight=0))
+REDRIVES = {
+    "dryRun": RedriveAnswer.of(
+        Redrive(attempts=(Attempt(job=samples.GIVEN_UP),), messages=3, next_after=None), None, dry_run=True
+    ),
+    "redriven": RedriveAnswer.of(
+        Redrive(
+            attempts=(Attempt(job=samples.GIVEN_UP, new_processing_id=samples.NEW_ID),), messages=3, next_after=None
+        ),
+        None,
+        dry_run=False,
+    ),
+    "refused": RedriveAnswer.of(
+        Redrive(attempts=(Attempt(job=samples.GIVEN_UP, refused=NotUploaded.code),), messages=0, next_after=None),
+        None,
+        dry_run=False,
+    ),
+}
+
+
+@call("listFailedImages", FAILURES, reply("A page", FAILED), query=FailedQuery, problems=(InvalidCursor,))
 async def list_failed_images(request: web.Request) -> web.Response:
-    """`GET /images/failed`."""
+    """List images whose conversion failed, newest first.
+
+    In the order of `listedAt`, which never changes: whoever reads page after page, until `lastEvaluatedKey` is null,
+    sees once each image that matched all the while. A list lags a moment behind what the other calls answer; an image
+    whose new job took the place of an old one in this very moment may be missing from a page.
+    """
     asked = read_query(FailedQuery, request.query)
     query = asked.to_query(tenant_of(request))
     catalog = request.app[CATALOG]
@@ -34,8 +208,22 @@ async def list_failed_images(request: web.Request) -> web.Response:
     return await render_large(lambda: FailedAnswer.of(page.jobs, last_key, base_url, depth).ignoring(asked.ignored))
 
 
+@call(
+    "redriveFailedImages",
+    FAILURES,
+    reply("What was done, or would be", REDRIVES),
+    body=RedriveRequest,
+    problems=(InvalidCursor,),
+)
 async def redrive_failed_images(request: web.Request) -> web.Response:
-    """`POST /images/failed/redrive`."""
+    """Convert failed images again.
+
+    Makes a new job in place of each failed one, newest first, and moves messages from the dead-letter queue back to the
+    queue; with a `code` it leaves the messages alone. The workers get to see `perSecond` of them in a second.
+
+    A dry run, which is the default, changes nothing. A call may be repeated, also after a 503: an image that was
+    redriven is not failed any more. While there is more, `lastEvaluatedKey` is not null; give it back as `lastKey`.
+    """
     asked = read_body(RedriveRequest, await json_body(request))
     order = asked.to_order(tenant_of(request))
     after = await _opened(request, order.query, asked.last_key)

@@ -2,41 +2,149 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
+from typing import Self
 
 from aiohttp import web
+from pydantic import Field
 from structlog.contextvars import bind_contextvars
 
+from processor.erasure import Erasure
+from processor.errors import Busy, DailyLimitReached, ImageNotFound, NotUploaded, TooManyJobs
+from processor.images import StoredVariant
+from processor.jobs import Job
+from processor.manifest import manifest_key
 from service.auth.middleware import tenant_of
-from service.calls.answers import DeleteAnswer, ProcessAnswer, ProcessedAnswer
-from service.calls.schemas import unique_id_of
+from service.calls import samples
+from service.calls.groups import IMAGES
+from service.calls.names import EXAMPLE_KEY, UNIQUE_ID, ProcessingId, SourceKey, UniqueId, unique_id_in
 from service.calls.use_cases import CATALOG
+from service.calls.variants import VariantAnswer
 from service.config import SETTINGS
+from service.http.call import call, reply
 from service.http.rendering import render
+from service.http.wire import Answer, Time
 
 
+class ProcessAnswer(Answer):
+    """The new job."""
+
+    message: str = "Processing started"
+    unique_id: UniqueId
+    key: SourceKey
+    processing_id: ProcessingId
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """What a client needs to follow the job."""
+        return cls(unique_id=job.unique_id, key=job.original_key, processing_id=job.processing_id)
+
+
+class ProcessedImage(VariantAnswer):
+    """A stored variant with its name and age."""
+
+    size_type: str = Field(examples=["thumbnail"])
+    last_modified: Time
+
+
+class ProcessedAnswer(Answer):
+    """The variants that can be shown now."""
+
+    unique_id: UniqueId
+    processed_images: list[ProcessedImage]
+    count: int
+
+    @classmethod
+    def of(cls, unique_id: str, variants: Sequence[StoredVariant], base_url: str) -> Self:
+        """`base_url` as for the upload."""
+        images = [
+            ProcessedImage.of(variant, base_url, size_type=variant.name, last_modified=variant.stored_at)
+            for variant in variants
+        ]
+        return cls(unique_id=unique_id, processed_images=images, count=len(images))
+
+
+class Receipt(Answer):
+    """What was removed, every version of it, and when it was seen that nothing was left."""
+
+    sources: list[str] = Field(description="Keys in the source bucket.", examples=[[EXAMPLE_KEY]])
+    variants: list[str] = Field(description="Keys in the processed bucket.")
+    manifests: list[str] = Field(description="Keys of the manifests beside them.")
+    invalidation: str | None = Field(
+        description="Id of the order to CloudFront to forget the variants; null where none is configured.",
+        examples=["I2J0I21PCUYOIK"],
+    )
+    erased_at: Time
+
+
+class DeleteAnswer(Answer):
+    """What is gone."""
+
+    message: str = "Image deleted"
+    unique_id: UniqueId
+    deleted_processed_images: int = Field(description="How many variants there were.", examples=[4])
+    receipt: Receipt
+
+    @classmethod
+    def of(cls, unique_id: str, erasure: Erasure) -> Self:
+        """The receipt names every key, so that it can be checked."""
+        receipt = Receipt(
+            sources=list(erasure.sources),
+            variants=list(erasure.variants),
+            manifests=list(erasure.manifests),
+            invalidation=erasure.invalidation,
+            erased_at=erasure.erased_at,
+        )
+        return cls(unique_id=unique_id, deleted_processed_images=len(erasure.variants), receipt=receipt)
+
+
+PROCESS = ProcessAnswer.of(replace(samples.PENDING, processing_id=samples.NEW_ID))
+PROCESSED = ProcessedAnswer.of(samples.UNIQUE_ID, samples.COMPLETED.variants, samples.URL)
+DELETE = DeleteAnswer.of(
+    samples.UNIQUE_ID,
+    Erasure(
+        sources=(samples.COMPLETED.original_key,),
+        variants=tuple(variant.key for variant in samples.COMPLETED.variants),
+        manifests=(manifest_key(samples.UNIQUE_ID, samples.COMPLETED.processing_id),),
+        invalidation="I2J0I21PCUYOIK",
+        erased_at=samples.DONE_AT,
+    ),
+)
+ABORTED_UPLOAD = DeleteAnswer.of(
+    samples.UNIQUE_ID, Erasure(sources=(), variants=(), manifests=(), invalidation=None, erased_at=samples.DONE_AT)
+)
+
+
+@call(
+    "processImage",
+    IMAGES,
+    reply("The new job", PROCESS, status=HTTPStatus.ACCEPTED),
+    path=(UNIQUE_ID,),
+    problems=(ImageNotFound, NotUploaded, TooManyJobs, DailyLimitReached, Busy),
+)
 async def process(request: web.Request) -> web.Response:
-    """`POST /images/process/{uniqueId}`."""
-    job = await request.app[CATALOG].reprocess(tenant_of(request), _unique_id(request))
+    """Convert an uploaded image again.
+
+    Makes a new job. The variants of the last completed job are shown until this one is.
+    """
+    job = await request.app[CATALOG].reprocess(tenant_of(request), unique_id_in(request))
     bind_contextvars(processingId=job.processing_id)
     return render(ProcessAnswer.of(job), HTTPStatus.ACCEPTED)
 
 
+@call("listProcessedImages", IMAGES, reply("The variants", PROCESSED), path=(UNIQUE_ID,), problems=(ImageNotFound,))
 async def processed(request: web.Request) -> web.Response:
-    """`GET /images/processed/{uniqueId}`."""
-    unique_id = _unique_id(request)
+    """List the variants of an image."""
+    unique_id = unique_id_in(request)
     variants = await request.app[CATALOG].processed_images(tenant_of(request), unique_id)
     return render(ProcessedAnswer.of(unique_id, variants, request.app[SETTINGS].cloudfront_url))
 
 
+@call("deleteImage", IMAGES, reply("What is gone", DELETE), path=(UNIQUE_ID,), problems=(ImageNotFound,))
 async def delete(request: web.Request) -> web.Response:
-    """`DELETE /images/image/{uniqueId}`."""
-    unique_id = _unique_id(request)
+    """Delete an image for ever."""
+    unique_id = unique_id_in(request)
     erasure = await request.app[CATALOG].delete(tenant_of(request), unique_id)
     return render(DeleteAnswer.of(unique_id, erasure))
-
-
-def _unique_id(request: web.Request) -> str:
-    unique_id = unique_id_of(request.match_info["uniqueId"])
-    bind_contextvars(uniqueId=unique_id)
-    return unique_id

@@ -2,19 +2,130 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from aiohttp import web
+from pydantic import Field
 from structlog.contextvars import bind_contextvars
 
+from processor.errors import ImageNotFound, JobNotFound
+from processor.jobs import Failure, Job, JobStatus, Timings
 from service.auth.middleware import tenant_of
-from service.calls.answers import JobAnswer
-from service.calls.schemas import is_unique_id, processing_id_of, unique_id_of
+from service.calls import samples
+from service.calls.groups import IMAGES
+from service.calls.names import (
+    PROCESSING_ID,
+    ProcessingId,
+    SourceKey,
+    UniqueId,
+    is_unique_id,
+    processing_id_of,
+    unique_id_of,
+)
 from service.calls.use_cases import CATALOG
+from service.calls.variants import VariantAnswer, named
 from service.config import SETTINGS
+from service.http.call import call, reply
 from service.http.rendering import render
+from service.http.wire import Answer, Time, is_none
 
 
+class FailureAnswer(Answer):
+    """Why a job failed."""
+
+    code: str = Field(description="Stable, for programs.", examples=["corrupt_image"])
+    message: str = Field(description="For people.", examples=["The image is damaged or incomplete."])
+    limit: int | None = Field(
+        default=None,
+        exclude_if=is_none,
+        description="What the service accepts, where the file has more: bytes, frames, pixels of the longer side or of "
+        "all frames together, by the code.",
+        examples=[500],
+    )
+    actual: int | None = Field(
+        default=None, exclude_if=is_none, description="What the file has; beside `limit`.", examples=[600]
+    )
+
+    @classmethod
+    def of(cls, failure: Failure) -> Self:
+        """The same words and numbers."""
+        return cls(code=failure.code, message=failure.message, limit=failure.limit, actual=failure.actual)
+
+
+class TimingsAnswer(Answer):
+    """How long the steps took, in milliseconds."""
+
+    download: int
+    process: int
+    upload: int
+    total: int
+
+    @classmethod
+    def of(cls, timings: Timings) -> Self:
+        """The same numbers."""
+        return cls(download=timings.download, process=timings.process, upload=timings.upload, total=timings.total)
+
+
+class JobAnswer(Answer):
+    """How far a job has come, and what came out of it."""
+
+    processing_id: ProcessingId
+    unique_id: UniqueId
+    original_key: SourceKey
+    filename: str = Field(examples=["photo.jpg"])
+    metadata: dict[str, str] = Field(description="As given with the upload.", examples=[{"album": "summer"}])
+    status: JobStatus = Field(
+        description="`pending`: nothing is uploaded yet. `uploaded`: queued. `completed` and `failed` are final; only "
+        "a job that failed for want of its file, a dependency or a limit is taken up again when the file comes again."
+    )
+    timestamp: Time = Field(description="When the job was made.")
+    listed_at: Time = Field(
+        description="When the image was made. Lists are sorted by this, and `from` and `to` choose by it. It stays the "
+        "same when the image is processed or uploaded again."
+    )
+    updated_at: Time
+    processed_images: dict[str, VariantAnswer] = Field(
+        description="The variants by name: those that are stored so far, and all of them once it is completed.",
+        json_schema_extra=named,
+    )
+    error: FailureAnswer | None = Field(description="Only of a failed job.")
+    timings: TimingsAnswer | None = Field(description="Once the job has run.")
+    superseded_by: ProcessingId | None = Field(
+        description="The image's current job, when it took this one's place: other bytes were uploaded under the same "
+        "key, or the image was to be processed again. Null for the current job."
+    )
+
+    @classmethod
+    def of(cls, job: Job, base_url: str) -> Self:
+        """`base_url` as for the upload."""
+        return cls(
+            processing_id=job.processing_id,
+            unique_id=job.unique_id,
+            original_key=job.original_key,
+            filename=job.filename,
+            metadata=dict(job.metadata),
+            status=job.status,
+            timestamp=job.created_at,
+            listed_at=job.listed_at,
+            updated_at=job.updated_at,
+            processed_images={variant.name: VariantAnswer.of(variant, base_url) for variant in job.variants},
+            error=None if job.error is None else FailureAnswer.of(job.error),
+            timings=None if job.timings is None else TimingsAnswer.of(job.timings),
+            superseded_by=job.superseded_by,
+        )
+
+
+JOBS = {
+    "pending": JobAnswer.of(samples.PENDING, samples.URL),
+    "completed": JobAnswer.of(samples.COMPLETED, samples.URL),
+    "failed": JobAnswer.of(samples.FAILED, samples.URL),
+    "superseded": JobAnswer.of(samples.SUPERSEDED, samples.URL),
+}
+
+
+@call("getStatus", IMAGES, reply("The job", JOBS), path=(PROCESSING_ID,), problems=(JobNotFound, ImageNotFound))
 async def status(request: web.Request) -> web.Response:
-    """`GET /images/status/{processingId}`; an image's `uniqueId` in its place stands for its current job."""
+    """See how far a job has come."""
     processing_id = await _named(request)
     bind_contextvars(processingId=processing_id)
     job = await request.app[CATALOG].status(tenant_of(request), processing_id)
@@ -23,7 +134,7 @@ async def status(request: web.Request) -> web.Response:
 
 
 async def _named(request: web.Request) -> str:
-    name = request.match_info["processingId"]
+    name = request.match_info[PROCESSING_ID.name]
     if not is_unique_id(name):
         return processing_id_of(name)
     return await request.app[CATALOG].current_job(tenant_of(request), unique_id_of(name))

@@ -2,34 +2,164 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
+from typing import Annotated, Self
 
 import structlog
 from aiohttp import web
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from processor import clock
-from processor.errors import KeyNotFound
+from processor.errors import KeyEnded, KeyNotFound
 from processor.ports.keys import ApiKey
 from service.auth import api_keys
-from service.auth.api_keys import KEY_STORE
+from service.auth.api_keys import KEY_STORE, Minted
 from service.auth.middleware import tenant_of
-from service.calls.keys_wire import ApiKeyAnswer, ApiKeyList, NewApiKeyAnswer, NewApiKeyRequest, RotateRequest
-from service.calls.schemas import read_body
+from service.auth.principal import DEFAULT_GRACE_SECONDS, Scope
+from service.calls.groups import ACCESS
 from service.http.body import json_body, optional_json_body
+from service.http.call import PathPart, call, reply
 from service.http.rendering import render
+from service.http.wire import Answer, Heard, Question, Time, printable, read_body
 from service.idempotency import keep_no_answer
 
 log = structlog.get_logger(__name__)
 
+#: Longest life of a key that has an end, in seconds: ten years.
+MAX_KEY_SECONDS = 10 * 366 * 24 * 3600
+#: Longest time that a replaced key still works, in seconds: thirty days.
+MAX_GRACE_SECONDS = 30 * 24 * 3600
 
+KEY_ID = PathPart("keyId", "As answered when the key was made.", r"^[a-z2-7]{16}$")
+
+
+def _scope(value: object) -> object:
+    """JSON has no enumerations, so a strict model would refuse every one."""
+    return Scope(value) if isinstance(value, str) and value in list(Scope) else value
+
+
+KeyId = Annotated[str, Field(examples=["k3v7q2mzt5x6wabn"])]
+ScopeName = Annotated[Scope, BeforeValidator(_scope)]
+
+
+class NewApiKeyRequest(Question):
+    """What the key is to be for."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"name": "importer", "scopes": ["images:read", "images:write"], "expiresIn": 7776000}]
+        }
+    )
+
+    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(printable)] = Field(
+        description="What it is for, for people.", examples=["importer"]
+    )
+    scopes: Annotated[list[ScopeName], Field(min_length=1)] = Field(
+        description="What it allows.", examples=[[Scope.READ, Scope.WRITE]]
+    )
+    expires_in: int | None = Field(
+        default=None, ge=60, le=MAX_KEY_SECONDS, description="Seconds until it ends; without it, never."
+    )
+
+
+class RotateRequest(Question):
+    """How long the old key goes on."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"grace": DEFAULT_GRACE_SECONDS}]})
+
+    grace: int = Field(
+        default=DEFAULT_GRACE_SECONDS, ge=0, le=MAX_GRACE_SECONDS, description="Seconds until the old key ends."
+    )
+
+
+class ApiKeyAnswer(Answer):
+    """What is known of a key; its text is not."""
+
+    key_id: KeyId
+    tenant: str = Field(examples=["acme"])
+    name: str = Field(examples=["importer"])
+    scopes: list[str] = Field(examples=[[Scope.READ, Scope.WRITE]])
+    created_at: Time
+    expires_at: Time | None
+    revoked_at: Time | None
+    last_used_at: Time | None = Field(description="To the hour.")
+
+    @classmethod
+    def of(cls, key: ApiKey) -> Self:
+        """Everything but the digest."""
+        return cls(
+            key_id=key.key_id,
+            tenant=key.tenant,
+            name=key.name,
+            scopes=list(key.scopes),
+            created_at=key.created_at,
+            expires_at=key.expires_at,
+            revoked_at=key.revoked_at,
+            last_used_at=key.last_used_at,
+        )
+
+
+class NewApiKeyAnswer(ApiKeyAnswer, Heard):
+    """A new key, with its text."""
+
+    key: str = Field(
+        description="Send it as `X-Api-Key`. It is shown this once, and kept nowhere.",
+        examples=["truss_k3v7q2mzt5x6wabn_EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXA"],
+    )
+
+    @classmethod
+    def of_minted(cls, minted: Minted) -> Self:
+        """The one place where the text goes out."""
+        return cls(**ApiKeyAnswer.of(minted.key).model_dump(), key=minted.token)
+
+
+class ApiKeyList(Answer):
+    """The keys of a tenant, newest first; ended ones for thirty days more."""
+
+    keys: list[ApiKeyAnswer]
+    count: int
+
+    @classmethod
+    def of(cls, keys: Sequence[ApiKey]) -> Self:
+        """In the order given."""
+        return cls(keys=[ApiKeyAnswer.of(key) for key in keys], count=len(keys))
+
+
+_KEY = ApiKey(
+    key_id="k3v7q2mzt5x6wabn",
+    tenant="acme",
+    name="importer",
+    scopes=(Scope.READ, Scope.WRITE),
+    digest="",
+    created_at=clock.from_iso("2026-01-02T03:04:05.678Z"),
+    last_used_at=clock.from_iso("2026-01-02T10:00:00.000Z"),
+)
+_REVOKED = replace(_KEY, revoked_at=clock.from_iso("2026-02-03T04:05:06.789Z"))
+KEYS = ApiKeyList.of([_KEY])
+REVOKED_KEY = ApiKeyAnswer.of(_REVOKED)
+NEW_KEY = NewApiKeyAnswer.of_minted(
+    Minted(
+        key=replace(_KEY, last_used_at=None),
+        token="truss_k3v7q2mzt5x6wabn_EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXA",  # noqa: S106 - opens nothing
+    )
+)
+
+
+@call("listApiKeys", ACCESS, reply("The keys", KEYS))
 async def list_keys(request: web.Request) -> web.Response:
-    """`GET /images/keys`."""
+    """List the tenant's API keys, newest first."""
     return render(ApiKeyList.of(await request.app[KEY_STORE].list(tenant_of(request))))
 
 
+@call("createApiKey", ACCESS, reply("The key", NEW_KEY, status=HTTPStatus.CREATED), body=NewApiKeyRequest)
 async def create(request: web.Request) -> web.Response:
-    """`POST /images/keys`."""
+    """Make an API key.
+
+    Its text is in this answer alone.
+    """
     asked = read_body(NewApiKeyRequest, await json_body(request))
     minted = await api_keys.create(
         request.app[KEY_STORE],
@@ -43,8 +173,20 @@ async def create(request: web.Request) -> web.Response:
     return render(NewApiKeyAnswer.of_minted(minted).ignoring(asked.ignored), HTTPStatus.CREATED)
 
 
+@call(
+    "rotateApiKey",
+    ACCESS,
+    reply("The new key", NEW_KEY, status=HTTPStatus.CREATED),
+    path=(KEY_ID,),
+    body=RotateRequest,
+    body_required=False,
+    problems=(KeyNotFound, KeyEnded),
+)
 async def rotate(request: web.Request) -> web.Response:
-    """`POST /images/keys/{keyId}/rotate`."""
+    """Replace an API key by one with the same rights.
+
+    The old one goes on for `grace` seconds, or until its own end if that is sooner.
+    """
     asked = read_body(RotateRequest, await optional_json_body(request))
     old = await _own_key(request)
     minted = await api_keys.rotate(request.app[KEY_STORE], old, timedelta(seconds=asked.grace))
@@ -53,8 +195,12 @@ async def rotate(request: web.Request) -> web.Response:
     return render(NewApiKeyAnswer.of_minted(minted).ignoring(asked.ignored), HTTPStatus.CREATED)
 
 
+@call("revokeApiKey", ACCESS, reply("The ended key", REVOKED_KEY), path=(KEY_ID,), problems=(KeyNotFound,))
 async def revoke(request: web.Request) -> web.Response:
-    """`DELETE /images/keys/{keyId}`."""
+    """End an API key now.
+
+    It may open the door for half a minute more. Repeating the call changes nothing.
+    """
     key = await _own_key(request)
     revoked = await request.app[KEY_STORE].revoke(key.key_id, clock.now())
     log.info("API key revoked", keyId=key.key_id)
@@ -63,7 +209,7 @@ async def revoke(request: web.Request) -> web.Response:
 
 async def _own_key(request: web.Request) -> ApiKey:
     """Another tenant's key is as good as none. Raises `KeyNotFound`."""
-    key = await request.app[KEY_STORE].get(request.match_info["keyId"])
+    key = await request.app[KEY_STORE].get(request.match_info[KEY_ID.name])
     if key.tenant != tenant_of(request):
         raise KeyNotFound
     return key

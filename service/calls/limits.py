@@ -13,12 +13,13 @@ from processor.formats.anatomy import MAX_PIECES
 from processor.pipeline.limits import Limits as FileLimits
 from processor.usage import MEGAPIXEL, Limits, Overrides, Usage, today, tomorrow
 from service.auth.middleware import tenant_of
-from service.calls.answers import Answer, Heard, Time
-from service.calls.schemas import Question, read_body
+from service.calls.groups import ACCESS
 from service.config import SETTINGS, Settings
 from service.formats import CONTENT_TYPES
 from service.http.body import json_body
+from service.http.call import call, reply
 from service.http.rendering import render
+from service.http.wire import Answer, Heard, Question, Time, read_body
 from service.limits.middleware import QUOTA
 
 log = structlog.get_logger(__name__)
@@ -144,14 +145,19 @@ LIMITS = LimitsAnswer(
 )
 
 
+@call("getLimits", ACCESS, reply("The limits", LIMITS))
 async def show(request: web.Request) -> web.Response:
-    """`GET /images/limits`."""
+    """See what the tenant may use and has used."""
     usage, limits = await request.app[QUOTA].state(tenant_of(request))
     return render(LimitsAnswer.of(usage, limits, request.app[SETTINGS]))
 
 
+@call("overrideLimits", ACCESS, reply("The limits", LIMITS), body=OverridesRequest)
 async def override(request: web.Request) -> web.Response:
-    """`PUT /images/limits`."""
+    """Give the tenant limits of its own.
+
+    What is left out is everybody's again. It holds within seconds.
+    """
     asked = read_body(OverridesRequest, await json_body(request))
     quota = request.app[QUOTA]
     overrides = asked.to_overrides()

@@ -2,21 +2,155 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal, Self
 
 from aiohttp import web
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
+from processor.jobs import Job, JobStatus
+from processor.ports.jobs import JobQuery
 from service.auth.middleware import tenant_of
-from service.calls.answers import ListAnswer
-from service.calls.schemas import ListQuery, read_query
+from service.calls import samples
+from service.calls.groups import IMAGES
+from service.calls.jobs import JobAnswer
 from service.calls.use_cases import CATALOG
 from service.config import SETTINGS
+from service.http.call import call, reply
 from service.http.cursor import CURSORS
+from service.http.moments import NotAMoment, first_moment, last_moment
+from service.http.problems import FieldError, InvalidCursor, InvalidRequest
 from service.http.rendering import render_large
+from service.http.wire import Heard, Question, WholeNumber, read_query
 
 
+def _moment(read: Callable[[str], datetime]) -> BeforeValidator:
+    def validate(value: object) -> object:
+        try:
+            return read(value) if isinstance(value, str) else value
+        except NotAMoment as error:
+            raise PydanticCustomError("moment", "{complaint}", {"complaint": str(error)}) from None
+
+    return BeforeValidator(validate)
+
+
+_MOMENT = WithJsonSchema({"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]})
+FirstMoment = Annotated[datetime, _moment(first_moment), _MOMENT]
+LastMoment = Annotated[datetime, _moment(last_moment), _MOMENT]
+#: What other APIs call the cursor, and the answer, too. Whoever gives it back under such a name would be shown one page
+#: for ever.
+CURSOR_WORDS = dict.fromkeys(
+    (
+        "lastEvaluatedKey",
+        "exclusiveStartKey",
+        "cursor",
+        "next",
+        "nextKey",
+        "nextToken",
+        "nextCursor",
+        "pageToken",
+        "nextPageToken",
+        "continuationToken",
+        "startAfter",
+        "startKey",
+        "startingAfter",
+        "after",
+        "page",
+        "pageNumber",
+        "offset",
+        "skip",
+    ),
+    "lastKey",
+)
+#: What they call the rest of a question. Whoever asks so would take what was not filtered or sorted for what was.
+PAGE_WORDS = {
+    **CURSOR_WORDS,
+    **dict.fromkeys(("pageSize", "perPage", "maxKeys", "maxResults", "maxItems", "count", "size", "take"), "limit"),
+    **dict.fromkeys(("since", "start", "startDate", "startTime", "createdFrom", "createdAfter", "dateFrom"), "from"),
+    **dict.fromkeys(("until", "before", "end", "endDate", "endTime", "createdTo", "createdBefore", "dateTo"), "to"),
+    **dict.fromkeys(("sort", "sortOrder", "sortBy", "orderBy", "direction"), "order"),
+}
+
+
+class PageQuery(Question):
+    """Which page of a listing."""
+
+    other_words: ClassVar[Mapping[str, str]] = PAGE_WORDS
+
+    limit: WholeNumber = Field(default=50, ge=1, le=100, description="Most images on a page.")
+    last_key: str | None = Field(
+        default=None,
+        description="`lastEvaluatedKey` of the page before; empty or left out for the first one. It holds for the same "
+        "filters and order alone.",
+    )
+    created_from: FirstMoment | None = Field(
+        default=None,
+        alias="from",
+        description="Only images made at or after this (`listedAt`): a time in RFC 3339 with its zone, like "
+        "`2026-01-02T03:04:05Z`, or a date, like `2026-01-02`, which begins at 00:00 in UTC. Write a `+` as `%2B`.",
+    )
+    created_to: LastMoment | None = Field(
+        default=None,
+        alias="to",
+        description="Only images made at or before this: the same; a date ends at 24:00 in UTC, so that its day is "
+        "included.",
+    )
+    order: Literal["asc", "desc"] = Field(default="desc", description="`desc`: newest first.")
+
+    def job_query(self, tenant: str, status: JobStatus | None) -> JobQuery:
+        """What the store is asked, without the position. Raises `InvalidRequest`."""
+        if self.created_from and self.created_to and self.created_from > self.created_to:
+            raise InvalidRequest([FieldError(field="from", message="must not be later than to")])
+        return JobQuery(
+            tenant=tenant,
+            limit=self.limit,
+            status=status,
+            newest_first=self.order == "desc",
+            created_from=self.created_from,
+            created_to=self.created_to,
+        )
+
+
+class ListQuery(PageQuery):
+    """Which images to list."""
+
+    other_words: ClassVar[Mapping[str, str]] = PAGE_WORDS | {"statuses": "status", "state": "status"}
+
+    status: JobStatus | None = Field(default=None, description="Only images whose current job has this status.")
+
+    def to_query(self, tenant: str) -> JobQuery:
+        """What the catalog is asked, without the position. Raises `InvalidRequest`."""
+        return self.job_query(tenant, self.status)
+
+
+class ListAnswer(Heard):
+    """A page of images, each as its current job."""
+
+    images: list[JobAnswer]
+    count: int = Field(description="How many there are on this page.")
+    last_evaluated_key: str | None = Field(description="`lastKey` of the next page; null at the end.")
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job], last_evaluated_key: str | None, base_url: str) -> Self:
+        """`base_url` as for the upload."""
+        images = [JobAnswer.of(job, base_url) for job in jobs]
+        return cls(images=images, count=len(images), last_evaluated_key=last_evaluated_key)
+
+
+LIST = ListAnswer.of([samples.COMPLETED], None, samples.URL)
+
+
+@call("listImages", IMAGES, reply("A page", LIST), query=ListQuery, problems=(InvalidCursor,))
 async def list_images(request: web.Request) -> web.Response:
-    """`GET /images/list`."""
+    """List images, newest first.
+
+    In the order of `listedAt`, which never changes: whoever reads page after page, until `lastEvaluatedKey` is null,
+    sees once each image that matched all the while. A list lags a moment behind what the other calls answer; an image
+    whose new job took the place of an old one in this very moment may be missing from a page.
+    """
     asked = read_query(ListQuery, request.query)
     query = asked.to_query(tenant_of(request))
     cursors = request.app[CURSORS]

@@ -2,25 +2,220 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
+from typing import Annotated, Self
 
 from aiohttp import web
+from pydantic import ConfigDict, Field
 from structlog.contextvars import bind_contextvars
 
-from processor.catalog.parts import MultipartSubmission, part_size
-from processor.errors import AlreadyUploaded, UploadExpired
+from processor.catalog.images import UploadRequest, first_image
+from processor.catalog.parts import MAX_PARTS, MultipartSubmission, PartsState, part_size, part_sizes
+from processor.errors import (
+    AlreadyUploaded,
+    DailyLimitReached,
+    FileTooLarge,
+    ImageLimitReached,
+    ImageNotFound,
+    NoSuchPart,
+    UploadExpired,
+    UploadIncomplete,
+    WrongUploadMethod,
+)
+from processor.jobs import Image, Job
+from processor.ports.objects import Part, PresignedPart
 from service.auth.middleware import tenant_of
-from service.calls.answers import CompletedUploadAnswer, DeleteAnswer, MultipartAnswer, PartsAnswer
-from service.calls.schemas import MultipartRequest, PartsRequest, Question, read_body, unique_id_of
+from service.calls import samples
+from service.calls.files import MAX_EXPIRES_SECONDS, FileRequest
+from service.calls.groups import UPLOADS
+from service.calls.images import ABORTED_UPLOAD, DeleteAnswer
+from service.calls.names import UNIQUE_ID, ProcessingId, SourceKey, UniqueId, Url, unique_id_in
 from service.calls.use_cases import CATALOG, LARGE_FILES
+from service.calls.variants import named, places
 from service.config import SETTINGS
 from service.http.body import json_body, optional_json_body
+from service.http.call import call, reply
+from service.http.problems import UnsupportedContentType
 from service.http.rendering import render
+from service.http.wire import Answer, Heard, Question, WholeNumber, read_body
 from service.idempotency import earlier, good_for
 
 
+class MultipartRequest(FileRequest):
+    """The large file that is about to be uploaded in parts."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"filename": "photo.jpg", "size": 73400320}]})
+
+    size: int = Field(ge=1, description="Exact size of your file in bytes: S3 refuses any other.")
+    dedupe: bool = Field(default=False, description="As for a file in one piece; the answer then has no parts.")
+
+    def to_upload(self, *, max_bytes: int) -> UploadRequest:
+        """What is asked, but for the parts. Raises `UnsupportedContentType`, `FileTooLarge`."""
+        return self._upload(self.size, max_bytes=max_bytes)
+
+
+class PartsRequest(Question):
+    """Which parts to sign again."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"partNumbers": [2, 3]}]})
+
+    part_numbers: Annotated[list[int], Field(min_length=1, max_length=MAX_PARTS)] | None = Field(
+        default=None, description="Numbers of the parts, beginning at 1; by default all."
+    )
+    expires_in: WholeNumber = Field(
+        default=3600, ge=60, le=MAX_EXPIRES_SECONDS, description="How long the URLs hold, in seconds."
+    )
+
+
+class PartAnswer(Answer):
+    """One part: `size` bytes of the file, from `(partNumber - 1) * partSize` on."""
+
+    part_number: int = Field(examples=[1])
+    size: int = Field(description="Exact size in bytes; S3 refuses any other.", examples=[8388608])
+    url: Url = Field(description="Send the part here with PUT.")
+    headers: dict[str, str] = Field(description="What the PUT must send.", examples=[{"Content-Length": "8388608"}])
+
+
+class MultipartAnswer(Heard):
+    """Where and how to upload the parts of a file, and where the variants are going to be."""
+
+    unique_id: UniqueId
+    processing_id: ProcessingId
+    key: SourceKey
+    part_size: int = Field(description="Bytes of every part but the last.", examples=[8388608])
+    parts: list[PartAnswer] = Field(
+        description="Empty when there is nothing to upload: for a duplicate, and when a request is repeated under its "
+        "`Idempotency-Key` after its file has arrived or its upload has ended."
+    )
+    expires_in: int = Field(
+        description="Seconds that the URLs hold: less than was asked for when the session that signs ends sooner, and "
+        "0 when there is nothing to upload.",
+        examples=[3600],
+    )
+    processed_image_url: Url = Field(description="The variant of the original's own size, once the job is completed.")
+    processed_image_urls: dict[str, Url] = Field(
+        description="Every variant by name, once the job is completed.", json_schema_extra=named
+    )
+    duplicate_of: UniqueId | None = Field(
+        default=None,
+        description="The image that holds these bytes already, when `dedupe` was asked for; all ids and URLs are its.",
+    )
+
+    @classmethod
+    def of(cls, submission: MultipartSubmission, *, base_url: str) -> Self:
+        """`base_url` as for the upload in one piece."""
+        parts = [
+            PartAnswer(part_number=part.number, size=part.size, url=part.url, headers=dict(part.headers))
+            for part in submission.parts
+        ]
+        return cls(
+            part_size=submission.part_size,
+            parts=parts,
+            expires_in=submission.expires_in_seconds,
+            **places(submission.job, base_url),
+        )
+
+    @classmethod
+    def of_duplicate(cls, job: Job, *, part_size: int, base_url: str) -> Self:
+        """The completed job that makes an upload needless."""
+        return cls(part_size=part_size, parts=[], duplicate_of=job.unique_id, expires_in=0, **places(job, base_url))
+
+    def without_urls(self) -> Self:
+        """The same image, for which there is nothing to upload any more."""
+        return self.model_copy(update={"parts": [], "expires_in": 0})
+
+
+class ArrivedPart(Answer):
+    """A part that is there."""
+
+    part_number: int = Field(examples=[1])
+    size: int = Field(description="In bytes.", examples=[8388608])
+
+
+class PartsAnswer(Answer):
+    """How far an upload in parts has come."""
+
+    unique_id: UniqueId
+    processing_id: ProcessingId
+    key: SourceKey
+    size: int = Field(description="Of the whole file, as announced.", examples=[20971520])
+    part_size: int = Field(description="Bytes of every part but the last.", examples=[8388608])
+    parts: list[ArrivedPart] = Field(description="Those that are there, whole.")
+    missing_parts: list[int] = Field(description="Numbers of the others; ask for their URLs.", examples=[[2, 3]])
+
+    @classmethod
+    def of(cls, state: PartsState) -> Self:
+        """The same numbers."""
+        return cls(
+            unique_id=state.job.unique_id,
+            processing_id=state.job.processing_id,
+            key=state.job.original_key,
+            size=state.size,
+            part_size=state.part_size,
+            parts=[ArrivedPart(part_number=part.number, size=part.size) for part in state.arrived],
+            missing_parts=list(state.missing),
+        )
+
+
+class CompletedUploadAnswer(Answer):
+    """The file is whole, and its job is queued."""
+
+    message: str = "Upload completed"
+    unique_id: UniqueId
+    processing_id: ProcessingId
+    key: SourceKey
+
+    @classmethod
+    def of(cls, image: Image) -> Self:
+        """The ids are those that were answered when the upload began."""
+        return cls(unique_id=image.unique_id, processing_id=image.job_ids[0], key=image.key)
+
+
+_LARGE = 20 * 1024 * 1024
+_PARTS = tuple(
+    PresignedPart(
+        number=number,
+        size=size,
+        url=samples.part_url(number),
+        headers={"Content-Length": str(size)},
+        expires_in_seconds=3600,
+    )
+    for number, size in part_sizes(_LARGE).items()
+)
+_MULTIPART = MultipartSubmission(job=samples.PENDING, part_size=part_size(_LARGE), parts=_PARTS)
+MULTIPART = MultipartAnswer.of(_MULTIPART, base_url=samples.URL)
+PARTS = MultipartAnswer.of(replace(_MULTIPART, parts=_PARTS[1:2]), base_url=samples.URL)
+PARTS_STATE = PartsAnswer.of(
+    PartsState(
+        job=samples.PENDING,
+        size=_LARGE,
+        part_size=part_size(_LARGE),
+        arrived=(Part(number=1, size=part_size(_LARGE), etag=""),),
+        missing=(2, 3),
+    )
+)
+KNOWN_PARTS = MultipartAnswer.of_duplicate(samples.COMPLETED, part_size=part_size(_LARGE), base_url=samples.URL)
+COMPLETED_UPLOAD = CompletedUploadAnswer.of(first_image(samples.PENDING))
+
+
+@call(
+    "beginMultipartUpload",
+    UPLOADS,
+    reply("The bytes are known already", KNOWN_PARTS),
+    reply("The parts", MULTIPART, status=HTTPStatus.CREATED),
+    body=MultipartRequest,
+    problems=(UnsupportedContentType, FileTooLarge, DailyLimitReached, ImageLimitReached),
+)
 async def begin(request: web.Request) -> web.Response:
-    """`POST /images/multipart`."""
+    """Begin to upload a large file in parts.
+
+    For a file so large that losing a connection should not cost all of it. Cut the file into parts of `partSize` bytes,
+    the last one less, and PUT each to its `url` with its `headers`, several at once if you like; a part that fails is
+    sent again. Then complete the upload. What is not completed within a day is removed.
+
+    `size` is that of your own file: replace the one of the example, or S3 refuses the parts.
+    """
     settings = request.app[SETTINGS]
     asked = read_body(MultipartRequest, await json_body(request))
     upload = asked.to_upload(max_bytes=settings.max_upload_bytes)
@@ -46,9 +241,21 @@ async def begin(request: web.Request) -> web.Response:
     return _render(request, submission, asked, HTTPStatus.CREATED)
 
 
+@call(
+    "signParts",
+    UPLOADS,
+    reply("The parts", PARTS),
+    path=(UNIQUE_ID,),
+    body=PartsRequest,
+    body_required=False,
+    problems=(ImageNotFound, NoSuchPart, AlreadyUploaded, UploadExpired, WrongUploadMethod),
+)
 async def sign(request: web.Request) -> web.Response:
-    """`POST /images/multipart/{uniqueId}/parts`."""
-    unique_id = _unique_id(request)
+    """Get new URLs for parts of an upload that is not completed.
+
+    On the same terms, under the same ids. What was signed before holds until its own end.
+    """
+    unique_id = unique_id_in(request)
     asked = read_body(PartsRequest, await optional_json_body(request))
     submission = await request.app[LARGE_FILES].sign(
         tenant_of(request), unique_id, asked.part_numbers, asked.expires_in
@@ -56,20 +263,55 @@ async def sign(request: web.Request) -> web.Response:
     return _render(request, submission, asked, HTTPStatus.OK)
 
 
+@call(
+    "getMultipartUpload",
+    UPLOADS,
+    reply("The parts", PARTS_STATE),
+    path=(UNIQUE_ID,),
+    problems=(ImageNotFound, AlreadyUploaded, UploadExpired, WrongUploadMethod),
+)
 async def show(request: web.Request) -> web.Response:
-    """`GET /images/multipart/{uniqueId}`."""
-    return render(PartsAnswer.of(await request.app[LARGE_FILES].state(tenant_of(request), _unique_id(request))))
+    """See which parts of an upload are there.
+
+    Asks S3. A page that was reloaded goes on with this: it asks for new URLs of the `missingParts`. When the file is
+    whole already, the answer is 409 with `already_uploaded`; when its parts were removed after a day, with
+    `upload_expired`.
+    """
+    return render(PartsAnswer.of(await request.app[LARGE_FILES].state(tenant_of(request), unique_id_in(request))))
 
 
+@call(
+    "completeMultipartUpload",
+    UPLOADS,
+    reply("It is whole", COMPLETED_UPLOAD),
+    path=(UNIQUE_ID,),
+    problems=(ImageNotFound, UploadIncomplete, UploadExpired, WrongUploadMethod),
+)
 async def complete(request: web.Request) -> web.Response:
-    """`POST /images/multipart/{uniqueId}/complete`."""
-    image = await request.app[LARGE_FILES].complete(tenant_of(request), _unique_id(request))
+    """Make one file of the parts, and convert it.
+
+    The service asks S3 itself which parts there are. While one is missing, or has another size, the answer is 409 with
+    `upload_incomplete` and their numbers in `missingParts`; nothing is lost. The call may be repeated, also after it
+    succeeded.
+    """
+    image = await request.app[LARGE_FILES].complete(tenant_of(request), unique_id_in(request))
     return render(CompletedUploadAnswer.of(image))
 
 
+@call(
+    "abortMultipartUpload",
+    UPLOADS,
+    reply("What is gone", ABORTED_UPLOAD),
+    path=(UNIQUE_ID,),
+    problems=(ImageNotFound, AlreadyUploaded, WrongUploadMethod),
+)
 async def abort(request: web.Request) -> web.Response:
-    """`DELETE /images/multipart/{uniqueId}`."""
-    unique_id = _unique_id(request)
+    """Give up an upload in parts.
+
+    Removes the parts and the records. Only an upload that has not been completed can be aborted; afterwards there is an
+    image, which is deleted by the call for images.
+    """
+    unique_id = unique_id_in(request)
     erasure = await request.app[LARGE_FILES].abort(tenant_of(request), unique_id)
     return render(DeleteAnswer.of(unique_id, erasure))
 
@@ -78,9 +320,3 @@ def _render(request: web.Request, submission: MultipartSubmission, asked: Questi
     good_for(request, submission.expires_in_seconds)
     answer = MultipartAnswer.of(submission, base_url=request.app[SETTINGS].cloudfront_url)
     return render(answer.ignoring(asked.ignored), status)
-
-
-def _unique_id(request: web.Request) -> str:
-    unique_id = unique_id_of(request.match_info["uniqueId"])
-    bind_contextvars(uniqueId=unique_id)
-    return unique_id

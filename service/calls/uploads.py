@@ -1,43 +1,200 @@
-"""Upload URLs."""
+"""Upload URLs: a file in one piece."""
 
 from __future__ import annotations
 
+from typing import Annotated, Self
+
 from aiohttp import web
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError, from_json
 from structlog.contextvars import bind_contextvars
 
-from processor.catalog.images import Submission
-from service.auth.middleware import tenant_of
-from service.calls.answers import UploadUrlAnswer
-from service.calls.schemas import (
-    Question,
-    RefreshRequest,
-    UploadUrlQuery,
-    UploadUrlRequest,
-    read_body,
-    read_query,
-    unique_id_of,
+from processor.catalog.images import Submission, UploadRequest
+from processor.errors import (
+    AlreadyUploaded,
+    DailyLimitReached,
+    FileTooLarge,
+    ImageLimitReached,
+    ImageNotFound,
+    WrongUploadMethod,
 )
+from processor.jobs import Job
+from service.auth.middleware import tenant_of
+from service.calls import samples
+from service.calls.files import MAX_EXPIRES_SECONDS, FileRequest, Metadata
+from service.calls.groups import UPLOADS
+from service.calls.names import UNIQUE_ID, ProcessingId, SourceKey, UniqueId, Url, unique_id_in
 from service.calls.use_cases import CATALOG
+from service.calls.variants import named, places
 from service.config import SETTINGS
 from service.http.body import json_body, optional_json_body
+from service.http.call import call, reply
+from service.http.problems import UnsupportedContentType
 from service.http.rendering import render
+from service.http.wire import Answer, Heard, Question, WholeNumber, read_body, read_query, repeated_names
 from service.idempotency import earlier, good_for
 
 
+class UploadUrlRequest(FileRequest):
+    """The file that is about to be uploaded."""
+
+    # The first example of a request is what the reference page sends: it must be right for any file. What binds the
+    # upload to one file is in the second.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"filename": "photo.jpg"},
+                {
+                    "filename": "photo.jpg",
+                    "size": 482113,
+                    "checksumSha256": "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=",
+                    "metadata": {"album": "summer"},
+                },
+            ]
+        }
+    )
+
+    size: WholeNumber | None = Field(
+        default=None, ge=1, description="Exact size in bytes; the upload is then bound to it."
+    )
+    once: bool = Field(
+        default=False,
+        description="The URL is good for one object: S3 refuses to overwrite it. There is no form then.",
+    )
+    dedupe: bool = Field(
+        default=False,
+        description="With `checksumSha256`: when this tenant has these bytes completed already, the answer names that "
+        "image in `duplicateOf`, there is nothing to upload, and no record is made.",
+    )
+
+    def to_upload(self, *, max_bytes: int) -> UploadRequest:
+        """What the catalog is asked. Raises `UnsupportedContentType`, `FileTooLarge`."""
+        return self._upload(self.size, max_bytes=max_bytes, once=self.once)
+
+
+class RefreshRequest(Question):
+    """How long the new URL is to hold."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"expiresIn": 3600}]})
+
+    expires_in: WholeNumber = Field(
+        default=3600, ge=60, le=MAX_EXPIRES_SECONDS, description="How long the URL holds, in seconds."
+    )
+
+
+def _json_object(value: object) -> object:
+    """Metadata in a query string is JSON text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        found = from_json(value)
+    except ValueError:
+        raise PydanticCustomError("metadata", "must be a JSON object") from None
+    if repeated_names(value):
+        raise PydanticCustomError("metadata", "must not have a key more than once")
+    return found
+
+
+class UploadUrlQuery(UploadUrlRequest):
+    """The same as query parameters."""
+
+    metadata: Annotated[Metadata, BeforeValidator(_json_object)] = Field(
+        default_factory=dict, description="The same as a JSON object in text.", examples=[{"album": "summer"}]
+    )
+
+
+class PostForm(Answer):
+    """The same upload as an HTML form: every field, then the file in a field named `file`."""
+
+    url: Url
+    fields: dict[str, str]
+
+
+class UploadUrlAnswer(Heard):
+    """Where and how to upload, and where the variants are going to be."""
+
+    upload_url: Url | None = Field(
+        description="Send the file here with PUT. Null for a duplicate: there is nothing to upload."
+    )
+    headers: dict[str, str] = Field(description="What the PUT must send.", examples=[{"Content-Type": "image/jpeg"}])
+    post: PostForm | None = Field(
+        description="The same upload as a form, size and type enforced. Null for a duplicate, and with `once`."
+    )
+    key: SourceKey
+    unique_id: UniqueId
+    processing_id: ProcessingId
+    expires_in: int = Field(
+        description="Seconds that the URL holds: less than was asked for when the session that signs ends sooner, and "
+        "0 for a duplicate.",
+        examples=[3600],
+    )
+    processed_image_url: Url = Field(description="The variant of the original's own size, once the job is completed.")
+    processed_image_urls: dict[str, Url] = Field(
+        description="Every variant by name, once the job is completed.", json_schema_extra=named
+    )
+    duplicate_of: UniqueId | None = Field(
+        description="The image that holds these bytes already, when `dedupe` was asked for; all ids and URLs are its."
+    )
+
+    @classmethod
+    def of(cls, submission: Submission, *, base_url: str) -> Self:
+        """`base_url` is where the processed bucket is public, without a slash at the end."""
+        post, upload = submission.upload.post, submission.upload
+        return cls(
+            upload_url=upload.url,
+            headers=dict(upload.headers),
+            post=None if post is None else PostForm(url=post.url, fields=dict(post.fields)),
+            duplicate_of=None,
+            expires_in=upload.expires_in_seconds,
+            **places(submission.job, base_url),
+        )
+
+    @classmethod
+    def of_duplicate(cls, job: Job, *, base_url: str) -> Self:
+        """The completed job that makes an upload needless."""
+        return cls(
+            upload_url=None,
+            headers={},
+            post=None,
+            duplicate_of=job.unique_id,
+            expires_in=0,
+            **places(job, base_url),
+        )
+
+
+UPLOAD_URL = UploadUrlAnswer.of(Submission(job=samples.PENDING, upload=samples.UPLOAD), base_url=samples.URL)
+
+_CREATED = reply("The upload URL", UPLOAD_URL)
+_REFUSALS = (UnsupportedContentType, FileTooLarge, DailyLimitReached, ImageLimitReached)
+
+
+@call("createUploadUrl", UPLOADS, _CREATED, body=UploadUrlRequest, problems=_REFUSALS)
 async def create_from_body(request: web.Request) -> web.Response:
-    """`POST /images/upload-url`."""
+    """Get a URL to upload to."""
     return await _create(request, read_body(UploadUrlRequest, await json_body(request)))
 
 
+@call("createUploadUrlByQuery", UPLOADS, _CREATED, query=UploadUrlQuery, problems=_REFUSALS)
 async def create_from_query(request: web.Request) -> web.Response:
-    """`GET /images/upload-url`."""
+    """Get a URL to upload to, asked by query parameters."""
     return await _create(request, read_query(UploadUrlQuery, request.query))
 
 
+@call(
+    "refreshUploadUrl",
+    UPLOADS,
+    _CREATED,
+    path=(UNIQUE_ID,),
+    body=RefreshRequest,
+    body_required=False,
+    problems=(ImageNotFound, AlreadyUploaded, WrongUploadMethod, DailyLimitReached),
+)
 async def refresh(request: web.Request) -> web.Response:
-    """`POST /images/upload-url/{uniqueId}/refresh`."""
-    unique_id = unique_id_of(request.match_info["uniqueId"])
-    bind_contextvars(uniqueId=unique_id)
+    """Get a new URL for an upload that has not come yet.
+
+    On the same terms, under the same ids. What was signed before holds until its own end.
+    """
+    unique_id = unique_id_in(request)
     asked = read_body(RefreshRequest, await optional_json_body(request))
     submission = await request.app[CATALOG].refresh(tenant_of(request), unique_id, asked.expires_in)
     return _render(request, submission, asked)

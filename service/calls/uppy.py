@@ -1,44 +1,274 @@
-"""What Uppy asks of its Companion: a small file as a form, a large one in parts."""
+"""What Uppy asks of its Companion, in Companion's words: a small file as a form, a large one in parts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, Self, cast
+
 from aiohttp import web
+from pydantic import BeforeValidator, ConfigDict, Field, RootModel, WithJsonSchema
+from pydantic.alias_generators import to_pascal
+from pydantic_core import PydanticCustomError
 from structlog.contextvars import bind_contextvars
 
+from processor.catalog.images import Submission, UploadRequest, first_image
 from processor.catalog.unsized import S3_MAX_PARTS, UnsizedFiles
-from processor.errors import NoSuchPart
-from processor.images import unique_id_of
-from service.auth.middleware import tenant_of
-from service.calls.answers import DeleteAnswer
-from service.calls.schemas import read_body, read_query
-from service.calls.uppy_wire import (
-    EXPIRES_SECONDS,
-    CompleteRequest,
-    FinishedAnswer,
-    FormAnswer,
-    ListedParts,
-    PartUrlAnswer,
-    StartedAnswer,
-    UploadName,
-    UppyFile,
-    file_of_query,
+from processor.errors import (
+    AlreadyUploaded,
+    DailyLimitReached,
+    FileTooLarge,
+    ImageLimitReached,
+    ImageNotFound,
+    NoSuchPart,
+    PartTooSmall,
+    UploadExpired,
+    UploadIncomplete,
+    WrongUploadMethod,
 )
+from processor.images import unique_id_of, variant_key
+from processor.jobs import Image, Job
+from processor.ports.objects import Part, PostForm, SignedUrl
+from processor.recipes import FULL_SIZE
+from service.auth.middleware import tenant_of
+from service.calls import samples
+from service.calls.groups import UPPY
+from service.calls.images import ABORTED_UPLOAD, DeleteAnswer
+from service.calls.names import ProcessingId, SourceKey, UniqueId, Url
+from service.calls.uploads import UploadUrlRequest
 from service.calls.use_cases import CATALOG
 from service.config import SETTINGS
 from service.http.body import json_body
+from service.http.call import PathPart, call, reply
+from service.http.problems import UnsupportedContentType
 from service.http.rendering import render
+from service.http.wire import Answer, Heard, Question, read_body, read_query, single_values
+
+#: How long what is signed here holds, in seconds. Uppy asks for each part anew.
+EXPIRES_SECONDS = 3600
+#: Where the query of a small file has an entry of its metadata.
+_METADATA = "metadata["
+
+UPLOAD_ID = PathPart("uploadId", "As answered when the upload began.", r"^img_[0-9]+_[A-Za-z0-9]+$")
+PART_NUMBER = PathPart("partNumber", "Beginning at 1.", r"^([1-9][0-9]{0,3}|10000)$")
 
 
+def _text(value: object) -> str:
+    """As JavaScript says it, which is how the metadata of a small file arrives; nothing is the empty text."""
+    if value is None or value in ("null", "undefined"):
+        return ""
+    if not isinstance(value, str | int | float):
+        raise PydanticCustomError("scalar", "must be text, a number, true or false")
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+Scalar = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
+PartNumber = Annotated[int, Field(ge=1, le=S3_MAX_PARTS, examples=[1])]
+
+
+class SmallFile(Question):
+    """A file as the query names it; its metadata is spread over the query as `metadata[name]`."""
+
+    filename: str = Field(description="Name of the file.", examples=["poster.png"])
+    type: str | None = Field(default=None, description="As `contentType` of an upload URL.", examples=["image/png"])
+
+
+class UppyFile(SmallFile):
+    """The file that is about to be uploaded."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"filename": "poster.png", "type": "image/png", "metadata": {"name": "poster.png"}}]
+        }
+    )
+
+    metadata: dict[str, Scalar] = Field(
+        default_factory=dict,
+        description="As of an upload URL; what is empty, and what repeats the name and the type, is left out.",
+        examples=[{"name": "poster.png", "type": "image/png", "relativePath": None, "album": "summer"}],
+    )
+
+    def to_upload(self, *, max_bytes: int) -> UploadRequest:
+        """What the core is asked. Raises `InvalidRequest`, `UnsupportedContentType`."""
+        given = {"filename": self.filename, "contentType": self.type, "metadata": self._own_metadata()}
+        return read_query(UploadUrlRequest, given).to_upload(max_bytes=max_bytes)
+
+    def _own_metadata(self) -> dict[str, str]:
+        said = {"name": self.filename, "type": self.type}
+        return {name: text for name, text in self.metadata.items() if text and text != said.get(name)}
+
+
+def file_of_query(query: Mapping[str, str]) -> UppyFile:
+    """A small file, whose metadata is spread over the query as `metadata[name]`. Raises `InvalidRequest`."""
+    values = single_values(query)
+    entries = [name for name in values if name.startswith(_METADATA) and name.endswith("]")]
+    metadata = {name[len(_METADATA) : -1]: values.pop(name) for name in entries}
+    return read_query(UppyFile, {**values, "metadata": metadata})
+
+
+class UploadName(Question):
+    """Which upload is meant, beside its `uploadId`."""
+
+    key: str = Field(description="As answered when the upload began.", examples=["uploads/6f1f7a52.png"])
+
+
+class NamedPart(Question):
+    """A part as its sender knows it."""
+
+    model_config = ConfigDict(alias_generator=to_pascal)
+
+    part_number: PartNumber
+    e_tag: str = Field(description="As S3 answered it, with or without quotes.", examples=["9f86d081"])
+
+
+class CompleteRequest(Question):
+    """The parts of the whole file."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"parts": [{"PartNumber": 1, "ETag": "9f86d081"}]}]})
+
+    parts: list[NamedPart] = Field(min_length=1, max_length=S3_MAX_PARTS)
+
+    @property
+    def etags(self) -> dict[int, str]:
+        """Without quotes, by number."""
+        return {part.part_number: part.e_tag.strip('"') for part in self.parts}
+
+
+class FormAnswer(Answer):
+    """A small file's upload as a form: every field, then the file in a field named `file`."""
+
+    method: Literal["POST"] = "POST"
+    url: Url
+    fields: dict[str, str]
+    expires: int = Field(description="Seconds that the form holds.", examples=[EXPIRES_SECONDS])
+    unique_id: UniqueId
+    processing_id: ProcessingId
+
+    @classmethod
+    def of(cls, submission: Submission) -> Self:
+        """The key is among the fields."""
+        form = cast("PostForm", submission.upload.post)  # what may be uploaded more than once has one
+        job = submission.job
+        return cls(
+            url=form.url,
+            fields=dict(form.fields),
+            expires=submission.upload.expires_in_seconds,
+            unique_id=job.unique_id,
+            processing_id=job.processing_id,
+        )
+
+
+class StartedAnswer(Heard):
+    """A large file's upload has begun."""
+
+    upload_id: ProcessingId = Field(description="The same as `processingId`: S3's own id is nobody's business.")
+    key: SourceKey
+    unique_id: UniqueId
+    processing_id: ProcessingId
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """Under the id of its job."""
+        return cls(
+            upload_id=job.processing_id,
+            key=job.original_key,
+            unique_id=job.unique_id,
+            processing_id=job.processing_id,
+        )
+
+
+class PartUrlAnswer(Answer):
+    """Where one part may be PUT."""
+
+    url: Url
+    expires: int = Field(description="Seconds that the URL holds.", examples=[EXPIRES_SECONDS])
+
+    @classmethod
+    def of(cls, signed: SignedUrl) -> Self:
+        """The same time."""
+        return cls(url=signed.url, expires=signed.expires_in_seconds)
+
+
+class ListedPart(Answer):
+    """A part that has arrived."""
+
+    model_config = ConfigDict(alias_generator=to_pascal)
+
+    part_number: PartNumber
+    size: int = Field(description="In bytes.", examples=[5242880])
+    e_tag: str = Field(examples=['"9f86d081884c7d659a2feaa0c55ad015"'])
+
+
+class ListedParts(RootModel[list[ListedPart]]):
+    """What has arrived so far, by number."""
+
+    @classmethod
+    def of(cls, parts: Sequence[Part]) -> Self:
+        """With quotes around the ETags, as S3 lists them."""
+        return cls([ListedPart(part_number=part.number, size=part.size, e_tag=f'"{part.etag}"') for part in parts])
+
+    def to_json(self) -> bytes:
+        """The body."""
+        return self.model_dump_json(by_alias=True).encode()
+
+
+class FinishedAnswer(Heard):
+    """The file is whole, and its job is queued."""
+
+    location: Url = Field(description="The variant of the original's own size, once the job is completed.")
+    key: SourceKey
+    unique_id: UniqueId
+    processing_id: ProcessingId
+
+    @classmethod
+    def of(cls, image: Image, base_url: str) -> Self:
+        """`base_url` is where the processed bucket is public, without a slash at the end."""
+        unique_id, processing_id = image.unique_id, image.job_ids[0]
+        location = f"{base_url}/{variant_key(unique_id, processing_id, FULL_SIZE.file_name)}"
+        return cls(location=location, key=image.key, unique_id=unique_id, processing_id=processing_id)
+
+
+UPPY_FORM = FormAnswer.of(Submission(job=samples.PENDING, upload=samples.UPLOAD))
+UPPY_STARTED = StartedAnswer.of(samples.PENDING)
+UPPY_PART = PartUrlAnswer.of(SignedUrl(url=samples.part_url(1), expires_in_seconds=3600))
+UPPY_PARTS = ListedParts.of([Part(number=1, size=5 * 1024 * 1024, etag="9f86d081884c7d659a2feaa0c55ad015")])
+UPPY_FINISHED = FinishedAnswer.of(first_image(samples.PENDING), samples.URL)
+
+_NOT_OPEN = (ImageNotFound, AlreadyUploaded, UploadExpired, WrongUploadMethod)
+
+
+@call(
+    "uppyParams",
+    UPPY,
+    reply("The form", UPPY_FORM),
+    query=SmallFile,
+    problems=(UnsupportedContentType, DailyLimitReached, ImageLimitReached),
+)
 async def params(request: web.Request) -> web.Response:
-    """`GET /images/s3/params`."""
+    """Get a form for a small file.
+
+    For Uppy's plugin `@uppy/aws-s3`, whose `companionEndpoint` is the base URL with `/images`. Metadata is spread over
+    the query as `metadata[name]`. The image is known by the key: its status is asked for by the UUID in it.
+    """
     upload = file_of_query(request.query).to_upload(max_bytes=request.app[SETTINGS].max_upload_bytes)
     submission = await request.app[CATALOG].submit(tenant_of(request), upload)
     bind_contextvars(uniqueId=submission.job.unique_id, processingId=submission.job.processing_id)
     return render(FormAnswer.of(submission))
 
 
+@call(
+    "uppyStart",
+    UPPY,
+    reply("It has begun", UPPY_STARTED),
+    body=UppyFile,
+    problems=(UnsupportedContentType, DailyLimitReached, ImageLimitReached),
+)
 async def start(request: web.Request) -> web.Response:
-    """`POST /images/s3/multipart`."""
+    """Begin to upload a large file in parts, of a size that is not known.
+
+    For Uppy. Unlike the call for uploads in parts, this one is told no size: parts are signed one by one, of whatever
+    size. What has arrived is counted before a further one is signed, and before the file is made of them. What is not
+    completed within a day is removed.
+    """
     asked = read_body(UppyFile, await json_body(request))
     upload = asked.to_upload(max_bytes=request.app[SETTINGS].max_upload_bytes)
     job = await _files(request).start(tenant_of(request), upload)
@@ -46,8 +276,16 @@ async def start(request: web.Request) -> web.Response:
     return render(StartedAnswer.of(job).ignoring(asked.ignored))
 
 
+@call(
+    "uppySignPart",
+    UPPY,
+    reply("The URL", UPPY_PART),
+    path=(UPLOAD_ID, PART_NUMBER),
+    query=UploadName,
+    problems=(*_NOT_OPEN, NoSuchPart, FileTooLarge, DailyLimitReached, ImageLimitReached),
+)
 async def sign_part(request: web.Request) -> web.Response:
-    """`GET /images/s3/multipart/{uploadId}/{partNumber}`."""
+    """Get a URL for one part."""
     number = request.match_info["partNumber"]
     if not (number.isascii() and number.isdigit() and len(number) <= 5):  # noqa: PLR2004 - digits of the highest number
         told = f"The numbers of parts are 1 to {S3_MAX_PARTS}."
@@ -56,20 +294,55 @@ async def sign_part(request: web.Request) -> web.Response:
     return render(PartUrlAnswer.of(signed))
 
 
+@call(
+    "uppyListParts",
+    UPPY,
+    reply("All of them", UPPY_PARTS),
+    path=(UPLOAD_ID,),
+    query=UploadName,
+    problems=_NOT_OPEN,
+)
 async def list_parts(request: web.Request) -> web.Response:
-    """`GET /images/s3/multipart/{uploadId}`."""
+    """List the parts that have arrived."""
     return render(ListedParts.of(await _files(request).parts(*_named(request))))
 
 
+@call(
+    "uppyFinish",
+    UPPY,
+    reply("It is whole", UPPY_FINISHED),
+    path=(UPLOAD_ID,),
+    query=UploadName,
+    body=CompleteRequest,
+    problems=(
+        *(ImageNotFound, PartTooSmall, FileTooLarge),
+        *(UploadIncomplete, UploadExpired, WrongUploadMethod, DailyLimitReached, ImageLimitReached),
+    ),
+)
 async def finish(request: web.Request) -> web.Response:
-    """`POST /images/s3/multipart/{uploadId}/complete`."""
+    """Make one file of the parts, and convert it.
+
+    Parts 1 to the last that is named must be there with these ETags; else the answer is 409 with `upload_incomplete`,
+    and nothing is lost. Every part but the last has at least 5 MiB. The call may be repeated, also after it succeeded.
+    """
     asked = read_body(CompleteRequest, await json_body(request))
     image = await _files(request).finish(*_named(request), asked.etags)
     return render(FinishedAnswer.of(image, request.app[SETTINGS].cloudfront_url).ignoring(asked.ignored))
 
 
+@call(
+    "uppyGiveUp",
+    UPPY,
+    reply("What is gone", ABORTED_UPLOAD),
+    path=(UPLOAD_ID,),
+    query=UploadName,
+    problems=(ImageNotFound, AlreadyUploaded, WrongUploadMethod),
+)
 async def give_up(request: web.Request) -> web.Response:
-    """`DELETE /images/s3/multipart/{uploadId}`."""
+    """Give up an upload in parts.
+
+    Removes the parts and the records, unless the upload has been completed.
+    """
     tenant, upload_id, key = _named(request)
     erasure = await _files(request).give_up(tenant, upload_id, key)
     return render(DeleteAnswer.of(unique_id_of(key) or "", erasure))

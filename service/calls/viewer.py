@@ -12,6 +12,7 @@ from processor.errors import ObjectNotFound
 from processor.formats import FORMATS
 from processor.images import VARIANT_PREFIX
 from processor.ports.objects import ObjectStore
+from service.http.call import unlisted
 
 #: The processed bucket; in the local mode alone, where this process stands in for CloudFront.
 LOCAL_VIEWER = web.AppKey[ObjectStore]("local_viewer")
@@ -27,6 +28,7 @@ _SERVED = {each.extension: each.content_type for each in FORMATS if each.encodin
 _PATH = re.compile(rf"[0-9a-f-]{{36}}/[A-Za-z0-9_]{{1,90}}/[a-z0-9]{{1,32}}\.(?P<extension>{'|'.join(_SERVED)})")
 
 
+@unlisted
 async def view(request: web.Request) -> web.Response:
     """`GET /processed/{path}`."""
     path = request.match_info["path"]
@@ -41,6 +43,7 @@ async def view(request: web.Request) -> web.Response:
     )
 
 
+@unlisted
 async def sample(request: web.Request) -> web.Response:
     """`GET /sample.png`."""
     del request

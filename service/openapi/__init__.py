@@ -1,29 +1,26 @@
-"""The OpenAPI 3.1 document, made from the models that read requests and write answers."""
+"""The OpenAPI 3.1 document, made from the routes and from what is told of each call at its handler."""
 
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from openapi_pydantic.v3.v3_1 import Components, Info, OpenAPI, Server, Tag
+from openapi_pydantic.v3.v3_1 import Components, Info, OpenAPI, PathItem, Server, Tag
 from pydantic import BaseModel
 
-from service.calls import answers, limits
-from service.calls import keys_wire as access
-from service.calls import uppy_wire as companion
-from service.calls.schemas import MultipartRequest, PartsRequest, RedriveRequest, RefreshRequest, UploadUrlRequest
+from service.calls import uploads
+from service.http.call import Call, call_of
 from service.http.problems import ProblemDocument, known_failures, known_problems
-from service.openapi.access import access_paths
-from service.openapi.images import image_paths
-from service.openapi.multipart import multipart_paths
-from service.openapi.parts import HEADERS, PARAMETERS, PROBLEMS, SECURITY, schemas
-from service.openapi.uppy import uppy_paths
+from service.openapi.components import HEADERS, PARAMETERS, PROBLEMS, SECURITY, schemas
+from service.openapi.operations import operation
+from service.routes import ROUTES
 
 DESCRIPTION = """\
 Upload a picture straight to S3 and get WebP variants of it behind a CDN.
 
-1. Ask for an upload URL: `POST /images/upload-url`.
+1. Ask for an upload URL: `{create}`.
 2. Send the file to the `uploadUrl` of the answer with PUT and its `headers`, or as the form in `post`. On a terminal:
    `curl -T photo.jpg -H 'Content-Type: image/jpeg' 'the uploadUrl'`.
 3. Ask for the status of the `processingId` until it is `completed` or `failed`. The variants' URLs are known from the
@@ -43,69 +40,43 @@ everything. A caller sees the images of its own tenant; those of others are as g
 for another tenant by naming it in `X-Tenant`.
 """
 
-_ANSWERS: tuple[type[BaseModel], ...] = (
-    answers.UploadUrlAnswer,
-    answers.MultipartAnswer,
-    answers.PartsAnswer,
-    answers.CompletedUploadAnswer,
-    answers.JobAnswer,
-    answers.ListAnswer,
-    answers.FailedAnswer,
-    answers.RedriveAnswer,
-    answers.ProcessAnswer,
-    answers.ProcessedAnswer,
-    answers.DeleteAnswer,
-    answers.HealthAnswer,
-    companion.FormAnswer,
-    companion.StartedAnswer,
-    companion.PartUrlAnswer,
-    companion.ListedParts,
-    companion.FinishedAnswer,
-    access.ApiKeyAnswer,
-    access.ApiKeyList,
-    access.NewApiKeyAnswer,
-    limits.LimitsAnswer,
-    ProblemDocument,
-)
-_REQUESTS: tuple[type[BaseModel], ...] = (
-    UploadUrlRequest,
-    RefreshRequest,
-    MultipartRequest,
-    PartsRequest,
-    companion.UppyFile,
-    companion.CompleteRequest,
-    RedriveRequest,
-    access.NewApiKeyRequest,
-    access.RotateRequest,
-    limits.OverridesRequest,
-)
-
 
 @cache
 def document() -> dict[str, Any]:
-    """The document as JSON values."""
+    """The document as JSON values: every route that is part of the API."""
+    listed = [(route, told) for route in ROUTES if (told := call_of(route.handler)) is not None]
+    calls = [told for _, told in listed]
+    paths: dict[str, dict[str, Any]] = {}
+    for route, told in listed:
+        paths.setdefault(route.path, {})[route.method.lower()] = operation(route, told)
     shell = OpenAPI(
         openapi="3.1.1",
-        info=Info(title="Truss image service", version=_version(), description=DESCRIPTION),
+        info=Info(title="Truss image service", version=_version(), description=_description()),
         # Relative to where the document lies, so that a prefix in front of the service does no harm.
         servers=[Server(url="..")],
-        tags=[
-            Tag(name="uploads", description="Upload URLs"),
-            Tag(name="uppy", description="Uploads by Uppy, in the words of its Companion"),
-            Tag(name="images", description="Images and their variants"),
-            Tag(name="failures", description="Images whose conversion failed"),
-            Tag(name="access", description="API keys and limits"),
-            Tag(name="service", description="The service itself"),
-        ],
-        paths=image_paths() | multipart_paths() | uppy_paths() | access_paths(),
+        tags=[Tag(name=group.name, description=group.description) for group in dict.fromkeys(c.group for c in calls)],
+        paths={path: PathItem(**operations) for path, operations in paths.items()},
         components=Components(headers=HEADERS, parameters=PARAMETERS, responses=PROBLEMS, securitySchemes=SECURITY),
     ).model_dump(mode="json", by_alias=True, exclude_unset=True)
-    found = schemas(_REQUESTS, _ANSWERS)
+    found = schemas(_bodies(calls), [*_answers(calls), ProblemDocument])
     # Examples, because there may be more one day: a client must not break over a code that it does not know.
     found["ProblemDocument"]["properties"]["code"]["examples"] = [problem.code for problem in known_problems()]
     found["FailureAnswer"]["properties"]["code"]["examples"] = [code for code, _ in known_failures()]
     shell["components"]["schemas"] = found
     return shell
+
+
+def _description() -> str:
+    (create,) = (f"{route.method} {route.path}" for route in ROUTES if route.handler is uploads.create_from_body)
+    return DESCRIPTION.format(create=create)
+
+
+def _bodies(calls: Iterable[Call]) -> list[type[BaseModel]]:
+    return list(dict.fromkeys(told.body for told in calls if told.body is not None))
+
+
+def _answers(calls: Iterable[Call]) -> list[type[BaseModel]]:
+    return list(dict.fromkeys(reply.model for told in calls for reply in told.replies))
 
 
 def _version() -> str:

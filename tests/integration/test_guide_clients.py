@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from service.calls.examples import JOBS, UPLOAD_URL
+from service.calls.jobs import JOBS
+from service.calls.uploads import UPLOAD_URL
 from tests.guide import blocks, save_programs
 from tests.ports import held_port
 

@@ -26,7 +26,7 @@ PLANTED = {
     "processor/stores/memory/upward.py": ("import processor.catalog.images", "the processor is layered"),
     "processor/unplaced.py": ("", "the processor is layered"),
     "processor/unplaced_room/thing.py": ("", "the processor is layered"),
-    "processor/pipeline/outward.py": ("import service.calls.answers", "the service is above the processor"),
+    "processor/pipeline/outward.py": ("import service.calls.jobs", "the service is above the processor"),
     "processor/catalog/use_case.py": (
         "from processor.stores.s3 import S3ObjectStore",
         "the adapters are behind ports",

@@ -8,7 +8,7 @@ import pytest
 
 from processor.formats import FORMATS
 from processor.formats.format import Format
-from service.calls.schemas import ANY_CONTENT_TYPE
+from service.calls.files import ANY_CONTENT_TYPE
 from service.formats import CONTENT_TYPES, NEVER, Foreign, refusal_of
 
 NOT_YET = tuple(each for each in FORMATS if not each.decoding)

@@ -11,6 +11,7 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from service.calls import docs
+from service.http.call import call_of
 from service.http.middleware import PROBES
 from service.http.problems import known_problems
 from service.openapi import document
@@ -47,6 +48,7 @@ def test_the_document_and_the_routes_name_the_same_calls() -> None:
     shown = {(method, path) for method, path in routed if "/docs" in path or path.endswith("openapi.json")}
     shown |= {("GET", path) for path in docs.WAYS}  # they lead people to the page, and are no part of the API
     assert described == routed - shown
+    assert shown == {(route.method, route.path) for route in ROUTES if call_of(route.handler) is None}
 
 
 def test_every_operation_has_an_id_of_its_own_and_a_tag() -> None:

@@ -1,18 +1,15 @@
-"""What the OpenAPI document is put together from: schemas, parameters, answers, problems, security."""
+"""What the operations of the OpenAPI document share: schemas, headers, parameters, problems, security."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from openapi_pydantic.v3.v3_1 import (
-    Example,
     Header,
     MediaType,
-    Operation,
     Parameter,
     Reference,
-    RequestBody,
     Response,
     Schema,
     SecurityScheme,
@@ -21,8 +18,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
 from processor.errors import IdempotencyKeyReused, ImageNotFound, NotUploaded, TrussError, Unavailable
-from service.auth.principal import Scope
-from service.calls import examples
+from service.http.call import PathPart
 from service.http.problems import (
     CONTENT_TYPE,
     FieldError,
@@ -34,9 +30,11 @@ from service.http.problems import (
     TooManyRequests,
     Unauthenticated,
     UnsupportedMediaType,
+    problem_of,
 )
 
 _REF = "#/components/schemas/{model}"
+_EXAMPLE_REQUEST_ID = "0b6c7e5f4a3d4a0f8c2d1e9b7a605f43"
 
 
 class _Untitled(GenerateJsonSchema):
@@ -63,36 +61,11 @@ def ref(model: type[BaseModel]) -> Reference:
     return Reference(**{"$ref": _REF.format(model=model.__name__)})
 
 
-def json_answer(
-    description: str, model: type[BaseModel], example: BaseModel | None = None, **named: BaseModel
-) -> Response:
-    """A good answer, with one example or several by name."""
-    shown = {"example": example} if example is not None else named
-    return Response(
-        description=description,
-        headers={"X-Request-Id": _REQUEST_ID},
-        content={
-            "application/json": MediaType(
-                schema=ref(model),
-                examples={name: Example(value=_plain(answer)) for name, answer in shown.items()},
-            )
-        },
-    )
-
-
-def _plain(model: BaseModel) -> Any:
-    return model.model_dump(mode="json", by_alias=True)
-
-
-def query_parameters(model: type[BaseModel], *, without: Sequence[str] = ()) -> list[Parameter]:
-    """A model that is spread over the query, but for the fields `without`."""
+def query_parameters(model: type[BaseModel]) -> list[Parameter]:
+    """A model that is spread over the query."""
     schema = schemas((model,), ())[model.__name__]
     required = schema.get("required", ())
-    return [
-        _parameter(name, dict(prop), required=name in required)
-        for name, prop in schema["properties"].items()
-        if name not in without
-    ]
+    return [_parameter(name, dict(prop), required=name in required) for name, prop in schema["properties"].items()]
 
 
 def _parameter(name: str, prop: dict[str, Any], *, required: bool) -> Parameter:
@@ -110,24 +83,19 @@ def _parameter(name: str, prop: dict[str, Any], *, required: bool) -> Parameter:
     return Parameter.model_validate({**shared, "schema": schema})
 
 
-def path_parameter(name: str, description: str, pattern: str) -> Parameter:
+def path_parameter(part: PathPart) -> Parameter:
     """A part of the path."""
-    schema = {"type": "string", "pattern": pattern}
+    schema = {"type": "string", "pattern": part.pattern}
     return Parameter.model_validate(
-        {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
+        {"name": part.name, "in": "path", "required": True, "description": part.description, "schema": schema}
     )
 
 
-def unique_id() -> Parameter:
-    """The id of an image, in the path."""
-    return path_parameter(
-        "uniqueId", "A UUID, as answered with the upload URL.", r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
-    )
-
-
-def _problem(description: str, error: TrussError, *, retry: bool = False) -> Response:
-    example = examples.problem(error).model_dump(mode="json", by_alias=True, exclude_none=True)
-    headers = {"X-Request-Id": _REQUEST_ID, **({"Retry-After": _RETRY_AFTER} if retry else {})}
+def problem(description: str, error: TrussError, *, retry: bool = False) -> Response:
+    """A call that is refused so."""
+    document = problem_of(error).document(_EXAMPLE_REQUEST_ID)
+    example = document.model_dump(mode="json", by_alias=True, exclude_none=True)
+    headers = {"X-Request-Id": REQUEST_ID, **({"Retry-After": _RETRY_AFTER} if retry else {})}
     return Response(
         description=description,
         headers=headers,
@@ -135,32 +103,7 @@ def _problem(description: str, error: TrussError, *, retry: bool = False) -> Res
     )
 
 
-def call(
-    scope: Scope, *problems: str, responses: Mapping[str, Response], not_found: TrussError | None = None, **fields: Any
-) -> Operation:
-    """An operation that asks its caller for `scope`, with its own problems and those that every call may meet."""
-    met: dict[str, Response | Reference] = {
-        status: Reference(**{"$ref": f"#/components/responses/{_NAMES[status]}"})
-        for status in sorted({*problems, "401", "403", "429", "500", "503"})
-    }
-    if not_found is not None:
-        met["404"] = _problem("There is no such thing", not_found)
-    security = [{"bearerJwt": [scope.value]}, {"apiKey": [scope.value]}]
-    return Operation(security=security, responses={**responses, **met}, **fields)
-
-
-def post(scope: Scope, *problems: str, parameters: Sequence[Parameter | Reference] = (), **fields: Any) -> Operation:
-    """An operation that may be repeated under an `Idempotency-Key`."""
-    key = Reference(**{"$ref": "#/components/parameters/IdempotencyKey"})
-    return call(scope, *problems, "400", "408", "409", "422", parameters=[*parameters, key], **fields)
-
-
-def body(model: type[BaseModel], *, required: bool = True) -> RequestBody:
-    """A body in JSON."""
-    return RequestBody(required=required, content={"application/json": MediaType(schema=ref(model))})
-
-
-_REQUEST_ID = Reference(**{"$ref": "#/components/headers/RequestId"})
+REQUEST_ID = Reference(**{"$ref": "#/components/headers/RequestId"})
 _RETRY_AFTER = Reference(**{"$ref": "#/components/headers/RetryAfter"})
 HEADERS: dict[str, Header | Reference] = {
     "RequestId": Header(description="Names this request in the logs.", required=True, schema=Schema(type="string")),
@@ -168,7 +111,8 @@ HEADERS: dict[str, Header | Reference] = {
         description="Try again after this many seconds.", required=True, schema=Schema(type="integer")
     ),
 }
-_NAMES = {
+#: Of the problems that many calls may meet, by status.
+PROBLEM_NAMES = {
     "400": "InvalidRequest",
     "401": "Unauthenticated",
     "403": "Forbidden",
@@ -183,21 +127,22 @@ _NAMES = {
     "503": "Unavailable",
 }
 PROBLEMS: dict[str, Response | Reference] = {
-    "InvalidRequest": _problem(
+    "InvalidRequest": problem(
         "The request is not valid", InvalidRequest([FieldError(field="filename", message="is required")])
     ),
-    "Unauthenticated": _problem("The credentials are missing or not valid", Unauthenticated()),
-    "Forbidden": _problem("These credentials do not allow this", Forbidden()),
-    "ImageNotFound": _problem("There is no such image, or it was deleted", ImageNotFound()),
-    "RequestTimeout": _problem("The request took too long to arrive", RequestTimeout()),
-    "Conflict": _problem("The state of the image does not allow this now", NotUploaded()),
-    "PayloadTooLarge": _problem("The body is too large", PayloadTooLarge()),
-    "UnsupportedMediaType": _problem("The body is not JSON", UnsupportedMediaType()),
-    "IdempotencyKeyReused": _problem("The Idempotency-Key was used for another request", IdempotencyKeyReused()),
-    "TooManyRequests": _problem("Too many requests, or a limit is reached", TooManyRequests(1), retry=True),
-    "InternalError": _problem("Something went wrong", TrussError()),
-    "Unavailable": _problem("A dependency is away or busy; try again", Unavailable(), retry=True),
+    "Unauthenticated": problem("The credentials are missing or not valid", Unauthenticated()),
+    "Forbidden": problem("These credentials do not allow this", Forbidden()),
+    "ImageNotFound": problem("There is no such image, or it was deleted", ImageNotFound()),
+    "RequestTimeout": problem("The request took too long to arrive", RequestTimeout()),
+    "Conflict": problem("The state of the image does not allow this now", NotUploaded()),
+    "PayloadTooLarge": problem("The body is too large", PayloadTooLarge()),
+    "UnsupportedMediaType": problem("The body is not JSON", UnsupportedMediaType()),
+    "IdempotencyKeyReused": problem("The Idempotency-Key was used for another request", IdempotencyKeyReused()),
+    "TooManyRequests": problem("Too many requests, or a limit is reached", TooManyRequests(1), retry=True),
+    "InternalError": problem("Something went wrong", TrussError()),
+    "Unavailable": problem("A dependency is away or busy; try again", Unavailable(), retry=True),
 }
+IDEMPOTENCY_KEY = Reference(**{"$ref": "#/components/parameters/IdempotencyKey"})
 PARAMETERS: dict[str, Parameter | Reference] = {
     "IdempotencyKey": Parameter.model_validate(
         {

@@ -1,0 +1,12 @@
+"""The groups of calls in the document, which are the headings of the reference page."""
+
+from __future__ import annotations
+
+from service.http.call import Group
+
+UPLOADS = Group("uploads", "Upload URLs")
+UPPY = Group("uppy", "Uploads by Uppy, in the words of its Companion")
+IMAGES = Group("images", "Images and their variants")
+FAILURES = Group("failures", "Images whose conversion failed")
+ACCESS = Group("access", "API keys and limits")
+SERVICE = Group("service", "The service itself")

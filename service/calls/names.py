@@ -1,0 +1,63 @@
+"""What images, jobs and files are called on the wire: in paths and in answers."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import Field
+from structlog.contextvars import bind_contextvars
+
+from processor.errors import ImageNotFound, JobNotFound
+from service.http.call import PathPart
+
+_EXAMPLE_ID = "6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e"
+_EXAMPLE_JOB = "img_1767323045678_9f86d081884c7d65"
+#: Of the source.
+EXAMPLE_KEY = f"uploads/{_EXAMPLE_ID}.jpg"
+_EXAMPLE_URL = f"https://images.example.com/processed/{_EXAMPLE_ID}/{_EXAMPLE_JOB}/webp.webp"
+
+Url = Annotated[str, Field(json_schema_extra={"format": "uri"}, examples=[_EXAMPLE_URL])]
+UniqueId = Annotated[str, Field(json_schema_extra={"format": "uuid"}, examples=[_EXAMPLE_ID])]
+ProcessingId = Annotated[str, Field(examples=[_EXAMPLE_JOB])]
+SourceKey = Annotated[str, Field(examples=[EXAMPLE_KEY])]
+
+UNIQUE_ID = PathPart(
+    "uniqueId", "A UUID, as answered with the upload URL.", r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+)
+#: Of a job or, in its place, of an image.
+PROCESSING_ID = PathPart(
+    "processingId",
+    "As answered with the upload URL. A `uniqueId` stands for the image's current job.",
+    r"^(img_[0-9]+_[A-Za-z0-9]+|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$",
+)
+
+_UNIQUE_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_PROCESSING_ID = re.compile(r"img_[0-9]{1,16}_[A-Za-z0-9]{1,64}")
+
+
+def is_unique_id(text: str) -> bool:
+    """Whether it looks like the id of an image."""
+    return _UNIQUE_ID.fullmatch(text.lower()) is not None
+
+
+def unique_id_of(text: str) -> str:
+    """The id of an image in a path, in lower case. Raises `ImageNotFound` for what never was an id."""
+    if not is_unique_id(text):
+        raise ImageNotFound
+    return text.lower()
+
+
+def processing_id_of(text: str) -> str:
+    """The id of a job in a path. Raises `JobNotFound` for what never was an id."""
+    if _PROCESSING_ID.fullmatch(text) is None:
+        raise JobNotFound
+    return text
+
+
+def unique_id_in(request: web.Request) -> str:
+    """The image that the path names. Raises `ImageNotFound`."""
+    unique_id = unique_id_of(request.match_info[UNIQUE_ID.name])
+    bind_contextvars(uniqueId=unique_id)
+    return unique_id

@@ -1,0 +1,80 @@
+"""One upload, followed from its beginning to its end: what the examples of the document are made of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from processor.errors import CorruptImage
+from processor.images import StoredVariant, source_key, variant_key
+from processor.jobs import REPLACED, UNAVAILABLE, Failure, Job, JobStatus, Timings
+from processor.ports.objects import PostForm, PresignedUpload
+
+URL = "https://images.example.com"
+BUCKET = "https://truss-image-source-prod-123456789012.s3.us-east-1.amazonaws.com/"
+UNIQUE_ID = "6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e"
+NEW_ID = "img_1767323999000_60303ae22b998861"
+MADE_AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+DONE_AT = MADE_AT + timedelta(seconds=9, milliseconds=412)
+_SIZES = (("thumbnail", 300, 225, 11204), ("medium", 800, 600, 58310), ("large", 1440, 1080, 190422))
+PENDING = Job(
+    processing_id="img_1767323045678_9f86d081884c7d65",
+    unique_id=UNIQUE_ID,
+    tenant="default",
+    original_key=source_key(UNIQUE_ID, "jpg"),
+    filename="photo.jpg",
+    status=JobStatus.PENDING,
+    created_at=MADE_AT,
+    updated_at=MADE_AT,
+    expires_at=0,
+    metadata={"album": "summer"},
+)
+COMPLETED = replace(
+    PENDING,
+    status=JobStatus.COMPLETED,
+    updated_at=DONE_AT,
+    timings=Timings(download=38, process=612, upload=71, total=721),
+    variants=tuple(
+        StoredVariant(
+            name=name,
+            key=variant_key(UNIQUE_ID, PENDING.processing_id, f"{name}.webp"),
+            width=width,
+            height=height,
+            size=size,
+            content_type="image/webp",
+            quality=85,
+            sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            stored_at=DONE_AT,
+        )
+        for name, width, height, size in (*_SIZES, ("webp", 4032, 3024, 901544))
+    ),
+)
+FAILED = replace(
+    PENDING,
+    status=JobStatus.FAILED,
+    updated_at=DONE_AT,
+    error=Failure(code=CorruptImage.code, message=CorruptImage().message),
+)
+SUPERSEDED = replace(FAILED, error=REPLACED, superseded_by=NEW_ID)
+GIVEN_UP = replace(
+    FAILED, error=Failure(code=UNAVAILABLE, message="The job was given up after several tries; it can be redriven.")
+)
+UPLOAD = PresignedUpload(
+    url=f"{BUCKET}{PENDING.original_key}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=3600&X-Amz-Signature=...",
+    headers={"Content-Type": "image/jpeg"},
+    post=PostForm(
+        url=BUCKET,
+        fields={
+            "key": PENDING.original_key,
+            "Content-Type": "image/jpeg",
+            "policy": "...",
+            "x-amz-signature": "...",
+        },
+    ),
+    expires_in_seconds=3600,
+)
+
+
+def part_url(number: int) -> str:
+    """Where a part goes."""
+    return f"{BUCKET}{PENDING.original_key}?partNumber={number}&uploadId=...&X-Amz-Signature=..."

@@ -1,0 +1,62 @@
+"""Variants in answers: where they are, or are going to be."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import Field
+
+from processor.images import StoredVariant, variant_key
+from processor.jobs import Job
+from processor.recipes import STANDARD
+from service.calls.names import Url
+from service.http.wire import Answer
+
+VARIANT_NAMES = tuple(spec.name for spec in STANDARD.specs)
+
+
+def named(schema: dict[str, Any]) -> None:
+    """For `json_schema_extra` of a map by variant: these names are always meant, others may come."""
+    schema["properties"] = dict.fromkeys(VARIANT_NAMES, schema["additionalProperties"])
+
+
+def places(job: Job, base_url: str) -> dict[str, Any]:
+    """Where everything of a job is, or is going to be."""
+    recipe = job.recipe or STANDARD
+    urls = {
+        spec.name: f"{base_url}/{variant_key(job.unique_id, job.processing_id, spec.file_name)}"
+        for spec in recipe.specs
+    }
+    return {
+        "key": job.original_key,
+        "unique_id": job.unique_id,
+        "processing_id": job.processing_id,
+        "processed_image_url": urls[recipe.full_size.name],
+        "processed_image_urls": urls,
+    }
+
+
+class VariantAnswer(Answer):
+    """A stored variant; `size` in bytes, `width` and `height` in pixels."""
+
+    key: str
+    url: Url
+    width: int
+    height: int
+    size: int
+    content_type: str = Field(examples=["image/webp"])
+    sha256: str = Field(description="SHA-256 of the variant, in hex.")
+
+    @classmethod
+    def of(cls, variant: StoredVariant, base_url: str, **further: Any) -> Self:
+        """`base_url` as for the upload."""
+        return cls(
+            key=variant.key,
+            url=f"{base_url}/{variant.key}",
+            width=variant.width,
+            height=variant.height,
+            size=variant.size,
+            content_type=variant.content_type,
+            sha256=variant.sha256,
+            **further,
+        )

@@ -1,0 +1,125 @@
+"""What a caller is told of a call. It stands at the handler; path and scope stand in `service/routes.py` alone."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from processor.errors import TrussError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+H = TypeVar("H", bound=Handler)
+
+#: Where a handler carries what is told of it.
+_TOLD = "told_of_the_call"
+
+
+class Undocumented(Exception):
+    """A handler says neither what its call does nor that it is no part of the API."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Calls that stand together in the document."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class PathPart:
+    """What stands for a part of a path, by its name there; `pattern` is a regular expression."""
+
+    name: str
+    description: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A good answer; the examples, by name, are all of one model."""
+
+    description: str
+    status: HTTPStatus
+    examples: Mapping[str, BaseModel]
+
+    @property
+    def model(self) -> type[BaseModel]:
+        """Of this answer, whatever is in it."""
+        return type(next(iter(self.examples.values())))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """Everything that a caller is told, but for path and scope."""
+
+    operation_id: str
+    group: Group
+    summary: str
+    description: str | None
+    path: Sequence[PathPart]
+    #: What is spread over the query.
+    query: type[BaseModel] | None
+    body: type[BaseModel] | None
+    body_required: bool
+    replies: Sequence[Reply]
+    #: Beside those that every call of its kind may meet; the first of a status is the example.
+    problems: Sequence[type[TrussError]]
+
+
+def reply(description: str, shown: BaseModel | Mapping[str, BaseModel], *, status: HTTPStatus = HTTPStatus.OK) -> Reply:
+    """A good answer, with one example or several by name."""
+    return Reply(description, status, {"example": shown} if isinstance(shown, BaseModel) else shown)
+
+
+def call(
+    operation_id: str,
+    group: Group,
+    *replies: Reply,
+    path: Sequence[PathPart] = (),
+    query: type[BaseModel] | None = None,
+    body: type[BaseModel] | None = None,
+    body_required: bool = True,
+    problems: Sequence[type[TrussError]] = (),
+) -> Callable[[H], H]:
+    """Document a handler. The first paragraph of its docstring is the summary, the others are the description."""
+
+    def document(handler: H) -> H:
+        summary, _, description = (inspect.getdoc(handler) or "").partition("\n\n")
+        told = Call(
+            operation_id=operation_id,
+            group=group,
+            summary=" ".join(summary.split()).removesuffix("."),
+            description=description or None,
+            path=path,
+            query=query,
+            body=body,
+            body_required=body_required,
+            replies=replies,
+            problems=problems,
+        )
+        setattr(handler, _TOLD, told)
+        return handler
+
+    return document
+
+
+def unlisted(handler: H) -> H:
+    """For people or for the local mode: no part of the API, and not in its document."""
+    setattr(handler, _TOLD, None)
+    return handler
+
+
+def call_of(handler: Handler) -> Call | None:
+    """What is told of a call; None when it is no part of the API. Raises `Undocumented`."""
+    try:
+        told: Call | None = getattr(handler, _TOLD)
+    except AttributeError:
+        raise Undocumented(f"{handler!r} has neither @call nor @unlisted") from None
+    return told
