@@ -32,7 +32,7 @@ from rich.table import Table
 
 from benchmarks.soak_account import Account, has_ended, quantiles, take
 from benchmarks.soak_client import Clients, deck
-from processor.catalog.images import Catalog
+from processor.ports.stores import Stores
 from tests.fleet import ServiceProcess, Stage, empty, run_stage
 
 #: A killed worker's messages and leases come back after so long: within the run, and long enough for any file in it.
@@ -91,14 +91,14 @@ async def soak(plan: Soak, chance: random.Random) -> tuple[dict[str, Any], bool]
             started = time.monotonic()
             with Progress(console=console) as progress:
                 await upload_all(clients, plan.uploads, plan.concurrency, progress)
-                async with stage.catalog() as catalog:
-                    await all_ended(catalog, clients, progress)
+                async with stage.stores() as stores:
+                    await all_ended(stores, clients, progress)
                     seconds = time.monotonic() - started
                     await stop(upkeep)
                     await asyncio.gather(*(service.start() for service in services if not service.alive))
-                    await drain(catalog)
+                    await drain(stores)
                     logs = [service.log_file for service in services]
-                    account = await take(catalog, stage.made.names.source_bucket, clients.uploads, logs)
+                    account = await take(stores, stage.made.names.source_bucket, clients.uploads, logs)
     report = account.to_json() | {
         "uploads": len(clients.uploads),
         "filesAccepted": sum(upload.files for upload in clients.uploads),
@@ -144,22 +144,22 @@ async def upload_all(clients: Clients, count: int, concurrency: int, progress: P
             group.create_task(visit())
 
 
-async def all_ended(catalog: Catalog, clients: Clients, progress: Progress) -> None:
+async def all_ended(stores: Stores, clients: Clients, progress: Progress) -> None:
     """Wait for every upload; what does not end in time is stuck, and the account will say so."""
     waiting = list(clients.uploads)
     task = progress.add_task("Converting", total=len(waiting))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(SETTLE_SECONDS):
             while waiting:
-                waiting = [upload for upload in waiting if not await has_ended(catalog, upload)]
+                waiting = [upload for upload in waiting if not await has_ended(stores, upload)]
                 progress.update(task, completed=len(clients.uploads) - len(waiting))
                 await asyncio.sleep(1)
 
 
-async def drain(catalog: Catalog) -> None:
+async def drain(stores: Stores) -> None:
     """Duplicates, and what was in work when a process died, come back once more; what stays is accounted for."""
     with contextlib.suppress(AssertionError):
-        await empty(catalog.queue, within=SETTLE_SECONDS)
+        await empty(stores.queue, within=SETTLE_SECONDS)
 
 
 async def kill_by_turns(services: Sequence[ServiceProcess], every_seconds: float, kills: list[ServiceProcess]) -> None:

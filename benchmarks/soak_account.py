@@ -13,11 +13,11 @@ from typing import Any
 
 from benchmarks.soak_client import DELETED, Upload
 from processor import clock
-from processor.catalog.images import Catalog
 from processor.catalog.reconcile import Reconciler
 from processor.errors import ImageNotFound, JobNotFound
 from processor.jobs import Job
 from processor.manifest import Verifier
+from processor.ports.stores import Stores
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,26 +48,26 @@ class Account:
         }
 
 
-async def current_job(catalog: Catalog, upload: Upload) -> Job | None:
+async def current_job(stores: Stores, upload: Upload) -> Job | None:
     """The job that an upload has come to; None when the image is gone."""
     try:
-        image = await catalog.jobs.get_image(upload.unique_id)
-        return None if image.deleted_at else await catalog.jobs.get_job(image.current_job)
+        image = await stores.jobs.get_image(upload.unique_id)
+        return None if image.deleted_at else await stores.jobs.get_job(image.current_job)
     except (ImageNotFound, JobNotFound):
         return None
 
 
-async def has_ended(catalog: Catalog, upload: Upload) -> bool:
+async def has_ended(stores: Stores, upload: Upload) -> bool:
     """Whether nothing more will happen to it."""
-    job = await current_job(catalog, upload)
+    job = await current_job(stores, upload)
     return job is None or job.ended
 
 
-async def take(catalog: Catalog, source_bucket: str, uploads: Sequence[Upload], logs: Iterable[Path]) -> Account:
+async def take(stores: Stores, source_bucket: str, uploads: Sequence[Upload], logs: Iterable[Path]) -> Account:
     """Look at every record and object, past the service."""
     account = Account(outcomes=outcomes_in(logs))
     for upload in uploads:
-        job = await current_job(catalog, upload)
+        job = await current_job(stores, upload)
         end = DELETED if job is None else job.error.code if job.error else job.status.value
         account.ends[end] += 1
         account.lost += job is None and upload.end != DELETED
@@ -76,15 +76,15 @@ async def take(catalog: Catalog, source_bucket: str, uploads: Sequence[Upload], 
         if job is not None and end == "completed" and job.source is not None and job.source.event_time:
             uploaded_at = clock.from_iso(job.source.event_time)
             account.servable_seconds.append((job.updated_at - uploaded_at).total_seconds())
-    reconciler = Reconciler(catalog=catalog, source_bucket=source_bucket, grace=timedelta(0), dry_run=True)
+    reconciler = Reconciler(stores=stores, source_bucket=source_bucket, grace=timedelta(0), dry_run=True)
     account.orphans = len([finding async for finding in reconciler.findings()])
-    verifier = Verifier(jobs=catalog.jobs, processed=catalog.processed)
+    verifier = Verifier(stores=stores)
     async for unique_id in verifier.images():
         account.differences += len([difference async for difference in verifier.verify(unique_id)])
-    depth = await catalog.queue.depth()
+    depth = await stores.queue.depth()
     account.messages = depth.waiting + depth.in_flight
-    assert catalog.dead_letters is not None
-    account.dead_letters = (await catalog.dead_letters.depth()).waiting
+    assert stores.dead_letters is not None
+    account.dead_letters = (await stores.dead_letters.depth()).waiting
     return account
 
 

@@ -11,9 +11,7 @@ from processor.arrivals import Arrivals
 from processor.images import image_prefix, source_prefix
 from processor.jobs import Image
 from processor.manifest import is_manifest
-from processor.ports.edge import EdgeCache
-from processor.ports.jobs import JobStore
-from processor.ports.objects import ObjectStore
+from processor.ports.stores import Stores
 from processor.usage import Quota
 
 
@@ -33,18 +31,14 @@ class Erasure:
 class Eraser:
     """One for all who may meet a deleted image: the API, the worker, the reconciler."""
 
-    jobs: JobStore
-    source: ObjectStore
-    processed: ObjectStore
-    #: None: nothing stands between the bucket and its viewers, or nobody said what.
-    edge: EdgeCache | None = None
+    stores: Stores
     #: Where it is counted what came after the image was deleted; None: nobody counts.
     quota: Quota | None = None
 
     @property
     def arrivals(self) -> Arrivals:
         """What counts uploads that no job comes of."""
-        return Arrivals(jobs=self.jobs, quota=self.quota)
+        return Arrivals(jobs=self.stores.jobs, quota=self.quota)
 
     async def erase(self, image: Image) -> Erasure:
         """Remove every object, have the edge forget, then remove the records. Safe to repeat at any point.
@@ -54,10 +48,10 @@ class Eraser:
         `Unavailable`.
         """
         sources = await self.purge_source(image)
-        removed = await self.processed.purge(image_prefix(image.unique_id))
+        removed = await self.stores.processed.purge(image_prefix(image.unique_id))
         invalidation = await self._invalidate(image, removed)
         erased_at = clock.now()
-        await self.jobs.forget_jobs(image, erased_at)
+        await self.stores.jobs.forget_jobs(image, erased_at)
         return Erasure(
             sources=sources,
             variants=tuple(key for key in removed if not is_manifest(key)),
@@ -68,12 +62,13 @@ class Eraser:
 
     async def purge_source(self, image: Image) -> tuple[str, ...]:
         """Remove what was uploaded; the keys of what there was. Raises `Busy`, `Unavailable`."""
-        return await self.source.purge(
+        return await self.stores.source.purge(
             source_prefix(image.unique_id), before=partial(self.arrivals.count_removed, image)
         )
 
     async def _invalidate(self, image: Image, removed: tuple[str, ...]) -> str | None:
         """Until an erasure is known to be complete, an earlier one may have removed objects and got no further."""
-        if self.edge is None or (image.erased_at is not None and not removed):
+        edge = self.stores.edge  # None: nothing stands between the bucket and its viewers, or nobody said what
+        if edge is None or (image.erased_at is not None and not removed):
             return None
-        return await self.edge.invalidate(image_prefix(image.unique_id))
+        return await edge.invalidate(image_prefix(image.unique_id))

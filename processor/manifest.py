@@ -13,8 +13,8 @@ from typing import Any
 from processor.errors import ImageNotFound, JobNotFound, ObjectNotFound, Rejected
 from processor.images import VARIANT_PREFIX, StoredVariant, job_of_variant, job_prefix
 from processor.jobs import Job, JobStatus
-from processor.ports.jobs import JobStore
 from processor.ports.objects import ObjectStore
+from processor.ports.stores import Stores
 
 CONTENT_TYPE = "application/json"
 _NAME = "manifest.json"
@@ -99,18 +99,17 @@ class Difference:
 class Verifier:
     """Reads everything again that completed jobs have stored."""
 
-    jobs: JobStore
-    processed: ObjectStore
+    stores: Stores
 
     async def images(self) -> AsyncIterator[str]:
         """Every image that has variants and is not deleted."""
         seen = ""
-        async for found in self.processed.walk(VARIANT_PREFIX):
+        async for found in self.stores.processed.walk(VARIANT_PREFIX):
             owner = job_of_variant(found.key)
             if owner is not None and owner[0] != seen:
                 seen = owner[0]
                 with contextlib.suppress(ImageNotFound):
-                    if (await self.jobs.get_image(seen)).deleted_at is None:
+                    if (await self.stores.jobs.get_image(seen)).deleted_at is None:
                         yield seen
 
     async def verify(self, unique_id: str) -> AsyncIterator[Difference]:
@@ -119,11 +118,11 @@ class Verifier:
         An image whose job has not completed, or whose record has expired, is compared as far as it goes. Raises
         `ImageNotFound`, `Unavailable`.
         """
-        image = await self.jobs.get_image(unique_id)
+        image = await self.stores.jobs.get_image(unique_id)
         try:
-            job = await self.jobs.get_job(image.current_job)
+            job = await self.stores.jobs.get_job(image.current_job)
         except JobNotFound:
-            variants = await stored_variants(self.processed, unique_id, image.current_job)
+            variants = await stored_variants(self.stores.processed, unique_id, image.current_job)
         else:
             if job.status is not JobStatus.COMPLETED:
                 return
@@ -137,7 +136,7 @@ class Verifier:
     async def _manifest(self, job: Job) -> AsyncIterator[Difference]:
         key = manifest_key(job.unique_id, job.processing_id)
         try:
-            stored = await self.processed.fetch(key, max_bytes=_MAX_BYTES)
+            stored = await self.stores.processed.fetch(key, max_bytes=_MAX_BYTES)
         except ObjectNotFound:
             yield Difference(key=key, problem="missing")
             return
@@ -146,8 +145,8 @@ class Verifier:
 
     async def _variant(self, variant: StoredVariant) -> AsyncIterator[Difference]:
         try:
-            found = await self.processed.head(variant.key)
-            stored = await self.processed.fetch(variant.key, max_bytes=_MAX_VARIANT_BYTES)
+            found = await self.stores.processed.head(variant.key)
+            stored = await self.stores.processed.fetch(variant.key, max_bytes=_MAX_VARIANT_BYTES)
         except ObjectNotFound:
             yield Difference(key=variant.key, problem="missing")
             return

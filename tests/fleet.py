@@ -16,10 +16,10 @@ from typing import Any
 
 import aiohttp
 
-from processor.catalog.images import Catalog
 from processor.catalog.reconcile import Reconciler
 from processor.manifest import Verifier
 from processor.ports.queue import MessageQueue
+from processor.ports.stores import Stores
 from processor.stores.clients import AwsCredentials, open_clients
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.provision import Provisioned
@@ -68,17 +68,15 @@ class Stage:
         } | more
 
     @asynccontextmanager
-    async def catalog(self) -> AsyncIterator[Catalog]:
-        """The use cases over this stage, beside the service and past every fault that it suffers from."""
+    async def stores(self) -> AsyncIterator[Stores]:
+        """The stores of this stage, beside the service and past every fault that it suffers from."""
         async with open_clients(self.aws.config(self.credentials)) as clients:
-            yield Catalog(
+            yield Stores(
                 jobs=DynamoJobStore(Table(clients, self.made.names.table)),
                 source=S3ObjectStore(clients, self.made.names.source_bucket),
                 processed=S3ObjectStore(clients, self.made.names.processed_bucket),
                 queue=SqsMessageQueue(clients, self.made.queue_url),
                 dead_letters=SqsMessageQueue(clients, self.made.dead_letter_queue_url),
-                max_bytes=2**20,
-                retention=timedelta(days=1),
             )
 
 
@@ -207,16 +205,16 @@ async def run_service(
     assert secret_in(await asyncio.to_thread(log_file.read_text), stage.credentials.secret_access_key) is None
 
 
-async def assert_nothing_is_amiss(catalog: Catalog, source_bucket: str) -> None:
+async def assert_nothing_is_amiss(stores: Stores, source_bucket: str) -> None:
     """No job stuck, no orphan object, no byte other than the records say, no message left, none dead."""
-    reconciler = Reconciler(catalog=catalog, source_bucket=source_bucket, grace=timedelta(0), dry_run=True)
+    reconciler = Reconciler(stores=stores, source_bucket=source_bucket, grace=timedelta(0), dry_run=True)
     assert [finding async for finding in reconciler.findings()] == []
-    verifier = Verifier(jobs=catalog.jobs, processed=catalog.processed)
+    verifier = Verifier(stores=stores)
     async for unique_id in verifier.images():
         assert [difference async for difference in verifier.verify(unique_id)] == []
-    await empty(catalog.queue)
-    assert catalog.dead_letters is not None
-    assert (await catalog.dead_letters.depth()).waiting == 0
+    await empty(stores.queue)
+    assert stores.dead_letters is not None
+    assert (await stores.dead_letters.depth()).waiting == 0
 
 
 async def empty(queue: MessageQueue, within: float = 180) -> None:

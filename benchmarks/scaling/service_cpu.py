@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from processor.catalog.images import Catalog
+from processor.ports.stores import Stores
 from tests.fleet import ServiceProcess, run_service, run_stage
 from tests.waiting import eventually
 
@@ -28,36 +28,36 @@ async def cpu_per_image(files: Sequence[bytes], images: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         async with run_stage(Path(folder) / "aws") as stage, aiohttp.ClientSession() as session:
             log = Path(folder) / "service.log"
-            async with run_service(stage, session, log, WORKER_THREADS="1") as service, stage.catalog() as catalog:
-                await _upload(service, catalog, files[0], 2)  # what is made once per process is made now
-                return [await _measured(service, catalog, data, images) for data in files]
+            async with run_service(stage, session, log, WORKER_THREADS="1") as service, stage.stores() as stores:
+                await _upload(service, stores, files[0], 2)  # what is made once per process is made now
+                return [await _measured(service, stores, data, images) for data in files]
 
 
-async def _measured(service: ServiceProcess, catalog: Catalog, data: bytes, images: int) -> float:
+async def _measured(service: ServiceProcess, stores: Stores, data: bytes, images: int) -> float:
     assert service.process is not None
     before = cpu_seconds(service.process.pid)
-    await _upload(service, catalog, data, images)
+    await _upload(service, stores, data, images)
     return (cpu_seconds(service.process.pid) - before) / images
 
 
-async def _upload(service: ServiceProcess, catalog: Catalog, data: bytes, images: int) -> None:
+async def _upload(service: ServiceProcess, stores: Stores, data: bytes, images: int) -> None:
     room = asyncio.Semaphore(CONCURRENCY)
 
     async def one() -> None:
         async with room:
             issued = await service.put(data)
-            await _ended(catalog, issued["processingId"])
+            await _ended(stores, issued["processingId"])
 
     async with asyncio.TaskGroup() as group:
         for _ in range(images):
             group.create_task(one())
 
 
-async def _ended(catalog: Catalog, processing_id: str) -> None:
+async def _ended(stores: Stores, processing_id: str) -> None:
     """Asked of the records, past the service, which would else spend CPU on the answers."""
 
     async def completed() -> bool:
-        return (await catalog.status("default", processing_id)).ended
+        return (await stores.jobs.get_job(processing_id)).ended
 
     await eventually(completed, within=PATIENCE_SECONDS, what=f"the end of {processing_id}")
 

@@ -1,20 +1,18 @@
-"""What a client can do with images, apart from converting them: submit, look up, list, ask again, delete."""
+"""What a client can do with images that it has submitted: look up, list, ask again, delete."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from processor import clock
 from processor.arrivals import counted_through, uncounted
 from processor.erasure import Eraser, Erasure
 from processor.errors import (
-    AlreadyUploaded,
     Busy,
     ImageDeleted,
     ImageNotFound,
@@ -24,16 +22,14 @@ from processor.errors import (
     RecordChanged,
     TooManyJobs,
     Unavailable,
-    WrongUploadMethod,
 )
 from processor.events import JobRequested
-from processor.images import StoredVariant, new_unique_id, source_key
+from processor.images import StoredVariant
 from processor.jobs import UNAVAILABLE, Failure, Image, Job, JobStatus, Source, Terms, new_processing_id, position
 from processor.manifest import stored_variants
-from processor.ports.edge import EdgeCache
 from processor.ports.jobs import JobPage, JobQuery, JobStore
-from processor.ports.objects import MultipartUpload, ObjectStore, PresignedUpload, UploadTerms
-from processor.ports.queue import MessageQueue
+from processor.ports.objects import MultipartUpload
+from processor.ports.stores import Stores
 from processor.recipes import STANDARD, Recipe
 from processor.usage import Quota, Usage, day_of, today
 
@@ -50,38 +46,10 @@ MAX_RACES, RACE_PAUSE_SECONDS = 5, 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UploadRequest:
-    """What a client says of the file it is about to upload."""
-
-    filename: str
-    extension: str
-    terms: Terms
-    expires_in_seconds: int
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """A recorded upload and the ways to make it."""
-
-    job: Job
-    upload: PresignedUpload
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """The use cases of the API. Every one is told the tenant; another tenant's image is as good as none."""
+    """Images that have been submitted. Every call is told the tenant; another tenant's image is as good as none."""
 
-    jobs: JobStore
-    source: ObjectStore
-    processed: ObjectStore
-    queue: MessageQueue
-    #: Where the queue puts messages that nobody could handle; None: this process does not know.
-    dead_letters: MessageQueue | None = None
-    #: What caches the variants for their viewers; None: nothing that this process knows of.
-    edge: EdgeCache | None = None
-    #: Largest upload, in bytes.
-    max_bytes: int
+    stores: Stores
     #: What tenants may use; None: as much as they like.
     quota: Quota | None = None
     #: How long job records and tombstones are kept.
@@ -92,147 +60,46 @@ class Catalog:
     @property
     def eraser(self) -> Eraser:
         """What removes deleted images."""
-        return Eraser(jobs=self.jobs, source=self.source, processed=self.processed, edge=self.edge, quota=self.quota)
-
-    async def submit(self, tenant: str, request: UploadRequest) -> Submission:
-        """Record a pending image and sign its upload.
-
-        Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
-        """
-        await self.check_upload(tenant, request.terms.size)
-        unique_id = new_unique_id()
-        job = pending_job(
-            tenant,
-            unique_id,
-            source_key(unique_id, request.extension),
-            request.filename,
-            recipe=self.recipe,
-            metadata=request.metadata,
-            terms=request.terms,
-            expires_in_seconds=request.expires_in_seconds,
-        )
-        upload = await self._sign(job, request.terms, request.expires_in_seconds)
-        await self.record(job)
-        return Submission(job=job, upload=upload)
-
-    async def check_upload(self, tenant: str, size: int | None) -> None:
-        """Before anything is begun. Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`."""
-        if self.quota is not None:
-            await self.quota.check_upload(tenant, size)
-
-    async def record(self, job: Job) -> None:
-        """Write a new image with its first job; what its upload may bring counts from here on.
-
-        Raises `DailyLimitReached`, `ImageLimitReached`, `Busy`, `Unavailable`.
-        """
-        if self.quota is None:
-            await self.jobs.create(first_image(job), job)
-            return
-        await self.quota.take(job.tenant, reserved(job))
-        async with self.quota.owing(job.tenant, reserved(job)):
-            await self.jobs.create(first_image(job), job)
-
-    async def refresh(self, tenant: str, unique_id: str, expires_in_seconds: int) -> Submission:
-        """Sign a pending upload anew, on the same terms. What was signed before holds until its own end.
-
-        Raises `ImageNotFound`; `AlreadyUploaded`; `WrongUploadMethod`; `Unavailable`.
-        """
-        if self.quota is not None:
-            await self.quota.check_open(tenant)
-        image = await self._living(tenant, unique_id)
-        job = await self._job(image.current_job)
-        if job is None or job.status is not JobStatus.PENDING or job.terms is None:
-            raise AlreadyUploaded
-        if job.terms.multipart is not None:
-            raise WrongUploadMethod
-        upload = await self._sign(job, job.terms, expires_in_seconds)
-        expires_at = max(job.expires_at, pending_until(clock.now(), expires_in_seconds))
-        try:
-            job = await self.jobs.extend(image, job, expires_at)
-        except RecordChanged:  # the file has arrived, or the image was deleted
-            raise AlreadyUploaded from None
-        return Submission(job=job, upload=upload)
-
-    async def repeat(self, tenant: str, unique_id: str, expires_in_seconds: int) -> Submission:
-        """What `submit` answered, with URLs that hold again, for whoever lost the answer; the file may have arrived.
-
-        Raises `ImageNotFound`; `AlreadyUploaded` when nothing can be signed; what `refresh` raises.
-        """
-        with suppress(AlreadyUploaded):
-            return await self.refresh(tenant, unique_id, expires_in_seconds)
-        job = await self._job((await self._living(tenant, unique_id)).job_ids[0])
-        if job is None or job.terms is None:
-            raise AlreadyUploaded
-        return Submission(job=job, upload=await self._sign(job, job.terms, expires_in_seconds))
-
-    async def find_duplicate(self, tenant: str, checksum_sha256: str) -> Job | None:
-        """A completed job of the tenant over the file with this checksum (base64), if any. Raises `Unavailable`."""
-        digest = base64.b64decode(checksum_sha256).hex()
-        for processing_id in await self.jobs.find_completed(tenant, digest):
-            job = await self._job(processing_id)
-            if job is not None and job.status is JobStatus.COMPLETED and await self._is_shown(job):
-                return job
-        return None
-
-    async def _is_shown(self, job: Job) -> bool:
-        """The index may lag: the image may be deleted by now, or show another file."""
-        try:
-            image = await self._living(job.tenant, job.unique_id)
-        except ImageNotFound:
-            return False
-        return image.current_job == job.processing_id
-
-    async def _sign(self, job: Job, terms: Terms, expires_in_seconds: int) -> PresignedUpload:
-        return await self.source.presign_upload(
-            UploadTerms(
-                key=job.original_key,
-                content_type=terms.content_type,
-                expires_in_seconds=expires_in_seconds,
-                max_bytes=self.max_bytes,
-                size=terms.size,
-                checksum_sha256=terms.checksum_sha256,
-                once=terms.once,
-            )
-        )
+        return Eraser(stores=self.stores, quota=self.quota)
 
     async def current_job(self, tenant: str, unique_id: str) -> str:
         """The id of an image's current job. Raises `ImageNotFound`."""
-        return (await self._living(tenant, unique_id)).current_job
+        return (await living(self.stores.jobs, tenant, unique_id)).current_job
 
     async def status(self, tenant: str, processing_id: str) -> Job:
         """A job whose place another took names its image's current one, however many came in between.
 
         Raises `JobNotFound`.
         """
-        job = await self.jobs.get_job(processing_id)
+        job = await self.stores.jobs.get_job(processing_id)
         if job.tenant != tenant:
             raise JobNotFound
         if job.superseded_by is None:
             return job
         with suppress(ImageNotFound):
-            image = await self.jobs.get_image(job.unique_id)
+            image = await self.stores.jobs.get_image(job.unique_id)
             return replace(job, superseded_by=image.current_job)
         return job
 
     async def list(self, query: JobQuery) -> JobPage:
         """A page of the tenant's images, one row each: its current job."""
-        return await self.jobs.list(query)
+        return await self.stores.jobs.list(query)
 
     async def processed_images(self, tenant: str, unique_id: str) -> tuple[StoredVariant, ...]:
         """The variants of the newest completed job over the newest source; none while there is no such job.
 
         Raises `ImageNotFound`.
         """
-        image = await self._living(tenant, unique_id)
+        image = await living(self.stores.jobs, tenant, unique_id)
         shown = image.current_job
-        job = await self._job(shown)
+        job = await known_job(self.stores.jobs, shown)
         if job is not None and job.status is not JobStatus.COMPLETED:
             if job.previous_job is None:
                 return ()
             shown = job.previous_job
-            job = await self._job(shown)
+            job = await known_job(self.stores.jobs, shown)
         # A job's record expires before its image does; then the bucket tells.
-        return job.variants if job is not None else await stored_variants(self.processed, unique_id, shown)
+        return job.variants if job is not None else await stored_variants(self.stores.processed, unique_id, shown)
 
     async def reprocess(
         self, tenant: str, unique_id: str, *, delay_seconds: int = 0, instead_of: str | None = None
@@ -250,8 +117,8 @@ class Catalog:
         if self.quota is not None:
             await self.quota.check_request(tenant)
         async for _ in races():
-            image = await self._living(tenant, unique_id)
-            old = await self._job(image.current_job)
+            image = await living(self.stores.jobs, tenant, unique_id)
+            old = await known_job(self.stores.jobs, image.current_job)
             if instead_of is not None and not _is_failed(old, instead_of):
                 raise RecordChanged
             source, version = await self._newest_source(image, old)
@@ -279,7 +146,7 @@ class Catalog:
         Raises `ImageNotFound`; `ImageDeleted` for an image that is erased already; `Busy`; `Unavailable`.
         """
         async for _ in races():
-            image = await self.jobs.get_image(unique_id)
+            image = await self.stores.jobs.get_image(unique_id)
             if image.tenant != tenant:
                 raise ImageNotFound
             if image.erased_at is not None:
@@ -297,18 +164,18 @@ class Catalog:
 
         What came, and nobody has looked at, was stored nevertheless. Raises `RecordChanged`, `Busy`, `Unavailable`.
         """
-        old = await self._job(image.current_job)
+        old = await known_job(self.stores.jobs, image.current_job)
         waiting = old if old is not None and old.uncounted else None
         held = Usage(day=today(), images=1) if waiting is None else reserved(waiting)
         parts = 0 if waiting is None else await self._sent(waiting, sent)
         # After the parts: whatever was made of them is there by now, and nothing can be made of them any more.
-        versions = await self.source.versions(image.key, until=image.counted_through)
+        versions = await self.stores.source.versions(image.key, until=image.counted_through)
         unseen = sum(each.size for each in uncounted(versions, image, old))
         parts = 0 if unseen else parts
         unseen += max(0, parts - held.bytes)
         deleted_at = clock.now()
         async with self._counted(image, Usage(day=today(), bytes=unseen)):
-            image = await self.jobs.tombstone(
+            image = await self.stores.jobs.tombstone(
                 image,
                 deleted_at,
                 _epoch(deleted_at + self.retention),
@@ -330,10 +197,10 @@ class Catalog:
             return sent or 0
         upload = MultipartUpload(key=waiting.original_key, upload_id=waiting.terms.multipart)
         try:
-            sent = sum(part.size for part in await self.source.list_parts(upload))
+            sent = sum(part.size for part in await self.stores.source.list_parts(upload))
         except ObjectNotFound:
             return reserved(waiting).bytes
-        await self.source.abort_multipart(upload)
+        await self.stores.source.abort_multipart(upload)
         return sent
 
     @asynccontextmanager
@@ -350,43 +217,29 @@ class Catalog:
         """Make a job current. What it works on may have come a moment ago, and is counted first; so is an image whose
         upload was refused, and has come again. Raises what `take` raises, and `RecordChanged`."""
         if version and version not in (image.first_version, image.counted_through):
-            versions = await self.source.versions(image.key, until=image.counted_through)
+            versions = await self.stores.source.versions(image.key, until=image.counted_through)
             image = await self.eraser.arrivals.count(image, uncounted(versions, image, old))
         if self.quota is None or old is None or not old.uncounted:
-            await self.jobs.replace(image, old, new)
+            await self.stores.jobs.replace(image, old, new)
             return
         used = Usage(day=today(), images=1)
         await self.quota.take(image.tenant, used)
         async with self.quota.owing(image.tenant, used):
-            await self.jobs.replace(image, old, new)
-
-    async def _living(self, tenant: str, unique_id: str) -> Image:
-        image = await self.jobs.get_image(unique_id)
-        if image.tenant != tenant:
-            raise ImageNotFound
-        if image.deleted_at is not None:
-            raise ImageDeleted
-        return image
-
-    async def _job(self, processing_id: str) -> Job | None:
-        try:
-            return await self.jobs.get_job(processing_id)
-        except JobNotFound:
-            return None
+            await self.stores.jobs.replace(image, old, new)
 
     async def _newest_source(self, image: Image, old: Job | None) -> tuple[Source, str]:
         """And the version that S3 calls it."""
         if old is not None and old.status is JobStatus.PENDING:
             raise NotUploaded
         try:
-            found = await self.source.head(image.key)
+            found = await self.stores.source.head(image.key)
         except ObjectNotFound:
             raise NotUploaded("The uploaded file is not there any more.") from None
         return Source(etag=found.etag, size=found.size), found.version
 
     async def _request(self, job: Job, delay_seconds: int) -> None:
         message = JobRequested(unique_id=job.unique_id, processing_id=job.processing_id)
-        await self.queue.send(message.to_message(), delay_seconds=delay_seconds)
+        await self.stores.queue.send(message.to_message(), delay_seconds=delay_seconds)
 
     async def _enqueue(self, job: Job, delay_seconds: int) -> None:
         try:
@@ -395,10 +248,30 @@ class Catalog:
             # The record is there but nobody will come for it: say so, rather than let it wait for ever.
             failure = Failure(code=UNAVAILABLE, message="The job could not be queued; ask again.")
             try:
-                await self.jobs.fail(replace(job, status=JobStatus.FAILED, error=failure, updated_at=clock.now()))
+                await self.stores.jobs.fail(
+                    replace(job, status=JobStatus.FAILED, error=failure, updated_at=clock.now())
+                )
             except RecordChanged:
                 return  # a worker has it: the message went through, and its answer was lost
             raise
+
+
+async def living(jobs: JobStore, tenant: str, unique_id: str) -> Image:
+    """An image of the tenant's that is not deleted. Raises `ImageNotFound`, `ImageDeleted`."""
+    image = await jobs.get_image(unique_id)
+    if image.tenant != tenant:
+        raise ImageNotFound
+    if image.deleted_at is not None:
+        raise ImageDeleted
+    return image
+
+
+async def known_job(jobs: JobStore, processing_id: str) -> Job | None:
+    """A job's record; None when it has expired."""
+    try:
+        return await jobs.get_job(processing_id)
+    except JobNotFound:
+        return None
 
 
 async def races() -> AsyncIterator[None]:

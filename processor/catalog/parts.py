@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from processor import clock
-from processor.catalog.images import Catalog, UploadRequest, pending_job, pending_until
+from processor.catalog.images import Catalog, living, pending_job, pending_until
+from processor.catalog.uploads import UploadRequest, check_upload, record
 from processor.erasure import Erasure
 from processor.errors import (
     AlreadyUploaded,
     ImageDeleted,
-    ImageNotFound,
     JobNotFound,
     NoSuchPart,
     ObjectChanged,
@@ -25,6 +25,9 @@ from processor.errors import (
 from processor.images import new_unique_id, source_key
 from processor.jobs import Image, Job, JobStatus
 from processor.ports.objects import MultipartUpload, Part, PresignedPart
+from processor.ports.stores import Stores
+from processor.recipes import STANDARD, Recipe
+from processor.usage import Quota
 
 MIB = 1024 * 1024
 #: Least size of a part, but for the last. S3 asks for 5 MiB (AWS, "Multipart upload limits"); with 8 the largest file
@@ -75,6 +78,12 @@ class PendingUpload:
 class LargeFiles:
     """Uploads in parts. Every call is told the tenant; another tenant's image is as good as none."""
 
+    stores: Stores
+    #: What tenants may use; None: as much as they like.
+    quota: Quota | None = None
+    #: What is made of an image.
+    recipe: Recipe = STANDARD
+    #: What removes an image whose upload is given up.
     catalog: Catalog
 
     async def begin(self, tenant: str, request: UploadRequest, size: int) -> MultipartSubmission:
@@ -85,10 +94,10 @@ class LargeFiles:
 
         Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
         """
-        await self.catalog.check_upload(tenant, size)
+        await check_upload(self.quota, tenant, size)
         job, upload = await self._begin(tenant, request, size)
         parts = await self._sign(upload, part_sizes(size), request.expires_in_seconds)
-        await self.catalog.record(job)
+        await record(self.stores, self.quota, job)
         return MultipartSubmission(job=job, part_size=part_size(size), parts=parts)
 
     async def sign(
@@ -104,7 +113,7 @@ class LargeFiles:
         parts = await self._sign(pending.upload, sizes, expires_in_seconds)
         expires_at = max(pending.job.expires_at, pending_until(clock.now(), expires_in_seconds))
         try:
-            job = await self.catalog.jobs.extend(pending.image, pending.job, expires_at)
+            job = await self.stores.jobs.extend(pending.image, pending.job, expires_at)
         except RecordChanged:  # the file has arrived, or the image was deleted
             raise AlreadyUploaded from None
         return MultipartSubmission(job=job, part_size=part_size(size), parts=parts)
@@ -133,7 +142,7 @@ class LargeFiles:
                 raise incomplete(missing, len(part_sizes(size)))
             await self._complete(pending, whole)
         except AlreadyUploaded:
-            return await self._image(tenant, unique_id)
+            return await living(self.stores.jobs, tenant, unique_id)
         return pending.image
 
     async def abort(self, tenant: str, unique_id: str) -> Erasure:
@@ -145,33 +154,25 @@ class LargeFiles:
         """
         sent: int | None = None
         with suppress(ImageDeleted):  # a delete that was cut short is the catalog's to finish
-            pending = await self._pending(await self._image(tenant, unique_id))
+            pending = await self._pending(await living(self.stores.jobs, tenant, unique_id))
             with suppress(ObjectNotFound):
-                sent = sum(part.size for part in await self.catalog.source.list_parts(pending.upload))
-            await self.catalog.source.abort_multipart(pending.upload)
+                sent = sum(part.size for part in await self.stores.source.list_parts(pending.upload))
+            await self.stores.source.abort_multipart(pending.upload)
             if await self._is_there(pending.image.key):
                 raise AlreadyUploaded
         return await self.catalog.delete(tenant, unique_id, sent=sent)
-
-    async def _image(self, tenant: str, unique_id: str) -> Image:
-        image = await self.catalog.jobs.get_image(unique_id)
-        if image.tenant != tenant:
-            raise ImageNotFound
-        if image.deleted_at is not None:
-            raise ImageDeleted
-        return image
 
     async def _begin(self, tenant: str, request: UploadRequest, size: int | None) -> tuple[Job, MultipartUpload]:
         """The job is not recorded yet."""
         unique_id = new_unique_id()
         key = source_key(unique_id, request.extension)
-        upload = await self.catalog.source.begin_multipart(key, content_type=request.terms.content_type)
+        upload = await self.stores.source.begin_multipart(key, content_type=request.terms.content_type)
         job = pending_job(
             tenant,
             unique_id,
             key,
             request.filename,
-            recipe=self.catalog.recipe,
+            recipe=self.recipe,
             metadata=request.metadata,
             terms=replace(request.terms, size=size, multipart=upload.upload_id),
             expires_in_seconds=request.expires_in_seconds,
@@ -180,7 +181,7 @@ class LargeFiles:
 
     async def _announced(self, tenant: str, unique_id: str) -> tuple[PendingUpload, int]:
         """The upload and its size. Raises `ImageNotFound`; `WrongUploadMethod`; `AlreadyUploaded`."""
-        pending = await self._pending(await self._image(tenant, unique_id))
+        pending = await self._pending(await living(self.stores.jobs, tenant, unique_id))
         if pending.size is None:
             raise WrongUploadMethod
         return pending, pending.size
@@ -188,7 +189,7 @@ class LargeFiles:
     async def _pending(self, image: Image) -> PendingUpload:
         """Raises `WrongUploadMethod`; `AlreadyUploaded`."""
         try:
-            job = await self.catalog.jobs.get_job(image.current_job)
+            job = await self.stores.jobs.get_job(image.current_job)
         except JobNotFound:  # expired before its image, as only what was uploaded does
             raise AlreadyUploaded from None
         terms = job.terms
@@ -202,7 +203,7 @@ class LargeFiles:
     async def _arrived(self, pending: PendingUpload) -> tuple[Part, ...]:
         """The parts that are there. Raises `AlreadyUploaded` when they are a file by now, else `UploadExpired`."""
         try:
-            return await self.catalog.source.list_parts(pending.upload)
+            return await self.stores.source.list_parts(pending.upload)
         except ObjectNotFound:
             raise await self._why_gone(pending) from None
 
@@ -214,7 +215,7 @@ class LargeFiles:
 
     async def _complete(self, pending: PendingUpload, parts: Sequence[Part]) -> None:
         try:
-            await self.catalog.source.complete_multipart(pending.upload, parts)
+            await self.stores.source.complete_multipart(pending.upload, parts)
         except ObjectChanged:
             raise UploadIncomplete("A part was sent again in the meantime; complete again.") from None
         except ObjectNotFound:
@@ -226,7 +227,7 @@ class LargeFiles:
 
     async def _is_there(self, key: str) -> bool:
         try:
-            await self.catalog.source.head(key)
+            await self.stores.source.head(key)
         except ObjectNotFound:
             return False
         return True
@@ -234,7 +235,7 @@ class LargeFiles:
     async def _sign(
         self, upload: MultipartUpload, sizes: Mapping[int, int], expires_in_seconds: int
     ) -> tuple[PresignedPart, ...]:
-        return await self.catalog.source.sign_parts(upload, sizes, expires_in_seconds=expires_in_seconds)
+        return await self.stores.source.sign_parts(upload, sizes, expires_in_seconds=expires_in_seconds)
 
 
 def part_size(size: int) -> int:

@@ -10,12 +10,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from processor import clock
-from processor.catalog.images import Catalog, first_image, pending_job
+from processor.catalog.images import first_image, pending_job
+from processor.erasure import Eraser
 from processor.errors import ImageNotFound, JobNotFound, RecordChanged
 from processor.events import JobRequested, SourceArrived
 from processor.images import SOURCE_PREFIX, VARIANT_PREFIX, job_of_variant, job_prefix, unique_id_of
 from processor.jobs import SUPERSEDED, Image, Job, JobStatus
 from processor.ports.objects import ObjectInfo
+from processor.ports.stores import Stores
+from processor.recipes import STANDARD, Recipe
 
 #: Objects compared at once; each costs up to two reads of the table.
 CONCURRENCY = 16
@@ -57,12 +60,14 @@ class Reconciler:
     workers take for duplicates when they are one too many.
     """
 
-    catalog: Catalog
+    stores: Stores
     source_bucket: str
     #: What is younger may still be on its way: longer than the longest time that a message stays hidden.
     grace: timedelta
     #: Say what would be done, and do nothing.
     dry_run: bool = False
+    #: What is made of an image that is adopted.
+    recipe: Recipe = STANDARD
     #: Whose an upload without a record is; None leaves it where it is.
     adopt_as: str | None = None
 
@@ -77,7 +82,7 @@ class Reconciler:
 
     async def _sources(self) -> AsyncIterator[Finding]:
         batch: list[Awaitable[Finding | None]] = []
-        async for found in self.catalog.source.walk(SOURCE_PREFIX):
+        async for found in self.stores.source.walk(SOURCE_PREFIX):
             unique_id = unique_id_of(found.key)
             if unique_id is not None and self._settled_since(found.last_modified):
                 batch.append(self._source(unique_id, found))
@@ -89,12 +94,12 @@ class Reconciler:
 
     async def _source(self, unique_id: str, found: ObjectInfo) -> Finding | None:
         try:
-            image = await self.catalog.jobs.get_image(unique_id)
+            image = await self.stores.jobs.get_image(unique_id)
         except ImageNotFound:
             return await self._unrecorded(unique_id, found)
         if image.deleted_at is not None:
             return await self._mended(
-                FindingKind.REVENANT, Action.REMOVED, found.key, lambda: self.catalog.eraser.erase(image)
+                FindingKind.REVENANT, Action.REMOVED, found.key, lambda: Eraser(stores=self.stores).erase(image)
             )
         job = await self._current_job(image)
         if job is None or not self._settled_since(job.updated_at):
@@ -114,15 +119,15 @@ class Reconciler:
         if self.adopt_as is None:
             return Finding(kind=FindingKind.UNRECORDED, action=Action.REPORTED, where=found.key)
         name = found.key.removeprefix(SOURCE_PREFIX)
-        job = pending_job(self.adopt_as, unique_id, found.key, name, recipe=self.catalog.recipe)
+        job = pending_job(self.adopt_as, unique_id, found.key, name, recipe=self.recipe)
         if not self.dry_run:
             with contextlib.suppress(RecordChanged):  # another run was faster
-                await self.catalog.jobs.create(first_image(job), job)
+                await self.stores.jobs.create(first_image(job), job)
         return await self._queued(FindingKind.UNRECORDED, found.key, self._arrival(found))
 
     async def _current_job(self, image: Image) -> Job | None:
         with contextlib.suppress(JobNotFound):
-            return await self.catalog.jobs.get_job(image.current_job)
+            return await self.stores.jobs.get_job(image.current_job)
         return None
 
     def _arrival(self, found: ObjectInfo) -> SourceArrived:
@@ -151,7 +156,7 @@ class Reconciler:
         """Every job that has stored variants, and when it stored the last. Keys come in order."""
         job: tuple[str, str] | None = None
         newest = datetime.min.replace(tzinfo=clock.now().tzinfo)
-        async for found in self.catalog.processed.walk(VARIANT_PREFIX):
+        async for found in self.stores.processed.walk(VARIANT_PREFIX):
             owner = job_of_variant(found.key)
             if owner != job:
                 if job is not None:
@@ -166,19 +171,19 @@ class Reconciler:
             return None
         prefix = job_prefix(unique_id, processing_id)
         return await self._mended(
-            FindingKind.ORPHAN, Action.REMOVED, prefix, lambda: self.catalog.processed.purge(prefix)
+            FindingKind.ORPHAN, Action.REMOVED, prefix, lambda: self.stores.processed.purge(prefix)
         )
 
     async def _is_orphan(self, unique_id: str, processing_id: str) -> bool:
         """A job is named by its image before it stores anything, so one that is not named now never was, or is over."""
         try:
-            image = await self.catalog.jobs.get_image(unique_id)
+            image = await self.stores.jobs.get_image(unique_id)
         except ImageNotFound:
             return True
         if image.deleted_at is not None or processing_id not in image.job_ids:
             return True
         try:
-            job = await self.catalog.jobs.get_job(processing_id)
+            job = await self.stores.jobs.get_job(processing_id)
         except JobNotFound:  # expired, while its image lives and shows these variants
             return False
         return job.error is not None and job.error.code == SUPERSEDED
@@ -189,7 +194,7 @@ class Reconciler:
         return clock.now() - moment >= self.grace
 
     async def _queued(self, kind: FindingKind, where: str, event: SourceArrived | JobRequested) -> Finding:
-        return await self._mended(kind, Action.QUEUED, where, lambda: self.catalog.queue.send(event.to_message()))
+        return await self._mended(kind, Action.QUEUED, where, lambda: self.stores.queue.send(event.to_message()))
 
     async def _mended(
         self, kind: FindingKind, action: Action, where: str, mend: Callable[[], Awaitable[object]]

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from processor.catalog.images import Catalog
 from processor.errors import Conflict, NotFound
 from processor.jobs import Job, JobStatus
-from processor.ports.jobs import JobPage, JobQuery
+from processor.ports.jobs import JobPage, JobQuery, JobStore
+from processor.ports.queue import MessageQueue
+from processor.ports.stores import Stores
 
 #: Longest time that a message can be delayed, in seconds (AWS, "Amazon SQS message timers").
 MAX_DELAY_SECONDS = 900
@@ -66,21 +68,21 @@ class Redrive:
         return sum(attempt.new_processing_id is not None for attempt in self.attempts)
 
 
-async def list_failed(catalog: Catalog, query: JobQuery, code: str | None) -> JobPage:
+async def list_failed(jobs: JobStore, query: JobQuery, code: str | None) -> JobPage:
     """A page of failed current jobs, less those with another code than `code`. Raises `Unavailable`."""
-    page = await catalog.list(replace(query, status=JobStatus.FAILED))
+    page = await jobs.list(replace(query, status=JobStatus.FAILED))
     return replace(page, jobs=tuple(job for job in page.jobs if code is None or _code(job) == code))
 
 
-async def redrive(catalog: Catalog, order: RedriveOrder) -> Redrive:
+async def redrive(stores: Stores, catalog: Catalog, order: RedriveOrder) -> Redrive:
     """Make a new job in place of each failed one, then move dead letters back to the queue.
 
     Safe to repeat and to run twice at once: a job is replaced on the condition that it is current and failed, and a
     message that is moved twice is a duplicate to the workers. Raises `Unavailable`; what was done until then stays.
     """
-    page = await list_failed(catalog, order.query, order.code)
+    page = await list_failed(stores.jobs, order.query, order.code)
     if order.dry_run:
-        waiting = await _waiting(catalog, order)
+        waiting = await _waiting(stores.dead_letters, order)
         return Redrive(
             attempts=tuple(Attempt(job=job) for job in page.jobs), messages=waiting, next_after=page.next_after
         )
@@ -90,7 +92,7 @@ async def redrive(catalog: Catalog, order: RedriveOrder) -> Redrive:
     for job in page.jobs:
         attempts.append(await _attempt(catalog, job, _delay(queued, order.per_second)))
         queued += attempts[-1].new_processing_id is not None
-    moved = await _move(catalog, order, queued)
+    moved = await _move(stores, order, queued)
     return Redrive(attempts=tuple(attempts), messages=moved, next_after=page.next_after)
 
 
@@ -104,19 +106,19 @@ async def _attempt(catalog: Catalog, job: Job, delay_seconds: int) -> Attempt:
     return Attempt(job=job, new_processing_id=new.processing_id)
 
 
-async def _waiting(catalog: Catalog, order: RedriveOrder) -> int:
-    if catalog.dead_letters is None or order.code is not None:
+async def _waiting(dead_letters: MessageQueue | None, order: RedriveOrder) -> int:
+    if dead_letters is None or order.code is not None:
         return 0
-    return min(order.limit, (await catalog.dead_letters.depth()).waiting)
+    return min(order.limit, (await dead_letters.depth()).waiting)
 
 
-async def _move(catalog: Catalog, order: RedriveOrder, queued: int) -> int:
+async def _move(stores: Stores, order: RedriveOrder, queued: int) -> int:
     """How many dead letters are in the queue again; they come after what is queued already.
 
     A dead letter is settled once it is in the queue. A process that dies in between leaves it in both. One that has a
     reason cannot be read, and would be a dead letter again at once: it stays.
     """
-    dead_letters, moved, seen = catalog.dead_letters, 0, 0
+    dead_letters, moved, seen = stores.dead_letters, 0, 0
     if dead_letters is None or order.code is not None:
         return 0
     while moved < order.limit and seen < MAX_SEEN:
@@ -128,7 +130,7 @@ async def _move(catalog: Catalog, order: RedriveOrder, queued: int) -> int:
         seen += len(messages)
         returning = [message for message in messages if not message.reason]
         for message in returning:
-            await catalog.queue.send(message.body, delay_seconds=_delay(queued + moved, order.per_second))
+            await stores.queue.send(message.body, delay_seconds=_delay(queued + moved, order.per_second))
             moved += 1
         if returning:
             await dead_letters.settle([message.receipt for message in returning])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from processor.catalog.images import UploadRequest, reserved
+from processor.catalog.images import reserved
 from processor.catalog.parts import MIB, LargeFiles, PendingUpload, incomplete
+from processor.catalog.uploads import UploadRequest, check_upload, record
 from processor.erasure import Erasure
 from processor.errors import (
     AlreadyUploaded,
@@ -27,6 +28,7 @@ S3_LEAST_PART_BYTES = 5 * MIB
 S3_MAX_PARTS = 10_000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnsizedFiles(LargeFiles):
     """Uploads in parts, each of the size that its sender likes.
 
@@ -35,16 +37,18 @@ class UnsizedFiles(LargeFiles):
     further part is signed, and all of it before the file is made.
     """
 
+    #: Largest upload, in bytes.
+    max_bytes: int
+
     async def start(self, tenant: str, request: UploadRequest) -> Job:
         """Begin an upload and record it. As nobody says how large the file is, the largest is reserved for it.
 
         Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
         """
-        largest = self.catalog.max_bytes
-        await self.catalog.check_upload(tenant, largest)
+        await check_upload(self.quota, tenant, self.max_bytes)
         job, _ = await self._begin(tenant, request, None)
-        job = replace(job, reserved_bytes=largest)
-        await self.catalog.record(job)
+        job = replace(job, reserved_bytes=self.max_bytes)
+        await record(self.stores, self.quota, job)
         return job
 
     async def sign_part(
@@ -62,10 +66,10 @@ class UnsizedFiles(LargeFiles):
             raise NoSuchPart(told, limit=S3_MAX_PARTS, actual=number)
         others = sum(part.size for part in await self._arrived(pending) if part.number != number)
         least = max(others, (number - 1) * S3_LEAST_PART_BYTES)
-        if least >= self.catalog.max_bytes:
-            raise _too_large_with_this_part(limit=self.catalog.max_bytes, actual=least + 1)
+        if least >= self.max_bytes:
+            raise _too_large_with_this_part(limit=self.max_bytes, actual=least + 1)
         await self._check_day(pending, others)
-        return await self.catalog.source.sign_part(pending.upload, number, expires_in_seconds=expires_in_seconds)
+        return await self.stores.source.sign_part(pending.upload, number, expires_in_seconds=expires_in_seconds)
 
     async def parts(self, tenant: str, processing_id: str, key: str) -> tuple[Part, ...]:
         """What has arrived. Raises `ImageNotFound`; `WrongUploadMethod`; `AlreadyUploaded`; `UploadExpired`."""
@@ -99,7 +103,7 @@ class UnsizedFiles(LargeFiles):
         if unique_id is None:
             raise nothing
         try:
-            image = await self.catalog.jobs.get_image(unique_id)
+            image = await self.stores.jobs.get_image(unique_id)
         except ImageNotFound:
             raise nothing from None
         if (image.tenant, image.key, image.job_ids[0]) != (tenant, key, processing_id):
@@ -120,15 +124,15 @@ class UnsizedFiles(LargeFiles):
             if part.size < S3_LEAST_PART_BYTES:
                 raise PartTooSmall(part.number, limit=S3_LEAST_PART_BYTES, actual=part.size)
         size = sum(part.size for part in parts)
-        if size > self.catalog.max_bytes:
-            raise FileTooLarge(limit=self.catalog.max_bytes, actual=size)
+        if size > self.max_bytes:
+            raise FileTooLarge(limit=self.max_bytes, actual=size)
         await self._check_day(pending, size)
 
     async def _check_day(self, pending: PendingUpload, size: int) -> None:
         """What has come counts, though nobody announced it; also what was reserved on another day."""
-        if self.catalog.quota is not None:
+        if self.quota is not None:
             more = max(0, size - reserved(pending.job).bytes)
-            await self.catalog.quota.check_open(pending.image.tenant, more)
+            await self.quota.check_open(pending.image.tenant, more)
 
 
 def _too_large_with_this_part(*, limit: int, actual: int) -> FileTooLarge:

@@ -16,12 +16,11 @@ from processor.jobs import UNAVAILABLE, Job, JobStatus
 from processor.ports.jobs import JobQuery
 from processor.ports.queue import QueueDepth
 from service.auth.middleware import is_administrator, tenant_of
-from service.calls import samples
-from service.calls.groups import FAILURES
+from service.calls import groups, samples
 from service.calls.jobs import JobAnswer
 from service.calls.listing import CURSOR_WORDS, ListAnswer, PageQuery
 from service.calls.names import ProcessingId, UniqueId
-from service.calls.use_cases import CATALOG
+from service.calls.use_cases import CATALOG, STORES
 from service.config import SETTINGS
 from service.http.body import json_body
 from service.http.call import call, reply
@@ -187,7 +186,7 @@ REDRIVES = {
 }
 
 
-@call("listFailedImages", FAILURES, reply("A page", FAILED), query=FailedQuery, problems=(InvalidCursor,))
+@call("listFailedImages", groups.FAILURES, reply("A page", FAILED), query=FailedQuery, problems=(InvalidCursor,))
 async def list_failed_images(request: web.Request) -> web.Response:
     """List images whose conversion failed, newest first.
 
@@ -197,12 +196,12 @@ async def list_failed_images(request: web.Request) -> web.Response:
     """
     asked = read_query(FailedQuery, request.query)
     query = asked.to_query(tenant_of(request))
-    catalog = request.app[CATALOG]
+    stores = request.app[STORES]
     after = await _opened(request, query, asked.last_key)
-    page = await list_failed(catalog, replace(query, after=after), asked.code)
+    page = await list_failed(stores.jobs, replace(query, after=after), asked.code)
     last_key = await _sealed(request, query, page.next_after)
     # The queue is everybody's: its depth tells of other tenants.
-    dead_letters = catalog.dead_letters if is_administrator(request) else None
+    dead_letters = stores.dead_letters if is_administrator(request) else None
     depth = None if dead_letters is None else await dead_letters.depth()
     base_url = request.app[SETTINGS].cloudfront_url
     return await render_large(lambda: FailedAnswer.of(page.jobs, last_key, base_url, depth).ignoring(asked.ignored))
@@ -210,7 +209,7 @@ async def list_failed_images(request: web.Request) -> web.Response:
 
 @call(
     "redriveFailedImages",
-    FAILURES,
+    groups.FAILURES,
     reply("What was done, or would be", REDRIVES),
     body=RedriveRequest,
     problems=(InvalidCursor,),
@@ -227,7 +226,7 @@ async def redrive_failed_images(request: web.Request) -> web.Response:
     asked = read_body(RedriveRequest, await json_body(request))
     order = asked.to_order(tenant_of(request))
     after = await _opened(request, order.query, asked.last_key)
-    done = await redrive(request.app[CATALOG], replace(order, after=after))
+    done = await redrive(request.app[STORES], request.app[CATALOG], replace(order, after=after))
     bind_contextvars(dryRun=order.dry_run, redriven=done.redriven, messages=done.messages)
     last_key = await _sealed(request, order.query, done.next_after)
     return render(RedriveAnswer.of(done, last_key, dry_run=order.dry_run).ignoring(asked.ignored))

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from processor.catalog.images import UploadRequest
+from processor.catalog.uploads import UploadRequest
 from processor.errors import FileTooLarge
 from processor.jobs import Terms
 from service.formats import ACCEPTED_NAMES, CONTENT_TYPES, refusal_of

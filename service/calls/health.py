@@ -10,8 +10,7 @@ from aiohttp import web
 from pydantic import Field
 
 from processor import clock
-from service.calls import samples
-from service.calls.groups import SERVICE
+from service.calls import groups, samples
 from service.config import SETTINGS
 from service.http.call import call, reply
 from service.http.rendering import render
@@ -53,7 +52,7 @@ _UNWELL = "A check fails, or the process is ending"
 
 @call(
     "getHealth",
-    SERVICE,
+    groups.SERVICE,
     reply("All is well", HEALTHY),
     reply(_UNWELL, UNHEALTHY, status=HTTPStatus.SERVICE_UNAVAILABLE),
 )
@@ -64,7 +63,7 @@ async def health(request: web.Request) -> web.Response:
 
 @call(
     "getReadiness",
-    SERVICE,
+    groups.SERVICE,
     reply("All is well", READY),
     reply(_UNWELL, NOT_READY, status=HTTPStatus.SERVICE_UNAVAILABLE),
 )
@@ -76,7 +75,7 @@ async def ready(request: web.Request) -> web.Response:
 
 @call(
     "getLiveness",
-    SERVICE,
+    groups.SERVICE,
     reply("All is well", LIVE),
     reply(_UNWELL, NOT_LIVE, status=HTTPStatus.SERVICE_UNAVAILABLE),
 )

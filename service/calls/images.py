@@ -17,8 +17,7 @@ from processor.images import StoredVariant
 from processor.jobs import Job
 from processor.manifest import manifest_key
 from service.auth.middleware import tenant_of
-from service.calls import samples
-from service.calls.groups import IMAGES
+from service.calls import groups, samples
 from service.calls.names import EXAMPLE_KEY, UNIQUE_ID, ProcessingId, SourceKey, UniqueId, unique_id_in
 from service.calls.use_cases import CATALOG
 from service.calls.variants import VariantAnswer
@@ -119,7 +118,7 @@ ABORTED_UPLOAD = DeleteAnswer.of(
 
 @call(
     "processImage",
-    IMAGES,
+    groups.IMAGES,
     reply("The new job", PROCESS, status=HTTPStatus.ACCEPTED),
     path=(UNIQUE_ID,),
     problems=(ImageNotFound, NotUploaded, TooManyJobs, DailyLimitReached, Busy),
@@ -134,7 +133,9 @@ async def process(request: web.Request) -> web.Response:
     return render(ProcessAnswer.of(job), HTTPStatus.ACCEPTED)
 
 
-@call("listProcessedImages", IMAGES, reply("The variants", PROCESSED), path=(UNIQUE_ID,), problems=(ImageNotFound,))
+@call(
+    "listProcessedImages", groups.IMAGES, reply("The variants", PROCESSED), path=(UNIQUE_ID,), problems=(ImageNotFound,)
+)
 async def processed(request: web.Request) -> web.Response:
     """List the variants of an image."""
     unique_id = unique_id_in(request)
@@ -142,7 +143,7 @@ async def processed(request: web.Request) -> web.Response:
     return render(ProcessedAnswer.of(unique_id, variants, request.app[SETTINGS].cloudfront_url))
 
 
-@call("deleteImage", IMAGES, reply("What is gone", DELETE), path=(UNIQUE_ID,), problems=(ImageNotFound,))
+@call("deleteImage", groups.IMAGES, reply("What is gone", DELETE), path=(UNIQUE_ID,), problems=(ImageNotFound,))
 async def delete(request: web.Request) -> web.Response:
     """Delete an image for ever."""
     unique_id = unique_id_in(request)

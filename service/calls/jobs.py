@@ -11,8 +11,7 @@ from structlog.contextvars import bind_contextvars
 from processor.errors import ImageNotFound, JobNotFound
 from processor.jobs import Failure, Job, JobStatus, Timings
 from service.auth.middleware import tenant_of
-from service.calls import samples
-from service.calls.groups import IMAGES
+from service.calls import groups, samples
 from service.calls.names import (
     PROCESSING_ID,
     ProcessingId,
@@ -123,7 +122,7 @@ JOBS = {
 }
 
 
-@call("getStatus", IMAGES, reply("The job", JOBS), path=(PROCESSING_ID,), problems=(JobNotFound, ImageNotFound))
+@call("getStatus", groups.IMAGES, reply("The job", JOBS), path=(PROCESSING_ID,), problems=(JobNotFound, ImageNotFound))
 async def status(request: web.Request) -> web.Response:
     """See how far a job has come."""
     processing_id = await _named(request)

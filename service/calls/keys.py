@@ -19,7 +19,7 @@ from service.auth import api_keys
 from service.auth.api_keys import KEY_STORE, Minted
 from service.auth.middleware import tenant_of
 from service.auth.principal import DEFAULT_GRACE_SECONDS, Scope
-from service.calls.groups import ACCESS
+from service.calls import groups
 from service.http.body import json_body, optional_json_body
 from service.http.call import PathPart, call, reply
 from service.http.rendering import render
@@ -148,13 +148,13 @@ NEW_KEY = NewApiKeyAnswer.of_minted(
 )
 
 
-@call("listApiKeys", ACCESS, reply("The keys", KEYS))
+@call("listApiKeys", groups.ACCESS, reply("The keys", KEYS))
 async def list_keys(request: web.Request) -> web.Response:
     """List the tenant's API keys, newest first."""
     return render(ApiKeyList.of(await request.app[KEY_STORE].list(tenant_of(request))))
 
 
-@call("createApiKey", ACCESS, reply("The key", NEW_KEY, status=HTTPStatus.CREATED), body=NewApiKeyRequest)
+@call("createApiKey", groups.ACCESS, reply("The key", NEW_KEY, status=HTTPStatus.CREATED), body=NewApiKeyRequest)
 async def create(request: web.Request) -> web.Response:
     """Make an API key.
 
@@ -175,7 +175,7 @@ async def create(request: web.Request) -> web.Response:
 
 @call(
     "rotateApiKey",
-    ACCESS,
+    groups.ACCESS,
     reply("The new key", NEW_KEY, status=HTTPStatus.CREATED),
     path=(KEY_ID,),
     body=RotateRequest,
@@ -195,7 +195,7 @@ async def rotate(request: web.Request) -> web.Response:
     return render(NewApiKeyAnswer.of_minted(minted).ignoring(asked.ignored), HTTPStatus.CREATED)
 
 
-@call("revokeApiKey", ACCESS, reply("The ended key", REVOKED_KEY), path=(KEY_ID,), problems=(KeyNotFound,))
+@call("revokeApiKey", groups.ACCESS, reply("The ended key", REVOKED_KEY), path=(KEY_ID,), problems=(KeyNotFound,))
 async def revoke(request: web.Request) -> web.Response:
     """End an API key now.
 

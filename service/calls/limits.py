@@ -13,7 +13,7 @@ from processor.formats.anatomy import MAX_PIECES
 from processor.pipeline.limits import Limits as FileLimits
 from processor.usage import MEGAPIXEL, Limits, Overrides, Usage, today, tomorrow
 from service.auth.middleware import tenant_of
-from service.calls.groups import ACCESS
+from service.calls import groups
 from service.config import SETTINGS, Settings
 from service.formats import CONTENT_TYPES
 from service.http.body import json_body
@@ -145,14 +145,14 @@ LIMITS = LimitsAnswer(
 )
 
 
-@call("getLimits", ACCESS, reply("The limits", LIMITS))
+@call("getLimits", groups.ACCESS, reply("The limits", LIMITS))
 async def show(request: web.Request) -> web.Response:
     """See what the tenant may use and has used."""
     usage, limits = await request.app[QUOTA].state(tenant_of(request))
     return render(LimitsAnswer.of(usage, limits, request.app[SETTINGS]))
 
 
-@call("overrideLimits", ACCESS, reply("The limits", LIMITS), body=OverridesRequest)
+@call("overrideLimits", groups.ACCESS, reply("The limits", LIMITS), body=OverridesRequest)
 async def override(request: web.Request) -> web.Response:
     """Give the tenant limits of its own.
 

@@ -14,8 +14,7 @@ from pydantic_core import PydanticCustomError
 from processor.jobs import Job, JobStatus
 from processor.ports.jobs import JobQuery
 from service.auth.middleware import tenant_of
-from service.calls import samples
-from service.calls.groups import IMAGES
+from service.calls import groups, samples
 from service.calls.jobs import JobAnswer
 from service.calls.use_cases import CATALOG
 from service.config import SETTINGS
@@ -143,7 +142,7 @@ class ListAnswer(Heard):
 LIST = ListAnswer.of([samples.COMPLETED], None, samples.URL)
 
 
-@call("listImages", IMAGES, reply("A page", LIST), query=ListQuery, problems=(InvalidCursor,))
+@call("listImages", groups.IMAGES, reply("A page", LIST), query=ListQuery, problems=(InvalidCursor,))
 async def list_images(request: web.Request) -> web.Response:
     """List images, newest first.
 

@@ -10,8 +10,9 @@ from aiohttp import web
 from pydantic import ConfigDict, Field
 from structlog.contextvars import bind_contextvars
 
-from processor.catalog.images import UploadRequest, first_image
+from processor.catalog.images import first_image
 from processor.catalog.parts import MAX_PARTS, MultipartSubmission, PartsState, part_size, part_sizes
+from processor.catalog.uploads import UploadRequest
 from processor.errors import (
     AlreadyUploaded,
     DailyLimitReached,
@@ -26,12 +27,11 @@ from processor.errors import (
 from processor.jobs import Image, Job
 from processor.ports.objects import Part, PresignedPart
 from service.auth.middleware import tenant_of
-from service.calls import samples
+from service.calls import groups, samples
 from service.calls.files import MAX_EXPIRES_SECONDS, FileRequest
-from service.calls.groups import UPLOADS
 from service.calls.images import ABORTED_UPLOAD, DeleteAnswer
 from service.calls.names import UNIQUE_ID, ProcessingId, SourceKey, UniqueId, Url, unique_id_in
-from service.calls.use_cases import CATALOG, LARGE_FILES
+from service.calls.use_cases import LARGE_FILES, UPLOADS
 from service.calls.variants import named, places
 from service.config import SETTINGS
 from service.http.body import json_body, optional_json_body
@@ -201,7 +201,7 @@ COMPLETED_UPLOAD = CompletedUploadAnswer.of(first_image(samples.PENDING))
 
 @call(
     "beginMultipartUpload",
-    UPLOADS,
+    groups.UPLOADS,
     reply("The bytes are known already", KNOWN_PARTS),
     reply("The parts", MULTIPART, status=HTTPStatus.CREATED),
     body=MultipartRequest,
@@ -221,7 +221,7 @@ async def begin(request: web.Request) -> web.Response:
     upload = asked.to_upload(max_bytes=settings.max_upload_bytes)
     large_files, tenant, answered = request.app[LARGE_FILES], tenant_of(request), earlier(request)
     if answered is None and asked.dedupe and asked.checksum_sha256 is not None:
-        duplicate = await request.app[CATALOG].find_duplicate(tenant, asked.checksum_sha256)
+        duplicate = await request.app[UPLOADS].find_duplicate(tenant, asked.checksum_sha256)
         if duplicate is not None:
             bind_contextvars(uniqueId=duplicate.unique_id, processingId=duplicate.processing_id)
             known = MultipartAnswer.of_duplicate(
@@ -243,7 +243,7 @@ async def begin(request: web.Request) -> web.Response:
 
 @call(
     "signParts",
-    UPLOADS,
+    groups.UPLOADS,
     reply("The parts", PARTS),
     path=(UNIQUE_ID,),
     body=PartsRequest,
@@ -265,7 +265,7 @@ async def sign(request: web.Request) -> web.Response:
 
 @call(
     "getMultipartUpload",
-    UPLOADS,
+    groups.UPLOADS,
     reply("The parts", PARTS_STATE),
     path=(UNIQUE_ID,),
     problems=(ImageNotFound, AlreadyUploaded, UploadExpired, WrongUploadMethod),
@@ -282,7 +282,7 @@ async def show(request: web.Request) -> web.Response:
 
 @call(
     "completeMultipartUpload",
-    UPLOADS,
+    groups.UPLOADS,
     reply("It is whole", COMPLETED_UPLOAD),
     path=(UNIQUE_ID,),
     problems=(ImageNotFound, UploadIncomplete, UploadExpired, WrongUploadMethod),
@@ -300,7 +300,7 @@ async def complete(request: web.Request) -> web.Response:
 
 @call(
     "abortMultipartUpload",
-    UPLOADS,
+    groups.UPLOADS,
     reply("What is gone", ABORTED_UPLOAD),
     path=(UNIQUE_ID,),
     problems=(ImageNotFound, AlreadyUploaded, WrongUploadMethod),

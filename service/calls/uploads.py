@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError, from_json
 from structlog.contextvars import bind_contextvars
 
-from processor.catalog.images import Submission, UploadRequest
+from processor.catalog.uploads import Submission, UploadRequest
 from processor.errors import (
     AlreadyUploaded,
     DailyLimitReached,
@@ -20,11 +20,10 @@ from processor.errors import (
 )
 from processor.jobs import Job
 from service.auth.middleware import tenant_of
-from service.calls import samples
+from service.calls import groups, samples
 from service.calls.files import MAX_EXPIRES_SECONDS, FileRequest, Metadata
-from service.calls.groups import UPLOADS
 from service.calls.names import UNIQUE_ID, ProcessingId, SourceKey, UniqueId, Url, unique_id_in
-from service.calls.use_cases import CATALOG
+from service.calls.use_cases import UPLOADS
 from service.calls.variants import named, places
 from service.config import SETTINGS
 from service.http.body import json_body, optional_json_body
@@ -168,13 +167,13 @@ _CREATED = reply("The upload URL", UPLOAD_URL)
 _REFUSALS = (UnsupportedContentType, FileTooLarge, DailyLimitReached, ImageLimitReached)
 
 
-@call("createUploadUrl", UPLOADS, _CREATED, body=UploadUrlRequest, problems=_REFUSALS)
+@call("createUploadUrl", groups.UPLOADS, _CREATED, body=UploadUrlRequest, problems=_REFUSALS)
 async def create_from_body(request: web.Request) -> web.Response:
     """Get a URL to upload to."""
     return await _create(request, read_body(UploadUrlRequest, await json_body(request)))
 
 
-@call("createUploadUrlByQuery", UPLOADS, _CREATED, query=UploadUrlQuery, problems=_REFUSALS)
+@call("createUploadUrlByQuery", groups.UPLOADS, _CREATED, query=UploadUrlQuery, problems=_REFUSALS)
 async def create_from_query(request: web.Request) -> web.Response:
     """Get a URL to upload to, asked by query parameters."""
     return await _create(request, read_query(UploadUrlQuery, request.query))
@@ -182,7 +181,7 @@ async def create_from_query(request: web.Request) -> web.Response:
 
 @call(
     "refreshUploadUrl",
-    UPLOADS,
+    groups.UPLOADS,
     _CREATED,
     path=(UNIQUE_ID,),
     body=RefreshRequest,
@@ -196,24 +195,24 @@ async def refresh(request: web.Request) -> web.Response:
     """
     unique_id = unique_id_in(request)
     asked = read_body(RefreshRequest, await optional_json_body(request))
-    submission = await request.app[CATALOG].refresh(tenant_of(request), unique_id, asked.expires_in)
+    submission = await request.app[UPLOADS].refresh(tenant_of(request), unique_id, asked.expires_in)
     return _render(request, submission, asked)
 
 
 async def _create(request: web.Request, asked: UploadUrlRequest) -> web.Response:
     settings = request.app[SETTINGS]
     upload = asked.to_upload(max_bytes=settings.max_upload_bytes)
-    catalog, tenant = request.app[CATALOG], tenant_of(request)
+    uploads, tenant = request.app[UPLOADS], tenant_of(request)
     answered = earlier(request)
     if answered is not None:
-        return _render(request, await catalog.repeat(tenant, answered["uniqueId"], asked.expires_in), asked)
+        return _render(request, await uploads.repeat(tenant, answered["uniqueId"], asked.expires_in), asked)
     if asked.dedupe and asked.checksum_sha256 is not None:
-        duplicate = await catalog.find_duplicate(tenant, asked.checksum_sha256)
+        duplicate = await uploads.find_duplicate(tenant, asked.checksum_sha256)
         if duplicate is not None:
             bind_contextvars(uniqueId=duplicate.unique_id, processingId=duplicate.processing_id)
             known = UploadUrlAnswer.of_duplicate(duplicate, base_url=settings.cloudfront_url)
             return render(known.ignoring(asked.ignored))
-    return _render(request, await catalog.submit(tenant, upload), asked)
+    return _render(request, await uploads.submit(tenant, upload), asked)
 
 
 def _render(request: web.Request, submission: Submission, asked: Question) -> web.Response:

@@ -11,8 +11,9 @@ from pydantic.alias_generators import to_pascal
 from pydantic_core import PydanticCustomError
 from structlog.contextvars import bind_contextvars
 
-from processor.catalog.images import Submission, UploadRequest, first_image
-from processor.catalog.unsized import S3_MAX_PARTS, UnsizedFiles
+from processor.catalog.images import first_image
+from processor.catalog.unsized import S3_MAX_PARTS
+from processor.catalog.uploads import Submission, UploadRequest
 from processor.errors import (
     AlreadyUploaded,
     DailyLimitReached,
@@ -30,12 +31,11 @@ from processor.jobs import Image, Job
 from processor.ports.objects import Part, PostForm, SignedUrl
 from processor.recipes import FULL_SIZE
 from service.auth.middleware import tenant_of
-from service.calls import samples
-from service.calls.groups import UPPY
+from service.calls import groups, samples
 from service.calls.images import ABORTED_UPLOAD, DeleteAnswer
 from service.calls.names import ProcessingId, SourceKey, UniqueId, Url
 from service.calls.uploads import UploadUrlRequest
-from service.calls.use_cases import CATALOG
+from service.calls.use_cases import UNSIZED_FILES, UPLOADS
 from service.config import SETTINGS
 from service.http.body import json_body
 from service.http.call import PathPart, call, reply
@@ -238,7 +238,7 @@ _NOT_OPEN = (ImageNotFound, AlreadyUploaded, UploadExpired, WrongUploadMethod)
 
 @call(
     "uppyParams",
-    UPPY,
+    groups.UPPY,
     reply("The form", UPPY_FORM),
     query=SmallFile,
     problems=(UnsupportedContentType, DailyLimitReached, ImageLimitReached),
@@ -250,14 +250,14 @@ async def params(request: web.Request) -> web.Response:
     the query as `metadata[name]`. The image is known by the key: its status is asked for by the UUID in it.
     """
     upload = file_of_query(request.query).to_upload(max_bytes=request.app[SETTINGS].max_upload_bytes)
-    submission = await request.app[CATALOG].submit(tenant_of(request), upload)
+    submission = await request.app[UPLOADS].submit(tenant_of(request), upload)
     bind_contextvars(uniqueId=submission.job.unique_id, processingId=submission.job.processing_id)
     return render(FormAnswer.of(submission))
 
 
 @call(
     "uppyStart",
-    UPPY,
+    groups.UPPY,
     reply("It has begun", UPPY_STARTED),
     body=UppyFile,
     problems=(UnsupportedContentType, DailyLimitReached, ImageLimitReached),
@@ -271,14 +271,14 @@ async def start(request: web.Request) -> web.Response:
     """
     asked = read_body(UppyFile, await json_body(request))
     upload = asked.to_upload(max_bytes=request.app[SETTINGS].max_upload_bytes)
-    job = await _files(request).start(tenant_of(request), upload)
+    job = await request.app[UNSIZED_FILES].start(tenant_of(request), upload)
     bind_contextvars(uniqueId=job.unique_id, processingId=job.processing_id)
     return render(StartedAnswer.of(job).ignoring(asked.ignored))
 
 
 @call(
     "uppySignPart",
-    UPPY,
+    groups.UPPY,
     reply("The URL", UPPY_PART),
     path=(UPLOAD_ID, PART_NUMBER),
     query=UploadName,
@@ -290,13 +290,15 @@ async def sign_part(request: web.Request) -> web.Response:
     if not (number.isascii() and number.isdigit() and len(number) <= 5):  # noqa: PLR2004 - digits of the highest number
         told = f"The numbers of parts are 1 to {S3_MAX_PARTS}."
         raise NoSuchPart(told, limit=S3_MAX_PARTS)
-    signed = await _files(request).sign_part(*_named(request), int(number), expires_in_seconds=EXPIRES_SECONDS)
+    signed = await request.app[UNSIZED_FILES].sign_part(
+        *_named(request), int(number), expires_in_seconds=EXPIRES_SECONDS
+    )
     return render(PartUrlAnswer.of(signed))
 
 
 @call(
     "uppyListParts",
-    UPPY,
+    groups.UPPY,
     reply("All of them", UPPY_PARTS),
     path=(UPLOAD_ID,),
     query=UploadName,
@@ -304,12 +306,12 @@ async def sign_part(request: web.Request) -> web.Response:
 )
 async def list_parts(request: web.Request) -> web.Response:
     """List the parts that have arrived."""
-    return render(ListedParts.of(await _files(request).parts(*_named(request))))
+    return render(ListedParts.of(await request.app[UNSIZED_FILES].parts(*_named(request))))
 
 
 @call(
     "uppyFinish",
-    UPPY,
+    groups.UPPY,
     reply("It is whole", UPPY_FINISHED),
     path=(UPLOAD_ID,),
     query=UploadName,
@@ -326,13 +328,13 @@ async def finish(request: web.Request) -> web.Response:
     and nothing is lost. Every part but the last has at least 5 MiB. The call may be repeated, also after it succeeded.
     """
     asked = read_body(CompleteRequest, await json_body(request))
-    image = await _files(request).finish(*_named(request), asked.etags)
+    image = await request.app[UNSIZED_FILES].finish(*_named(request), asked.etags)
     return render(FinishedAnswer.of(image, request.app[SETTINGS].cloudfront_url).ignoring(asked.ignored))
 
 
 @call(
     "uppyGiveUp",
-    UPPY,
+    groups.UPPY,
     reply("What is gone", ABORTED_UPLOAD),
     path=(UPLOAD_ID,),
     query=UploadName,
@@ -344,12 +346,8 @@ async def give_up(request: web.Request) -> web.Response:
     Removes the parts and the records, unless the upload has been completed.
     """
     tenant, upload_id, key = _named(request)
-    erasure = await _files(request).give_up(tenant, upload_id, key)
+    erasure = await request.app[UNSIZED_FILES].give_up(tenant, upload_id, key)
     return render(DeleteAnswer.of(unique_id_of(key) or "", erasure))
-
-
-def _files(request: web.Request) -> UnsizedFiles:
-    return UnsizedFiles(catalog=request.app[CATALOG])
 
 
 def _named(request: web.Request) -> tuple[str, str, str]:

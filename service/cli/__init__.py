@@ -110,7 +110,7 @@ def reconcile(grace_minutes: int, tenant: str | None, *, dry_run: bool) -> None:
     from processor.catalog.reconcile import Reconciler
     from processor.errors import Busy, Unavailable
     from processor.stores.clients import open_clients
-    from service.lifespan import aws_config, build_catalog
+    from service.wiring import aws_config, make_recipe, make_stores
 
     settings, credentials = _target()
     counts: Counter[str] = Counter()
@@ -118,7 +118,8 @@ def reconcile(grace_minutes: int, tenant: str | None, *, dry_run: bool) -> None:
     async def run_all() -> None:
         async with open_clients(aws_config(settings, credentials)) as clients:
             reconciler = Reconciler(
-                catalog=build_catalog(settings, clients),
+                stores=make_stores(settings, clients),
+                recipe=make_recipe(settings),
                 source_bucket=settings.source_bucket,
                 grace=timedelta(minutes=grace_minutes),
                 dry_run=dry_run,
@@ -150,15 +151,14 @@ def verify(unique_ids: tuple[str, ...]) -> None:
     from processor.errors import ImageNotFound, Unavailable
     from processor.manifest import Verifier
     from processor.stores.clients import open_clients
-    from service.lifespan import aws_config, build_catalog
+    from service.wiring import aws_config, make_stores
 
     settings, credentials = _target()
 
     async def run_all() -> tuple[int, int]:
         images = differences = 0
         async with open_clients(aws_config(settings, credentials)) as clients:
-            catalog = build_catalog(settings, clients)
-            verifier = Verifier(jobs=catalog.jobs, processed=catalog.processed)
+            verifier = Verifier(stores=make_stores(settings, clients))
             async for unique_id in _each(unique_ids) if unique_ids else verifier.images():
                 images += 1
                 async for difference in verifier.verify(unique_id):

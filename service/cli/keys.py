@@ -140,7 +140,7 @@ def _place() -> tuple[str, AwsConfig]:
     """Where the keys are: as the environment says, or else in the running local mode."""
     from processor.stores.clients import AwsConfig
     from service.config import Settings
-    from service.lifespan import aws_config
+    from service.wiring import aws_config
 
     table = os.environ.get("PROCESSING_TABLE")
     if table:

@@ -17,13 +17,10 @@ import structlog
 from processor.catalog.reconcile import Reconciler
 from processor.errors import Unavailable
 from processor.stores.clients import AwsCredentials, open_clients
-from processor.stores.keys import DynamoKeyStore
 from processor.stores.provision import Names, Provisioned, provision, provision_identity
-from processor.stores.table import Table
 from service.auth.principal import DEFAULT_TENANT
 from service.auth.settings import AuthMode
 from service.config import Settings
-from service.lifespan import aws_config, build_catalog
 from service.local import LocalError
 from service.local.emulator import ACCOUNT_ID, PORT_VARIABLE, REGION, Emulator, choose_port, endpoint_url, run_emulator
 from service.local.first_key import FirstKey, first_key
@@ -32,6 +29,7 @@ from service.local.greeting import Place, greeting
 from service.local.ports import EVERYWHERE, LOOPBACK, address_of, free_port, parse_port, refuse_equal
 from service.observe.logs import set_up_logging
 from service.server import run
+from service.wiring import aws_config, make_key_store, make_recipe, make_stores
 
 #: Stage of the local mode; part of every name.
 STAGE = "local"
@@ -166,8 +164,7 @@ async def _prepare(settings: Settings, emulator: Emulator) -> tuple[AwsCredentia
         if AuthMode.API_KEY not in settings.auth_modes:
             return credentials, None
         async with open_clients(aws_config(settings, credentials)) as clients:
-            store = DynamoKeyStore(Table(clients, settings.processing_table))
-            return credentials, await first_key(store, emulator.data_dir)
+            return credentials, await first_key(make_key_store(settings, clients), emulator.data_dir)
     except Unavailable:
         log_file = emulator.data_dir / "emulator.log"
         raise LocalError(f"The local AWS does not answer as it should: {log_file} says why.") from None
@@ -184,7 +181,8 @@ async def _mend(settings: Settings, credentials: AwsCredentials) -> None:
     """Queue what is uploaded and not converted: the emulator was killed before it saved records and messages."""
     async with open_clients(aws_config(settings, credentials)) as clients:
         reconciler = Reconciler(
-            catalog=build_catalog(settings, clients),
+            stores=make_stores(settings, clients),
+            recipe=make_recipe(settings),
             source_bucket=settings.source_bucket,
             grace=timedelta(0),  # nothing else runs yet
             adopt_as=DEFAULT_TENANT,

@@ -13,10 +13,12 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from processor.catalog.images import Catalog, UploadRequest
+from processor.catalog.uploads import UploadRequest, Uploads
+from processor.erasure import Eraser
 from processor.jobs import JobStatus, Terms
 from processor.ports.jobs import JobStore
 from processor.ports.objects import ObjectStore
+from processor.ports.stores import Stores
 from processor.stores.memory import MemoryQueue
 from processor.work.circuit import CircuitState
 from processor.work.conversion import Converter
@@ -78,21 +80,15 @@ class Desk:
 
     def __init__(self, jobs: JobStore, source: ObjectStore, processed: ObjectStore, bucket: str) -> None:
         self.queue, self.dead_letters = MemoryQueue(), MemoryQueue()
-        self.catalog = Catalog(
-            jobs=jobs,
-            source=source,
-            processed=processed,
-            queue=self.queue,
-            max_bytes=1000,
-            retention=timedelta(days=30),
-        )
+        stores = Stores(jobs=jobs, source=source, processed=processed, queue=self.queue)
+        self.uploads = Uploads(stores=stores, max_bytes=1000)
         converter = Converter(
             jobs=jobs,
             source=source,
             processed=processed,
             renderer=ScriptedRenderer(),
             suspect_renderer=ScriptedRenderer(),
-            eraser=self.catalog.eraser,
+            eraser=Eraser(stores=stores),
             source_bucket=bucket,
             max_bytes=1000,
             retention=timedelta(days=30),
@@ -118,8 +114,8 @@ async def test_no_message_is_a_defect_of_ours_or_an_outage_and_true_uploads_besi
 
     async def tell(message: str) -> None:
         request = UploadRequest(filename="a.jpg", extension="jpg", terms=terms, expires_in_seconds=60)
-        pending = (await desk.catalog.submit(records.tenant, request)).job
-        uploaded = (await desk.catalog.submit(records.tenant, request)).job
+        pending = (await desk.uploads.submit(records.tenant, request)).job
+        uploaded = (await desk.uploads.submit(records.tenant, request)).job
         await source.store(uploaded.original_key, b"photo", content_type="image/jpeg", cache_control="", metadata={})
         keys = {PENDING: pending.original_key, UPLOADED: uploaded.original_key, BUCKET: bucket}
         for placeholder, value in keys.items():

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from processor.pipeline import engine
-from service import lifespan
+from service import wiring
 from service.cli import main
 
 MARKER = b"bring it down"
@@ -25,8 +25,8 @@ def segfault_on_marker(render: Any) -> Any:
 
 if __name__ == "__main__":
     engine.render = segfault_on_marker(engine.render)  # type: ignore[attr-defined]
-    lifespan.ChildRenderer = partial(  # type: ignore[assignment, attr-defined]
-        lifespan.ChildRenderer,  # type: ignore[attr-defined]
+    wiring.ChildRenderer = partial(  # type: ignore[assignment, attr-defined]
+        wiring.ChildRenderer,  # type: ignore[attr-defined]
         command=(sys.executable, "-m", "tests.integration.hostile_child", "segfault"),
     )
     main()

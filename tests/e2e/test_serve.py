@@ -30,8 +30,8 @@ async def test_the_service_runs_on_its_environment_with_the_rights_of_its_role(
             async with session.get(f"{service.url}/metrics") as public:
                 assert public.status == 404
             assert await service.stop() == 0
-        async with stage.catalog() as catalog:
-            await assert_nothing_is_amiss(catalog, stage.made.names.source_bucket)
+        async with stage.stores() as stores:
+            await assert_nothing_is_amiss(stores, stage.made.names.source_bucket)
 
     assert health["stage"] == "serve"
     assert set(health["checks"].values()) == {"ok"}

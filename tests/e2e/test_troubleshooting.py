@@ -216,8 +216,8 @@ async def test_an_upload_that_s3_tells_nobody_of_is_found_and_queued(
         await desk.reader.run(
             f"aws s3api put-bucket-notification-configuration --bucket {bucket} --notification-configuration '{{}}'"
         )
-        async with desk.stage.catalog() as catalog:
-            await empty(catalog.queue)  # S3's test event was in it
+        async with desk.stage.stores() as stores:
+            await empty(stores.queue)  # S3's test event was in it
         issued = await desk.service.put(_photo())
         await desk.reader.follow("Processing is not triggered", {JOB: issued["processingId"]})
         assert (await desk.service.settled(issued["processingId"]))["status"] == "completed"
@@ -301,8 +301,8 @@ async def _code(answer: aiohttp.ClientResponse) -> str:
 async def _expired_url(desk: Desk, key: str) -> str:
     """A URL of the shortest time there is, once it is over. Asking with a type that was not signed uploads nothing."""
     terms = UploadTerms(key=key, content_type="image/jpeg", expires_in_seconds=1, max_bytes=2**20)
-    async with desk.stage.catalog() as catalog:
-        url = (await catalog.source.presign_upload(terms)).url
+    async with desk.stage.stores() as stores:
+        url = (await stores.source.presign_upload(terms)).url
 
     async def over() -> bool:
         async with desk.service.session.put(url, data=b"x", headers={"Content-Type": "text/plain"}) as answer:
@@ -362,8 +362,8 @@ async def _is_unhealthy(service: ServiceProcess) -> bool:
 
 
 async def _waiting(desk: Desk, count: int) -> bool:
-    async with desk.stage.catalog() as catalog:
-        return (await catalog.queue.depth()).waiting == count
+    async with desk.stage.stores() as stores:
+        return (await stores.queue.depth()).waiting == count
 
 
 async def _has_looked_in_vain(desk: Desk) -> bool:
@@ -373,9 +373,9 @@ async def _has_looked_in_vain(desk: Desk) -> bool:
 
 
 async def _dead_letters(desk: Desk) -> int:
-    async with desk.stage.catalog() as catalog:
-        assert catalog.dead_letters is not None
-        return (await catalog.dead_letters.depth()).waiting
+    async with desk.stage.stores() as stores:
+        assert stores.dead_letters is not None
+        return (await stores.dead_letters.depth()).waiting
 
 
 async def _rights(desk: Desk) -> Any:

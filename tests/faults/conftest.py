@@ -33,10 +33,10 @@ class Lane:
 
     async def ended(self, *processing_ids: str, within: float = 180) -> dict[str, str]:
         """What became of jobs, once all of them have ended: `completed`, or the code of the failure."""
-        async with self.stage.catalog() as catalog:
+        async with self.stage.stores() as stores:
 
             async def look() -> dict[str, str]:
-                jobs = [await catalog.jobs.get_job(each) for each in processing_ids]
+                jobs = [await stores.jobs.get_job(each) for each in processing_ids]
                 if not all(job.ended for job in jobs):
                     return {}
                 return {job.processing_id: job.error.code if job.error else job.status.value for job in jobs}
@@ -45,8 +45,8 @@ class Lane:
 
     async def assert_nothing_is_amiss(self) -> None:
         """What must hold once every upload has ended and no fault is armed."""
-        async with self.stage.catalog() as catalog:
-            await assert_nothing_is_amiss(catalog, self.stage.made.names.source_bucket)
+        async with self.stage.stores() as stores:
+            await assert_nothing_is_amiss(stores, self.stage.made.names.source_bucket)
 
 
 async def new_stage(aws: LocalAws, **options: int) -> Stage:

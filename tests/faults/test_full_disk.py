@@ -53,15 +53,15 @@ async def test_a_full_disk_under_the_local_aws_takes_nothing_from_a_running_serv
             await asyncio.to_thread(_make_room, small_disk)
             later = (await service.put(picture, "photo.png"))["processingId"]
             ends.append((await service.settled(later))["status"])
-        async with stage.catalog() as catalog:
-            await assert_nothing_is_amiss(catalog, stage.made.names.source_bucket)
+        async with stage.stores() as stores:
+            await assert_nothing_is_amiss(stores, stage.made.names.source_bucket)
     assert ends == ["completed"] * 13
 
 
 async def test_an_emulator_that_could_not_save_its_records_is_not_intact(small_disk: Path) -> None:
     """Without that the next start mends nothing, and uploads whose records are gone stay where they are, unheard of."""
-    async with run_stage(small_disk) as stage, stage.catalog() as catalog:
-        await catalog.source.store(
+    async with run_stage(small_disk) as stage, stage.stores() as stores:
+        await stores.source.store(
             "uploads/one.jpg", b"bytes", content_type="image/jpeg", cache_control="no-store", metadata={}
         )
         await asyncio.to_thread(_fill, small_disk)

@@ -81,8 +81,8 @@ class Scene:
             yield service
 
     async def assert_nothing_is_amiss(self) -> None:
-        async with self.stage.catalog() as catalog:
-            await assert_nothing_is_amiss(catalog, self.stage.made.names.source_bucket)
+        async with self.stage.stores() as stores:
+            await assert_nothing_is_amiss(stores, self.stage.made.names.source_bucket)
 
 
 Play = Callable[[Scene, str], Awaitable[None]]
@@ -105,9 +105,9 @@ class Theatre:
     async def _one(self, point: str, play: Play) -> None:
         async with self.room:
             stage = await new_stage(self.aws)
-            async with stage.catalog() as catalog:  # S3 begins with a test message, which would be the first step
-                first = await catalog.queue.receive(10, wait_seconds=1, visibility_seconds=60)
-                await catalog.queue.settle([message.receipt for message in first])
+            async with stage.stores() as stores:  # S3 begins with a test message, which would be the first step
+                first = await stores.queue.receive(10, wait_seconds=1, visibility_seconds=60)
+                await stores.queue.settle([message.receipt for message in first])
             await play(Scene(stage, self.session, self.folder / f"{point}.log"), point)
 
 
@@ -152,10 +152,10 @@ async def test_a_kill_while_a_newer_upload_takes_over_leaves_one_result_of_the_n
             async with scene.session.put(issued["uploadUrl"], data=newer, headers=issued["headers"]) as answer:
                 assert answer.status == 200
         async with scene.ordinary() as service:
-            async with scene.stage.catalog() as catalog:
+            async with scene.stage.stores() as stores:
 
                 async def newest() -> str:
-                    image = await catalog.jobs.get_image(issued["uniqueId"])
+                    image = await stores.jobs.get_image(issued["uniqueId"])
                     return image.current_job if image.current_job != issued["processingId"] else ""
 
                 found = await service.settled(await eventually(newest, what="a newer job"))
@@ -186,8 +186,8 @@ async def test_a_delete_that_was_cut_short_anywhere_is_finished_by_the_next(thea
         async with scene.mortal(point) as mortal:
             issued = await mortal.put(GOOD)
             await mortal.settled(issued["processingId"])
-            async with scene.stage.catalog() as catalog:
-                await empty(catalog.queue)  # or the event would come back, and finish the delete before its repetition
+            async with scene.stage.stores() as stores:
+                await empty(stores.queue)  # or the event would come back, and finish the delete before its repetition
             with pytest.raises(aiohttp.ClientError):
                 await mortal.call("DELETE", f"/images/image/{issued['uniqueId']}")
         async with scene.ordinary() as service:
@@ -195,8 +195,8 @@ async def test_a_delete_that_was_cut_short_anywhere_is_finished_by_the_next(thea
             await service.call("GET", f"/images/status/{issued['processingId']}", expect=404)
             await service.call("DELETE", f"/images/image/{issued['uniqueId']}", expect=404)
             assert (await service.call("GET", "/images/list"))["count"] == 0
-            async with scene.stage.catalog() as catalog:
-                assert [*await catalog.source.list(""), *await catalog.processed.list("")] == []
+            async with scene.stage.stores() as stores:
+                assert [*await stores.source.list(""), *await stores.processed.list("")] == []
             await scene.assert_nothing_is_amiss()
 
     assert await theatre.play(tuple(DELETION), play) == {}
@@ -224,13 +224,13 @@ async def test_a_kill_while_an_image_is_processed_again_leaves_what_asking_again
             await mortal.settled(issued["processingId"])
             with pytest.raises(aiohttp.ClientError):
                 await mortal.call("POST", f"/images/process/{issued['uniqueId']}")
-        async with scene.ordinary() as service, scene.stage.catalog() as catalog:
+        async with scene.ordinary() as service, scene.stage.stores() as stores:
             if point == "send:1:before":
                 reconciler = Reconciler(
-                    catalog=catalog, source_bucket=scene.stage.made.names.source_bucket, grace=timedelta(0)
+                    stores=stores, source_bucket=scene.stage.made.names.source_bucket, grace=timedelta(0)
                 )
                 assert [each.kind async for each in reconciler.findings()] == [FindingKind.UNCLAIMED]
-            current = (await catalog.jobs.get_image(issued["uniqueId"])).current_job
+            current = (await stores.jobs.get_image(issued["uniqueId"])).current_job
             assert (await service.settled(current))["status"] == "completed"
             again = await service.call("POST", f"/images/process/{issued['uniqueId']}", expect=202)
             assert (await service.settled(again["processingId"]))["status"] == "completed"

@@ -15,11 +15,12 @@ import aiohttp
 import pytest
 
 from processor import clock
-from processor.catalog.images import Catalog, UploadRequest
 from processor.catalog.reconcile import Reconciler
+from processor.catalog.uploads import UploadRequest, Uploads
 from processor.events import SourceArrived, parse
 from processor.jobs import Terms
 from processor.manifest import Verifier
+from processor.ports.stores import Stores
 from tests import corpus
 from tests.faults.conftest import VISIBILITY_SECONDS, new_stage
 from tests.fleet import ServiceProcess, Stage, assert_nothing_is_amiss, run_service
@@ -38,13 +39,13 @@ UPLOADS: tuple[tuple[bytes, ...], ...] = ((GOOD,), (HOSTILE,), (GOOD,), (GOOD, N
 RIGHT_ENDS = ["completed", "corrupt_image", "completed", "completed", "completed", "corrupt_image"]
 
 
-async def _upload(catalog: Catalog, session: aiohttp.ClientSession) -> list[str]:
+async def _upload(stores: Stores, session: aiohttp.ClientSession) -> list[str]:
     """Upload everything before any service runs; the images' ids."""
     unique_ids = []
     for pictures in UPLOADS:
         terms = Terms(content_type="image/jpeg")
         request = UploadRequest(filename="photo.jpg", extension="jpg", terms=terms, expires_in_seconds=3600)
-        submission = await catalog.submit("default", request)
+        submission = await Uploads(stores=stores, max_bytes=2**20).submit("default", request)
         for picture in pictures:
             signed = submission.upload
             async with session.put(signed.url, data=picture, headers=dict(signed.headers)) as answer:
@@ -53,40 +54,40 @@ async def _upload(catalog: Catalog, session: aiohttp.ClientSession) -> list[str]
     return unique_ids
 
 
-async def _events(catalog: Catalog) -> list[str]:
+async def _events(stores: Stores) -> list[str]:
     """The event of every upload, taken out of the queue."""
     count = sum(len(pictures) for pictures in UPLOADS)
     bodies: list[str] = []
 
     async def collected() -> bool:
-        messages = await catalog.queue.receive(10, wait_seconds=1, visibility_seconds=60)
+        messages = await stores.queue.receive(10, wait_seconds=1, visibility_seconds=60)
         bodies.extend(each.body for each in messages if any(isinstance(e, SourceArrived) for e in parse(each.body)))
-        await catalog.queue.settle([each.receipt for each in messages])
+        await stores.queue.settle([each.receipt for each in messages])
         return len(bodies) == count
 
     await eventually(collected, what="every event")
     return bodies
 
 
-async def _send(catalog: Catalog, events: Sequence[str], times: int) -> None:
+async def _send(stores: Stores, events: Sequence[str], times: int) -> None:
     """Put so many copies of every event into the queue, shuffled."""
     copies = [*events] * times
     random.Random(20_260_101).shuffle(copies)
     for body in copies:
-        await catalog.queue.send(body)
+        await stores.queue.send(body)
 
 
-async def _ends(catalog: Catalog, unique_ids: Sequence[str]) -> list[str]:
+async def _ends(stores: Stores, unique_ids: Sequence[str]) -> list[str]:
     """What became of the current job of every image; empty while one of them has not ended."""
-    images = [await catalog.jobs.get_image(each) for each in unique_ids]
-    jobs = [await catalog.jobs.get_job(image.current_job) for image in images]
+    images = [await stores.jobs.get_image(each) for each in unique_ids]
+    jobs = [await stores.jobs.get_job(image.current_job) for image in images]
     if not all(job.ended for job in jobs):
         return []
     return [job.error.code if job.error else job.status.value for job in jobs]
 
 
-async def _assert_the_newest_bytes_won(catalog: Catalog, unique_ids: Sequence[str]) -> None:
-    newest = await catalog.jobs.get_job((await catalog.jobs.get_image(unique_ids[3])).current_job)
+async def _assert_the_newest_bytes_won(stores: Stores, unique_ids: Sequence[str]) -> None:
+    newest = await stores.jobs.get_job((await stores.jobs.get_image(unique_ids[3])).current_job)
     assert {variant.name: variant.height for variant in newest.variants}["webp"] == 1200
 
 
@@ -97,8 +98,8 @@ def _outcomes(*log_files: Path) -> Counter[tuple[str, str]]:
     return Counter((line.get("processingId", ""), line["outcome"]) for line in handled)
 
 
-async def _drained(catalog: Catalog) -> bool:
-    depth = await catalog.queue.depth()
+async def _drained(stores: Stores) -> bool:
+    depth = await stores.queue.depth()
     return depth.waiting == depth.in_flight == 0
 
 
@@ -107,18 +108,18 @@ async def test_twenty_copies_of_every_event_in_any_order_make_one_result_each(
 ) -> None:
     stage = await new_stage(emulator)
     logs = [tmp_path / "one.log", tmp_path / "other.log"]
-    async with stage.catalog() as catalog:
-        unique_ids = await _upload(catalog, session)
-        await _send(catalog, await _events(catalog), 20)
+    async with stage.stores() as stores:
+        unique_ids = await _upload(stores, session)
+        await _send(stores, await _events(stores), 20)
         async with AsyncExitStack() as stack:
             for log_file in logs:
                 await stack.enter_async_context(
                     run_service(stage, session, log_file, VISIBILITY_SECONDS=str(VISIBILITY_SECONDS))
                 )
-            await eventually(lambda: _drained(catalog), what="an empty queue")
-            assert await _ends(catalog, unique_ids) == RIGHT_ENDS
-            await _assert_the_newest_bytes_won(catalog, unique_ids)
-            await assert_nothing_is_amiss(catalog, stage.made.names.source_bucket)
+            await eventually(lambda: _drained(stores), what="an empty queue")
+            assert await _ends(stores, unique_ids) == RIGHT_ENDS
+            await _assert_the_newest_bytes_won(stores, unique_ids)
+            await assert_nothing_is_amiss(stores, stage.made.names.source_bucket)
     results = {each: count for each, count in _outcomes(*logs).items() if each[1] in ("completed", "failed")}
     assert set(results.values()) == {1}
     assert sum(results.values()) >= len(UPLOADS)
@@ -130,9 +131,9 @@ async def test_a_service_with_a_wrong_clock_beside_one_with_a_right_clock_makes_
 ) -> None:
     stage = await new_stage(emulator)
     visibility = str(VISIBILITY_SECONDS)
-    async with stage.catalog() as catalog:
-        unique_ids = await _upload(catalog, session)
-        events = await _events(catalog)
+    async with stage.stores() as stores:
+        unique_ids = await _upload(stores, session)
+        events = await _events(stores)
         wrong = run_service(
             *(stage, session, tmp_path / "wrong.log"),
             command=SKEWED,
@@ -143,28 +144,28 @@ async def test_a_service_with_a_wrong_clock_beside_one_with_a_right_clock_makes_
         async with wrong as one, right as other:
             for service, wrong_by in ((one, skew), (other, 0)):
                 assert round(await _fresh_upload(service), -2) == wrong_by
-            await _send(catalog, events, 6)
-            await eventually(lambda: _all_right(catalog, unique_ids), what="the right end of every upload")
-        await _assert_the_newest_bytes_won(catalog, unique_ids)
-        await _assert_nothing_is_amiss_but_hidden_duplicates(catalog, stage)
+            await _send(stores, events, 6)
+            await eventually(lambda: _all_right(stores, unique_ids), what="the right end of every upload")
+        await _assert_the_newest_bytes_won(stores, unique_ids)
+        await _assert_nothing_is_amiss_but_hidden_duplicates(stores, stage)
     assert _outcomes(tmp_path / "wrong.log")
     assert _outcomes(tmp_path / "right.log")
 
 
-async def _all_right(catalog: Catalog, unique_ids: Sequence[str]) -> bool:
-    return (await catalog.queue.depth()).waiting == 0 and await _ends(catalog, unique_ids) == RIGHT_ENDS
+async def _all_right(stores: Stores, unique_ids: Sequence[str]) -> bool:
+    return (await stores.queue.depth()).waiting == 0 and await _ends(stores, unique_ids) == RIGHT_ENDS
 
 
-async def _assert_nothing_is_amiss_but_hidden_duplicates(catalog: Catalog, stage: Stage) -> None:
+async def _assert_nothing_is_amiss_but_hidden_duplicates(stores: Stores, stage: Stage) -> None:
     """A duplicate that meets a lease of another clock is hidden for as long as the clocks differ; none is dead."""
     bucket = stage.made.names.source_bucket
-    reconciler = Reconciler(catalog=catalog, source_bucket=bucket, grace=timedelta(0), dry_run=True)
+    reconciler = Reconciler(stores=stores, source_bucket=bucket, grace=timedelta(0), dry_run=True)
     assert [finding async for finding in reconciler.findings()] == []
-    verifier = Verifier(jobs=catalog.jobs, processed=catalog.processed)
+    verifier = Verifier(stores=stores)
     differences = [each async for image in verifier.images() async for each in verifier.verify(image)]
     assert differences == []
-    assert catalog.dead_letters is not None
-    assert (await catalog.dead_letters.depth()).waiting == 0
+    assert stores.dead_letters is not None
+    assert (await stores.dead_letters.depth()).waiting == 0
 
 
 async def _fresh_upload(service: ServiceProcess) -> float:

@@ -49,9 +49,9 @@ async def _run(environment: dict[str, str], *arguments: str) -> tuple[int | None
 async def test_what_is_out_of_order_is_found_mended_and_counted_and_then_found_no_more(tmp_path: Path) -> None:
     async with run_stage(tmp_path) as stage:
         environment = stage.environment()
-        async with stage.catalog() as catalog:
+        async with stage.stores() as stores:
             stray = variant_key(UNKNOWN, new_processing_id(clock.now()), "webp")
-            for store, key in ((catalog.processed, stray), (catalog.source, f"uploads/{UNKNOWN}.jpg")):
+            for store, key in ((stores.processed, stray), (stores.source, f"uploads/{UNKNOWN}.jpg")):
                 await store.store(key, b"x", content_type="image/webp", cache_control="", metadata={})
 
         dry = await _run(environment, "reconcile", "--grace", "0", "--dry-run")
@@ -74,9 +74,9 @@ async def test_uploads_of_an_earlier_service_are_adopted_by_a_tenant_and_convert
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:
     async with run_stage(tmp_path / "aws") as stage:
-        async with stage.catalog() as catalog:
+        async with stage.stores() as stores:
             picture = corpus.jpeg(corpus.photo(64, 48))
-            await catalog.source.store(
+            await stores.source.store(
                 f"uploads/{UNKNOWN}.jpg", picture, content_type="image/jpeg", cache_control="", metadata={}
             )
         adopted = await _run(stage.environment(), "reconcile", "--grace", "0", "--adopt-as", "acme")

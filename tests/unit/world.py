@@ -8,7 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from processor.catalog.images import Catalog, Submission, UploadRequest
+from processor.catalog.images import Catalog
+from processor.catalog.parts import LargeFiles
+from processor.catalog.unsized import UnsizedFiles
+from processor.catalog.uploads import Submission, UploadRequest, Uploads
+from processor.erasure import Eraser
 from processor.errors import Throttled, Unavailable
 from processor.events import Event, SourceArrived, Unreadable, parse
 from processor.formats.info import ImageInfo
@@ -16,6 +20,7 @@ from processor.images import Rendered, Variant
 from processor.jobs import Maker, Terms
 from processor.ports.queue import Message
 from processor.ports.renderer import NO_TICKET, Ticket
+from processor.ports.stores import Stores
 from processor.recipes import Recipe
 from processor.stores.memory import MemoryEdge, MemoryJobStore, MemoryObjectStore, MemoryQueue, MemoryUsageStore
 from processor.usage import Limits, Quota
@@ -124,16 +129,11 @@ class World:
         self.processed = MemoryObjectStore("processed")
         self.edge = FlakyEdge()
         self.quota = Quota(store=MemoryUsageStore(), defaults=LIMITS, monotonic=itertools.count(step=60).__next__)
-        self.catalog = Catalog(
-            jobs=self.jobs,
-            source=self.source,
-            processed=self.processed,
-            queue=self.queue,
-            edge=self.edge,
-            quota=self.quota,
-            max_bytes=1000,
-            retention=timedelta(days=30),
+        self.stores = Stores(
+            jobs=self.jobs, source=self.source, processed=self.processed, queue=self.queue, edge=self.edge
         )
+        self.uploads = Uploads(stores=self.stores, quota=self.quota, max_bytes=1000)
+        self.catalog = Catalog(stores=self.stores, quota=self.quota, retention=timedelta(days=30))
         self.converter = self.another_converter()
 
     def another_converter(self, lease_seconds: int = 60) -> Converter:
@@ -143,7 +143,7 @@ class World:
             processed=self.processed,
             renderer=self.renderer,
             suspect_renderer=self.suspects,
-            eraser=self.catalog.eraser,
+            eraser=Eraser(stores=self.stores, quota=self.quota),
             source_bucket="source",
             max_bytes=1000,
             retention=timedelta(days=30),
@@ -151,6 +151,12 @@ class World:
             quota=self.quota,
             maker=MAKER,
         )
+
+    def large_files(self) -> LargeFiles:
+        return LargeFiles(stores=self.stores, quota=self.quota, catalog=self.catalog)
+
+    def unsized_files(self) -> UnsizedFiles:
+        return UnsizedFiles(stores=self.stores, quota=self.quota, catalog=self.catalog, max_bytes=1000)
 
     async def submitted(self, tenant: str = TENANT) -> Submission:
         request = UploadRequest(
@@ -160,7 +166,7 @@ class World:
             expires_in_seconds=3600,
             metadata={"k": "v"},
         )
-        return await self.catalog.submit(tenant, request)
+        return await self.uploads.submit(tenant, request)
 
     async def uploaded(self, body: bytes = b"photo") -> tuple[Submission, SourceArrived]:
         submission = await self.submitted()

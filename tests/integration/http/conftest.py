@@ -17,8 +17,10 @@ from openapi_schema_validator import OAS31Validator, oas31_format_checker
 
 from processor import clock
 from processor.catalog import redrive
-from processor.catalog.images import Catalog, UploadRequest
+from processor.catalog.images import Catalog
 from processor.catalog.parts import LargeFiles
+from processor.catalog.unsized import UnsizedFiles
+from processor.catalog.uploads import UploadRequest, Uploads
 from processor.errors import Unavailable
 from processor.images import StoredVariant, variant_key
 from processor.jobs import Failure, Job, JobStatus, Lease, Manifest, Terms, Timings
@@ -26,6 +28,7 @@ from processor.jobs import Source as JobSource
 from processor.ports.jobs import JobPage, JobQuery
 from processor.ports.objects import PresignedUpload, UploadTerms
 from processor.ports.queue import QueueDepth
+from processor.ports.stores import Stores
 from processor.recipes import STANDARD_VARIANTS
 from processor.stores.memory import (
     MemoryJobStore,
@@ -39,7 +42,7 @@ from processor.usage import Quota
 from service.app import create_app
 from service.auth.api_keys import KEY_STORE, ApiKeyVerifier
 from service.auth.authenticator import AUTHENTICATOR, Authenticator, Open
-from service.calls.use_cases import CATALOG, LARGE_FILES
+from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS
 from service.calls.viewer import LOCAL_VIEWER
 from service.config import SETTINGS, Settings
 from service.http.cursor import CURSORS, CursorSigner
@@ -141,16 +144,24 @@ class World:
         if self.worker_died:
             raise Unavailable
 
-    def catalog(self) -> Catalog:
-        stores = {name: value for name, value in vars(self).items() if name not in ("keys", "worker_died")}
-        return Catalog(**stores, max_bytes=1000, retention=timedelta(days=30))
+    def stores(self) -> Stores:
+        return Stores(
+            jobs=self.jobs,
+            source=self.source,
+            processed=self.processed,
+            queue=self.queue,
+            dead_letters=self.dead_letters,
+        )
+
+    def uploads(self) -> Uploads:
+        return Uploads(stores=self.stores(), quota=self.quota, max_bytes=1000)
 
     async def submit(self, tenant: str) -> Job:
         """What the API does for another tenant than the tests'."""
         request = UploadRequest(
             filename="a.jpg", extension="jpg", terms=Terms(content_type="image/jpeg"), expires_in_seconds=60
         )
-        return (await self.catalog().submit(tenant, request)).job
+        return (await self.uploads().submit(tenant, request)).job
 
     async def upload(self, processing_id: str) -> Job:
         """The source arrived: the job is queued."""
@@ -224,9 +235,14 @@ def make_application(
 ) -> web.Application:
     """The application over `world`; `locked` asks callers for keys."""
     app = create_app(make_settings(**settings), local_viewer=local_viewer)
-    app[CATALOG] = world.catalog()
-    app[LARGE_FILES] = LargeFiles(catalog=world.catalog())
-    app[CURSORS] = CursorSigner(world.catalog().jobs)
+    stores, quota = world.stores(), world.quota
+    catalog = Catalog(stores=stores, quota=quota, retention=timedelta(days=30))
+    app[STORES] = stores
+    app[UPLOADS] = world.uploads()
+    app[CATALOG] = catalog
+    app[LARGE_FILES] = LargeFiles(stores=stores, quota=quota, catalog=catalog)
+    app[UNSIZED_FILES] = UnsizedFiles(stores=stores, quota=quota, catalog=catalog, max_bytes=1000)
+    app[CURSORS] = CursorSigner(stores.jobs)
     app[AUTHENTICATOR] = Authenticator(bearer=None, api_key=ApiKeyVerifier(world.keys)) if locked else Open()
     app[KEY_STORE] = world.keys
     world.quota.defaults = app[SETTINGS].limits
@@ -235,7 +251,7 @@ def make_application(
     app[HEALTH] = Health({"table": world.jobs.ping, "queue": world.queue.ping}, fresh_seconds=0)
     app[LIVENESS] = Health({"worker": world.worker_lives}, fresh_seconds=0)
     app[READINESS] = Health({"worker": world.worker_lives, "queue": world.queue.ping}, fresh_seconds=0)
-    app[LOCAL_VIEWER] = world.catalog().processed
+    app[LOCAL_VIEWER] = stores.processed
     return app
 
 

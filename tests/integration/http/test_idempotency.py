@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from processor import clock
-from processor.catalog.images import Catalog
+from processor.catalog.uploads import Uploads
 from processor.errors import Unavailable
 from processor.ports.objects import MultipartUpload
 from service import idempotency
@@ -143,14 +143,14 @@ async def test_what_failed_did_nothing_and_is_tried_again(client: Client, world:
 
 async def test_two_at_once_are_done_once(client: Client, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.app is not None
-    gate, begun, submit = asyncio.Event(), asyncio.Event(), Catalog.submit
+    gate, begun, submit = asyncio.Event(), asyncio.Event(), Uploads.submit
 
-    async def slowly(self: Catalog, *args: Any) -> Any:
+    async def slowly(self: Uploads, *args: Any) -> Any:
         begun.set()
         await gate.wait()
         return await submit(self, *args)
 
-    monkeypatch.setattr(Catalog, "submit", slowly)
+    monkeypatch.setattr(Uploads, "submit", slowly)
     first = asyncio.create_task(post(client, "k1"))
     await asyncio.wait_for(begun.wait(), 60)
     status, headers, body = await post(client, "k1")

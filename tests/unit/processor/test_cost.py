@@ -43,8 +43,11 @@ from benchmarks.scaling.pods import (
 )
 from benchmarks.scaling.prices import PRICES
 from benchmarks.scaling.scenarios import mean_megapixels, mean_source_bytes, mean_variant_bytes
-from processor.catalog.images import Catalog, UploadRequest
+from processor.catalog.images import Catalog
+from processor.catalog.uploads import UploadRequest, Uploads
+from processor.erasure import Eraser
 from processor.jobs import Terms
+from processor.ports.stores import Stores
 from processor.stores.clients import AwsClients, AwsConfig
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.s3 import S3ObjectStore
@@ -142,7 +145,7 @@ class Aws:
         return {"Messages": [{**found, "Attributes": {"ApproximateReceiveCount": "1"}}]}
 
 
-def service(aws: Aws) -> tuple[Catalog, Worker]:
+def service(aws: Aws) -> tuple[Uploads, Catalog, Worker]:
     """The use cases and the worker over the real stores."""
     client: Any = aws
     clients = AwsClients(
@@ -157,30 +160,30 @@ def service(aws: Aws) -> tuple[Catalog, Worker]:
     )
     table = Table(clients, "table")
     quota = Quota(store=DynamoUsageStore(table), defaults=LIMITS)
-    catalog = Catalog(
+    stores = Stores(
         jobs=DynamoJobStore(table),
         source=S3ObjectStore(clients, "source"),
         processed=S3ObjectStore(clients, "processed"),
         queue=SqsMessageQueue(clients, "https://sqs/queue"),
-        quota=quota,
-        max_bytes=1000,
-        retention=timedelta(days=30),
     )
+    retention = timedelta(days=30)
     converter = Converter(
-        jobs=catalog.jobs,
-        source=catalog.source,
-        processed=catalog.processed,
+        jobs=stores.jobs,
+        source=stores.source,
+        processed=stores.processed,
         renderer=ScriptedRenderer(),
         suspect_renderer=ScriptedRenderer(),
-        eraser=catalog.eraser,
+        eraser=Eraser(stores=stores, quota=quota),
         source_bucket="source",
         max_bytes=1000,
-        retention=catalog.retention,
+        retention=retention,
         lease_seconds=60,
         quota=quota,
         maker=MAKER,
     )
-    return catalog, Worker(catalog.queue, converter, WorkerConfig(slots=1))
+    uploads = Uploads(stores=stores, quota=quota, max_bytes=1000)
+    catalog = Catalog(stores=stores, quota=quota, retention=retention)
+    return uploads, catalog, Worker(stores.queue, converter, WorkerConfig(slots=1))
 
 
 def arrival(key: str) -> str:
@@ -197,11 +200,11 @@ def arrival(key: str) -> str:
 
 async def test_the_calls_of_an_image_are_those_that_the_page_counts() -> None:
     aws = Aws()
-    catalog, worker = service(aws)
+    uploads, catalog, worker = service(aws)
     request = UploadRequest(
         filename="a.jpg", extension="jpg", terms=Terms(content_type="image/jpeg"), expires_in_seconds=3600
     )
-    submission = await catalog.submit("default", request)
+    submission = await uploads.submit("default", request)
     asked = aws.counted - Counter({"GetItem": 1})  # the tenant's limits, which are believed for five seconds
     assert asked == CALLS["API, `POST /images/upload-url`"]
 

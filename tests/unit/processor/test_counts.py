@@ -21,15 +21,17 @@ from hypothesis import strategies as st
 
 from processor import clock
 from processor.catalog import images as use_cases
-from processor.catalog.images import Catalog, UploadRequest
+from processor.catalog.images import Catalog
 from processor.catalog.parts import LargeFiles
 from processor.catalog.unsized import UnsizedFiles
+from processor.catalog.uploads import UploadRequest, Uploads
 from processor.errors import Busy, ObjectNotFound
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, unique_id_of
 from processor.jobs import Image, Job, JobStatus, Terms
 from processor.ports.objects import MultipartUpload
 from processor.ports.renderer import NO_TICKET, Ticket
+from processor.ports.stores import Stores
 from processor.recipes import Recipe
 from processor.usage import MEGAPIXEL, Limits, Quota, Usage
 from processor.work.conversion import Converter
@@ -66,6 +68,18 @@ class Worked(ScriptedRenderer):
         return await super().render(data, recipe, replace(ticket, begin=begin))
 
 
+def _uploads(catalog: Catalog) -> Uploads:
+    return Uploads(stores=catalog.stores, quota=catalog.quota, max_bytes=LARGEST)
+
+
+def _large_files(catalog: Catalog) -> LargeFiles:
+    return LargeFiles(stores=catalog.stores, catalog=catalog, quota=catalog.quota)
+
+
+def _unsized_files(catalog: Catalog) -> UnsizedFiles:
+    return UnsizedFiles(stores=catalog.stores, catalog=catalog, quota=catalog.quota, max_bytes=LARGEST)
+
+
 @dataclass
 class Story(Stage):
     """A tenant, its clients and its workers."""
@@ -97,14 +111,14 @@ class Story(Stage):
 
     async def submit(self, number: int) -> None:
         request = self._request(ANNOUNCED[number % 3])
-        self.act(lambda catalog, _: catalog.submit(TENANT, request))
+        self.act(lambda catalog, _: _uploads(catalog).submit(TENANT, request))
 
     async def begin(self, number: int) -> None:
         """An upload in parts, of a size that is announced or not."""
         if number % 2:
-            self.act(lambda catalog, _: LargeFiles(catalog=catalog).begin(TENANT, self._request(20), 20))
+            self.act(lambda catalog, _: _large_files(catalog).begin(TENANT, self._request(20), 20))
         else:
-            self.act(lambda catalog, _: UnsizedFiles(catalog=catalog).start(TENANT, self._request(None)))
+            self.act(lambda catalog, _: _unsized_files(catalog).start(TENANT, self._request(None)))
 
     async def upload(self, number: int) -> None:
         """One piece, to whatever key a URL was issued for: pending, stored, refused or deleted."""
@@ -130,12 +144,12 @@ class Story(Stage):
 
     async def complete(self, number: int) -> None:
         if image := self._any(number):
-            self.act(lambda catalog, _: LargeFiles(catalog=catalog).complete(TENANT, image.unique_id))
+            self.act(lambda catalog, _: _large_files(catalog).complete(TENANT, image.unique_id))
 
     async def abort(self, number: int) -> None:
         if image := self._any(number):
             self._note_end(image)
-            self.act(lambda catalog, _: LargeFiles(catalog=catalog).abort(TENANT, image.unique_id))
+            self.act(lambda catalog, _: _large_files(catalog).abort(TENANT, image.unique_id))
 
     async def deliver(self, number: int) -> None:
         letters = list(self.world.queue._letters.values())
@@ -204,11 +218,14 @@ class Story(Stage):
         world, turned = self.world, self.turned
         quota = Quota(store=turned(world.quota.store), defaults=MOST, monotonic=itertools.count(step=60).__next__)
         stores: dict[str, Any] = {"jobs": turned(world.jobs), "source": turned(world.source)}
-        stores |= {"processed": world.processed, "quota": quota, "max_bytes": LARGEST}
-        stores |= {"retention": timedelta(days=30)}
-        catalog = Catalog(**stores, queue=turned(world.queue))
+        stores |= {"processed": world.processed}
+        ports, retention = Stores(**stores, queue=turned(world.queue)), timedelta(days=30)
+        catalog = Catalog(stores=ports, quota=quota, retention=retention)
         converter = Converter(
             **stores,
+            quota=quota,
+            max_bytes=LARGEST,
+            retention=retention,
             eraser=catalog.eraser,
             renderer=self.renderer,
             suspect_renderer=self.renderer,

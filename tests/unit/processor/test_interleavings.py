@@ -22,10 +22,12 @@ from hypothesis import strategies as st
 from processor.catalog import images as use_cases
 from processor.catalog.images import Catalog
 from processor.catalog.reconcile import Reconciler
+from processor.erasure import Eraser
 from processor.errors import JobNotFound
 from processor.events import SourceArrived
 from processor.jobs import JobStatus
 from processor.manifest import manifest_key
+from processor.ports.stores import Stores
 from processor.work.conversion import Converter
 from tests.searching import searching
 from tests.unit.turns import Stage
@@ -104,10 +106,11 @@ class Story(Stage):
         behind = (self.world.jobs, self.world.source, self.world.processed, self.world.queue)
         jobs, source, processed, queue = map(self.turned, behind)
         stores: dict[str, Any] = {"jobs": jobs, "source": source, "processed": processed}
-        catalog = Catalog(**stores, queue=queue, max_bytes=1000, retention=timedelta(days=30))
+        ports = Stores(**stores, queue=queue)
+        catalog = Catalog(stores=ports, retention=timedelta(days=30))
         converter = Converter(
             **stores,
-            eraser=catalog.eraser,
+            eraser=Eraser(stores=ports),
             renderer=ScriptedRenderer(),
             suspect_renderer=ScriptedRenderer(),
             source_bucket="source",
@@ -126,7 +129,7 @@ class Story(Stage):
             await self.upload(0)
         await self._deliver_all()
         for _ in range(2):
-            reconciler = Reconciler(catalog=self.world.catalog, source_bucket="source", grace=timedelta(0))
+            reconciler = Reconciler(stores=self.world.stores, source_bucket="source", grace=timedelta(0))
             _ = [finding async for finding in reconciler.findings()]
             await self._deliver_all()
 

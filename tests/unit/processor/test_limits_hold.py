@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor import clock
-from processor.catalog.images import UploadRequest
-from processor.catalog.parts import LargeFiles
+from processor.catalog.uploads import UploadRequest
 from processor.errors import Conflict, DailyLimitReached, ImageDeleted, ImageLimitReached, ImageNotFound, NotUploaded
 from processor.events import Event
 from processor.formats.info import ImageInfo
@@ -110,7 +109,7 @@ class Story:
     def __post_init__(self) -> None:
         self.world = World(jobs=self.jobs, renderer=self.renderer, suspects=self.renderer)
         self.world.quota.defaults = MOST
-        self.files = LargeFiles(catalog=self.world.catalog)
+        self.files = self.world.large_files()
         self.renderer.during = self.interrupt
 
     @property
@@ -127,7 +126,7 @@ class Story:
         size = self.chance.choice([None, 10, 30])
         terms = Terms(content_type="image/jpeg", size=size)
         request = UploadRequest(filename="a.jpg", extension="jpg", terms=terms, expires_in_seconds=60)
-        self.images[(await self.world.catalog.submit(TENANT, request)).job.unique_id] = size
+        self.images[(await self.world.uploads.submit(TENANT, request)).job.unique_id] = size
 
     async def issue_parts(self) -> None:
         terms = Terms(content_type="image/jpeg")

@@ -28,7 +28,7 @@ async def _completed(world: World, body: bytes = b"photo") -> Job:
 
 
 async def _problems(world: World, unique_id: str) -> list[tuple[str, str]]:
-    verifier = Verifier(jobs=world.jobs, processed=world.processed)
+    verifier = Verifier(stores=world.stores)
     return [(found.key.rpartition("/")[2], found.problem) async for found in verifier.verify(unique_id)]
 
 
@@ -110,7 +110,7 @@ async def test_every_living_image_with_variants_is_found_once(world: World) -> N
     await world.catalog.delete(TENANT, jobs[0].unique_id)
     await world.processed.put(f"processed/{jobs[0].unique_id}/img_1_late/webp.webp", b"late")
     await world.processed.put("processed/11111111-1111-4111-8111-111111111111/img_1_a/webp.webp", b"stray")
-    verifier = Verifier(jobs=world.jobs, processed=world.processed)
+    verifier = Verifier(stores=world.stores)
     found = [unique_id async for unique_id in verifier.images()]
     assert found == sorted(job.unique_id for job in jobs[1:])
 

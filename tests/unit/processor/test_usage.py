@@ -220,7 +220,7 @@ async def test_an_upload_by_a_url_from_before_the_limit_was_reached_fails_and_sa
     assert why.actual is not None
     assert why.actual > why.limit
     with pytest.raises((DailyLimitReached, ImageLimitReached)):
-        await world.catalog.refresh(TENANT, submission.job.unique_id, 60)
+        await world.uploads.refresh(TENANT, submission.job.unique_id, 60)
 
 
 async def test_an_image_that_is_counted_may_be_replaced_when_no_more_may_be_stored(world: World) -> None:

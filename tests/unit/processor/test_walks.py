@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor import clock
-from processor.catalog.images import Submission
 from processor.catalog.redrive import RedriveOrder, redrive
+from processor.catalog.uploads import Submission
 from processor.errors import Conflict, CorruptImage, JobNotFound, NotFound, Unavailable
 from processor.events import Unreadable, parse
 from processor.jobs import Image, JobStatus
@@ -71,7 +71,11 @@ class Story:
             if deed == "submit":
                 self.submissions.append(await self.world.submitted())
             elif deed == "redrive":
-                await redrive(self.world.catalog, RedriveOrder(tenant=TENANT, limit=3, per_second=9, dry_run=False))
+                await redrive(
+                    self.world.stores,
+                    self.world.catalog,
+                    RedriveOrder(tenant=TENANT, limit=3, per_second=9, dry_run=False),
+                )
             elif self.submissions:
                 await self._act(deed, number, self.submissions[number % len(self.submissions)])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,7 +10,6 @@ import pytest
 from processor import clock
 from processor.catalog.images import PENDING_GRACE
 from processor.errors import (
-    AlreadyUploaded,
     Busy,
     ImageDeleted,
     ImageNotFound,
@@ -256,61 +253,3 @@ async def test_what_arrives_after_a_complete_delete_bothers_the_edge_only_when_s
     )
     await world.converter.convert(event)
     assert len(world.edge.forgotten) == 2
-
-
-# -- a URL once more, and no upload at all -------------------------------------------------------------------------
-
-
-async def test_a_pending_upload_is_signed_anew_under_the_same_ids_and_lives_as_long_as_the_new_url(
-    world: World,
-) -> None:
-    first = await world.submitted()
-    again = await world.catalog.refresh(TENANT, first.job.unique_id, 40_000)
-    assert (again.job.unique_id, again.job.processing_id) == (first.job.unique_id, first.job.processing_id)
-    assert again.upload == replace(first.upload, expires_in_seconds=40_000)
-    assert again.job.expires_at > first.job.expires_at + 30_000
-    sooner = await world.catalog.refresh(TENANT, first.job.unique_id, 60)
-    assert sooner.job.expires_at == again.job.expires_at
-
-
-async def test_what_has_come_is_not_signed_anew_and_what_is_anothers_is_not_there(world: World) -> None:
-    submission, event = await world.uploaded()
-    with pytest.raises(ImageNotFound):
-        await world.catalog.refresh("stranger", submission.job.unique_id, 60)
-    await world.converter.convert(event)
-    with pytest.raises(AlreadyUploaded):
-        await world.catalog.refresh(TENANT, submission.job.unique_id, 60)
-    await world.catalog.delete(TENANT, submission.job.unique_id)
-    with pytest.raises(ImageDeleted):
-        await world.catalog.refresh(TENANT, submission.job.unique_id, 60)
-
-
-def _checksum(body: bytes) -> str:
-    return base64.b64encode(hashlib.sha256(body).digest()).decode()
-
-
-async def test_known_bytes_are_found_in_the_same_tenant_while_they_are_shown(world: World) -> None:
-    submission, event = await world.uploaded(b"known")
-    assert await world.catalog.find_duplicate(TENANT, _checksum(b"known")) is None
-    await world.converter.convert(event)
-    found = await world.catalog.find_duplicate(TENANT, _checksum(b"known"))
-    assert found is not None
-    assert found.processing_id == submission.job.processing_id
-    assert await world.catalog.find_duplicate("stranger", _checksum(b"known")) is None
-    assert await world.catalog.find_duplicate(TENANT, _checksum(b"other")) is None
-    await world.catalog.delete(TENANT, submission.job.unique_id)
-    assert await world.catalog.find_duplicate(TENANT, _checksum(b"known")) is None
-
-
-async def test_an_index_that_lags_names_no_image_that_is_gone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    submission, event = await world.uploaded(b"known")
-    await world.converter.convert(event)
-    image = await world.jobs.get_image(submission.job.unique_id)
-
-    async def lagging(*_: object) -> tuple[str, ...]:
-        return ("img_0_gone", submission.job.processing_id)
-
-    monkeypatch.setattr(world.jobs, "find_completed", lagging)
-    assert await world.catalog.find_duplicate(TENANT, _checksum(b"known")) is not None
-    world.jobs._images[image.unique_id] = replace(image, deleted_at=image.created_at)
-    assert await world.catalog.find_duplicate(TENANT, _checksum(b"known")) is None

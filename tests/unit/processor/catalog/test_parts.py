@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.catalog import parts as multipart
-from processor.catalog.images import UploadRequest
 from processor.catalog.parts import MIB, LargeFiles, MultipartSubmission, part_size, part_sizes
+from processor.catalog.uploads import UploadRequest
 from processor.errors import (
     AlreadyUploaded,
     DailyLimitReached,
@@ -50,7 +50,7 @@ def world() -> World:
 
 @pytest.fixture
 def files(world: World) -> LargeFiles:
-    return LargeFiles(catalog=world.catalog)
+    return world.large_files()
 
 
 async def begun(files: LargeFiles, checksum: str | None = None, size: int = len(BODY)) -> MultipartSubmission:
@@ -391,4 +391,4 @@ async def test_an_upload_is_continued_in_the_way_in_which_it_was_begun(world: Wo
             await call
     in_parts = (await begun(files)).job.unique_id
     with pytest.raises(WrongUploadMethod):
-        await world.catalog.refresh(TENANT, in_parts, 60)
+        await world.uploads.refresh(TENANT, in_parts, 60)

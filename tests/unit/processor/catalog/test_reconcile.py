@@ -27,7 +27,7 @@ def world() -> World:
 
 
 async def _findings(world: World, grace: timedelta = timedelta(0), **options: Any) -> list[tuple[str, str]]:
-    reconciler = Reconciler(catalog=world.catalog, source_bucket="source", grace=grace, **options)
+    reconciler = Reconciler(stores=world.stores, source_bucket="source", grace=grace, **options)
     return [(finding.kind.value, finding.action.value) async for finding in reconciler.findings()]
 
 

@@ -18,6 +18,7 @@ from processor.events import SourceArrived
 from processor.jobs import UNAVAILABLE, Job, JobStatus, Lease
 from processor.ports.jobs import JobPage, JobQuery
 from processor.ports.queue import QueueDepth
+from processor.ports.stores import Stores
 from processor.stores.memory import MemoryJobStore, MemoryQueue
 from tests.unit.world import TENANT, RecordingQueue, World, events_of
 
@@ -81,15 +82,19 @@ class Scene:
         self.world = World(queue=self.queue, jobs=self.jobs)
 
     @property
+    def stores(self) -> Stores:
+        return replace(self.world.stores, dead_letters=self.dead)
+
+    @property
     def catalog(self) -> Catalog:
-        return replace(self.world.catalog, dead_letters=self.dead)
+        return replace(self.world.catalog, stores=self.stores)
 
     async def redrive(
         self, *, tenant: str = TENANT, limit: int = 100, per_second: int = 100, **order: object
     ) -> Redrive:
         given: dict[str, object] = {"dry_run": False} | order
         return await redrive(
-            self.catalog,
+            *(self.stores, self.catalog),
             RedriveOrder(tenant=tenant, limit=limit, per_second=per_second, **given),  # type: ignore[arg-type]
         )
 
@@ -230,7 +235,7 @@ async def test_what_fails_again_is_not_met_again_on_the_way_to_the_end(scene: Sc
         await scene.deliver_all()
         after, calls = done.next_after, calls + 1
     assert calls == 3
-    failed = await list_failed(scene.catalog, JobQuery(tenant=TENANT, limit=10), "source_missing")
+    failed = await list_failed(scene.jobs, JobQuery(tenant=TENANT, limit=10), "source_missing")
     assert len(failed.jobs) == 3
 
 
@@ -332,17 +337,17 @@ async def test_a_queue_that_is_away_leaves_the_dead_letters_and_the_next_call_go
 async def test_without_a_dead_letter_queue_no_message_is_counted_or_moved(scene: Scene, *, dry_run: bool) -> None:
     await scene.given_up()
     order = RedriveOrder(tenant=TENANT, limit=10, per_second=10, dry_run=dry_run)
-    assert (await redrive(scene.world.catalog, order)).messages == 0
+    assert (await redrive(scene.world.stores, scene.world.catalog, order)).messages == 0
     assert scene.dead.count == 1
 
 
 async def test_failures_are_listed_by_code_and_a_page_may_be_short(scene: Scene) -> None:
     given_up, rejected = await scene.given_up(), await scene.rejected()
     query = JobQuery(tenant=TENANT, limit=1)
-    first = await list_failed(scene.catalog, query, UNAVAILABLE)
+    first = await list_failed(scene.jobs, query, UNAVAILABLE)
     assert first.jobs == ()
     assert first.next_after is not None
-    second = await list_failed(scene.catalog, replace(query, after=first.next_after), UNAVAILABLE)
+    second = await list_failed(scene.jobs, replace(query, after=first.next_after), UNAVAILABLE)
     assert (second.jobs, second.next_after) == ((given_up,), None)
-    everything = await list_failed(scene.catalog, replace(query, limit=10), None)
+    everything = await list_failed(scene.jobs, replace(query, limit=10), None)
     assert everything.jobs == (rejected, given_up)

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 import pytest
 
 from processor.catalog import unsized
-from processor.catalog.images import UploadRequest
-from processor.catalog.parts import LargeFiles
 from processor.catalog.unsized import UnsizedFiles
+from processor.catalog.uploads import UploadRequest
 from processor.errors import (
     AlreadyUploaded,
     DailyLimitReached,
@@ -46,7 +45,7 @@ def world() -> World:
 
 @pytest.fixture
 def files(world: World) -> UnsizedFiles:
-    return UnsizedFiles(catalog=world.catalog)
+    return world.unsized_files()
 
 
 def asked() -> UploadRequest:
@@ -133,7 +132,7 @@ async def test_a_part_that_is_too_small_in_the_middle_is_refused(world: World, f
 async def test_no_part_is_signed_once_the_others_leave_nothing_for_it(
     world: World, files: UnsizedFiles, job: Job
 ) -> None:
-    limit = world.catalog.max_bytes
+    limit = world.uploads.max_bytes
     assert await sign(files, job, limit // 4)
     with pytest.raises(FileTooLarge):  # those before it have four bytes at least
         await sign(files, job, limit // 4 + 1)
@@ -144,7 +143,7 @@ async def test_no_part_is_signed_once_the_others_leave_nothing_for_it(
 
 
 async def test_a_file_that_grew_too_large_all_the_same_is_not_made(world: World, files: UnsizedFiles, job: Job) -> None:
-    parts = {1: b"x" * world.catalog.max_bytes, 2: b"y"}
+    parts = {1: b"x" * world.uploads.max_bytes, 2: b"y"}
     await send(world, job, parts)
     with pytest.raises(FileTooLarge):
         await finish(files, job, parts)
@@ -216,7 +215,7 @@ async def test_what_s3_gave_up_after_a_day_says_so(world: World, files: UnsizedF
 async def test_an_upload_is_continued_in_the_way_in_which_it_was_begun(
     world: World, files: UnsizedFiles, job: Job
 ) -> None:
-    sized = LargeFiles(catalog=world.catalog)
+    sized = world.large_files()
     for call in (sized.complete(TENANT, job.unique_id), sized.sign(TENANT, job.unique_id, None, 60)):
         with pytest.raises(WrongUploadMethod):
             await call

@@ -12,7 +12,7 @@ import pytest
 
 from processor import clock
 from processor.catalog import images as catalog
-from processor.catalog.images import UploadRequest
+from processor.catalog.uploads import UploadRequest
 from processor.errors import (
     Busy,
     CorruptImage,
@@ -729,7 +729,7 @@ def test_every_outcome_but_busy_settles_its_message(kind: OutcomeKind) -> None:
 async def test_a_file_that_is_not_the_announced_one_fails(terms: Terms, code: str | None) -> None:
     world = World()
     request = UploadRequest(filename="a.jpg", extension="jpg", terms=terms, expires_in_seconds=60)
-    submission = await world.catalog.submit(TENANT, request)
+    submission = await world.uploads.submit(TENANT, request)
     event = await world.source.put(submission.job.original_key, b"photo")
     outcome = await world.converter.convert(event)
     assert outcome.code == code
@@ -739,7 +739,7 @@ async def test_what_was_announced_holds_for_every_later_upload_by_the_same_url()
     world = World()
     terms = Terms(content_type="image/jpeg", size=5)
     request = UploadRequest(filename="a.jpg", extension="jpg", terms=terms, expires_in_seconds=60)
-    submission = await world.catalog.submit(TENANT, request)
+    submission = await world.uploads.submit(TENANT, request)
     await world.converter.convert(await world.source.put(submission.job.original_key, b"photo"))
     outcome = await world.converter.convert(await world.source.put(submission.job.original_key, b"another"))
     assert outcome.code == "unexpected_file"

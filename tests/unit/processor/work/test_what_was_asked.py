@@ -81,7 +81,8 @@ def release(world: World, *, service: str) -> Converter:
 
 
 async def test_another_recipe_is_made_with_its_own_names_boxes_and_qualities(world: World, engine: Engine) -> None:
-    world.catalog = replace(world.catalog, recipe=OTHER, max_bytes=10_000_000)
+    world.catalog = replace(world.catalog, recipe=OTHER)
+    world.uploads = replace(world.uploads, recipe=OTHER, max_bytes=10_000_000)
     converter = world.another_converter()
     converter.renderer, converter.max_bytes = engine, 10_000_000
     submission, event = await world.uploaded(corpus.jpeg(corpus.photo(160, 120)))

@@ -28,7 +28,14 @@ EXPENSIVE = frozenset(
             "prometheus_client",
         ),
         *("pydantic", "pyvips", "rich", "structlog", "tenacity"),
-        *("processor.pipeline", "processor.stores.clients", "service.app", "service.config", "service.lifespan"),
+        *(
+            "processor.pipeline",
+            "processor.stores.clients",
+            "service.app",
+            "service.config",
+            "service.lifespan",
+            "service.wiring",
+        ),
         *("service.server", "service.client.submit"),
     }
 )

@@ -1,0 +1,24 @@
+"""Everything that holds what is kept, in one value: a use case takes it, and asks for what it uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from processor.ports.edge import EdgeCache
+from processor.ports.jobs import JobStore
+from processor.ports.objects import ObjectStore
+from processor.ports.queue import MessageQueue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Built once for each process."""
+
+    jobs: JobStore
+    source: ObjectStore
+    processed: ObjectStore
+    queue: MessageQueue
+    #: Where the queue puts messages that nobody could handle; None: this process does not know.
+    dead_letters: MessageQueue | None = None
+    #: What caches the variants for their viewers; None: nothing that this process knows of.
+    edge: EdgeCache | None = None

@@ -1,0 +1,219 @@
+"""Stores, use cases and the worker out of the settings, each built once; what serves and every command take them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+
+import aiohttp
+import structlog
+
+from processor.catalog.images import Catalog
+from processor.catalog.parts import LargeFiles
+from processor.catalog.unsized import UnsizedFiles
+from processor.catalog.uploads import Uploads
+from processor.erasure import Eraser
+from processor.jobs import Maker
+from processor.pipeline.budget import MemoryBudget
+from processor.pipeline.engine import Engine, EngineConfig, libvips_version
+from processor.pipeline.limits import Limits
+from processor.ports.keys import KeyStore
+from processor.ports.replays import ReplayStore
+from processor.ports.stores import Stores
+from processor.recipes import Recipe, standard
+from processor.sandbox.renderer import ChildRenderer
+from processor.stores.clients import AwsClients, AwsConfig, AwsCredentials
+from processor.stores.cloudfront import CloudFrontEdge
+from processor.stores.dynamodb import DynamoJobStore
+from processor.stores.keys import DynamoKeyStore
+from processor.stores.replay import DynamoReplayStore
+from processor.stores.s3 import S3ObjectStore
+from processor.stores.sqs import SqsMessageQueue
+from processor.stores.table import Table
+from processor.stores.usage import DynamoUsageStore
+from processor.usage import Quota
+from processor.work.conversion import Converter, Outcome
+from processor.work.worker import Worker, WorkerConfig
+from service.auth.api_keys import ApiKeyVerifier
+from service.auth.authenticator import Authenticator, Open
+from service.auth.cognito import CognitoConfig, CognitoVerifier
+from service.auth.jwks import HttpKeySource, JwksCache
+from service.auth.settings import AuthMode
+from service.config import Settings
+from service.machine import OWN_BYTES, memory_limit_bytes
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renderers:
+    """What makes variants: in threads of this process, and in child processes. They share one budget."""
+
+    engine: Engine
+    children: ChildRenderer
+
+    async def close(self) -> None:
+        """Children first: the engine waits for what it gave them."""
+        await self.children.close()
+        await self.engine.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseCases:
+    """What the API asks."""
+
+    uploads: Uploads
+    large_files: LargeFiles
+    unsized_files: UnsizedFiles
+    catalog: Catalog
+
+
+def make_stores(settings: Settings, clients: AwsClients) -> Stores:
+    """Over real AWS, or over whatever speaks its protocols at the configured endpoint."""
+    dead_letters, distribution = settings.dead_letter_queue_url, settings.cloudfront_distribution_id
+    return Stores(
+        jobs=DynamoJobStore(Table(clients, settings.processing_table)),
+        source=S3ObjectStore(clients, settings.source_bucket),
+        processed=S3ObjectStore(clients, settings.processed_bucket),
+        queue=SqsMessageQueue(clients, settings.queue_url),
+        dead_letters=None if dead_letters is None else SqsMessageQueue(clients, dead_letters),
+        edge=None if distribution is None else CloudFrontEdge(clients, distribution),
+    )
+
+
+def make_key_store(settings: Settings, clients: AwsClients) -> KeyStore:
+    """Of API keys."""
+    return DynamoKeyStore(Table(clients, settings.processing_table))
+
+
+def make_replay_store(settings: Settings, clients: AwsClients) -> ReplayStore:
+    """Of answers that may be asked for again."""
+    return DynamoReplayStore(Table(clients, settings.processing_table))
+
+
+def make_quota(settings: Settings, clients: AwsClients) -> Quota:
+    """What tenants may use, and have used."""
+    return Quota(store=DynamoUsageStore(Table(clients, settings.processing_table)), defaults=settings.limits)
+
+
+def make_use_cases(settings: Settings, stores: Stores, quota: Quota) -> UseCases:
+    """Over the stores."""
+    max_bytes, recipe = settings.max_upload_bytes, make_recipe(settings)
+    catalog = Catalog(stores=stores, quota=quota, recipe=recipe, retention=_retention(settings))
+    return UseCases(
+        uploads=Uploads(stores=stores, quota=quota, recipe=recipe, max_bytes=max_bytes),
+        large_files=LargeFiles(stores=stores, quota=quota, recipe=recipe, catalog=catalog),
+        unsized_files=UnsizedFiles(stores=stores, quota=quota, recipe=recipe, catalog=catalog, max_bytes=max_bytes),
+        catalog=catalog,
+    )
+
+
+def make_recipe(settings: Settings) -> Recipe:
+    """What is made of an image."""
+    return standard(settings.webp_effort)
+
+
+def make_renderers(settings: Settings) -> Renderers:
+    """Made within the event loop that uses them."""
+    config = engine_config(settings)
+    budget = MemoryBudget(slots=settings.worker_threads, budget_bytes=settings.memory_budget_bytes)
+    children = ChildRenderer(config, budget=budget)
+    return Renderers(engine=Engine(config, budget=budget, outside=children), children=children)
+
+
+def make_worker(
+    settings: Settings, stores: Stores, quota: Quota, renderers: Renderers, observe: Callable[[Outcome], None]
+) -> Worker:
+    """It takes nothing before it is started."""
+    converter = Converter(
+        jobs=stores.jobs,
+        source=stores.source,
+        processed=stores.processed,
+        renderer=renderers.engine,
+        suspect_renderer=renderers.children,
+        eraser=Eraser(stores=stores, quota=quota),
+        source_bucket=settings.source_bucket,
+        max_bytes=settings.max_upload_bytes,
+        retention=_retention(settings),
+        lease_seconds=settings.visibility_seconds,
+        quota=quota,
+        maker=Maker(encoder=libvips_version(), service=version("truss-image")),
+        recipe=make_recipe(settings),
+    )
+    return Worker(
+        *(stores.queue, converter, worker_config(settings)),
+        dead_letters=stores.dead_letters,
+        observe=observe,
+        fit=lambda: not renderers.engine.stuck,
+    )
+
+
+def aws_config(settings: Settings, credentials: AwsCredentials | None = None) -> AwsConfig:
+    """The slice of the settings that the AWS clients need."""
+    return AwsConfig(
+        region=settings.aws_region,
+        endpoint_url=settings.aws_endpoint_url,
+        public_s3_endpoint_url=settings.s3_public_endpoint_url,
+        credentials=credentials,
+        role_session_seconds=settings.role_session_seconds,
+    )
+
+
+def engine_config(settings: Settings) -> EngineConfig:
+    """The slice of the settings that the pipeline needs."""
+    limit = memory_limit_bytes()
+    return EngineConfig(
+        threads=settings.worker_threads,
+        memory_budget_bytes=settings.memory_budget_bytes,
+        ceiling_bytes=None if limit is None else limit - OWN_BYTES,
+        limits=Limits(
+            max_bytes=settings.max_upload_bytes,
+            max_pixels=settings.max_pixels,
+            max_side=settings.max_side,
+            max_frames=settings.max_frames,
+            timeout_seconds=settings.process_timeout_seconds,
+        ),
+    )
+
+
+def worker_config(settings: Settings) -> WorkerConfig:
+    """The slice of the settings that the worker needs."""
+    return WorkerConfig(
+        slots=settings.slots,
+        wait_seconds=settings.queue_wait_seconds,
+        visibility_seconds=settings.visibility_seconds,
+    )
+
+
+def authenticator(settings: Settings, keys: KeyStore, session: aiohttp.ClientSession) -> Authenticator | Open:
+    """The ways in that the settings open."""
+    modes = settings.auth_modes
+    if AuthMode.NONE in modes:
+        log.warning("Authentication is off: whoever reaches this service may do everything", stage=settings.stage)
+        return Open()
+    return Authenticator(
+        bearer=cognito_verifier(settings, session) if AuthMode.COGNITO in modes else None,
+        api_key=ApiKeyVerifier(keys) if AuthMode.API_KEY in modes else None,
+    )
+
+
+def cognito_verifier(settings: Settings, session: aiohttp.ClientSession) -> CognitoVerifier:
+    """The slice of the settings that tells of the user pool."""
+    issuer = settings.cognito_issuer or ""
+    url = settings.cognito_jwks_url or f"{issuer}/.well-known/jwks.json"
+    config = CognitoConfig(
+        issuer=issuer,
+        client_ids=settings.cognito_client_ids,
+        tenant_claim=settings.cognito_tenant_claim,
+        tenant_group_prefix=settings.cognito_tenant_group_prefix,
+        default_tenant=settings.cognito_default_tenant,
+        scope_prefix=settings.cognito_scope_prefix,
+        scope_map=settings.cognito_scope_map,
+    )
+    return CognitoVerifier(config, JwksCache(HttpKeySource(session, url)))
+
+
+def _retention(settings: Settings) -> timedelta:
+    return timedelta(days=settings.retention_days)
