@@ -8,7 +8,8 @@ import aiohttp
 from aiohttp import web
 
 from processor.ports.stores import Stores
-from processor.stores.clients import AwsClients, AwsCredentials, open_clients
+from processor.stores.clients import AwsClients, open_clients
+from processor.stores.config import AwsCredentials
 from processor.work.worker import Worker
 from service import wiring
 from service.auth.api_keys import KEY_STORE
@@ -32,7 +33,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
 
     async def context(app: web.Application) -> AsyncIterator[None]:
         settings = app[SETTINGS]
-        aws = wiring.aws_config(settings, credentials)
+        aws = settings.aws(credentials)
         async with open_clients(aws) as clients, open_http() as session:
             stores, quota = wiring.make_stores(settings, clients), wiring.make_quota(settings, clients)
             renderers = wiring.make_renderers(settings)

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 import structlog
 from aiohttp import web
 
-from processor.stores.clients import AwsCredentials
+from processor.stores.config import AwsCredentials
 from service.app import create_app, create_metrics_app
 from service.config import Settings
 from service.http.connections import PATIENCE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from importlib.metadata import version
 
 import aiohttp
@@ -18,13 +17,11 @@ from processor.erasure import Eraser
 from processor.jobs import Maker
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig, libvips_version
-from processor.pipeline.limits import Limits
 from processor.ports.keys import KeyStore
 from processor.ports.replays import ReplayStore
 from processor.ports.stores import Stores
-from processor.recipes import Recipe, standard
 from processor.sandbox.renderer import ChildRenderer
-from processor.stores.clients import AwsClients, AwsConfig, AwsCredentials
+from processor.stores.clients import AwsClients
 from processor.stores.cloudfront import CloudFrontEdge
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.keys import DynamoKeyStore
@@ -35,14 +32,16 @@ from processor.stores.table import Table
 from processor.stores.usage import DynamoUsageStore
 from processor.usage import Quota
 from processor.work.conversion import Converter, Outcome
-from processor.work.worker import Worker, WorkerConfig
+from processor.work.worker import Worker
 from service.auth.api_keys import ApiKeyVerifier
 from service.auth.authenticator import Authenticator, Open
-from service.auth.cognito import CognitoConfig, CognitoVerifier
+from service.auth.cognito import CognitoVerifier
 from service.auth.jwks import HttpKeySource, JwksCache
-from service.auth.settings import AuthMode
+from service.auth.settings import AuthMode, AuthSettings
 from service.config import Settings
 from service.machine import OWN_BYTES, memory_limit_bytes
+from service.settings.files import FileSettings
+from service.settings.places import PlaceSettings
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +69,7 @@ class UseCases:
     catalog: Catalog
 
 
-def make_stores(settings: Settings, clients: AwsClients) -> Stores:
+def make_stores(settings: PlaceSettings, clients: AwsClients) -> Stores:
     """Over real AWS, or over whatever speaks its protocols at the configured endpoint."""
     dead_letters, distribution = settings.dead_letter_queue_url, settings.cloudfront_distribution_id
     return Stores(
@@ -83,12 +82,12 @@ def make_stores(settings: Settings, clients: AwsClients) -> Stores:
     )
 
 
-def make_key_store(settings: Settings, clients: AwsClients) -> KeyStore:
+def make_key_store(settings: PlaceSettings, clients: AwsClients) -> KeyStore:
     """Of API keys."""
     return DynamoKeyStore(Table(clients, settings.processing_table))
 
 
-def make_replay_store(settings: Settings, clients: AwsClients) -> ReplayStore:
+def make_replay_store(settings: PlaceSettings, clients: AwsClients) -> ReplayStore:
     """Of answers that may be asked for again."""
     return DynamoReplayStore(Table(clients, settings.processing_table))
 
@@ -98,21 +97,16 @@ def make_quota(settings: Settings, clients: AwsClients) -> Quota:
     return Quota(store=DynamoUsageStore(Table(clients, settings.processing_table)), defaults=settings.limits)
 
 
-def make_use_cases(settings: Settings, stores: Stores, quota: Quota) -> UseCases:
+def make_use_cases(settings: FileSettings, stores: Stores, quota: Quota) -> UseCases:
     """Over the stores."""
-    max_bytes, recipe = settings.max_upload_bytes, make_recipe(settings)
-    catalog = Catalog(stores=stores, quota=quota, recipe=recipe, retention=_retention(settings))
+    max_bytes, recipe = settings.max_upload_bytes, settings.recipe
+    catalog = Catalog(stores=stores, quota=quota, recipe=recipe, retention=settings.retention)
     return UseCases(
         uploads=Uploads(stores=stores, quota=quota, recipe=recipe, max_bytes=max_bytes),
         large_files=LargeFiles(stores=stores, quota=quota, recipe=recipe, catalog=catalog),
         unsized_files=UnsizedFiles(stores=stores, quota=quota, recipe=recipe, catalog=catalog, max_bytes=max_bytes),
         catalog=catalog,
     )
-
-
-def make_recipe(settings: Settings) -> Recipe:
-    """What is made of an image."""
-    return standard(settings.webp_effort)
 
 
 def make_renderers(settings: Settings) -> Renderers:
@@ -136,28 +130,17 @@ def make_worker(
         eraser=Eraser(stores=stores, quota=quota),
         source_bucket=settings.source_bucket,
         max_bytes=settings.max_upload_bytes,
-        retention=_retention(settings),
+        retention=settings.retention,
         lease_seconds=settings.visibility_seconds,
         quota=quota,
         maker=Maker(encoder=libvips_version(), service=version("truss-image")),
-        recipe=make_recipe(settings),
+        recipe=settings.recipe,
     )
     return Worker(
-        *(stores.queue, converter, worker_config(settings)),
+        *(stores.queue, converter, settings.worker),
         dead_letters=stores.dead_letters,
         observe=observe,
         fit=lambda: not renderers.engine.stuck,
-    )
-
-
-def aws_config(settings: Settings, credentials: AwsCredentials | None = None) -> AwsConfig:
-    """The slice of the settings that the AWS clients need."""
-    return AwsConfig(
-        region=settings.aws_region,
-        endpoint_url=settings.aws_endpoint_url,
-        public_s3_endpoint_url=settings.s3_public_endpoint_url,
-        credentials=credentials,
-        role_session_seconds=settings.role_session_seconds,
     )
 
 
@@ -168,22 +151,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         threads=settings.worker_threads,
         memory_budget_bytes=settings.memory_budget_bytes,
         ceiling_bytes=None if limit is None else limit - OWN_BYTES,
-        limits=Limits(
-            max_bytes=settings.max_upload_bytes,
-            max_pixels=settings.max_pixels,
-            max_side=settings.max_side,
-            max_frames=settings.max_frames,
-            timeout_seconds=settings.process_timeout_seconds,
-        ),
-    )
-
-
-def worker_config(settings: Settings) -> WorkerConfig:
-    """The slice of the settings that the worker needs."""
-    return WorkerConfig(
-        slots=settings.slots,
-        wait_seconds=settings.queue_wait_seconds,
-        visibility_seconds=settings.visibility_seconds,
+        limits=settings.file_limits,
     )
 
 
@@ -194,26 +162,10 @@ def authenticator(settings: Settings, keys: KeyStore, session: aiohttp.ClientSes
         log.warning("Authentication is off: whoever reaches this service may do everything", stage=settings.stage)
         return Open()
     return Authenticator(
-        bearer=cognito_verifier(settings, session) if AuthMode.COGNITO in modes else None,
+        bearer=_cognito(settings, session) if AuthMode.COGNITO in modes else None,
         api_key=ApiKeyVerifier(keys) if AuthMode.API_KEY in modes else None,
     )
 
 
-def cognito_verifier(settings: Settings, session: aiohttp.ClientSession) -> CognitoVerifier:
-    """The slice of the settings that tells of the user pool."""
-    issuer = settings.cognito_issuer or ""
-    url = settings.cognito_jwks_url or f"{issuer}/.well-known/jwks.json"
-    config = CognitoConfig(
-        issuer=issuer,
-        client_ids=settings.cognito_client_ids,
-        tenant_claim=settings.cognito_tenant_claim,
-        tenant_group_prefix=settings.cognito_tenant_group_prefix,
-        default_tenant=settings.cognito_default_tenant,
-        scope_prefix=settings.cognito_scope_prefix,
-        scope_map=settings.cognito_scope_map,
-    )
-    return CognitoVerifier(config, JwksCache(HttpKeySource(session, url)))
-
-
-def _retention(settings: Settings) -> timedelta:
-    return timedelta(days=settings.retention_days)
+def _cognito(settings: AuthSettings, session: aiohttp.ClientSession) -> CognitoVerifier:
+    return CognitoVerifier(settings.cognito, JwksCache(HttpKeySource(session, settings.jwks_url)))

@@ -20,7 +20,8 @@ from processor.catalog.reconcile import Reconciler
 from processor.manifest import Verifier
 from processor.ports.queue import MessageQueue
 from processor.ports.stores import Stores
-from processor.stores.clients import AwsCredentials, open_clients
+from processor.stores.clients import open_clients
+from processor.stores.config import AwsCredentials
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.provision import Provisioned
 from processor.stores.s3 import S3ObjectStore

@@ -15,7 +15,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from processor.stores.clients import AwsClients, AwsConfig, AwsCredentials, open_clients
+from processor.stores.clients import AwsClients, open_clients
+from processor.stores.config import AwsConfig, AwsCredentials
 from processor.stores.provision import Names, Provisioned, provision, provision_identity
 from service.local import LocalError
 from service.local.emulator import ACCOUNT_ID, REGION, run_emulator

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from processor.stores import schema
-from processor.stores.clients import AwsClients, AwsCredentials, open_iam
+from processor.stores.clients import AwsClients, open_iam
+from processor.stores.config import AwsCredentials
 from processor.stores.schema import Names, Request
 from processor.stores.translate import code_of, translated
 

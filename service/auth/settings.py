@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError, from_json
 
+from service.auth.cognito import CognitoConfig
 from service.auth.principal import Scope
 
 
@@ -103,6 +104,24 @@ class AuthSettings(BaseModel):
             "Groups and scopes that are named like ours need no entry.",
         ),
     ] = Field(default_factory=dict)
+
+    @property
+    def cognito(self) -> CognitoConfig:
+        """Of the user pool, where there is one."""
+        return CognitoConfig(
+            issuer=self.cognito_issuer or "",
+            client_ids=self.cognito_client_ids,
+            tenant_claim=self.cognito_tenant_claim,
+            tenant_group_prefix=self.cognito_tenant_group_prefix,
+            default_tenant=self.cognito_default_tenant,
+            scope_prefix=self.cognito_scope_prefix,
+            scope_map=self.cognito_scope_map,
+        )
+
+    @property
+    def jwks_url(self) -> str:
+        """Where the pool's keys are."""
+        return self.cognito_jwks_url or f"{self.cognito_issuer or ''}/.well-known/jwks.json"
 
     def complaints_about_access(self, stage: str) -> list[str]:
         """What does not fit together, one line for each."""

@@ -19,7 +19,7 @@ from service.cli.local import running_locally
 from service.cli.submit import LOCAL_PORT, status, submit
 
 if TYPE_CHECKING:
-    from processor.stores.clients import AwsCredentials
+    from processor.stores.config import AwsCredentials
     from service.config import Settings
 
 
@@ -110,16 +110,16 @@ def reconcile(grace_minutes: int, tenant: str | None, *, dry_run: bool) -> None:
     from processor.catalog.reconcile import Reconciler
     from processor.errors import Busy, Unavailable
     from processor.stores.clients import open_clients
-    from service.wiring import aws_config, make_recipe, make_stores
+    from service.wiring import make_stores
 
     settings, credentials = _target()
     counts: Counter[str] = Counter()
 
     async def run_all() -> None:
-        async with open_clients(aws_config(settings, credentials)) as clients:
+        async with open_clients(settings.aws(credentials)) as clients:
             reconciler = Reconciler(
                 stores=make_stores(settings, clients),
-                recipe=make_recipe(settings),
+                recipe=settings.recipe,
                 source_bucket=settings.source_bucket,
                 grace=timedelta(minutes=grace_minutes),
                 dry_run=dry_run,
@@ -151,13 +151,13 @@ def verify(unique_ids: tuple[str, ...]) -> None:
     from processor.errors import ImageNotFound, Unavailable
     from processor.manifest import Verifier
     from processor.stores.clients import open_clients
-    from service.wiring import aws_config, make_stores
+    from service.wiring import make_stores
 
     settings, credentials = _target()
 
     async def run_all() -> tuple[int, int]:
         images = differences = 0
-        async with open_clients(aws_config(settings, credentials)) as clients:
+        async with open_clients(settings.aws(credentials)) as clients:
             verifier = Verifier(stores=make_stores(settings, clients))
             async for unique_id in _each(unique_ids) if unique_ids else verifier.images():
                 images += 1

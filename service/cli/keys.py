@@ -15,7 +15,7 @@ from service.auth.principal import DEFAULT_GRACE_SECONDS, DEFAULT_TENANT, Scope,
 from service.cli.local import running_locally
 
 if TYPE_CHECKING:
-    from processor.stores.clients import AwsConfig
+    from processor.stores.config import AwsConfig
     from service.auth.api_keys import Minted
 
 T = TypeVar("T")
@@ -138,9 +138,8 @@ def _with_store(work: Callable[[KeyStore], Awaitable[T]]) -> T:
 
 def _place() -> tuple[str, AwsConfig]:
     """Where the keys are: as the environment says, or else in the running local mode."""
-    from processor.stores.clients import AwsConfig
+    from processor.stores.config import AwsConfig
     from service.config import Settings
-    from service.wiring import aws_config
 
     table = os.environ.get("PROCESSING_TABLE")
     if table:
@@ -149,4 +148,4 @@ def _place() -> tuple[str, AwsConfig]:
     if Settings.describes_a_service(os.environ):
         raise click.ClickException("PROCESSING_TABLE: is required")
     settings, credentials = running_locally()
-    return settings.processing_table, aws_config(settings, credentials)
+    return settings.processing_table, settings.aws(credentials)

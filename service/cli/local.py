@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from processor.stores.clients import AwsCredentials
+    from processor.stores.config import AwsCredentials
     from service.config import Settings
 
 

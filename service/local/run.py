@@ -16,7 +16,8 @@ import structlog
 
 from processor.catalog.reconcile import Reconciler
 from processor.errors import Unavailable
-from processor.stores.clients import AwsCredentials, open_clients
+from processor.stores.clients import open_clients
+from processor.stores.config import AwsCredentials
 from processor.stores.provision import Names, Provisioned, provision, provision_identity
 from service.auth.principal import DEFAULT_TENANT
 from service.auth.settings import AuthMode
@@ -29,7 +30,7 @@ from service.local.greeting import Place, greeting
 from service.local.ports import EVERYWHERE, LOOPBACK, address_of, free_port, parse_port, refuse_equal
 from service.observe.logs import set_up_logging
 from service.server import run
-from service.wiring import aws_config, make_key_store, make_recipe, make_stores
+from service.wiring import make_key_store, make_stores
 
 #: Stage of the local mode; part of every name.
 STAGE = "local"
@@ -163,7 +164,7 @@ async def _prepare(settings: Settings, emulator: Emulator) -> tuple[AwsCredentia
             await _mend(settings, credentials)
         if AuthMode.API_KEY not in settings.auth_modes:
             return credentials, None
-        async with open_clients(aws_config(settings, credentials)) as clients:
+        async with open_clients(settings.aws(credentials)) as clients:
             return credentials, await first_key(make_key_store(settings, clients), emulator.data_dir)
     except Unavailable:
         log_file = emulator.data_dir / "emulator.log"
@@ -172,17 +173,17 @@ async def _prepare(settings: Settings, emulator: Emulator) -> tuple[AwsCredentia
 
 async def _provision(settings: Settings, names: Names) -> AwsCredentials:
     """Make what production's stack would make, where it is missing; the service's own credentials."""
-    async with open_clients(aws_config(settings, ADMINISTRATOR)) as clients:
+    async with open_clients(settings.aws(ADMINISTRATOR)) as clients:
         provisioned: Provisioned = await provision(clients, names, cors_origins=settings.cors_origins)
         return await provision_identity(clients, provisioned)
 
 
 async def _mend(settings: Settings, credentials: AwsCredentials) -> None:
     """Queue what is uploaded and not converted: the emulator was killed before it saved records and messages."""
-    async with open_clients(aws_config(settings, credentials)) as clients:
+    async with open_clients(settings.aws(credentials)) as clients:
         reconciler = Reconciler(
             stores=make_stores(settings, clients),
-            recipe=make_recipe(settings),
+            recipe=settings.recipe,
             source_bucket=settings.source_bucket,
             grace=timedelta(0),  # nothing else runs yet
             adopt_as=DEFAULT_TENANT,

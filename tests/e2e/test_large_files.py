@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 import pyvips
 
-from processor.stores.clients import AwsConfig, open_clients
+from processor.stores.clients import open_clients
+from processor.stores.config import AwsConfig
 from service.local.emulator import REGION
 from tests import corpus
 from tests.e2e.conftest import LocalService, MakeService

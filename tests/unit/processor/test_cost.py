@@ -48,7 +48,8 @@ from processor.catalog.uploads import UploadRequest, Uploads
 from processor.erasure import Eraser
 from processor.jobs import Terms
 from processor.ports.stores import Stores
-from processor.stores.clients import AwsClients, AwsConfig
+from processor.stores.clients import AwsClients
+from processor.stores.config import AwsConfig
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.s3 import S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue

@@ -32,7 +32,7 @@ ALLOWED = {
     "service/local": "commands that somebody copies upload a picture",
     "service/cli": "examples of the commands",
     "service/routes.py": "the path of the sample picture of the local mode",
-    "service/config.py": "a setting keeps the name by which deployments know it",
+    "service/settings/files.py": "a setting keeps the name by which deployments know it",
 }
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from service import machine
-from service.config import MIB, Settings, SettingsError
+from service.config import Settings, SettingsError
+from service.settings.work import MIB
 from tests.unit.service.test_config import REQUIRED
 
 HERE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,7 +12,8 @@ from processor import clock
 from processor.errors import Busy, FileTooLarge, RecordChanged, Throttled, Unavailable
 from processor.jobs import Image
 from processor.stores import table, writes
-from processor.stores.clients import AwsClients, AwsConfig
+from processor.stores.clients import AwsClients
+from processor.stores.config import AwsConfig
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.records import to_wire
 from processor.stores.s3 import S3ObjectStore

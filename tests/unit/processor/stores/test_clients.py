@@ -12,7 +12,8 @@ import pytest
 
 from processor import clock
 from processor.ports.objects import MultipartUpload, PostForm, PresignedUpload, UploadTerms
-from processor.stores.clients import AwsConfig, AwsCredentials, open_clients
+from processor.stores.clients import open_clients
+from processor.stores.config import AwsConfig, AwsCredentials
 from processor.stores.role_session import MARGIN
 from processor.stores.s3 import S3ObjectStore
 

@@ -1,0 +1,20 @@
+"""The settings that say what is logged, and how."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+
+class LogSettings(BaseModel):
+    """A part of the whole configuration."""
+
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Field(alias="LOG_LEVEL", description="Least level that is logged."),
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "console"],
+        Field(alias="LOG_FORMAT", description="`auto` is `console` on a terminal and `json` elsewhere."),
+    ] = "auto"

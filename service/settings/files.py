@@ -1,0 +1,57 @@
+"""The settings that say what a file may be, what is made of it, and how long its records are kept."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from processor.pipeline.limits import Limits
+from processor.recipes import Recipe, standard
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class FileSettings(BaseModel):
+    """A part of the whole configuration."""
+
+    max_upload_bytes: Annotated[Count, Field(alias="MAX_UPLOAD_BYTES", description="Largest file.")] = 100 * 1024 * 1024
+    max_pixels: Annotated[
+        Count, Field(alias="MAX_PIXELS", description="Most pixels in an image, all frames together.")
+    ] = 120_000_000
+    max_side: Annotated[Count, Field(alias="MAX_SIDE", description="Longest side in pixels.")] = 32_767
+    max_frames: Annotated[Count, Field(alias="MAX_FRAMES", description="Most frames in an animation.")] = 500
+    process_timeout_seconds: Annotated[
+        int,
+        Field(
+            alias="PROCESS_TIMEOUT_SECONDS", ge=1, le=3600, description="Longest that one image may take to convert."
+        ),
+    ] = 60
+    webp_effort: Annotated[
+        int, Field(alias="WEBP_EFFORT", ge=0, le=6, description="CPU spent on compression: 0 least, 6 most.")
+    ] = 2
+    retention_days: Annotated[
+        int, Field(alias="RETENTION_DAYS", ge=1, le=3650, description="How long job records are kept.")
+    ] = 30
+
+    @property
+    def file_limits(self) -> Limits:
+        """For the pipeline."""
+        return Limits(
+            max_bytes=self.max_upload_bytes,
+            max_pixels=self.max_pixels,
+            max_side=self.max_side,
+            max_frames=self.max_frames,
+            timeout_seconds=self.process_timeout_seconds,
+        )
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is made of an image."""
+        return standard(self.webp_effort)
+
+    @property
+    def retention(self) -> timedelta:
+        """How long job records and tombstones are kept."""
+        return timedelta(days=self.retention_days)

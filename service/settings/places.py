@@ -1,0 +1,76 @@
+"""The settings that say where everything is, and how AWS is reached."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from processor.stores.config import AwsConfig, AwsCredentials
+from service.http.urls import BaseUrl
+
+Name = Annotated[str, Field(min_length=1, pattern=r"^\S+$")]
+
+
+class PlaceSettings(BaseModel):
+    """A part of the whole configuration."""
+
+    stage: Annotated[
+        str,
+        Field(alias="STAGE", pattern=r"^[a-z][a-z0-9-]{0,15}$", description="Deployment stage; part of every name."),
+    ] = "dev"
+    source_bucket: Annotated[Name, Field(alias="SOURCE_BUCKET", description="Private bucket that clients upload to.")]
+    processed_bucket: Annotated[
+        Name, Field(alias="PROCESSED_BUCKET", description="Bucket behind CloudFront that variants are written to.")
+    ]
+    processing_table: Annotated[Name, Field(alias="PROCESSING_TABLE", description="DynamoDB table of jobs and images.")]
+    queue_url: Annotated[BaseUrl, Field(alias="QUEUE_URL", description="SQS queue that the source bucket notifies.")]
+    dead_letter_queue_url: Annotated[
+        BaseUrl | None,
+        Field(
+            alias="DEAD_LETTER_QUEUE_URL",
+            description="SQS queue of what failed too often or cannot be read; without it the API neither counts nor "
+            "moves it, and the worker leaves what it cannot read to the queue.",
+        ),
+    ] = None
+    cloudfront_url: Annotated[
+        BaseUrl,
+        Field(alias="CLOUDFRONT_URL", description="Base of the variants' public URLs, without a slash at the end."),
+    ]
+    cloudfront_distribution_id: Annotated[
+        Name | None,
+        Field(
+            alias="CLOUDFRONT_DISTRIBUTION_ID",
+            description="Distribution whose caches forget what is deleted; without it they keep it until it expires.",
+        ),
+    ] = None
+    aws_region: Annotated[Name, Field(alias="AWS_REGION", description="Region of all of the above.")] = "us-east-1"
+    role_session_seconds: Annotated[
+        int,
+        Field(
+            alias="ROLE_SESSION_SECONDS",
+            ge=1800,
+            le=43200,
+            description="How long a session of the pod's role lasts, at most what the role allows. An upload URL ends "
+            "with the session that signed it, which is renewed every quarter of an hour.",
+        ),
+    ] = 3600
+    aws_endpoint_url: Annotated[
+        BaseUrl | None, Field(alias="AWS_ENDPOINT_URL", description="Another endpoint for S3, SQS and DynamoDB.")
+    ] = None
+    s3_public_endpoint_url: Annotated[
+        BaseUrl | None,
+        Field(
+            alias="S3_PUBLIC_ENDPOINT_URL", description="Endpoint that presigned URLs name, when clients need another."
+        ),
+    ] = None
+
+    def aws(self, credentials: AwsCredentials | None = None) -> AwsConfig:
+        """For the AWS clients; without `credentials` AWS's default chain finds some."""
+        return AwsConfig(
+            region=self.aws_region,
+            endpoint_url=self.aws_endpoint_url,
+            public_s3_endpoint_url=self.s3_public_endpoint_url,
+            credentials=credentials,
+            role_session_seconds=self.role_session_seconds,
+        )

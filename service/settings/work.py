@@ -1,0 +1,81 @@
+"""The settings that say how much is done at once, and for how long."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from processor.work.worker import WorkerConfig
+from service import machine
+
+MIB = 1024 * 1024
+#: Least memory that is worth a start: a photograph of 4 megapixels.
+LEAST_BUDGET_BYTES = 64 * MIB
+
+
+class WorkSettings(BaseModel):
+    """A part of the whole configuration."""
+
+    worker_threads: Annotated[
+        int,
+        Field(
+            alias="WORKER_THREADS",
+            ge=1,
+            le=256,
+            description="Images converted at once; by default the processors that the process may use.",
+        ),
+    ] = Field(default_factory=machine.processors)
+    worker_slots: Annotated[
+        int | None,
+        Field(
+            alias="WORKER_SLOTS",
+            ge=1,
+            le=512,
+            description="Messages in work at once; by default one more than the threads, to overlap downloads.",
+        ),
+    ] = None
+    queue_wait_seconds: Annotated[
+        int, Field(alias="QUEUE_WAIT_SECONDS", ge=0, le=20, description="Length of a long poll.")
+    ] = 20
+    visibility_seconds: Annotated[
+        int,
+        Field(
+            alias="VISIBILITY_SECONDS",
+            ge=6,
+            le=43200,
+            description="How long a message and a job's lease are held between two heartbeats.",
+        ),
+    ] = 60
+    drain_seconds: Annotated[
+        int,
+        Field(
+            alias="DRAIN_SECONDS",
+            ge=1,
+            le=3600,
+            description="Longest wait for running conversions on shutdown; must exceed `PROCESS_TIMEOUT_SECONDS`.",
+        ),
+    ] = 75
+    memory_budget_bytes: Annotated[
+        int,
+        Field(
+            alias="MEMORY_BUDGET_BYTES",
+            ge=LEAST_BUDGET_BYTES,
+            description="Memory that conversions running at once may use together, by estimate; lowered to what the "
+            "container's limit leaves.",
+        ),
+    ] = 960 * MIB
+
+    @property
+    def slots(self) -> int:
+        """Messages in work at once."""
+        return self.worker_slots or self.worker_threads + 1
+
+    @property
+    def worker(self) -> WorkerConfig:
+        """For the worker."""
+        return WorkerConfig(
+            slots=self.slots,
+            wait_seconds=self.queue_wait_seconds,
+            visibility_seconds=self.visibility_seconds,
+        )

@@ -1,0 +1,75 @@
+"""Every component has settings of its own; the whole configuration is made of them, and is each of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from pydantic import BaseModel
+
+from processor.stores.config import AwsCredentials
+from service.config import Settings
+from tests.unit.service.test_config import REQUIRED
+
+PARTS = [part for part in Settings.__mro__ if issubclass(part, BaseModel) and part not in (Settings, BaseModel)]
+
+
+def settings(**given: str) -> Settings:
+    return Settings.from_env(REQUIRED | given)
+
+
+def test_no_setting_stands_outside_a_component_and_none_in_two() -> None:
+    names = [name for part in PARTS for name in part.model_fields]
+    assert sorted(names) == sorted(Settings.model_fields)
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
+def test_every_setting_has_a_variable_and_says_what_it_is_for(part: type[BaseModel]) -> None:
+    for name, field in part.model_fields.items():
+        assert field.alias == name.upper()
+        assert field.description
+
+
+def test_the_clients_of_aws_get_what_was_set_of_it() -> None:
+    given = settings(AWS_REGION="eu-west-1", AWS_ENDPOINT_URL="http://127.0.0.1:1", ROLE_SESSION_SECONDS="7200")
+    credentials = AwsCredentials(access_key_id="a", secret_access_key="b")
+    config = given.aws(credentials)
+    assert (config.region, config.endpoint_url, config.role_session_seconds) == (
+        "eu-west-1",
+        "http://127.0.0.1:1",
+        7200,
+    )
+    assert config.credentials is credentials
+    assert given.aws().credentials is None
+
+
+def test_the_worker_gets_one_slot_more_than_there_are_threads_unless_it_is_told_another_number() -> None:
+    assert settings(WORKER_THREADS="3").worker.slots == 4
+    config = settings(WORKER_SLOTS="9", QUEUE_WAIT_SECONDS="1", VISIBILITY_SECONDS="30").worker
+    assert (config.slots, config.wait_seconds, config.visibility_seconds) == (9, 1, 30)
+
+
+def test_the_pipeline_gets_every_limit_of_a_file_and_records_are_kept_for_days() -> None:
+    given = settings(
+        MAX_UPLOAD_BYTES="1",
+        MAX_PIXELS="2",
+        MAX_SIDE="3",
+        MAX_FRAMES="4",
+        PROCESS_TIMEOUT_SECONDS="5",
+        RETENTION_DAYS="6",
+    )
+    limits = given.file_limits
+    assert (limits.max_bytes, limits.max_pixels, limits.max_side, limits.max_frames, limits.timeout_seconds) == (
+        *(1, 2, 3, 4),
+        5,
+    )
+    assert given.retention == timedelta(days=6)
+
+
+def test_the_keys_of_the_pool_lie_below_its_issuer_unless_another_place_is_named() -> None:
+    issuer = "https://cognito-idp.eu-west-1.amazonaws.com/pool"
+    given = {"AUTH_MODES": "cognito", "COGNITO_ISSUER": issuer, "COGNITO_CLIENT_IDS": "app"}
+    assert settings(**given).jwks_url == f"{issuer}/.well-known/jwks.json"
+    assert settings(**given, COGNITO_JWKS_URL="https://keys.example/all").jwks_url == "https://keys.example/all"
+    assert (settings(**given).cognito.issuer, settings(**given).cognito.client_ids) == (issuer, frozenset({"app"}))
