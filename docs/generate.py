@@ -13,9 +13,10 @@ from pydantic import BaseModel
 
 from benchmarks.scaling.sections import SECTIONS
 from processor import errors
-from service.calls import jobs, uploads
+from service.calls import jobs, samples, uploads
 from service.config import Settings
 from service.http.problems import known_failures
+from service.http.wire import as_plain
 
 ROOT = Path(__file__).parents[1]
 _PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -46,7 +47,7 @@ def _default(variable: str) -> int:
 
 def shown(answer: BaseModel) -> str:
     """An example of an answer, as the service lays it out but for the line breaks."""
-    return f"```json\n{json.dumps(answer.model_dump(mode='json', by_alias=True), indent=2)}\n```"
+    return f"```json\n{json.dumps(as_plain(answer, samples.URL), indent=2)}\n```"
 
 
 def parameters() -> str:

@@ -14,6 +14,7 @@ from service.http.buckets import BUCKETS, Buckets
 from service.http.connections import PATIENCE, Patience
 from service.http.cors import CORS, Cors
 from service.http.middleware import access_log, error_boundary, finish_headers
+from service.http.rendering import PUBLIC_URL
 from service.idempotency import replay
 from service.limits.middleware import rate_limit, tell_rate_limit
 from service.observe.health import DRAINING
@@ -30,6 +31,7 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     make_document: Document = document
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[SETTINGS] = settings
+    app[PUBLIC_URL] = settings.cloudfront_url
     app[METRICS] = Metrics()
     app[BUCKETS] = Buckets()
     app[PATIENCE] = patience = Patience(settings.client_timeout_seconds, settings.keepalive_seconds)

@@ -21,7 +21,6 @@ from service.calls.jobs import JobAnswer
 from service.calls.listing import CURSOR_WORDS, ListAnswer, PageQuery
 from service.calls.names import ProcessingId, UniqueId
 from service.calls.use_cases import CATALOG, STORES
-from service.config import SETTINGS
 from service.http.body import json_body
 from service.http.call import call, reply
 from service.http.cursor import CURSORS
@@ -103,11 +102,10 @@ class FailedAnswer(ListAnswer):
         cls,
         jobs: Sequence[Job],
         last_evaluated_key: str | None,
-        base_url: str,
         dead_letters: QueueDepth | None = None,
     ) -> Self:
-        """`base_url` as for the upload."""
-        images = [JobAnswer.of(job, base_url) for job in jobs]
+        """In the order given."""
+        images = [JobAnswer.of(job) for job in jobs]
         return cls(
             images=images,
             count=len(images),
@@ -166,7 +164,7 @@ class RedriveAnswer(Heard):
         )
 
 
-FAILED = FailedAnswer.of([samples.FAILED], None, samples.URL, QueueDepth(waiting=3, in_flight=0))
+FAILED = FailedAnswer.of([samples.FAILED], None, QueueDepth(waiting=3, in_flight=0))
 REDRIVES = {
     "dryRun": RedriveAnswer.of(
         Redrive(attempts=(Attempt(job=samples.GIVEN_UP),), messages=3, next_after=None), None, dry_run=True
@@ -203,8 +201,7 @@ async def list_failed_images(request: web.Request) -> web.Response:
     # The queue is everybody's: its depth tells of other tenants.
     dead_letters = stores.dead_letters if is_administrator(request) else None
     depth = None if dead_letters is None else await dead_letters.depth()
-    base_url = request.app[SETTINGS].cloudfront_url
-    return await render_large(lambda: FailedAnswer.of(page.jobs, last_key, base_url, depth).ignoring(asked.ignored))
+    return await render_large(request, lambda: FailedAnswer.of(page.jobs, last_key, depth).ignoring(asked.ignored))
 
 
 @call(
@@ -229,7 +226,7 @@ async def redrive_failed_images(request: web.Request) -> web.Response:
     done = await redrive(request.app[STORES], request.app[CATALOG], replace(order, after=after))
     bind_contextvars(dryRun=order.dry_run, redriven=done.redriven, messages=done.messages)
     last_key = await _sealed(request, order.query, done.next_after)
-    return render(RedriveAnswer.of(done, last_key, dry_run=order.dry_run).ignoring(asked.ignored))
+    return render(request, RedriveAnswer.of(done, last_key, dry_run=order.dry_run).ignoring(asked.ignored))
 
 
 async def _opened(request: web.Request, query: JobQuery, last_key: str | None) -> str | None:

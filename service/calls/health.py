@@ -94,4 +94,4 @@ async def _unless_draining(request: web.Request, key: web.AppKey[Health]) -> web
 def _answer(request: web.Request, states: Mapping[str, State], *, draining: bool) -> web.Response:
     """The same shape, well or not."""
     answer = HealthAnswer.of(states, draining=draining, stage=request.app[SETTINGS].stage)
-    return render(answer, HTTPStatus.OK if answer.status == "healthy" else HTTPStatus.SERVICE_UNAVAILABLE)
+    return render(request, answer, HTTPStatus.OK if answer.status == "healthy" else HTTPStatus.SERVICE_UNAVAILABLE)

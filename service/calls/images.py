@@ -21,7 +21,6 @@ from service.calls import groups, samples
 from service.calls.names import EXAMPLE_KEY, UNIQUE_ID, ProcessingId, SourceKey, UniqueId, unique_id_in
 from service.calls.use_cases import CATALOG
 from service.calls.variants import VariantAnswer
-from service.config import SETTINGS
 from service.http.call import call, reply
 from service.http.rendering import render
 from service.http.wire import Answer, Time
@@ -56,11 +55,10 @@ class ProcessedAnswer(Answer):
     count: int
 
     @classmethod
-    def of(cls, unique_id: str, variants: Sequence[StoredVariant], base_url: str) -> Self:
-        """`base_url` as for the upload."""
+    def of(cls, unique_id: str, variants: Sequence[StoredVariant]) -> Self:
+        """In the order given."""
         images = [
-            ProcessedImage.of(variant, base_url, size_type=variant.name, last_modified=variant.stored_at)
-            for variant in variants
+            ProcessedImage.of(variant, size_type=variant.name, last_modified=variant.stored_at) for variant in variants
         ]
         return cls(unique_id=unique_id, processed_images=images, count=len(images))
 
@@ -100,7 +98,7 @@ class DeleteAnswer(Answer):
 
 
 PROCESS = ProcessAnswer.of(replace(samples.PENDING, processing_id=samples.NEW_ID))
-PROCESSED = ProcessedAnswer.of(samples.UNIQUE_ID, samples.COMPLETED.variants, samples.URL)
+PROCESSED = ProcessedAnswer.of(samples.UNIQUE_ID, samples.COMPLETED.variants)
 DELETE = DeleteAnswer.of(
     samples.UNIQUE_ID,
     Erasure(
@@ -130,7 +128,7 @@ async def process(request: web.Request) -> web.Response:
     """
     job = await request.app[CATALOG].reprocess(tenant_of(request), unique_id_in(request))
     bind_contextvars(processingId=job.processing_id)
-    return render(ProcessAnswer.of(job), HTTPStatus.ACCEPTED)
+    return render(request, ProcessAnswer.of(job), HTTPStatus.ACCEPTED)
 
 
 @call(
@@ -140,7 +138,7 @@ async def processed(request: web.Request) -> web.Response:
     """List the variants of an image."""
     unique_id = unique_id_in(request)
     variants = await request.app[CATALOG].processed_images(tenant_of(request), unique_id)
-    return render(ProcessedAnswer.of(unique_id, variants, request.app[SETTINGS].cloudfront_url))
+    return render(request, ProcessedAnswer.of(unique_id, variants))
 
 
 @call("deleteImage", groups.IMAGES, reply("What is gone", DELETE), path=(UNIQUE_ID,), problems=(ImageNotFound,))
@@ -148,4 +146,4 @@ async def delete(request: web.Request) -> web.Response:
     """Delete an image for ever."""
     unique_id = unique_id_in(request)
     erasure = await request.app[CATALOG].delete(tenant_of(request), unique_id)
-    return render(DeleteAnswer.of(unique_id, erasure))
+    return render(request, DeleteAnswer.of(unique_id, erasure))

@@ -23,7 +23,6 @@ from service.calls.names import (
 )
 from service.calls.use_cases import CATALOG
 from service.calls.variants import VariantAnswer, named
-from service.config import SETTINGS
 from service.http.call import call, reply
 from service.http.rendering import render
 from service.http.wire import Answer, Time, is_none
@@ -95,8 +94,8 @@ class JobAnswer(Answer):
     )
 
     @classmethod
-    def of(cls, job: Job, base_url: str) -> Self:
-        """`base_url` as for the upload."""
+    def of(cls, job: Job) -> Self:
+        """Everything but what concerns the worker alone."""
         return cls(
             processing_id=job.processing_id,
             unique_id=job.unique_id,
@@ -107,7 +106,7 @@ class JobAnswer(Answer):
             timestamp=job.created_at,
             listed_at=job.listed_at,
             updated_at=job.updated_at,
-            processed_images={variant.name: VariantAnswer.of(variant, base_url) for variant in job.variants},
+            processed_images={variant.name: VariantAnswer.of(variant) for variant in job.variants},
             error=None if job.error is None else FailureAnswer.of(job.error),
             timings=None if job.timings is None else TimingsAnswer.of(job.timings),
             superseded_by=job.superseded_by,
@@ -115,10 +114,10 @@ class JobAnswer(Answer):
 
 
 JOBS = {
-    "pending": JobAnswer.of(samples.PENDING, samples.URL),
-    "completed": JobAnswer.of(samples.COMPLETED, samples.URL),
-    "failed": JobAnswer.of(samples.FAILED, samples.URL),
-    "superseded": JobAnswer.of(samples.SUPERSEDED, samples.URL),
+    "pending": JobAnswer.of(samples.PENDING),
+    "completed": JobAnswer.of(samples.COMPLETED),
+    "failed": JobAnswer.of(samples.FAILED),
+    "superseded": JobAnswer.of(samples.SUPERSEDED),
 }
 
 
@@ -129,7 +128,7 @@ async def status(request: web.Request) -> web.Response:
     bind_contextvars(processingId=processing_id)
     job = await request.app[CATALOG].status(tenant_of(request), processing_id)
     bind_contextvars(uniqueId=job.unique_id)
-    return render(JobAnswer.of(job, request.app[SETTINGS].cloudfront_url))
+    return render(request, JobAnswer.of(job))
 
 
 async def _named(request: web.Request) -> str:

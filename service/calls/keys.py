@@ -151,7 +151,7 @@ NEW_KEY = NewApiKeyAnswer.of_minted(
 @call("listApiKeys", groups.ACCESS, reply("The keys", KEYS))
 async def list_keys(request: web.Request) -> web.Response:
     """List the tenant's API keys, newest first."""
-    return render(ApiKeyList.of(await request.app[KEY_STORE].list(tenant_of(request))))
+    return render(request, ApiKeyList.of(await request.app[KEY_STORE].list(tenant_of(request))))
 
 
 @call("createApiKey", groups.ACCESS, reply("The key", NEW_KEY, status=HTTPStatus.CREATED), body=NewApiKeyRequest)
@@ -170,7 +170,7 @@ async def create(request: web.Request) -> web.Response:
     )
     log.info("API key created", keyId=minted.key.key_id, scopes=minted.key.scopes)
     keep_no_answer(request)
-    return render(NewApiKeyAnswer.of_minted(minted).ignoring(asked.ignored), HTTPStatus.CREATED)
+    return render(request, NewApiKeyAnswer.of_minted(minted).ignoring(asked.ignored), HTTPStatus.CREATED)
 
 
 @call(
@@ -192,7 +192,7 @@ async def rotate(request: web.Request) -> web.Response:
     minted = await api_keys.rotate(request.app[KEY_STORE], old, timedelta(seconds=asked.grace))
     log.info("API key rotated", keyId=old.key_id, newKeyId=minted.key.key_id)
     keep_no_answer(request)
-    return render(NewApiKeyAnswer.of_minted(minted).ignoring(asked.ignored), HTTPStatus.CREATED)
+    return render(request, NewApiKeyAnswer.of_minted(minted).ignoring(asked.ignored), HTTPStatus.CREATED)
 
 
 @call("revokeApiKey", groups.ACCESS, reply("The ended key", REVOKED_KEY), path=(KEY_ID,), problems=(KeyNotFound,))
@@ -204,7 +204,7 @@ async def revoke(request: web.Request) -> web.Response:
     key = await _own_key(request)
     revoked = await request.app[KEY_STORE].revoke(key.key_id, clock.now())
     log.info("API key revoked", keyId=key.key_id)
-    return render(ApiKeyAnswer.of(revoked))
+    return render(request, ApiKeyAnswer.of(revoked))
 
 
 async def _own_key(request: web.Request) -> ApiKey:

@@ -149,7 +149,7 @@ LIMITS = LimitsAnswer(
 async def show(request: web.Request) -> web.Response:
     """See what the tenant may use and has used."""
     usage, limits = await request.app[QUOTA].state(tenant_of(request))
-    return render(LimitsAnswer.of(usage, limits, request.app[SETTINGS]))
+    return render(request, LimitsAnswer.of(usage, limits, request.app[SETTINGS]))
 
 
 @call("overrideLimits", groups.ACCESS, reply("The limits", LIMITS), body=OverridesRequest)
@@ -165,4 +165,4 @@ async def override(request: web.Request) -> web.Response:
     log.info("Limits overridden")
     usage = (await quota.store.get(tenant_of(request))).usage
     answer = LimitsAnswer.of(usage, overrides.over(quota.defaults), request.app[SETTINGS])
-    return render(answer.ignoring(asked.ignored))
+    return render(request, answer.ignoring(asked.ignored))

@@ -17,7 +17,6 @@ from service.auth.middleware import tenant_of
 from service.calls import groups, samples
 from service.calls.jobs import JobAnswer
 from service.calls.use_cases import CATALOG
-from service.config import SETTINGS
 from service.http.call import call, reply
 from service.http.cursor import CURSORS
 from service.http.moments import NotAMoment, first_moment, last_moment
@@ -133,13 +132,13 @@ class ListAnswer(Heard):
     last_evaluated_key: str | None = Field(description="`lastKey` of the next page; null at the end.")
 
     @classmethod
-    def of(cls, jobs: Sequence[Job], last_evaluated_key: str | None, base_url: str) -> Self:
-        """`base_url` as for the upload."""
-        images = [JobAnswer.of(job, base_url) for job in jobs]
+    def of(cls, jobs: Sequence[Job], last_evaluated_key: str | None) -> Self:
+        """In the order given."""
+        images = [JobAnswer.of(job) for job in jobs]
         return cls(images=images, count=len(images), last_evaluated_key=last_evaluated_key)
 
 
-LIST = ListAnswer.of([samples.COMPLETED], None, samples.URL)
+LIST = ListAnswer.of([samples.COMPLETED], None)
 
 
 @call("listImages", groups.IMAGES, reply("A page", LIST), query=ListQuery, problems=(InvalidCursor,))
@@ -156,5 +155,4 @@ async def list_images(request: web.Request) -> web.Response:
     after = None if asked.last_key is None else await cursors.open(asked.last_key, query)
     page = await request.app[CATALOG].list(replace(query, after=after))
     last_key = None if page.next_after is None else await cursors.seal(query, page.next_after)
-    base_url = request.app[SETTINGS].cloudfront_url
-    return await render_large(lambda: ListAnswer.of(page.jobs, last_key, base_url).ignoring(asked.ignored))
+    return await render_large(request, lambda: ListAnswer.of(page.jobs, last_key).ignoring(asked.ignored))

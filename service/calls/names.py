@@ -6,11 +6,18 @@ import re
 from typing import Annotated
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import Field, PlainSerializer, SerializationInfo
 from structlog.contextvars import bind_contextvars
 
 from processor.errors import ImageNotFound, JobNotFound
 from service.http.call import PathPart
+
+
+def _public(key: str, info: SerializationInfo) -> str:
+    if not isinstance(info.context, str):
+        raise TypeError("An answer with public URLs is written by `as_json` or `as_plain`, which know where they begin")
+    return f"{info.context}/{key}"
+
 
 _EXAMPLE_ID = "6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e"
 _EXAMPLE_JOB = "img_1767323045678_9f86d081884c7d65"
@@ -19,6 +26,8 @@ EXAMPLE_KEY = f"uploads/{_EXAMPLE_ID}.jpg"
 _EXAMPLE_URL = f"https://images.example.com/processed/{_EXAMPLE_ID}/{_EXAMPLE_JOB}/webp.webp"
 
 Url = Annotated[str, Field(json_schema_extra={"format": "uri"}, examples=[_EXAMPLE_URL])]
+#: Of an object that is public: its key, which becomes a URL when the answer is written.
+PublicUrl = Annotated[Url, PlainSerializer(_public, return_type=str)]
 UniqueId = Annotated[str, Field(json_schema_extra={"format": "uuid"}, examples=[_EXAMPLE_ID])]
 ProcessingId = Annotated[str, Field(examples=[_EXAMPLE_JOB])]
 SourceKey = Annotated[str, Field(examples=[EXAMPLE_KEY])]

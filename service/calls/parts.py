@@ -30,8 +30,8 @@ from service.auth.middleware import tenant_of
 from service.calls import groups, samples
 from service.calls.files import MAX_EXPIRES_SECONDS, FileRequest
 from service.calls.images import ABORTED_UPLOAD, DeleteAnswer
-from service.calls.names import UNIQUE_ID, ProcessingId, SourceKey, UniqueId, Url, unique_id_in
-from service.calls.use_cases import LARGE_FILES, UPLOADS
+from service.calls.names import UNIQUE_ID, ProcessingId, PublicUrl, SourceKey, UniqueId, Url, unique_id_in
+from service.calls.use_cases import CATALOG, LARGE_FILES, UPLOADS
 from service.calls.variants import named, places
 from service.config import SETTINGS
 from service.http.body import json_body, optional_json_body
@@ -93,8 +93,10 @@ class MultipartAnswer(Heard):
         "0 when there is nothing to upload.",
         examples=[3600],
     )
-    processed_image_url: Url = Field(description="The variant of the original's own size, once the job is completed.")
-    processed_image_urls: dict[str, Url] = Field(
+    processed_image_url: PublicUrl = Field(
+        description="The variant of the original's own size, once the job is completed."
+    )
+    processed_image_urls: dict[str, PublicUrl] = Field(
         description="Every variant by name, once the job is completed.", json_schema_extra=named
     )
     duplicate_of: UniqueId | None = Field(
@@ -103,8 +105,8 @@ class MultipartAnswer(Heard):
     )
 
     @classmethod
-    def of(cls, submission: MultipartSubmission, *, base_url: str) -> Self:
-        """`base_url` as for the upload in one piece."""
+    def of(cls, submission: MultipartSubmission) -> Self:
+        """To be uploaded."""
         parts = [
             PartAnswer(part_number=part.number, size=part.size, url=part.url, headers=dict(part.headers))
             for part in submission.parts
@@ -113,17 +115,18 @@ class MultipartAnswer(Heard):
             part_size=submission.part_size,
             parts=parts,
             expires_in=submission.expires_in_seconds,
-            **places(submission.job, base_url),
+            **places(submission.job),
         )
 
     @classmethod
-    def of_duplicate(cls, job: Job, *, part_size: int, base_url: str) -> Self:
+    def of_duplicate(cls, job: Job, *, part_size: int) -> Self:
         """The completed job that makes an upload needless."""
-        return cls(part_size=part_size, parts=[], duplicate_of=job.unique_id, expires_in=0, **places(job, base_url))
+        return cls(part_size=part_size, parts=[], duplicate_of=job.unique_id, expires_in=0, **places(job))
 
-    def without_urls(self) -> Self:
-        """The same image, for which there is nothing to upload any more."""
-        return self.model_copy(update={"parts": [], "expires_in": 0})
+    @classmethod
+    def of_ended(cls, job: Job, *, part_size: int) -> Self:
+        """The first job of an image for which there is nothing to upload any more."""
+        return cls(part_size=part_size, parts=[], expires_in=0, **places(job))
 
 
 class ArrivedPart(Answer):
@@ -184,8 +187,8 @@ _PARTS = tuple(
     for number, size in part_sizes(_LARGE).items()
 )
 _MULTIPART = MultipartSubmission(job=samples.PENDING, part_size=part_size(_LARGE), parts=_PARTS)
-MULTIPART = MultipartAnswer.of(_MULTIPART, base_url=samples.URL)
-PARTS = MultipartAnswer.of(replace(_MULTIPART, parts=_PARTS[1:2]), base_url=samples.URL)
+MULTIPART = MultipartAnswer.of(_MULTIPART)
+PARTS = MultipartAnswer.of(replace(_MULTIPART, parts=_PARTS[1:2]))
 PARTS_STATE = PartsAnswer.of(
     PartsState(
         job=samples.PENDING,
@@ -195,7 +198,7 @@ PARTS_STATE = PartsAnswer.of(
         missing=(2, 3),
     )
 )
-KNOWN_PARTS = MultipartAnswer.of_duplicate(samples.COMPLETED, part_size=part_size(_LARGE), base_url=samples.URL)
+KNOWN_PARTS = MultipartAnswer.of_duplicate(samples.COMPLETED, part_size=part_size(_LARGE))
 COMPLETED_UPLOAD = CompletedUploadAnswer.of(first_image(samples.PENDING))
 
 
@@ -216,27 +219,24 @@ async def begin(request: web.Request) -> web.Response:
 
     `size` is that of your own file: replace the one of the example, or S3 refuses the parts.
     """
-    settings = request.app[SETTINGS]
     asked = read_body(MultipartRequest, await json_body(request))
-    upload = asked.to_upload(max_bytes=settings.max_upload_bytes)
+    upload = asked.to_upload(max_bytes=request.app[SETTINGS].max_upload_bytes)
     large_files, tenant, answered = request.app[LARGE_FILES], tenant_of(request), earlier(request)
     if answered is None and asked.dedupe and asked.checksum_sha256 is not None:
         duplicate = await request.app[UPLOADS].find_duplicate(tenant, asked.checksum_sha256)
         if duplicate is not None:
             bind_contextvars(uniqueId=duplicate.unique_id, processingId=duplicate.processing_id)
-            known = MultipartAnswer.of_duplicate(
-                duplicate,
-                part_size=part_size(asked.size),
-                base_url=settings.cloudfront_url,
-            )
-            return render(known.ignoring(asked.ignored))
+            known = MultipartAnswer.of_duplicate(duplicate, part_size=part_size(asked.size))
+            return render(request, known.ignoring(asked.ignored))
     if answered is None:
         submission = await large_files.begin(tenant, upload, asked.size)
     else:
         try:
             submission = await large_files.sign(tenant, answered["uniqueId"], None, asked.expires_in)
         except (AlreadyUploaded, UploadExpired):
-            return render(MultipartAnswer.model_validate(answered).without_urls(), HTTPStatus.CREATED)
+            job = await request.app[CATALOG].status(tenant, answered["processingId"])
+            ended = MultipartAnswer.of_ended(job, part_size=part_size(asked.size))
+            return render(request, ended.ignoring(asked.ignored), HTTPStatus.CREATED)
     bind_contextvars(uniqueId=submission.job.unique_id, processingId=submission.job.processing_id)
     return _render(request, submission, asked, HTTPStatus.CREATED)
 
@@ -277,7 +277,9 @@ async def show(request: web.Request) -> web.Response:
     whole already, the answer is 409 with `already_uploaded`; when its parts were removed after a day, with
     `upload_expired`.
     """
-    return render(PartsAnswer.of(await request.app[LARGE_FILES].state(tenant_of(request), unique_id_in(request))))
+    return render(
+        request, PartsAnswer.of(await request.app[LARGE_FILES].state(tenant_of(request), unique_id_in(request)))
+    )
 
 
 @call(
@@ -295,7 +297,7 @@ async def complete(request: web.Request) -> web.Response:
     succeeded.
     """
     image = await request.app[LARGE_FILES].complete(tenant_of(request), unique_id_in(request))
-    return render(CompletedUploadAnswer.of(image))
+    return render(request, CompletedUploadAnswer.of(image))
 
 
 @call(
@@ -313,10 +315,9 @@ async def abort(request: web.Request) -> web.Response:
     """
     unique_id = unique_id_in(request)
     erasure = await request.app[LARGE_FILES].abort(tenant_of(request), unique_id)
-    return render(DeleteAnswer.of(unique_id, erasure))
+    return render(request, DeleteAnswer.of(unique_id, erasure))
 
 
 def _render(request: web.Request, submission: MultipartSubmission, asked: Question, status: HTTPStatus) -> web.Response:
     good_for(request, submission.expires_in_seconds)
-    answer = MultipartAnswer.of(submission, base_url=request.app[SETTINGS].cloudfront_url)
-    return render(answer.ignoring(asked.ignored), status)
+    return render(request, MultipartAnswer.of(submission).ignoring(asked.ignored), status)

@@ -22,7 +22,7 @@ from processor.jobs import Job
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
 from service.calls.files import MAX_EXPIRES_SECONDS, FileRequest, Metadata
-from service.calls.names import UNIQUE_ID, ProcessingId, SourceKey, UniqueId, Url, unique_id_in
+from service.calls.names import UNIQUE_ID, ProcessingId, PublicUrl, SourceKey, UniqueId, Url, unique_id_in
 from service.calls.use_cases import UPLOADS
 from service.calls.variants import named, places
 from service.config import SETTINGS
@@ -127,8 +127,10 @@ class UploadUrlAnswer(Heard):
         "0 for a duplicate.",
         examples=[3600],
     )
-    processed_image_url: Url = Field(description="The variant of the original's own size, once the job is completed.")
-    processed_image_urls: dict[str, Url] = Field(
+    processed_image_url: PublicUrl = Field(
+        description="The variant of the original's own size, once the job is completed."
+    )
+    processed_image_urls: dict[str, PublicUrl] = Field(
         description="Every variant by name, once the job is completed.", json_schema_extra=named
     )
     duplicate_of: UniqueId | None = Field(
@@ -136,8 +138,8 @@ class UploadUrlAnswer(Heard):
     )
 
     @classmethod
-    def of(cls, submission: Submission, *, base_url: str) -> Self:
-        """`base_url` is where the processed bucket is public, without a slash at the end."""
+    def of(cls, submission: Submission) -> Self:
+        """To be uploaded."""
         post, upload = submission.upload.post, submission.upload
         return cls(
             upload_url=upload.url,
@@ -145,11 +147,11 @@ class UploadUrlAnswer(Heard):
             post=None if post is None else PostForm(url=post.url, fields=dict(post.fields)),
             duplicate_of=None,
             expires_in=upload.expires_in_seconds,
-            **places(submission.job, base_url),
+            **places(submission.job),
         )
 
     @classmethod
-    def of_duplicate(cls, job: Job, *, base_url: str) -> Self:
+    def of_duplicate(cls, job: Job) -> Self:
         """The completed job that makes an upload needless."""
         return cls(
             upload_url=None,
@@ -157,11 +159,11 @@ class UploadUrlAnswer(Heard):
             post=None,
             duplicate_of=job.unique_id,
             expires_in=0,
-            **places(job, base_url),
+            **places(job),
         )
 
 
-UPLOAD_URL = UploadUrlAnswer.of(Submission(job=samples.PENDING, upload=samples.UPLOAD), base_url=samples.URL)
+UPLOAD_URL = UploadUrlAnswer.of(Submission(job=samples.PENDING, upload=samples.UPLOAD))
 
 _CREATED = reply("The upload URL", UPLOAD_URL)
 _REFUSALS = (UnsupportedContentType, FileTooLarge, DailyLimitReached, ImageLimitReached)
@@ -200,8 +202,7 @@ async def refresh(request: web.Request) -> web.Response:
 
 
 async def _create(request: web.Request, asked: UploadUrlRequest) -> web.Response:
-    settings = request.app[SETTINGS]
-    upload = asked.to_upload(max_bytes=settings.max_upload_bytes)
+    upload = asked.to_upload(max_bytes=request.app[SETTINGS].max_upload_bytes)
     uploads, tenant = request.app[UPLOADS], tenant_of(request)
     answered = earlier(request)
     if answered is not None:
@@ -210,13 +211,12 @@ async def _create(request: web.Request, asked: UploadUrlRequest) -> web.Response
         duplicate = await uploads.find_duplicate(tenant, asked.checksum_sha256)
         if duplicate is not None:
             bind_contextvars(uniqueId=duplicate.unique_id, processingId=duplicate.processing_id)
-            known = UploadUrlAnswer.of_duplicate(duplicate, base_url=settings.cloudfront_url)
-            return render(known.ignoring(asked.ignored))
+            known = UploadUrlAnswer.of_duplicate(duplicate)
+            return render(request, known.ignoring(asked.ignored))
     return _render(request, await uploads.submit(tenant, upload), asked)
 
 
 def _render(request: web.Request, submission: Submission, asked: Question) -> web.Response:
     bind_contextvars(uniqueId=submission.job.unique_id, processingId=submission.job.processing_id)
     good_for(request, submission.upload.expires_in_seconds)
-    answer = UploadUrlAnswer.of(submission, base_url=request.app[SETTINGS].cloudfront_url)
-    return render(answer.ignoring(asked.ignored))
+    return render(request, UploadUrlAnswer.of(submission).ignoring(asked.ignored))

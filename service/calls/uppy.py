@@ -33,7 +33,7 @@ from processor.recipes import FULL_SIZE
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
 from service.calls.images import ABORTED_UPLOAD, DeleteAnswer
-from service.calls.names import ProcessingId, SourceKey, UniqueId, Url
+from service.calls.names import ProcessingId, PublicUrl, SourceKey, UniqueId, Url
 from service.calls.uploads import UploadUrlRequest
 from service.calls.use_cases import UNSIZED_FILES, UPLOADS
 from service.config import SETTINGS
@@ -206,24 +206,20 @@ class ListedParts(RootModel[list[ListedPart]]):
         """With quotes around the ETags, as S3 lists them."""
         return cls([ListedPart(part_number=part.number, size=part.size, e_tag=f'"{part.etag}"') for part in parts])
 
-    def to_json(self) -> bytes:
-        """The body."""
-        return self.model_dump_json(by_alias=True).encode()
-
 
 class FinishedAnswer(Heard):
     """The file is whole, and its job is queued."""
 
-    location: Url = Field(description="The variant of the original's own size, once the job is completed.")
+    location: PublicUrl = Field(description="The variant of the original's own size, once the job is completed.")
     key: SourceKey
     unique_id: UniqueId
     processing_id: ProcessingId
 
     @classmethod
-    def of(cls, image: Image, base_url: str) -> Self:
-        """`base_url` is where the processed bucket is public, without a slash at the end."""
+    def of(cls, image: Image) -> Self:
+        """The ids are those that were answered when the upload began."""
         unique_id, processing_id = image.unique_id, image.job_ids[0]
-        location = f"{base_url}/{variant_key(unique_id, processing_id, FULL_SIZE.file_name)}"
+        location = variant_key(unique_id, processing_id, FULL_SIZE.file_name)
         return cls(location=location, key=image.key, unique_id=unique_id, processing_id=processing_id)
 
 
@@ -231,7 +227,7 @@ UPPY_FORM = FormAnswer.of(Submission(job=samples.PENDING, upload=samples.UPLOAD)
 UPPY_STARTED = StartedAnswer.of(samples.PENDING)
 UPPY_PART = PartUrlAnswer.of(SignedUrl(url=samples.part_url(1), expires_in_seconds=3600))
 UPPY_PARTS = ListedParts.of([Part(number=1, size=5 * 1024 * 1024, etag="9f86d081884c7d659a2feaa0c55ad015")])
-UPPY_FINISHED = FinishedAnswer.of(first_image(samples.PENDING), samples.URL)
+UPPY_FINISHED = FinishedAnswer.of(first_image(samples.PENDING))
 
 _NOT_OPEN = (ImageNotFound, AlreadyUploaded, UploadExpired, WrongUploadMethod)
 
@@ -252,7 +248,7 @@ async def params(request: web.Request) -> web.Response:
     upload = file_of_query(request.query).to_upload(max_bytes=request.app[SETTINGS].max_upload_bytes)
     submission = await request.app[UPLOADS].submit(tenant_of(request), upload)
     bind_contextvars(uniqueId=submission.job.unique_id, processingId=submission.job.processing_id)
-    return render(FormAnswer.of(submission))
+    return render(request, FormAnswer.of(submission))
 
 
 @call(
@@ -273,7 +269,7 @@ async def start(request: web.Request) -> web.Response:
     upload = asked.to_upload(max_bytes=request.app[SETTINGS].max_upload_bytes)
     job = await request.app[UNSIZED_FILES].start(tenant_of(request), upload)
     bind_contextvars(uniqueId=job.unique_id, processingId=job.processing_id)
-    return render(StartedAnswer.of(job).ignoring(asked.ignored))
+    return render(request, StartedAnswer.of(job).ignoring(asked.ignored))
 
 
 @call(
@@ -293,7 +289,7 @@ async def sign_part(request: web.Request) -> web.Response:
     signed = await request.app[UNSIZED_FILES].sign_part(
         *_named(request), int(number), expires_in_seconds=EXPIRES_SECONDS
     )
-    return render(PartUrlAnswer.of(signed))
+    return render(request, PartUrlAnswer.of(signed))
 
 
 @call(
@@ -306,7 +302,7 @@ async def sign_part(request: web.Request) -> web.Response:
 )
 async def list_parts(request: web.Request) -> web.Response:
     """List the parts that have arrived."""
-    return render(ListedParts.of(await request.app[UNSIZED_FILES].parts(*_named(request))))
+    return render(request, ListedParts.of(await request.app[UNSIZED_FILES].parts(*_named(request))))
 
 
 @call(
@@ -329,7 +325,7 @@ async def finish(request: web.Request) -> web.Response:
     """
     asked = read_body(CompleteRequest, await json_body(request))
     image = await request.app[UNSIZED_FILES].finish(*_named(request), asked.etags)
-    return render(FinishedAnswer.of(image, request.app[SETTINGS].cloudfront_url).ignoring(asked.ignored))
+    return render(request, FinishedAnswer.of(image).ignoring(asked.ignored))
 
 
 @call(
@@ -347,7 +343,7 @@ async def give_up(request: web.Request) -> web.Response:
     """
     tenant, upload_id, key = _named(request)
     erasure = await request.app[UNSIZED_FILES].give_up(tenant, upload_id, key)
-    return render(DeleteAnswer.of(unique_id_of(key) or "", erasure))
+    return render(request, DeleteAnswer.of(unique_id_of(key) or "", erasure))
 
 
 def _named(request: web.Request) -> tuple[str, str, str]:

@@ -9,7 +9,7 @@ from pydantic import Field
 from processor.images import StoredVariant, variant_key
 from processor.jobs import Job
 from processor.recipes import STANDARD
-from service.calls.names import Url
+from service.calls.names import PublicUrl
 from service.http.wire import Answer
 
 VARIANT_NAMES = tuple(spec.name for spec in STANDARD.specs)
@@ -20,19 +20,16 @@ def named(schema: dict[str, Any]) -> None:
     schema["properties"] = dict.fromkeys(VARIANT_NAMES, schema["additionalProperties"])
 
 
-def places(job: Job, base_url: str) -> dict[str, Any]:
+def places(job: Job) -> dict[str, Any]:
     """Where everything of a job is, or is going to be."""
     recipe = job.recipe or STANDARD
-    urls = {
-        spec.name: f"{base_url}/{variant_key(job.unique_id, job.processing_id, spec.file_name)}"
-        for spec in recipe.specs
-    }
+    variants = {spec.name: variant_key(job.unique_id, job.processing_id, spec.file_name) for spec in recipe.specs}
     return {
         "key": job.original_key,
         "unique_id": job.unique_id,
         "processing_id": job.processing_id,
-        "processed_image_url": urls[recipe.full_size.name],
-        "processed_image_urls": urls,
+        "processed_image_url": variants[recipe.full_size.name],
+        "processed_image_urls": variants,
     }
 
 
@@ -40,7 +37,7 @@ class VariantAnswer(Answer):
     """A stored variant; `size` in bytes, `width` and `height` in pixels."""
 
     key: str
-    url: Url
+    url: PublicUrl
     width: int
     height: int
     size: int
@@ -48,11 +45,11 @@ class VariantAnswer(Answer):
     sha256: str = Field(description="SHA-256 of the variant, in hex.")
 
     @classmethod
-    def of(cls, variant: StoredVariant, base_url: str, **further: Any) -> Self:
-        """`base_url` as for the upload."""
+    def of(cls, variant: StoredVariant, **further: Any) -> Self:
+        """With what a subclass tells further."""
         return cls(
             key=variant.key,
-            url=f"{base_url}/{variant.key}",
+            url=variant.key,
             width=variant.width,
             height=variant.height,
             size=variant.size,

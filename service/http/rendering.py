@@ -6,29 +6,28 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import Protocol
 
 from aiohttp import web
+from pydantic import BaseModel
 
+from service.http.wire import as_json
 
-class Answered(Protocol):
-    """Whatever knows itself as JSON."""
-
-    def to_json(self) -> bytes:
-        """The body."""
-        ...
-
+#: Where the processed bucket is public, without a slash at the end.
+PUBLIC_URL = web.AppKey("public_url", str)
 
 #: At a time and process: more threads would only take the interpreter from each other and from the loop.
 _LARGE_AT_ONCE = ThreadPoolExecutor(1, thread_name_prefix="answer")
 
 
-async def render_large(make: Callable[[], Answered]) -> web.Response:
+async def render_large(request: web.Request, make: Callable[[], BaseModel]) -> web.Response:
     """The same for an answer of many images, which takes tens of milliseconds: beside the loop, one after the other."""
-    body = await asyncio.get_running_loop().run_in_executor(_LARGE_AT_ONCE, lambda: make().to_json())
+    public_url = request.app[PUBLIC_URL]
+    loop = asyncio.get_running_loop()
+    body = await loop.run_in_executor(_LARGE_AT_ONCE, lambda: as_json(make(), public_url))
     return web.Response(body=body, content_type="application/json", charset="utf-8")
 
 
-def render(answer: Answered, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+def render(request: web.Request, answer: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
     """JSON in UTF-8."""
-    return web.Response(status=status, body=answer.to_json(), content_type="application/json", charset="utf-8")
+    body = as_json(answer, request.app[PUBLIC_URL])
+    return web.Response(status=status, body=body, content_type="application/json", charset="utf-8")

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from datetime import datetime
 from itertools import islice
-from typing import Annotated, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -76,9 +76,15 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
-    def to_json(self) -> bytes:
-        """The body."""
-        return self.model_dump_json(by_alias=True).encode()
+
+def as_json(answer: BaseModel, public_url: str) -> bytes:
+    """The body; every `PublicUrl` in it begins with `public_url`, which has no slash at the end."""
+    return answer.model_dump_json(by_alias=True, context=public_url).encode()
+
+
+def as_plain(answer: BaseModel, public_url: str) -> Any:
+    """The same as JSON values."""
+    return answer.model_dump(mode="json", by_alias=True, context=public_url)
 
 
 class Heard(Answer):

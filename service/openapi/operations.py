@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from openapi_pydantic.v3.v3_1 import Example, MediaType, Operation, Parameter, Reference, RequestBody, Response
-from pydantic import BaseModel
 
 from processor.errors import ImageNotFound, NotFound, TrussError
+from service.calls import samples
 from service.http.call import Call, Reply
 from service.http.problems import problem_of
+from service.http.wire import as_plain
 from service.openapi.components import (
     IDEMPOTENCY_KEY,
     PROBLEM_NAMES,
@@ -61,13 +62,9 @@ def _parameters(route: Route, told: Call) -> list[Parameter | Reference]:
 
 
 def _answer(reply: Reply) -> Response:
-    examples = {name: Example(value=_plain(answer)) for name, answer in reply.examples.items()}
+    examples = {name: Example(value=as_plain(answer, samples.URL)) for name, answer in reply.examples.items()}
     content = {"application/json": MediaType(schema=ref(reply.model), examples=examples)}
     return Response(description=reply.description, headers={"X-Request-Id": REQUEST_ID}, content=content)
-
-
-def _plain(model: BaseModel) -> Any:
-    return model.model_dump(mode="json", by_alias=True)
 
 
 def _problems(route: Route, told: Call) -> dict[str, Response | Reference]:

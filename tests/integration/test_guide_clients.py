@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from service.calls import samples
 from service.calls.jobs import JOBS
 from service.calls.uploads import UPLOAD_URL
+from service.http.wire import as_json
 from tests.guide import blocks, save_programs
 from tests.ports import held_port
 
@@ -53,7 +55,7 @@ def _problem(status: int, **headers: str) -> Answer:
 
 
 def _job(name: str) -> Answer:
-    return lambda _, __: web.Response(body=JOBS[name].to_json(), content_type="application/json")
+    return lambda _, __: web.Response(body=as_json(JOBS[name], samples.URL), content_type="application/json")
 
 
 def _broken(request: web.Request, _: int) -> web.StreamResponse:
@@ -102,7 +104,7 @@ class StandIn:
 
     @staticmethod
     def _issued(request: web.Request, _: int) -> web.StreamResponse:
-        answer = json.loads(UPLOAD_URL.to_json())
+        answer = json.loads(as_json(UPLOAD_URL, samples.URL))
         url = str(request.url.origin() / "s3")
         return web.json_response(answer | {"uploadUrl": url, "post": answer["post"] | {"url": url}})
 
