@@ -55,6 +55,7 @@ _UNWELL = "A check fails, or the process is ending"
     groups.SERVICE,
     reply("All is well", HEALTHY),
     reply(_UNWELL, UNHEALTHY, status=HTTPStatus.SERVICE_UNAVAILABLE),
+    quiet=True,
 )
 async def health(request: web.Request) -> web.Response:
     """See whether the service and all that it needs can work."""
@@ -66,6 +67,7 @@ async def health(request: web.Request) -> web.Response:
     groups.SERVICE,
     reply("All is well", READY),
     reply(_UNWELL, NOT_READY, status=HTTPStatus.SERVICE_UNAVAILABLE),
+    quiet=True,
 )
 async def ready(request: web.Request) -> web.Response:
     """See whether to send requests to this process."""
@@ -78,6 +80,7 @@ async def ready(request: web.Request) -> web.Response:
     groups.SERVICE,
     reply("All is well", LIVE),
     reply(_UNWELL, NOT_LIVE, status=HTTPStatus.SERVICE_UNAVAILABLE),
+    quiet=True,
 )
 async def live(request: web.Request) -> web.Response:
     """See whether this process needs a restart."""

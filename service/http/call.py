@@ -71,6 +71,8 @@ class Call:
     replies: Sequence[Reply]
     #: Beside those that every call of its kind may meet; the first of a status is the example.
     problems: Sequence[type[TrussError]]
+    #: Asked every few seconds by whatever watches this process: noise in the log while all is well.
+    quiet: bool
 
 
 def reply(description: str, shown: BaseModel | Mapping[str, BaseModel], *, status: HTTPStatus = HTTPStatus.OK) -> Reply:
@@ -87,6 +89,7 @@ def call(
     body: type[BaseModel] | None = None,
     body_required: bool = True,
     problems: Sequence[type[TrussError]] = (),
+    quiet: bool = False,
 ) -> Callable[[H], H]:
     """Document a handler. The first paragraph of its docstring is the summary, the others are the description."""
 
@@ -103,6 +106,7 @@ def call(
             body_required=body_required,
             replies=replies,
             problems=problems,
+            quiet=quiet,
         )
         setattr(handler, _TOLD, told)
         return handler
@@ -114,6 +118,12 @@ def unlisted(handler: H) -> H:
     """For people or for the local mode: no part of the API, and not in its document."""
     setattr(handler, _TOLD, None)
     return handler
+
+
+def is_quiet(handler: Handler) -> bool:
+    """Whether its calls are noise while all is well; also for what aiohttp answers by itself."""
+    told: Call | None = getattr(handler, _TOLD, None)
+    return told is not None and told.quiet
 
 
 def call_of(handler: Handler) -> Call | None:

@@ -13,12 +13,11 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from service.http.call import is_quiet
 from service.http.problems import problem_of
 from service.observe.metrics import METRICS
 
 REQUEST_ID_HEADER = "X-Request-Id"
-#: Asked every few seconds by whatever watches this process.
-PROBES = frozenset({"/images/health", "/images/live", "/images/ready"})
 #: What a caller's request id may look like. Anything else could forge lines in somebody's log.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 #: Headers of every answer, unless the handler knows better.
@@ -104,4 +103,4 @@ def _level(request: web.Request, status: int) -> int:
     """Probes are noise while all is well; what is our fault is worth a look."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return logging.ERROR if status == HTTPStatus.INTERNAL_SERVER_ERROR else logging.WARNING
-    return logging.DEBUG if request.path in PROBES else logging.INFO
+    return logging.DEBUG if is_quiet(request.match_info.handler) else logging.INFO

@@ -141,6 +141,22 @@ async def test_every_request_is_one_line_without_its_query(client: Any, logged: 
     }
 
 
+async def test_what_watches_the_process_is_noise_in_the_log_until_something_is_wrong(client: Any, logged: Any) -> None:
+    for path in ("/images/health", "/images/live", "/images/ready", "/images/list", "/images/nowhere"):
+        await client.get(path)
+    client.app[DRAINING].set()
+    await client.get("/images/ready")
+    levels = [(entry["path"], entry["log_level"]) for entry in logged if entry["event"] == "Request answered"]
+    assert levels == [
+        ("/images/health", "debug"),
+        ("/images/live", "debug"),
+        ("/images/ready", "debug"),
+        ("/images/list", "info"),
+        ("/images/nowhere", "info"),
+        ("/images/ready", "warning"),
+    ]
+
+
 async def test_a_line_shows_nothing_of_the_request_before_it(client: Any, logged: Any) -> None:
     await client.get(JOB)
     await client.get("/images/list")

@@ -7,16 +7,22 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
+from aiohttp import web
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from service.calls import docs
-from service.http.call import call_of
-from service.http.middleware import PROBES
+from processor.errors import ImageNotFound
+from service import openapi
+from service.auth.principal import Scope
+from service.calls import docs, groups
+from service.calls.names import UNIQUE_ID
+from service.http.call import call, call_of, is_quiet, reply
 from service.http.problems import known_problems
+from service.http.wire import Answer
 from service.openapi import document
-from service.routes import ROUTES
+from service.routes import ROUTES, Route
 
+QUIET = {route.path for route in ROUTES if is_quiet(route.handler)}
 METHODS = {"get", "post", "put", "delete"}
 
 
@@ -51,6 +57,28 @@ def test_the_document_and_the_routes_name_the_same_calls() -> None:
     assert shown == {(route.method, route.path) for route in ROUTES if call_of(route.handler) is None}
 
 
+def test_a_new_call_is_a_handler_and_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Moon(Answer):
+        """A moon."""
+
+        phase: str = "full"
+
+    @call("getMoon", groups.IMAGES, reply("The moon", Moon()), path=(UNIQUE_ID,), problems=(ImageNotFound,))
+    async def moon(request: web.Request) -> web.Response:
+        """See the moon."""
+        raise NotImplementedError(request)
+
+    row = Route("GET", "/images/moon/{uniqueId}", moon, Scope.READ)
+    monkeypatch.setattr(openapi, "ROUTES", (*ROUTES, row))
+    after = document.__wrapped__()
+    OpenAPIV31SpecValidator(after).validate()
+    operation = after["paths"].pop("/images/moon/{uniqueId}")["get"]
+    assert (operation["summary"], operation["security"][0]) == ("See the moon", {"bearerJwt": ["images:read"]})
+    assert set(operation["responses"]) == {"200", "401", "403", "404", "429", "500", "503"}
+    assert after["components"]["schemas"].pop("Moon")["description"] == "A moon."
+    assert after == document()
+
+
 def test_every_operation_has_an_id_of_its_own_and_a_tag() -> None:
     ids = [operation["operationId"] for _, _, operation in operations()]
     assert len(ids) == len(set(ids))
@@ -64,7 +92,7 @@ def test_every_answer_carries_a_request_id_and_errors_are_problems(
     for status, answer in operation["responses"].items():
         response = resolved(answer)
         assert "X-Request-Id" in response["headers"]
-        expected = "application/json" if status < "400" or path in PROBES else "application/problem+json"
+        expected = "application/json" if status < "400" or path in QUIET else "application/problem+json"
         assert list(response["content"]) == [expected]
 
 

@@ -16,7 +16,7 @@ from processor.errors import ImageNotFound, TrussError
 from service.calls.groups import IMAGES
 from service.http.call import Call, Undocumented, call, call_of, reply, unlisted
 from service.http.problems import known_problems, problem_of
-from service.routes import LOCAL_ROUTES, MAKERS, ROUTES, Route
+from service.routes import LOCAL_ROUTES, MAKERS, PUBLIC, ROUTES, Route
 
 ROOT = Path(__file__).parents[3]
 LISTED = [(route, told) for route in ROUTES if (told := call_of(route.handler)) is not None]
@@ -89,6 +89,11 @@ def test_the_documented_problems_exist_and_something_raises_them(route: Route, t
         assert issubclass(kind, TrussError)
         assert problem_of(kind()).code in known, route
         assert kind.__name__ in raised()
+
+
+def test_what_watches_the_process_asks_without_credentials_and_leaves_no_noise() -> None:
+    quiet = {route.path: route.scope for route, told in LISTED if told.quiet}
+    assert quiet == {"/images/health": PUBLIC, "/images/live": PUBLIC, "/images/ready": PUBLIC}
 
 
 @of_each([(route, told) for route, told in LISTED if route.method == "GET" and route.handler not in MAKERS])
