@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -128,6 +128,10 @@ class Terms:
     multipart: str | None = field(default=None, repr=False)
 
 
+#: Marks a field of a job that its run brings: what a worker writes when it ends the job, with the status.
+_BROUGHT: Mapping[str, bool] = {"outcome": True}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One run over one uploaded version of an image. `expires_at` in seconds since the epoch."""
@@ -146,10 +150,10 @@ class Job:
     lease: Lease | None = None
     #: How often a worker began and neither ended nor gave the job back, the present one included.
     attempts: int = 0
-    variants: tuple[StoredVariant, ...] = ()
-    manifest: Manifest | None = None
-    error: Failure | None = None
-    timings: Timings | None = None
+    variants: tuple[StoredVariant, ...] = field(default=(), metadata=_BROUGHT)
+    manifest: Manifest | None = field(default=None, metadata=_BROUGHT)
+    error: Failure | None = field(default=None, metadata=_BROUGHT)
+    timings: Timings | None = field(default=None, metadata=_BROUGHT)
     #: Where its image stands in listings; None: where its own making puts it, as with an image's first job.
     place: str | None = None
     #: The last completed job over the same source: what a client is shown while this one runs.
@@ -192,6 +196,10 @@ class Job:
     def listed_at(self) -> datetime:
         """The time in its position."""
         return clock.from_iso(self.position.partition("#")[0])
+
+
+#: The fields of a job that its run brings.
+OUTCOME = tuple(each.name for each in fields(Job) if each.metadata == _BROUGHT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,12 +14,12 @@ from processor.errors import Busy, Conflict, ImageNotFound, JobNotFound, LeaseLo
 from processor.images import StoredVariant
 from processor.jobs import NOT_THE_FILES_FAULT, REPLACED, Failure, Image, Job, JobStatus, Lease, Source, arrived
 from processor.ports.jobs import JobPage, JobQuery
+from processor.stores.codec import RECORDS, seconds_value
 from processor.stores.listing import list_jobs
 from processor.stores.records import (
     INDEX_ATTRIBUTES,
     Item,
     digest_attributes,
-    failure_value,
     from_wire,
     image_from_item,
     image_item,
@@ -28,12 +28,8 @@ from processor.stores.records import (
     job_from_item,
     job_item,
     job_key,
-    lease_value,
     outcome_values,
-    seconds_value,
     secret_key,
-    source_value,
-    variant_values,
 )
 from processor.stores.schema import BY_DIGEST, KEY, TTL, digest_key
 from processor.stores.shared_secrets import shared_secret
@@ -138,7 +134,7 @@ class DynamoJobStore:
                 "statusKey": index_attributes(accepted)["statusKey"],
                 "updatedAt": clock.to_iso(accepted.updated_at),
                 TTL: expires_at,
-                **({"source": source_value(source)} if refusal is None else {"error": failure_value(refusal)}),
+                **({"source": RECORDS.encode(source)} if refusal is None else {"error": RECORDS.encode(refusal)}),
             },
             remove=("uncounted",) if counted else (),
             condition=f"{LIVING} AND {CURRENT} AND #status = :pending",
@@ -252,7 +248,7 @@ class DynamoJobStore:
             key=job_key(processing_id),
             sets={
                 "status": JobStatus.PROCESSING.value,
-                "lease": lease_value(lease),
+                "lease": RECORDS.encode(lease),
                 "updatedAt": clock.to_iso(now),
             },
             also=(
@@ -282,7 +278,7 @@ class DynamoJobStore:
 
     async def renew(self, processing_id: str, lease: Lease) -> None:
         """Write the lease's new expiry. Raises `LeaseLost`, `Unavailable`."""
-        renewal = self._held_update(processing_id, lease, sets={"lease": lease_value(lease)})
+        renewal = self._held_update(processing_id, lease, sets={"lease": RECORDS.encode(lease)})
         try:
             await self._table.update(renewal)
         except ConditionFailed:
@@ -307,7 +303,9 @@ class DynamoJobStore:
 
     async def note(self, processing_id: str, lease: Lease, variants: Sequence[StoredVariant]) -> None:
         """What is stored so far. Raises `LeaseLost`, `Unavailable`."""
-        noted = self._held_update(processing_id, lease, sets={"processedImages": variant_values(variants)})
+        noted = self._held_update(
+            processing_id, lease, sets={"processedImages": [RECORDS.encode(variant) for variant in variants]}
+        )
         try:
             await self._table.update(noted)
         except ConditionFailed:
@@ -347,7 +345,7 @@ class DynamoJobStore:
             sets={
                 "status": failed_job.status.value,
                 "statusKey": index_attributes(failed_job)["statusKey"],
-                "error": failure_value(job.error),
+                "error": RECORDS.encode(job.error),
                 "updatedAt": clock.to_iso(job.updated_at),
             },
             condition=f"{LIVING} AND {CURRENT} AND #status = :uploaded",
@@ -356,7 +354,7 @@ class DynamoJobStore:
         try:
             await self._table.update(failure)
         except ConditionFailed as failed:
-            written = failed.item and failed.item.get("error") == failure_value(job.error)
+            written = failed.item and failed.item.get("error") == RECORDS.encode(job.error)
             if not written or failed.item["updatedAt"] != clock.to_iso(job.updated_at):  # type: ignore[index]
                 raise RecordChanged from None
 
@@ -396,7 +394,7 @@ class DynamoJobStore:
         """Take a job out of the hands of whoever works on it; it names its successor."""
         superseded: Item = {
             "status": JobStatus.FAILED.value,
-            "error": failure_value(REPLACED),
+            "error": RECORDS.encode(REPLACED),
             "updatedAt": clock.to_iso(clock.now()),
         }
         # Where both belong, in the list of all and perhaps in that of a status, the row of the old one stays: the

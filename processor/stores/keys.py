@@ -9,7 +9,8 @@ from typing import Any
 from processor import clock
 from processor.errors import KeyNotFound, RecordChanged
 from processor.ports.keys import ApiKey
-from processor.stores.records import Item, from_wire, moment
+from processor.stores.codec import RECORDS
+from processor.stores.records import Item, from_wire
 from processor.stores.schema import BY_TIME, KEY, TTL
 from processor.stores.shared_secrets import shared_secret
 from processor.stores.table import Table
@@ -115,37 +116,18 @@ def _list_key(tenant: str) -> str:
 
 
 def _item(key: ApiKey) -> Item:
-    item: dict[str, Any] = {
+    ends = {} if key.expires_at is None else {TTL: _epoch(key.expires_at + KEPT)}
+    return {
         **_key(key.key_id),
         "listKey": _list_key(key.tenant),
         "sortKey": f"{clock.to_iso(key.created_at)}#{key.key_id}",
-        "keyId": key.key_id,
-        "tenant": key.tenant,
-        "name": key.name,
-        "scopes": list(key.scopes),
-        "digest": key.digest,
-        "createdAt": clock.to_iso(key.created_at),
+        **RECORDS.encode(key),
+        **ends,
     }
-    if key.lifetime is not None:
-        item["lifetimeSeconds"] = int(key.lifetime.total_seconds())
-    if key.expires_at is not None:
-        item |= {"expiresAt": clock.to_iso(key.expires_at), TTL: _epoch(key.expires_at + KEPT)}
-    return item
 
 
 def _from_item(item: Item) -> ApiKey:
-    return ApiKey(
-        key_id=item["keyId"],
-        tenant=item["tenant"],
-        name=item["name"],
-        scopes=tuple(item["scopes"]),
-        digest=item["digest"],
-        created_at=clock.from_iso(item["createdAt"]),
-        expires_at=moment(item.get("expiresAt")),
-        revoked_at=moment(item.get("revokedAt")),
-        lifetime=timedelta(seconds=int(item["lifetimeSeconds"])) if "lifetimeSeconds" in item else None,
-        last_used_at=moment(item.get("lastUsedAt")),
-    )
+    return RECORDS.decode(item, ApiKey)
 
 
 def _epoch(moment: datetime) -> int:

@@ -1,0 +1,33 @@
+"""How the values of records are written in the table."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from decimal import Decimal
+
+from processor.codec import Codec, Layout
+from processor.jobs import Image, Job, Source, Terms
+from processor.ports.keys import ApiKey
+from processor.stores.schema import KEY, TTL
+
+
+def seconds_value(seconds: float) -> Decimal:
+    """A time in seconds as a value; DynamoDB knows no binary floats, and holds decimal digits without loss."""
+    return Decimal(repr(float(seconds)))
+
+
+#: Where the table says something else than the classes, because that is how it lies there.
+RECORDS = Codec(
+    {
+        Job: Layout(
+            names={"processing_id": KEY, "created_at": "timestamp", "expires_at": TTL, "variants": "processedImages"},
+            always=("metadata", "attempts"),
+        ),
+        # The release before reads `sequencer`.
+        Image: Layout(names={"expires_at": TTL}, always=("metadata",), beside={"sequencer": ""}),
+        Source: Layout(always=("event_time",), beside={"sequencer": ""}),
+        Terms: Layout(names={each.name: each.name for each in fields(Terms)}, always=("once",)),
+        ApiKey: Layout(names={"lifetime": "lifetimeSeconds"}),
+    },
+    number=seconds_value,
+)
