@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 
 from processor import clock
-from processor.errors import DailyLimitReached, ImageLimitReached, TrussError
+from processor.errors import Conflict, DailyLimitReached, ImageLimitReached, LeaseLost, RecordChanged, TrussError
 from processor.images import StoredVariant
 from processor.recipes import Recipe
 
@@ -24,14 +24,54 @@ class JobStatus(StrEnum):
     FAILED = "failed"  # settled with a code
 
 
-#: Every change of status that may happen. A job that failed through no fault of its file may be taken up again when its
-#: message returns, or the same file is uploaded again; nothing else leaves `completed` or `failed`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """A change that a store may make of a job: out of which statuses it leads, and into which. No target: it stays.
+
+    `refusal` is what the store raises for a job in any other status, or for none.
+    """
+
+    sources: frozenset[JobStatus]
+    targets: frozenset[JobStatus] = frozenset()
+    refusal: type[Conflict]
+
+    def out_of(self, job: Job | None) -> Job:
+        """The job, if it may be changed so. Raises `refusal`."""
+        if job is None or job.status not in self.sources:
+            raise self.refusal
+        return job
+
+    def into(self, status: JobStatus) -> JobStatus:
+        """The status, if this leads there. Raises `ValueError`: whoever asks for another is mistaken."""
+        if status not in self.targets:
+            raise ValueError(f"this makes no job {status}")
+        return status
+
+
+_PENDING, _UPLOADED, _PROCESSING = JobStatus.PENDING, JobStatus.UPLOADED, JobStatus.PROCESSING
+_COMPLETED, _FAILED = JobStatus.COMPLETED, JobStatus.FAILED
+
+#: The table that every store obeys: what may become of a job, beside that it expires or goes with its image. The
+#: functions below say what else is asked, and what changes.
+#: An upload that is over a limit fails at once.
+ACCEPT = Transition(sources=frozenset({_PENDING}), targets=frozenset({_UPLOADED, _FAILED}), refusal=RecordChanged)
+EXTEND = Transition(sources=frozenset({_PENDING}), refusal=RecordChanged)
+#: A job that failed through no fault of its file is taken up again when its message returns, or its file.
+CLAIM = Transition(
+    sources=frozenset({_UPLOADED, _PROCESSING, _FAILED}), targets=frozenset({_PROCESSING}), refusal=Conflict
+)
+#: What the worker that holds it does to a job and lets it stay in work: renew its lease, or give it back.
+HOLD = Transition(sources=frozenset({_PROCESSING}), refusal=LeaseLost)
+FINISH = Transition(sources=frozenset({_PROCESSING}), targets=frozenset({_COMPLETED, _FAILED}), refusal=LeaseLost)
+FAIL = Transition(sources=frozenset({_UPLOADED}), targets=frozenset({_FAILED}), refusal=RecordChanged)
+SUPERSEDE = Transition(
+    sources=frozenset({_PENDING, _UPLOADED, _PROCESSING}), targets=frozenset({_FAILED}), refusal=RecordChanged
+)
+CHANGES = (ACCEPT, EXTEND, CLAIM, HOLD, FINISH, FAIL, SUPERSEDE)
+
+#: Every change of status that may happen.
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
-    JobStatus.PENDING: frozenset({JobStatus.UPLOADED, JobStatus.FAILED}),
-    JobStatus.UPLOADED: frozenset({JobStatus.PROCESSING, JobStatus.FAILED}),
-    JobStatus.PROCESSING: frozenset({JobStatus.PROCESSING, JobStatus.COMPLETED, JobStatus.FAILED}),
-    JobStatus.COMPLETED: frozenset(),
-    JobStatus.FAILED: frozenset({JobStatus.PROCESSING}),
+    status: frozenset().union(*(each.targets for each in CHANGES if status in each.sources)) for status in JobStatus
 }
 
 #: Code of a job whose source was replaced, or which was asked for again, before it had ended.
@@ -183,6 +223,17 @@ class Job:
         over_limit = self.error is not None and self.error.code in OVER_LIMIT
         return self.status is JobStatus.FAILED and (self.uncounted or (over_limit and self.source is None))
 
+    @property
+    def may_be_taken_up_again(self) -> bool:
+        """Whether it failed through no fault of its file, which was let in."""
+        if self.error is None or self.was_refused:
+            return False
+        return self.status is JobStatus.FAILED and self.error.code in NOT_THE_FILES_FAULT
+
+    def is_held(self, at: datetime) -> bool:
+        """Whether a worker's lease on it holds at that moment."""
+        return self.lease is not None and self.lease.expires_at >= at.timestamp()
+
     def is_over(self, etag: str) -> bool:
         """Whether its source is the object with this ETag: the same bytes, whenever and however often they came."""
         return self.source is not None and bool(etag) and self.source.etag == etag
@@ -235,16 +286,90 @@ def failure_of(error: TrussError) -> Failure:
 
 
 def arrived(job: Job, source: Source, expires_at: int, *, counted: bool, refusal: Failure | None = None) -> Job:
-    """A pending job whose source has come; `counted` says whether its image counts as stored from now on."""
+    """A pending job whose source has come; `counted` says whether its image counts as stored from now on.
+
+    With a `refusal` it is not let in: the job has failed, and has no source. Raises `RecordChanged`.
+    """
     return replace(
-        job,
-        status=JobStatus.UPLOADED if refusal is None else JobStatus.FAILED,
+        ACCEPT.out_of(job),
+        status=ACCEPT.into(JobStatus.UPLOADED if refusal is None else JobStatus.FAILED),
         error=refusal,
         source=source if refusal is None else None,
         uncounted=not counted,
         expires_at=expires_at,
         updated_at=clock.now(),
     )
+
+
+def claimed(job: Job | None, lease: Lease, now: datetime, maker: str) -> Job:
+    """A job that a worker has taken: one that waits, whose worker vanished, or that may be taken up again.
+
+    Nothing of it is stored so far as this run knows; `maker` is noted if none was.
+
+    Raises `Conflict`.
+    """
+    job = CLAIM.out_of(job)
+    taken = job.status is JobStatus.PROCESSING and job.is_held(now)
+    if taken or (job.status is JobStatus.FAILED and not job.may_be_taken_up_again):
+        raise CLAIM.refusal
+    return replace(
+        job,
+        status=CLAIM.into(JobStatus.PROCESSING),
+        lease=lease,
+        attempts=job.attempts + 1,
+        maker=job.maker or maker,
+        variants=(),
+        error=None,
+        updated_at=now,
+    )
+
+
+def held(job: Job | None, lease: Lease) -> Job:
+    """A job in work, if the lease is on it. Raises `LeaseLost`."""
+    job = HOLD.out_of(job)
+    if job.lease is None or job.lease.token != lease.token:
+        raise HOLD.refusal
+    return job
+
+
+def released(job: Job | None, lease: Lease) -> Job:
+    """A job that its worker gave back: the attempt does not count. Raises `LeaseLost`."""
+    job = held(job, lease)
+    return replace(job, lease=None, attempts=job.attempts - 1)
+
+
+def noted(job: Job | None, lease: Lease, variants: Sequence[StoredVariant]) -> Job:
+    """A job in work with what is stored of it so far. Raises `LeaseLost`."""
+    return replace(held(job, lease), variants=tuple(variants))
+
+
+def ended(job: Job | None, lease: Lease, outcome: Job) -> Job:
+    """A job whose run is over, with what the run brought. Raises `LeaseLost`."""
+    return replace(
+        held(FINISH.out_of(job), lease),
+        **{name: getattr(outcome, name) for name in OUTCOME},
+        status=FINISH.into(outcome.status),
+        updated_at=outcome.updated_at,
+        expires_at=outcome.expires_at,
+        lease=None,
+        uncounted=False,
+        uncounted_bytes=0,
+    )
+
+
+def failed(job: Job | None, why: Failure | None, now: datetime) -> Job:
+    """A job that no worker holds, and none shall take. Raises `RecordChanged`."""
+    return replace(FAIL.out_of(job), status=FAIL.into(JobStatus.FAILED), error=why, updated_at=now)
+
+
+def superseded(job: Job, new: Job) -> Job:
+    """A job whose place another took: it names that, and has failed if it had not ended."""
+    if not job.ended:
+        failed = SUPERSEDE.into(JobStatus.FAILED)
+        job = replace(
+            SUPERSEDE.out_of(job), status=failed, error=REPLACED, lease=None, variants=(), updated_at=clock.now()
+        )
+    return replace(job, superseded_by=new.processing_id)
 
 
 def position(created_at: datetime, processing_id: str) -> str:

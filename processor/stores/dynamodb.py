@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -12,7 +12,24 @@ from typing import Any
 from processor import clock
 from processor.errors import Busy, Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged, Unavailable
 from processor.images import StoredVariant
-from processor.jobs import NOT_THE_FILES_FAULT, REPLACED, Failure, Image, Job, JobStatus, Lease, Source, arrived
+from processor.jobs import (
+    ACCEPT,
+    CLAIM,
+    EXTEND,
+    FAIL,
+    FINISH,
+    HOLD,
+    NOT_THE_FILES_FAULT,
+    Failure,
+    Image,
+    Job,
+    JobStatus,
+    Lease,
+    Source,
+    Transition,
+    arrived,
+    superseded,
+)
 from processor.ports.jobs import JobPage, JobQuery
 from processor.stores.codec import RECORDS, seconds_value
 from processor.stores.listing import list_jobs
@@ -55,8 +72,19 @@ CURRENT = "attribute_exists(#claimKey)"
 UNDELETED = "attribute_not_exists(#deletedAt)"
 #: The image is as it was read.
 UNCHANGED = "#currentJob = :currentJob"
+
+
+def _out_of(transition: Transition) -> str:
+    """The job has a status out of which the transition leads; `_statuses` has the values."""
+    return f"#status IN ({', '.join(f':{name}' for name in _statuses(transition))})"
+
+
+def _statuses(transition: Transition) -> Mapping[str, str]:
+    return {status.name.lower(): status.value for status in sorted(transition.sources)}
+
+
 #: The lease is the caller's.
-HELD = "#status = :processing AND #lease.#token = :token"
+HELD = f"{_out_of(HOLD)} AND #lease.#token = :token"
 
 
 class DynamoJobStore:
@@ -137,8 +165,8 @@ class DynamoJobStore:
                 **({"source": RECORDS.encode(source)} if refusal is None else {"error": RECORDS.encode(refusal)}),
             },
             remove=("uncounted",) if counted else (),
-            condition=f"{LIVING} AND {CURRENT} AND #status = :pending",
-            values={"present": self._table.present(), "pending": JobStatus.PENDING.value},
+            condition=f"{LIVING} AND {CURRENT} AND {_out_of(ACCEPT)}",
+            values={"present": self._table.present(), **_statuses(ACCEPT)},
         )
         await self._transact(lives_on, arrives)
         return accepted
@@ -222,8 +250,8 @@ class DynamoJobStore:
         extended = Update(
             key=job_key(job.processing_id),
             sets={TTL: expires_at},
-            condition=f"{LIVING} AND {CURRENT} AND #status = :pending",
-            values={"present": self._table.present(), "pending": JobStatus.PENDING.value},
+            condition=f"{LIVING} AND {CURRENT} AND {_out_of(EXTEND)}",
+            values={"present": self._table.present(), **_statuses(EXTEND)},
         )
         await self._transact(self._image_update(image, sets={TTL: expires_at}), extended)
         return replace(job, expires_at=expires_at)
@@ -263,9 +291,7 @@ class DynamoJobStore:
                 "now": seconds_value(now.timestamp()),
                 "one": 1,
                 "maker": maker,
-                "uploaded": JobStatus.UPLOADED.value,
-                "processing": JobStatus.PROCESSING.value,
-                "failed": JobStatus.FAILED.value,
+                **_statuses(CLAIM),
                 **codes,
             },
         )
@@ -316,6 +342,7 @@ class DynamoJobStore:
 
         `endedBy` keeps the token, so that a write whose answer was lost is known again for the caller's own.
         """
+        status = FINISH.into(job.status)
         # A job in work is its image's current one, so it is listed: what makes another current takes the lease away.
         outcome = self._held_update(
             job.processing_id,
@@ -323,7 +350,7 @@ class DynamoJobStore:
             sets={
                 **outcome_values(job),
                 **digest_attributes(job),
-                "status": job.status.value,
+                "status": status.value,
                 "statusKey": index_attributes(job)["statusKey"],
                 "updatedAt": clock.to_iso(job.updated_at),
                 TTL: job.expires_at,
@@ -339,7 +366,7 @@ class DynamoJobStore:
 
     async def fail(self, job: Job) -> None:
         """Write `job.error` for a job that no worker holds. Raises `RecordChanged`, `Unavailable`."""
-        failed_job = replace(job, status=JobStatus.FAILED)
+        failed_job = replace(job, status=FAIL.into(JobStatus.FAILED))
         failure = Update(
             key=job_key(job.processing_id),
             sets={
@@ -348,8 +375,8 @@ class DynamoJobStore:
                 "error": RECORDS.encode(job.error),
                 "updatedAt": clock.to_iso(job.updated_at),
             },
-            condition=f"{LIVING} AND {CURRENT} AND #status = :uploaded",
-            values={"present": self._table.present(), "uploaded": JobStatus.UPLOADED.value},
+            condition=f"{LIVING} AND {CURRENT} AND {_out_of(FAIL)}",
+            values={"present": self._table.present(), **_statuses(FAIL)},
         )
         try:
             await self._table.update(failure)
@@ -384,18 +411,19 @@ class DynamoJobStore:
         """A change to a job in work, by whoever holds its lease."""
         values = {
             "present": self._table.present(),
-            "processing": JobStatus.PROCESSING.value,
             "token": lease.token,
+            **_statuses(HOLD),
             **change.pop("values", {}),
         }
         return Update(key=job_key(processing_id), condition=f"{LIVING} AND {HELD}", values=values, **change)
 
     def _retirement(self, old: Job, new: Job) -> Update:
         """Take a job out of the hands of whoever works on it; it names its successor."""
-        superseded: Item = {
-            "status": JobStatus.FAILED.value,
-            "error": RECORDS.encode(REPLACED),
-            "updatedAt": clock.to_iso(clock.now()),
+        retired = superseded(old, new)
+        failure: Item = {
+            "status": retired.status.value,
+            "error": RECORDS.encode(retired.error),
+            "updatedAt": clock.to_iso(retired.updated_at),
         }
         # Where both belong, in the list of all and perhaps in that of a status, the row of the old one stays: the
         # index may lose it a moment before it has the new one.
@@ -403,7 +431,7 @@ class DynamoJobStore:
         goes = tuple(name for name in INDEX_ATTRIBUTES if name not in stays)
         return Update(
             key=job_key(old.processing_id),
-            sets={**({} if old.ended else superseded), "supersededBy": new.processing_id},
+            sets={**({} if old.ended else failure), "supersededBy": retired.superseded_by},
             remove=goes if old.ended else (*goes, "lease", "processedImages"),
             condition=f"{LIVING} AND #status = :status",
             values={"present": self._table.present(), "status": old.status.value},

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from processor import clock
-from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged
+from processor import jobs
+from processor.errors import Conflict, ImageNotFound, JobNotFound, RecordChanged
 from processor.images import StoredVariant
-from processor.jobs import NOT_THE_FILES_FAULT, REPLACED, Failure, Image, Job, JobStatus, Lease, Source, arrived
+from processor.jobs import ACCEPT, CLAIM, EXTEND, FAIL, Failure, Image, Job, JobStatus, Lease, Source, Transition
 from processor.ports.jobs import JobPage, JobQuery
 from processor.stores.listing import bounds_of, page_of
 
@@ -97,11 +97,8 @@ class MemoryJobStore:
         version: str = "",
     ) -> Job:
         """Raises `RecordChanged`."""
-        stored = self._unchanged(image)
-        found = self._job(job.processing_id)
-        if found is None or found.status is not JobStatus.PENDING or not self._is_current(found):
-            raise RecordChanged
-        accepted = arrived(job, source, expires_at, counted=counted, refusal=refusal)
+        stored, _ = self._unchanged(image), self._current(job.processing_id, ACCEPT)
+        accepted = jobs.arrived(job, source, expires_at, counted=counted, refusal=refusal)
         ends = None if counted else expires_at
         self._images[image.unique_id] = replace(stored, expires_at=ends, first_version=version)
         self._jobs[job.processing_id] = accepted
@@ -165,76 +162,55 @@ class MemoryJobStore:
 
     async def extend(self, image: Image, job: Job, expires_at: int) -> Job:
         """Raises `RecordChanged`."""
-        stored, found = self._unchanged(image), self._job(job.processing_id)
-        if found is None or found.status is not JobStatus.PENDING or not self._is_current(found):
-            raise RecordChanged
+        stored, found = self._unchanged(image), self._current(job.processing_id, EXTEND)
         self._images[image.unique_id] = replace(stored, expires_at=expires_at)
         self._jobs[job.processing_id] = replace(found, expires_at=expires_at)
         return self._jobs[job.processing_id]
 
     async def claim(self, processing_id: str, lease: Lease, now: datetime, maker: str) -> Job:
         """Raises `Conflict`."""
-        job = self._job(processing_id, now.timestamp())
-        if job is not None and job.lease is not None and job.lease.token == lease.token:
+        try:
+            claimed = jobs.claimed(self._current(processing_id, CLAIM, now.timestamp()), lease, now, maker)
+        except Conflict:
+            job = self._jobs.get(processing_id)
+            if job is None or job.lease is None or job.lease.token != lease.token:
+                raise
             return job
-        if job is None or not self._is_current(job) or not _claimable(job, now):
-            raise Conflict
         self._ended_by.pop(processing_id, None)
-        claimed = replace(
-            job,
-            status=JobStatus.PROCESSING,
-            lease=lease,
-            attempts=job.attempts + 1,
-            maker=job.maker or maker,
-            variants=(),
-            error=None,
-            updated_at=now,
-        )
         self._jobs[processing_id] = claimed
         return claimed
 
     async def renew(self, processing_id: str, lease: Lease) -> None:
         """Raises `LeaseLost`."""
-        self._jobs[processing_id] = replace(self._held(processing_id, lease), lease=lease)
+        self._jobs[processing_id] = replace(jobs.held(self._job(processing_id), lease), lease=lease)
 
     async def release(self, processing_id: str, lease: Lease) -> None:
         """Raises `LeaseLost`."""
         if not self._has_ended(processing_id, lease, JobStatus.PROCESSING):
-            held = self._held(processing_id, lease)
-            self._jobs[processing_id] = replace(held, lease=None, attempts=held.attempts - 1)
+            self._jobs[processing_id] = jobs.released(self._job(processing_id), lease)
             self._ended_by[processing_id] = lease.token
 
     async def note(self, processing_id: str, lease: Lease, variants: Sequence[StoredVariant]) -> None:
         """Raises `LeaseLost`."""
-        self._jobs[processing_id] = replace(self._held(processing_id, lease), variants=tuple(variants))
+        self._jobs[processing_id] = jobs.noted(self._job(processing_id), lease, variants)
 
     async def finish(self, job: Job, lease: Lease) -> None:
         """Raises `LeaseLost`."""
         if self._has_ended(job.processing_id, lease, job.status):
             return
-        self._jobs[job.processing_id] = replace(
-            self._held(job.processing_id, lease),
-            status=job.status,
-            variants=job.variants,
-            manifest=job.manifest,
-            error=job.error,
-            timings=job.timings,
-            updated_at=job.updated_at,
-            expires_at=job.expires_at,
-            lease=None,
-            uncounted=False,
-            uncounted_bytes=0,
-        )
+        self._jobs[job.processing_id] = jobs.ended(self._job(job.processing_id), lease, job)
         self._ended_by[job.processing_id] = lease.token
 
     async def fail(self, job: Job) -> None:
         """Raises `RecordChanged`."""
-        found = self._job(job.processing_id)
-        if found is None or found.status is not JobStatus.UPLOADED or not self._is_current(found):
-            raise RecordChanged
-        self._jobs[job.processing_id] = replace(
-            found, status=JobStatus.FAILED, error=job.error, updated_at=job.updated_at
-        )
+        try:
+            found = self._current(job.processing_id, FAIL)
+        except RecordChanged:
+            written = self._jobs.get(job.processing_id)
+            if written is None or (written.error, written.updated_at) != (job.error, job.updated_at):
+                raise
+        else:
+            self._jobs[job.processing_id] = jobs.failed(found, job.error, job.updated_at)
 
     async def signing_key(self, name: str) -> bytes:
         """32 random bytes, made on first use."""
@@ -270,38 +246,23 @@ class MemoryJobStore:
             raise RecordChanged
         return stored
 
-    def _held(self, processing_id: str, lease: Lease) -> Job:
-        job = self._job(processing_id)
-        if job is None or job.status is not JobStatus.PROCESSING:
-            raise LeaseLost
-        if job.lease is None or job.lease.token != lease.token:
-            raise LeaseLost
+    def _current(self, processing_id: str, transition: Transition, now: float | None = None) -> Job:
+        """A job that is its image's current one, and may be changed so. Raises what the transition is refused with."""
+        job = transition.out_of(self._job(processing_id, now))
+        if not self._is_current(job):
+            raise transition.refusal
         return job
 
     def _has_ended(self, processing_id: str, lease: Lease, status: JobStatus) -> bool:
-        job = self._job(processing_id)
+        job = self._jobs.get(processing_id)
         return job is not None and job.status is status and self._ended_by.get(processing_id) == lease.token
 
     def _retire(self, old: Job, new: Job) -> None:
         found = self._job(old.processing_id)
         if found is None or found.status is not old.status:
             raise RecordChanged
-        if not old.ended:
-            found = replace(
-                found, status=JobStatus.FAILED, error=REPLACED, lease=None, variants=(), updated_at=clock.now()
-            )
-        self._jobs[old.processing_id] = replace(found, superseded_by=new.processing_id)
+        self._jobs[old.processing_id] = jobs.superseded(found, new)
 
 
 def _fingerprint(image: Image) -> tuple[str, str, str]:
     return image.current_job, image.first_version, image.counted_through
-
-
-def _claimable(job: Job, now: datetime) -> bool:
-    if job.status is JobStatus.UPLOADED:
-        return True
-    if job.status is JobStatus.PROCESSING:
-        return job.lease is None or job.lease.expires_at < now.timestamp()
-    if job.error is None or job.was_refused:
-        return False
-    return job.status is JobStatus.FAILED and job.error.code in NOT_THE_FILES_FAULT
