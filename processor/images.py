@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
+from typing import Any
 
 from processor.formats.info import ImageInfo
 from processor.recipes import VariantSpec
@@ -20,13 +21,26 @@ _VARIANT_KEY = re.compile(r"processed/(?P<image>[^/]+)/(?P<job>[^/]+)/[^/]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
-    """An encoded output, not stored yet. `width` x `height` is one frame."""
+class Output:
+    """What is known of a variant once it is encoded, in plain values. `width` x `height` is one frame.
+
+    A field here travels by itself: out of a child process, into the record and into the manifest.
+    """
+
+    width: int
+    height: int
+
+    def known(self) -> dict[str, Any]:
+        """All of it, for what is made of the output next."""
+        return {each.name: getattr(self, each.name) for each in fields(Output)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant(Output):
+    """An encoded output, not stored yet."""
 
     spec: VariantSpec
     data: bytes = field(repr=False)
-    width: int
-    height: int
 
     @property
     def name(self) -> str:
@@ -43,13 +57,11 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredVariant:
+class StoredVariant(Output):
     """A variant as it lies in the processed bucket; `size` in bytes, `sha256` in hex."""
 
     name: str
     key: str
-    width: int
-    height: int
     size: int
     content_type: str
     quality: int

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from processor import clock
+from processor.codec import Codec
 from processor.errors import ImageNotFound, JobNotFound, ObjectNotFound, Rejected
 from processor.images import VARIANT_PREFIX, StoredVariant, job_of_variant, job_prefix
 from processor.jobs import Job, JobStatus
@@ -22,6 +24,10 @@ _NAME = "manifest.json"
 _MAX_BYTES = 256 * 1024
 #: Nothing that this service stores is larger, in bytes.
 _MAX_VARIANT_BYTES = 2**30
+
+_CODEC = Codec({})
+#: What a manifest does not say of a variant where it describes it.
+_ELSEWHERE = frozenset({"name", "storedAt"})
 
 
 def manifest_key(unique_id: str, processing_id: str) -> str:
@@ -157,27 +163,10 @@ class Verifier:
 
 
 def _described(variant: StoredVariant, effort: int) -> dict[str, Any]:
-    return {
-        "key": variant.key,
-        "size": variant.size,
-        "sha256": variant.sha256,
-        "width": variant.width,
-        "height": variant.height,
-        "contentType": variant.content_type,
-        "quality": variant.quality,
-        "effort": effort,
-    }
+    told = {name: value for name, value in _CODEC.encode(variant).items() if name not in _ELSEWHERE}
+    return {**told, "effort": effort}
 
 
 def _variant(name: str, value: Mapping[str, Any], stored_at: datetime) -> StoredVariant:
-    return StoredVariant(
-        name=name,
-        key=str(value["key"]),
-        width=int(value["width"]),
-        height=int(value["height"]),
-        size=int(value["size"]),
-        content_type=str(value["contentType"]),
-        quality=int(value["quality"]),
-        sha256=str(value["sha256"]),
-        stored_at=stored_at,
-    )
+    elsewhere = {"name": name, "storedAt": clock.to_iso(stored_at)}
+    return _CODEC.decode({**value, **elsewhere}, StoredVariant)

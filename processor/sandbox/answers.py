@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from processor.errors import ImageRejected, LimitExceeded, NotConvertible, UnsupportedFormat, leaves
 from processor.formats import DECODED, format_of
 from processor.formats.info import ImageInfo
-from processor.images import Variant
+from processor.images import Output, Variant
 from processor.recipes import VariantSpec
 from processor.sandbox.messages import Frame
 
 #: What may be wrong with an image, by code; and that of it which comes with numbers.
 _REJECTIONS = {error.code: error for error in leaves(ImageRejected)}
 _EXCEEDED = {error.code: error for error in leaves(LimitExceeded)}
+#: The types of what is known of an output.
+_KNOWN = {name: get_args(hint) or (hint,) for name, hint in get_type_hints(Output).items()}
 #: How a kind of a format is named that cannot be decoded.
 _KIND = re.compile(rf"({'|'.join(each.title for each in DECODED)}) \([A-Za-z0-9 -]{{1,40}}\)")
 
@@ -69,7 +71,7 @@ def read_refusal(header: Mapping[str, Any]) -> ImageRejected:
 def pack(variant: Variant, earlier: Sequence[Variant]) -> tuple[dict[str, Any], tuple[bytes, ...]]:
     """The frame that brings a variant, as header and bytes; what an `earlier` one has brought is not repeated."""
     same = next((number for number, other in enumerate(earlier) if other.data == variant.data), None)
-    header = {"name": variant.spec.name, "width": variant.width, "height": variant.height, "same": same}
+    header = {**variant.known(), "name": variant.spec.name, "same": same}
     return header, () if same is not None else (variant.data,)
 
 
@@ -77,10 +79,16 @@ def unpack(frame: Frame, spec: VariantSpec, earlier: Sequence[Variant]) -> Varia
     """Back from `pack`. Raises `ValueError` for anything but the file that `spec` asks for."""
     longest = spec.encoding.longest_side
     match frame.header:
-        case {"name": spec.name, "width": int(width), "height": int(height), "same": None | int() as same}:
-            if 0 < width <= longest and 0 < height <= longest:
-                return Variant(spec=spec, data=_file(frame, spec, same, earlier), width=width, height=height)
+        case {"name": spec.name, "same": None | int() as same, **known} if _is_plain(known):
+            variant = Variant(spec=spec, data=_file(frame, spec, same, earlier), **known)
+            if 0 < variant.width <= longest and 0 < variant.height <= longest:
+                return variant
     raise ValueError("not the variant that was asked for")
+
+
+def _is_plain(known: Mapping[str, object]) -> bool:
+    """Whether it is what is known of an output, and each field of its own type."""
+    return known.keys() == _KNOWN.keys() and all(type(known[name]) in kinds for name, kinds in _KNOWN.items())
 
 
 def _file(frame: Frame, spec: VariantSpec, same: int | None, earlier: Sequence[Variant]) -> bytes:

@@ -583,10 +583,9 @@ class Converter:
             sha256=sha256,
         )
         run.stored[spec.name] = StoredVariant(
+            **variant.known(),
             name=spec.name,
             key=key,
-            width=variant.width,
-            height=variant.height,
             size=len(variant.data),
             content_type=spec.content_type,
             quality=spec.quality,

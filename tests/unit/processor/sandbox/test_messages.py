@@ -124,6 +124,9 @@ def _header(**change: Any) -> dict[str, Any]:
         (_header(same=0), WEBP),  # a file, and another one
         (_header(same="0"), b""),
         (_header(width="2"), WEBP),
+        (_header(width=True), WEBP),
+        (_header(other=2), WEBP),
+        ({"name": "small", "width": 2, "same": None}, WEBP),
         (_header(), b""),
         (_header(), b"<script></script>"[:12]),
     ],
