@@ -345,17 +345,17 @@ def test_numbers_are_read_as_what_they_are() -> None:
 class LaterVariant(StoredVariant):
     """What a release to come may know of a variant."""
 
-    main_colour: str | None = None
+    later: str | None = None
 
 
 def test_two_releases_of_which_one_knows_a_field_more_read_what_the_other_wrote() -> None:
     [before] = COMPLETED.variants
     wire = to_wire({"variant": RECORDS.encode(before)})
     later = RECORDS.decode(from_wire(wire)["variant"], LaterVariant)
-    assert later.main_colour is None
+    assert later.later is None
     assert RECORDS.encode(later) == RECORDS.encode(before)
-    coloured = RECORDS.encode(replace(later, main_colour="#aabbcc"))
-    assert coloured == {**RECORDS.encode(before), "mainColour": "#aabbcc"}
+    coloured = RECORDS.encode(replace(later, later="#aabbcc"))
+    assert coloured == {**RECORDS.encode(before), "later": "#aabbcc"}
     assert RECORDS.decode(coloured, StoredVariant) == before
 
 
