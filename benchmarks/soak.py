@@ -32,7 +32,7 @@ from rich.table import Table
 
 from benchmarks.soak_account import Account, has_ended, quantiles, take
 from benchmarks.soak_client import Clients, deck
-from processor.ports.stores import Stores
+from processor.ports.stores import AllStores
 from tests.fleet import ServiceProcess, Stage, empty, run_stage
 
 #: A killed worker's messages and leases come back after so long: within the run, and long enough for any file in it.
@@ -144,7 +144,7 @@ async def upload_all(clients: Clients, count: int, concurrency: int, progress: P
             group.create_task(visit())
 
 
-async def all_ended(stores: Stores, clients: Clients, progress: Progress) -> None:
+async def all_ended(stores: AllStores, clients: Clients, progress: Progress) -> None:
     """Wait for every upload; what does not end in time is stuck, and the account will say so."""
     waiting = list(clients.uploads)
     task = progress.add_task("Converting", total=len(waiting))
@@ -156,7 +156,7 @@ async def all_ended(stores: Stores, clients: Clients, progress: Progress) -> Non
                 await asyncio.sleep(1)
 
 
-async def drain(stores: Stores) -> None:
+async def drain(stores: AllStores) -> None:
     """Duplicates, and what was in work when a process died, come back once more; what stays is accounted for."""
     with contextlib.suppress(AssertionError):
         await empty(stores.queue, within=SETTLE_SECONDS)

@@ -17,7 +17,7 @@ from processor.catalog.reconcile import Reconciler
 from processor.errors import ImageNotFound, JobNotFound
 from processor.jobs import Job
 from processor.manifest import Verifier
-from processor.ports.stores import Stores
+from processor.ports.stores import AllStores
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,22 +48,22 @@ class Account:
         }
 
 
-async def current_job(stores: Stores, upload: Upload) -> Job | None:
+async def current_job(stores: AllStores, upload: Upload) -> Job | None:
     """The job that an upload has come to; None when the image is gone."""
     try:
-        image = await stores.jobs.get_image(upload.unique_id)
-        return None if image.deleted_at else await stores.jobs.get_job(image.current_job)
+        image = await stores.jobs.image_of_any_tenant(upload.unique_id)
+        return None if image.deleted_at else await stores.jobs.job_of_any_tenant(image.current_job)
     except (ImageNotFound, JobNotFound):
         return None
 
 
-async def has_ended(stores: Stores, upload: Upload) -> bool:
+async def has_ended(stores: AllStores, upload: Upload) -> bool:
     """Whether nothing more will happen to it."""
     job = await current_job(stores, upload)
     return job is None or job.ended
 
 
-async def take(stores: Stores, source_bucket: str, uploads: Sequence[Upload], logs: Iterable[Path]) -> Account:
+async def take(stores: AllStores, source_bucket: str, uploads: Sequence[Upload], logs: Iterable[Path]) -> Account:
     """Look at every record and object, past the service."""
     account = Account(outcomes=outcomes_in(logs))
     for upload in uploads:

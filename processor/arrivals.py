@@ -79,7 +79,7 @@ class Arrivals:
                 await self.count(image, uncounted(found, image, None))
             except RecordChanged:
                 with suppress(ImageNotFound):
-                    image = await self.jobs.get_image(image.unique_id)
+                    image = await self.jobs.get_image(image.tenant, image.unique_id)
             else:
                 return
         raise Busy

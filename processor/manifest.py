@@ -16,7 +16,7 @@ from processor.errors import ImageNotFound, JobNotFound, ObjectNotFound, Rejecte
 from processor.images import VARIANT_PREFIX, StoredVariant, job_of_variant, job_prefix
 from processor.jobs import Job, JobStatus
 from processor.ports.objects import ObjectStore
-from processor.ports.stores import Stores
+from processor.ports.stores import AllStores
 
 CONTENT_TYPE = "application/json"
 _NAME = "manifest.json"
@@ -105,7 +105,7 @@ class Difference:
 class Verifier:
     """Reads everything again that completed jobs have stored."""
 
-    stores: Stores
+    stores: AllStores
 
     async def images(self) -> AsyncIterator[str]:
         """Every image that has variants and is not deleted."""
@@ -115,7 +115,7 @@ class Verifier:
             if owner is not None and owner[0] != seen:
                 seen = owner[0]
                 with contextlib.suppress(ImageNotFound):
-                    if (await self.stores.jobs.get_image(seen)).deleted_at is None:
+                    if (await self.stores.jobs.image_of_any_tenant(seen)).deleted_at is None:
                         yield seen
 
     async def verify(self, unique_id: str) -> AsyncIterator[Difference]:
@@ -124,9 +124,9 @@ class Verifier:
         An image whose job has not completed, or whose record has expired, is compared as far as it goes. Raises
         `ImageNotFound`, `Unavailable`.
         """
-        image = await self.stores.jobs.get_image(unique_id)
+        image = await self.stores.jobs.image_of_any_tenant(unique_id)
         try:
-            job = await self.stores.jobs.get_job(image.current_job)
+            job = await self.stores.jobs.get_job(image.tenant, image.current_job)
         except JobNotFound:
             variants = await stored_variants(self.stores.processed, unique_id, image.current_job)
         else:

@@ -19,7 +19,7 @@ from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig, libvips_version
 from processor.ports.keys import KeyStore
 from processor.ports.replays import ReplayStore
-from processor.ports.stores import Stores
+from processor.ports.stores import AllStores, Stores
 from processor.sandbox.renderer import ChildRenderer
 from processor.stores.clients import AwsClients
 from processor.stores.cloudfront import CloudFrontEdge
@@ -69,10 +69,10 @@ class UseCases:
     catalog: Catalog
 
 
-def make_stores(settings: PlaceSettings, clients: AwsClients) -> Stores:
+def make_stores(settings: PlaceSettings, clients: AwsClients) -> AllStores:
     """Over real AWS, or over whatever speaks its protocols at the configured endpoint."""
     dead_letters, distribution = settings.dead_letter_queue_url, settings.cloudfront_distribution_id
-    return Stores(
+    return AllStores(
         jobs=DynamoJobStore(Table(clients, settings.processing_table)),
         source=S3ObjectStore(clients, settings.source_bucket),
         processed=S3ObjectStore(clients, settings.processed_bucket),
@@ -118,7 +118,7 @@ def make_renderers(settings: Settings) -> Renderers:
 
 
 def make_worker(
-    settings: Settings, stores: Stores, quota: Quota, renderers: Renderers, observe: Callable[[Outcome], None]
+    settings: Settings, stores: AllStores, quota: Quota, renderers: Renderers, observe: Callable[[Outcome], None]
 ) -> Worker:
     """It takes nothing before it is started."""
     converter = Converter(

@@ -19,7 +19,7 @@ import aiohttp
 from processor.catalog.reconcile import Reconciler
 from processor.manifest import Verifier
 from processor.ports.queue import MessageQueue
-from processor.ports.stores import Stores
+from processor.ports.stores import AllStores
 from processor.stores.clients import open_clients
 from processor.stores.config import AwsCredentials
 from processor.stores.dynamodb import DynamoJobStore
@@ -69,10 +69,10 @@ class Stage:
         } | more
 
     @asynccontextmanager
-    async def stores(self) -> AsyncIterator[Stores]:
+    async def stores(self) -> AsyncIterator[AllStores]:
         """The stores of this stage, beside the service and past every fault that it suffers from."""
         async with open_clients(self.aws.config(self.credentials)) as clients:
-            yield Stores(
+            yield AllStores(
                 jobs=DynamoJobStore(Table(clients, self.made.names.table)),
                 source=S3ObjectStore(clients, self.made.names.source_bucket),
                 processed=S3ObjectStore(clients, self.made.names.processed_bucket),
@@ -206,7 +206,7 @@ async def run_service(
     assert secret_in(await asyncio.to_thread(log_file.read_text), stage.credentials.secret_access_key) is None
 
 
-async def assert_nothing_is_amiss(stores: Stores, source_bucket: str) -> None:
+async def assert_nothing_is_amiss(stores: AllStores, source_bucket: str) -> None:
     """No job stuck, no orphan object, no byte other than the records say, no message left, none dead."""
     reconciler = Reconciler(stores=stores, source_bucket=source_bucket, grace=timedelta(0), dry_run=True)
     assert [finding async for finding in reconciler.findings()] == []

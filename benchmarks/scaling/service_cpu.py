@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from processor.ports.stores import Stores
+from processor.ports.stores import AllStores
 from tests.fleet import ServiceProcess, run_service, run_stage
 from tests.waiting import eventually
 
@@ -33,14 +33,14 @@ async def cpu_per_image(files: Sequence[bytes], images: int) -> list[float]:
                 return [await _measured(service, stores, data, images) for data in files]
 
 
-async def _measured(service: ServiceProcess, stores: Stores, data: bytes, images: int) -> float:
+async def _measured(service: ServiceProcess, stores: AllStores, data: bytes, images: int) -> float:
     assert service.process is not None
     before = cpu_seconds(service.process.pid)
     await _upload(service, stores, data, images)
     return (cpu_seconds(service.process.pid) - before) / images
 
 
-async def _upload(service: ServiceProcess, stores: Stores, data: bytes, images: int) -> None:
+async def _upload(service: ServiceProcess, stores: AllStores, data: bytes, images: int) -> None:
     room = asyncio.Semaphore(CONCURRENCY)
 
     async def one() -> None:
@@ -53,11 +53,11 @@ async def _upload(service: ServiceProcess, stores: Stores, data: bytes, images: 
             group.create_task(one())
 
 
-async def _ended(stores: Stores, processing_id: str) -> None:
+async def _ended(stores: AllStores, processing_id: str) -> None:
     """Asked of the records, past the service, which would else spend CPU on the answers."""
 
     async def completed() -> bool:
-        return (await stores.jobs.get_job(processing_id)).ended
+        return (await stores.jobs.job_of_any_tenant(processing_id)).ended
 
     await eventually(completed, within=PATIENCE_SECONDS, what=f"the end of {processing_id}")
 

@@ -71,13 +71,11 @@ class Catalog:
 
         Raises `JobNotFound`.
         """
-        job = await self.stores.jobs.get_job(processing_id)
-        if job.tenant != tenant:
-            raise JobNotFound
+        job = await self.stores.jobs.get_job(tenant, processing_id)
         if job.superseded_by is None:
             return job
         with suppress(ImageNotFound):
-            image = await self.stores.jobs.get_image(job.unique_id)
+            image = await self.stores.jobs.get_image(tenant, job.unique_id)
             return replace(job, superseded_by=image.current_job)
         return job
 
@@ -92,12 +90,12 @@ class Catalog:
         """
         image = await living(self.stores.jobs, tenant, unique_id)
         shown = image.current_job
-        job = await known_job(self.stores.jobs, shown)
+        job = await known_job(self.stores.jobs, tenant, shown)
         if job is not None and job.status is not JobStatus.COMPLETED:
             if job.previous_job is None:
                 return ()
             shown = job.previous_job
-            job = await known_job(self.stores.jobs, shown)
+            job = await known_job(self.stores.jobs, tenant, shown)
         # A job's record expires before its image does; then the bucket tells.
         return job.variants if job is not None else await stored_variants(self.stores.processed, unique_id, shown)
 
@@ -118,7 +116,7 @@ class Catalog:
             await self.quota.check_request(tenant)
         async for _ in races():
             image = await living(self.stores.jobs, tenant, unique_id)
-            old = await known_job(self.stores.jobs, image.current_job)
+            old = await known_job(self.stores.jobs, tenant, image.current_job)
             if instead_of is not None and not _is_failed(old, instead_of):
                 raise RecordChanged
             source, version = await self._newest_source(image, old)
@@ -146,9 +144,7 @@ class Catalog:
         Raises `ImageNotFound`; `ImageDeleted` for an image that is erased already; `Busy`; `Unavailable`.
         """
         async for _ in races():
-            image = await self.stores.jobs.get_image(unique_id)
-            if image.tenant != tenant:
-                raise ImageNotFound
+            image = await self.stores.jobs.get_image(tenant, unique_id)
             if image.erased_at is not None:
                 raise ImageDeleted
             if image.deleted_at is None:
@@ -164,7 +160,7 @@ class Catalog:
 
         What came, and nobody has looked at, was stored nevertheless. Raises `RecordChanged`, `Busy`, `Unavailable`.
         """
-        old = await known_job(self.stores.jobs, image.current_job)
+        old = await known_job(self.stores.jobs, image.tenant, image.current_job)
         waiting = old if old is not None and old.uncounted else None
         held = Usage(day=today(), images=1) if waiting is None else reserved(waiting)
         parts = 0 if waiting is None else await self._sent(waiting, sent)
@@ -258,18 +254,16 @@ class Catalog:
 
 async def living(jobs: JobStore, tenant: str, unique_id: str) -> Image:
     """An image of the tenant's that is not deleted. Raises `ImageNotFound`, `ImageDeleted`."""
-    image = await jobs.get_image(unique_id)
-    if image.tenant != tenant:
-        raise ImageNotFound
+    image = await jobs.get_image(tenant, unique_id)
     if image.deleted_at is not None:
         raise ImageDeleted
     return image
 
 
-async def known_job(jobs: JobStore, processing_id: str) -> Job | None:
+async def known_job(jobs: JobStore, tenant: str, processing_id: str) -> Job | None:
     """A job's record; None when it has expired."""
     try:
-        return await jobs.get_job(processing_id)
+        return await jobs.get_job(tenant, processing_id)
     except JobNotFound:
         return None
 

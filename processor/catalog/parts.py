@@ -189,7 +189,7 @@ class LargeFiles:
     async def _pending(self, image: Image) -> PendingUpload:
         """Raises `WrongUploadMethod`; `AlreadyUploaded`."""
         try:
-            job = await self.stores.jobs.get_job(image.current_job)
+            job = await self.stores.jobs.get_job(image.tenant, image.current_job)
         except JobNotFound:  # expired before its image, as only what was uploaded does
             raise AlreadyUploaded from None
         terms = job.terms

@@ -17,7 +17,7 @@ from processor.events import JobRequested, SourceArrived
 from processor.images import SOURCE_PREFIX, VARIANT_PREFIX, job_of_variant, job_prefix, unique_id_of
 from processor.jobs import SUPERSEDED, Image, Job, JobStatus
 from processor.ports.objects import ObjectInfo
-from processor.ports.stores import Stores
+from processor.ports.stores import AllStores
 from processor.recipes import STANDARD, Recipe
 
 #: Objects compared at once; each costs up to two reads of the table.
@@ -60,7 +60,7 @@ class Reconciler:
     workers take for duplicates when they are one too many.
     """
 
-    stores: Stores
+    stores: AllStores
     source_bucket: str
     #: What is younger may still be on its way: longer than the longest time that a message stays hidden.
     grace: timedelta
@@ -94,7 +94,7 @@ class Reconciler:
 
     async def _source(self, unique_id: str, found: ObjectInfo) -> Finding | None:
         try:
-            image = await self.stores.jobs.get_image(unique_id)
+            image = await self.stores.jobs.image_of_any_tenant(unique_id)
         except ImageNotFound:
             return await self._unrecorded(unique_id, found)
         if image.deleted_at is not None:
@@ -127,7 +127,7 @@ class Reconciler:
 
     async def _current_job(self, image: Image) -> Job | None:
         with contextlib.suppress(JobNotFound):
-            return await self.stores.jobs.get_job(image.current_job)
+            return await self.stores.jobs.get_job(image.tenant, image.current_job)
         return None
 
     def _arrival(self, found: ObjectInfo) -> SourceArrived:
@@ -177,13 +177,13 @@ class Reconciler:
     async def _is_orphan(self, unique_id: str, processing_id: str) -> bool:
         """A job is named by its image before it stores anything, so one that is not named now never was, or is over."""
         try:
-            image = await self.stores.jobs.get_image(unique_id)
+            image = await self.stores.jobs.image_of_any_tenant(unique_id)
         except ImageNotFound:
             return True
         if image.deleted_at is not None or processing_id not in image.job_ids:
             return True
         try:
-            job = await self.stores.jobs.get_job(processing_id)
+            job = await self.stores.jobs.get_job(image.tenant, processing_id)
         except JobNotFound:  # expired, while its image lives and shows these variants
             return False
         return job.error is not None and job.error.code == SUPERSEDED

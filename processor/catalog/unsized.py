@@ -103,10 +103,10 @@ class UnsizedFiles(LargeFiles):
         if unique_id is None:
             raise nothing
         try:
-            image = await self.stores.jobs.get_image(unique_id)
+            image = await self.stores.jobs.get_image(tenant, unique_id)
         except ImageNotFound:
             raise nothing from None
-        if (image.tenant, image.key, image.job_ids[0]) != (tenant, key, processing_id):
+        if (image.key, image.job_ids[0]) != (key, processing_id):
             raise nothing
         return image
 

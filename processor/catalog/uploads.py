@@ -78,7 +78,7 @@ class Uploads:
         if self.quota is not None:
             await self.quota.check_open(tenant)
         image = await living(self.stores.jobs, tenant, unique_id)
-        job = await known_job(self.stores.jobs, image.current_job)
+        job = await known_job(self.stores.jobs, tenant, image.current_job)
         if job is None or job.status is not JobStatus.PENDING or job.terms is None:
             raise AlreadyUploaded
         if job.terms.multipart is not None:
@@ -98,7 +98,7 @@ class Uploads:
         """
         with suppress(AlreadyUploaded):
             return await self.refresh(tenant, unique_id, expires_in_seconds)
-        job = await known_job(self.stores.jobs, (await living(self.stores.jobs, tenant, unique_id)).job_ids[0])
+        job = await known_job(self.stores.jobs, tenant, (await living(self.stores.jobs, tenant, unique_id)).job_ids[0])
         if job is None or job.terms is None:
             raise AlreadyUploaded
         return Submission(job=job, upload=await self._sign(job, job.terms, expires_in_seconds))
@@ -107,7 +107,7 @@ class Uploads:
         """A completed job of the tenant over the file with this checksum (base64), if any. Raises `Unavailable`."""
         digest = base64.b64decode(checksum_sha256).hex()
         for processing_id in await self.stores.jobs.find_completed(tenant, digest):
-            job = await known_job(self.stores.jobs, processing_id)
+            job = await known_job(self.stores.jobs, tenant, processing_id)
             if job is not None and job.status is JobStatus.COMPLETED and await self._is_shown(job):
                 return job
         return None

@@ -32,6 +32,18 @@ class JobPage:
     next_after: str | None
 
 
+class AnyTenant(Protocol):
+    """What the worker and an operator's commands read: an event or an object names an image, and nobody's tenant."""
+
+    async def image_of_any_tenant(self, unique_id: str) -> Image:
+        """Consistent read; a deleted image is returned while its tombstone lives. Raises `ImageNotFound`."""
+        ...
+
+    async def job_of_any_tenant(self, processing_id: str) -> Job:
+        """Consistent read; an expired record is as good as gone. Raises `JobNotFound`."""
+        ...
+
+
 class JobStore(Protocol):
     """The records. Every change is conditional: `RecordChanged` or `LeaseLost` say that somebody was faster, and `Busy`
     that so many others were at the same record that it could not be found out."""
@@ -40,12 +52,13 @@ class JobStore(Protocol):
         """Write a new image and its first job together."""
         ...
 
-    async def get_image(self, unique_id: str) -> Image:
-        """Consistent read; a deleted image is returned while its tombstone lives. Raises `ImageNotFound`."""
+    async def get_image(self, tenant: str, unique_id: str) -> Image:
+        """Consistent read; a deleted image is returned while its tombstone lives. Raises `ImageNotFound`, also for
+        another tenant's."""
         ...
 
-    async def get_job(self, processing_id: str) -> Job:
-        """Consistent read; an expired record is as good as gone. Raises `JobNotFound`."""
+    async def get_job(self, tenant: str, processing_id: str) -> Job:
+        """Consistent read; an expired record is as good as gone. Raises `JobNotFound`, also for another tenant's."""
         ...
 
     async def accept(
@@ -149,3 +162,7 @@ class JobStore(Protocol):
     async def ping(self) -> None:
         """Raises `Unavailable` when the table cannot be reached."""
         ...
+
+
+class AllJobs(JobStore, AnyTenant, Protocol):
+    """The records, of whatever tenant: for the worker, which is told none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from processor.ports.edge import EdgeCache
-from processor.ports.jobs import JobStore
+from processor.ports.jobs import AllJobs, JobStore
 from processor.ports.objects import ObjectStore
 from processor.ports.queue import MessageQueue
 
@@ -22,3 +22,10 @@ class Stores:
     dead_letters: MessageQueue | None = None
     #: What caches the variants for their viewers; None: nothing that this process knows of.
     edge: EdgeCache | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllStores(Stores):
+    """The same for the worker and an operator's commands, which are told no tenant."""
+
+    jobs: AllJobs

@@ -95,14 +95,28 @@ class DynamoJobStore:
 
     # -- reading
 
-    async def get_image(self, unique_id: str) -> Image:
+    async def get_image(self, tenant: str, unique_id: str) -> Image:
+        """Consistent read. Raises `ImageNotFound`, `Unavailable`."""
+        image = await self.image_of_any_tenant(unique_id)
+        if image.tenant != tenant:
+            raise ImageNotFound
+        return image
+
+    async def get_job(self, tenant: str, processing_id: str) -> Job:
+        """Consistent read. Raises `JobNotFound`, `Unavailable`."""
+        job = await self.job_of_any_tenant(processing_id)
+        if job.tenant != tenant:
+            raise JobNotFound
+        return job
+
+    async def image_of_any_tenant(self, unique_id: str) -> Image:
         """Consistent read. Raises `ImageNotFound`, `Unavailable`."""
         item = await self._table.get(image_key(unique_id)) if _ID.fullmatch(unique_id) else None
         if item is None:
             raise ImageNotFound
         return image_from_item(item)
 
-    async def get_job(self, processing_id: str) -> Job:
+    async def job_of_any_tenant(self, processing_id: str) -> Job:
         """Consistent read. Raises `JobNotFound`, `Unavailable`."""
         item = await self._table.get(job_key(processing_id)) if _JOB_ID.fullmatch(processing_id) else None
         if item is None:

@@ -55,7 +55,7 @@ from processor.jobs import (
     Timings,
     failure_of,
 )
-from processor.ports.jobs import JobStore
+from processor.ports.jobs import AllJobs
 from processor.ports.objects import Download, ObjectInfo, ObjectStore
 from processor.ports.renderer import Renderer, Ticket
 from processor.recipes import STANDARD, Recipe
@@ -200,7 +200,7 @@ class _Run:
 class Converter:
     """Runs events to their end. One per process; keeps the leases of the jobs that it works on."""
 
-    jobs: JobStore
+    jobs: AllJobs
     source: ObjectStore
     processed: ObjectStore
     renderer: Renderer
@@ -300,7 +300,7 @@ class Converter:
         if event.bucket != self.source_bucket or unique_id is None:
             return Outcome(kind=OutcomeKind.FOREIGN)
         try:
-            image = await self.jobs.get_image(unique_id)
+            image = await self.jobs.image_of_any_tenant(unique_id)
         except ImageNotFound:
             return Outcome(kind=OutcomeKind.UNKNOWN, unique_id=unique_id)
         if image.key != event.key:
@@ -397,7 +397,7 @@ class Converter:
     async def _refused(self, image: Image, job: Job) -> Outcome:
         """The record says why, and what may not be stored is removed."""
         with contextlib.suppress(ImageNotFound):
-            await self.eraser.purge_source(await self.jobs.get_image(image.unique_id))
+            await self.eraser.purge_source(await self.jobs.get_image(image.tenant, image.unique_id))
         code = job.error.code if job.error else None
         return Outcome(kind=OutcomeKind.FAILED, unique_id=job.unique_id, processing_id=job.processing_id, code=code)
 
@@ -419,7 +419,7 @@ class Converter:
 
     async def _current_job(self, image: Image) -> Job | None:
         try:
-            return await self.jobs.get_job(image.current_job)
+            return await self.jobs.get_job(image.tenant, image.current_job)
         except JobNotFound:
             return None
 
@@ -459,7 +459,7 @@ class Converter:
         """
         if job.maker == str(self.maker) and (job.recipe is not None or job.attempts <= 1):
             return
-        image = await self.jobs.get_image(job.unique_id)
+        image = await self.jobs.get_image(job.tenant, job.unique_id)
         if job.source is None or image.current_job != job.processing_id:
             raise RecordChanged
         new = next_job(image, job, job.source, self.retention, recipe=job.recipe or self.recipe)
@@ -479,7 +479,7 @@ class Converter:
 
     async def _unclaimable(self, processing_id: str) -> Outcome:
         try:
-            job = await self.jobs.get_job(processing_id)
+            job = await self.jobs.job_of_any_tenant(processing_id)
         except JobNotFound:
             return Outcome(kind=OutcomeKind.DELETED, processing_id=processing_id)
         known = Outcome(kind=OutcomeKind.DUPLICATE, unique_id=job.unique_id, processing_id=processing_id)
@@ -497,8 +497,8 @@ class Converter:
         if job.superseded_by is None:
             return
         with contextlib.suppress(ImageNotFound, JobNotFound):
-            image = await self.jobs.get_image(job.unique_id)
-            current = await self.jobs.get_job(image.current_job)
+            image = await self.jobs.get_image(job.tenant, job.unique_id)
+            current = await self.jobs.get_job(image.tenant, image.current_job)
             held = current.lease is not None and current.lease.expires_at >= time.time()
             if image.deleted_at is None and current.attempts and not current.ended and not held:
                 raise _Replaced(JobRequested(unique_id=image.unique_id, processing_id=current.processing_id))
@@ -658,7 +658,7 @@ class Converter:
         That worker writes the same keys, so only a job that is over for good, superseded or deleted, is cleaned up.
         """
         try:
-            now = await self.jobs.get_job(job.processing_id)
+            now = await self.jobs.get_job(job.tenant, job.processing_id)
         except JobNotFound:
             over = True
         else:

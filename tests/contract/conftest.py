@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_asyncio
 
-from processor.ports.jobs import JobStore
+from processor.ports.jobs import AllJobs
 from processor.ports.objects import ObjectStore
 from processor.ports.queue import MessageQueue
 from processor.stores.clients import AwsClients, open_clients
@@ -65,7 +65,7 @@ class Clock:
 class Records:
     """The store, its clock, and a tenant that no other test uses."""
 
-    store: JobStore
+    store: AllJobs
     clock: Clock
     backend: Backend
     tenant: str = field(default_factory=lambda: f"tenant-{uuid.uuid4().hex[:8]}")
@@ -82,7 +82,7 @@ async def records(backend: Backend) -> Records:
     if backend.kind == "moto" and backend.administrator and backend.made:
         await _empty_table(backend.administrator, backend.made.names.table)
     clock = Clock()
-    store: JobStore = MemoryJobStore(now=clock)
+    store: AllJobs = MemoryJobStore(now=clock)
     if backend.service and backend.made:
         store = DynamoJobStore(Table(backend.service, backend.made.names.table, now=clock))
     return Records(store=store, clock=clock, backend=backend)

@@ -65,7 +65,7 @@ async def create(records: Records, **metadata: str) -> tuple[Image, Job]:
 async def accept(records: Records) -> tuple[Image, Job]:
     image, job = await create(records)
     accepted = await records.store.accept(image, job, source(), int(time.time()) + 30 * DAY_SECONDS)
-    return await records.store.get_image(image.unique_id), accepted
+    return await records.store.image_of_any_tenant(image.unique_id), accepted
 
 
 async def claim(records: Records, seconds: float = 60) -> tuple[Image, Job, Lease]:
@@ -78,7 +78,7 @@ async def fail(records: Records, code: str = UNAVAILABLE) -> tuple[Image, Job]:
     image, job, held = await claim(records)
     failed = replace(job, status=JobStatus.FAILED, error=Failure(code=code, message="Away."))
     await records.store.finish(failed, held)
-    return image, await records.store.get_job(job.processing_id)
+    return image, await records.store.job_of_any_tenant(job.processing_id)
 
 
 def completed(job: Job) -> Job:
@@ -139,8 +139,25 @@ async def outcomes(*calls: Awaitable[object]) -> tuple[int, list[BaseException]]
 
 async def test_an_image_and_its_job_are_read_as_they_were_written(records: Records) -> None:
     image, job = await create(records, album="Größe", empty="")
-    assert await records.store.get_image(image.unique_id) == image
-    assert await records.store.get_job(job.processing_id) == job
+    assert await records.store.image_of_any_tenant(image.unique_id) == image
+    assert await records.store.job_of_any_tenant(job.processing_id) == job
+
+
+async def test_a_tenant_reads_what_is_its_own_and_learns_nothing_of_what_is_anothers(records: Records) -> None:
+    image, job = await create(records)
+    assert await records.store.get_image(records.tenant, image.unique_id) == image
+    assert await records.store.get_job(records.tenant, job.processing_id) == job
+    for tenant, unique_id, processing_id in (
+        ("stranger", image.unique_id, job.processing_id),
+        ("", image.unique_id, job.processing_id),
+        (records.tenant, str(uuid.uuid4()), "img_1_missing"),
+    ):
+        with pytest.raises(ImageNotFound) as no_image:
+            await records.store.get_image(tenant, unique_id)
+        with pytest.raises(JobNotFound) as no_job:
+            await records.store.get_job(tenant, processing_id)
+        assert (type(no_image.value), no_image.value.message) == (ImageNotFound, ImageNotFound().message)
+        assert (type(no_job.value), no_job.value.message) == (JobNotFound, JobNotFound().message)
 
 
 async def test_what_exists_is_not_created_again(records: Records) -> None:
@@ -148,9 +165,9 @@ async def test_what_exists_is_not_created_again(records: Records) -> None:
     other = pending_job(records.tenant, image.unique_id, image.key, "other.jpg", recipe=STANDARD)
     with pytest.raises(RecordChanged):
         await records.store.create(first_image(other), other)
-    assert await records.store.get_image(image.unique_id) == image
+    assert await records.store.image_of_any_tenant(image.unique_id) == image
     with pytest.raises(JobNotFound):
-        await records.store.get_job(other.processing_id)
+        await records.store.job_of_any_tenant(other.processing_id)
     with pytest.raises(RecordChanged):
         await records.store.create(replace(image, unique_id=str(uuid.uuid4())), job)
 
@@ -159,7 +176,7 @@ async def test_what_exists_is_not_created_again(records: Records) -> None:
 async def test_no_other_id_is_a_job(records: Records, processing_id: str) -> None:
     await records.store.signing_key("cursor")
     with pytest.raises(JobNotFound):
-        await records.store.get_job(processing_id)
+        await records.store.job_of_any_tenant(processing_id)
     with pytest.raises(Conflict):
         await records.store.claim(processing_id, lease(), clock.now(), "tests")
 
@@ -167,16 +184,16 @@ async def test_no_other_id_is_a_job(records: Records, processing_id: str) -> Non
 @pytest.mark.parametrize("unique_id", ["", str(uuid.UUID(int=0)), "x" * 3000, "img 1"])
 async def test_no_other_id_is_an_image(records: Records, unique_id: str) -> None:
     with pytest.raises(ImageNotFound):
-        await records.store.get_image(unique_id)
+        await records.store.image_of_any_tenant(unique_id)
 
 
 async def test_an_expired_record_is_as_good_as_gone(records: Records) -> None:
     image, job = await create(records)
     records.clock.passed = job.expires_at - time.time() + 1
     with pytest.raises(ImageNotFound):
-        await records.store.get_image(image.unique_id)
+        await records.store.image_of_any_tenant(image.unique_id)
     with pytest.raises(JobNotFound):
-        await records.store.get_job(job.processing_id)
+        await records.store.job_of_any_tenant(job.processing_id)
     assert await listed(records) == []
     with pytest.raises(RecordChanged):
         await records.store.accept(image, job, source(), job.expires_at + DAY_SECONDS)
@@ -200,8 +217,8 @@ async def test_an_accepted_job_is_uploaded_and_its_image_lives_on(records: Recor
     accepted = await records.store.accept(image, job, source("00AB"), expires_at)
     assert (accepted.status, accepted.source, accepted.expires_at) == (JobStatus.UPLOADED, source("00AB"), expires_at)
     assert accepted.updated_at >= job.updated_at
-    assert await records.store.get_job(job.processing_id) == accepted
-    assert await records.store.get_image(image.unique_id) == replace(image, expires_at=None)
+    assert await records.store.job_of_any_tenant(job.processing_id) == accepted
+    assert await records.store.image_of_any_tenant(image.unique_id) == replace(image, expires_at=None)
     assert await listed(records, JobStatus.PENDING) == []
     assert await listed(records, JobStatus.UPLOADED) == [job.processing_id]
 
@@ -213,7 +230,9 @@ async def test_a_job_is_accepted_once(records: Records) -> None:
     with pytest.raises(RecordChanged):
         await records.store.accept(image, job, source(), expires_at)
     with pytest.raises(RecordChanged):
-        await records.store.accept(await records.store.get_image(image.unique_id), job, source("0066"), expires_at)
+        await records.store.accept(
+            await records.store.image_of_any_tenant(image.unique_id), job, source("0066"), expires_at
+        )
 
 
 async def test_of_concurrent_accepts_one_wins(records: Records) -> None:
@@ -224,7 +243,7 @@ async def test_of_concurrent_accepts_one_wins(records: Records) -> None:
     won, lost = await outcomes(*calls)
     assert won == 1
     assert all(isinstance(error, RecordChanged) for error in lost)
-    assert (await records.store.get_job(job.processing_id)).source in [source(f"00{n}") for n in range(5)]
+    assert (await records.store.job_of_any_tenant(job.processing_id)).source in [source(f"00{n}") for n in range(5)]
 
 
 async def test_nothing_is_accepted_for_a_deleted_image(records: Records) -> None:
@@ -233,7 +252,7 @@ async def test_nothing_is_accepted_for_a_deleted_image(records: Records) -> None
     with pytest.raises(RecordChanged):
         await records.store.accept(image, job, source(), int(time.time()) + DAY_SECONDS)
     with pytest.raises(JobNotFound):
-        await records.store.get_job(job.processing_id)
+        await records.store.job_of_any_tenant(job.processing_id)
 
 
 # -- replace ----------------------------------------------------------------------------------------------------------
@@ -243,11 +262,11 @@ async def test_the_new_job_is_current_and_the_old_one_has_failed_as_superseded(r
     image, old = await accept(records)
     new = successor(records, image, "00FF")
     await records.store.replace(image, old, new)
-    stored = await records.store.get_image(image.unique_id)
+    stored = await records.store.image_of_any_tenant(image.unique_id)
     assert stored.current_job == new.processing_id
     assert stored.job_ids == (old.processing_id, new.processing_id)
-    assert await records.store.get_job(new.processing_id) == new
-    superseded = await records.store.get_job(old.processing_id)
+    assert await records.store.job_of_any_tenant(new.processing_id) == new
+    superseded = await records.store.job_of_any_tenant(old.processing_id)
     assert superseded.status is JobStatus.FAILED
     assert superseded.error
     assert superseded.error.code == SUPERSEDED
@@ -260,11 +279,11 @@ async def test_the_new_job_is_current_and_the_old_one_has_failed_as_superseded(r
 async def test_a_completed_job_stays_what_it_is_when_it_is_replaced_and_names_its_successor(records: Records) -> None:
     image, job, held = await claim(records)
     await records.store.finish(completed(job), held)
-    old = await records.store.get_job(job.processing_id)
+    old = await records.store.job_of_any_tenant(job.processing_id)
     new = replace(successor(records, image), previous_job=old.processing_id)
     await records.store.replace(image, old, new)
-    assert await records.store.get_job(old.processing_id) == replace(old, superseded_by=new.processing_id)
-    assert (await records.store.get_job(new.processing_id)).previous_job == old.processing_id
+    assert await records.store.job_of_any_tenant(old.processing_id) == replace(old, superseded_by=new.processing_id)
+    assert (await records.store.job_of_any_tenant(new.processing_id)).previous_job == old.processing_id
     assert await listed(records) == [new.processing_id]
     assert await listed(records, JobStatus.COMPLETED) == []
 
@@ -274,7 +293,7 @@ async def test_an_image_whose_job_has_expired_gets_a_new_one(records: Records) -
     records.clock.passed = 31 * DAY_SECONDS
     new = replace(successor(records, image), expires_at=int(time.time()) + 60 * DAY_SECONDS)
     await records.store.replace(image, None, new)
-    assert (await records.store.get_image(image.unique_id)).current_job == new.processing_id
+    assert (await records.store.image_of_any_tenant(image.unique_id)).current_job == new.processing_id
     assert await listed(records) == [new.processing_id]
 
 
@@ -283,8 +302,8 @@ async def test_a_job_that_exists_does_not_become_another_images_job(records: Rec
     _, foreign = await accept(records)
     with pytest.raises(RecordChanged):
         await records.store.replace(image, old, foreign)
-    assert await records.store.get_image(image.unique_id) == image
-    assert await records.store.get_job(old.processing_id) == old
+    assert await records.store.image_of_any_tenant(image.unique_id) == image
+    assert await records.store.job_of_any_tenant(old.processing_id) == old
 
 
 async def test_what_changed_in_the_meantime_is_not_replaced(records: Records) -> None:
@@ -296,7 +315,7 @@ async def test_what_changed_in_the_meantime_is_not_replaced(records: Records) ->
     with pytest.raises(RecordChanged):
         await records.store.replace(image, old, new)
     with pytest.raises(JobNotFound):
-        await records.store.get_job(new.processing_id)
+        await records.store.job_of_any_tenant(new.processing_id)
     await records.store.tombstone(image, clock.now(), int(time.time()) + DAY_SECONDS)
     with pytest.raises(RecordChanged):
         await records.store.replace(image, None, new)
@@ -309,11 +328,11 @@ async def test_of_concurrent_replacements_one_wins(records: Records) -> None:
     won, lost = await outcomes(*(records.store.replace(image, old, new) for new in news))
     assert won == 1
     assert all(isinstance(error, RecordChanged) for error in lost)
-    stored = await records.store.get_image(image.unique_id)
+    stored = await records.store.image_of_any_tenant(image.unique_id)
     assert await listed(records) == [stored.current_job]
     assert stored.job_ids == (old.processing_id, stored.current_job)
     assert stored.current_job in {new.processing_id for new in news}
-    superseded = await records.store.get_job(old.processing_id)
+    superseded = await records.store.job_of_any_tenant(old.processing_id)
     assert superseded.superseded_by == stored.current_job
 
 
@@ -329,7 +348,7 @@ async def test_whoever_works_on_a_replaced_job_has_lost_its_lease(records: Recor
             await late
     with pytest.raises(Conflict):
         await records.store.claim(old.processing_id, lease(), clock.now(), "tests")
-    assert (await records.store.get_job(old.processing_id)).variants == ()
+    assert (await records.store.job_of_any_tenant(old.processing_id)).variants == ()
 
 
 # -- what is asked for and by whom it is made --------------------------------------------------------------------------
@@ -351,7 +370,7 @@ async def test_what_is_stored_so_far_is_noted_and_gone_with_whoever_takes_over(r
 
     await records.store.note(job.processing_id, held, some)
 
-    assert (await records.store.get_job(job.processing_id)).variants == some
+    assert (await records.store.job_of_any_tenant(job.processing_id)).variants == some
     taken = await records.store.claim(job.processing_id, lease(), clock.now(), "tests")
     assert taken.variants == ()
     with pytest.raises(LeaseLost):
@@ -364,13 +383,13 @@ async def test_a_job_that_fails_or_is_replaced_shows_nothing_of_what_was_noted(r
     await records.store.note(job.processing_id, held, completed(job).variants[:1])
     failure = Failure(code=UNAVAILABLE, message="Away.")
     await records.store.finish(replace(job, status=JobStatus.FAILED, error=failure), held)
-    assert (await records.store.get_job(job.processing_id)).variants == ()
+    assert (await records.store.job_of_any_tenant(job.processing_id)).variants == ()
 
     again = lease()
     job = await records.store.claim(job.processing_id, again, clock.now(), "tests")
     await records.store.note(job.processing_id, again, completed(job).variants[:1])
     await records.store.replace(image, job, successor(records, image))
-    assert (await records.store.get_job(job.processing_id)).variants == ()
+    assert (await records.store.job_of_any_tenant(job.processing_id)).variants == ()
 
 
 # -- claim ------------------------------------------------------------------------------------------------------------
@@ -382,7 +401,7 @@ async def test_a_claimed_job_is_processing_under_the_lease(records: Records) -> 
     claimed = await records.store.claim(job.processing_id, held, now, "tests")
     expected = replace(job, status=JobStatus.PROCESSING, lease=held, attempts=1, maker="tests", updated_at=now)
     assert claimed == expected
-    assert await records.store.get_job(job.processing_id) == claimed
+    assert await records.store.job_of_any_tenant(job.processing_id) == claimed
     assert await listed(records, JobStatus.UPLOADED) == []
     assert await listed(records, JobStatus.PROCESSING) == [job.processing_id]
 
@@ -407,7 +426,7 @@ async def test_of_concurrent_claims_exactly_one_wins(records: Records) -> None:
     won, lost = await outcomes(*calls)
     assert won == 1
     assert all(isinstance(error, Conflict) for error in lost)
-    assert (await records.store.get_job(job.processing_id)).attempts == 1
+    assert (await records.store.job_of_any_tenant(job.processing_id)).attempts == 1
 
 
 async def test_a_claim_that_is_repeated_under_its_own_lease_is_the_same_claim(records: Records) -> None:
@@ -457,7 +476,7 @@ async def test_a_renewed_lease_lasts_longer(records: Records) -> None:
     _, job, held = await claim(records, seconds=-1)
     longer = replace(held, expires_at=time.time() + 600)
     await records.store.renew(job.processing_id, longer)
-    assert (await records.store.get_job(job.processing_id)).lease == longer
+    assert (await records.store.job_of_any_tenant(job.processing_id)).lease == longer
     with pytest.raises(Conflict):
         await records.store.claim(job.processing_id, lease(), clock.now(), "tests")
 
@@ -472,7 +491,7 @@ async def test_only_the_holder_touches_a_job_in_work(records: Records) -> None:
     ):
         with pytest.raises(LeaseLost):
             await foreign
-    assert await records.store.get_job(job.processing_id) == job
+    assert await records.store.job_of_any_tenant(job.processing_id) == job
 
 
 async def test_a_released_job_can_be_claimed_at_once(records: Records) -> None:
@@ -496,7 +515,7 @@ async def test_a_finished_job_shows_its_outcome(records: Records) -> None:
     _, job, held = await claim(records)
     outcome = completed(job)
     await records.store.finish(outcome, held)
-    assert await records.store.get_job(job.processing_id) == replace(
+    assert await records.store.job_of_any_tenant(job.processing_id) == replace(
         outcome, lease=None, uncounted=False, uncounted_bytes=0
     )
     assert await listed(records, JobStatus.PROCESSING) == []
@@ -508,7 +527,7 @@ async def test_a_job_that_fails_says_why(records: Records) -> None:
     error = Failure(code="corrupt_image", message="The image is damaged or incomplete.")
     outcome = replace(job, status=JobStatus.FAILED, error=error, updated_at=clock.now())
     await records.store.finish(outcome, held)
-    assert await records.store.get_job(job.processing_id) == replace(
+    assert await records.store.job_of_any_tenant(job.processing_id) == replace(
         outcome, lease=None, uncounted=False, uncounted_bytes=0
     )
     assert await listed(records, JobStatus.FAILED) == [job.processing_id]
@@ -518,7 +537,7 @@ async def test_a_job_that_fails_over_a_limit_keeps_the_numbers(records: Records)
     _, job, held = await claim(records)
     error = Failure(code="too_many_frames", message="The animation has 600 frames.", limit=500, actual=600)
     await records.store.finish(replace(job, status=JobStatus.FAILED, error=error, updated_at=clock.now()), held)
-    found = (await records.store.get_job(job.processing_id)).error
+    found = (await records.store.job_of_any_tenant(job.processing_id)).error
     assert found == error
     assert [type(number) for number in (found.limit, found.actual)] == [int, int]
 
@@ -532,7 +551,7 @@ async def test_an_outcome_may_be_written_twice_but_not_changed(records: Records)
         await records.store.finish(replace(job, status=JobStatus.FAILED), held)
     with pytest.raises(LeaseLost):
         await records.store.finish(outcome, lease())
-    assert (await records.store.get_job(job.processing_id)).status is JobStatus.COMPLETED
+    assert (await records.store.job_of_any_tenant(job.processing_id)).status is JobStatus.COMPLETED
 
 
 async def test_a_job_that_nobody_holds_is_failed(records: Records) -> None:
@@ -541,7 +560,7 @@ async def test_a_job_that_nobody_holds_is_failed(records: Records) -> None:
         job, status=JobStatus.FAILED, error=Failure(code=UNAVAILABLE, message="Not queued."), updated_at=clock.now()
     )
     await records.store.fail(failed)
-    assert await records.store.get_job(job.processing_id) == failed
+    assert await records.store.job_of_any_tenant(job.processing_id) == failed
     assert await listed(records, JobStatus.FAILED) == [job.processing_id]
     assert await listed(records, JobStatus.UPLOADED) == []
 
@@ -552,7 +571,7 @@ async def test_a_job_in_work_or_pending_is_not_failed_from_outside(records: Reco
     for job in (pending, busy):
         with pytest.raises(RecordChanged):
             await records.store.fail(replace(job, error=Failure(code=UNAVAILABLE, message="No.")))
-        assert await records.store.get_job(job.processing_id) == job
+        assert await records.store.job_of_any_tenant(job.processing_id) == job
 
 
 # -- delete -----------------------------------------------------------------------------------------------------------
@@ -563,22 +582,22 @@ async def test_a_tombstone_stays_and_its_current_job_goes(records: Records) -> N
     deleted_at, expires_at = clock.now(), int(time.time()) + DAY_SECONDS
     written = await records.store.tombstone(image, deleted_at, expires_at)
     assert written == replace(image, deleted_at=deleted_at, expires_at=expires_at)
-    assert await records.store.get_image(image.unique_id) == written
+    assert await records.store.image_of_any_tenant(image.unique_id) == written
     with pytest.raises(JobNotFound):
-        await records.store.get_job(job.processing_id)
+        await records.store.job_of_any_tenant(job.processing_id)
     assert await listed(records) == []
     records.clock.passed = DAY_SECONDS + 1
     with pytest.raises(ImageNotFound):
-        await records.store.get_image(image.unique_id)
+        await records.store.image_of_any_tenant(image.unique_id)
 
 
 async def test_an_image_whose_job_has_expired_can_be_deleted(records: Records) -> None:
     image, job = await accept(records)
     records.clock.passed = 31 * DAY_SECONDS
     with pytest.raises(JobNotFound):
-        await records.store.get_job(job.processing_id)
+        await records.store.job_of_any_tenant(job.processing_id)
     await records.store.tombstone(image, clock.now(), int(time.time()) + 60 * DAY_SECONDS)
-    assert (await records.store.get_image(image.unique_id)).deleted_at
+    assert (await records.store.image_of_any_tenant(image.unique_id)).deleted_at
 
 
 async def test_an_image_is_deleted_once_and_not_when_its_job_has_changed(records: Records) -> None:
@@ -587,7 +606,7 @@ async def test_an_image_is_deleted_once_and_not_when_its_job_has_changed(records
     expires_at = int(time.time()) + DAY_SECONDS
     with pytest.raises(RecordChanged):
         await records.store.tombstone(image, clock.now(), expires_at)
-    image = await records.store.get_image(image.unique_id)
+    image = await records.store.image_of_any_tenant(image.unique_id)
     await records.store.tombstone(image, clock.now(), expires_at)
     with pytest.raises(RecordChanged):
         await records.store.tombstone(image, clock.now(), expires_at)
@@ -603,7 +622,7 @@ async def test_of_a_delete_and_a_new_job_one_wins(records: Records) -> None:
     )
     assert won == 1
     assert isinstance(lost[0], RecordChanged)
-    deleted = (await records.store.get_image(image.unique_id)).deleted_at is not None
+    deleted = (await records.store.image_of_any_tenant(image.unique_id)).deleted_at is not None
     assert await listed(records) == ([] if deleted else [new.processing_id])
 
 
@@ -613,7 +632,7 @@ async def test_no_outcome_is_written_for_a_deleted_image(records: Records) -> No
     with pytest.raises(LeaseLost):
         await records.store.finish(completed(job), held)
     with pytest.raises(JobNotFound):
-        await records.store.get_job(job.processing_id)
+        await records.store.job_of_any_tenant(job.processing_id)
 
 
 async def test_every_job_of_a_deleted_image_is_forgotten(records: Records) -> None:
@@ -621,15 +640,15 @@ async def test_every_job_of_a_deleted_image_is_forgotten(records: Records) -> No
     for number in range(27):  # more than a batch takes
         new = successor(records, image, f"01{number:02}")
         await records.store.replace(image, job, new)
-        image, job = await records.store.get_image(image.unique_id), new
+        image, job = await records.store.image_of_any_tenant(image.unique_id), new
     image = await records.store.tombstone(image, clock.now(), int(time.time()) + DAY_SECONDS)
     erased_at = clock.now()
     await records.store.forget_jobs(image, erased_at)
-    assert await records.store.get_image(image.unique_id) == replace(image, erased_at=erased_at)
+    assert await records.store.image_of_any_tenant(image.unique_id) == replace(image, erased_at=erased_at)
     assert len(image.job_ids) == 28
     for processing_id in image.job_ids:
         with pytest.raises(JobNotFound):
-            await records.store.get_job(processing_id)
+            await records.store.job_of_any_tenant(processing_id)
     await records.store.forget_jobs(image, erased_at)
 
 
@@ -638,7 +657,7 @@ async def test_forgetting_does_not_revive_a_tombstone_that_is_gone(records: Reco
     image = replace(first_image(job), deleted_at=clock.now())
     await records.store.forget_jobs(image, clock.now())
     with pytest.raises(ImageNotFound):
-        await records.store.get_image(image.unique_id)
+        await records.store.image_of_any_tenant(image.unique_id)
 
 
 # -- the rest ---------------------------------------------------------------------------------------------------------
@@ -670,8 +689,8 @@ async def test_a_table_that_is_not_there_is_unavailable(records: Records) -> Non
     image, job = await create(records)
     calls: list[Awaitable[object]] = [
         missing.ping(),
-        missing.get_job(job.processing_id),
-        missing.get_image(image.unique_id),
+        missing.job_of_any_tenant(job.processing_id),
+        missing.image_of_any_tenant(image.unique_id),
         missing.create(image, job),
         missing.claim(job.processing_id, lease(), clock.now(), "tests"),
         missing.list(JobQuery(tenant="t", limit=1)),
@@ -692,8 +711,8 @@ async def test_a_pending_upload_lives_on_with_its_terms(records: Records) -> Non
     later = job.expires_at + 3600
     extended = await records.store.extend(image, job, later)
     assert extended.expires_at == later
-    assert await records.store.get_job(job.processing_id) == extended
-    assert (await records.store.get_image(image.unique_id)).expires_at == later
+    assert await records.store.job_of_any_tenant(job.processing_id) == extended
+    assert (await records.store.image_of_any_tenant(image.unique_id)).expires_at == later
 
 
 async def test_an_upload_that_has_come_or_is_deleted_is_not_extended(records: Records) -> None:
@@ -730,7 +749,9 @@ async def test_what_is_replaced_deleted_or_failed_is_not_found_by_its_digest(rec
     outcome = replace(done, status=status, manifest=replace(done.manifest, sha256=digest))
     await records.store.finish(outcome, held)
     if end == "replaced":
-        await records.store.replace(image, await records.store.get_job(job.processing_id), successor(records, image))
+        await records.store.replace(
+            image, await records.store.job_of_any_tenant(job.processing_id), successor(records, image)
+        )
     if end == "deleted":
         await records.store.tombstone(image, clock.now(), int(time.time()) + 100)
 
@@ -743,11 +764,11 @@ async def test_what_is_replaced_deleted_or_failed_is_not_found_by_its_digest(rec
 async def test_a_delete_knows_for_certain_whether_the_image_was_counted(records: Records) -> None:
     image, accepted = await accept(records)
     assert not accepted.uncounted
-    assert await records.store.get_job(accepted.processing_id) == accepted
+    assert await records.store.job_of_any_tenant(accepted.processing_id) == accepted
     expires_at = int(time.time()) + DAY_SECONDS
     with pytest.raises(RecordChanged):
         await records.store.tombstone(image, clock.now(), expires_at, uncounted=True)
-    assert (await records.store.get_image(image.unique_id)).deleted_at is None
+    assert (await records.store.image_of_any_tenant(image.unique_id)).deleted_at is None
     await records.store.tombstone(image, clock.now(), expires_at)
     waiting, _ = await create(records)
     await records.store.tombstone(waiting, clock.now(), expires_at, uncounted=True)
@@ -757,8 +778,8 @@ async def test_an_upload_that_was_refused_is_not_counted(records: Records) -> No
     image, job = await create(records)
     refused = await records.store.accept(image, job, source(), int(time.time()) + DAY_SECONDS, counted=False)
     assert refused.uncounted
-    assert await records.store.get_job(job.processing_id) == refused
+    assert await records.store.job_of_any_tenant(job.processing_id) == refused
     expires_at = int(time.time()) + DAY_SECONDS
     await records.store.tombstone(
-        await records.store.get_image(image.unique_id), clock.now(), expires_at, uncounted=True
+        await records.store.image_of_any_tenant(image.unique_id), clock.now(), expires_at, uncounted=True
     )

@@ -171,8 +171,8 @@ async def test_a_job_is_listed_by_the_status_that_it_has(records: Records) -> No
 
 async def process_again(records: Records, job: Job, *, as_of_old: bool = False) -> Job:
     """The image's next job. An earlier release listed an image by the job that was made last."""
-    image = await records.store.get_image(job.unique_id)
-    old = await records.store.get_job(image.current_job)
+    image = await records.store.image_of_any_tenant(job.unique_id)
+    old = await records.store.job_of_any_tenant(image.current_job)
     new = next_job(image, old, Source(etag="e", size=1), timedelta(days=30), recipe=STANDARD)
     new = replace(new, place=None) if as_of_old else new
     await records.store.replace(image, old, new)
@@ -193,7 +193,7 @@ async def test_whatever_happens_between_two_pages_a_walk_misses_nothing_that_sta
         if page.next_after is None:
             break
         if asked.after is None:
-            image = await records.store.get_image(deleted.unique_id)
+            image = await records.store.image_of_any_tenant(deleted.unique_id)
             await records.store.tombstone(image, clock.now(), int(time.time()) + 3600)
         for job in staying:
             await process_again(records, job)

@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 from processor.catalog.uploads import UploadRequest, Uploads
 from processor.erasure import Eraser
 from processor.jobs import JobStatus, Terms
-from processor.ports.jobs import JobStore
+from processor.ports.jobs import AllJobs
 from processor.ports.objects import ObjectStore
-from processor.ports.stores import Stores
+from processor.ports.stores import AllStores
 from processor.stores.memory import MemoryQueue
 from processor.work.circuit import CircuitState
 from processor.work.conversion import Converter
@@ -78,9 +78,9 @@ def _wrapped(records: Sequence[Any], shape: str) -> str:
 class Desk:
     """One service's worth over the stores of a backend, with queues of its own."""
 
-    def __init__(self, jobs: JobStore, source: ObjectStore, processed: ObjectStore, bucket: str) -> None:
+    def __init__(self, jobs: AllJobs, source: ObjectStore, processed: ObjectStore, bucket: str) -> None:
         self.queue, self.dead_letters = MemoryQueue(), MemoryQueue()
-        stores = Stores(jobs=jobs, source=source, processed=processed, queue=self.queue)
+        stores = AllStores(jobs=jobs, source=source, processed=processed, queue=self.queue)
         self.uploads = Uploads(stores=stores, max_bytes=1000)
         converter = Converter(
             jobs=jobs,
@@ -125,8 +125,8 @@ async def test_no_message_is_a_defect_of_ours_or_an_outage_and_true_uploads_besi
         assert [line for line in logs if line["log_level"] in ("error", "critical")] == []
         assert set(desk.worker.messages) == {"settled"}
         assert desk.worker.circuit.state is CircuitState.CLOSED
-        assert (await records.store.get_job(uploaded.processing_id)).status is JobStatus.COMPLETED
-        assert (await records.store.get_job(pending.processing_id)).status is JobStatus.PENDING
+        assert (await records.store.job_of_any_tenant(uploaded.processing_id)).status is JobStatus.COMPLETED
+        assert (await records.store.job_of_any_tenant(pending.processing_id)).status is JobStatus.PENDING
 
     loop = asyncio.get_running_loop()
     thing = {"key": UPLOADED, "size": 5, "eTag": "e", "sequencer": "0055"}

@@ -36,7 +36,7 @@ class Lane:
         async with self.stage.stores() as stores:
 
             async def look() -> dict[str, str]:
-                jobs = [await stores.jobs.get_job(each) for each in processing_ids]
+                jobs = [await stores.jobs.job_of_any_tenant(each) for each in processing_ids]
                 if not all(job.ended for job in jobs):
                     return {}
                 return {job.processing_id: job.error.code if job.error else job.status.value for job in jobs}

@@ -155,7 +155,7 @@ async def test_a_kill_while_a_newer_upload_takes_over_leaves_one_result_of_the_n
             async with scene.stage.stores() as stores:
 
                 async def newest() -> str:
-                    image = await stores.jobs.get_image(issued["uniqueId"])
+                    image = await stores.jobs.image_of_any_tenant(issued["uniqueId"])
                     return image.current_job if image.current_job != issued["processingId"] else ""
 
                 found = await service.settled(await eventually(newest, what="a newer job"))
@@ -230,7 +230,7 @@ async def test_a_kill_while_an_image_is_processed_again_leaves_what_asking_again
                     stores=stores, source_bucket=scene.stage.made.names.source_bucket, grace=timedelta(0)
                 )
                 assert [each.kind async for each in reconciler.findings()] == [FindingKind.UNCLAIMED]
-            current = (await stores.jobs.get_image(issued["uniqueId"])).current_job
+            current = (await stores.jobs.image_of_any_tenant(issued["uniqueId"])).current_job
             assert (await service.settled(current))["status"] == "completed"
             again = await service.call("POST", f"/images/process/{issued['uniqueId']}", expect=202)
             assert (await service.settled(again["processingId"]))["status"] == "completed"

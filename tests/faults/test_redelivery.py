@@ -20,7 +20,7 @@ from processor.catalog.uploads import UploadRequest, Uploads
 from processor.events import SourceArrived, parse
 from processor.jobs import Terms
 from processor.manifest import Verifier
-from processor.ports.stores import Stores
+from processor.ports.stores import AllStores
 from tests import corpus
 from tests.faults.conftest import VISIBILITY_SECONDS, new_stage
 from tests.fleet import ServiceProcess, Stage, assert_nothing_is_amiss, run_service
@@ -39,7 +39,7 @@ UPLOADS: tuple[tuple[bytes, ...], ...] = ((GOOD,), (HOSTILE,), (GOOD,), (GOOD, N
 RIGHT_ENDS = ["completed", "corrupt_image", "completed", "completed", "completed", "corrupt_image"]
 
 
-async def _upload(stores: Stores, session: aiohttp.ClientSession) -> list[str]:
+async def _upload(stores: AllStores, session: aiohttp.ClientSession) -> list[str]:
     """Upload everything before any service runs; the images' ids."""
     unique_ids = []
     for pictures in UPLOADS:
@@ -54,7 +54,7 @@ async def _upload(stores: Stores, session: aiohttp.ClientSession) -> list[str]:
     return unique_ids
 
 
-async def _events(stores: Stores) -> list[str]:
+async def _events(stores: AllStores) -> list[str]:
     """The event of every upload, taken out of the queue."""
     count = sum(len(pictures) for pictures in UPLOADS)
     bodies: list[str] = []
@@ -69,7 +69,7 @@ async def _events(stores: Stores) -> list[str]:
     return bodies
 
 
-async def _send(stores: Stores, events: Sequence[str], times: int) -> None:
+async def _send(stores: AllStores, events: Sequence[str], times: int) -> None:
     """Put so many copies of every event into the queue, shuffled."""
     copies = [*events] * times
     random.Random(20_260_101).shuffle(copies)
@@ -77,17 +77,17 @@ async def _send(stores: Stores, events: Sequence[str], times: int) -> None:
         await stores.queue.send(body)
 
 
-async def _ends(stores: Stores, unique_ids: Sequence[str]) -> list[str]:
+async def _ends(stores: AllStores, unique_ids: Sequence[str]) -> list[str]:
     """What became of the current job of every image; empty while one of them has not ended."""
-    images = [await stores.jobs.get_image(each) for each in unique_ids]
-    jobs = [await stores.jobs.get_job(image.current_job) for image in images]
+    images = [await stores.jobs.image_of_any_tenant(each) for each in unique_ids]
+    jobs = [await stores.jobs.job_of_any_tenant(image.current_job) for image in images]
     if not all(job.ended for job in jobs):
         return []
     return [job.error.code if job.error else job.status.value for job in jobs]
 
 
-async def _assert_the_newest_bytes_won(stores: Stores, unique_ids: Sequence[str]) -> None:
-    newest = await stores.jobs.get_job((await stores.jobs.get_image(unique_ids[3])).current_job)
+async def _assert_the_newest_bytes_won(stores: AllStores, unique_ids: Sequence[str]) -> None:
+    newest = await stores.jobs.job_of_any_tenant((await stores.jobs.image_of_any_tenant(unique_ids[3])).current_job)
     assert {variant.name: variant.height for variant in newest.variants}["webp"] == 1200
 
 
@@ -98,7 +98,7 @@ def _outcomes(*log_files: Path) -> Counter[tuple[str, str]]:
     return Counter((line.get("processingId", ""), line["outcome"]) for line in handled)
 
 
-async def _drained(stores: Stores) -> bool:
+async def _drained(stores: AllStores) -> bool:
     depth = await stores.queue.depth()
     return depth.waiting == depth.in_flight == 0
 
@@ -152,11 +152,11 @@ async def test_a_service_with_a_wrong_clock_beside_one_with_a_right_clock_makes_
     assert _outcomes(tmp_path / "right.log")
 
 
-async def _all_right(stores: Stores, unique_ids: Sequence[str]) -> bool:
+async def _all_right(stores: AllStores, unique_ids: Sequence[str]) -> bool:
     return (await stores.queue.depth()).waiting == 0 and await _ends(stores, unique_ids) == RIGHT_ENDS
 
 
-async def _assert_nothing_is_amiss_but_hidden_duplicates(stores: Stores, stage: Stage) -> None:
+async def _assert_nothing_is_amiss_but_hidden_duplicates(stores: AllStores, stage: Stage) -> None:
     """A duplicate that meets a lease of another clock is hidden for as long as the clocks differ; none is dead."""
     bucket = stage.made.names.source_bucket
     reconciler = Reconciler(stores=stores, source_bucket=bucket, grace=timedelta(0), dry_run=True)

@@ -20,7 +20,7 @@ from processor.images import Rendered, Variant
 from processor.jobs import Maker, Terms
 from processor.ports.queue import Message
 from processor.ports.renderer import NO_TICKET, Ticket
-from processor.ports.stores import Stores
+from processor.ports.stores import AllStores
 from processor.recipes import Recipe
 from processor.stores.memory import MemoryEdge, MemoryJobStore, MemoryObjectStore, MemoryQueue, MemoryUsageStore
 from processor.usage import Limits, Quota
@@ -129,7 +129,7 @@ class World:
         self.processed = MemoryObjectStore("processed")
         self.edge = FlakyEdge()
         self.quota = Quota(store=MemoryUsageStore(), defaults=LIMITS, monotonic=itertools.count(step=60).__next__)
-        self.stores = Stores(
+        self.stores = AllStores(
             jobs=self.jobs, source=self.source, processed=self.processed, queue=self.queue, edge=self.edge
         )
         self.uploads = Uploads(stores=self.stores, quota=self.quota, max_bytes=1000)

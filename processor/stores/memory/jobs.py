@@ -32,14 +32,28 @@ class MemoryJobStore:
 
     # -- reading
 
-    async def get_image(self, unique_id: str) -> Image:
+    async def get_image(self, tenant: str, unique_id: str) -> Image:
+        """Raises `ImageNotFound`."""
+        image = await self.image_of_any_tenant(unique_id)
+        if image.tenant != tenant:
+            raise ImageNotFound
+        return image
+
+    async def get_job(self, tenant: str, processing_id: str) -> Job:
+        """Raises `JobNotFound`."""
+        job = await self.job_of_any_tenant(processing_id)
+        if job.tenant != tenant:
+            raise JobNotFound
+        return job
+
+    async def image_of_any_tenant(self, unique_id: str) -> Image:
         """Raises `ImageNotFound`."""
         image = self._images.get(unique_id)
         if image is None or not self._living(image.expires_at):
             raise ImageNotFound
         return image
 
-    async def get_job(self, processing_id: str) -> Job:
+    async def job_of_any_tenant(self, processing_id: str) -> Job:
         """Raises `JobNotFound`."""
         job = self._job(processing_id)
         if job is None:

@@ -28,7 +28,7 @@ from processor.jobs import Source as JobSource
 from processor.ports.jobs import JobPage, JobQuery
 from processor.ports.objects import PresignedUpload, UploadTerms
 from processor.ports.queue import QueueDepth
-from processor.ports.stores import Stores
+from processor.ports.stores import AllStores
 from processor.recipes import STANDARD_VARIANTS
 from processor.stores.memory import (
     MemoryJobStore,
@@ -68,9 +68,9 @@ class Jobs(MemoryJobStore):
         """Records of jobs."""
         return len(self._jobs)
 
-    async def get_job(self, processing_id: str) -> Job:
+    async def job_of_any_tenant(self, processing_id: str) -> Job:
         _check(self.broken)
-        return await super().get_job(processing_id)
+        return await super().job_of_any_tenant(processing_id)
 
     async def list(self, query: JobQuery) -> JobPage:
         _check(self.broken)
@@ -144,8 +144,8 @@ class World:
         if self.worker_died:
             raise Unavailable
 
-    def stores(self) -> Stores:
-        return Stores(
+    def stores(self) -> AllStores:
+        return AllStores(
             jobs=self.jobs,
             source=self.source,
             processed=self.processed,
@@ -165,8 +165,8 @@ class World:
 
     async def upload(self, processing_id: str) -> Job:
         """The source arrived: the job is queued."""
-        job = await self.jobs.get_job(processing_id)
-        image = await self.jobs.get_image(job.unique_id)
+        job = await self.jobs.job_of_any_tenant(processing_id)
+        image = await self.jobs.image_of_any_tenant(job.unique_id)
         event = await self.source.put(job.original_key, b"source")
         source = JobSource(etag=event.etag, size=len(b"source"))
         return await self.jobs.accept(image, job, source, job.expires_at)
@@ -210,7 +210,7 @@ class World:
         lease = Lease(token="t", owner="worker", expires_at=time.time() + 60)
         await self.jobs.claim(job.processing_id, lease, clock.now(), "tests")
         await self.jobs.finish(job, lease)
-        return await self.jobs.get_job(job.processing_id)
+        return await self.jobs.job_of_any_tenant(job.processing_id)
 
 
 @pytest.fixture

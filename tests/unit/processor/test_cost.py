@@ -47,7 +47,7 @@ from processor.catalog.images import Catalog
 from processor.catalog.uploads import UploadRequest, Uploads
 from processor.erasure import Eraser
 from processor.jobs import Terms
-from processor.ports.stores import Stores
+from processor.ports.stores import AllStores
 from processor.stores.clients import AwsClients
 from processor.stores.config import AwsConfig
 from processor.stores.dynamodb import DynamoJobStore
@@ -161,7 +161,7 @@ def service(aws: Aws) -> tuple[Uploads, Catalog, Worker]:
     )
     table = Table(clients, "table")
     quota = Quota(store=DynamoUsageStore(table), defaults=LIMITS)
-    stores = Stores(
+    stores = AllStores(
         jobs=DynamoJobStore(table),
         source=S3ObjectStore(clients, "source"),
         processed=S3ObjectStore(clients, "processed"),

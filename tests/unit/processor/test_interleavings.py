@@ -27,7 +27,7 @@ from processor.errors import JobNotFound
 from processor.events import SourceArrived
 from processor.jobs import JobStatus
 from processor.manifest import manifest_key
-from processor.ports.stores import Stores
+from processor.ports.stores import AllStores
 from processor.work.conversion import Converter
 from tests.searching import searching
 from tests.unit.turns import Stage
@@ -106,7 +106,7 @@ class Story(Stage):
         behind = (self.world.jobs, self.world.source, self.world.processed, self.world.queue)
         jobs, source, processed, queue = map(self.turned, behind)
         stores: dict[str, Any] = {"jobs": jobs, "source": source, "processed": processed}
-        ports = Stores(**stores, queue=queue)
+        ports = AllStores(**stores, queue=queue)
         catalog = Catalog(stores=ports, retention=timedelta(days=30))
         converter = Converter(
             **stores,
@@ -142,7 +142,7 @@ class Story(Stage):
                         self.world.queue._letters.pop(letter.message_id, None)
 
     async def check(self) -> None:
-        image = await self.world.jobs.get_image(self.unique_id)
+        image = await self.world.jobs.image_of_any_tenant(self.unique_id)
         stored = {found.key for found in await self.world.processed.list("")}
         left = [job for job in self.world.jobs._jobs.values() if not job.ended]
         assert left == []
@@ -150,7 +150,7 @@ class Story(Stage):
             assert stored == set()
             assert await self.world.source.list("") == []
             return
-        current = await self.world.jobs.get_job(image.current_job)
+        current = await self.world.jobs.job_of_any_tenant(image.current_job)
         assert current.status is JobStatus.COMPLETED, current
         for variant in current.variants:
             body = await self.world.processed.fetch(variant.key, max_bytes=1000)
@@ -167,7 +167,7 @@ class Story(Stage):
         keys = set()
         for processing_id in job_ids:
             with contextlib.suppress(JobNotFound):
-                job = await self.world.jobs.get_job(processing_id)
+                job = await self.world.jobs.job_of_any_tenant(processing_id)
                 keys |= {variant.key for variant in job.variants}
                 keys |= {manifest_key(job.unique_id, processing_id)} if job.variants else set()
         return keys

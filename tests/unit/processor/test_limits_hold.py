@@ -188,14 +188,17 @@ class Story:
 
     async def stored(self) -> set[str]:
         """Images of which an upload was let in, until they are deleted."""
-        return {each for each in self.jobs.let_in if (await self.jobs.get_image(each)).deleted_at is None}
+        return {each for each in self.jobs.let_in if (await self.jobs.image_of_any_tenant(each)).deleted_at is None}
 
     async def waiting(self) -> list[int | None]:
         """Announced sizes of the uploads that have not come."""
         found = []
         for unique_id, size in self.images.items():
-            image = await self.jobs.get_image(unique_id)
-            if image.deleted_at is None and (await self.jobs.get_job(image.current_job)).status is JobStatus.PENDING:
+            image = await self.jobs.image_of_any_tenant(unique_id)
+            if (
+                image.deleted_at is None
+                and (await self.jobs.job_of_any_tenant(image.current_job)).status is JobStatus.PENDING
+            ):
                 found.append(size)
         return found
 

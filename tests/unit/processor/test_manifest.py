@@ -24,7 +24,7 @@ def world() -> World:
 async def _completed(world: World, body: bytes = b"photo") -> Job:
     submission, event = await world.uploaded(body)
     assert (await world.converter.convert(event)).kind is OutcomeKind.COMPLETED
-    return await world.jobs.get_job(submission.job.processing_id)
+    return await world.jobs.job_of_any_tenant(submission.job.processing_id)
 
 
 async def _problems(world: World, unique_id: str) -> list[tuple[str, str]]:

@@ -59,3 +59,17 @@ def test_only_clients_and_the_session_of_the_role_know_what_is_under_it() -> Non
 )
 def test_no_way_to_import_goes_unseen(source: str) -> None:
     assert imported(source) == {"boto3"}
+
+
+def test_only_who_is_told_no_tenant_reads_records_of_any() -> None:
+    told_none = {
+        "processor/catalog/reconcile.py",
+        "processor/manifest.py",
+        "processor/ports/jobs.py",
+        "processor/stores/dynamodb.py",
+        "processor/stores/memory/jobs.py",
+        "processor/work/conversion.py",
+    }
+    modules = (path for folder in ("processor", "service") for path in (ROOT / folder).rglob("*.py"))
+    found = {str(path.relative_to(ROOT)) for path in modules if "_of_any_tenant" in path.read_text(encoding="utf-8")}
+    assert found == told_none

@@ -235,8 +235,8 @@ async def test_a_delete_that_meets_the_end_of_the_first_conversion_counts_right(
     submission, event = await world.uploaded()
     read = world.jobs.get_job
 
-    async def read_and_be_overtaken(processing_id: str) -> Job:
-        job = await read(processing_id)
+    async def read_and_be_overtaken(tenant: str, processing_id: str) -> Job:
+        job = await read(tenant, processing_id)
         world.jobs.get_job = read  # type: ignore[method-assign]
         await world.converter.convert(event)
         return job
@@ -333,8 +333,8 @@ async def test_a_delete_that_races_a_refusal_gives_a_reservation_back_once(world
     await world.quota.store.add(TENANT, Usage(day=today(), images=LIMITS.images))
     read = world.jobs.get_job
 
-    async def read_and_be_overtaken(processing_id: str) -> Job:
-        job = await read(processing_id)
+    async def read_and_be_overtaken(tenant: str, processing_id: str) -> Job:
+        job = await read(tenant, processing_id)
         world.jobs.get_job = read  # type: ignore[method-assign]
         await world.converter.convert(event)
         return job
@@ -350,8 +350,8 @@ async def test_an_image_that_was_refused_goes_with_its_job(world: World) -> None
     submission, event = await world.uploaded(b"photo")
     await world.quota.store.add(TENANT, Usage(day=today(), images=LIMITS.images))
     await world.converter.convert(event)
-    image = await world.jobs.get_image(submission.job.unique_id)
-    assert image.expires_at == (await world.jobs.get_job(image.current_job)).expires_at
+    image = await world.jobs.get_image(TENANT, submission.job.unique_id)
+    assert image.expires_at == (await world.jobs.get_job(TENANT, image.current_job)).expires_at
 
 
 async def test_a_reservation_whose_record_may_have_been_written_is_not_given_back(world: World) -> None:

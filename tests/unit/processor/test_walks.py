@@ -91,8 +91,8 @@ class Story:
             elif deed == "delete":
                 await self.world.catalog.delete(TENANT, job.unique_id)
             elif deed == "as of old":
-                current = (await self.world.jobs.get_image(job.unique_id)).current_job
-                as_written = replace(await self.world.jobs.get_job(current), place=None)
+                current = (await self.world.jobs.image_of_any_tenant(job.unique_id)).current_job
+                as_written = replace(await self.world.jobs.job_of_any_tenant(current), place=None)
                 self.world.jobs._jobs[current] = as_written
                 self.moved[job.unique_id] = as_written.created_at
             else:
@@ -123,14 +123,14 @@ class Story:
 
     async def matching(self, query: JobQuery) -> set[str]:
         """The images that the question means, from their own records."""
-        images = [await self.world.jobs.get_image(each.job.unique_id) for each in self.submissions]
+        images = [await self.world.jobs.image_of_any_tenant(each.job.unique_id) for each in self.submissions]
         return {image.unique_id for image in images if await self._matches(image, query)}
 
     async def _matches(self, image: Image, query: JobQuery) -> bool:
         made = self.began if query.created_from is None else query.created_from
         until = self.time if query.created_to is None else query.created_to
         try:
-            job = await self.world.jobs.get_job(image.current_job)
+            job = await self.world.jobs.job_of_any_tenant(image.current_job)
         except JobNotFound:
             return False
         listed_at = self.moved.get(image.unique_id, image.created_at)

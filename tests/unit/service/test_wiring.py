@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from processor.ports.stores import Stores
+from processor.ports.stores import AllStores
 from processor.stores.memory import MemoryJobStore, MemoryObjectStore, MemoryQueue, MemoryUsageStore
 from processor.usage import Quota
 from service.config import Settings
@@ -14,7 +14,7 @@ from tests.unit.service.test_config import REQUIRED
 
 def test_every_use_case_works_over_the_same_stores_within_the_same_quota_and_under_the_same_limits() -> None:
     settings = Settings.from_env(REQUIRED | {"MAX_UPLOAD_BYTES": "7", "RETENTION_DAYS": "3"})
-    stores = Stores(
+    stores = AllStores(
         jobs=MemoryJobStore(),
         source=MemoryObjectStore("source"),
         processed=MemoryObjectStore("processed"),

@@ -92,7 +92,7 @@ async def test_processing_again_is_queued_after_it_is_recorded(world: World) -> 
     await world.converter.convert(event)
     job = await world.catalog.reprocess(TENANT, submission.job.unique_id)
     assert parse(world.queue.bodies[-1]) == (JobRequested(unique_id=job.unique_id, processing_id=job.processing_id),)
-    assert (await world.jobs.get_job(job.processing_id)).status is JobStatus.UPLOADED
+    assert (await world.jobs.job_of_any_tenant(job.processing_id)).status is JobStatus.UPLOADED
 
 
 async def test_a_request_that_could_not_be_queued_is_recorded_as_failed(world: World) -> None:
@@ -191,7 +191,7 @@ async def test_a_delete_that_was_cut_short_is_finished_by_the_next(world: World)
     submission, event = await world.uploaded()
     await world.converter.convert(event)
     unique_id = submission.job.unique_id
-    image = await world.jobs.get_image(unique_id)
+    image = await world.jobs.image_of_any_tenant(unique_id)
     await world.jobs.tombstone(image, image.created_at, 2**40)  # and then the process died
 
     with pytest.raises(ImageNotFound):

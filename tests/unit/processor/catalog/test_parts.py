@@ -315,7 +315,7 @@ async def test_an_abort_that_was_cut_short_is_finished_by_the_next(
             with pytest.raises(Unavailable):
                 await files.abort(TENANT, unique_id)
     await files.abort(TENANT, unique_id)
-    assert (await world.jobs.get_image(unique_id)).erased_at is not None
+    assert (await world.jobs.image_of_any_tenant(unique_id)).erased_at is not None
 
 
 async def test_of_a_completion_and_an_abort_at_once_the_first_wins(

@@ -130,7 +130,7 @@ async def test_what_is_younger_than_the_grace_is_left_alone(world: World) -> Non
 
 async def test_a_job_whose_worker_died_is_queued_again_once_its_lease_has_run_out(world: World) -> None:
     submission, event = await world.uploaded()
-    image, job = await world.jobs.get_image(submission.job.unique_id), submission.job
+    image, job = await world.jobs.image_of_any_tenant(submission.job.unique_id), submission.job
     source = Source(etag=event.etag, size=len(b"photo"))
     await world.jobs.accept(image, job, source, job.expires_at)
     lease = Lease(token="t", owner="gone", expires_at=time.time() + 60)

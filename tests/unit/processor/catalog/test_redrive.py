@@ -18,7 +18,7 @@ from processor.events import SourceArrived
 from processor.jobs import UNAVAILABLE, Job, JobStatus, Lease
 from processor.ports.jobs import JobPage, JobQuery
 from processor.ports.queue import QueueDepth
-from processor.ports.stores import Stores
+from processor.ports.stores import AllStores
 from processor.stores.memory import MemoryJobStore, MemoryQueue
 from tests.unit.world import TENANT, RecordingQueue, World, events_of
 
@@ -82,7 +82,7 @@ class Scene:
         self.world = World(queue=self.queue, jobs=self.jobs)
 
     @property
-    def stores(self) -> Stores:
+    def stores(self) -> AllStores:
         return replace(self.world.stores, dead_letters=self.dead)
 
     @property
@@ -107,12 +107,12 @@ class Scene:
         job, event = await self.uploaded(tenant)
         await self._convert(event, Unavailable())
         await self.dead.send(event.to_message())
-        return await self.jobs.get_job(job.processing_id)
+        return await self.jobs.job_of_any_tenant(job.processing_id)
 
     async def rejected(self) -> Job:
         job, event = await self.uploaded()
         await self._convert(event, CorruptImage())
-        return await self.jobs.get_job(job.processing_id)
+        return await self.jobs.job_of_any_tenant(job.processing_id)
 
     async def _convert(self, event: SourceArrived, error: Exception) -> None:
         async def fail() -> None:
@@ -137,8 +137,8 @@ class Scene:
             await self.queue.settle([message.receipt])
 
     async def current(self, job: Job) -> Job:
-        image = await self.jobs.get_image(job.unique_id)
-        return await self.jobs.get_job(image.current_job)
+        image = await self.jobs.image_of_any_tenant(job.unique_id)
+        return await self.jobs.job_of_any_tenant(image.current_job)
 
     @property
     def rendered(self) -> int:

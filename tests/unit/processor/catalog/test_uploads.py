@@ -61,7 +61,7 @@ async def test_known_bytes_are_found_in_the_same_tenant_while_they_are_shown(wor
 async def test_an_index_that_lags_names_no_image_that_is_gone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     submission, event = await world.uploaded(b"known")
     await world.converter.convert(event)
-    image = await world.jobs.get_image(submission.job.unique_id)
+    image = await world.jobs.image_of_any_tenant(submission.job.unique_id)
 
     async def lagging(*_: object) -> tuple[str, ...]:
         return ("img_0_gone", submission.job.processing_id)

@@ -154,10 +154,10 @@ class Story:
         if deed == "submit" or not self.images:
             await self.submit(0)
             return
-        image = await self.store.get_image(self.images[number % len(self.images)])
+        image = await self.store.get_image(TENANT, self.images[number % len(self.images)])
         if image.deleted_at is not None:
             return
-        job = await self.store.get_job(image.current_job)
+        job = await self.store.get_job(TENANT, image.current_job)
         if deed == "delete":
             buried = await self.store.tombstone(image, clock.now(), 2**40)
             if number % 2:
@@ -175,7 +175,7 @@ class Story:
     async def matching(self, status: JobStatus | None) -> set[str]:
         found = set()
         for unique_id in self.images:
-            image = await self.store.get_image(unique_id)
+            image = await self.store.get_image(TENANT, unique_id)
             job = await self._current(image.current_job)
             if image.deleted_at is None and job is not None and status in (None, job.status):
                 found.add(unique_id)
@@ -183,7 +183,7 @@ class Story:
 
     async def _current(self, processing_id: str) -> Job | None:
         try:
-            return await self.store.get_job(processing_id)
+            return await self.store.get_job(TENANT, processing_id)
         except JobNotFound:
             return None
 

@@ -38,7 +38,7 @@ from processor.jobs import (
     Timings,
     Transition,
 )
-from processor.ports.jobs import JobStore
+from processor.ports.jobs import AllJobs
 from processor.recipes import STANDARD
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.memory import MemoryJobStore
@@ -132,14 +132,14 @@ def failed(job: Job, code: str) -> Job:
 class Subject:
     """One image in one store, its job brought into some status, and the lease that was last on it."""
 
-    store: JobStore
+    store: AllJobs
     time: Time
     image: Image
     job: Job
     lease: Lease
 
     @classmethod
-    async def brought_into(cls, status: JobStatus, store: JobStore, time: Time) -> Subject:
+    async def brought_into(cls, status: JobStatus, store: AllJobs, time: Time) -> Subject:
         job = pending(IMAGES[0])
         lease = Lease(token="t", owner="pod", expires_at=time.after(60))
         image = first_image(job)
@@ -152,9 +152,9 @@ class Subject:
             await store.finish(completed(job), lease)
         if status is JobStatus.FAILED:
             await store.finish(failed(job, min(NOT_THE_FILES_FAULT)), lease)
-        stored = await store.get_job(job.processing_id)
+        stored = await store.job_of_any_tenant(job.processing_id)
         assert stored.status is status
-        return cls(store, time, await store.get_image(image.unique_id), stored, lease)
+        return cls(store, time, await store.image_of_any_tenant(image.unique_id), stored, lease)
 
     async def accept(self) -> object:
         job = replace(self.job, status=JobStatus.PENDING)  # as it was read, long ago
@@ -199,7 +199,7 @@ def test_every_change_of_the_table_is_asked_for() -> None:
     assert {id(change) for change, _ in ASKED} | {id(SUPERSEDE)} == set(map(id, CHANGES))
 
 
-def _store(kind: str, time: Time) -> JobStore:
+def _store(kind: str, time: Time) -> AllJobs:
     return MemoryJobStore(now=time) if kind == "memory" else dynamo_store(time, InProcessDynamo())
 
 
@@ -213,13 +213,13 @@ async def test_a_store_allows_what_the_table_allows_and_refuses_the_rest_in_its_
         subject = await Subject.brought_into(status, _store(kind, time), time)
         if status in change.sources:
             await ask(subject)
-            found = (await subject.store.get_job(subject.job.processing_id)).status
+            found = (await subject.store.job_of_any_tenant(subject.job.processing_id)).status
             assert found in (change.targets or {status})
             return
         with pytest.raises(change.refusal) as refused:
             await ask(subject)
         assert type(refused.value) is change.refusal
-        assert await subject.store.get_job(subject.job.processing_id) == subject.job
+        assert await subject.store.job_of_any_tenant(subject.job.processing_id) == subject.job
 
 
 @pytest.mark.parametrize("status", JobStatus)
@@ -228,7 +228,7 @@ async def test_whoever_is_superseded_has_failed_unless_it_had_ended(kind: str, s
     with time_of_the_test() as time:
         subject = await Subject.brought_into(status, _store(kind, time), time)
         await subject.supersede()
-        found = (await subject.store.get_job(subject.job.processing_id)).status
+        found = (await subject.store.job_of_any_tenant(subject.job.processing_id)).status
         assert found in (SUPERSEDE.targets if status in SUPERSEDE.sources else {status})
 
 
@@ -268,7 +268,7 @@ class Twins:
         self.memory = MemoryJobStore(now=self.time)
         self.dynamo = dynamo_store(self.time, self.client)
 
-    async def both(self, call: Callable[[JobStore], Awaitable[object]]) -> None:
+    async def both(self, call: Callable[[AllJobs], Awaitable[object]]) -> None:
         answers = [await _outcome(call(store)) for store in (self.memory, self.dynamo)]
         assert answers[0] == answers[1]
         await self.look()
@@ -276,12 +276,14 @@ class Twins:
     async def look(self) -> None:
         """What both show now is the same, and nobody has come there by another way than the table's."""
         for unique_id, seen in self.images.items():
-            here, there = [await _outcome(store.get_image(unique_id)) for store in (self.memory, self.dynamo)]
+            here, there = [await _outcome(store.image_of_any_tenant(unique_id)) for store in (self.memory, self.dynamo)]
             assert here == there
             if isinstance(here, Image) and here != seen[-1]:
                 seen.append(here)
         for processing_id, known in self.jobs.items():
-            found, twin = [await _outcome(store.get_job(processing_id)) for store in (self.memory, self.dynamo)]
+            found, twin = [
+                await _outcome(store.job_of_any_tenant(processing_id)) for store in (self.memory, self.dynamo)
+            ]
             assert found == twin
             if isinstance(found, Job) and found != known[-1]:
                 before = known[-1].status
@@ -337,7 +339,7 @@ class Twins:
     async def replace(self, step: Step) -> None:
         image = self.image(step)
         views = self.jobs[image.current_job]
-        gone = isinstance(await _outcome(self.memory.get_job(image.current_job)), str)
+        gone = isinstance(await _outcome(self.memory.job_of_any_tenant(image.current_job)), str)
         old = None if gone else views[-1 - min(step.ago, len(views) - 1)]
         new = next_job(image, old, Source(etag=f"f{step.number}", size=step.number), RETENTION, recipe=STANDARD)
         self.jobs[new.processing_id] = [new]
@@ -369,7 +371,7 @@ class Twins:
 
         await self.held(step, lambda store, job, lease: store.finish(outcome(job), lease))
 
-    async def held(self, step: Step, change: Callable[[JobStore, Job, Lease], Awaitable[object]]) -> None:
+    async def held(self, step: Step, change: Callable[[AllJobs, Job, Lease], Awaitable[object]]) -> None:
         """By its holder, or by whoever was the last to get a lease."""
         job = self.job(step)
         lease = job.lease or self.lease(step)

@@ -43,7 +43,7 @@ def world() -> World:
 
 
 async def _status(world: World, processing_id: str) -> JobStatus:
-    return (await world.jobs.get_job(processing_id)).status
+    return (await world.jobs.job_of_any_tenant(processing_id)).status
 
 
 # -- the straight way --------------------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ async def test_an_upload_becomes_a_completed_job_with_every_variant_stored(world
 
     outcome = await world.converter.convert(event)
 
-    job = await world.jobs.get_job(submission.job.processing_id)
+    job = await world.jobs.job_of_any_tenant(submission.job.processing_id)
     assert outcome.kind is OutcomeKind.COMPLETED
     assert outcome.processing_id == job.processing_id
     assert job.status is JobStatus.COMPLETED
@@ -150,7 +150,7 @@ async def test_an_upload_over_a_completed_one_becomes_the_current_job(world: Wor
 
     outcome = await world.converter.convert(await world.source.put(event.key, b"newer"))
 
-    image = await world.jobs.get_image(submission.job.unique_id)
+    image = await world.jobs.image_of_any_tenant(submission.job.unique_id)
     assert outcome.kind is OutcomeKind.COMPLETED
     assert outcome.processing_id == image.current_job != submission.job.processing_id
     assert await _status(world, submission.job.processing_id) is JobStatus.COMPLETED
@@ -194,8 +194,8 @@ async def test_a_source_that_is_replaced_before_it_is_fetched_leads_to_the_newer
 async def _end(world: World, event: SourceArrived, state: str) -> None:
     """Bring the job of an upload into a state."""
     if state == "uploaded":
-        image = await world.jobs.get_image(unique_id_of(event.key) or "")
-        job, found = await world.jobs.get_job(image.current_job), await world.source.head(event.key)
+        image = await world.jobs.image_of_any_tenant(unique_id_of(event.key) or "")
+        job, found = await world.jobs.job_of_any_tenant(image.current_job), await world.source.head(event.key)
         await world.jobs.accept(image, job, Source(etag=found.etag, size=found.size), job.expires_at)
     elif state == "completed":
         await world.converter.convert(event)
@@ -215,7 +215,7 @@ async def test_the_same_bytes_again_are_no_new_job_whatever_has_become_of_the_fi
     await _end(world, event, state)
     again = await world.source.put(event.key, b"photo")
     outcome = await world.converter.convert(again)
-    image = await world.jobs.get_image(submission.job.unique_id)
+    image = await world.jobs.image_of_any_tenant(submission.job.unique_id)
     assert image.job_ids == (submission.job.processing_id,)
     assert outcome.kind is (OutcomeKind.COMPLETED if state == "uploaded" else OutcomeKind.DUPLICATE)
     assert len(world.renderer.rendered) == 1
@@ -267,7 +267,7 @@ async def test_whoever_holds_an_old_id_is_told_the_current_one_however_many_came
     jobs = [await world.catalog.status(TENANT, processing_id) for processing_id in ids]
     assert [job.superseded_by for job in jobs] == [ids[-1]] * 3 + [None]
     assert {job.status for job in jobs} == {JobStatus.COMPLETED}
-    assert [(await world.jobs.get_job(each)).superseded_by for each in ids] == [*ids[1:], None]
+    assert [(await world.jobs.job_of_any_tenant(each)).superseded_by for each in ids] == [*ids[1:], None]
 
 
 @pytest.mark.parametrize("code", ["source_missing", "superseded", "daily_limit_reached", "image_limit_reached"])
@@ -276,7 +276,7 @@ async def test_a_job_that_failed_through_no_fault_of_its_bytes_is_taken_up_again
 ) -> None:
     submission, event = await world.uploaded()
     await _end(world, event, "uploaded")
-    job = await world.jobs.get_job(submission.job.processing_id)
+    job = await world.jobs.job_of_any_tenant(submission.job.processing_id)
     await world.jobs.fail(replace(job, error=Failure(code=code, message="No.")))
     outcome = await world.converter.convert(await world.source.put(event.key, b"photo"))
     assert (outcome.kind, outcome.processing_id) == (OutcomeKind.COMPLETED, submission.job.processing_id)
@@ -315,7 +315,7 @@ async def test_an_event_before_the_upload_does_not_harm_the_clients_id(world: Wo
 async def test_what_is_recorded_and_counted_is_what_the_bucket_says(world: World, etag: str, event_time: str) -> None:
     submission, event = await world.uploaded()
     outcome = await world.converter.convert(replace(event, etag=etag, event_time=event_time))
-    job, found = await world.jobs.get_job(submission.job.processing_id), await world.source.head(event.key)
+    job, found = await world.jobs.job_of_any_tenant(submission.job.processing_id), await world.source.head(event.key)
     assert outcome.kind is OutcomeKind.COMPLETED
     assert job.source == Source(etag=found.etag, size=5, event_time=clock.to_iso(found.last_modified))
     assert outcome.servable_seconds is not None
@@ -439,7 +439,7 @@ async def test_a_job_whose_workers_lease_has_run_out_is_taken_over_and_the_late_
     world.renderer.during = meanwhile
     late = await world.another_converter(lease_seconds=-1).convert(event)
 
-    job = await world.jobs.get_job(submission.job.processing_id)
+    job = await world.jobs.job_of_any_tenant(submission.job.processing_id)
     assert [other.kind for other in taken_over] == [OutcomeKind.COMPLETED]
     assert late.kind is OutcomeKind.SUPERSEDED
     assert job.status is JobStatus.COMPLETED
@@ -463,7 +463,7 @@ async def test_a_newer_upload_during_the_work_wins_and_the_losers_variants_are_r
     world.renderer.during = meanwhile
     loser = await world.converter.convert(event)
 
-    old = await world.jobs.get_job(submission.job.processing_id)
+    old = await world.jobs.job_of_any_tenant(submission.job.processing_id)
     assert loser.kind is OutcomeKind.SUPERSEDED
     assert outcomes[0].kind is OutcomeKind.COMPLETED
     assert (old.status, old.error and old.error.code) == (JobStatus.FAILED, "superseded")
@@ -483,7 +483,7 @@ async def test_a_delete_during_the_work_leaves_nothing(world: World) -> None:
     assert await world.processed.list("") == []
     assert await world.source.list("") == []
     with pytest.raises(JobNotFound):
-        await world.jobs.get_job(submission.job.processing_id)
+        await world.jobs.job_of_any_tenant(submission.job.processing_id)
 
 
 async def test_whatever_arrives_for_a_deleted_image_is_removed(world: World) -> None:
@@ -550,7 +550,7 @@ async def test_a_bad_file_fails_with_its_code_and_its_message(world: World) -> N
     submission, event = await world.uploaded()
     outcome = await world.converter.convert(event)
 
-    job = await world.jobs.get_job(submission.job.processing_id)
+    job = await world.jobs.job_of_any_tenant(submission.job.processing_id)
     assert (outcome.kind, outcome.code) == (OutcomeKind.FAILED, "corrupt_image")
     assert job.error is not None
     assert (job.error.code, job.error.message) == ("corrupt_image", "The image is damaged or incomplete.")
@@ -563,7 +563,7 @@ async def test_a_file_beyond_the_limit_fails_before_it_is_read(world: World) -> 
     assert (outcome.kind, outcome.code) == (OutcomeKind.FAILED, "file_too_large")
     assert world.renderer.rendered == []
     assert outcome.processing_id
-    assert (await world.jobs.get_job(outcome.processing_id)).error == Failure(
+    assert (await world.jobs.job_of_any_tenant(outcome.processing_id)).error == Failure(
         code="file_too_large",
         message="The file has 1,001 bytes; the service accepts 1,000.",
         limit=1000,
@@ -635,11 +635,11 @@ async def test_after_the_last_try_the_job_is_failed_and_a_redrive_takes_it_up_ag
     submission, event = await world.uploaded()
     with pytest.raises(RuntimeError):
         await world.converter.convert(event, last_try=True)
-    job = await world.jobs.get_job(submission.job.processing_id)
+    job = await world.jobs.job_of_any_tenant(submission.job.processing_id)
     assert (job.status, job.error and job.error.code) == (JobStatus.FAILED, "unavailable")
 
     assert (await world.converter.convert(event)).kind is OutcomeKind.COMPLETED
-    assert (await world.jobs.get_job(submission.job.processing_id)).error is None
+    assert (await world.jobs.job_of_any_tenant(submission.job.processing_id)).error is None
 
 
 async def test_a_cancelled_conversion_gives_its_job_back(world: World) -> None:
@@ -669,7 +669,7 @@ async def test_leases_are_renewed_while_the_work_goes_on_and_a_lost_one_is_no_er
         for lease_seconds in (100, 200):
             world.converter.lease_seconds = lease_seconds
             await world.converter.renew_leases()
-            job = await world.jobs.get_job(submission.job.processing_id)
+            job = await world.jobs.job_of_any_tenant(submission.job.processing_id)
             assert job.lease is not None
             expiries.append(job.lease.expires_at)
         await world.catalog.delete(TENANT, submission.job.unique_id)
@@ -759,7 +759,7 @@ async def test_an_image_has_a_bounded_number_of_jobs_so_that_its_record_never_bu
         await world.catalog.reprocess(TENANT, submission.job.unique_id)
     outcome = await world.converter.convert(await world.source.put(submission.job.original_key, b"more"))
     assert (outcome.kind, outcome.settles) == (OutcomeKind.REFUSED, True)
-    assert len((await world.jobs.get_image(submission.job.unique_id)).job_ids) == 3
+    assert len((await world.jobs.image_of_any_tenant(submission.job.unique_id)).job_ids) == 3
     await world.catalog.delete(TENANT, submission.job.unique_id)
 
 

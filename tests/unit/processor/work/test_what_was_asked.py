@@ -89,7 +89,7 @@ async def test_another_recipe_is_made_with_its_own_names_boxes_and_qualities(wor
 
     outcome = await converter.convert(event)
 
-    job = await world.jobs.get_job(submission.job.processing_id)
+    job = await world.jobs.job_of_any_tenant(submission.job.processing_id)
     assert (outcome.kind, job.recipe) == (OutcomeKind.COMPLETED, OTHER)
     assert [(each.name, each.width, each.height, each.quality) for each in job.variants] == [
         ("tiny", 16, 12, 31),
@@ -108,7 +108,7 @@ async def test_a_worker_with_another_setting_makes_what_was_asked_for(world: Wor
 
     await converter.convert(event)
 
-    job = await world.jobs.get_job(submission.job.processing_id)
+    job = await world.jobs.job_of_any_tenant(submission.job.processing_id)
     assert [variant.name for variant in job.variants] == [spec.name for spec in STANDARD.specs]
 
 
@@ -160,7 +160,7 @@ async def test_of_a_picture_that_is_refused_in_the_end_nothing_stays(
 
     outcome = await world.another_converter().convert(event)
 
-    job = await world.jobs.get_job(submission.job.processing_id)
+    job = await world.jobs.job_of_any_tenant(submission.job.processing_id)
     assert (outcome.kind, job.status, job.variants) == (OutcomeKind.FAILED, JobStatus.FAILED, ())
     assert await world.processed.list(job_prefix(job.unique_id, job.processing_id)) == []
 
@@ -184,7 +184,7 @@ async def test_what_another_release_began_is_a_new_job_and_its_keys_never_hold_o
 
     outcome = await release(world, service="2.0").convert(event)
 
-    before = await world.jobs.get_job(submission.job.processing_id)
+    before = await world.jobs.job_of_any_tenant(submission.job.processing_id)
     assert outcome.kind is OutcomeKind.COMPLETED
     assert outcome.processing_id != before.processing_id
     assert (before.status, before.superseded_by) == (JobStatus.FAILED, outcome.processing_id)
@@ -234,7 +234,7 @@ async def test_a_new_job_whose_maker_died_at_once_is_found_by_the_message_of_the
 
     outcome = await release(world, service="2.0").convert(message)
 
-    image = await world.jobs.get_image(job.unique_id)
+    image = await world.jobs.image_of_any_tenant(job.unique_id)
     assert (outcome.kind, outcome.processing_id) == (OutcomeKind.COMPLETED, image.current_job)
     assert outcome.processing_id not in (job.processing_id, again.processing_id)
 
