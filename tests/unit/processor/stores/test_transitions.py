@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from processor import clock
 from processor.catalog.images import first_image, next_job, pending_job
 from processor.errors import Conflict, NotFound
-from processor.images import StoredVariant, source_key, variant_key
+from processor.images import source_key
 from processor.jobs import (
     ACCEPT,
     CHANGES,
@@ -33,9 +33,7 @@ from processor.jobs import (
     Job,
     JobStatus,
     Lease,
-    Manifest,
     Source,
-    Timings,
     Transition,
 )
 from processor.ports.jobs import AllJobs
@@ -46,6 +44,7 @@ from processor.stores.records import from_wire
 from processor.stores.schema import shard, status_key
 from processor.stores.table import Table
 from tests.unit.processor.stores.in_process import NAME, InProcessDynamo
+from tests.unit.processor.stores.test_records import COMPLETED
 
 TENANT = "acme"
 DAY = 24 * 3600
@@ -91,32 +90,13 @@ def pending(unique_id: str) -> Job:
 
 
 def completed(job: Job) -> Job:
-    variant = StoredVariant(
-        name="webp",
-        key=variant_key(job.unique_id, job.processing_id, "webp.webp"),
-        width=3,
-        height=2,
-        size=1,
-        content_type="image/webp",
-        quality=80,
-        sha256="0" * 64,
-        stored_at=clock.now(),
-    )
-    made = Manifest(
-        etag="e",
-        sha256="1" * 64,
-        size=9,
-        format="jpeg",
-        width=3,
-        height=2,
-        frames=1,
-        encoder="libvips 8",
-        effort=2,
-        service="0",
-    )
-    timings = Timings(download=1, process=2, upload=3, total=6)
     return replace(
-        job, status=JobStatus.COMPLETED, variants=(variant,), manifest=made, timings=timings, updated_at=clock.now()
+        job,
+        status=JobStatus.COMPLETED,
+        variants=COMPLETED.variants,
+        manifest=COMPLETED.manifest,
+        timings=COMPLETED.timings,
+        updated_at=clock.now(),
     )
 
 
