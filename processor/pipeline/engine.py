@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -157,10 +158,11 @@ class Engine:
 
     async def _work(self, asked: _Asked, info: ImageInfo, weight: int, deadline: Deadline) -> Rendered:
         ticket = asked.ticket
-        loop = asyncio.get_running_loop()
+        # In the caller's context, and not the thread's: what it logs is about this image.
+        loop, context = asyncio.get_running_loop(), copy_context()
 
         def ready(variant: Variant) -> None:
-            loop.call_soon_threadsafe(ticket.ready, variant)
+            loop.call_soon_threadsafe(ticket.ready, variant, context=context)
 
         try:
             await ticket.begin(info)

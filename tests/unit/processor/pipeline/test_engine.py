@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
 
 import pytest
 import pyvips
@@ -17,6 +18,7 @@ from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig, EngineLoad
 from processor.pipeline.estimate import working_bytes
 from processor.pipeline.limits import Deadline, Limits
+from processor.ports.renderer import Ticket
 from processor.recipes import Recipe, standard
 from tests import corpus
 from tests.waiting import eventually
@@ -278,3 +280,14 @@ async def test_a_thread_that_hears_nothing_long_after_its_time_was_up_wedges_the
     assert not await is_wedged()
     assert not await is_stuck()
     await engine.close()
+
+
+async def test_whoever_is_told_of_a_variant_is_so_in_the_context_of_the_caller() -> None:
+    engine, whose = Engine(EngineConfig(threads=1, memory_budget_bytes=BUDGET)), ContextVar("whose", default="nobody's")
+    told: list[str] = []
+    whose.set("mine")
+
+    await engine.render(corpus.jpeg(), FAST, Ticket(ready=lambda variant: told.append(f"{whose.get()} {variant.name}")))
+
+    await engine.close()
+    assert told == [f"mine {spec.name}" for spec in FAST.specs]
