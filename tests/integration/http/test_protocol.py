@@ -233,7 +233,7 @@ async def test_whoever_waits_for_a_word_before_the_body_gets_it(start: Any, vers
         assert b" 200 OK\r\n" in (await send(odd + SMALL)).text
 
 
-async def test_a_body_that_unpacks_to_too_much_is_refused_with_no_number_but_one_more_than_it_may_have(
+async def test_a_body_that_unpacks_to_too_much_is_refused_as_one_byte_too_many(
     start: Any,
 ) -> None:
     send, _ = await start()
