@@ -91,7 +91,8 @@ async def test_a_received_message_is_hidden_from_others(queue: MessageQueue) -> 
     assert await receive(queue) == []
 
 
-async def test_concurrent_receivers_never_get_the_same_message(queue: MessageQueue) -> None:
+async def test_concurrent_receivers_never_get_the_same_message(queue: MessageQueue, backend: Backend) -> None:
+    backend.skip_on("moto", because="its threads race for one message")
     for number in range(12):
         await queue.send(str(number))
     answers = await asyncio.gather(*(receive(queue, 4) for _ in range(4)))
