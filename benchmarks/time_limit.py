@@ -66,7 +66,7 @@ def listen(data: bytes) -> tuple[float, float, bool]:
     deadline.last = time.monotonic()
     render(data, info, STANDARD, deadline)
     _ = deadline.passed
-    return time.monotonic() - started, deadline.longest, must_be_killable(info, 60)
+    return time.monotonic() - started, deadline.longest, must_be_killable(info, 60, STANDARD.specs)
 
 
 def main() -> None:
