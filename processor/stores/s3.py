@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 #: Most keys that `DeleteObjects` takes (AWS, "DeleteObjects").
 DELETE_BATCH = 1000
-#: How often a prefix is emptied and looked at again: an upload may arrive in between, but not for ever.
-PURGE_ROUNDS = 3
+#: How often a prefix is emptied and looked at again: an upload may arrive in between, and a job at work may store one
+#: variant after the other, but not for ever.
+PURGE_ROUNDS = 12
 #: How much of a body is read at a time, in bytes.
 CHUNK_BYTES = 1024 * 1024
 #: Form field and header of an upload's checksum.

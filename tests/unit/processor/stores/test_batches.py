@@ -16,7 +16,7 @@ from processor.stores.clients import AwsClients
 from processor.stores.config import AwsConfig
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.records import to_wire
-from processor.stores.s3 import S3ObjectStore
+from processor.stores.s3 import PURGE_ROUNDS, S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue
 from processor.stores.table import Table
 from processor.stores.writes import ConditionFailed, Update
@@ -136,13 +136,13 @@ async def test_versions_are_deleted_a_thousand_at_a_time_until_none_is_left() ->
 
 
 async def test_versions_that_cannot_be_deleted_are_unavailable() -> None:
-    client = Versioned(1, 1, 1, deleting={"Errors": [{"Key": "0000", "Code": "AccessDenied"}]})
+    client = Versioned(*[1] * PURGE_ROUNDS, deleting={"Errors": [{"Key": "0000", "Code": "AccessDenied"}]})
     with pytest.raises(Unavailable):
         await S3ObjectStore(clients(client), "bucket").purge("")
 
 
 async def test_a_prefix_that_is_filled_faster_than_it_is_emptied_is_busy_and_nothing_is_away() -> None:
-    client = Versioned(1, 1, 1, deleting={})
+    client = Versioned(*[1] * PURGE_ROUNDS, deleting={})
     with pytest.raises(Busy):
         await S3ObjectStore(clients(client), "bucket").purge("")
 
