@@ -16,6 +16,7 @@ from service.http.cors import CORS, Cors
 from service.http.middleware import access_log, error_boundary, finish_headers
 from service.http.rendering import PUBLIC_URL
 from service.idempotency import replay
+from service.limits.long_pages import LONG_PAGES, LongPages
 from service.limits.middleware import rate_limit, tell_rate_limit
 from service.observe.health import DRAINING
 from service.observe.metrics import METRICS, Metrics
@@ -34,6 +35,7 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     app[PUBLIC_URL] = settings.cloudfront_url
     app[METRICS] = Metrics()
     app[BUCKETS] = Buckets()
+    app[LONG_PAGES] = LongPages()
     app[PATIENCE] = patience = Patience(settings.client_timeout_seconds, settings.keepalive_seconds)
     app[DRAINING] = asyncio.Event()
     app[DOCUMENT] = make_document

@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -22,6 +23,9 @@ from service.lifespan import lifespan
 from service.machine import memory_limit_bytes
 from service.observe.health import DRAINING
 from service.observe.metrics import METRICS
+
+#: How long the loop waits for a thread that has the interpreter. Python's own 5 ms come again at every step of a call.
+SWITCH_SECONDS = 0.001
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +54,7 @@ async def run(
     nothing is lost by that, the messages in work come back to the queue when their visibility ends.
     """
     settings = _within_memory(settings)
+    sys.setswitchinterval(SWITCH_SECONDS)
     stop = asyncio.Event()
     _obey_signals(stop)
     app = create_app(settings, local_viewer=local_viewer)

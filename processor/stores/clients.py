@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import aioboto3
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: A value as DynamoDB writes it, `1` as `{"N": "1"}`, and back.
 to_attribute, from_attribute = TypeSerializer().serialize, TypeDeserializer().deserialize
+#: Where an answer to a query has its body, as DynamoDB sent it.
+RAW = "Raw"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,8 @@ async def open_clients(config: AwsConfig) -> AsyncIterator[AwsClients]:
     signing = _config(config, config.read_timeout_seconds, public_endpoint)
     found: Any = session.get_credentials()  # the stubs do not know that it waits
     async with AsyncExitStack() as stack:
+        dynamodb = await stack.enter_async_context(session.client("dynamodb", endpoint_url=endpoint, config=calls))
+        dynamodb.meta.events.register("before-parse.dynamodb.Query", _leave_raw)
         yield AwsClients(
             config=config,
             credentials=await found,
@@ -68,7 +73,7 @@ async def open_clients(config: AwsConfig) -> AsyncIterator[AwsClients]:
                 session.client("s3", endpoint_url=public_endpoint, config=signing)
             ),
             sqs=await stack.enter_async_context(session.client("sqs", endpoint_url=endpoint, config=polls)),
-            dynamodb=await stack.enter_async_context(session.client("dynamodb", endpoint_url=endpoint, config=calls)),
+            dynamodb=dynamodb,
             dynamodb_once=await stack.enter_async_context(
                 session.client("dynamodb", endpoint_url=endpoint, config=once)
             ),
@@ -84,6 +89,13 @@ async def open_iam(config: AwsConfig) -> AsyncIterator[IAMClient]:
     options = _config(config, config.read_timeout_seconds, config.endpoint_url)
     async with _session(config).client("iam", endpoint_url=config.endpoint_url, config=options) as iam:
         yield iam
+
+
+def _leave_raw(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+    """The SDK takes answers apart on the event loop, and `pages` beside it; an error is still for the SDK to read."""
+    if response_dict["status_code"] < HTTPStatus.MULTIPLE_CHOICES:
+        customized_response_dict[RAW] = response_dict["body"]
+        response_dict["body"] = b"{}"
 
 
 def _session(config: AwsConfig) -> aioboto3.Session:

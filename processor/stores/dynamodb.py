@@ -37,7 +37,6 @@ from processor.stores.records import (
     INDEX_ATTRIBUTES,
     Item,
     digest_attributes,
-    from_wire,
     image_from_item,
     image_item,
     image_key,
@@ -51,7 +50,6 @@ from processor.stores.records import (
 from processor.stores.schema import BY_DIGEST, KEY, TTL, digest_key
 from processor.stores.shared_secrets import shared_secret
 from processor.stores.table import Table
-from processor.stores.translate import translated
 from processor.stores.writes import ConditionFailed, Delete, Put, Update, attributes
 
 #: Jobs before the current one that stay listed. An index that has not heard of as many newer ones is minutes behind.
@@ -130,16 +128,16 @@ class DynamoJobStore:
     async def find_completed(self, tenant: str, sha256: str) -> tuple[str, ...]:
         """By query on the index by digest. Raises `Unavailable`."""
         condition = "#digestKey = :digestKey"
-        with translated():
-            answer = await self._table.dynamodb.query(
-                TableName=self._table.name,
-                IndexName=BY_DIGEST,
-                KeyConditionExpression=condition,
-                ScanIndexForward=False,
-                Limit=MAX_FOUND,
-                **attributes(condition, {"digestKey": digest_key(tenant, sha256)}),
-            )
-        return tuple(from_wire(item)[KEY] for item in answer["Items"])
+        page = await self._table.query(
+            lambda item: str(item[KEY]),
+            tenant,
+            IndexName=BY_DIGEST,
+            KeyConditionExpression=condition,
+            ScanIndexForward=False,
+            Limit=MAX_FOUND,
+            **attributes(condition, {"digestKey": digest_key(tenant, sha256)}),
+        )
+        return tuple(page.rows)
 
     async def ping(self) -> None:
         """Raises `Unavailable` when the table cannot be read from."""

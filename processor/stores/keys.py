@@ -10,11 +10,10 @@ from processor import clock
 from processor.errors import KeyNotFound, RecordChanged
 from processor.ports.keys import ApiKey
 from processor.stores.codec import RECORDS
-from processor.stores.records import Item, from_wire
+from processor.stores.records import Item
 from processor.stores.schema import BY_TIME, KEY, TTL
 from processor.stores.shared_secrets import shared_secret
 from processor.stores.table import Table
-from processor.stores.translate import translated
 from processor.stores.writes import ConditionFailed, Put, Update, attributes
 
 #: How long the record of a key that has ended stays, for whoever asks what became of it.
@@ -49,7 +48,6 @@ class DynamoKeyStore:
         condition, living = "#listKey = :partition", "attribute_not_exists(#ttl) OR #ttl > :present"
         values = {"partition": _list_key(tenant), "present": self._table.present()}
         request: dict[str, Any] = {
-            "TableName": self._table.name,
             "IndexName": BY_TIME,
             "KeyConditionExpression": condition,
             "FilterExpression": living,
@@ -58,12 +56,11 @@ class DynamoKeyStore:
         }
         found: list[ApiKey] = []
         while True:
-            with translated():
-                answer = await self._table.dynamodb.query(**request)
-            found += [_from_item(from_wire(item)) for item in answer["Items"]]
-            if "LastEvaluatedKey" not in answer:
+            page = await self._table.query(_from_item, tenant, **request)
+            found += page.rows
+            if page.next_key is None:
                 return tuple(found)
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            request["ExclusiveStartKey"] = page.next_key
 
     async def revoke(self, key_id: str, at: datetime) -> ApiKey:
         """Raises `KeyNotFound`, `Unavailable`."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from math import isqrt
 from typing import Any
 
 from processor import clock
 from processor.jobs import Job, JobStatus
 from processor.ports.jobs import JobPage, JobQuery
-from processor.stores.records import from_wire, image_key, job_from_item, job_key
+from processor.stores.records import Item, image_key, job_from_item, job_key
 from processor.stores.schema import BY_STATUS, BY_TIME, SHARDS, list_key, status_key
 from processor.stores.table import Table
-from processor.stores.translate import translated
 from processor.stores.writes import attributes
 
 #: Below and above every sort key, which begin with the digit of a year.
@@ -54,31 +55,57 @@ def page_of(jobs: list[Job], query: JobQuery) -> JobPage:
     return JobPage(jobs=page, next_after=page[-1].position if len(ordered) > query.limit else None)
 
 
+@dataclass(slots=True, kw_only=True)
+class _Shard:
+    """One partition of a listing, read as far as the page needs."""
+
+    request: dict[str, Any]
+    tenant: str
+    #: What the images show, by position.
+    found: dict[str, Job] = field(default_factory=dict)
+    #: Where reading stopped; None: at the end.
+    reached: str | None = FIRST
+
+    def may_hold(self, position: str, *, newest_first: bool) -> bool:
+        """Whether what is not read yet may come before `position`."""
+        if self.reached is None:
+            return False
+        return self.reached > position if newest_first else self.reached < position
+
+    async def read_on(self, table: Table, bounds: Bounds, status: JobStatus | None) -> None:
+        page = await table.query(partial(_row, bounds), self.tenant, **self.request)
+        for position, job in _newest(job for job in page.rows if job is not None).items():
+            shown = job if job.superseded_by is None else await _current(table, job, status)
+            if shown is not None:
+                self.found[position] = shown
+        self.reached = None if page.next_key is None else page.next_key["sortKey"]["S"]
+        self.request["ExclusiveStartKey"] = page.next_key
+
+
 async def list_jobs(table: Table, query: JobQuery) -> JobPage:
     """A page of the jobs that live. Raises `Unavailable`."""
     bounds = bounds_of(query)
     if bounds.low > bounds.high:  # DynamoDB takes an empty range for a mistake
         return JobPage(jobs=(), next_after=None)
-    requests = [_request(table, query, bounds, number) for number in range(SHARDS)]
-    with translated():
-        shards = await asyncio.gather(*(_shard(table, request, query, bounds) for request in requests))
-    return page_of([job for jobs in shards for job in jobs], query)
+    shards = [_Shard(request=_request(table, query, bounds, number), tenant=query.tenant) for number in range(SHARDS)]
+    jobs: list[Job] = []
+    while unread := _too_short(shards, jobs, query):
+        await asyncio.gather(*(shard.read_on(table, bounds, query.status) for shard in unread))
+        jobs = [job for shard in shards for job in shard.found.values()]
+    return page_of(jobs, query)
 
 
-async def _shard(table: Table, request: dict[str, Any], query: JobQuery, bounds: Bounds) -> list[Job]:
-    """As many jobs of one partition as the page can need: one more than it shows."""
-    found: dict[str, Job] = {}
-    while len(found) <= query.limit:
-        answer = await table.dynamodb.query(**request)
-        rows = [job_from_item(item) for item in map(from_wire, answer["Items"]) if bounds.admit(item["sortKey"])]
-        for position, job in _newest(rows).items():
-            shown = job if job.superseded_by is None else await _current(table, job, query.status)
-            if shown is not None:
-                found[position] = shown
-        if "LastEvaluatedKey" not in answer:
-            break
-        request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-    return list(found.values())
+def _too_short(shards: Sequence[_Shard], jobs: Sequence[Job], query: JobQuery) -> list[_Shard]:
+    """Those that may hold more of the page, or the one job behind it that tells that there is another page."""
+    positions = sorted((job.position for job in jobs), reverse=query.newest_first)
+    if len(positions) <= query.limit:
+        return [shard for shard in shards if shard.reached is not None]
+    end = positions[query.limit]
+    return [shard for shard in shards if shard.may_hold(end, newest_first=query.newest_first)]
+
+
+def _row(bounds: Bounds, item: Item) -> Job | None:
+    return job_from_item(item) if bounds.admit(item["sortKey"]) else None
 
 
 def _newest(rows: Iterable[Job]) -> dict[str, Job]:
@@ -115,14 +142,18 @@ def _request(table: Table, query: JobQuery, bounds: Bounds, number: int) -> dict
     living = "#ttl > :present"
     values: Mapping[str, Any] = {"partition": value, "low": bounds.low, "high": bounds.high, "present": table.present()}
     return {
-        "TableName": table.name,
         "IndexName": index,
         "KeyConditionExpression": keys,
         "FilterExpression": living,
         "ScanIndexForward": not query.newest_first,
-        "Limit": query.limit + 2,  # the page, one more to know whether there is one, and `after`
+        "Limit": _share(query.limit),
         **attributes(keys + living, values),
     }
+
+
+def _share(limit: int) -> int:
+    """Of a page that is spread evenly by chance, what one partition holds, twice the spread more, and `after`."""
+    return limit // SHARDS + isqrt(limit) + 2
 
 
 def _start(moment: datetime) -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from tenacity import retry_if_result
 
 from processor.stores import writes
 from processor.stores.again import again
 from processor.stores.clients import AwsClients
+from processor.stores.pages import Page, page_of_answer
 from processor.stores.records import Item, from_wire, to_wire
 from processor.stores.schema import TTL
 from processor.stores.translate import translated
 from processor.stores.writes import Delete, Put, Update
+
+Row = TypeVar("Row")
 
 #: Most requests of one `BatchWriteItem` (AWS, "BatchWriteItem").
 BATCH = 25
@@ -45,6 +48,11 @@ class Table:
         item = from_wire(answer.get("Item", {}))
         expired = TTL in item and item[TTL] <= self.present()
         return None if expired or not item else item
+
+    async def query(self, read: Callable[[Item], Row], tenant: str, **request: Any) -> Page[Row]:
+        """One page of an index, every item through `read`, in the turn of `tenant`; `request` is DynamoDB's."""
+        with translated():
+            return await page_of_answer(await self.dynamodb.query(TableName=self.name, **request), read, tenant)
 
     async def update(self, change: Update) -> Item:
         """The item as it is then. Raises `ConditionFailed`."""

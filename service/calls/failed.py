@@ -25,8 +25,9 @@ from service.http.body import json_body
 from service.http.call import call, reply
 from service.http.cursor import CURSORS
 from service.http.problems import InvalidCursor
-from service.http.rendering import render, render_large
+from service.http.rendering import render, render_rows
 from service.http.wire import Answer, Heard, Question, read_body, read_query
+from service.limits.long_pages import page_turn
 
 FailureCode = Annotated[str, Field(pattern=r"^[a-z_]{1,64}$", json_schema_extra={"examples": [UNAVAILABLE]})]
 
@@ -196,12 +197,18 @@ async def list_failed_images(request: web.Request) -> web.Response:
     query = asked.to_query(tenant_of(request))
     stores = request.app[STORES]
     after = await _opened(request, query, asked.last_key)
-    page = await list_failed(stores.jobs, replace(query, after=after), asked.code)
-    last_key = await _sealed(request, query, page.next_after)
     # The queue is everybody's: its depth tells of other tenants.
     dead_letters = stores.dead_letters if is_administrator(request) else None
     depth = None if dead_letters is None else await dead_letters.depth()
-    return await render_large(request, lambda: FailedAnswer.of(page.jobs, last_key, depth).ignoring(asked.ignored))
+    async with page_turn(request, query.limit):
+        page = await list_failed(stores.jobs, replace(query, after=after), asked.code)
+        last_key = await _sealed(request, query, page.next_after)
+        return await render_rows(
+            request,
+            lambda: FailedAnswer.of(page.jobs, last_key, depth).ignoring(asked.ignored),
+            rows=len(page.jobs),
+            tenant=query.tenant,
+        )
 
 
 @call(

@@ -21,8 +21,9 @@ from service.http.call import call, reply
 from service.http.cursor import CURSORS
 from service.http.moments import NotAMoment, first_moment, last_moment
 from service.http.problems import FieldError, InvalidCursor, InvalidRequest
-from service.http.rendering import render_large
+from service.http.rendering import render_rows
 from service.http.wire import Heard, Question, WholeNumber, read_query
+from service.limits.long_pages import page_turn
 
 
 def _moment(read: Callable[[str], datetime]) -> BeforeValidator:
@@ -153,6 +154,12 @@ async def list_images(request: web.Request) -> web.Response:
     query = asked.to_query(tenant_of(request))
     cursors = request.app[CURSORS]
     after = None if asked.last_key is None else await cursors.open(asked.last_key, query)
-    page = await request.app[CATALOG].list(replace(query, after=after))
-    last_key = None if page.next_after is None else await cursors.seal(query, page.next_after)
-    return await render_large(request, lambda: ListAnswer.of(page.jobs, last_key).ignoring(asked.ignored))
+    async with page_turn(request, query.limit):
+        page = await request.app[CATALOG].list(replace(query, after=after))
+        last_key = None if page.next_after is None else await cursors.seal(query, page.next_after)
+        return await render_rows(
+            request,
+            lambda: ListAnswer.of(page.jobs, last_key).ignoring(asked.ignored),
+            rows=len(page.jobs),
+            tenant=query.tenant,
+        )

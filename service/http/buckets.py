@@ -36,18 +36,28 @@ class Buckets:
 
     def take(self, name: str, *, rate: float, burst: int) -> Level:
         """Take one token, if there is one."""
+        tokens = self._fill(name, rate, burst)
+        passes = tokens >= 1
+        return self._leave(name, tokens - passes, rate, burst, passes=passes)
+
+    def charge(self, name: str, tokens: int, *, rate: float, burst: int) -> Level:
+        """Take so many more for what passed already; what is not there is owed, up to a whole bucket."""
+        left = self._fill(name, rate, burst) - tokens
+        return self._leave(name, max(-float(burst), left), rate, burst, passes=True)
+
+    def _fill(self, name: str, rate: float, burst: int) -> float:
         now = self._monotonic()
         tokens, filled_at = self._buckets.get(name, (float(burst), now))
-        tokens = min(float(burst), tokens + (now - filled_at) * rate)
-        passes = tokens >= 1
-        tokens -= passes
-        self._buckets[name] = (tokens, now)
+        return min(float(burst), tokens + (now - filled_at) * rate)
+
+    def _leave(self, name: str, tokens: float, rate: float, burst: int, *, passes: bool) -> Level:
+        self._buckets[name] = (tokens, self._monotonic())
         self._buckets.move_to_end(name)
         while len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)
         return Level(
             capacity=burst,
-            left=math.floor(tokens),
+            left=max(0, math.floor(tokens)),
             window_seconds=max(1, math.ceil(burst / rate)),
             refill_seconds=math.ceil((burst - tokens) / rate),
             retry_after=None if passes else max(1, math.ceil((1 - tokens) / rate)),

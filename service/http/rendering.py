@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 
 from aiohttp import web
 from pydantic import BaseModel
 
+from processor.aside import aside
 from service.http.wire import as_json
 
 #: Where the processed bucket is public, without a slash at the end.
 PUBLIC_URL = web.AppKey("public_url", str)
+#: Rows that are written sooner than they are handed to another thread.
+FEW_ROWS = 25
 
-#: At a time and process: more threads would only take the interpreter from each other and from the loop.
-_LARGE_AT_ONCE = ThreadPoolExecutor(1, thread_name_prefix="answer")
 
-
-async def render_large(request: web.Request, make: Callable[[], BaseModel]) -> web.Response:
-    """The same for an answer of many images, which takes tens of milliseconds: beside the loop, one after the other."""
+async def render_rows(request: web.Request, make: Callable[[], BaseModel], *, rows: int, tenant: str) -> web.Response:
+    """The same for an answer of so many rows: many take tens of milliseconds, and so are written beside the loop."""
+    if rows <= FEW_ROWS:
+        return render(request, make())
     public_url = request.app[PUBLIC_URL]
-    loop = asyncio.get_running_loop()
-    body = await loop.run_in_executor(_LARGE_AT_ONCE, lambda: as_json(make(), public_url))
+    body = await aside(lambda: as_json(make(), public_url), tenant)
     return web.Response(body=body, content_type="application/json", charset="utf-8")
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
@@ -9,7 +13,7 @@ from processor.usage import Quota
 from service.auth.authenticator import ANONYMOUS
 from service.auth.middleware import find_principal
 from service.auth.principal import Principal
-from service.http.buckets import BUCKETS, Level
+from service.http.buckets import BUCKETS, Buckets, Level
 from service.http.problems import TooManyRequests
 
 QUOTA = web.AppKey("quota", Quota)
@@ -17,7 +21,20 @@ QUOTA = web.AppKey("quota", Quota)
 #: Of the call that sets limits, however low those are: an administrator who set a wrong one can set it right.
 REPAIR_RATE, REPAIR_BURST = 1, 10
 
+#: Bytes of an answer that count as one request: a page of 100 images is two of them, or five with full metadata.
+ANSWER_BYTES = 128 * 1024
+
 _HEADERS = web.RequestKey("rate_limit_headers", dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bucket:
+    """Whose bucket it is in the headers, its name, and its measures."""
+
+    owner: str
+    name: str
+    rate: float
+    burst: int
 
 
 @web.middleware
@@ -26,34 +43,59 @@ async def rate_limit(request: web.Request, handler: Handler) -> web.StreamRespon
     principal = find_principal(request)
     if principal is None or principal is ANONYMOUS:
         return await handler(request)
-    levels = _repairs(request, principal) if _sets_limits(request) else await _levels(request, principal)
+    buckets = await _buckets(request, principal)
+    levels = _take(request.app[BUCKETS], buckets)
     request[_HEADERS] = rate_limit_headers(levels)
     for level in levels.values():
         if level.retry_after is not None:
             raise TooManyRequests(level.retry_after, limit=level.capacity)
-    return await handler(request)
+    response = await handler(request)
+    more = weight(response) - 1
+    if more:
+        charge = request.app[BUCKETS].charge
+        levels = {each.owner: charge(each.name, more, rate=each.rate, burst=each.burst) for each in buckets}
+        request[_HEADERS] = rate_limit_headers(levels)
+    return response
 
 
-async def _levels(request: web.Request, principal: Principal) -> dict[str, Level]:
+def weight(response: web.StreamResponse) -> int:
+    """For how many requests a call counts: what is long to write, and to read from the table, is long to answer."""
+    return max(1, math.ceil((response.content_length or 0) / ANSWER_BYTES))
+
+
+async def _buckets(request: web.Request, principal: Principal) -> list[_Bucket]:
+    """The caller's first: what it does not let pass is not to use up what is its colleagues'."""
+    if _sets_limits(request):
+        return [_Bucket(owner="caller", name=f"limits:{principal.subject}", rate=REPAIR_RATE, burst=REPAIR_BURST)]
     limits = await request.app[QUOTA].limits(principal.tenant)
-    take = request.app[BUCKETS].take
-    levels = {"caller": take(principal.subject, rate=limits.requests_per_second, burst=limits.request_burst)}
-    if levels["caller"].retry_after is None:  # or one caller could use up what is its colleagues'
-        levels["tenant"] = take(
-            f"tenant:{principal.tenant}",
+    return [
+        _Bucket(
+            owner="caller",
+            name=principal.subject,
+            rate=limits.requests_per_second,
+            burst=limits.request_burst,
+        ),
+        _Bucket(
+            owner="tenant",
+            name=f"tenant:{principal.tenant}",
             rate=limits.tenant_requests_per_second,
             burst=limits.tenant_request_burst,
-        )
+        ),
+    ]
+
+
+def _take(all_buckets: Buckets, buckets: Sequence[_Bucket]) -> dict[str, Level]:
+    levels: dict[str, Level] = {}
+    for bucket in buckets:
+        level = levels[bucket.owner] = all_buckets.take(bucket.name, rate=bucket.rate, burst=bucket.burst)
+        if level.retry_after is not None:
+            break
     return levels
 
 
 def _sets_limits(request: web.Request) -> bool:
     resource = request.match_info.route.resource
     return request.method == hdrs.METH_PUT and resource is not None and resource.canonical == "/images/limits"
-
-
-def _repairs(request: web.Request, principal: Principal) -> dict[str, Level]:
-    return {"caller": request.app[BUCKETS].take(f"limits:{principal.subject}", rate=REPAIR_RATE, burst=REPAIR_BURST)}
 
 
 async def tell_rate_limit(request: web.Request, response: web.StreamResponse) -> None:

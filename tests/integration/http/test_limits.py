@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
+from processor.catalog.images import first_image, pending_job
+from processor.jobs import Image, Job
+from processor.ports.jobs import JobPage, JobQuery
+from processor.recipes import STANDARD
 from processor.usage import Usage, today
 from service.auth.principal import Scope
+from service.limits import long_pages
+from service.limits.middleware import ANSWER_BYTES
 from tests.integration.http.conftest import Client, World
 from tests.integration.http.test_access import key_of
+from tests.waiting import eventually
 
 Serve = Callable[..., Awaitable[Client]]
 
@@ -119,3 +131,66 @@ async def test_what_is_forbidden_counts_like_what_is_not(serve: Serve, world: Wo
     reader = await key_of(world, Scope.READ)
     statuses = [(await _json(client, "GET", "/images/keys", headers=reader))[0] for _ in range(2)]
     assert statuses == [403, 429]
+
+
+async def test_a_long_answer_counts_for_several_requests_of_its_caller_and_tenant(serve: Serve, world: World) -> None:
+    slow = {"limit_requests_per_second": 0.01, "limit_tenant_requests_per_second": 0.01}
+    client = await serve(locked=True, limit_request_burst=20, limit_tenant_request_burst=2000, **slow)
+    reader, colleague = await key_of(world, Scope.READ), await key_of(world, Scope.READ)
+    metadata = {f"key-{number:02}": "x" * 198 for number in range(20)}
+    for number in range(100):
+        await world.jobs.create(*_image("acme", number, metadata))
+    _, headers, body = await _json(client, "GET", "/images/list?limit=100", headers=reader)
+    assert body["count"] == 100
+    spent = math.ceil(int(headers["Content-Length"]) / ANSWER_BYTES)
+    assert spent >= 4
+    assert headers["RateLimit"].startswith(f'"caller";r={20 - spent};')
+    assert f'"tenant";r={2000 - spent};' in headers["RateLimit"]
+    _, headers, _ = await _json(client, "GET", "/images/list?limit=1", headers=colleague)
+    assert f'"tenant";r={2000 - spent - 1};' in headers["RateLimit"]
+    statuses = [(await _json(client, "GET", "/images/list?limit=100", headers=reader))[0] for _ in range(6)]
+    assert statuses[-1] == 429
+    assert statuses.count(200) == -(-20 // spent) - 1
+
+
+def _image(tenant: str, number: int, metadata: dict[str, str]) -> tuple[Image, Job]:
+    unique_id = str(uuid.UUID(int=number))
+    job = pending_job(tenant, unique_id, f"uploads/{unique_id}.jpg", "a.jpg", metadata=metadata, recipe=STANDARD)
+    return first_image(job), job
+
+
+async def test_a_flood_of_long_pages_stands_in_its_own_line_and_keeps_nobody_waiting(
+    serve: Serve, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await serve(locked=True)
+    attacker, victim = await key_of(world, Scope.READ, tenant="attacker"), await key_of(world, Scope.READ)
+    gate, asked = asyncio.Event(), list[str]()
+    listed = world.jobs.list
+
+    async def slow(query: JobQuery) -> JobPage:
+        asked.append(query.tenant)
+        if query.tenant == "attacker":
+            await gate.wait()
+        return await listed(query)
+
+    monkeypatch.setattr(world.jobs, "list", slow)
+    most = long_pages.AT_ONCE + long_pages.MAX_WAITING
+    flood = [asyncio.create_task(_status(client, "/images/list?limit=100", attacker)) for _ in range(most)]
+
+    assert client.app is not None
+    lines = client.app[long_pages.LONG_PAGES]
+
+    async def full() -> bool:
+        return lines.waiting_of("attacker") == long_pages.MAX_WAITING
+
+    await eventually(full)
+    assert await _status(client, "/images/failed?limit=100", attacker) == 429
+    assert await _status(client, "/images/list?limit=100", victim) == 200
+    assert asked.count("attacker") == long_pages.AT_ONCE
+    gate.set()
+    assert set(await asyncio.gather(*flood)) == {200}
+    assert lines == long_pages.LongPages()  # nothing is remembered
+
+
+async def _status(client: Client, path: str, headers: dict[str, str]) -> int:
+    return (await _json(client, "GET", path, headers=headers))[0]

@@ -7,6 +7,7 @@ search decides how far behind the index is with each item, at each question.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from processor.errors import JobNotFound
 from processor.jobs import Job, JobStatus, Lease, Source, Terms
 from processor.ports.jobs import JobQuery
 from processor.recipes import STANDARD
-from processor.stores.clients import from_attribute, to_attribute
+from processor.stores.clients import RAW, from_attribute, to_attribute
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.table import Table
 
@@ -86,7 +87,8 @@ class Lagging:
             after = [row for row in rows if (_place(row) > _place(start)) is asked["ScanIndexForward"]]
             rows = [row for row in after if _place(row) != _place(start)]
         page = rows[: asked["Limit"]]
-        return {"Items": page} | ({"LastEvaluatedKey": page[-1]} if len(rows) > len(page) else {})
+        answer = {"Items": page} | ({"LastEvaluatedKey": page[-1]} if len(rows) > len(page) else {})
+        return {RAW: json.dumps(answer).encode()}
 
     def _write(self, item: dict[str, Any]) -> None:
         self.items.setdefault(item["processingId"]["S"], []).append(item)

@@ -30,6 +30,19 @@ def test_a_burst_passes_and_then_the_rate() -> None:
     assert bucket.take("a", rate=2, burst=3) == Level(capacity=3, left=2, window_seconds=2, refill_seconds=1)
 
 
+def test_what_passed_can_cost_more_and_is_owed_but_no_more_than_a_bucket() -> None:
+    watch = Watch()
+    bucket = Buckets(monotonic=watch)
+    assert bucket.take("a", rate=1, burst=4).left == 3
+    assert bucket.charge("a", 2, rate=1, burst=4).left == 1
+    assert bucket.charge("a", 1000, rate=1, burst=4) == Level(
+        capacity=4, left=0, window_seconds=4, refill_seconds=8, retry_after=None
+    )
+    assert bucket.take("a", rate=1, burst=4).retry_after == 5
+    watch.now = 5
+    assert bucket.take("a", rate=1, burst=4).retry_after is None
+
+
 def test_names_have_buckets_of_their_own() -> None:
     bucket = Buckets(monotonic=Watch())
     assert bucket.take("a", rate=1, burst=1).retry_after is None

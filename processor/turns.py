@@ -1,0 +1,102 @@
+"""Turns that go round between tenants, where there is not enough for all at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+
+#: A weight, and what ends the wait.
+_Entry = tuple[int, asyncio.Future[None]]
+
+
+class Turns:
+    """A semaphore with a queue for each tenant.
+
+    The turn is with the tenant that has the fewest in work, and of several with the one that has waited for the longest
+    time since it had one. Whose turn it is nobody overtakes: else what is large would wait for as long as small ones
+    come.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._taken: list[int] = []
+        self._running: Counter[str] = Counter()
+        self._queues: dict[str, deque[_Entry]] = {}
+
+    @property
+    def running(self) -> int:
+        """Who had a turn and has not left yet."""
+        return len(self._taken)
+
+    @property
+    def waiting(self) -> int:
+        """Who stands in a queue."""
+        return sum(map(len, self._queues.values()))
+
+    def waits(self, weight: int = 0) -> bool:
+        """Whether whoever comes now has to stand in a queue."""
+        return bool(self._queues) or not self._fits(weight)
+
+    async def enter(self, weight: int, tenant: str = "") -> None:
+        """Wait for a turn."""
+        if not self.waits(weight):
+            self._take(weight, tenant)
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (weight, turn)
+        self._queues.setdefault(tenant, deque()).append(entry)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # the turn came together with the cancellation
+                self.leave(weight, tenant)
+            elif entry in self._queues.get(tenant, ()):
+                self._dequeue(tenant, entry)
+                self._call_next()  # the one behind may be small enough
+            raise
+
+    def leave(self, weight: int, tenant: str = "") -> None:
+        """Give back what `enter` took."""
+        self._taken.remove(weight)
+        self._count(tenant, -1)
+        self._move_to_end(tenant)
+        self._call_next()
+
+    def rename(self, tenant: str, to: str) -> None:
+        """Somebody in work turned out to be another tenant's."""
+        self._count(tenant, -1)
+        self._count(to, +1)
+
+    def _fits(self, weight: int) -> bool:  # noqa: ARG002 - for those that have a weight
+        """Whether there is room for one more, of this weight."""
+        return len(self._taken) < self._places
+
+    def _call_next(self) -> None:
+        while self._queues:
+            tenant = min(self._queues, key=self._running.__getitem__)
+            entry = weight, turn = self._queues[tenant][0]
+            if not turn.done() and not self._fits(weight):
+                return
+            self._dequeue(tenant, entry)
+            if not turn.done():  # cancelled, and about to notice
+                self._move_to_end(tenant)
+                self._take(weight, tenant)
+                turn.set_result(None)
+
+    def _move_to_end(self, tenant: str) -> None:
+        if tenant in self._queues:
+            self._queues[tenant] = self._queues.pop(tenant)
+
+    def _take(self, weight: int, tenant: str) -> None:
+        self._taken.append(weight)
+        self._count(tenant, +1)
+
+    def _count(self, tenant: str, more: int) -> None:
+        self._running[tenant] += more
+        if not self._running[tenant]:
+            del self._running[tenant]
+
+    def _dequeue(self, tenant: str, entry: _Entry) -> None:
+        self._queues[tenant].remove(entry)
+        if not self._queues[tenant]:
+            del self._queues[tenant]
