@@ -17,6 +17,7 @@ from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
 from processor.pipeline.allocator import tune_allocator
 from processor.pipeline.budget import MemoryBudget
+from processor.pipeline.courtesy import step_back
 from processor.pipeline.estimate import share, working_bytes
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.render import inspect, render
@@ -78,7 +79,7 @@ class Engine:
         self._limits = config.limits
         self._budget = budget or MemoryBudget(slots=config.threads, budget_bytes=config.memory_budget_bytes)
         self._outside = outside
-        self._pool = ThreadPoolExecutor(config.threads, thread_name_prefix="render")
+        self._pool = ThreadPoolExecutor(config.threads, thread_name_prefix="render", initializer=step_back)
         # Headers are read beside the pool, where they would wait behind whole images.
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
         self._deadlines: set[Deadline] = set()

@@ -6,6 +6,7 @@ import contextlib
 import os
 from typing import BinaryIO
 
+from processor.pipeline.courtesy import step_back
 from processor.sandbox.confine import confine
 from processor.sandbox.messages import receive
 
@@ -15,6 +16,7 @@ def main() -> None:
     source, answers = _streams()
     with contextlib.suppress(EOFError, BrokenPipeError), source, answers:
         order = receive(source).header
+        step_back()
         confine(memory_bytes=order["memory_bytes"], cpu_seconds=order["cpu_seconds"])
         # Only now, with the limits in place, is there to be any libvips in this process.
         from processor.sandbox.attempt import attempt  # noqa: PLC0415 - see above
