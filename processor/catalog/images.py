@@ -6,11 +6,13 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from processor import clock
 from processor.arrivals import counted_through, uncounted
+from processor.catalog.joined import Joined
 from processor.erasure import Eraser, Erasure
 from processor.errors import (
     Busy,
@@ -27,6 +29,7 @@ from processor.events import JobRequested
 from processor.images import StoredVariant
 from processor.jobs import UNAVAILABLE, Failure, Image, Job, JobStatus, Source, Terms, new_processing_id, position
 from processor.manifest import stored_variants
+from processor.pace import pause_before_job
 from processor.ports.jobs import JobPage, JobQuery, JobStore
 from processor.ports.objects import MultipartUpload
 from processor.ports.stores import Stores
@@ -41,6 +44,8 @@ PENDING_GRACE = timedelta(days=7)
 MESSAGE_GRACE = timedelta(minutes=1)
 #: Most jobs of an image, over all its uploads: its record names each, and has 400 KB (AWS, "Quotas in DynamoDB").
 MAX_JOBS = 1000
+#: How long requests for one image are collected, in seconds, while it is asked for more often than it may be converted.
+STORM_SECONDS = 0.5
 #: How often a change is tried while others are faster, and the longest first pause between two tries, in seconds.
 MAX_RACES, RACE_PAUSE_SECONDS = 5, 0.02
 
@@ -56,6 +61,8 @@ class Catalog:
     retention: timedelta
     #: What is made of an image.
     recipe: Recipe = STANDARD
+    #: Requests to process an image again: at once they would only race each other.
+    _requests: Joined[Job] = field(default_factory=Joined, compare=False)
 
     @property
     def eraser(self) -> Eraser:
@@ -106,7 +113,8 @@ class Catalog:
 
         A job over the same bytes that has not ended yet is what was asked for, and is queued once more when it is so
         old that its message may be lost; one over other bytes fails as superseded. No worker takes the new job before
-        `delay_seconds` (0 to 900) are over. With `instead_of` it takes the place of that failed job or of none.
+        `delay_seconds` (0 to 900) are over, nor before the image may have another one. With `instead_of` it takes the
+        place of that failed job or of none.
 
         Raises `ImageNotFound`; `NotUploaded` while no source has arrived, or when it is gone; `DailyLimitReached`,
         `TooManyJobs`; `RecordChanged` when the job of `instead_of` is not the current one or not failed any more;
@@ -114,8 +122,25 @@ class Catalog:
         """
         if self.quota is not None:
             await self.quota.check_request(tenant)
+        if instead_of is not None or delay_seconds:
+            return await self._again(tenant, unique_id, delay_seconds=delay_seconds, instead_of=instead_of)
+        return await self._requests.run(f"{tenant}/{unique_id}", partial(self._again, tenant, unique_id, collects=True))
+
+    async def _again(
+        self,
+        tenant: str,
+        unique_id: str,
+        *,
+        delay_seconds: int = 0,
+        instead_of: str | None = None,
+        collects: bool = False,
+    ) -> Job:
         async for _ in races():
             image = await living(self.stores.jobs, tenant, unique_id)
+            if collects and pause_before_job(image.job_ids, clock.now()):
+                collects = False
+                await asyncio.sleep(STORM_SECONDS)
+                continue
             old = await known_job(self.stores.jobs, tenant, image.current_job)
             if instead_of is not None and not _is_failed(old, instead_of):
                 raise RecordChanged
@@ -131,7 +156,7 @@ class Catalog:
                 await self._replace(image, old, new, version)
             except (RecordChanged, Busy):
                 continue
-            await self._enqueue(new, delay_seconds)
+            await self._enqueue(new, max(delay_seconds, pause_before_job(image.job_ids, new.created_at)))
             return new
         raise Busy
 

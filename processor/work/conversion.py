@@ -11,11 +11,13 @@ import random
 import secrets
 import socket
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from functools import partial
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -55,6 +57,7 @@ from processor.jobs import (
     Timings,
     failure_of,
 )
+from processor.pace import pause_before_job
 from processor.ports.jobs import AllJobs
 from processor.ports.objects import Download, ObjectInfo, ObjectStore
 from processor.ports.renderer import Renderer, Ticket
@@ -66,6 +69,8 @@ CACHE_CONTROL = "public, max-age=31536000, immutable"
 
 #: When to look again after others were faster, again and again: somewhere between the two, in seconds.
 BUSY_SECONDS = (1, 5)
+#: Images whose tenant is remembered at once: it never changes, and of one image come many events in a storm.
+MAX_TENANTS_KNOWN = 10_000
 #: How long a job is at work, in seconds, before its record tells what is stored of it, and from then on between two
 #: times: most jobs have ended by then, and cost no call more.
 NOTE_SECONDS = 1.0
@@ -81,7 +86,7 @@ class OutcomeKind(StrEnum):
     COMPLETED = "completed"  # every variant is stored and the record says so
     FAILED = "failed"  # the record says why
     DUPLICATE = "duplicate"  # the job had ended already
-    STALE = "stale"  # the bucket holds another upload than the event speaks of, and that one is known
+    STALE = "stale"  # the bucket holds another upload than the event speaks of, and that one is known or on its way
     MISSING = "missing"  # there is no such object: the event came before its upload, or after its removal
     SUPERSEDED = "superseded"  # another job, or a delete, overtook this one while it ran
     DELETED = "deleted"  # the image is deleted: what came for it is removed
@@ -221,6 +226,8 @@ class Converter:
     #: Who holds a lease, for people who read records.
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}")
     _held: dict[str, _Held] = field(default_factory=dict)
+    _looks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    _tenants: OrderedDict[str, str] = field(default_factory=OrderedDict)
 
     async def convert(self, event: Event, *, last_try: bool = False) -> Outcome:
         """Bring one event to its end. Safe to call twice, late, out of order, and in two processes at once.
@@ -246,10 +253,28 @@ class Converter:
             if isinstance(event, JobRequested):
                 accepted: Outcome | _Accepted = _Accepted(processing_id=event.processing_id)
             else:
-                accepted = await self._accept(event, opened)
+                async with self._looking_at(event.key):
+                    accepted = await self._accept(event, opened, last_try=last_try)
             if isinstance(accepted, Outcome):
                 return accepted
             return await self._run(accepted, last_try=last_try)
+
+    async def tenant_of(self, event: Event) -> str:
+        """Whose image an event is about; empty for nobody's. Raises `Unavailable`, `Busy`."""
+        unique_id = event.unique_id if isinstance(event, JobRequested) else unique_id_of(event.key)
+        if unique_id is None:
+            return ""
+        if unique_id not in self._tenants:
+            try:
+                self._remember(await self.jobs.image_of_any_tenant(unique_id))
+            except ImageNotFound:
+                return ""
+        return self._tenants[unique_id]
+
+    def _remember(self, found: Image | Job) -> None:
+        self._tenants[found.unique_id] = found.tenant
+        while len(self._tenants) > MAX_TENANTS_KNOWN:
+            self._tenants.popitem(last=False)
 
     async def renew_leases(self) -> None:
         """Extend the lease of every job in work, each for itself. Where it is lost nobody wants the job any more: its
@@ -274,9 +299,15 @@ class Converter:
         await self.source.ping()
         await self.processed.ping()
 
+    def _looking_at(self, key: str) -> asyncio.Lock:
+        """Events of one image look one after the other: at once they would only race each other."""
+        return self._looks.setdefault(key, asyncio.Lock())
+
     # -- from an event to a job ----------------------------------------------------------------------------------
 
-    async def _accept(self, event: SourceArrived, opened: contextlib.AsyncExitStack) -> Outcome | _Accepted:
+    async def _accept(
+        self, event: SourceArrived, opened: contextlib.AsyncExitStack, *, last_try: bool
+    ) -> Outcome | _Accepted:
         """The job that is to do the work of this event, or why there is none. Raises `RecordChanged` on a lost race.
 
         An event only says where to look: it may be late or forged. What decides is the record and the bucket.
@@ -290,7 +321,7 @@ class Converter:
         try:
             if current is not None and current.status is JobStatus.PENDING:
                 return await self._first(image, current, event, opened)
-            return await self._further(image, current, event)
+            return await self._further(image, current, event, last_try=last_try)
         except ObjectNotFound:
             return Outcome(kind=OutcomeKind.MISSING, unique_id=image.unique_id)
 
@@ -303,6 +334,7 @@ class Converter:
             image = await self.jobs.image_of_any_tenant(unique_id)
         except ImageNotFound:
             return Outcome(kind=OutcomeKind.UNKNOWN, unique_id=unique_id)
+        self._remember(image)
         if image.key != event.key:
             return Outcome(kind=OutcomeKind.FOREIGN, unique_id=unique_id)
         if image.deleted_at is not None:
@@ -337,7 +369,9 @@ class Converter:
             return await self._refused(image, job)
         return _Accepted(processing_id=pending.processing_id, download=download)
 
-    async def _further(self, image: Image, current: Job | None, event: SourceArrived) -> Outcome | _Accepted:
+    async def _further(
+        self, image: Image, current: Job | None, event: SourceArrived, *, last_try: bool
+    ) -> Outcome | _Accepted:
         """What an event means for an image that has a source already.
 
         The record was read before the bucket, and is changed on the condition that nobody has changed it since. The new
@@ -362,6 +396,11 @@ class Converter:
                 return Outcome(
                     kind=OutcomeKind.DUPLICATE, unique_id=image.unique_id, processing_id=current.processing_id
                 )
+        pause = 0 if last_try else pause_before_job(image.job_ids, clock.now())
+        if pause and event.etag not in ("", found.etag):  # that of the newest upload is on its way, or waits already
+            return Outcome(kind=OutcomeKind.STALE, unique_id=image.unique_id)
+        if pause:
+            return Outcome(kind=OutcomeKind.BUSY, unique_id=image.unique_id, retry_after_seconds=pause)
         return await self._replaced(image, current, fresh, _source(found, event))
 
     async def _replaced(
@@ -434,6 +473,7 @@ class Converter:
             raise
         except Conflict:
             return await self._unclaimable(processing_id)
+        self._remember(job)
         structlog.contextvars.bind_contextvars(uniqueId=job.unique_id, processingId=job.processing_id)
         with self._holding(processing_id, lease) as held:
             try:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import structlog
 
@@ -14,6 +17,7 @@ from processor import events
 from processor.errors import Busy, NotAnEvent, Throttled, Unavailable
 from processor.events import Event, Unreadable
 from processor.ports.queue import Message, MessageQueue
+from processor.turns import Turns
 from processor.work.circuit import Circuit, CircuitState, backoff, jittered, pause
 from processor.work.conversion import Converter, Outcome, OutcomeKind
 
@@ -21,6 +25,8 @@ from processor.work.conversion import Converter, Outcome, OutcomeKind
 BATCH = 10
 #: How long settled messages are collected before they are deleted in one call.
 SETTLE_DELAY_SECONDS = 0.05
+#: While every slot is taken, time between two looks at what else is there.
+LOOK_SECONDS = 0.5
 #: First and longest pause of the poll loop while the queue is unavailable.
 BACKOFF_SECONDS = (0.5, 30.0)
 #: Time between two looks at whether work can be begun again.
@@ -53,6 +59,8 @@ class WorkerConfig:
 
     #: Messages in work at once.
     slots: int
+    #: How many more may wait here while every slot is taken, so that tenants take turns at slots.
+    ahead: int = 0
     #: Length of a long poll; SQS allows at most 20.
     wait_seconds: int = 20
     #: How long a received message stays hidden between two heartbeats.
@@ -93,6 +101,18 @@ class _Rest:
         return many and all(later.reason in ("busy", "broken") for later in self.later)
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Place:
+    """A message in work, and its tenant once that is known."""
+
+    message: Message
+    tenant: str = ""
+
+
+class _PutBack(Exception):
+    """A message that waited here is not begun: this process stops, or a dependency went away."""
+
+
 class _NotBuried(Exception):
     """An unreadable record could not be kept as a dead letter."""
 
@@ -115,10 +135,13 @@ class Worker:
     #: When the poll loop last heard from the queue (monotonic seconds); None before the first answer.
     last_poll: float | None = None
     circuit: Circuit = field(init=False)
+    _turns: Turns = field(init=False)
     _free: asyncio.Semaphore = field(init=False)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _held: dict[str, str] = field(default_factory=dict)
+    _waiting: set[asyncio.Task[None]] = field(default_factory=set)
+    _places: set[_Place] = field(default_factory=set)
     _settled: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     _receivers: list[asyncio.Task[None]] = field(default_factory=list)
     _upkeep: list[asyncio.Task[None]] = field(default_factory=list)
@@ -129,11 +152,17 @@ class Worker:
         """Every slot is free, and all is well."""
         self.circuit = Circuit(self.converter.ping)
         self._free = asyncio.Semaphore(self.config.slots)
+        self._turns = Turns(self.config.slots)
 
     @property
     def in_work(self) -> int:
         """Messages in work now."""
-        return len(self._running)
+        return self._turns.running
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait here for a turn."""
+        return len(self._waiting)
 
     @property
     def alive(self) -> bool:
@@ -156,6 +185,8 @@ class Worker:
             asyncio.create_task(self._receive_loop(), name=f"receiver-{number}")
             for number in range(self.config.receivers)
         ]
+        if self.config.ahead:
+            self._receivers.append(asyncio.create_task(self._look_ahead_loop(), name="look-ahead"))
         self._upkeep = [
             asyncio.create_task(self._heartbeat_loop(), name="heartbeat"),
             asyncio.create_task(self._settle_loop(), name="settler"),
@@ -163,8 +194,10 @@ class Worker:
 
     def stop_receiving(self) -> None:
         """Take no more messages. A long poll that is under way is not cut short: what its answer brings would be lost
-        to sight until its visibility ends. It is given back instead."""
+        to sight until its visibility ends. It is given back instead, and so is what waits for a turn."""
         self._stopping.set()
+        for task in self._waiting:
+            task.cancel()
 
     async def drain(self, seconds: float) -> None:
         """Let what runs end within `seconds`, cancel and give back the rest, settle what is done."""
@@ -196,20 +229,41 @@ class Worker:
             finally:
                 for _ in range(taken - len(messages)):
                     self._free.release()
-            begun = [self._begin(message) for message in messages]
+            begun = [self._begin(message, self._free.release) for message in messages]
             if self.circuit.state is CircuitState.TRYING:
                 await _wait(begun)
             if failures:
                 await pause(self._stopping, backoff(failures, BACKOFF_SECONDS))
 
-    async def _receive(self, limit: int) -> Sequence[Message]:
+    async def _look_ahead_loop(self) -> None:
+        """While one tenant's messages have every slot, look behind them for another's, whose turn is next.
+
+        Without a long poll: what has just come is for a process that has a slot free.
+        """
+        while not self._stopping.is_set():
+            await pause(self._stopping, LOOK_SECONDS)
+            room = min(BATCH, self.config.ahead - self.waiting)
+            if room <= 0 or not self._turns.waits() or self.circuit.state is not CircuitState.CLOSED or not self.fit():
+                continue
+            try:
+                messages = await self._receive(room, wait_seconds=0)
+            except Unavailable as error:
+                log.warning("Queue unavailable", code=error.code)
+            except Exception:
+                log.exception("Receiving broke")
+            else:
+                for message in messages:
+                    self._begin(message)
+
+    async def _receive(self, limit: int, *, wait_seconds: int | None = None) -> Sequence[Message]:
         if self._stopping.is_set():  # it was while this loop waited for a slot
             return ()
         if not self._knows_max_receives:
             self._max_receives = await self.queue.max_receive_count()
             self._knows_max_receives = True
         # The first answer shows that this process may receive, and it is not ready before: so it is had at once.
-        wait_seconds = 0 if self.last_poll is None else self.config.wait_seconds
+        if wait_seconds is None:
+            wait_seconds = 0 if self.last_poll is None else self.config.wait_seconds
         messages = await self.queue.receive(
             limit, wait_seconds=wait_seconds, visibility_seconds=self.config.visibility_seconds
         )
@@ -234,18 +288,68 @@ class Worker:
         while not self.fit() and not self._stopping.is_set():
             await pause(self._stopping, FIT_SECONDS)
 
-    def _begin(self, message: Message) -> asyncio.Task[None]:
+    def _begin(self, message: Message, at_end: Callable[[], None] = lambda: None) -> asyncio.Task[None]:
         task = asyncio.create_task(self._handle(message), name=f"message-{message.message_id}")
         # A message that is delivered again while it is in work has a receipt of its own.
         self._running[message.receipt] = task
         self._held[message.receipt] = message.message_id
-        task.add_done_callback(lambda _: self._end(message))
+        task.add_done_callback(lambda _: self._end(message, at_end))
         return task
 
-    def _end(self, message: Message) -> None:
+    def _end(self, message: Message, at_end: Callable[[], None]) -> None:
         self._running.pop(message.receipt, None)
         self._held.pop(message.receipt, None)
-        self._free.release()
+        at_end()
+
+    @asynccontextmanager
+    async def _turn(self, message: Message) -> AsyncIterator[None]:
+        """Hold a place in work. Raises `_PutBack`."""
+        place = _Place(message=message)
+        waited = self._turns.waits()
+        if waited:
+            await self._stand_in_line(place)
+        else:
+            await self._turns.enter(0)
+        self._places.add(place)
+        try:
+            if waited and (self._stopping.is_set() or self.circuit.state is not CircuitState.CLOSED):
+                raise _PutBack
+            yield
+        finally:
+            self._places.discard(place)
+            self._turns.leave(0, place.tenant)
+
+    async def _stand_in_line(self, place: _Place) -> None:
+        """Wait for the turn of its tenant. Raises `_PutBack`."""
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._waiting.add(task)
+        try:
+            await self._tell_tenants()
+            place.tenant = await self._tenant_of(place.message)
+            await self._turns.enter(0, place.tenant)
+        except asyncio.CancelledError:
+            if not self._stopping.is_set():
+                raise
+            task.uncancel()
+            raise _PutBack from None
+        finally:
+            self._waiting.discard(task)
+
+    async def _tell_tenants(self) -> None:
+        """Whose the messages in work are: nobody asks before somebody has to wait."""
+        for place in [place for place in self._places if not place.tenant]:
+            tenant = await self._tenant_of(place.message)
+            if place in self._places and not place.tenant:
+                self._turns.rename(place.tenant, tenant)
+                place.tenant = tenant
+
+    async def _tenant_of(self, message: Message) -> str:
+        """Whose the message is, by its first event; a message that is nobody's takes turns like a tenant's."""
+        with contextlib.suppress(NotAnEvent, Unavailable, Busy):
+            for event in events.parse(message.body):
+                if not isinstance(event, Unreadable):
+                    return await self.converter.tenant_of(event)
+        return ""
 
     # -- one message ---------------------------------------------------------------------------------------------
 
@@ -255,6 +359,16 @@ class Worker:
         if self._stopping.is_set():  # the last long poll brought it after the order to stop
             await self._give_back(message, 0, "stopping")
             return
+        try:
+            async with self._turn(message):
+                await self._bring_to_an_end(message)
+        except _PutBack:
+            await asyncio.shield(self._put_back(message))
+        except Exception:
+            log.exception("Message broke")
+            await self._give_back(message, _retry_seconds(message.receive_count), "broken")
+
+    async def _bring_to_an_end(self, message: Message) -> None:
         try:
             rest = await self._convert_all(message)
             reason, retry_after = await self._leave(message, rest)
@@ -350,6 +464,21 @@ class Worker:
         except Unavailable as error:
             log.warning("Dead letter not sent", code=error.code)
             raise _NotBuried from None
+
+    async def _put_back(self, message: Message) -> None:
+        """As if it had not been received. What was not begun is no try: pods that stop one after the other would else
+        make it a dead letter. Sent first, settled afterwards; what has been tried before keeps its count."""
+        delay_seconds = 0 if self._stopping.is_set() else RETRY_SECONDS[0]
+        if message.receive_count > 1:
+            await self._give_back(message, delay_seconds, "put_back")
+            return
+        try:
+            await self.queue.send(message.body, delay_seconds=delay_seconds, reason=message.reason)
+        except Unavailable:
+            await self._give_back(message, delay_seconds, "put_back")
+        else:
+            self.messages["put_back"] += 1
+            self._settled.put_nowait(message.receipt)
 
     async def _give_back(self, message: Message, seconds: int, reason: str) -> None:
         self.messages[reason] += 1

@@ -124,7 +124,8 @@ ABORTED_UPLOAD = DeleteAnswer.of(
 async def process(request: web.Request) -> web.Response:
     """Convert an uploaded image again.
 
-    Makes a new job. The variants of the last completed job are shown until this one is.
+    Makes a new job, or answers the one over the same file that has not ended yet. The variants of the last completed
+    job are shown until this one is. After five jobs of an image in a minute each further one waits for some seconds.
     """
     job = await request.app[CATALOG].reprocess(tenant_of(request), unique_id_in(request))
     bind_contextvars(processingId=job.processing_id)

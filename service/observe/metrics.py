@@ -111,6 +111,7 @@ class _Gauges(Collector):
             _gauge("truss_worker_polling", "1 while the poll loop hears from its queue.", worker.polling),
             _gauge("truss_worker_slots", "Messages that may be in work at once.", worker.config.slots),
             _gauge("truss_worker_in_work", "Messages in work.", worker.in_work),
+            _gauge("truss_worker_waiting", "Messages that wait here for their tenant's turn.", worker.waiting),
             _gauge("truss_engine_running", "Images that are being converted.", load.running),
             _gauge("truss_engine_waiting", "Images that wait for a thread or for memory.", load.waiting),
             _gauge("truss_engine_free_bytes", "What is left of the memory budget.", load.free_bytes),

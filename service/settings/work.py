@@ -10,6 +10,8 @@ from processor.work.worker import WorkerConfig
 from service import machine
 
 MIB = 1024 * 1024
+#: Messages that wait for each slot, while all are taken. A message is small; a pod that dies holds so many up.
+AHEAD_PER_SLOT = 10
 #: Least memory that is worth a start: a photograph of 4 megapixels.
 LEAST_BUDGET_BYTES = 64 * MIB
 
@@ -76,6 +78,7 @@ class WorkSettings(BaseModel):
         """For the worker."""
         return WorkerConfig(
             slots=self.slots,
+            ahead=AHEAD_PER_SLOT * self.slots,
             wait_seconds=self.queue_wait_seconds,
             visibility_seconds=self.visibility_seconds,
         )

@@ -46,6 +46,7 @@ def test_the_clients_of_aws_get_what_was_set_of_it() -> None:
 
 def test_the_worker_gets_one_slot_more_than_there_are_threads_unless_it_is_told_another_number() -> None:
     assert settings(WORKER_THREADS="3").worker.slots == 4
+    assert settings(WORKER_THREADS="3").worker.ahead == 40
     config = settings(WORKER_SLOTS="9", QUEUE_WAIT_SECONDS="1", VISIBILITY_SECONDS="30").worker
     assert (config.slots, config.wait_seconds, config.visibility_seconds) == (9, 1, 30)
 
