@@ -40,8 +40,9 @@ from service.config import SETTINGS
 from service.http.body import json_body
 from service.http.call import PathPart, call, reply
 from service.http.problems import UnsupportedContentType
-from service.http.rendering import render
+from service.http.rendering import render, render_rows
 from service.http.wire import Answer, Heard, Question, read_body, read_query, single_values
+from service.limits.long_pages import page_turn
 
 #: How long what is signed here holds, in seconds. Uppy asks for each part anew.
 EXPIRES_SECONDS = 3600
@@ -302,7 +303,9 @@ async def sign_part(request: web.Request) -> web.Response:
 )
 async def list_parts(request: web.Request) -> web.Response:
     """List the parts that have arrived."""
-    return render(request, ListedParts.of(await request.app[UNSIZED_FILES].parts(*_named(request))))
+    async with page_turn(request, S3_MAX_PARTS):
+        parts = await request.app[UNSIZED_FILES].parts(*_named(request))
+        return await render_rows(request, lambda: ListedParts.of(parts), rows=len(parts), tenant=tenant_of(request))
 
 
 @call(
