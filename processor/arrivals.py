@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from processor.errors import Busy, ImageNotFound, RecordChanged
-from processor.jobs import Image, Job
+from processor.jobs import Image, Job, JobStatus
 from processor.ports.jobs import JobStore
 from processor.ports.objects import ObjectInfo
-from processor.usage import Quota, Usage, today
+from processor.usage import Quota, Usage, day_of, today
 
 #: How often an image is looked at anew while others count what came for it.
 TRIES = 5
@@ -42,6 +42,13 @@ def counted_through(versions: Sequence[ObjectInfo], image: Image) -> str:
     if versions:
         return versions[0].version
     return "" if image.first_version or image.counted_through else NOTHING
+
+
+def reserved(job: Job) -> Usage:
+    """What a pending upload has reserved of today: nothing, if that was on another day, or if nobody asked for it."""
+    if job.status is not JobStatus.PENDING or job.terms is None or day_of(job.created_at) != today():
+        return Usage(day=today())
+    return Usage(day=today(), bytes=job.reserved_bytes or job.terms.size or 0, open=1)
 
 
 def _is_known(found: ObjectInfo, current: Job | None) -> bool:

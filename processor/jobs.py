@@ -5,13 +5,19 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from processor import clock
 from processor.errors import Conflict, DailyLimitReached, ImageLimitReached, LeaseLost, RecordChanged, TrussError
 from processor.images import StoredVariant
 from processor.recipes import Recipe
+
+#: How long a record outlives the URL of an upload that never came. Longer than the queue keeps a message (4 days), so
+#: that an event which was held up by an outage still finds its record.
+PENDING_GRACE = timedelta(days=7)
+#: Most jobs of an image, over all its uploads: its record names each, and has 400 KB (AWS, "Quotas in DynamoDB").
+MAX_JOBS = 1000
 
 
 class JobStatus(StrEnum):
@@ -285,6 +291,93 @@ def failure_of(error: TrussError) -> Failure:
     return Failure(code=error.code, message=error.message, limit=limit, actual=actual)
 
 
+# -- births
+
+
+def pending_job(
+    tenant: str,
+    unique_id: str,
+    key: str,
+    filename: str,
+    *,
+    recipe: Recipe,
+    metadata: Mapping[str, str] | None = None,
+    terms: Terms | None = None,
+    expires_in_seconds: int = 0,
+) -> Job:
+    """The first job of an image, waiting for an upload that may begin within `expires_in_seconds`."""
+    created_at = clock.now()
+    return Job(
+        processing_id=new_processing_id(created_at),
+        unique_id=unique_id,
+        tenant=tenant,
+        original_key=key,
+        filename=filename,
+        metadata=metadata or {},
+        status=JobStatus.PENDING,
+        created_at=created_at,
+        updated_at=created_at,
+        expires_at=pending_until(created_at, expires_in_seconds),
+        terms=terms,
+        uncounted=True,
+        recipe=recipe,
+    )
+
+
+def first_image(job: Job) -> Image:
+    """The record of an image whose first job is `job`."""
+    return Image(
+        unique_id=job.unique_id,
+        tenant=job.tenant,
+        key=job.original_key,
+        filename=job.filename,
+        metadata=job.metadata,
+        current_job=job.processing_id,
+        created_at=job.created_at,
+        job_ids=(job.processing_id,),
+        expires_at=job.expires_at,
+    )
+
+
+def next_job(
+    image: Image,
+    old: Job | None,
+    source: Source,
+    retention: timedelta,
+    *,
+    recipe: Recipe,
+    previous_job: str | None = None,
+) -> Job:
+    """A further job for an image, ready to be claimed, in place of `old`, if there is a record of that."""
+    created_at = clock.now()
+    return Job(
+        processing_id=new_processing_id(created_at),
+        unique_id=image.unique_id,
+        tenant=image.tenant,
+        original_key=image.key,
+        filename=image.filename,
+        metadata=image.metadata,
+        status=JobStatus.UPLOADED,
+        created_at=created_at,
+        updated_at=created_at,
+        expires_at=epoch(created_at + retention),
+        place=old.position if old else position(image.created_at, image.job_ids[0]),
+        source=source,
+        previous_job=previous_job,
+        terms=old.terms if old else None,
+        uncounted_bytes=old.uncounted_bytes if old else 0,
+        recipe=recipe,
+    )
+
+
+def pending_until(signed_at: datetime, expires_in_seconds: int) -> int:
+    """When the record of an upload may expire whose URLs were signed at `signed_at`: in seconds since the epoch."""
+    return epoch(signed_at + timedelta(seconds=expires_in_seconds) + PENDING_GRACE)
+
+
+# -- changes
+
+
 def arrived(job: Job, source: Source, expires_at: int, *, counted: bool, refusal: Failure | None = None) -> Job:
     """A pending job whose source has come; `counted` says whether its image counts as stored from now on.
 
@@ -380,3 +473,8 @@ def position(created_at: datetime, processing_id: str) -> str:
 def new_processing_id(created_at: datetime) -> str:
     """`img_{epoch milliseconds}_{random}`: 64 random bits, so that ids cannot be guessed or collide."""
     return f"img_{round(created_at.timestamp() * 1000)}_{secrets.token_hex(8)}"
+
+
+def epoch(moment: datetime) -> int:
+    """As records say until when they live: in whole seconds."""
+    return int(moment.timestamp())

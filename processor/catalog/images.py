@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from processor import clock
-from processor.arrivals import counted_through, uncounted
+from processor.arrivals import counted_through, reserved, uncounted
 from processor.catalog.joined import Joined
 from processor.erasure import Eraser, Erasure
 from processor.errors import (
     Busy,
     ImageDeleted,
     ImageNotFound,
-    JobNotFound,
     NotUploaded,
     ObjectNotFound,
     RecordChanged,
@@ -27,27 +25,21 @@ from processor.errors import (
 )
 from processor.events import JobRequested
 from processor.images import StoredVariant
-from processor.jobs import UNAVAILABLE, Failure, Image, Job, JobStatus, Source, Terms, new_processing_id, position
+from processor.jobs import MAX_JOBS, UNAVAILABLE, Failure, Image, Job, JobStatus, Source, epoch, next_job
 from processor.manifest import stored_variants
 from processor.pace import pause_before_job
-from processor.ports.jobs import JobPage, JobQuery, JobStore
+from processor.ports.jobs import JobPage, JobQuery, JobStore, known_job
 from processor.ports.objects import MultipartUpload
 from processor.ports.stores import Stores
+from processor.races import races
 from processor.recipes import STANDARD, Recipe
-from processor.usage import Quota, Usage, day_of, today
+from processor.usage import Quota, Usage, today
 
-#: How long a record outlives the URL of an upload that never came. Longer than the queue keeps a message (4 days), so
-#: that an event which was held up by an outage still finds its record.
-PENDING_GRACE = timedelta(days=7)
 #: How old a job is that is queued once more when it is asked for again. Before, its message is on its way: one more for
 #: every request would only stand before the messages of others.
 MESSAGE_GRACE = timedelta(minutes=1)
-#: Most jobs of an image, over all its uploads: its record names each, and has 400 KB (AWS, "Quotas in DynamoDB").
-MAX_JOBS = 1000
 #: How long requests for one image are collected, in seconds, while it is asked for more often than it may be converted.
 STORM_SECONDS = 0.5
-#: How often a change is tried while others are faster, and the longest first pause between two tries, in seconds.
-MAX_RACES, RACE_PAUSE_SECONDS = 5, 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +191,7 @@ class Catalog:
             image = await self.stores.jobs.tombstone(
                 image,
                 deleted_at,
-                _epoch(deleted_at + self.retention),
+                epoch(deleted_at + self.retention),
                 uncounted=waiting is not None,
                 status=waiting.status if waiting is not None else None,
                 counted_through=counted_through(versions, image),
@@ -285,111 +277,6 @@ async def living(jobs: JobStore, tenant: str, unique_id: str) -> Image:
     return image
 
 
-async def known_job(jobs: JobStore, tenant: str, processing_id: str) -> Job | None:
-    """A job's record; None when it has expired."""
-    try:
-        return await jobs.get_job(tenant, processing_id)
-    except JobNotFound:
-        return None
-
-
-async def races() -> AsyncIterator[None]:
-    """The tries of a change that is made on the condition that nobody else was faster: look anew, then write."""
-    for number in range(MAX_RACES):
-        if number:
-            pause = RACE_PAUSE_SECONDS * 2**number
-            await asyncio.sleep(pause * random.random())  # noqa: S311 - spreads load, protects nothing
-        yield
-
-
-def pending_job(
-    tenant: str,
-    unique_id: str,
-    key: str,
-    filename: str,
-    *,
-    recipe: Recipe,
-    metadata: Mapping[str, str] | None = None,
-    terms: Terms | None = None,
-    expires_in_seconds: int = 0,
-) -> Job:
-    """The first job of an image, waiting for an upload that may begin within `expires_in_seconds`."""
-    created_at = clock.now()
-    return Job(
-        processing_id=new_processing_id(created_at),
-        unique_id=unique_id,
-        tenant=tenant,
-        original_key=key,
-        filename=filename,
-        metadata=metadata or {},
-        status=JobStatus.PENDING,
-        created_at=created_at,
-        updated_at=created_at,
-        expires_at=pending_until(created_at, expires_in_seconds),
-        terms=terms,
-        uncounted=True,
-        recipe=recipe,
-    )
-
-
-def first_image(job: Job) -> Image:
-    """The record of an image whose first job is `job`."""
-    return Image(
-        unique_id=job.unique_id,
-        tenant=job.tenant,
-        key=job.original_key,
-        filename=job.filename,
-        metadata=job.metadata,
-        current_job=job.processing_id,
-        created_at=job.created_at,
-        job_ids=(job.processing_id,),
-        expires_at=job.expires_at,
-    )
-
-
-def next_job(
-    image: Image,
-    old: Job | None,
-    source: Source,
-    retention: timedelta,
-    *,
-    recipe: Recipe,
-    previous_job: str | None = None,
-) -> Job:
-    """A further job for an image, ready to be claimed, in place of `old`, if there is a record of that."""
-    created_at = clock.now()
-    return Job(
-        processing_id=new_processing_id(created_at),
-        unique_id=image.unique_id,
-        tenant=image.tenant,
-        original_key=image.key,
-        filename=image.filename,
-        metadata=image.metadata,
-        status=JobStatus.UPLOADED,
-        created_at=created_at,
-        updated_at=created_at,
-        expires_at=_epoch(created_at + retention),
-        place=old.position if old else position(image.created_at, image.job_ids[0]),
-        source=source,
-        previous_job=previous_job,
-        terms=old.terms if old else None,
-        uncounted_bytes=old.uncounted_bytes if old else 0,
-        recipe=recipe,
-    )
-
-
-def reserved(job: Job) -> Usage:
-    """What a pending upload has reserved of today: nothing, if that was on another day, or if nobody asked for it."""
-    if job.status is not JobStatus.PENDING or job.terms is None or day_of(job.created_at) != today():
-        return Usage(day=today())
-    return Usage(day=today(), bytes=job.reserved_bytes or job.terms.size or 0, open=1)
-
-
-def pending_until(signed_at: datetime, expires_in_seconds: int) -> int:
-    """When the record of an upload may expire whose URLs were signed at `signed_at`: in seconds since the epoch."""
-    return _epoch(signed_at + timedelta(seconds=expires_in_seconds) + PENDING_GRACE)
-
-
 def _shown_meanwhile(old: Job | None) -> str | None:
     """The job whose variants are shown until that over the same source has completed which takes the place of `old`."""
     if old is None:
@@ -399,7 +286,3 @@ def _shown_meanwhile(old: Job | None) -> str | None:
 
 def _is_failed(job: Job | None, processing_id: str) -> bool:
     return job is not None and job.processing_id == processing_id and job.status is JobStatus.FAILED
-
-
-def _epoch(moment: datetime) -> int:
-    return int(moment.timestamp())

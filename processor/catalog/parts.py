@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from processor import clock
-from processor.catalog.images import Catalog, living, pending_job, pending_until
+from processor.catalog.images import Catalog, living
 from processor.catalog.uploads import UploadRequest, check_upload, record
 from processor.erasure import Erasure
 from processor.errors import (
@@ -23,7 +23,7 @@ from processor.errors import (
     WrongUploadMethod,
 )
 from processor.images import new_unique_id, source_key
-from processor.jobs import Image, Job, JobStatus
+from processor.jobs import Image, Job, JobStatus, pending_job, pending_until
 from processor.ports.objects import MultipartUpload, Part, PresignedPart
 from processor.ports.stores import Stores
 from processor.recipes import STANDARD, Recipe

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from processor import clock
-from processor.catalog.images import first_image, pending_job
 from processor.erasure import Eraser
 from processor.errors import ImageNotFound, JobNotFound, RecordChanged
 from processor.events import JobRequested, SourceArrived
 from processor.images import SOURCE_PREFIX, VARIANT_PREFIX, job_of_variant, job_prefix, unique_id_of
-from processor.jobs import SUPERSEDED, Image, Job, JobStatus
+from processor.jobs import SUPERSEDED, Job, JobStatus, first_image, pending_job
+from processor.ports.jobs import known_job
 from processor.ports.objects import ObjectInfo
 from processor.ports.stores import AllStores
 from processor.recipes import STANDARD, Recipe
@@ -101,7 +101,7 @@ class Reconciler:
             return await self._mended(
                 FindingKind.REVENANT, Action.REMOVED, found.key, lambda: Eraser(stores=self.stores).erase(image)
             )
-        job = await self._current_job(image)
+        job = await known_job(self.stores.jobs, image.tenant, image.current_job)
         if job is None or not self._settled_since(job.updated_at):
             return None
         return await self._unfinished(job, found)
@@ -124,11 +124,6 @@ class Reconciler:
             with contextlib.suppress(RecordChanged):  # another run was faster
                 await self.stores.jobs.create(first_image(job), job)
         return await self._queued(FindingKind.UNRECORDED, found.key, self._arrival(found))
-
-    async def _current_job(self, image: Image) -> Job | None:
-        with contextlib.suppress(JobNotFound):
-            return await self.stores.jobs.get_job(image.tenant, image.current_job)
-        return None
 
     def _arrival(self, found: ObjectInfo) -> SourceArrived:
         """The event that S3 must have sent."""

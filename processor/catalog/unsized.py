@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from processor.catalog.images import reserved
+from processor.arrivals import reserved
 from processor.catalog.parts import MIB, LargeFiles, PendingUpload, incomplete
 from processor.catalog.uploads import UploadRequest, check_upload, record
 from processor.erasure import Erasure

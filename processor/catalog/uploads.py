@@ -8,10 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from processor import clock
-from processor.catalog.images import first_image, known_job, living, pending_job, pending_until, reserved
+from processor.arrivals import reserved
+from processor.catalog.images import living
 from processor.errors import AlreadyUploaded, ImageNotFound, RecordChanged, WrongUploadMethod
 from processor.images import new_unique_id, source_key
-from processor.jobs import Job, JobStatus, Terms
+from processor.jobs import Job, JobStatus, Terms, first_image, pending_job, pending_until
+from processor.ports.jobs import known_job
 from processor.ports.objects import PresignedUpload, UploadTerms
 from processor.ports.stores import Stores
 from processor.recipes import STANDARD, Recipe

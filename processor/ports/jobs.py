@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from processor.errors import JobNotFound
 from processor.images import StoredVariant
 from processor.jobs import Failure, Image, Job, JobStatus, Lease, Source
 
@@ -166,3 +167,11 @@ class JobStore(Protocol):
 
 class AllJobs(JobStore, AnyTenant, Protocol):
     """The records, of whatever tenant: for the worker, which is told none."""
+
+
+async def known_job(jobs: JobStore, tenant: str, processing_id: str) -> Job | None:
+    """A job's record; None when it has expired."""
+    try:
+        return await jobs.get_job(tenant, processing_id)
+    except JobNotFound:
+        return None

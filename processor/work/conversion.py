@@ -22,8 +22,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from processor import clock, manifest
-from processor.arrivals import uncounted
-from processor.catalog.images import MAX_JOBS, next_job, races, reserved
+from processor.arrivals import reserved, uncounted
 from processor.erasure import Eraser
 from processor.errors import (
     Busy,
@@ -44,6 +43,7 @@ from processor.events import Event, JobRequested, SourceArrived
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, StoredVariant, Variant, job_prefix, unique_id_of, variant_key
 from processor.jobs import (
+    MAX_JOBS,
     SOURCE_MISSING,
     UNAVAILABLE,
     Failure,
@@ -56,11 +56,13 @@ from processor.jobs import (
     Source,
     Timings,
     failure_of,
+    next_job,
 )
 from processor.pace import pause_before_job
-from processor.ports.jobs import AllJobs
+from processor.ports.jobs import AllJobs, known_job
 from processor.ports.objects import Download, ObjectInfo, ObjectStore
 from processor.ports.renderer import Renderer, Ticket
+from processor.races import races
 from processor.recipes import STANDARD, Recipe
 from processor.usage import Quota, Usage, today
 
@@ -315,7 +317,7 @@ class Converter:
         image = await self._image(event)
         if isinstance(image, Outcome):
             return image
-        current = await self._current_job(image)
+        current = await known_job(self.jobs, image.tenant, image.current_job)
         if current is not None and _is_known(event, image, current):
             return _Accepted(processing_id=current.processing_id)
         try:
@@ -455,12 +457,6 @@ class Converter:
         except ObjectChanged:
             raise RecordChanged from None
         return await asyncio.to_thread(_sha256, data) == made.sha256
-
-    async def _current_job(self, image: Image) -> Job | None:
-        try:
-            return await self.jobs.get_job(image.tenant, image.current_job)
-        except JobNotFound:
-            return None
 
     # -- from a job to an outcome --------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from aiohttp import web
 from pydantic import ConfigDict, Field
 from structlog.contextvars import bind_contextvars
 
-from processor.catalog.images import first_image
 from processor.catalog.parts import MAX_PARTS, MultipartSubmission, PartsState, part_size, part_sizes
 from processor.catalog.uploads import UploadRequest
 from processor.errors import (
@@ -24,7 +23,7 @@ from processor.errors import (
     UploadIncomplete,
     WrongUploadMethod,
 )
-from processor.jobs import Image, Job
+from processor.jobs import Image, Job, first_image
 from processor.ports.objects import Part, PresignedPart
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples

@@ -11,7 +11,6 @@ from pydantic.alias_generators import to_pascal
 from pydantic_core import PydanticCustomError
 from structlog.contextvars import bind_contextvars
 
-from processor.catalog.images import first_image
 from processor.catalog.unsized import S3_MAX_PARTS
 from processor.catalog.uploads import Submission, UploadRequest
 from processor.errors import (
@@ -27,7 +26,7 @@ from processor.errors import (
     WrongUploadMethod,
 )
 from processor.images import unique_id_of, variant_key
-from processor.jobs import Image, Job
+from processor.jobs import Image, Job, first_image
 from processor.ports.objects import Part, PostForm, SignedUrl
 from processor.recipes import FULL_SIZE
 from service.auth.middleware import tenant_of

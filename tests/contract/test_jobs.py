@@ -13,7 +13,6 @@ from datetime import timedelta
 import pytest
 
 from processor import clock
-from processor.catalog.images import first_image, next_job, pending_job
 from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged, Unavailable
 from processor.images import StoredVariant, source_key, variant_key
 from processor.jobs import (
@@ -28,6 +27,9 @@ from processor.jobs import (
     Manifest,
     Source,
     Timings,
+    first_image,
+    next_job,
+    pending_job,
 )
 from processor.ports.jobs import JobQuery
 from processor.recipes import STANDARD

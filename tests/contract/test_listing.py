@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from processor import clock
-from processor.catalog.images import first_image, next_job, pending_job
-from processor.jobs import Job, JobStatus, Lease, Source, new_processing_id
+from processor.jobs import Job, JobStatus, Lease, Source, first_image, new_processing_id, next_job, pending_job
 from processor.ports.jobs import JobPage, JobQuery
 from processor.recipes import STANDARD
 from processor.stores.records import job_item, to_wire

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from processor.catalog.images import first_image, pending_job
-from processor.jobs import Image, Job
+from processor.jobs import Image, Job, first_image, pending_job
 from processor.ports.jobs import JobPage, JobQuery
 from processor.recipes import STANDARD
 from processor.usage import Usage, today

@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 
 from processor import clock
-from processor.catalog.images import PENDING_GRACE
 from processor.errors import (
     Busy,
     ImageDeleted,
@@ -20,7 +19,7 @@ from processor.errors import (
     Unavailable,
 )
 from processor.events import JobRequested, parse
-from processor.jobs import JobStatus
+from processor.jobs import PENDING_GRACE, JobStatus
 from processor.ports.jobs import JobQuery
 from processor.stores.memory import MemoryJobStore
 from tests.unit.world import TENANT, World, events_of

@@ -18,9 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor import clock
-from processor.catalog.images import first_image, next_job, pending_job
 from processor.errors import JobNotFound
-from processor.jobs import Job, JobStatus, Lease, Source, Terms
+from processor.jobs import Job, JobStatus, Lease, Source, Terms, first_image, next_job, pending_job
 from processor.ports.jobs import JobQuery
 from processor.recipes import STANDARD
 from processor.stores.clients import RAW, from_attribute, to_attribute

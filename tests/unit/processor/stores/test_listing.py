@@ -10,8 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.catalog.images import pending_job
-from processor.jobs import Job, new_processing_id
+from processor.jobs import Job, new_processing_id, pending_job
 from processor.ports.jobs import JobQuery
 from processor.recipes import STANDARD
 from processor.stores.listing import list_jobs

@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from processor import clock
-from processor.catalog.images import first_image, next_job, pending_job
 from processor.errors import Conflict, NotFound
 from processor.images import source_key
 from processor.jobs import (
@@ -35,6 +34,9 @@ from processor.jobs import (
     Lease,
     Source,
     Transition,
+    first_image,
+    next_job,
+    pending_job,
 )
 from processor.ports.jobs import AllJobs
 from processor.recipes import STANDARD
