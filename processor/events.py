@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote_plus, unquote_plus
 
 from processor.errors import NotAnEvent
+from processor.images import unique_id_of
 
 #: SNS, EventBridge and S3 nest at most two levels; more is an attack on the parser.
 _MAX_DEPTH = 3
@@ -31,6 +32,11 @@ class SourceArrived:
     etag: str = ""
     event_time: str = ""
     version: str = ""
+
+    @property
+    def unique_id(self) -> str | None:
+        """The image that it is about; None when this service never issued such a key."""
+        return unique_id_of(self.key)
 
     def to_message(self) -> str:
         """The body of a notification as S3 writes it, which `parse` reads back."""

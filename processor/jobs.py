@@ -9,7 +9,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from processor import clock
-from processor.errors import Conflict, DailyLimitReached, ImageLimitReached, LeaseLost, RecordChanged, TrussError
+from processor.errors import (
+    Conflict,
+    DailyLimitReached,
+    ImageDeleted,
+    ImageLimitReached,
+    LeaseLost,
+    RecordChanged,
+    TrussError,
+)
 from processor.images import StoredVariant
 from processor.recipes import Recipe
 
@@ -28,6 +36,15 @@ class JobStatus(StrEnum):
     PROCESSING = "processing"  # a worker holds the lease
     COMPLETED = "completed"  # every variant is stored
     FAILED = "failed"  # settled with a code
+
+
+class End(StrEnum):
+    """How a job ended."""
+
+    COMPLETED = "completed"  # every variant is stored
+    FAILED = "failed"  # the record says why
+    SUPERSEDED = "superseded"  # another job took its place before it had ended
+    DELETED = "deleted"  # its image was deleted, and the record of the job is gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +239,18 @@ class Job:
     def ended(self) -> bool:
         """Whether the job has reached `completed` or `failed`."""
         return self.status in (JobStatus.COMPLETED, JobStatus.FAILED)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is its image's first: every other one takes over the place of the one before."""
+        return self.place is None
+
+    @property
+    def ended_without_a_worker(self) -> bool:
+        """Whether it was superseded, or failed before a worker ever began: perhaps no message of its own tells."""
+        if self.status is not JobStatus.FAILED or self.error is None:
+            return False
+        return self.error.code == SUPERSEDED or not self.attempts
 
     @property
     def was_refused(self) -> bool:
@@ -463,6 +492,32 @@ def superseded(job: Job, new: Job) -> Job:
             SUPERSEDE.out_of(job), status=failed, error=REPLACED, lease=None, variants=(), updated_at=clock.now()
         )
     return replace(job, superseded_by=new.processing_id)
+
+
+def removed(image: Image) -> Job:
+    """What there is to tell of the current job of a deleted image: its record went with it."""
+    deleted_at = image.deleted_at or clock.now()
+    return Job(
+        processing_id=image.current_job,
+        unique_id=image.unique_id,
+        tenant=image.tenant,
+        original_key=image.key,
+        filename=image.filename,
+        metadata=image.metadata,
+        status=JobStatus.FAILED,
+        error=failure_of(ImageDeleted()),
+        created_at=image.created_at,
+        updated_at=deleted_at,
+        expires_at=image.expires_at or epoch(deleted_at),
+    )
+
+
+def end_of(job: Job) -> End | None:
+    """How a job ended; None while it has not."""
+    if not job.ended:
+        return None
+    code = job.error.code if job.error else ""
+    return {SUPERSEDED: End.SUPERSEDED, ImageDeleted.code: End.DELETED}.get(code, End(job.status.value))
 
 
 def position(created_at: datetime, processing_id: str) -> str:

@@ -31,7 +31,8 @@ from processor.stores.sqs import SqsMessageQueue
 from processor.stores.table import Table
 from processor.stores.usage import DynamoUsageStore
 from processor.usage import Quota
-from processor.work.conversion import Converter, Outcome
+from processor.work.conversion import Converter
+from processor.work.outcomes import Outcome
 from processor.work.worker import Worker
 from service.auth.api_keys import ApiKeyVerifier
 from service.auth.authenticator import Authenticator, Open
@@ -135,6 +136,7 @@ def make_worker(
         quota=quota,
         maker=Maker(encoder=libvips_version(), service=version("truss-image")),
         recipe=settings.recipe,
+        listeners=stores.listeners,
     )
     return Worker(
         *(stores.queue, converter, settings.worker),

@@ -12,6 +12,7 @@ from functools import partial
 from processor import clock
 from processor.arrivals import counted_through, reserved, uncounted
 from processor.catalog.joined import Joined
+from processor.endings import Endings
 from processor.erasure import Eraser, Erasure
 from processor.errors import (
     Busy,
@@ -40,6 +41,8 @@ from processor.usage import Quota, Usage, today
 MESSAGE_GRACE = timedelta(minutes=1)
 #: How long requests for one image are collected, in seconds, while it is asked for more often than it may be converted.
 STORM_SECONDS = 0.5
+#: Why a job failed that no message tells of.
+NOT_QUEUED = Failure(code=UNAVAILABLE, message="The job could not be queued; ask again.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,11 @@ class Catalog:
     recipe: Recipe = STANDARD
     #: Requests to process an image again: at once they would only race each other.
     _requests: Joined[Job] = field(default_factory=Joined, compare=False)
+
+    @property
+    def endings(self) -> Endings:
+        """What ends jobs. A request is answered also when a listener fails."""
+        return Endings(jobs=self.stores.jobs, listeners=self.stores.listeners)
 
     @property
     def eraser(self) -> Eraser:
@@ -169,6 +177,7 @@ class Catalog:
                     image = await self._bury(image, sent)
                 except (RecordChanged, Busy):
                     continue
+            await self.endings.deleted(image)
             return await self.eraser.erase(image)
         raise Busy
 
@@ -233,12 +242,12 @@ class Catalog:
             versions = await self.stores.source.versions(image.key, until=image.counted_through)
             image = await self.eraser.arrivals.count(image, uncounted(versions, image, old))
         if self.quota is None or old is None or not old.uncounted:
-            await self.stores.jobs.replace(image, old, new)
+            await self.endings.replace(image, old, new)
             return
         used = Usage(day=today(), images=1)
         await self.quota.take(image.tenant, used)
         async with self.quota.owing(image.tenant, used):
-            await self.stores.jobs.replace(image, old, new)
+            await self.endings.replace(image, old, new)
 
     async def _newest_source(self, image: Image, old: Job | None) -> tuple[Source, str]:
         """And the version that S3 calls it."""
@@ -259,11 +268,8 @@ class Catalog:
             await self._request(job, delay_seconds)
         except Unavailable:
             # The record is there but nobody will come for it: say so, rather than let it wait for ever.
-            failure = Failure(code=UNAVAILABLE, message="The job could not be queued; ask again.")
             try:
-                await self.stores.jobs.fail(
-                    replace(job, status=JobStatus.FAILED, error=failure, updated_at=clock.now())
-                )
+                await self.endings.fail(job, NOT_QUEUED)
             except RecordChanged:
                 return  # a worker has it: the message went through, and its answer was lost
             raise

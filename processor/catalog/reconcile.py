@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 
 from processor import clock
+from processor.endings import Endings
 from processor.erasure import Eraser
 from processor.errors import ImageNotFound, JobNotFound, RecordChanged
 from processor.events import JobRequested, SourceArrived
 from processor.images import SOURCE_PREFIX, VARIANT_PREFIX, job_of_variant, job_prefix, unique_id_of
-from processor.jobs import SUPERSEDED, Job, JobStatus, first_image, pending_job
+from processor.jobs import SUPERSEDED, Image, Job, JobStatus, first_image, pending_job
 from processor.ports.jobs import known_job
 from processor.ports.objects import ObjectInfo
 from processor.ports.stores import AllStores
@@ -98,13 +100,16 @@ class Reconciler:
         except ImageNotFound:
             return await self._unrecorded(unique_id, found)
         if image.deleted_at is not None:
-            return await self._mended(
-                FindingKind.REVENANT, Action.REMOVED, found.key, lambda: Eraser(stores=self.stores).erase(image)
-            )
+            return await self._mended(FindingKind.REVENANT, Action.REMOVED, found.key, partial(self._erase, image))
         job = await known_job(self.stores.jobs, image.tenant, image.current_job)
         if job is None or not self._settled_since(job.updated_at):
             return None
         return await self._unfinished(job, found)
+
+    async def _erase(self, image: Image) -> None:
+        """Whoever wrote the tombstone may have died before anybody was told of it."""
+        await Endings(jobs=self.stores.jobs, listeners=self.stores.listeners).deleted(image)
+        await Eraser(stores=self.stores).erase(image)
 
     async def _unfinished(self, job: Job, found: ObjectInfo) -> Finding | None:
         if job.status is JobStatus.PENDING or _is_of_another_upload(job, found):

@@ -1,11 +1,13 @@
-"""Everything that holds what is kept, in one value: a use case takes it, and asks for what it uses."""
+"""Everything that holds what is kept, and who is told of it, in one value: a use case asks it for what it uses."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from processor.ports.edge import EdgeCache
 from processor.ports.jobs import AllJobs, JobStore
+from processor.ports.listener import Listener
 from processor.ports.objects import ObjectStore
 from processor.ports.queue import MessageQueue
 
@@ -22,6 +24,8 @@ class Stores:
     dead_letters: MessageQueue | None = None
     #: What caches the variants for their viewers; None: nothing that this process knows of.
     edge: EdgeCache | None = None
+    #: Are told of every end of a job, whoever brings it about: the API, the worker or a command.
+    listeners: Sequence[Listener] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,8 @@ from processor.events import Event, Unreadable
 from processor.ports.queue import Message, MessageQueue
 from processor.turns import Turns
 from processor.work.circuit import Circuit, CircuitState, backoff, jittered, pause
-from processor.work.conversion import Converter, Outcome, OutcomeKind
+from processor.work.conversion import Converter
+from processor.work.outcomes import Outcome, OutcomeKind
 
 #: Most messages that SQS hands out or takes back in one call (AWS, "Amazon SQS message quotas").
 BATCH = 10
@@ -98,7 +99,7 @@ class _Rest:
     def can_be_parted(self) -> bool:
         """Whether it is of a message of many, and nothing speaks against sending now."""
         many = self.done + len(self.later) + len(self.unreadable) > 1
-        return many and all(later.reason in ("busy", "broken") for later in self.later)
+        return many and all(later.reason in ("busy", "broken", "untold") for later in self.later)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -425,9 +426,7 @@ class Worker:
         self.circuit.succeeded()
         _report(outcome)
         self.observe(outcome)
-        if outcome.settles:
-            return None
-        return _Later(event=event, reason="busy", seconds=outcome.retry_after_seconds)
+        return _left(event, outcome, message.receive_count)
 
     async def _leave(self, message: Message, rest: _Rest) -> tuple[str, int | None]:
         """Put what is left of a message where it belongs; then None, or why and in how many seconds to look again.
@@ -522,6 +521,14 @@ class Worker:
             log.warning("Messages not settled", code=error.code, count=len(receipts))
         except Exception:
             log.exception("Settling broke", count=len(receipts))
+
+
+def _left(event: Event, outcome: Outcome, receive_count: int) -> _Later | None:
+    if outcome.settles:
+        return None
+    if outcome.kind is OutcomeKind.BUSY:
+        return _Later(event=event, reason="busy", seconds=outcome.retry_after_seconds)
+    return _Later(event=event, reason="untold", seconds=_retry_seconds(receive_count))
 
 
 def _report(outcome: Outcome) -> None:

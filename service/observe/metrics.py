@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from processor.pipeline.engine import Engine
 from processor.work.circuit import CircuitState
-from processor.work.conversion import Outcome
+from processor.work.outcomes import Outcome
 from processor.work.worker import Worker
 
 #: Upper bounds in seconds. A request takes milliseconds.

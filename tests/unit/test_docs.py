@@ -14,7 +14,7 @@ import pytest
 from docs.generate import PARTS, ROOT, documents
 from processor.errors import ImageRejected, JobNotFound, leaves
 from processor.recipes import STANDARD_VARIANTS
-from processor.work.conversion import OutcomeKind
+from processor.work.outcomes import OutcomeKind
 from service.cli import serve
 from service.config import Settings
 from service.http.problems import known_failures, known_problems, problem_of

@@ -18,6 +18,7 @@ from processor.events import Event, SourceArrived, Unreadable, parse
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
 from processor.jobs import Maker, Terms
+from processor.ports.listener import Listener
 from processor.ports.queue import Message
 from processor.ports.renderer import NO_TICKET, Ticket
 from processor.ports.stores import AllStores
@@ -123,6 +124,7 @@ class World:
     jobs: MemoryJobStore = field(default_factory=MemoryJobStore)
     renderer: ScriptedRenderer = field(default_factory=ScriptedRenderer)
     suspects: ScriptedRenderer = field(default_factory=ScriptedRenderer)
+    listeners: Sequence[Listener] = ()
 
     def __post_init__(self) -> None:
         self.source = MemoryObjectStore("source")
@@ -130,7 +132,12 @@ class World:
         self.edge = FlakyEdge()
         self.quota = Quota(store=MemoryUsageStore(), defaults=LIMITS, monotonic=itertools.count(step=60).__next__)
         self.stores = AllStores(
-            jobs=self.jobs, source=self.source, processed=self.processed, queue=self.queue, edge=self.edge
+            jobs=self.jobs,
+            source=self.source,
+            processed=self.processed,
+            queue=self.queue,
+            edge=self.edge,
+            listeners=self.listeners,
         )
         self.uploads = Uploads(stores=self.stores, quota=self.quota, max_bytes=1000)
         self.catalog = Catalog(stores=self.stores, quota=self.quota, retention=timedelta(days=30))
@@ -150,6 +157,7 @@ class World:
             lease_seconds=lease_seconds,
             quota=self.quota,
             maker=MAKER,
+            listeners=self.listeners,
         )
 
     def large_files(self) -> LargeFiles:

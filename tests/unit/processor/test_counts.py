@@ -19,8 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from processor import clock
-from processor.catalog import images as use_cases
+from processor import clock, races
 from processor.catalog.images import Catalog
 from processor.catalog.parts import LargeFiles
 from processor.catalog.unsized import UnsizedFiles
@@ -322,7 +321,7 @@ async def _tell(steps: list[tuple[str, int]]) -> None:
 def _no_pauses_and_no_midnight() -> Iterator[None]:
     now = clock.now()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(use_cases, "RACE_PAUSE_SECONDS", 0)
+        patch.setattr(races, "RACE_PAUSE_SECONDS", 0)
         patch.setattr(clock, "now", lambda: now)
         yield
 

@@ -19,13 +19,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.catalog import images as use_cases
+from processor import races
 from processor.catalog.images import Catalog
 from processor.catalog.reconcile import Reconciler
 from processor.erasure import Eraser
 from processor.errors import JobNotFound
 from processor.events import SourceArrived
-from processor.jobs import JobStatus
+from processor.jobs import End, Job, JobStatus, end_of
 from processor.manifest import manifest_key
 from processor.ports.stores import AllStores
 from processor.work.conversion import Converter
@@ -35,16 +35,30 @@ from tests.unit.world import MAKER, TENANT, ScriptedRenderer, World, events_of
 
 
 @dataclass
+class Ears:
+    """A listener that remembers."""
+
+    heard: set[tuple[str, End]] = field(default_factory=set)
+
+    async def ended(self, job: Job, end: End) -> None:
+        self.heard.add((job.processing_id, end))
+
+
+@dataclass
 class Story(Stage):
     """One image, and everybody who does something to it."""
 
-    world: World = field(default_factory=World)
+    ears: Ears = field(default_factory=Ears)
+    world: World = field(init=False)
     events: list[SourceArrived] = field(default_factory=list)
     uploads: list[bytes] = field(default_factory=list)
     unique_id: str = ""
     key: str = ""
     first_id: str = ""
     asked_again: bool = False
+
+    def __post_init__(self) -> None:
+        self.world = World(listeners=(self.ears,))
 
     async def begin(self) -> None:
         submission = await self.world.submitted()
@@ -106,7 +120,8 @@ class Story(Stage):
         behind = (self.world.jobs, self.world.source, self.world.processed, self.world.queue)
         jobs, source, processed, queue = map(self.turned, behind)
         stores: dict[str, Any] = {"jobs": jobs, "source": source, "processed": processed}
-        ports = AllStores(**stores, queue=queue)
+        listeners = (self.turned(self.ears),)
+        ports = AllStores(**stores, queue=queue, listeners=listeners)
         catalog = Catalog(stores=ports, retention=timedelta(days=30))
         converter = Converter(
             **stores,
@@ -118,6 +133,7 @@ class Story(Stage):
             retention=timedelta(days=30),
             lease_seconds=60,
             maker=MAKER,
+            listeners=listeners,
         )
 
         self.play(deed(catalog, converter))
@@ -146,6 +162,10 @@ class Story(Stage):
         stored = {found.key for found in await self.world.processed.list("")}
         left = [job for job in self.world.jobs._jobs.values() if not job.ended]
         assert left == []
+        ends = {(job.processing_id, end_of(job)) for job in self.world.jobs._jobs.values()}
+        if image.deleted_at is not None:
+            ends |= {(image.current_job, End.DELETED)}
+        assert ends - self.ears.heard == set()
         if image.deleted_at is not None:
             assert stored == set()
             assert await self.world.source.list("") == []
@@ -207,7 +227,7 @@ async def _tell(steps: list[tuple[str, int]]) -> None:
 def _races_without_pauses() -> Iterator[None]:
     """The search decides who waits."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(use_cases, "RACE_PAUSE_SECONDS", 0)
+        patch.setattr(races, "RACE_PAUSE_SECONDS", 0)
         yield
 
 

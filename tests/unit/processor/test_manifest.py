@@ -12,7 +12,7 @@ from processor.images import variant_key
 from processor.jobs import Job
 from processor.manifest import Verifier, document, is_manifest, manifest_key, stored_variants, variants_in
 from processor.recipes import STANDARD_VARIANTS
-from processor.work.conversion import OutcomeKind
+from processor.work.outcomes import OutcomeKind
 from tests.unit.world import MAKER, TENANT, World
 
 

@@ -69,7 +69,39 @@ def test_only_who_is_told_no_tenant_reads_records_of_any() -> None:
         "processor/stores/dynamodb.py",
         "processor/stores/memory/jobs.py",
         "processor/work/conversion.py",
+        "processor/work/intake.py",
+        "processor/work/tenants.py",
     }
     modules = (path for folder in ("processor", "service") for path in (ROOT / folder).rglob("*.py"))
     found = {str(path.relative_to(ROOT)) for path in modules if "_of_any_tenant" in path.read_text(encoding="utf-8")}
     assert found == told_none
+
+
+#: What of a job store may end a job.
+ENDING = ("accept", "replace", "finish", "fail", "tombstone")
+
+
+def called_on_jobs(source: str, names: tuple[str, ...]) -> set[str]:
+    """The methods of a job store that a module calls, under whatever name it has the store."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and node.attr in names:
+            owner = node.value
+            name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+            if "jobs" in name.lower():
+                found.add(node.attr)
+    return found
+
+
+def test_jobs_end_through_one_door() -> None:
+    """But for a tombstone, which the catalog writes: what it ends is told with the erasure that follows."""
+    modules = (path for folder in ("processor", "service") for path in (ROOT / folder).rglob("*.py"))
+    found = {
+        str(path.relative_to(ROOT)): called
+        for path in modules
+        if "stores" not in path.parts and (called := called_on_jobs(path.read_text(encoding="utf-8"), ENDING))
+    }
+    assert found == {
+        "processor/endings.py": {"accept", "replace", "finish", "fail"},
+        "processor/catalog/images.py": {"tombstone"},
+    }

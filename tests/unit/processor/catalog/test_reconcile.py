@@ -15,7 +15,7 @@ from processor.events import JobRequested
 from processor.images import variant_key
 from processor.jobs import JobStatus, Lease, Source
 from processor.ports.jobs import JobQuery
-from processor.work.conversion import OutcomeKind
+from processor.work.outcomes import OutcomeKind
 from processor.work.worker import Worker, WorkerConfig
 from tests.unit.world import TENANT, World
 from tests.waiting import eventually

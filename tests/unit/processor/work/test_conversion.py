@@ -28,8 +28,9 @@ from processor.images import image_prefix, job_prefix, unique_id_of
 from processor.jobs import Failure, Image, Job, JobStatus, Source, Terms
 from processor.recipes import STANDARD_VARIANTS
 from processor.stores.memory import MemoryJobStore, MemoryObjectStore
-from processor.work import conversion
-from processor.work.conversion import CACHE_CONTROL, Outcome, OutcomeKind
+from processor.work import intake
+from processor.work.conversion import CACHE_CONTROL
+from processor.work.outcomes import Outcome, OutcomeKind
 from tests.unit.world import TENANT, World
 
 
@@ -667,7 +668,7 @@ async def test_leases_are_renewed_while_the_work_goes_on_and_a_lost_one_is_no_er
 
     async def meanwhile() -> None:
         for lease_seconds in (100, 200):
-            world.converter.lease_seconds = lease_seconds
+            world.converter.leases.seconds = lease_seconds
             await world.converter.renew_leases()
             job = await world.jobs.job_of_any_tenant(submission.job.processing_id)
             assert job.lease is not None
@@ -749,7 +750,7 @@ async def test_an_image_has_a_bounded_number_of_jobs_so_that_its_record_never_bu
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(catalog, "MAX_JOBS", 3)
-    monkeypatch.setattr(conversion, "MAX_JOBS", 3)
+    monkeypatch.setattr(intake, "MAX_JOBS", 3)
     submission, event = await world.uploaded()
     await world.converter.convert(event)
     for _ in range(2):

@@ -17,7 +17,7 @@ from processor.jobs import Image, Job, JobStatus
 from processor.stores.memory import MemoryJobStore
 from processor.work import circuit
 from processor.work.circuit import CircuitState
-from processor.work.conversion import Outcome, OutcomeKind
+from processor.work.outcomes import Outcome, OutcomeKind
 from processor.work.worker import Worker, WorkerConfig
 from service.observe.checks import health_checks
 from service.observe.health import Health
@@ -246,7 +246,7 @@ async def test_what_is_uploaded_last_in_a_storm_is_converted_when_its_time_has_c
     assert 1 <= last.retry_after_seconds <= pace.MAX_PAUSE_SECONDS
     assert (await world.converter.convert(events[-2])).kind is OutcomeKind.STALE  # a newer one is on its way
 
-    monkeypatch.setattr("processor.work.conversion.pause_before_job", lambda *_: 0)
+    monkeypatch.setattr("processor.work.intake.pause_before_job", lambda *_: 0)
     assert (await world.converter.convert(events[-1])).kind is OutcomeKind.COMPLETED
     assert world.renderer.rendered[-1] == b"again 39"
 

@@ -16,7 +16,8 @@ from processor.pipeline.engine import Engine, EngineConfig
 from processor.ports.renderer import NO_TICKET, Ticket
 from processor.recipes import STANDARD, Recipe, VariantSpec, standard
 from processor.work import conversion
-from processor.work.conversion import Converter, Outcome, OutcomeKind
+from processor.work.conversion import Converter
+from processor.work.outcomes import Outcome, OutcomeKind
 from tests import corpus
 from tests.unit.world import PICTURE, TENANT, ScriptedRenderer, World
 from tests.waiting import eventually

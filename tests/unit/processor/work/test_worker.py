@@ -18,7 +18,7 @@ from processor.errors import Busy, Throttled, Unavailable
 from processor.events import Event, JobRequested, SourceArrived
 from processor.ports.queue import Message
 from processor.work import circuit, worker
-from processor.work.conversion import Outcome, OutcomeKind
+from processor.work.outcomes import Outcome, OutcomeKind
 from processor.work.worker import Worker, WorkerConfig
 from tests.unit.world import RecordingQueue, World
 from tests.waiting import eventually

@@ -8,7 +8,7 @@ from processor.jobs import Timings
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.pipeline.limits import Limits
 from processor.work.circuit import CircuitState
-from processor.work.conversion import Outcome, OutcomeKind
+from processor.work.outcomes import Outcome, OutcomeKind
 from processor.work.worker import Worker, WorkerConfig
 from service.observe.metrics import Metrics
 from tests.unit.world import World

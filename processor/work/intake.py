@@ -1,0 +1,269 @@
+"""From an event to the job that is to do its work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from weakref import WeakValueDictionary
+
+from processor import clock
+from processor.arrivals import reserved, uncounted
+from processor.endings import Endings
+from processor.erasure import Eraser
+from processor.errors import ImageNotFound, ObjectChanged, ObjectNotFound, RecordChanged, TooManyJobs
+from processor.events import Event, JobRequested, SourceArrived
+from processor.jobs import MAX_JOBS, Failure, Image, Job, JobStatus, Source, epoch, failure_of, next_job
+from processor.pace import pause_before_job
+from processor.ports.jobs import AllJobs, known_job
+from processor.ports.objects import Download, ObjectInfo, ObjectStore
+from processor.recipes import Recipe
+from processor.usage import Quota, Usage, today
+from processor.work.outcomes import Outcome, OutcomeKind, Settled, of_end, of_job
+from processor.work.tenants import Tenants
+
+#: S3 tells the time of an upload to the second.
+LAST_MODIFIED_PRECISION = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The job that is to do the work, and its source, where it has been looked at already."""
+
+    processing_id: str
+    download: Download | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Arrival:
+    """An event about a living image, and that image's current job, if there is a record of it."""
+
+    event: SourceArrived
+    image: Image
+    current: Job | None
+    endings: Endings
+    last_try: bool
+
+    def settled(self, kind: OutcomeKind, code: str | None = None) -> Settled:
+        """There is nothing to be done for it."""
+        return Settled(Outcome(kind=kind, unique_id=self.image.unique_id, code=code))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """Finds or makes the job of an event.
+
+    An event only says where to look: it may be late or forged. What decides is the record and the bucket.
+    """
+
+    jobs: AllJobs
+    tenants: Tenants
+    source: ObjectStore
+    eraser: Eraser
+    source_bucket: str
+    #: Largest source, in bytes.
+    max_bytes: int
+    #: How long job records are kept.
+    retention: timedelta
+    #: What tenants may use, and where it is noted what they have used; None: nobody asks.
+    quota: Quota | None
+    #: What is made of an image whose new job nobody asked for.
+    recipe: Recipe
+    _looks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    @contextlib.asynccontextmanager
+    async def accepted(self, event: Event, endings: Endings, *, last_try: bool) -> AsyncIterator[Accepted]:
+        """The job of an event; its source, where it was looked at, stays open so long.
+
+        Events of one image look one after the other: at once they would only race each other.
+
+        Raises `Settled` when there is none, `RecordChanged` on a lost race.
+        """
+        if isinstance(event, JobRequested):
+            yield Accepted(processing_id=event.processing_id)
+            return
+        async with contextlib.AsyncExitStack() as opened:
+            async with self._looks.setdefault(event.key, asyncio.Lock()):
+                accepted = await self._accept(event, endings, opened, last_try=last_try)
+            yield accepted
+
+    async def _accept(
+        self, event: SourceArrived, endings: Endings, opened: contextlib.AsyncExitStack, *, last_try: bool
+    ) -> Accepted:
+        image = await self._image(event, endings)
+        current = await known_job(self.jobs, image.tenant, image.current_job)
+        arrival = _Arrival(event=event, image=image, current=current, endings=endings, last_try=last_try)
+        if current is not None and _is_known(event, image, current):
+            return Accepted(processing_id=current.processing_id)
+        try:
+            if current is not None and current.status is JobStatus.PENDING:
+                return await self._first(arrival, current, opened)
+            return await self._further(arrival)
+        except ObjectNotFound:
+            if current is not None:  # what was refused is removed
+                await endings.again(current)
+            raise arrival.settled(OutcomeKind.MISSING) from None
+
+    async def _image(self, event: SourceArrived, endings: Endings) -> Image:
+        """The living image that an event is about. Raises `Settled` when there is none."""
+        unique_id = event.unique_id
+        if event.bucket != self.source_bucket or unique_id is None:
+            raise Settled(Outcome(kind=OutcomeKind.FOREIGN))
+        try:
+            image = await self.jobs.image_of_any_tenant(unique_id)
+        except ImageNotFound:
+            raise Settled(Outcome(kind=OutcomeKind.UNKNOWN, unique_id=unique_id)) from None
+        self.tenants.remember(image)
+        if image.key != event.key:
+            raise Settled(Outcome(kind=OutcomeKind.FOREIGN, unique_id=unique_id))
+        if image.deleted_at is not None:
+            await endings.deleted(image)
+            await self.eraser.erase(image)
+            raise Settled(Outcome(kind=OutcomeKind.DELETED, unique_id=unique_id))
+        return image
+
+    async def _first(self, arrival: _Arrival, pending: Job, opened: contextlib.AsyncExitStack) -> Accepted:
+        """The call that asks what is there brings it along: whatever it is, it is this job's source."""
+        event, image = arrival.event, arrival.image
+        download = await opened.enter_async_context(self.source.open(image.key))
+        source, promised = _source(download.info, event), reserved(pending)
+        came = Usage(day=today(), bytes=max(0, source.size - promised.bytes), images=int(pending.uncounted))
+        async with self._counting(image, came, promised) as refusal:
+            job = await arrival.endings.accept(
+                image,
+                pending,
+                source,
+                epoch(clock.now() + self.retention),
+                counted=refusal is None,
+                refusal=refusal,
+                version=download.info.version,
+            )
+        # Whoever has changed the record, and nobody else, gives back what it had reserved.
+        await self._give_back(image, replace(promised, bytes=max(0, promised.bytes - source.size)))
+        if event.version and event.version != download.info.version:  # it was overwritten before anybody looked
+            image = replace(image, first_version=download.info.version)
+            versions = await self.source.versions(image.key)
+            await self.eraser.arrivals.count(image, uncounted(versions, image, job))
+        if refusal is not None:
+            raise await self._refused(image, job)
+        return Accepted(processing_id=pending.processing_id, download=download)
+
+    async def _further(self, arrival: _Arrival) -> Accepted:
+        """What an event means for an image that has a source already.
+
+        The record was read before the bucket, and is changed on the condition that nobody has changed it since. The new
+        job fetches its source anew: an upload in between may have been taken for what the record said until then. What
+        was overwritten before anybody looked counts with what took its place.
+        """
+        image, current = arrival.image, arrival.current
+        versions = await self.source.versions(image.key)
+        if not versions or not versions[0].latest:
+            raise ObjectNotFound
+        found, fresh = versions[0], uncounted(versions, image, current)
+        if current is not None and current.was_refused:
+            if not fresh:  # whoever refused it did not come to remove it
+                await arrival.endings.again(current)
+                raise await self._refused(image, current)
+        elif current is not None:
+            if current.is_over(found.etag):
+                return await self._same(arrival, current, found, fresh)
+            if await self._is_over(current, found):
+                await self.eraser.arrivals.count(image, fresh)
+                await arrival.endings.again(current)
+                raise Settled(of_job(OutcomeKind.DUPLICATE, current))
+        _check_pace(arrival, found)
+        return await self._another(arrival, fresh, _source(found, arrival.event))
+
+    async def _same(
+        self, arrival: _Arrival, current: Job, found: ObjectInfo, fresh: tuple[ObjectInfo, ...]
+    ) -> Accepted:
+        """The current job is over what is there: it is this event's too, unless that speaks of another upload."""
+        await self.eraser.arrivals.count(arrival.image, fresh)
+        if arrival.event.etag and arrival.event.etag != found.etag:
+            raise arrival.settled(OutcomeKind.STALE)
+        return Accepted(processing_id=current.processing_id)
+
+    async def _another(self, arrival: _Arrival, fresh: tuple[ObjectInfo, ...], source: Source) -> Accepted:
+        """A new job becomes current, over the newest of what is `fresh`."""
+        image, current = arrival.image, arrival.current
+        if len(image.job_ids) >= MAX_JOBS:
+            await self.eraser.purge_source(image)
+            raise arrival.settled(OutcomeKind.REFUSED, TooManyJobs.code)
+        size = sum(each.size for each in fresh)
+        came = Usage(day=today(), bytes=size, images=int(current is not None and current.uncounted))
+        new = next_job(image, current, source, self.retention, recipe=self.recipe)
+        async with self._counting(image, came, Usage()) as refusal:
+            if refusal is not None:
+                new = replace(new, status=JobStatus.FAILED, error=refusal, source=None, uncounted=bool(came.images))
+            through = fresh[0].version if fresh else ""
+            await arrival.endings.replace(image, current, new, counted_through=through)
+        if refusal is not None:
+            raise await self._refused(image, new)
+        return Accepted(processing_id=new.processing_id)
+
+    @contextlib.asynccontextmanager
+    async def _counting(self, image: Image, came: Usage, promised: Usage) -> AsyncIterator[Failure | None]:
+        """Count an upload before it is recorded, and take that back when the record was changed by others; why it may
+        not stay, if it may not. Its bytes have come in any case."""
+        if self.quota is None:
+            yield None
+            return
+        refusal = await self.quota.arrive(image.tenant, came, promised)
+        counted = came if refusal is None else replace(came, images=0)
+        async with self.quota.owing(image.tenant, counted):
+            yield None if refusal is None else failure_of(refusal)
+
+    async def _refused(self, image: Image, job: Job) -> Settled:
+        """The record says why, and what may not be stored is removed."""
+        with contextlib.suppress(ImageNotFound):
+            await self.eraser.purge_source(await self.jobs.get_image(image.tenant, image.unique_id))
+        return Settled(of_end(job))
+
+    async def _give_back(self, image: Image, used: Usage) -> None:
+        if self.quota is not None:
+            await self.quota.give_back(image.tenant, used)
+
+    async def _is_over(self, current: Job, found: ObjectInfo) -> bool:
+        """Whether a job has completed over these bytes, though S3 calls them by another ETag: what is copied in parts,
+        or encrypted under a key of KMS, has one of its own each time. Raises `ObjectNotFound`, `RecordChanged`."""
+        made = current.manifest
+        if made is None or made.size != found.size or made.size > self.max_bytes:
+            return False
+        try:
+            data = await self.source.fetch(found.key, max_bytes=self.max_bytes, etag=found.etag)
+        except ObjectChanged:
+            raise RecordChanged from None
+        digest = await asyncio.to_thread(hashlib.sha256, data)
+        return digest.hexdigest() == made.sha256
+
+
+def _is_known(event: SourceArrived, image: Image, current: Job) -> bool:
+    """Whether an event tells of what the record knows and a count has. What it says may be wrong, and then it is one
+    look more, or none that anybody else would miss."""
+    known = (image.first_version, image.counted_through)
+    counted = not event.version or event.version in known or not any(known)
+    return counted and current.is_over(event.etag) and not current.was_refused
+
+
+def _check_pace(arrival: _Arrival, found: ObjectInfo) -> None:
+    """Raises `Settled` while the image has had so many jobs of late that another one must wait."""
+    pause = 0 if arrival.last_try else pause_before_job(arrival.image.job_ids, clock.now())
+    if not pause:
+        return
+    if arrival.event.etag not in ("", found.etag):  # that of the newest upload is on its way, or waits already
+        raise arrival.settled(OutcomeKind.STALE)
+    busy = Outcome(kind=OutcomeKind.BUSY, unique_id=arrival.image.unique_id, retry_after_seconds=pause)
+    raise Settled(busy)
+
+
+def _source(found: ObjectInfo, event: SourceArrived) -> Source:
+    """What S3 says. When the upload ended it tells to the second, and its event, if that can be true, more exactly."""
+    uploaded_at = found.last_modified
+    with contextlib.suppress(ValueError, OverflowError):
+        said = clock.from_iso(event.event_time)
+        if found.last_modified - LAST_MODIFIED_PRECISION <= said <= clock.now() + LAST_MODIFIED_PRECISION:
+            uploaded_at = said
+    return Source(etag=found.etag, size=found.size, event_time=clock.to_iso(uploaded_at))

@@ -1,0 +1,91 @@
+"""How an event ended, and what ends the work on it early."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from processor import clock
+from processor.events import Event
+from processor.jobs import Job, JobStatus, Timings
+
+
+class OutcomeKind(StrEnum):
+    """How an event ended."""
+
+    COMPLETED = "completed"  # every variant is stored and the record says so
+    FAILED = "failed"  # the record says why
+    DUPLICATE = "duplicate"  # the job had ended already
+    STALE = "stale"  # the bucket holds another upload than the event speaks of, and that one is known or on its way
+    MISSING = "missing"  # there is no such object: the event came before its upload, or after its removal
+    SUPERSEDED = "superseded"  # another job, or a delete, overtook this one while it ran
+    DELETED = "deleted"  # the image is deleted: what came for it is removed
+    UNKNOWN = "unknown"  # nobody asked for this upload
+    FOREIGN = "foreign"  # another bucket, or a key that this service never issues
+    REFUSED = "refused"  # the image has had as many jobs as it may
+    BUSY = "busy"  # another worker holds the job, or others change the image just now: look again in a while
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a conversion returned. Everything but `busy` settles its message, once all listeners are told."""
+
+    kind: OutcomeKind
+    unique_id: str | None = None
+    processing_id: str | None = None
+    code: str | None = None
+    timings: Timings | None = None
+    #: From the end of the upload until its variants could be shown; None for a job that was asked for again.
+    servable_seconds: float | None = None
+    retry_after_seconds: int = 0
+    #: Whether every listener has heard what ended on the way, or will not be told any more.
+    told: bool = True
+
+    @property
+    def settles(self) -> bool:
+        """Whether the message has done its duty."""
+        return self.told and self.kind is not OutcomeKind.BUSY
+
+
+class Settled(Exception):
+    """The event leads to no job that could be worked on."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.kind.value)
+        self.outcome = outcome
+
+
+class Replaced(Exception):
+    """Another job is to do the work, as `event` says: over another source, or by another release."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__("the source was replaced")
+        self.event = event
+
+
+def of_job(kind: OutcomeKind, job: Job) -> Outcome:
+    """For a job about which nothing new is to be said."""
+    return Outcome(kind=kind, unique_id=job.unique_id, processing_id=job.processing_id)
+
+
+def of_end(job: Job) -> Outcome:
+    """For a job that came to its end just now."""
+    kind = OutcomeKind.COMPLETED if job.status is JobStatus.COMPLETED else OutcomeKind.FAILED
+    return Outcome(
+        kind=kind,
+        unique_id=job.unique_id,
+        processing_id=job.processing_id,
+        code=job.error.code if job.error else None,
+        timings=job.timings,
+        servable_seconds=_servable_seconds(job),
+    )
+
+
+def _servable_seconds(job: Job) -> float | None:
+    if job.status is not JobStatus.COMPLETED or job.source is None or not job.source.event_time:
+        return None
+    try:
+        uploaded_at = clock.from_iso(job.source.event_time)
+    except (ValueError, OverflowError):  # whoever sent the event wrote it
+        return None
+    return max(0.0, (job.updated_at - uploaded_at).total_seconds())
