@@ -7,19 +7,22 @@ import asyncio
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
+from processor.probe import Probes
 from service.auth.middleware import authentication, authorize
 from service.calls.docs import DOCUMENT, Document
 from service.config import SETTINGS, Settings
 from service.http.buckets import BUCKETS, Buckets
 from service.http.connections import PATIENCE, Patience
 from service.http.cors import CORS, Cors
-from service.http.middleware import access_log, error_boundary, finish_headers
+from service.http.middleware import error_boundary, finish_headers, observed
 from service.http.rendering import PUBLIC_URL
 from service.idempotency import replay
 from service.limits.long_pages import LONG_PAGES, LongPages
 from service.limits.middleware import rate_limit, tell_rate_limit
 from service.observe.health import DRAINING
+from service.observe.lines import LogLines
 from service.observe.metrics import METRICS, Metrics
+from service.observe.probes import PROBES
 from service.openapi import document
 from service.routes import add_routes
 
@@ -33,7 +36,8 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[SETTINGS] = settings
     app[PUBLIC_URL] = settings.cloudfront_url
-    app[METRICS] = Metrics()
+    app[METRICS] = metrics = Metrics()
+    app[PROBES] = Probes((metrics, LogLines()))
     app[BUCKETS] = Buckets()
     app[LONG_PAGES] = LongPages()
     app[PATIENCE] = patience = Patience(settings.client_timeout_seconds, settings.keepalive_seconds)
@@ -41,7 +45,7 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     app[DOCUMENT] = make_document
     needs = add_routes(app, local_viewer=local_viewer)
     app[CORS] = cors = Cors(settings.cors_origins)
-    around: list[Middleware] = [patience.middleware, access_log, error_boundary, cors.middleware]
+    around: list[Middleware] = [patience.middleware, observed, error_boundary, cors.middleware]
     app.middlewares.extend([*around, authentication(needs), rate_limit, authorize, replay])
     app.on_response_prepare.extend([cors.mark, finish_headers, tell_rate_limit])
     return app

@@ -23,6 +23,7 @@ from service.limits.middleware import QUOTA
 from service.observe.checks import health_checks, liveness_checks, readiness_checks
 from service.observe.health import HEALTH, LIVENESS, READINESS, Health
 from service.observe.metrics import METRICS
+from service.observe.probes import PROBES
 from service.wiring import Renderers, UseCases
 
 Lifespan = Callable[[web.Application], AsyncIterator[None]]
@@ -34,10 +35,10 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
     async def context(app: web.Application) -> AsyncIterator[None]:
         settings = app[SETTINGS]
         aws = settings.aws(credentials)
-        async with open_clients(aws) as clients, open_http() as session:
+        async with open_clients(aws, app[PROBES]) as clients, open_http() as session:
             stores, quota = wiring.make_stores(settings, clients), wiring.make_quota(settings, clients)
-            renderers = wiring.make_renderers(settings)
-            worker = wiring.make_worker(settings, stores, quota, renderers, app[METRICS].outcome)
+            renderers = wiring.make_renderers(settings, app[PROBES])
+            worker = wiring.make_worker(settings, stores, quota, renderers, app[PROBES])
             app[QUOTA] = quota
             _put_use_cases(app, stores, wiring.make_use_cases(settings, stores, quota))
             _put_access(app, clients, session)

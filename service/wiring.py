@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -20,6 +19,7 @@ from processor.pipeline.engine import Engine, EngineConfig, libvips_version
 from processor.ports.keys import KeyStore
 from processor.ports.replays import ReplayStore
 from processor.ports.stores import AllStores, Stores
+from processor.probe import NO_PROBES, Probes
 from processor.sandbox.renderer import ChildRenderer
 from processor.stores.clients import AwsClients
 from processor.stores.cloudfront import CloudFrontEdge
@@ -32,7 +32,6 @@ from processor.stores.table import Table
 from processor.stores.usage import DynamoUsageStore
 from processor.usage import Quota
 from processor.work.conversion import Converter
-from processor.work.outcomes import Outcome
 from processor.work.worker import Worker
 from service.auth.api_keys import ApiKeyVerifier
 from service.auth.authenticator import Authenticator, Open
@@ -110,17 +109,15 @@ def make_use_cases(settings: FileSettings, stores: Stores, quota: Quota) -> UseC
     )
 
 
-def make_renderers(settings: Settings) -> Renderers:
+def make_renderers(settings: Settings, probes: Probes = NO_PROBES) -> Renderers:
     """Made within the event loop that uses them."""
     config = engine_config(settings)
     budget = MemoryBudget(slots=settings.worker_threads, budget_bytes=settings.memory_budget_bytes)
     children = ChildRenderer(config, budget=budget)
-    return Renderers(engine=Engine(config, budget=budget, outside=children), children=children)
+    return Renderers(engine=Engine(config, budget=budget, outside=children, probes=probes), children=children)
 
 
-def make_worker(
-    settings: Settings, stores: AllStores, quota: Quota, renderers: Renderers, observe: Callable[[Outcome], None]
-) -> Worker:
+def make_worker(settings: Settings, stores: AllStores, quota: Quota, renderers: Renderers, probes: Probes) -> Worker:
     """It takes nothing before it is started."""
     converter = Converter(
         jobs=stores.jobs,
@@ -137,11 +134,12 @@ def make_worker(
         maker=Maker(encoder=libvips_version(), service=version("truss-image")),
         recipe=settings.recipe,
         listeners=stores.listeners,
+        probes=probes,
     )
     return Worker(
         *(stores.queue, converter, settings.worker),
         dead_letters=stores.dead_letters,
-        observe=observe,
+        probes=probes,
         fit=lambda: not renderers.engine.stuck,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import pyvips
@@ -23,6 +24,7 @@ from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.render import inspect, render
 from processor.pipeline.silence import must_be_killable
 from processor.ports.renderer import NO_TICKET, Renderer, Ticket
+from processor.probe import NO_PROBES, Probes
 from processor.recipes import Recipe
 
 Result = TypeVar("Result")
@@ -68,17 +70,23 @@ class Engine:
     """Implements `ports.Renderer`. Made and used within one event loop.
 
     `outside` renders what a thread must not: what could be deaf to its time limit, or run out of memory. It shares the
-    `budget`.
+    `budget`. The `probes` are told of the steps of a render, in its thread.
     """
 
     def __init__(
-        self, config: EngineConfig, *, budget: MemoryBudget | None = None, outside: Renderer | None = None
+        self,
+        config: EngineConfig,
+        *,
+        budget: MemoryBudget | None = None,
+        outside: Renderer | None = None,
+        probes: Probes = NO_PROBES,
     ) -> None:
         tune_allocator()
         set_up_libvips()
         self._limits = config.limits
         self._budget = budget or MemoryBudget(slots=config.threads, budget_bytes=config.memory_budget_bytes)
         self._outside = outside
+        self._probes = probes
         self._pool = ThreadPoolExecutor(config.threads, thread_name_prefix="render", initializer=step_back)
         # Headers are read beside the pool, where they would wait behind whole images.
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
@@ -165,9 +173,13 @@ class Engine:
         def ready(variant: Variant) -> None:
             loop.call_soon_threadsafe(ticket.ready, variant, context=context)
 
+        def work() -> Rendered:
+            return render(asked.data, info, asked.recipe, deadline, ready, probes=self._probes)
+
         try:
             await ticket.begin(info)
-            return await self._in_thread(self._pool, lambda: _render(asked, info, deadline, ready))
+            # The thread has a copy of its own: no two may be in one context at once.
+            return await self._in_thread(self._pool, partial(copy_context().run, _without_frames, work))
         finally:
             self._budget.leave(weight, ticket.tenant)
 
@@ -188,9 +200,9 @@ class Engine:
             self._idle.set()
 
 
-def _render(asked: _Asked, info: ImageInfo, deadline: Deadline, ready: Callable[[Variant], None]) -> Rendered:
+def _without_frames(work: Callable[[], Rendered]) -> Rendered:
     try:
-        return render(asked.data, info, asked.recipe, deadline, ready)
+        return work()
     except TrussError as error:
         # Frames hold pictures: with its traceback, the memory would live as long as the error does.
         error.__context__ = None

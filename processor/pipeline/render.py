@@ -15,6 +15,8 @@ from processor.pipeline.allocator import is_to_be_had
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.roll import page_height
 from processor.pipeline.watch import watched
+from processor.ports.renderer import nobody_waits
+from processor.probe import NO_PROBES, Probes
 from processor.recipes import Recipe
 
 #: A size is made from the next larger one when that has at least so many times its sides, else from the whole image.
@@ -25,10 +27,6 @@ _WORK_BYTES = 9
 Size = tuple[int, int]
 #: What tells one file from another: size, format, quality, effort.
 _File = tuple[Size, str, int, int]
-
-
-def _nobody_waits(_: Variant) -> None:
-    """For whoever needs them all."""
 
 
 #: From file to upright sRGB in memory; beside each step, what its failure means. Colour comes before memory: the
@@ -50,7 +48,13 @@ def inspect(data: bytes, limits: Limits) -> ImageInfo:
 
 
 def render(
-    data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline, ready: Callable[[Variant], None] = _nobody_waits
+    data: bytes,
+    info: ImageInfo,
+    recipe: Recipe,
+    deadline: Deadline,
+    ready: Callable[[Variant], None] = nobody_waits,
+    *,
+    probes: Probes = NO_PROBES,
 ) -> Rendered:
     """Every variant of an inspected file, in the order of the recipe; each is told to `ready` as soon as it is encoded.
 
@@ -58,16 +62,18 @@ def render(
     work was called off. Holds its thread for as long as it takes; the deadline starts here.
     """
     deadline.start()
-    whole = watched(_prepare(data, info, deadline), deadline)
+    with probes.span("decode", format=info.format):
+        whole = watched(_prepare(data, info, deadline), deadline)
     sizes = [geometry.target_size(info, spec) for spec in recipe.specs]
-    images = _resize(whole, sizes, deadline)
+    with probes.span("resize"):
+        images = _resize(whole, sizes, deadline)
     files: dict[_File, bytes] = {}
     variants = []
     for spec, size in zip(recipe.specs, sizes, strict=True):
         # Of an image that is smaller than a box, the same file would be made again; once is enough.
         file = (size, spec.format, spec.quality, spec.effort)
         if file not in files:
-            with _stage(NotConvertible, deadline, size[0] * size[1]):
+            with probes.span("encode", variant=spec.name), _stage(NotConvertible, deadline, size[0] * size[1]):
                 files[file] = encode.write(images[size], spec)
         variants.append(Variant(spec=spec, data=files[file], width=size[0], height=size[1]))
         ready(variants[-1])

@@ -15,7 +15,7 @@ async def _nothing(_: ImageInfo) -> None:
     """Nobody wants to know."""
 
 
-def _nobody_waits(_: Variant) -> None:
+def nobody_waits(_: Variant) -> None:
     """For whoever needs them all."""
 
 
@@ -27,7 +27,7 @@ class Ticket:
     #: Awaited when thread and memory are there, before a pixel is worked on. What it raises ends the render.
     begin: Callable[[ImageInfo], Awaitable[None]] = _nothing
     #: Told each variant as soon as it is there, in the order of the recipe, on the event loop.
-    ready: Callable[[Variant], None] = _nobody_waits
+    ready: Callable[[Variant], None] = nobody_waits
 
 
 #: For whoever renders for itself alone.

@@ -15,6 +15,7 @@ import aioboto3
 from aiobotocore.config import AioConfig
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
+from processor.probe import NO_PROBES, Probes
 from processor.stores.config import AwsConfig
 from processor.stores.role_session import lasting, session_of_role
 
@@ -52,34 +53,32 @@ class AwsClients:
 
 
 @asynccontextmanager
-async def open_clients(config: AwsConfig) -> AsyncIterator[AwsClients]:
-    """Every client that the stores need, closed together at the end."""
-    session = _session(config)
+async def open_clients(config: AwsConfig, probes: Probes = NO_PROBES) -> AsyncIterator[AwsClients]:
+    """Every client that the stores need, closed together at the end. Probes are told of each call."""
+    session: Any = _session(config)  # with its stubs a name of a service would have to be a literal
     endpoint = config.endpoint_url
     public_endpoint = config.public_s3_endpoint_url or endpoint
     calls = _config(config, config.read_timeout_seconds, endpoint)
     polls = _config(config, config.poll_timeout_seconds, endpoint)
     once = _config(replace(config, max_attempts=1), config.read_timeout_seconds, endpoint)
     signing = _config(config, config.read_timeout_seconds, public_endpoint)
-    found: Any = session.get_credentials()  # the stubs do not know that it waits
     async with AsyncExitStack() as stack:
-        dynamodb = await stack.enter_async_context(session.client("dynamodb", endpoint_url=endpoint, config=calls))
+
+        async def opened(service: str, options: AioConfig, url: str | None = endpoint) -> Any:
+            client = await stack.enter_async_context(session.client(service, endpoint_url=url, config=options))
+            return _probed(client, service, probes)
+
+        dynamodb = await opened("dynamodb", calls)
         dynamodb.meta.events.register("before-parse.dynamodb.Query", _leave_raw)
         yield AwsClients(
             config=config,
-            credentials=await found,
-            s3=await stack.enter_async_context(session.client("s3", endpoint_url=endpoint, config=calls)),
-            s3_presign=await stack.enter_async_context(
-                session.client("s3", endpoint_url=public_endpoint, config=signing)
-            ),
-            sqs=await stack.enter_async_context(session.client("sqs", endpoint_url=endpoint, config=polls)),
+            credentials=await session.get_credentials(),
+            s3=await opened("s3", calls),
+            s3_presign=await opened("s3", signing, public_endpoint),
+            sqs=await opened("sqs", polls),
             dynamodb=dynamodb,
-            dynamodb_once=await stack.enter_async_context(
-                session.client("dynamodb", endpoint_url=endpoint, config=once)
-            ),
-            cloudfront=await stack.enter_async_context(
-                session.client("cloudfront", endpoint_url=endpoint, config=calls)
-            ),
+            dynamodb_once=await opened("dynamodb", once),
+            cloudfront=await opened("cloudfront", calls),
         )
 
 
@@ -96,6 +95,21 @@ def _leave_raw(response_dict: dict[str, Any], customized_response_dict: dict[str
     if response_dict["status_code"] < HTTPStatus.MULTIPLE_CHOICES:
         customized_response_dict[RAW] = response_dict["body"]
         response_dict["body"] = b"{}"
+
+
+def _probed(client: Any, service: str, probes: Probes) -> Any:
+    """Every method of a client comes to this one, retries included, as those know who trace it (OpenTelemetry's
+    instrumentation of botocore does the same)."""
+    if not probes.told:
+        return client
+    call = client._make_api_call  # noqa: SLF001 - see above
+
+    async def observed(operation: str, parameters: Any) -> Any:
+        with probes.span("aws", service=service, operation=operation):
+            return await call(operation, parameters)
+
+    client._make_api_call = observed  # noqa: SLF001
+    return client
 
 
 def _session(config: AwsConfig) -> aioboto3.Session:

@@ -52,6 +52,7 @@ from processor.ports.jobs import AllJobs, known_job
 from processor.ports.listener import Listener
 from processor.ports.objects import Download, ObjectStore
 from processor.ports.renderer import Renderer, Ticket
+from processor.probe import NO_PROBES, Probes, Span
 from processor.races import races
 from processor.recipes import STANDARD, Recipe
 from processor.usage import Quota, Usage, today
@@ -76,22 +77,6 @@ GIVEN_UP = Failure(code=UNAVAILABLE, message="The job was given up after several
 log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class _Stopwatch:
-    """Milliseconds since the last lap, and since the start."""
-
-    started: float = field(default_factory=time.monotonic)
-    last: float = field(default_factory=time.monotonic)
-
-    def lap(self) -> int:
-        now = time.monotonic()
-        elapsed, self.last = now - self.last, now
-        return round(elapsed * 1000)
-
-    def total(self) -> int:
-        return round((time.monotonic() - self.started) * 1000)
-
-
 @dataclass(slots=True, kw_only=True)
 class _Run:
     """What there is of a job in work."""
@@ -100,9 +85,8 @@ class _Run:
     recipe: Recipe
     held: Held
     endings: Endings
-    watch: _Stopwatch = field(default_factory=_Stopwatch)
-    #: Milliseconds that the render took.
-    process: int = 0
+    #: When the variants were there, in milliseconds since the work began.
+    rendered: int = 0
     stored: dict[str, StoredVariant] = field(default_factory=dict)
     noted: float = field(default_factory=time.monotonic)
 
@@ -144,6 +128,8 @@ class Converter:
     recipe: Recipe = STANDARD
     #: Are told of every end of a job.
     listeners: Sequence[Listener] = ()
+    #: Are told of the steps of the work.
+    probes: Probes = NO_PROBES
     leases: Leases = field(init=False)
     _tenants: Tenants = field(init=False)
     _intake: Intake = field(init=False)
@@ -304,17 +290,19 @@ class Converter:
 
     async def _completed(self, run: _Run, download: Download | None) -> Job:
         """The job, with everything that it is to have stored. Raises what may befall it on the way."""
-        job, watch = run.job, run.watch
-        data = await self._fetch(job, download)
-        downloaded = watch.lap()
-        digest = await asyncio.to_thread(hashlib.sha256, data)
-        _check_announced(job, len(data), digest.digest())
-        rendered = await run.held.rendered(self._render_and_store(run, data))
-        made = self._manifest(run, digest.hexdigest(), len(data), rendered.source)
-        completed = replace(job, status=JobStatus.COMPLETED, variants=run.variants, manifest=made)
-        await self._store_manifest(completed)
-        timings = Timings(download=downloaded, process=run.process, upload=watch.lap(), total=watch.total())
-        return replace(completed, timings=timings)
+        job = run.job
+        with self.probes.span("conversion") as work:
+            with self.probes.span("download") as span:
+                data = await self._fetch(job, download)
+                span.facts["bytes"] = len(data)
+            downloaded = work.milliseconds
+            digest = await asyncio.to_thread(hashlib.sha256, data)
+            _check_announced(job, len(data), digest.digest())
+            rendered = await run.held.rendered(self._render_and_store(run, data, work))
+            made = self._manifest(run, digest.hexdigest(), len(data), rendered.source)
+            completed = replace(job, status=JobStatus.COMPLETED, variants=run.variants, manifest=made)
+            await self._store_manifest(completed)
+        return replace(completed, timings=_timings(downloaded, run.rendered, work.milliseconds))
 
     async def _fetch(self, job: Job, download: Download | None) -> bytes:
         if download is not None:
@@ -322,18 +310,20 @@ class Converter:
         etag = job.source.etag if job.source and job.source.etag else None
         return await self.source.fetch(job.original_key, max_bytes=self.max_bytes, etag=etag)
 
-    async def _render_and_store(self, run: _Run, data: bytes) -> Rendered:
+    async def _render_and_store(self, run: _Run, data: bytes, work: Span) -> Rendered:
         """Every variant is stored as soon as it is there, while the next is encoded."""
         storing: list[asyncio.Task[None]] = []
-        renderer = self.suspect_renderer if run.job.attempts > 1 else self.renderer
+        suspect = run.job.attempts > 1
+        renderer = self.suspect_renderer if suspect else self.renderer
         ticket = Ticket(
             tenant=run.job.tenant,
             begin=partial(self._count_work, run.job.tenant),
             ready=lambda variant: storing.append(asyncio.create_task(self._store(run, variant))),
         )
         try:
-            rendered = await renderer.render(data, run.recipe, ticket)
-            run.process = run.watch.lap()
+            with self.probes.span("render", suspect=suspect):
+                rendered = await renderer.render(data, run.recipe, ticket)
+            run.rendered = work.milliseconds
             await asyncio.gather(*storing)
         finally:
             for task in storing:
@@ -350,20 +340,21 @@ class Converter:
     async def _store(self, run: _Run, variant: Variant) -> None:
         job, spec = run.job, variant.spec
         key = variant_key(job.unique_id, job.processing_id, spec.file_name)
-        sha256 = await asyncio.to_thread(_sha256, variant.data)
-        await self.processed.store(
-            key,
-            variant.data,
-            content_type=spec.content_type,
-            cache_control=CACHE_CONTROL,
-            metadata={
-                "unique-id": job.unique_id,
-                "processing-id": job.processing_id,
-                "width": str(variant.width),
-                "height": str(variant.height),
-            },
-            sha256=sha256,
-        )
+        with self.probes.span("store", variant=spec.name, bytes=len(variant.data)):
+            sha256 = await asyncio.to_thread(_sha256, variant.data)
+            await self.processed.store(
+                key,
+                variant.data,
+                content_type=spec.content_type,
+                cache_control=CACHE_CONTROL,
+                metadata={
+                    "unique-id": job.unique_id,
+                    "processing-id": job.processing_id,
+                    "width": str(variant.width),
+                    "height": str(variant.height),
+                },
+                sha256=sha256,
+            )
         run.stored[spec.name] = StoredVariant(
             **variant.known(),
             name=spec.name,
@@ -416,7 +407,8 @@ class Converter:
         """Bring the job to its end under the fence of the lease."""
         ended = replace(job, updated_at=clock.now(), expires_at=epoch(clock.now() + self.retention))
         try:
-            await run.endings.finish(ended, run.held.lease)
+            with self.probes.span("record", status=ended.status.value):
+                await run.endings.finish(ended, run.held.lease)
         except LeaseLost:
             return await self._overtaken(run)
         return of_end(ended)
@@ -444,6 +436,11 @@ class Converter:
                 await self._fail(run, GIVEN_UP)
             else:
                 await self.jobs.release(run.job.processing_id, run.held.lease)
+
+
+def _timings(downloaded: int, rendered: int, total: int) -> Timings:
+    """Out of the milliseconds after which each step had ended. The digest of the source is of the second step."""
+    return Timings(download=downloaded, process=rendered - downloaded, upload=total - rendered, total=total)
 
 
 def _check_announced(job: Job, size: int, digest: bytes) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from processor import events
 from processor.errors import Busy, NotAnEvent, Throttled, Unavailable
 from processor.events import Event, Unreadable
 from processor.ports.queue import Message, MessageQueue
+from processor.probe import NO_PROBES, Probes, Span
 from processor.turns import Turns
 from processor.work.circuit import Circuit, CircuitState, backoff, jittered, pause
 from processor.work.conversion import Converter
@@ -43,14 +43,6 @@ MAX_DELAY_SECONDS = 900
 MAX_LETTERS = 10
 #: Largest body of a dead letter, in bytes: queues take 256 KiB unless they are told otherwise, the reason included.
 MAX_LETTER_BYTES = 255 * 1024
-#: An event that says nothing about our images is worth a person's look.
-_LEVELS = {
-    OutcomeKind.FAILED: "warning",
-    OutcomeKind.FOREIGN: "warning",
-    OutcomeKind.UNKNOWN: "warning",
-    OutcomeKind.REFUSED: "warning",
-}
-
 log = structlog.get_logger(__name__)
 
 
@@ -127,12 +119,10 @@ class Worker:
     config: WorkerConfig
     #: Where the queue puts what failed on every try; this process, what nobody can read. None: it does not know.
     dead_letters: MessageQueue | None = None
-    #: Told of every event that came to its end.
-    observe: Callable[[Outcome], None] = lambda _: None
+    #: Are told of every message and event.
+    probes: Probes = NO_PROBES
     #: Whether work can be begun; while it cannot, no messages are taken.
     fit: Callable[[], bool] = lambda: True
-    #: What became of messages: `settled`, or why they were given back.
-    messages: Counter[str] = field(default_factory=Counter)
     #: When the poll loop last heard from the queue (monotonic seconds); None before the first answer.
     last_poll: float | None = None
     circuit: Circuit = field(init=False)
@@ -357,33 +347,37 @@ class Worker:
     async def _handle(self, message: Message) -> None:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(messageId=message.message_id, receiveCount=message.receive_count)
-        if self._stopping.is_set():  # the last long poll brought it after the order to stop
-            await self._give_back(message, 0, "stopping")
-            return
+        with self.probes.span("message") as span:
+            if self._stopping.is_set():  # the last long poll brought it after the order to stop
+                await self._give_back(message, 0, "stopping", span)
+            else:
+                await self._take_its_turn(message, span)
+
+    async def _take_its_turn(self, message: Message, span: Span) -> None:
         try:
             async with self._turn(message):
-                await self._bring_to_an_end(message)
+                await self._bring_to_an_end(message, span)
         except _PutBack:
-            await asyncio.shield(self._put_back(message))
+            await asyncio.shield(self._put_back(message, span))
         except Exception:
             log.exception("Message broke")
-            await self._give_back(message, _retry_seconds(message.receive_count), "broken")
+            await self._give_back(message, _retry_seconds(message.receive_count), "broken", span)
 
-    async def _bring_to_an_end(self, message: Message) -> None:
+    async def _bring_to_an_end(self, message: Message, span: Span) -> None:
         try:
             rest = await self._convert_all(message)
             reason, retry_after = await self._leave(message, rest)
         except asyncio.CancelledError:
-            await asyncio.shield(self._give_back(message, 0, "stopping"))
+            await asyncio.shield(self._give_back(message, 0, "stopping", span))
             raise
         except Exception:
             log.exception("Message broke")
             reason, retry_after = "broken", _retry_seconds(message.receive_count)
         if retry_after is None:
-            self.messages["settled"] += 1
+            span.facts["end"] = "settled"
             self._settled.put_nowait(message.receipt)
         else:
-            await self._give_back(message, retry_after, reason)
+            await self._give_back(message, retry_after, reason, span)
 
     async def _convert_all(self, message: Message) -> _Rest:
         """Run every event of a message, whatever becomes of the others; what is left of it."""
@@ -408,7 +402,9 @@ class Worker:
     async def _convert(self, event: Event, message: Message, *, last_try: bool) -> _Later | None:
         """None when the event has come to its end."""
         try:
-            outcome = await self.converter.convert(event, last_try=last_try)
+            with self.probes.span("event") as span:
+                span.facts["outcome"] = outcome = await self.converter.convert(event, last_try=last_try)
+                self.circuit.succeeded()
         except Throttled as error:
             # Others ask too much of one key, or this process of all: a pause for this message helps, none for all.
             log.warning("Dependency busy", code=error.code)
@@ -423,9 +419,6 @@ class Worker:
         except Exception:
             log.exception("Conversion broke")
             return _Later(event=event, reason="broken", seconds=_retry_seconds(message.receive_count))
-        self.circuit.succeeded()
-        _report(outcome)
-        self.observe(outcome)
         return _left(event, outcome, message.receive_count)
 
     async def _leave(self, message: Message, rest: _Rest) -> tuple[str, int | None]:
@@ -464,23 +457,23 @@ class Worker:
             log.warning("Dead letter not sent", code=error.code)
             raise _NotBuried from None
 
-    async def _put_back(self, message: Message) -> None:
+    async def _put_back(self, message: Message, span: Span) -> None:
         """As if it had not been received. What was not begun is no try: pods that stop one after the other would else
         make it a dead letter. Sent first, settled afterwards; what has been tried before keeps its count."""
         delay_seconds = 0 if self._stopping.is_set() else RETRY_SECONDS[0]
         if message.receive_count > 1:
-            await self._give_back(message, delay_seconds, "put_back")
+            await self._give_back(message, delay_seconds, "put_back", span)
             return
         try:
             await self.queue.send(message.body, delay_seconds=delay_seconds, reason=message.reason)
         except Unavailable:
-            await self._give_back(message, delay_seconds, "put_back")
+            await self._give_back(message, delay_seconds, "put_back", span)
         else:
-            self.messages["put_back"] += 1
+            span.facts["end"] = "put_back"
             self._settled.put_nowait(message.receipt)
 
-    async def _give_back(self, message: Message, seconds: int, reason: str) -> None:
-        self.messages[reason] += 1
+    async def _give_back(self, message: Message, seconds: int, reason: str, span: Span) -> None:
+        span.facts["end"] = reason
         self._held.pop(message.receipt, None)  # from here on the heartbeat must not hide it again
         try:
             await self.queue.set_visibility([message.receipt], seconds)
@@ -529,20 +522,6 @@ def _left(event: Event, outcome: Outcome, receive_count: int) -> _Later | None:
     if outcome.kind is OutcomeKind.BUSY:
         return _Later(event=event, reason="busy", seconds=outcome.retry_after_seconds)
     return _Later(event=event, reason="untold", seconds=_retry_seconds(receive_count))
-
-
-def _report(outcome: Outcome) -> None:
-    """The one place where an outcome becomes a log line."""
-    fields: dict[str, object] = {"outcome": outcome.kind.value}
-    if outcome.unique_id:
-        fields["uniqueId"] = outcome.unique_id
-    if outcome.processing_id:
-        fields["processingId"] = outcome.processing_id
-    if outcome.code:
-        fields["code"] = outcome.code
-    if outcome.timings:
-        fields["totalMs"] = outcome.timings.total
-    getattr(log, _LEVELS.get(outcome.kind, "info"))("Event handled", **fields)
 
 
 def _retry_seconds(receive_count: int) -> int:

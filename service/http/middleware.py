@@ -1,10 +1,8 @@
-"""What happens around every call: request id, access log, error boundary, headers."""
+"""What happens around every call: request id, probes, error boundary, headers."""
 
 from __future__ import annotations
 
-import logging
 import re
-import time
 import uuid
 from http import HTTPStatus
 
@@ -15,7 +13,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from service.http.call import is_quiet
 from service.http.problems import problem_of
-from service.observe.metrics import METRICS
+from service.observe.probes import PROBES
 
 REQUEST_ID_HEADER = "X-Request-Id"
 #: What a caller's request id may look like. Anything else could forge lines in somebody's log.
@@ -44,26 +42,19 @@ def request_id_of(request: web.BaseRequest) -> str:
 
 
 @web.middleware
-async def access_log(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Bind the request id to everything that is logged on the way, and log the outcome in one line."""
-    started = time.perf_counter()
+async def observed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Bind the request id to everything that is logged on the way, and tell the probes of the result."""
     # One connection's requests share a context: what the last one bound must not show in this one's lines.
     clear_contextvars()
     bind_contextvars(requestId=request_id_of(request))
-    response = await handler(request)
-    seconds = time.perf_counter() - started
-    route = _template(request)
-    request.app[METRICS].request(method=request.method, route=route, status=response.status, seconds=seconds)
-    log.log(
-        _level(request, response.status),
-        "Request answered",
-        method=request.method,
-        route=route,
-        path=request.path,
-        status=response.status,
-        duration_ms=round(seconds * 1000, 1),
-        bytes=response.content_length or 0,
-    )
+    with request.app[PROBES].span("request", method=request.method, path=request.path) as span:
+        response = await handler(request)
+        span.facts |= {
+            "route": _template(request),
+            "status": response.status,
+            "bytes": response.content_length or 0,
+            "quiet": is_quiet(request.match_info.handler),
+        }
     return response
 
 
@@ -97,10 +88,3 @@ def _template(request: web.Request) -> str:
     """The path's pattern, so that lines of one call can be counted together."""
     resource = request.match_info.route.resource
     return "unmatched" if resource is None else resource.canonical
-
-
-def _level(request: web.Request, status: int) -> int:
-    """Probes are noise while all is well; what is our fault is worth a look."""
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return logging.ERROR if status == HTTPStatus.INTERNAL_SERVER_ERROR else logging.WARNING
-    return logging.DEBUG if is_quiet(request.match_info.handler) else logging.INFO

@@ -15,7 +15,7 @@ from service.http.cors import CORS
 from service.http.middleware import complete_headers, request_id_of
 from service.http.problems import HeadersTooLarge, InvalidBody, MalformedRequest, UriTooLong, problem_of
 from service.http.urls import ANY
-from service.observe.metrics import METRICS
+from service.observe.probes import PROBES
 
 #: Longest path with its query, in bytes: what a load balancer lets through (AWS, "Quotas for your Application Load
 #: Balancers").
@@ -93,8 +93,8 @@ class _Connection(web.RequestHandler):
             log.error("Request failed", requestId=request_id, exc_info=exc)
         else:
             log.info("Request not understood", requestId=request_id, status=int(problem.status), code=problem.code)
-        self._app[METRICS].request(method="other", route="unmatched", status=problem.status, seconds=0)
-        response = _Refusal(problem.to_response(request_id))
+        with self._app[PROBES].span("malformed request", status=int(problem.status)):
+            response = _Refusal(problem.to_response(request_id))
         complete_headers(request, response)
         # Which page it came from was not read, and what is said here is no secret.
         if self._app[CORS].origins:

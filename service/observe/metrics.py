@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterable
 from dataclasses import asdict
 
@@ -13,6 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from processor.pipeline.engine import Engine
+from processor.probe import Span
 from processor.work.circuit import CircuitState
 from processor.work.outcomes import Outcome
 from processor.work.worker import Worker
@@ -26,12 +28,13 @@ _SERVABLE_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 1440
 
 
 class Metrics:
-    """One registry per application. Labels have few values: no id, no key and no tenant is ever one."""
+    """A probe, with one registry per application. Labels have few values: no id, no key and no tenant is ever one."""
 
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self._messages: collections.Counter[str] = collections.Counter()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         self._requests = Histogram(
@@ -61,12 +64,27 @@ class Metrics:
             registry=registry,
         )
 
-    def request(self, *, method: str, route: str, status: int, seconds: float) -> None:
+    def begun(self, span: Span) -> None:
+        """Only what has ended is counted."""
+
+    def ended(self, span: Span) -> None:
+        """What of a step is counted, if anything is."""
+        facts = span.facts
+        match span.name:
+            case "request" if span.error is None:
+                self._request(facts["method"], facts["route"], facts["status"], span.seconds)
+            case "malformed request":
+                self._request("other", "unmatched", facts["status"], 0)
+            case "message" if "end" in facts:
+                self._messages[facts["end"]] += 1
+            case "event" if "outcome" in facts:
+                self._outcome(facts["outcome"])
+
+    def _request(self, method: str, route: str, status: int, seconds: float) -> None:
         """`route` is the path's pattern, so that no id becomes a label; nor does a method that a stranger made up."""
         self._requests.labels(method if method in METH_ALL else "other", route, str(status)).observe(seconds)
 
-    def outcome(self, outcome: Outcome) -> None:
-        """One event came to its end."""
+    def _outcome(self, outcome: Outcome) -> None:
         self._events.labels(outcome.kind.value, outcome.code or "").inc()
         if outcome.timings is not None:
             for step, milliseconds in asdict(outcome.timings).items():
@@ -76,7 +94,7 @@ class Metrics:
 
     def watch(self, worker: Worker, engine: Engine) -> None:
         """Have the state of these two read whenever somebody asks."""
-        self.registry.register(_Gauges(worker, engine))
+        self.registry.register(_Gauges(worker, engine, self._messages))
 
     def exposition(self) -> bytes:
         """Everything, in Prometheus' text format."""
@@ -89,8 +107,9 @@ METRICS = web.AppKey("metrics", Metrics)
 class _Gauges(Collector):
     """States of the worker and the engine, as of now."""
 
-    def __init__(self, worker: Worker, engine: Engine) -> None:
+    def __init__(self, worker: Worker, engine: Engine, messages: collections.Counter[str]) -> None:
         self._worker = worker
+        self._messages = messages
         self._engine = engine
 
     def collect(self) -> Iterable[Metric]:
@@ -99,7 +118,7 @@ class _Gauges(Collector):
         messages = CounterMetricFamily(
             "truss_messages", "Messages by what became of them: settled, or why they were given back.", labels=("end",)
         )
-        for end, count in worker.messages.items():
+        for end, count in self._messages.items():
             messages.add_metric((end,), count)
         circuit = GaugeMetricFamily("truss_circuit_state", "1 for the state that the circuit is in.", labels=("state",))
         for state in CircuitState:

@@ -19,13 +19,14 @@ from processor.jobs import JobStatus, Terms
 from processor.ports.jobs import AllJobs
 from processor.ports.objects import ObjectStore
 from processor.ports.stores import AllStores
+from processor.probe import Probes
 from processor.stores.memory import MemoryQueue
 from processor.work.circuit import CircuitState
 from processor.work.conversion import Converter
 from processor.work.worker import Worker, WorkerConfig
 from tests.contract.conftest import Backend, Records
 from tests.searching import searching
-from tests.unit.world import MAKER, ScriptedRenderer
+from tests.unit.world import MAKER, Noted, ScriptedRenderer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -95,7 +96,14 @@ class Desk:
             lease_seconds=60,
             maker=MAKER,
         )
-        self.worker = Worker(self.queue, converter, WorkerConfig(slots=1), dead_letters=self.dead_letters)
+        self.noted = Noted()
+        self.worker = Worker(
+            self.queue,
+            converter,
+            WorkerConfig(slots=1),
+            dead_letters=self.dead_letters,
+            probes=Probes((self.noted,)),
+        )
 
     async def handle(self, body: str) -> None:
         await self.queue.send(body)
@@ -123,7 +131,7 @@ async def test_no_message_is_a_defect_of_ours_or_an_outage_and_true_uploads_besi
         with capture_logs() as logs:
             await desk.handle(message)
         assert [line for line in logs if line["log_level"] in ("error", "critical")] == []
-        assert set(desk.worker.messages) == {"settled"}
+        assert set(desk.noted.messages) == {"settled"}
         assert desk.worker.circuit.state is CircuitState.CLOSED
         assert (await records.store.job_of_any_tenant(uploaded.processing_id)).status is JobStatus.COMPLETED
         assert (await records.store.job_of_any_tenant(pending.processing_id)).status is JobStatus.PENDING
@@ -151,4 +159,4 @@ async def test_a_request_for_a_job_that_never_was_is_settled(
     with capture_logs() as logs:
         await desk.handle(body)
     assert [line for line in logs if line["log_level"] == "error"] == []
-    assert desk.worker.messages == {"settled": 1}
+    assert desk.noted.messages == {"settled": 1}

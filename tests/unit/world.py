@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,6 +23,7 @@ from processor.ports.listener import Listener
 from processor.ports.queue import Message
 from processor.ports.renderer import NO_TICKET, Ticket
 from processor.ports.stores import AllStores
+from processor.probe import NO_PROBES, Probes, Span
 from processor.recipes import Recipe
 from processor.stores.memory import MemoryEdge, MemoryJobStore, MemoryObjectStore, MemoryQueue, MemoryUsageStore
 from processor.usage import Limits, Quota
@@ -87,6 +89,28 @@ class RecordingQueue(MemoryQueue):
             raise Unavailable
 
 
+@dataclass
+class Noted:
+    """A probe that remembers every step that has ended."""
+
+    spans: list[Span] = field(default_factory=list)
+
+    @property
+    def messages(self) -> Counter[str]:
+        """What became of messages."""
+        return Counter(span.facts.get("end", "nothing") for span in self.spans if span.name == "message")
+
+    @property
+    def names(self) -> list[str]:
+        return [span.name for span in self.spans]
+
+    def begun(self, span: Span) -> None:
+        """It is noted at its end."""
+
+    def ended(self, span: Span) -> None:
+        self.spans.append(span)
+
+
 class FlakyEdge(MemoryEdge):
     """Takes no orders while it is told that it has too many."""
 
@@ -125,6 +149,7 @@ class World:
     renderer: ScriptedRenderer = field(default_factory=ScriptedRenderer)
     suspects: ScriptedRenderer = field(default_factory=ScriptedRenderer)
     listeners: Sequence[Listener] = ()
+    probes: Probes = NO_PROBES
 
     def __post_init__(self) -> None:
         self.source = MemoryObjectStore("source")
@@ -158,6 +183,7 @@ class World:
             quota=self.quota,
             maker=MAKER,
             listeners=self.listeners,
+            probes=self.probes,
         )
 
     def large_files(self) -> LargeFiles:

@@ -199,7 +199,7 @@ async def test_a_failure_behind_every_boundary_says_nothing_of_itself(
     def fail(*_: Any) -> None:
         raise RuntimeError(SECRET.decode())
 
-    monkeypatch.setattr("service.http.middleware._level", fail)
+    monkeypatch.setattr("service.http.middleware._template", fail)
     with structlog.testing.capture_logs() as logged:
         answer = await send(_get())
     assert (answer.status, answer.problem["code"]) == (500, "internal_error")

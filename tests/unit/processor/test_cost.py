@@ -48,6 +48,7 @@ from processor.catalog.uploads import UploadRequest, Uploads
 from processor.erasure import Eraser
 from processor.jobs import Terms
 from processor.ports.stores import AllStores
+from processor.probe import Probes
 from processor.stores.clients import AwsClients
 from processor.stores.config import AwsConfig
 from processor.stores.dynamodb import DynamoJobStore
@@ -58,7 +59,7 @@ from processor.stores.usage import DynamoUsageStore
 from processor.usage import Limits, Quota
 from processor.work.conversion import Converter
 from processor.work.worker import Worker, WorkerConfig
-from tests.unit.world import ScriptedRenderer
+from tests.unit.world import Noted, ScriptedRenderer
 from tests.waiting import eventually
 
 PRICE = default_prices()
@@ -146,7 +147,7 @@ class Aws:
         return {"Messages": [{**found, "Attributes": {"ApproximateReceiveCount": "1"}}]}
 
 
-def service(aws: Aws) -> tuple[Uploads, Catalog, Worker]:
+def service(aws: Aws, noted: Noted) -> tuple[Uploads, Catalog, Worker]:
     """The use cases and the worker over the real stores."""
     client: Any = aws
     clients = AwsClients(
@@ -184,7 +185,7 @@ def service(aws: Aws) -> tuple[Uploads, Catalog, Worker]:
     )
     uploads = Uploads(stores=stores, quota=quota, max_bytes=1000)
     catalog = Catalog(stores=stores, quota=quota, retention=retention)
-    return uploads, catalog, Worker(stores.queue, converter, WorkerConfig(slots=1))
+    return uploads, catalog, Worker(stores.queue, converter, WorkerConfig(slots=1), probes=Probes((noted,)))
 
 
 def arrival(key: str) -> str:
@@ -200,8 +201,8 @@ def arrival(key: str) -> str:
 
 
 async def test_the_calls_of_an_image_are_those_that_the_page_counts() -> None:
-    aws = Aws()
-    uploads, catalog, worker = service(aws)
+    aws, noted = Aws(), Noted()
+    uploads, catalog, worker = service(aws, noted)
     request = UploadRequest(
         filename="a.jpg", extension="jpg", terms=Terms(content_type="image/jpeg"), expires_in_seconds=3600
     )
@@ -219,7 +220,7 @@ async def test_the_calls_of_an_image_are_those_that_the_page_counts() -> None:
     await eventually(settled)
     once = Counter({"GetQueueAttributes": 1})  # the process's first question to the queue
     assert aws.counted - once == CALLS["worker"]
-    assert worker.messages == {"settled": 1}
+    assert noted.messages == {"settled": 1}
 
     aws.counted.clear()
     await catalog.status("default", submission.job.processing_id)

@@ -15,12 +15,13 @@ from processor.endings import Endings
 from processor.errors import CorruptImage, DailyLimitReached, Unavailable
 from processor.events import Event, JobRequested, SourceArrived
 from processor.jobs import End, Job, JobStatus
+from processor.probe import Probes
 from processor.usage import Quota
 from processor.work import worker as work
 from processor.work.circuit import CircuitState
 from processor.work.outcomes import OutcomeKind
 from processor.work.worker import Worker, WorkerConfig
-from tests.unit.world import MAKER, TENANT, RecordingQueue, World, events_of
+from tests.unit.world import MAKER, TENANT, Noted, RecordingQueue, World, events_of
 from tests.waiting import eventually
 
 
@@ -343,7 +344,8 @@ async def test_a_broken_listener_is_no_outage_and_makes_no_dead_letter(monkeypat
     scene = Scene(ear=Ear(broken=True), queue=RecordingQueue(max_receive_count=3))
     submission, event = await scene.world.uploaded()
     await scene.queue.send(event.to_message())
-    pod = Worker(scene.queue, scene.world.converter, WorkerConfig(slots=1, wait_seconds=1))
+    noted, settings = Noted(), WorkerConfig(slots=1, wait_seconds=1)
+    pod = Worker(scene.queue, scene.world.converter, settings, probes=Probes((noted,)))
     pod.start()
 
     async def settled() -> bool:
@@ -353,7 +355,7 @@ async def test_a_broken_listener_is_no_outage_and_makes_no_dead_letter(monkeypat
     assert pod.circuit.state is CircuitState.CLOSED
     await pod.drain(10)
 
-    assert pod.messages == {"untold": 2, "settled": 1}
+    assert noted.messages == {"untold": 2, "settled": 1}
     assert scene.another.heard == [(submission.job.processing_id, End.COMPLETED)] * 3
     assert (await scene.world.jobs.job_of_any_tenant(submission.job.processing_id)).status is JobStatus.COMPLETED
 

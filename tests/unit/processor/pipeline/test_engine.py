@@ -44,7 +44,9 @@ class Gate:
         self.entered = threading.Semaphore(0)
         self.opened = threading.Event()
 
-    def __call__(self, data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline, _: object) -> Rendered:
+    def __call__(
+        self, data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline, _: object, **__: object
+    ) -> Rendered:
         self.entered.release()
         deadline.start()
         while not self.opened.wait(0.01):
@@ -253,7 +255,7 @@ async def test_a_thread_that_hears_nothing_long_after_its_time_was_up_wedges_the
 ) -> None:
     opened, entered = threading.Event(), threading.Event()
 
-    def deaf(data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline, _: object) -> Rendered:
+    def deaf(data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline, *_: object, **__: object) -> Rendered:
         deadline.start()
         entered.set()
         opened.wait(PATIENCE_SECONDS)

@@ -14,6 +14,7 @@ from processor import pace
 from processor.errors import Busy, RecordChanged, Unavailable
 from processor.events import Event, JobRequested
 from processor.jobs import Image, Job, JobStatus
+from processor.probe import NO_PROBES, Probes, Span
 from processor.stores.memory import MemoryJobStore
 from processor.work import circuit
 from processor.work.circuit import CircuitState
@@ -21,7 +22,7 @@ from processor.work.outcomes import Outcome, OutcomeKind
 from processor.work.worker import Worker, WorkerConfig
 from service.observe.checks import health_checks
 from service.observe.health import Health
-from tests.unit.world import RecordingQueue, World
+from tests.unit.world import Noted, RecordingQueue, World
 from tests.waiting import eventually
 
 DONE = Outcome(kind=OutcomeKind.COMPLETED)
@@ -61,9 +62,11 @@ class Turnstile:
 
 
 @asynccontextmanager
-async def running(queue: RecordingQueue, converter: Turnstile, ahead: int = 20, **config: Any) -> AsyncIterator[Worker]:
+async def running(
+    queue: RecordingQueue, converter: Turnstile, ahead: int = 20, probes: Probes = NO_PROBES, **config: Any
+) -> AsyncIterator[Worker]:
     settings = {"slots": 1, "wait_seconds": 1, "ahead": ahead, **config}
-    pod = Worker(queue, converter, WorkerConfig(**settings))  # type: ignore[arg-type]
+    pod = Worker(queue, converter, WorkerConfig(**settings), probes=probes)  # type: ignore[arg-type]
     pod.start()
     try:
         yield pod
@@ -156,11 +159,12 @@ async def test_when_a_dependency_goes_away_what_waits_is_put_back_untried(monkey
     queue, converter = RecordingQueue(), Turnstile()
     for number in range(4):
         await queue.send(job("a", number))
-    async with running(queue, converter) as pod:
+    noted = Noted()
+    async with running(queue, converter, probes=Probes((noted,))) as pod:
         await _that(lambda: pod.waiting == 3)
         converter.away = True
         converter.steps.release()
-        await _that(lambda: pod.messages == {"unavailable": 1, "put_back": 3})
+        await _that(lambda: noted.messages == {"unavailable": 1, "put_back": 3})
         await _that(lambda: len(queue.bodies) == 4)
         assert pod.circuit.state is CircuitState.OPEN
         assert converter.started == ["a-0"]
@@ -183,10 +187,19 @@ class Storm:
     """One tenant uploads one image anew and has it processed, again and again."""
 
     world: World = field(default_factory=lambda: World(jobs=Contended()))
+    states: set[CircuitState] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.world.source.queue = self.world.queue
-        self.worker = Worker(*(self.world.queue, self.world.converter, WorkerConfig(slots=2, wait_seconds=1, ahead=20)))
+        config, probes = WorkerConfig(slots=2, wait_seconds=1, ahead=20), Probes((self,))
+        self.worker = Worker(*(self.world.queue, self.world.converter, config), probes=probes)
+
+    def begun(self, span: Span) -> None:
+        """The circuit is looked at when an event has ended."""
+
+    def ended(self, span: Span) -> None:
+        if "outcome" in span.facts:
+            self.states.add(self.worker.circuit.state)
 
     async def rage(self, key: str, unique_id: str, waves: int) -> None:
         for number in range(waves):
@@ -205,8 +218,6 @@ async def test_a_storm_on_one_image_is_no_outage_and_keeps_nobody_waiting(monkey
     monkeypatch.setattr("processor.catalog.images.STORM_SECONDS", 0.001)
     storm = Storm()
     world, worker = storm.world, storm.worker
-    states = set[CircuitState]()
-    worker.observe = lambda _: states.add(worker.circuit.state)
     health = Health({"worker": health_checks(world.stores, worker)["worker"]}, fresh_seconds=0)
     target = (await world.submitted("attacker")).job
     worker.start()
@@ -222,7 +233,7 @@ async def test_a_storm_on_one_image_is_no_outage_and_keeps_nobody_waiting(monkey
         await raging
     finally:
         await worker.drain(10)
-    assert states == {CircuitState.CLOSED}
+    assert storm.states == {CircuitState.CLOSED}
     renders = [data for data in world.renderer.rendered if data.startswith((b"first", b"again"))]
     assert len(renders) <= pace.FREE_JOBS + 1
     assert world.queue.dead_letters == []

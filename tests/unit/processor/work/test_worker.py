@@ -17,10 +17,12 @@ from processor import events
 from processor.errors import Busy, Throttled, Unavailable
 from processor.events import Event, JobRequested, SourceArrived
 from processor.ports.queue import Message
+from processor.probe import NO_PROBES, Probes
 from processor.work import circuit, worker
 from processor.work.outcomes import Outcome, OutcomeKind
 from processor.work.worker import Worker, WorkerConfig
-from tests.unit.world import RecordingQueue, World
+from service.observe.lines import LogLines
+from tests.unit.world import Noted, RecordingQueue, World
 from tests.waiting import eventually
 
 DONE = Outcome(kind=OutcomeKind.COMPLETED)
@@ -74,10 +76,11 @@ async def running(
     *,
     drain_seconds: float = 10,
     dead_letters: RecordingQueue | None = None,
+    probes: Probes = NO_PROBES,
     **config: Any,
 ) -> AsyncIterator[Worker]:
-    settings = {"slots": 2, "wait_seconds": 1, **config}
-    pod = Worker(queue, converter, WorkerConfig(**settings), dead_letters=dead_letters)  # type: ignore[arg-type]
+    settings = WorkerConfig(**{"slots": 2, "wait_seconds": 1, **config})
+    pod = Worker(queue, converter, settings, dead_letters=dead_letters, probes=probes)  # type: ignore[arg-type]
     pod.start()
     try:
         yield pod
@@ -290,6 +293,7 @@ class Desk:
     converter: ByKey
     queue: RecordingQueue = field(default_factory=RecordingQueue)
     dead_letters: RecordingQueue | None = field(default_factory=RecordingQueue)
+    noted: Noted = field(default_factory=Noted)
 
     def __post_init__(self) -> None:
         self.worker = Worker(
@@ -297,6 +301,7 @@ class Desk:
             self.converter,  # type: ignore[arg-type]
             WorkerConfig(slots=1),
             dead_letters=self.dead_letters,
+            probes=Probes((self.noted,)),
         )
 
     async def handle(self, body: str) -> None:
@@ -361,7 +366,7 @@ async def test_what_cannot_be_kept_as_a_dead_letter_stays_where_it_is(there: boo
     body = many(arrival("a"), 7)
     await desk.handle(body)
     assert desk.queue.bodies == [body]
-    assert desk.worker.messages == {"unreadable": 1}
+    assert desk.noted.messages == {"unreadable": 1}
     assert desk.worker.circuit.state is circuit.CircuitState.CLOSED
 
 
@@ -398,7 +403,7 @@ async def test_contention_is_no_outage(error: Exception, reason: str) -> None:
     desk = Desk(scripted(odd=error))
     await desk.handle(many(arrival("odd")))
     assert desk.worker.circuit.state is circuit.CircuitState.CLOSED
-    assert desk.worker.messages == {reason: 1}
+    assert desk.noted.messages == {reason: 1}
     assert 0 < desk.queue.visibilities[-1] <= 5
 
 
@@ -476,7 +481,7 @@ async def test_every_line_about_a_message_carries_its_id() -> None:
     submission, event = await world.uploaded()
     await world.queue.send(event.to_message())
     (message,) = await world.queue.receive(1, wait_seconds=0, visibility_seconds=60)
-    pod = Worker(world.queue, world.converter, WorkerConfig(slots=1))
+    pod = Worker(world.queue, world.converter, WorkerConfig(slots=1), probes=Probes((LogLines(),)))
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
         await asyncio.create_task(pod._handle(message))
     (line,) = [line for line in logs if line["event"] == "Event handled"]
@@ -503,12 +508,12 @@ async def test_what_became_of_messages_and_events_is_counted() -> None:
     converter = ScriptedConverter(script=lambda name: script[job(int(name.removeprefix("img_")))])
     for body in (*script, "no event"):
         await queue.send(body)
-    observed: list[str] = []
-    async with running(queue, converter, slots=10, dead_letters=RecordingQueue()) as pod:
-        pod.observe = lambda outcome: observed.append(outcome.kind.value)
-        await _that(lambda: pod.messages.total() == 5)
-        assert pod.messages == {"settled": 3, "busy": 1, "broken": 1}
-    assert sorted(observed) == ["busy", "completed", "duplicate"]
+    noted = Noted()
+    async with running(queue, converter, slots=10, dead_letters=RecordingQueue(), probes=Probes((noted,))):
+        await _that(lambda: noted.messages.total() == 5)
+        assert noted.messages == {"settled": 3, "busy": 1, "broken": 1}
+    outcomes = [span.facts["outcome"].kind.value for span in noted.spans if "outcome" in span.facts]
+    assert sorted(outcomes) == ["busy", "completed", "duplicate"]
 
 
 def test_what_fails_while_the_circuit_is_open_makes_no_pause_longer() -> None:

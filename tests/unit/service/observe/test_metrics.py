@@ -7,6 +7,7 @@ import re
 from processor.jobs import Timings
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.pipeline.limits import Limits
+from processor.probe import Probes
 from processor.work.circuit import CircuitState
 from processor.work.outcomes import Outcome, OutcomeKind
 from processor.work.worker import Worker, WorkerConfig
@@ -19,11 +20,16 @@ def _value(metrics: Metrics, sample: str) -> float | None:
     return None if found is None else float(found[1])
 
 
+def _event(metrics: Metrics, outcome: Outcome) -> None:
+    with Probes((metrics,)).span("event") as span:
+        span.facts["outcome"] = outcome
+
+
 def test_an_event_counts_by_its_outcome_and_a_failure_by_its_code() -> None:
     metrics = Metrics()
-    metrics.outcome(Outcome(kind=OutcomeKind.DUPLICATE))
-    metrics.outcome(Outcome(kind=OutcomeKind.DUPLICATE))
-    metrics.outcome(Outcome(kind=OutcomeKind.FAILED, code="corrupt_image"))
+    _event(metrics, Outcome(kind=OutcomeKind.DUPLICATE))
+    _event(metrics, Outcome(kind=OutcomeKind.DUPLICATE))
+    _event(metrics, Outcome(kind=OutcomeKind.FAILED, code="corrupt_image"))
     assert _value(metrics, 'truss_events_total{code="",outcome="duplicate"}') == 2
     assert _value(metrics, 'truss_events_total{code="corrupt_image",outcome="failed"}') == 1
 
@@ -31,14 +37,15 @@ def test_an_event_counts_by_its_outcome_and_a_failure_by_its_code() -> None:
 def test_steps_and_the_time_to_servable_are_seconds() -> None:
     metrics = Metrics()
     timings = Timings(download=10, process=1500, upload=40, total=1550)
-    metrics.outcome(Outcome(kind=OutcomeKind.COMPLETED, timings=timings, servable_seconds=2.25))
+    _event(metrics, Outcome(kind=OutcomeKind.COMPLETED, timings=timings, servable_seconds=2.25))
     assert _value(metrics, 'truss_conversion_step_seconds_sum{step="process"}') == 1.5
     assert _value(metrics, "truss_servable_seconds_sum") == 2.25
 
 
 def test_a_method_that_a_stranger_made_up_is_no_label() -> None:
     metrics = Metrics()
-    metrics.request(method="BREW", route="unmatched", status=405, seconds=0.1)
+    with Probes((metrics,)).span("request", method="BREW", route="unmatched", status=405):
+        """Nothing is done for it."""
     assert "BREW" not in metrics.exposition().decode()
     assert _value(metrics, 'truss_http_request_seconds_count{method="other",route="unmatched",status="405"}') == 1
 
@@ -50,10 +57,13 @@ async def test_the_circuit_shows_the_one_state_that_holds() -> None:
     engine = Engine(EngineConfig(threads=1, memory_budget_bytes=100, limits=limits))
     metrics.watch(worker, engine)
     worker.circuit.failed()
+    with Probes((metrics,)).span("message", end="untold"):
+        """It is given back."""
 
     states = {state: _value(metrics, f'truss_circuit_state{{state="{state}"}}') for state in CircuitState}
     assert states == {CircuitState.CLOSED: 0, CircuitState.OPEN: 1, CircuitState.TRYING: 0}
     assert _value(metrics, "truss_circuit_failures") == 1
     assert _value(metrics, "truss_worker_slots") == 3
+    assert _value(metrics, 'truss_messages_total{end="untold"}') == 1
     assert _value(metrics, "truss_engine_free_bytes") == 100
     await engine.close()
