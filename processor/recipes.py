@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from processor.formats import encoding_of, format_of
 from processor.formats.format import Encoding
@@ -15,6 +16,8 @@ from processor.formats.webp import WEBP
 DEFAULT_EFFORT = 2
 #: Hexadecimal digits of a digest: enough to tell every recipe that anybody writes from every other.
 _DIGEST_LENGTH = 16
+#: Recipes that are not read again: every record of a job has one, and nearly all the same.
+KNOWN_TEXTS = 64
 _TEXT = re.compile(r"(?P<name>[a-z][a-z0-9-]{0,31})@(?P<version>[1-9][0-9]{0,8})#[0-9a-f]{16}:(?P<specs>.+)")
 
 
@@ -74,16 +77,21 @@ class Recipe:
     @classmethod
     def from_text(cls, text: str) -> Recipe:
         """The inverse of `to_text`. Raises `ValueError` for anything else."""
-        found = _TEXT.fullmatch(text)
-        if found is None:
-            raise ValueError("no recipe")
-        specs = tuple(_spec(*row) for row in json.loads(found["specs"]))
-        return cls(name=found["name"], version=int(found["version"]), specs=specs)
+        return _read(text)
 
     def _content(self) -> str:
         """Short, since every record of a job has it: in the order of the fields, and a box of nothing is left out."""
         rows = [[spec.name, spec.format, spec.quality, spec.effort, *(spec.box or ())] for spec in self.specs]
         return json.dumps(rows, separators=(",", ":"))
+
+
+@lru_cache(maxsize=KNOWN_TEXTS)
+def _read(text: str) -> Recipe:
+    found = _TEXT.fullmatch(text)
+    if found is None:
+        raise ValueError("no recipe")
+    specs = tuple(_spec(*row) for row in json.loads(found["specs"]))
+    return Recipe(name=found["name"], version=int(found["version"]), specs=specs)
 
 
 def _spec(name: str, format_: str, quality: int, effort: int, *box: int) -> VariantSpec:

@@ -14,7 +14,7 @@ from processor.formats.anatomy import Anatomy
 from processor.formats.info import ImageInfo
 from processor.pipeline import colour, gif, jpeg, png, webp
 from processor.pipeline.roll import Blend, Cel, compose, leaves_gaps, page_height
-from processor.pipeline.steps import has_usable_profile, to_srgb
+from processor.pipeline.steps.srgb import has_usable_profile, to_srgb
 
 #: Bytes of a sample, by libvips' band format.
 _SAMPLE_BYTES = {"uchar": 1, "ushort": 2}

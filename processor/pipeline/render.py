@@ -10,10 +10,16 @@ import pyvips
 from processor.errors import CorruptImage, NotConvertible, TrussError, Unavailable
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
-from processor.pipeline import decode, encode, geometry, steps
+from processor.pipeline import decode, encode, geometry
 from processor.pipeline.allocator import is_to_be_had
 from processor.pipeline.limits import Deadline, Limits
 from processor.pipeline.roll import page_height
+from processor.pipeline.steps.fit import fit
+from processor.pipeline.steps.frames import Step
+from processor.pipeline.steps.hold import hold
+from processor.pipeline.steps.opaque import drop_solid_alpha
+from processor.pipeline.steps.orient import orient
+from processor.pipeline.steps.srgb import to_srgb
 from processor.pipeline.watch import watched
 from processor.ports.renderer import nobody_waits
 from processor.probe import NO_PROBES, Probes
@@ -31,11 +37,11 @@ _File = tuple[Size, str, int, int]
 
 #: From file to upright sRGB in memory; beside each step, what its failure means. Colour comes before memory: the
 #: decoder is read once either way, and 16 bits are 8 before they are held.
-PREPARATION: tuple[tuple[steps.Step, type[TrussError]], ...] = (
-    (steps.to_srgb, CorruptImage),
-    (steps.hold, CorruptImage),
-    (steps.drop_solid_alpha, NotConvertible),
-    (steps.orient, NotConvertible),
+PREPARATION: tuple[tuple[Step, type[TrussError]], ...] = (
+    (to_srgb, CorruptImage),
+    (hold, CorruptImage),
+    (drop_solid_alpha, NotConvertible),
+    (orient, NotConvertible),
 )
 
 
@@ -105,7 +111,7 @@ def _resize(whole: pyvips.Image, sizes: Sequence[Size], deadline: Deadline) -> d
     made = {full: whole}
     for size in sorted(set(sizes) - {full}, reverse=True, key=lambda size: size[0] * size[1]):
         with _stage(NotConvertible, deadline, full[0] * full[1]):
-            made[size] = watched(steps.hold(steps.fit(made[_origin(size, made)], *size)), deadline)
+            made[size] = watched(hold(fit(made[_origin(size, made)], *size)), deadline)
     return made
 
 

@@ -51,3 +51,8 @@ def test_anything_else_is_no_recipe(text: str) -> None:
 def test_another_effort_is_another_recipe() -> None:
     assert standard(effort=2) == STANDARD
     assert standard(effort=4).digest != STANDARD.digest
+
+
+def test_a_text_that_many_records_have_is_read_once() -> None:
+    text = STANDARD.to_text()
+    assert Recipe.from_text(text) is Recipe.from_text(str(text.encode(), "ascii"))

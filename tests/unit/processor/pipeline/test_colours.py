@@ -12,7 +12,7 @@ import pytest
 import pyvips
 
 from processor.pipeline import decode
-from processor.pipeline.steps import to_srgb
+from processor.pipeline.steps.srgb import to_srgb
 from tests import corpus
 from tests.corpus import containers
 from tests.unit.processor.pipeline.compare import colour_at, difference, opened, variant

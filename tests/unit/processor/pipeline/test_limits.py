@@ -20,7 +20,7 @@ from processor.errors import (
     Unavailable,
 )
 from processor.formats.info import ImageInfo
-from processor.pipeline import encode, render, steps
+from processor.pipeline import encode, render
 from processor.pipeline.allocator import is_to_be_had
 from processor.pipeline.limits import Deadline, Limits
 from processor.recipes import STANDARD, Recipe, VariantSpec
@@ -135,8 +135,8 @@ def test_a_failure_is_named_by_its_stage(stage: tuple[str, type[Exception]], mon
 
         raise pyvips.Error("words", "of another image")
 
-    monkeypatch.setattr(steps, name, breaks)
-    monkeypatch.setattr(render, "PREPARATION", ((getattr(steps, "hold"), CorruptImage),))  # noqa: B009
+    monkeypatch.setattr(render, name, breaks)
+    monkeypatch.setattr(render, "PREPARATION", ((getattr(render, "hold"), CorruptImage),))  # noqa: B009
 
     with pytest.raises(expected) as failure:
         rendered(corpus.jpeg(corpus.photo(400, 300)))
@@ -155,7 +155,7 @@ def test_what_cannot_be_converted_is_the_pictures_fault_unless_memory_is_short(
 
     prepared = tuple((breaks if step.__name__ == name else step, failure) for step, failure in render.PREPARATION)
     monkeypatch.setattr(render, "PREPARATION", prepared)
-    monkeypatch.setattr(encode if name == "write" else steps, name, breaks)
+    monkeypatch.setattr(encode if name == "write" else render, name, breaks)
     monkeypatch.setattr(render, "is_to_be_had", lambda _: memory)
 
     with pytest.raises(NotConvertible if memory else Unavailable) as failure:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 import pyvips
 
-from processor.pipeline import steps
 from processor.pipeline.decode import load, probe
 from processor.pipeline.roll import page_height
+from processor.pipeline.steps.fit import fit
+from processor.pipeline.steps.orient import orient
 from processor.recipes import VariantSpec
 from tests import corpus
 from tests.unit.processor.pipeline.compare import FINE, colour_at, difference, opened, rendered, variant
@@ -50,7 +51,7 @@ def test_an_animation_is_turned_frame_by_frame(orientation: int) -> None:
     roll = load(data, probe(data), lambda image: image, lambda: None).copy()
     roll.set_type(pyvips.GValue.gint_type, "orientation", orientation)
 
-    turned = steps.orient(roll.copy_memory())
+    turned = orient(roll.copy_memory())
 
     assert page_height(turned) == upright[0].height
     for number, frame in enumerate(upright):
@@ -126,7 +127,7 @@ def test_what_is_invisible_does_not_bleed_into_what_is_seen() -> None:
     hidden = corpus.flat(100, 200, (0, 255, 0, 0))
     picture = corpus.as_srgb(solid.join(hidden, "horizontal"))
 
-    shrunk = steps.fit(picture, 33, 33)
+    shrunk = fit(picture, 33, 33)
 
     edge = [colour_at(shrunk, x, 16) for x in range(33)]
     assert all(green < 45 for _, green, _, alpha in edge if alpha > 16)
@@ -137,7 +138,7 @@ def test_frames_do_not_run_into_each_other() -> None:
     roll = corpus.as_srgb(pyvips.Image.arrayjoin(frames, across=1)).copy()
     roll.set_type(pyvips.GValue.gint_type, "page-height", 90)
 
-    shrunk = steps.fit(roll, 31, 31)
+    shrunk = fit(roll, 31, 31)
 
     assert (page_height(shrunk), shrunk.height) == (31, 93)
     assert [shrunk.crop(0, 31 * number, 31, 31).avg() for number in range(3)] == [0, 255, 0]
@@ -161,8 +162,8 @@ def test_an_animation_keeps_frames_delays_and_loop_in_every_size(suffix: str) ->
 
 def test_sizes_made_from_sizes_are_as_good_as_sizes_made_from_the_original() -> None:
     picture = corpus.photo(2400, 1800)
-    large = steps.fit(picture, 1440, 1080).copy_memory()
-    medium = steps.fit(large, 800, 600).copy_memory()
+    large = fit(picture, 1440, 1080).copy_memory()
+    medium = fit(large, 800, 600).copy_memory()
 
-    assert difference(medium, steps.fit(picture, 800, 600)) < 1
-    assert difference(steps.fit(medium, 300, 225), steps.fit(picture, 300, 225)) < 1
+    assert difference(medium, fit(picture, 800, 600)) < 1
+    assert difference(fit(medium, 300, 225), fit(picture, 300, 225)) < 1
