@@ -27,7 +27,7 @@ import pyvips
 from benchmarks.scaling.measured import GRAPHIC, PHOTO, Measured, lines_of
 from benchmarks.scaling.service_cpu import cpu_per_image
 from processor.pipeline.engine import libvips_version, set_up_libvips
-from processor.pipeline.limits import Deadline, Limits
+from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.render import inspect, render
 from processor.recipes import DEFAULT_EFFORT, standard
 from tests import corpus
@@ -37,7 +37,7 @@ MEGAPIXELS = (0.3, 2.0, 8.0, 12.0, 24.0, 50.0)
 #: Width by height of what is drawn.
 ASPECT = 4 / 3
 #: Longest that one conversion may take here, in seconds: nothing is cut short.
-PATIENCE = 600
+CONNECTION_TIMEOUTS = 600
 #: Colours of a graphic: few, as in charts and screenshots.
 PALETTE = ((250, 250, 250), (32, 90, 160), (230, 120, 30), (40, 40, 48))
 
@@ -65,10 +65,10 @@ KINDS: Mapping[str, Callable[[int, int], bytes]] = {
 
 def convert(kind: str, data: bytes, effort: int) -> Measured:
     """Once through the pipeline, with nothing else in this process."""
-    limits = Limits()
+    limits = FileLimits()
     before = time.process_time()
     info = inspect(data, limits)
-    result = render(data, info, standard(effort), Deadline(PATIENCE))
+    result = render(data, info, standard(effort), Deadline(CONNECTION_TIMEOUTS))
     cpu = time.process_time() - before
     written = sum(len(variant.data) for variant in result.variants)
     return Measured(

@@ -25,7 +25,7 @@ import pyvips
 
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.estimate import least_bytes, working_bytes
-from processor.pipeline.limits import Deadline, Limits
+from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.render import inspect, render
 from processor.recipes import standard
 from tests import corpus
@@ -35,7 +35,7 @@ MIB = 1024 * 1024
 #: Width by height of what is drawn.
 ASPECT = 4 / 3
 #: Nothing is cut short, and nothing is too large.
-NO_LIMITS = Limits(max_bytes=1 << 40, max_pixels=1 << 40, timeout_seconds=3600)
+NO_LIMITS = FileLimits(max_bytes=1 << 40, max_pixels=1 << 40, timeout_seconds=3600)
 #: So many pixels are drawn; larger pictures repeat them.
 _TILE = 512
 

@@ -25,7 +25,7 @@ import pyvips
 
 from processor.images import Rendered
 from processor.pipeline.engine import set_up_libvips
-from processor.pipeline.limits import Deadline, Limits
+from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.render import inspect, render
 from processor.recipes import STANDARD_VARIANTS, standard
 from tests import corpus
@@ -60,7 +60,7 @@ class Sharp:
 
 def ours(data: bytes, effort: int) -> tuple[float, Rendered]:
     """CPU seconds and variants."""
-    limits = Limits()
+    limits = FileLimits()
     before = time.process_time()
     result = render(data, inspect(data, limits), standard(effort), Deadline(600))
     return time.process_time() - before, result

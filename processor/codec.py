@@ -47,7 +47,6 @@ class Codec:
         self._converter.register_structure_hook_factory(is_dataclass, self._reader)
 
     def encode(self, value: Any) -> dict[str, Any]:
-        """A value as a map."""
         encoded: dict[str, Any] = self._converter.unstructure(value)
         return encoded
 

@@ -44,7 +44,6 @@ class Variant(Output):
 
     @property
     def name(self) -> str:
-        """As it was asked for."""
         return self.spec.name
 
 

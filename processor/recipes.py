@@ -33,12 +33,10 @@ class VariantSpec:
 
     @property
     def encoding(self) -> Encoding:
-        """How it is written."""
         return encoding_of(self.format)
 
     @property
     def content_type(self) -> str:
-        """As what it is served."""
         return format_of(self.format).content_type
 
     @property

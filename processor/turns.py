@@ -30,7 +30,6 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """Who stands in a queue."""
         return sum(map(len, self._queues.values()))
 
     def waits(self, weight: int = 0) -> bool:
@@ -56,7 +55,6 @@ class Turns:
             raise
 
     def leave(self, weight: int, tenant: str = "") -> None:
-        """Give back what `enter` took."""
         self._taken.remove(weight)
         self._count(tenant, -1)
         self._move_to_end(tenant)

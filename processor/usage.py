@@ -116,9 +116,7 @@ class UsageStore(Protocol):
         is over, images alone are counted still. A write that fails leaves the count too high, never too low."""
         ...
 
-    async def set_overrides(self, tenant: str, overrides: Overrides) -> None:
-        """Replace all of them."""
-        ...
+    async def set_overrides(self, tenant: str, overrides: Overrides) -> None: ...
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from service.auth.middleware import authentication, authorize
 from service.calls.docs import DOCUMENT, Document
 from service.config import SETTINGS, Settings
 from service.http.buckets import BUCKETS, Buckets
-from service.http.connections import PATIENCE, Patience
+from service.http.connections import CONNECTION_TIMEOUTS, ConnectionTimeouts
 from service.http.cors import CORS, Cors
 from service.http.middleware import error_boundary, finish_headers, observed
 from service.http.rendering import PUBLIC_URL
@@ -40,12 +40,14 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     app[PROBES] = Probes((metrics, LogLines()))
     app[BUCKETS] = Buckets()
     app[LONG_PAGES] = LongPages()
-    app[PATIENCE] = patience = Patience(settings.client_timeout_seconds, settings.keepalive_seconds)
+    app[CONNECTION_TIMEOUTS] = timeouts = ConnectionTimeouts(
+        settings.client_timeout_seconds, settings.keepalive_seconds
+    )
     app[DRAINING] = asyncio.Event()
     app[DOCUMENT] = make_document
     needs = add_routes(app, local_viewer=local_viewer)
     app[CORS] = cors = Cors(settings.cors_origins)
-    around: list[Middleware] = [patience.middleware, observed, error_boundary, cors.middleware]
+    around: list[Middleware] = [timeouts.middleware, observed, error_boundary, cors.middleware]
     app.middlewares.extend([*around, authentication(needs), rate_limit, authorize, replay])
     app.on_response_prepare.extend([cors.mark, finish_headers, tell_rate_limit])
     return app

@@ -77,7 +77,6 @@ class Settings(AuthSettings, LimitSettings, LogSettings, FileSettings, WorkSetti
 
     @classmethod
     def variables(cls) -> dict[str, FieldInfo]:
-        """Every setting by its variable."""
         return {str(field.alias): field for field in cls.model_fields.values()}
 
     @classmethod

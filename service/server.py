@@ -17,7 +17,7 @@ from aiohttp import web
 from processor.stores.config import AwsCredentials
 from service.app import create_app, create_metrics_app
 from service.config import Settings
-from service.http.connections import PATIENCE
+from service.http.connections import CONNECTION_TIMEOUTS
 from service.http.protocol import ApiRunner
 from service.lifespan import lifespan
 from service.machine import memory_limit_bytes
@@ -74,7 +74,9 @@ async def run(
             keepalive_timeout=settings.keepalive_seconds,
         )
         stack.push_async_callback(runner.cleanup)
-        watch = asyncio.create_task(app[PATIENCE].watch(lambda: runner.server.connections if runner.server else ()))
+        watch = asyncio.create_task(
+            app[CONNECTION_TIMEOUTS].watch(lambda: runner.server.connections if runner.server else ())
+        )
         stack.callback(watch.cancel)
         address = await _listen(runner, settings.host, settings.port, "PORT")
         log.info("Service started", url=address, stage=settings.stage)

@@ -83,7 +83,6 @@ def make_stores(settings: PlaceSettings, clients: AwsClients) -> AllStores:
 
 
 def make_key_store(settings: PlaceSettings, clients: AwsClients) -> KeyStore:
-    """Of API keys."""
     return DynamoKeyStore(Table(clients, settings.processing_table))
 
 
@@ -98,7 +97,6 @@ def make_quota(settings: Settings, clients: AwsClients) -> Quota:
 
 
 def make_use_cases(settings: FileSettings, stores: Stores, quota: Quota) -> UseCases:
-    """Over the stores."""
     max_bytes, recipe = settings.max_upload_bytes, settings.recipe
     catalog = Catalog(stores=stores, quota=quota, recipe=recipe, retention=settings.retention)
     return UseCases(

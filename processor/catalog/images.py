@@ -66,7 +66,6 @@ class Catalog:
 
     @property
     def eraser(self) -> Eraser:
-        """What removes deleted images."""
         return Eraser(stores=self.stores, quota=self.quota)
 
     async def current_job(self, tenant: str, unique_id: str) -> str:

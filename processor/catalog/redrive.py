@@ -15,7 +15,7 @@ from processor.ports.stores import Stores
 MAX_DELAY_SECONDS = 900
 #: Most messages that SQS hands out in one call (AWS, "Amazon SQS message quotas").
 BATCH = 10
-#: Most dead letters that one order looks at, those included that stay.
+#: Most dead letters that one redrive looks at, those included that stay.
 MAX_SEEN = 1000
 #: Length of a poll of the dead-letter queue, in seconds. One that waits asks every server of SQS, so that no answer
 #: means that nothing is left (AWS, "Amazon SQS short and long polling").
@@ -25,7 +25,7 @@ MOVE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedriveOrder:
+class RedrivePlan:
     """What to redrive: at most `limit` failed jobs, those with `code` or all, and as many dead letters without it."""
 
     tenant: str
@@ -45,7 +45,7 @@ class RedriveOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class RedrivenJob:
     """What became of one failed job: neither a new job nor a refusal in a dry run."""
 
     job: Job
@@ -58,14 +58,14 @@ class Attempt:
 class Redrive:
     """What was done, or would be; `messages` counts the dead letters."""
 
-    attempts: tuple[Attempt, ...]
+    jobs: tuple[RedrivenJob, ...]
     messages: int
     next_after: str | None
 
     @property
     def redriven(self) -> int:
         """How many failed jobs have a new one."""
-        return sum(attempt.new_processing_id is not None for attempt in self.attempts)
+        return sum(each.new_processing_id is not None for each in self.jobs)
 
 
 async def list_failed(jobs: JobStore, query: JobQuery, code: str | None) -> JobPage:
@@ -74,63 +74,63 @@ async def list_failed(jobs: JobStore, query: JobQuery, code: str | None) -> JobP
     return replace(page, jobs=tuple(job for job in page.jobs if code is None or _code(job) == code))
 
 
-async def redrive(stores: Stores, catalog: Catalog, order: RedriveOrder) -> Redrive:
+async def redrive(stores: Stores, catalog: Catalog, plan: RedrivePlan) -> Redrive:
     """Make a new job in place of each failed one, then move dead letters back to the queue.
 
     Safe to repeat and to run twice at once: a job is replaced on the condition that it is current and failed, and a
     message that is moved twice is a duplicate to the workers. Raises `Unavailable`; what was done until then stays.
     """
-    page = await list_failed(stores.jobs, order.query, order.code)
-    if order.dry_run:
-        waiting = await _waiting(stores.dead_letters, order)
+    page = await list_failed(stores.jobs, plan.query, plan.code)
+    if plan.dry_run:
+        waiting = await _waiting(stores.dead_letters, plan)
         return Redrive(
-            attempts=tuple(Attempt(job=job) for job in page.jobs), messages=waiting, next_after=page.next_after
+            jobs=tuple(RedrivenJob(job=job) for job in page.jobs), messages=waiting, next_after=page.next_after
         )
-    attempts: list[Attempt] = []
+    done: list[RedrivenJob] = []
     queued = 0
     # Before the messages: those then find the new jobs, where they would have taken up the failed ones again.
     for job in page.jobs:
-        attempts.append(await _attempt(catalog, job, _delay(queued, order.per_second)))
-        queued += attempts[-1].new_processing_id is not None
-    moved = await _move(stores, order, queued)
-    return Redrive(attempts=tuple(attempts), messages=moved, next_after=page.next_after)
+        done.append(await _again(catalog, job, _delay(queued, plan.per_second)))
+        queued += done[-1].new_processing_id is not None
+    moved = await _move(stores, plan, queued)
+    return Redrive(jobs=tuple(done), messages=moved, next_after=page.next_after)
 
 
-async def _attempt(catalog: Catalog, job: Job, delay_seconds: int) -> Attempt:
+async def _again(catalog: Catalog, job: Job, delay_seconds: int) -> RedrivenJob:
     try:
         new = await catalog.reprocess(
             job.tenant, job.unique_id, delay_seconds=delay_seconds, instead_of=job.processing_id
         )
     except (NotFound, Conflict) as error:
-        return Attempt(job=job, refused=error.code)
-    return Attempt(job=job, new_processing_id=new.processing_id)
+        return RedrivenJob(job=job, refused=error.code)
+    return RedrivenJob(job=job, new_processing_id=new.processing_id)
 
 
-async def _waiting(dead_letters: MessageQueue | None, order: RedriveOrder) -> int:
-    if dead_letters is None or order.code is not None:
+async def _waiting(dead_letters: MessageQueue | None, plan: RedrivePlan) -> int:
+    if dead_letters is None or plan.code is not None:
         return 0
-    return min(order.limit, (await dead_letters.depth()).waiting)
+    return min(plan.limit, (await dead_letters.depth()).waiting)
 
 
-async def _move(stores: Stores, order: RedriveOrder, queued: int) -> int:
+async def _move(stores: Stores, plan: RedrivePlan, queued: int) -> int:
     """How many dead letters are in the queue again; they come after what is queued already.
 
     A dead letter is settled once it is in the queue. A process that dies in between leaves it in both. One that has a
     reason cannot be read, and would be a dead letter again at once: it stays.
     """
     dead_letters, moved, seen = stores.dead_letters, 0, 0
-    if dead_letters is None or order.code is not None:
+    if dead_letters is None or plan.code is not None:
         return 0
-    while moved < order.limit and seen < MAX_SEEN:
+    while moved < plan.limit and seen < MAX_SEEN:
         messages = await dead_letters.receive(
-            min(BATCH, order.limit - moved), wait_seconds=POLL_SECONDS, visibility_seconds=MOVE_SECONDS
+            min(BATCH, plan.limit - moved), wait_seconds=POLL_SECONDS, visibility_seconds=MOVE_SECONDS
         )
         if not messages:
             break
         seen += len(messages)
         returning = [message for message in messages if not message.reason]
         for message in returning:
-            await stores.queue.send(message.body, delay_seconds=_delay(queued + moved, order.per_second))
+            await stores.queue.send(message.body, delay_seconds=_delay(queued + moved, plan.per_second))
             moved += 1
         if returning:
             await dead_letters.settle([message.receipt for message in returning])

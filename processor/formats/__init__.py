@@ -48,7 +48,6 @@ def encoding_of(name: str) -> Encoding:
 
 
 def format_of(name: str) -> Format:
-    """A format by its name."""
     return _BY_NAME[name]
 
 

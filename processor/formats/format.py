@@ -99,10 +99,8 @@ class Format:
 
     @property
     def extension(self) -> str:
-        """As variants have it."""
         return self.extensions[0]
 
     @property
     def content_type(self) -> str:
-        """As variants are served."""
         return self.content_types[0]

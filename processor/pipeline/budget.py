@@ -15,12 +15,10 @@ class MemoryBudget(Turns):
 
     @property
     def budget_bytes(self) -> int:
-        """All of it."""
         return self._budget_bytes
 
     @property
     def free_bytes(self) -> int:
-        """What is left."""
         return self._budget_bytes - sum(self._taken)
 
     async def enter(self, weight: int, tenant: str = "") -> None:

@@ -20,7 +20,7 @@ from processor.pipeline.allocator import tune_allocator
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.courtesy import step_back
 from processor.pipeline.estimate import share, working_bytes
-from processor.pipeline.limits import Deadline, Limits
+from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.render import inspect, render
 from processor.pipeline.silence import must_be_killable
 from processor.ports.renderer import NO_TICKET, Renderer, Ticket
@@ -45,7 +45,7 @@ class EngineConfig:
     memory_budget_bytes: int
     #: Most memory of a child process, so that its container does not run out first; None: there is none to know of.
     ceiling_bytes: int | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: FileLimits = field(default_factory=FileLimits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,6 @@ class Engine:
 
     @property
     def load(self) -> EngineLoad:
-        """As of now."""
         budget = self._budget
         return EngineLoad(running=budget.running, waiting=budget.waiting, free_bytes=budget.free_bytes)
 

@@ -20,7 +20,7 @@ from processor.formats.info import ImageInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class FileLimits:
     """What one upload may cost. All bounds are inclusive."""
 
     #: Size of the file.

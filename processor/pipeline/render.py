@@ -12,7 +12,7 @@ from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
 from processor.pipeline import decode, encode, geometry
 from processor.pipeline.allocator import is_to_be_had
-from processor.pipeline.limits import Deadline, Limits
+from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.roll import page_height
 from processor.pipeline.steps.fit import fit
 from processor.pipeline.steps.frames import Step
@@ -45,7 +45,7 @@ PREPARATION: tuple[tuple[Step, type[TrussError]], ...] = (
 )
 
 
-def inspect(data: bytes, limits: Limits) -> ImageInfo:
+def inspect(data: bytes, limits: FileLimits) -> ImageInfo:
     """What the header says, once it is within the limits; no pixel is decoded. Raises an `ImageRejected`."""
     limits.check_size(len(data))
     info = decode.probe(data)

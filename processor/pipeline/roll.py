@@ -53,17 +53,17 @@ class Area(Protocol):
     """Where a frame lies on the screen."""
 
     @property
-    def left(self) -> int: ...  # noqa: D102
+    def left(self) -> int: ...
     @property
-    def top(self) -> int: ...  # noqa: D102
+    def top(self) -> int: ...
     @property
-    def width(self) -> int: ...  # noqa: D102
+    def width(self) -> int: ...
     @property
-    def height(self) -> int: ...  # noqa: D102
+    def height(self) -> int: ...
     @property
-    def draws_all(self) -> bool: ...  # noqa: D102
+    def draws_all(self) -> bool: ...
     @property
-    def dispose(self) -> Dispose: ...  # noqa: D102
+    def dispose(self) -> Dispose: ...
 
 
 def leaves_gaps(width: int, height: int, areas: Sequence[Area]) -> bool:
@@ -85,7 +85,6 @@ def _covers(area: Area, empty: tuple[int, int, int, int]) -> bool:
 
 
 def page_height(image: pyvips.Image) -> int:
-    """The height of one frame."""
     height = int(image.get("page-height")) if image.get_typeof("page-height") else image.height
     # As libvips has it: a page height that does not divide the image is no page height.
     return height if 0 < height < image.height and image.height % height == 0 else int(image.height)

@@ -12,7 +12,7 @@ from processor.formats import DECODED, format_of
 from processor.formats.info import ImageInfo
 from processor.images import Output, Variant
 from processor.recipes import VariantSpec
-from processor.sandbox.messages import Frame
+from processor.sandbox.messages import Packet
 
 #: What may be wrong with an image, by code; and that of it which comes with numbers.
 _REJECTIONS = {error.code: error for error in leaves(ImageRejected)}
@@ -24,7 +24,7 @@ _KIND = re.compile(rf"({'|'.join(each.title for each in DECODED)}) \([A-Za-z0-9 
 
 
 def describe(info: ImageInfo) -> dict[str, Any]:
-    """The header of the frame that tells what was found."""
+    """The header of the packet that tells what was found."""
     return {"source": asdict(info)}
 
 
@@ -43,7 +43,7 @@ def read_info(header: Mapping[str, Any]) -> ImageInfo:
 
 
 def refusal(error: ImageRejected) -> dict[str, Any]:
-    """The header of the frame that tells what is wrong with the image."""
+    """The header of the packet that tells what is wrong with the image."""
     told: dict[str, Any] = {"error": error.code}
     if isinstance(error, UnsupportedFormat) and error.kind:
         told["kind"] = error.kind
@@ -69,18 +69,18 @@ def read_refusal(header: Mapping[str, Any]) -> ImageRejected:
 
 
 def pack(variant: Variant, earlier: Sequence[Variant]) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    """The frame that brings a variant, as header and bytes; what an `earlier` one has brought is not repeated."""
+    """The packet that brings a variant, as header and bytes; what an `earlier` one has brought is not repeated."""
     same = next((number for number, other in enumerate(earlier) if other.data == variant.data), None)
     header = {**variant.known(), "name": variant.spec.name, "same": same}
     return header, () if same is not None else (variant.data,)
 
 
-def unpack(frame: Frame, spec: VariantSpec, earlier: Sequence[Variant]) -> Variant:
+def unpack(packet: Packet, spec: VariantSpec, earlier: Sequence[Variant]) -> Variant:
     """Back from `pack`. Raises `ValueError` for anything but the file that `spec` asks for."""
     longest = spec.encoding.longest_side
-    match frame.header:
+    match packet.header:
         case {"name": spec.name, "same": None | int() as same, **known} if _is_plain(known):
-            variant = Variant(spec=spec, data=_file(frame, spec, same, earlier), **known)
+            variant = Variant(spec=spec, data=_file(packet, spec, same, earlier), **known)
             if 0 < variant.width <= longest and 0 < variant.height <= longest:
                 return variant
     raise ValueError("not the variant that was asked for")
@@ -91,10 +91,10 @@ def _is_plain(known: Mapping[str, object]) -> bool:
     return known.keys() == _KNOWN.keys() and all(type(known[name]) in kinds for name, kinds in _KNOWN.items())
 
 
-def _file(frame: Frame, spec: VariantSpec, same: int | None, earlier: Sequence[Variant]) -> bytes:
+def _file(packet: Packet, spec: VariantSpec, same: int | None, earlier: Sequence[Variant]) -> bytes:
     if same is None:
-        data = frame.body
-    elif 0 <= same < len(earlier) and not frame.body:
+        data = packet.body
+    elif 0 <= same < len(earlier) and not packet.body:
         data = earlier[same].data
     else:
         raise ValueError("not a file that was sent")

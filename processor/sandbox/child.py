@@ -1,4 +1,4 @@
-"""The program that tries one suspect image; `quarantine` starts it and talks to it over its standard streams."""
+"""The program that tries one suspect image; `process` starts it and talks to it over its standard streams."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from processor.sandbox.messages import receive
 
 
 def main() -> None:
-    """Answer one order, or end without a word when the parent does."""
-    source, answers = _streams()
-    with contextlib.suppress(EOFError, BrokenPipeError), source, answers:
-        order = receive(source).header
+    """Do one task, or end without a word when the parent does."""
+    questions, answers = _streams()
+    with contextlib.suppress(EOFError, BrokenPipeError), questions, answers:
+        task = receive(questions).header
         step_back()
-        confine(memory_bytes=order["memory_bytes"], cpu_seconds=order["cpu_seconds"])
+        confine(memory_bytes=task["memory_bytes"], cpu_seconds=task["cpu_seconds"])
         # Only now, with the limits in place, is there to be any libvips in this process.
-        from processor.sandbox.attempt import attempt  # noqa: PLC0415 - see above
+        from processor.sandbox.task import perform  # noqa: PLC0415 - see above
 
-        attempt(order, source, answers)
+        perform(task, questions, answers)
 
 
 def _streams() -> tuple[BinaryIO, BinaryIO]:

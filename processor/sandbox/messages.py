@@ -1,4 +1,4 @@
-"""What parent and child say to each other: frames, each a little JSON and some bytes behind it.
+"""What parent and child say to each other: packets, each a little JSON and some bytes behind it.
 
 ::
 
@@ -20,44 +20,44 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-#: Before each frame: length of its JSON, length of its bytes.
+#: Before each packet: length of its JSON, length of its bytes.
 HEAD = struct.Struct(">IQ")
 #: Bytes of JSON that the child may send; a description of some variants is a thousandth of it.
 MAX_HEADER_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """One message."""
+class Packet:
+    """What one side says at once."""
 
     header: Mapping[str, Any]
     body: bytes = field(default=b"", repr=False)
 
 
 def opening(header: Mapping[str, Any], body_bytes: int) -> bytes:
-    """Everything of a frame that comes before its bytes."""
+    """Everything of a packet that comes before its bytes."""
     text = json.dumps(header).encode()
     return HEAD.pack(len(text), body_bytes) + text
 
 
 def send(stream: BinaryIO, header: Mapping[str, Any], parts: tuple[bytes, ...] = ()) -> None:
-    """Write a frame whose bytes are the parts, one behind the other."""
+    """Write a packet whose bytes are the parts, one behind the other."""
     stream.write(opening(header, sum(map(len, parts))))
     stream.writelines(parts)
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> Frame:
-    """Read a frame from somebody trusted. Raises `EOFError` when he is gone."""
+def receive(stream: BinaryIO) -> Packet:
+    """Read a packet from somebody trusted. Raises `EOFError` when he is gone."""
     header_bytes, body_bytes = HEAD.unpack(_exactly(stream, HEAD.size))
     header = json.loads(_exactly(stream, header_bytes))
-    return Frame(header=header, body=_exactly(stream, body_bytes))
+    return Packet(header=header, body=_exactly(stream, body_bytes))
 
 
-async def hear(reader: asyncio.StreamReader, *, max_body_bytes: int) -> Frame:
-    """Read a frame from somebody who may say anything.
+async def hear(reader: asyncio.StreamReader, *, max_body_bytes: int) -> Packet:
+    """Read a packet from somebody who may say anything.
 
-    Raises `EOFError` when he stops in the middle of it, `ValueError` when it is no frame or too large.
+    Raises `EOFError` when he stops in the middle of it, `ValueError` when it is no packet or too large.
     """
     header_bytes, body_bytes = HEAD.unpack(await reader.readexactly(HEAD.size))
     if header_bytes > MAX_HEADER_BYTES or body_bytes > max_body_bytes:
@@ -68,7 +68,7 @@ async def hear(reader: asyncio.StreamReader, *, max_body_bytes: int) -> Frame:
         raise ValueError("nested without end") from None
     if not isinstance(header, dict):
         raise ValueError("no object")  # noqa: TRY004 - it is a matter of what was sent
-    return Frame(header=header, body=await reader.readexactly(body_bytes))
+    return Packet(header=header, body=await reader.readexactly(body_bytes))
 
 
 def _exactly(stream: BinaryIO, size: int) -> bytes:

@@ -1,4 +1,4 @@
-"""A child process that is not trusted: started with nothing of ours, asked in frames, killed with all its kin."""
+"""A child process that is not trusted: started with nothing of ours, asked in packets, killed with all its kin."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from processor.errors import DecoderCrashed, ImageRejected, TimedOut, TooLargeForMemory, Unavailable
 from processor.sandbox.confine import OUT_OF_MEMORY
-from processor.sandbox.messages import Frame, hear, opening
+from processor.sandbox.messages import Packet, hear, opening
 
 #: Bytes handed to a pipe at once, and buffered of what comes out of one.
 CHUNK_BYTES = 256 * 1024
@@ -32,7 +32,6 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The child's, of ours."""
     ours = {name: value for name, value in environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIX)}
     return ours | _OWN | {"PYTHONPATH": str(_ROOT)}
 
@@ -92,11 +91,11 @@ class ChildProcess:
 
     async def ask(
         self, header: Mapping[str, Any], body: bytes = b"", *, within_seconds: float, max_body_bytes: int = 0
-    ) -> Frame:
+    ) -> Packet:
         """Say something and hear the answer.
 
         Raises `TimedOut` when it takes too long or the child used up its processor time; `TooLargeForMemory` when it
-        used up its memory; `DecoderCrashed` when it ends in another way, or answers anything but a frame of at most
+        used up its memory; `DecoderCrashed` when it ends in another way, or answers anything but a packet of at most
         `max_body_bytes`.
         """
         telling = asyncio.create_task(self._tell(header, body))
@@ -105,7 +104,7 @@ class ChildProcess:
         finally:
             telling.cancel()
 
-    async def listen(self, *, within_seconds: float, max_body_bytes: int = 0) -> Frame:
+    async def listen(self, *, within_seconds: float, max_body_bytes: int = 0) -> Packet:
         """Hear what the child says next. Raises what `ask` raises."""
         try:
             async with asyncio.timeout(within_seconds):

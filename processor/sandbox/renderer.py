@@ -22,9 +22,9 @@ from processor.pipeline.estimate import share
 from processor.ports.renderer import NO_TICKET, Ticket
 from processor.recipes import Recipe, VariantSpec
 from processor.sandbox.answers import read_info, read_refusal, unpack
-from processor.sandbox.attempt import order
-from processor.sandbox.messages import Frame
+from processor.sandbox.messages import Packet
 from processor.sandbox.process import ChildProcess
+from processor.sandbox.task import task_of
 
 #: The child: without the user's packages, without the current directory, without writing bytecode.
 COMMAND = (sys.executable, "-sPB", "-m", "processor.sandbox.child")
@@ -104,7 +104,7 @@ class ChildRenderer:
         try:
             self._refuse_when_closed()
             try:
-                await child.ask(self._order(file_bytes, recipe), within_seconds=START_SECONDS)
+                await child.ask(self._task(file_bytes, recipe), within_seconds=START_SECONDS)
             except ImageRejected:
                 raise Unavailable from None
             yield child
@@ -124,7 +124,7 @@ class ChildRenderer:
         self._limits.check_header(info)
         memory_bytes = share(info, len(data), self._memory_bytes, recipe)
         untouched_bytes = self._bounded(memory_bytes + info.pixels * UNTOUCHED_BYTES) - memory_bytes
-        order = {"memory_bytes": memory_bytes, "untouched_bytes": untouched_bytes}
+        grant = {"memory_bytes": memory_bytes, "untouched_bytes": untouched_bytes}
         # The file is in this process and in the child.
         share_bytes = min(memory_bytes + len(data) + CHILD_BYTES, self._memory_bytes)
         async with self._admitted(child, share_bytes, ticket.tenant):
@@ -135,7 +135,7 @@ class ChildRenderer:
             until = time.monotonic() + seconds
             variants = []
             try:
-                first = await child.ask(order, within_seconds=seconds, max_body_bytes=memory_bytes)
+                first = await child.ask(grant, within_seconds=seconds, max_body_bytes=memory_bytes)
                 async for variant in _variants(child, first, recipe.specs, until, memory_bytes):
                     variants.append(variant)
                     ticket.ready(variant)
@@ -157,12 +157,12 @@ class ChildRenderer:
             finally:
                 self._budget.leave(memory_bytes, tenant)
 
-    def _order(self, file_bytes: int, recipe: Recipe) -> dict[str, Any]:
+    def _task(self, file_bytes: int, recipe: Recipe) -> dict[str, Any]:
         limits = self._limits
         # Before the header is known.
         memory_bytes = self._bounded(file_bytes + self._memory_bytes)
         cpu_seconds = math.ceil(limits.timeout_seconds * CPU_FACTOR + START_CPU_SECONDS)
-        return {**order(recipe, limits), "memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds}
+        return {**task_of(recipe, limits), "memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds}
 
     def _bounded(self, memory_bytes: int) -> int:
         """So that the child dies of its own limit and not of the container's, which takes the container along."""
@@ -174,7 +174,7 @@ class ChildRenderer:
 
 
 async def _variants(
-    child: ChildProcess, answer: Frame, specs: Sequence[VariantSpec], until: float, memory_bytes: int
+    child: ChildProcess, answer: Packet, specs: Sequence[VariantSpec], until: float, memory_bytes: int
 ) -> AsyncIterator[Variant]:
     """What the child makes, each as soon as it comes, beginning with the `answer` that is there."""
     earlier: list[Variant] = []
@@ -187,7 +187,7 @@ async def _variants(
         yield earlier[-1]
 
 
-def _checked(answer: Frame) -> Frame:
+def _checked(answer: Packet) -> Packet:
     """The answer, unless it is a refusal; one that is not known is a crash."""
     if "error" not in answer.header:
         return answer

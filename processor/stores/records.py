@@ -29,17 +29,14 @@ def from_wire(item: Mapping[str, Any]) -> Item:
 
 
 def job_key(processing_id: str) -> Item:
-    """Where a job lies."""
     return {KEY: processing_id}
 
 
 def image_key(unique_id: str) -> Item:
-    """Where an image lies."""
     return {KEY: f"upload_{unique_id}"}
 
 
 def secret_key(name: str) -> Item:
-    """Where a secret lies."""
     return {KEY: f"secret_{name}"}
 
 
@@ -78,15 +75,12 @@ def outcome_values(job: Job) -> Item:
 
 
 def job_from_item(item: Item) -> Job:
-    """The inverse of `job_item`."""
     return RECORDS.decode(item, Job)
 
 
 def image_item(image: Image) -> Item:
-    """An image as an item."""
     return {**image_key(image.unique_id), **RECORDS.encode(image)}
 
 
 def image_from_item(item: Item) -> Image:
-    """The inverse of `image_item`."""
     return RECORDS.decode(item, Image)

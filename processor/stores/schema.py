@@ -89,7 +89,6 @@ def digest_key(tenant: str, sha256: str) -> str:
 
 
 def table_definition(table: str) -> Request:
-    """What `CreateTable` asks for."""
     attributes = (KEY, "listKey", "statusKey", "digestKey", "sortKey")
     return {
         "TableName": table,
@@ -113,7 +112,6 @@ def _index(name: str, partition: str, projection: str = "ALL") -> dict[str, Any]
 
 
 def dead_letter_attributes() -> Request:
-    """Attributes of the dead-letter queue."""
     return {"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_SECONDS)}
 
 

@@ -50,7 +50,6 @@ class Circuit:
         self.state = CircuitState.OPEN
 
     def succeeded(self) -> None:
-        """Work was done."""
         if self.state is CircuitState.TRYING:
             log.info("Circuit closed", failures=self.failures)
             self.state = CircuitState.CLOSED

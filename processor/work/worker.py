@@ -147,7 +147,6 @@ class Worker:
 
     @property
     def in_work(self) -> int:
-        """Messages in work now."""
         return self._turns.running
 
     @property

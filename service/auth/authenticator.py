@@ -51,7 +51,6 @@ class Open:
     """Asks nobody who it is: for one machine, and one person at it."""
 
     async def authenticate(self, headers: CIMultiDictProxy[str]) -> Principal:
-        """Always the same."""
         del headers
         return ANONYMOUS
 

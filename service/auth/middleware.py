@@ -72,7 +72,6 @@ def is_administrator(request: web.Request) -> bool:
 
 
 def _is_open(request: web.Request) -> bool:
-    """Nothing that exists."""
     return request.match_info.http_exception is not None
 
 

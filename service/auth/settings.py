@@ -120,7 +120,6 @@ class AuthSettings(BaseModel):
 
     @property
     def jwks_url(self) -> str:
-        """Where the pool's keys are."""
         return self.cognito_jwks_url or f"{self.cognito_issuer or ''}/.well-known/jwks.json"
 
     def complaints_about_access(self, stage: str) -> list[str]:

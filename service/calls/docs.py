@@ -95,13 +95,11 @@ these.</p>
 
 @unlisted
 async def openapi(request: web.Request) -> web.Response:
-    """`GET /images/openapi.json`."""
     return _revalidated(request, _as_json(request.app[DOCUMENT]), "application/json")
 
 
 @unlisted
 async def page(request: web.Request) -> web.Response:
-    """`GET /images/docs`."""
     response = _revalidated(request, _page(), "text/html")
     response.headers["Content-Security-Policy"] = PAGE_POLICY
     return response
@@ -115,7 +113,6 @@ async def lead_to_page(request: web.Request) -> web.Response:
 
 @unlisted
 async def asset(request: web.Request) -> web.Response:
-    """`GET /images/docs/{asset}`."""
     name = request.match_info["asset"]
     if name not in ASSETS:
         raise NotFound

@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import ConfigDict, Field
 from structlog.contextvars import bind_contextvars
 
-from processor.catalog.redrive import Attempt, Redrive, RedriveOrder, list_failed, redrive
+from processor.catalog.redrive import Redrive, RedrivenJob, RedrivePlan, list_failed, redrive
 from processor.errors import NotUploaded
 from processor.jobs import UNAVAILABLE, Job, JobStatus
 from processor.ports.jobs import JobQuery
@@ -71,9 +71,9 @@ class RedriveRequest(Question):
     dry_run: bool = Field(default=True, description="Say what would be done, and do nothing.")
     last_key: str | None = Field(default=None, description="`lastEvaluatedKey` of the call before.")
 
-    def to_order(self, tenant: str) -> RedriveOrder:
+    def to_plan(self, tenant: str) -> RedrivePlan:
         """What is to be redriven, without the position."""
-        return RedriveOrder(
+        return RedrivePlan(
             tenant=tenant, limit=self.limit, per_second=self.per_second, code=self.code, dry_run=self.dry_run
         )
 
@@ -86,7 +86,6 @@ class DepthAnswer(Answer):
 
     @classmethod
     def of(cls, depth: QueueDepth) -> Self:
-        """The same numbers."""
         return cls(waiting=depth.waiting, in_flight=depth.in_flight)
 
 
@@ -105,7 +104,6 @@ class FailedAnswer(ListAnswer):
         last_evaluated_key: str | None,
         dead_letters: QueueDepth | None = None,
     ) -> Self:
-        """In the order given."""
         images = [JobAnswer.of(job) for job in jobs]
         return cls(
             images=images,
@@ -128,14 +126,13 @@ class RedrivenImage(Answer):
     )
 
     @classmethod
-    def of(cls, attempt: Attempt) -> Self:
-        """The same ids."""
+    def of(cls, each: RedrivenJob) -> Self:
         return cls(
-            unique_id=attempt.job.unique_id,
-            processing_id=attempt.job.processing_id,
-            code=None if attempt.job.error is None else attempt.job.error.code,
-            new_processing_id=attempt.new_processing_id,
-            refused=attempt.refused,
+            unique_id=each.job.unique_id,
+            processing_id=each.job.processing_id,
+            code=None if each.job.error is None else each.job.error.code,
+            new_processing_id=each.new_processing_id,
+            refused=each.refused,
         )
 
 
@@ -154,12 +151,11 @@ class RedriveAnswer(Heard):
 
     @classmethod
     def of(cls, redrive: Redrive, last_evaluated_key: str | None, *, dry_run: bool) -> Self:
-        """The same numbers."""
         return cls(
             dry_run=dry_run,
-            matched=len(redrive.attempts),
+            matched=len(redrive.jobs),
             redriven=redrive.redriven,
-            images=[RedrivenImage.of(attempt) for attempt in redrive.attempts],
+            images=[RedrivenImage.of(each) for each in redrive.jobs],
             messages=redrive.messages,
             last_evaluated_key=last_evaluated_key,
         )
@@ -168,17 +164,17 @@ class RedriveAnswer(Heard):
 FAILED = FailedAnswer.of([samples.FAILED], None, QueueDepth(waiting=3, in_flight=0))
 REDRIVES = {
     "dryRun": RedriveAnswer.of(
-        Redrive(attempts=(Attempt(job=samples.GIVEN_UP),), messages=3, next_after=None), None, dry_run=True
+        Redrive(jobs=(RedrivenJob(job=samples.GIVEN_UP),), messages=3, next_after=None), None, dry_run=True
     ),
     "redriven": RedriveAnswer.of(
         Redrive(
-            attempts=(Attempt(job=samples.GIVEN_UP, new_processing_id=samples.NEW_ID),), messages=3, next_after=None
+            jobs=(RedrivenJob(job=samples.GIVEN_UP, new_processing_id=samples.NEW_ID),), messages=3, next_after=None
         ),
         None,
         dry_run=False,
     ),
     "refused": RedriveAnswer.of(
-        Redrive(attempts=(Attempt(job=samples.GIVEN_UP, refused=NotUploaded.code),), messages=0, next_after=None),
+        Redrive(jobs=(RedrivenJob(job=samples.GIVEN_UP, refused=NotUploaded.code),), messages=0, next_after=None),
         None,
         dry_run=False,
     ),
@@ -228,12 +224,12 @@ async def redrive_failed_images(request: web.Request) -> web.Response:
     redriven is not failed any more. While there is more, `lastEvaluatedKey` is not null; give it back as `lastKey`.
     """
     asked = read_body(RedriveRequest, await json_body(request))
-    order = asked.to_order(tenant_of(request))
-    after = await _opened(request, order.query, asked.last_key)
-    done = await redrive(request.app[STORES], request.app[CATALOG], replace(order, after=after))
-    bind_contextvars(dryRun=order.dry_run, redriven=done.redriven, messages=done.messages)
-    last_key = await _sealed(request, order.query, done.next_after)
-    return render(request, RedriveAnswer.of(done, last_key, dry_run=order.dry_run).ignoring(asked.ignored))
+    plan = asked.to_plan(tenant_of(request))
+    after = await _opened(request, plan.query, asked.last_key)
+    done = await redrive(request.app[STORES], request.app[CATALOG], replace(plan, after=after))
+    bind_contextvars(dryRun=plan.dry_run, redriven=done.redriven, messages=done.messages)
+    last_key = await _sealed(request, plan.query, done.next_after)
+    return render(request, RedriveAnswer.of(done, last_key, dry_run=plan.dry_run).ignoring(asked.ignored))
 
 
 async def _opened(request: web.Request, query: JobQuery, last_key: str | None) -> str | None:

@@ -56,7 +56,6 @@ class ProcessedAnswer(Answer):
 
     @classmethod
     def of(cls, unique_id: str, variants: Sequence[StoredVariant]) -> Self:
-        """In the order given."""
         images = [
             ProcessedImage.of(variant, size_type=variant.name, last_modified=variant.stored_at) for variant in variants
         ]

@@ -46,7 +46,6 @@ class FailureAnswer(Answer):
 
     @classmethod
     def of(cls, failure: Failure) -> Self:
-        """The same words and numbers."""
         return cls(code=failure.code, message=failure.message, limit=failure.limit, actual=failure.actual)
 
 
@@ -60,7 +59,6 @@ class TimingsAnswer(Answer):
 
     @classmethod
     def of(cls, timings: Timings) -> Self:
-        """The same numbers."""
         return cls(download=timings.download, process=timings.process, upload=timings.upload, total=timings.total)
 
 

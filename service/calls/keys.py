@@ -89,7 +89,6 @@ class ApiKeyAnswer(Answer):
 
     @classmethod
     def of(cls, key: ApiKey) -> Self:
-        """Everything but the digest."""
         return cls(
             key_id=key.key_id,
             tenant=key.tenant,
@@ -124,7 +123,6 @@ class ApiKeyList(Answer):
 
     @classmethod
     def of(cls, keys: Sequence[ApiKey]) -> Self:
-        """In the order given."""
         return cls(keys=[ApiKeyAnswer.of(key) for key in keys], count=len(keys))
 
 

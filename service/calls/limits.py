@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from processor import clock
 from processor.formats.anatomy import MAX_PIECES
-from processor.pipeline.limits import Limits as FileLimits
+from processor.pipeline.limits import FileLimits
 from processor.usage import MEGAPIXEL, Limits, Overrides, Usage, today, tomorrow
 from service.auth.middleware import tenant_of
 from service.calls import groups
@@ -45,7 +45,6 @@ class OverridesRequest(Question):
     images: Many = Field(default=None, description="Stored at a time.")
 
     def to_overrides(self) -> Overrides:
-        """In the core's words."""
         return Overrides(**self.model_dump())
 
 
@@ -101,7 +100,6 @@ class LimitsAnswer(Heard):
 
     @classmethod
     def of(cls, usage: Usage, limits: Limits, settings: Settings) -> Self:
-        """As of today."""
         used = usage.on(today())
         return cls(
             requests=RequestRate(per_second=limits.requests_per_second, burst=limits.request_burst),

@@ -134,7 +134,6 @@ class ListAnswer(Heard):
 
     @classmethod
     def of(cls, jobs: Sequence[Job], last_evaluated_key: str | None) -> Self:
-        """In the order given."""
         images = [JobAnswer.of(job) for job in jobs]
         return cls(images=images, count=len(images), last_evaluated_key=last_evaluated_key)
 

@@ -105,7 +105,6 @@ class MultipartAnswer(Heard):
 
     @classmethod
     def of(cls, submission: MultipartSubmission) -> Self:
-        """To be uploaded."""
         parts = [
             PartAnswer(part_number=part.number, size=part.size, url=part.url, headers=dict(part.headers))
             for part in submission.parts
@@ -148,7 +147,6 @@ class PartsAnswer(Answer):
 
     @classmethod
     def of(cls, state: PartsState) -> Self:
-        """The same numbers."""
         return cls(
             unique_id=state.job.unique_id,
             processing_id=state.job.processing_id,

@@ -76,5 +76,4 @@ UPLOAD = PresignedUpload(
 
 
 def part_url(number: int) -> str:
-    """Where a part goes."""
     return f"{BUCKET}{PENDING.original_key}?partNumber={number}&uploadId=...&X-Amz-Signature=..."

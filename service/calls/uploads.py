@@ -139,7 +139,6 @@ class UploadUrlAnswer(Heard):
 
     @classmethod
     def of(cls, submission: Submission) -> Self:
-        """To be uploaded."""
         post, upload = submission.upload.post, submission.upload
         return cls(
             upload_url=upload.url,

@@ -184,7 +184,6 @@ class PartUrlAnswer(Answer):
 
     @classmethod
     def of(cls, signed: SignedUrl) -> Self:
-        """The same time."""
         return cls(url=signed.url, expires=signed.expires_in_seconds)
 
 

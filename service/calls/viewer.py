@@ -30,7 +30,6 @@ _PATH = re.compile(rf"[0-9a-f-]{{36}}/[A-Za-z0-9_]{{1,90}}/[a-z0-9]{{1,32}}\.(?P
 
 @unlisted
 async def view(request: web.Request) -> web.Response:
-    """`GET /processed/{path}`."""
     path = request.match_info["path"]
     asked = _PATH.fullmatch(path)
     if asked is None:
@@ -45,7 +44,6 @@ async def view(request: web.Request) -> web.Response:
 
 @unlisted
 async def sample(request: web.Request) -> web.Response:
-    """`GET /sample.png`."""
     del request
     return web.Response(body=_sample(), content_type="image/png", headers={hdrs.CACHE_CONTROL: "no-cache"})
 

@@ -185,10 +185,10 @@ def status(
 
     readable_anywhere(sys.stdout, sys.stderr)
     unique = list(dict.fromkeys(processing_ids))
-    patience = timeout_seconds if wait else None
+    longest_wait_seconds = timeout_seconds if wait else None
     client = _Client(url, api_key, Report(json_output=json_output, with_total=False))
     with _interruptible():
-        code = asyncio.run(client.look(unique, patience))
+        code = asyncio.run(client.look(unique, longest_wait_seconds))
     sys.exit(code)
 
 

@@ -43,7 +43,6 @@ class Tally:
     started: float = field(default_factory=time.monotonic)
 
     def count(self, result: Result) -> None:
-        """One more."""
         kind = "existing" if result.existing else result.status
         if hasattr(self, kind):
             setattr(self, kind, getattr(self, kind) + 1)
@@ -69,7 +68,6 @@ class Tally:
         }
 
     def sentence(self) -> str:
-        """The same for people."""
         seconds = time.monotonic() - self.started
         return (
             f"{self.completed} completed, {self.existing} already there, {self.failed} failed, "

@@ -40,7 +40,6 @@ class Gate:
                 return self.monotonic()
 
     def passed(self) -> None:
-        """A call got through."""
         self.answered_at = self.monotonic()
         self._pace = self._pace * RECOVERY if self._pace > 0.001 else 0.0  # noqa: PLR2004 - a millisecond
 

@@ -98,7 +98,6 @@ class _Reading:
         self.failure: SubmitError | OSError | None = None
 
     async def body(self) -> AsyncIterator[bytes]:
-        """Piece by piece."""
         try:
             async for chunk in chunks(self._piece.path, self._piece.start, self._piece.size, self._tell):
                 yield chunk

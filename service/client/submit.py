@@ -59,7 +59,6 @@ class Work:
         self.processing_id, self.unique_id = document["processingId"], document["uniqueId"]
 
     def result(self, status: str, error: str = "") -> Result:
-        """As it stands now."""
         return Result(
             photo=self.photo.shown,
             status=status,

@@ -7,7 +7,7 @@ import re
 
 from aiohttp import HttpVersion11, hdrs, web
 
-from service.http.connections import PATIENCE
+from service.http.connections import CONNECTION_TIMEOUTS
 from service.http.problems import InvalidBody, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 
 #: Bodies that may be JSON. A browser calls a string `text/plain`, and earlier clients never named a type at all.
@@ -55,7 +55,7 @@ async def raw_body(request: web.Request) -> bytes:
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in _ENCODINGS:
         raise InvalidBody
     try:
-        async with asyncio.timeout(request.app[PATIENCE].first_seconds):
+        async with asyncio.timeout(request.app[CONNECTION_TIMEOUTS].first_seconds):
             return await request.read()
     except TimeoutError:
         raise RequestTimeout from None

@@ -27,7 +27,7 @@ class Connection(Protocol):
 
 
 @dataclass(slots=True)
-class Patience:
+class ConnectionTimeouts:
     """Ends connections that hold a socket and send nothing; aiohttp itself would wait for a first request for ever."""
 
     #: From the connection to the end of its first request's headers, and for the body of any request.
@@ -66,4 +66,4 @@ class Patience:
             await asyncio.sleep(LOOK_SECONDS)
 
 
-PATIENCE = web.AppKey("patience", Patience)
+CONNECTION_TIMEOUTS = web.AppKey("connection_timeouts", ConnectionTimeouts)

@@ -76,7 +76,6 @@ async def finish_headers(request: web.Request, response: web.StreamResponse) -> 
 
 
 def complete_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """What every answer has."""
     response.headers[REQUEST_ID_HEADER] = request_id_of(request)
     for name, value in DEFAULT_HEADERS.items():
         response.headers.setdefault(name, value)

@@ -304,7 +304,6 @@ class Problem:
 
     @property
     def title(self) -> str:
-        """The code, spelled out."""
         return self.code.replace("_", " ").capitalize()
 
     @property
@@ -318,7 +317,6 @@ class Problem:
         return self.detail if self.detail.isascii() and self.detail.isprintable() else self.title
 
     def document(self, request_id: str) -> ProblemDocument:
-        """The body."""
         return ProblemDocument(
             type=self.type,
             title=self.title,
@@ -332,7 +330,6 @@ class Problem:
         )
 
     def to_response(self, request_id: str) -> web.Response:
-        """The answer."""
         body = self.document(request_id).model_dump_json(by_alias=True, exclude_none=True).encode()
         return web.Response(
             status=self.status, reason=self.reason, headers=self.headers, body=body, content_type=CONTENT_TYPE

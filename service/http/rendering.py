@@ -27,6 +27,5 @@ async def render_rows(request: web.Request, make: Callable[[], BaseModel], *, ro
 
 
 def render(request: web.Request, answer: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
-    """JSON in UTF-8."""
     body = as_json(answer, request.app[PUBLIC_URL])
     return web.Response(status=status, body=body, content_type="application/json", charset="utf-8")

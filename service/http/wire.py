@@ -83,7 +83,6 @@ def as_json(answer: BaseModel, public_url: str) -> bytes:
 
 
 def as_plain(answer: BaseModel, public_url: str) -> Any:
-    """The same as JSON values."""
     return answer.model_dump(mode="json", by_alias=True, context=public_url)
 
 

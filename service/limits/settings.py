@@ -43,7 +43,6 @@ class LimitSettings(BaseModel):
 
     @property
     def limits(self) -> Limits:
-        """What holds for everybody."""
         return Limits(
             requests_per_second=self.limit_requests_per_second,
             request_burst=self.limit_request_burst,

@@ -59,7 +59,6 @@ async def run_emulator(data_dir: Path, port: int | None = None) -> AsyncIterator
 
 
 def endpoint_url(port: int) -> str:
-    """Where an emulator is."""
     return f"http://{LOOPBACK}:{port}"
 
 

@@ -113,7 +113,6 @@ class _Gauges(Collector):
         self._engine = engine
 
     def collect(self) -> Iterable[Metric]:
-        """One family for each state."""
         worker, load = self._worker, self._engine.load
         messages = CounterMetricFamily(
             "truss_messages", "Messages by what became of them: settled, or why they were given back.", labels=("end",)

@@ -41,7 +41,6 @@ class _Untitled(GenerateJsonSchema):
     """Leaves out the titles that are made from a field's name: they say nothing that the name does not."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Never."""
         del schema
         return False
 
@@ -57,7 +56,6 @@ def schemas(requests: Sequence[type[BaseModel]], shown: Sequence[type[BaseModel]
 
 
 def ref(model: type[BaseModel]) -> Reference:
-    """Where a model's schema lies."""
     return Reference(**{"$ref": _REF.format(model=model.__name__)})
 
 
@@ -84,7 +82,6 @@ def _parameter(name: str, prop: dict[str, Any], *, required: bool) -> Parameter:
 
 
 def path_parameter(part: PathPart) -> Parameter:
-    """A part of the path."""
     schema = {"type": "string", "pattern": part.pattern}
     return Parameter.model_validate(
         {"name": part.name, "in": "path", "required": True, "description": part.description, "schema": schema}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from processor.pipeline.limits import Limits
+from processor.pipeline.limits import FileLimits
 from processor.recipes import Recipe, standard
 
 Count = Annotated[int, Field(ge=1)]
@@ -36,9 +36,8 @@ class FileSettings(BaseModel):
     ] = 30
 
     @property
-    def file_limits(self) -> Limits:
-        """For the pipeline."""
-        return Limits(
+    def file_limits(self) -> FileLimits:
+        return FileLimits(
             max_bytes=self.max_upload_bytes,
             max_pixels=self.max_pixels,
             max_side=self.max_side,

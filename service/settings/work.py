@@ -75,7 +75,6 @@ class WorkSettings(BaseModel):
 
     @property
     def worker(self) -> WorkerConfig:
-        """For the worker."""
         return WorkerConfig(
             slots=self.slots,
             ahead=AHEAD_PER_SLOT * self.slots,

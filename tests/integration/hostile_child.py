@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from processor.pipeline import render as pipeline
-from processor.sandbox import attempt, child
+from processor.sandbox import child, task
 from processor.sandbox import messages as frames
 
 #: Taken before anything else happens here.
@@ -103,7 +103,7 @@ def main(fault: str) -> None:
         true_send(stream, header, parts)
 
     pipeline.render = render  # type: ignore[assignment]
-    attempt.send = tell_facts  # type: ignore[attr-defined]
+    task.send = tell_facts  # type: ignore[attr-defined]
     child.main()
 
 

@@ -19,7 +19,7 @@ from processor.errors import DecoderCrashed, FileTooLarge, ImageRejected, TimedO
 from processor.images import Rendered
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig
-from processor.pipeline.limits import Limits
+from processor.pipeline.limits import FileLimits
 from processor.recipes import Recipe, VariantSpec, standard
 from processor.sandbox import confine
 from processor.sandbox import renderer as quarantine
@@ -151,7 +151,7 @@ async def test_variants_are_those_of_the_recipe_and_limits_those_of_the_configur
     engine: Engine, make: Make
 ) -> None:
     specs = (VariantSpec(name="dot", format="webp", quality=1, box=(7, 7)),)
-    config = EngineConfig(threads=1, memory_budget_bytes=BUDGET, limits=Limits(max_bytes=100_000))
+    config = EngineConfig(threads=1, memory_budget_bytes=BUDGET, limits=FileLimits(max_bytes=100_000))
 
     result = await make(config).render(corpus.jpeg(), Recipe(name="dots", version=1, specs=specs))
 
@@ -224,7 +224,7 @@ async def test_a_child_that_hangs_in_c_is_killed_when_its_time_is_up(
     engine: Engine, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quarantine, "GRACE_SECONDS", 0.2)
-    limits = Limits(timeout_seconds=1.0)
+    limits = FileLimits(timeout_seconds=1.0)
     renderer = make(EngineConfig(threads=1, memory_budget_bytes=BUDGET, limits=limits), command=hostile("hang"))
 
     with pytest.raises(TimedOut):
@@ -237,7 +237,7 @@ async def test_a_child_that_used_up_its_processor_time_was_too_slow(engine: Engi
 
 
 async def test_a_child_notices_by_itself_that_it_is_too_slow(engine: Engine, make: Make) -> None:
-    config = EngineConfig(threads=1, memory_budget_bytes=BUDGET, limits=Limits(timeout_seconds=0.001))
+    config = EngineConfig(threads=1, memory_budget_bytes=BUDGET, limits=FileLimits(timeout_seconds=0.001))
 
     with pytest.raises(TimedOut):
         await make(config).render(corpus.jpeg(corpus.photo(1000, 1000)), FAST)

@@ -51,5 +51,4 @@ class MemoryKeyStore:
         self._keys[key_id] = replace(await self.get(key_id), last_used_at=at)
 
     async def checksum_key(self) -> bytes:
-        """Its own."""
         return self._checksum_key

@@ -87,7 +87,6 @@ class MemoryObjectStore:
         return seconds if self.session_seconds is None else min(seconds, self.session_seconds)
 
     async def begin_multipart(self, key: str, *, content_type: str) -> MultipartUpload:
-        """Nothing is there yet."""
         upload = MultipartUpload(key=key, upload_id=secrets.token_hex(16))
         self._unfinished[upload.upload_id] = _Unfinished(key=key, content_type=content_type)
         return upload
@@ -140,7 +139,6 @@ class MemoryObjectStore:
         await self.put(begun.key, b"".join(begun.parts[part.number] for part in parts), content_type=begun.content_type)
 
     async def abort_multipart(self, upload: MultipartUpload) -> None:
-        """Remove the parts."""
         self._unfinished.pop(upload.upload_id, None)
 
     def _begun(self, upload: MultipartUpload) -> _Unfinished:
@@ -244,7 +242,6 @@ class MemoryObjectStore:
                 yield replace(_listed(self._objects[key].info), version="")
 
     async def list(self, prefix: str) -> list[ObjectInfo]:
-        """The same at once."""
         return [found async for found in self.walk(prefix)]
 
     async def ping(self) -> None:

@@ -30,12 +30,10 @@ class MemoryReplayStore:
         return Recorded(answer=answer)
 
     async def record(self, request: Repeatable, answer: bytes) -> None:
-        """Keep the answer."""
         if self._is_own(request):
             self._records[request.name] = (request, answer, self._now() + KEPT_SECONDS)
 
     async def abandon(self, request: Repeatable) -> None:
-        """Forget that it was begun."""
         if self._is_own(request):
             del self._records[request.name]
 

@@ -33,5 +33,4 @@ class MemoryUsageStore:
         return self._records[tenant]
 
     async def set_overrides(self, tenant: str, overrides: Overrides) -> None:
-        """Replace all of them."""
         self._records[tenant] = replace(await self.get(tenant), overrides=overrides)

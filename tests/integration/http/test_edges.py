@@ -10,7 +10,7 @@ import pytest
 import structlog
 from structlog.contextvars import merge_contextvars
 
-from service.http.connections import PATIENCE
+from service.http.connections import CONNECTION_TIMEOUTS
 from service.observe.health import DRAINING
 from tests.waiting import eventually
 
@@ -194,7 +194,7 @@ async def test_a_client_that_leaves_within_its_body_is_no_error_of_ours(
     await writer.drain()
 
     async def in_work() -> bool:
-        return bool(client.app[PATIENCE]._busy)
+        return bool(client.app[CONNECTION_TIMEOUTS]._busy)
 
     await eventually(in_work, what="the request in work")
     writer.close()

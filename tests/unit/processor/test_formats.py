@@ -16,7 +16,7 @@ from processor.images import Variant
 from processor.pipeline import encode
 from processor.recipes import VariantSpec
 from processor.sandbox.answers import pack, unpack
-from processor.sandbox.messages import Frame
+from processor.sandbox.messages import Packet
 from service.openapi import document
 from tests import corpus
 from tests.unit.processor.pipeline.compare import rendered
@@ -84,9 +84,9 @@ def test_a_variant_of_a_format_that_is_written_passes_between_processes(format_:
 
     header, parts = pack(sent, ())
 
-    assert unpack(Frame(header=header, body=b"".join(parts)), spec, ()) == sent
+    assert unpack(Packet(header=header, body=b"".join(parts)), spec, ()) == sent
     with pytest.raises(ValueError, match="format"):
-        unpack(Frame(header=header, body=bytes(len(file))), spec, ())
+        unpack(Packet(header=header, body=bytes(len(file))), spec, ())
 
 
 def _box(brand: bytes, *compatible: bytes) -> bytes:

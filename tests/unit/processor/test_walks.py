@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor import clock
-from processor.catalog.redrive import RedriveOrder, redrive
+from processor.catalog.redrive import RedrivePlan, redrive
 from processor.catalog.uploads import Submission
 from processor.errors import Conflict, CorruptImage, JobNotFound, NotFound, Unavailable
 from processor.events import Unreadable, parse
@@ -74,7 +74,7 @@ class Story:
                 await redrive(
                     self.world.stores,
                     self.world.catalog,
-                    RedriveOrder(tenant=TENANT, limit=3, per_second=9, dry_run=False),
+                    RedrivePlan(tenant=TENANT, limit=3, per_second=9, dry_run=False),
                 )
             elif self.submissions:
                 await self._act(deed, number, self.submissions[number % len(self.submissions)])

@@ -12,7 +12,7 @@ import pytest
 from processor import clock
 from processor.catalog import redrive as redriving
 from processor.catalog.images import Catalog
-from processor.catalog.redrive import Redrive, RedriveOrder, list_failed, redrive
+from processor.catalog.redrive import Redrive, RedrivePlan, list_failed, redrive
 from processor.errors import CorruptImage, Unavailable
 from processor.events import SourceArrived
 from processor.jobs import UNAVAILABLE, Job, JobStatus, Lease
@@ -95,7 +95,7 @@ class Scene:
         given: dict[str, object] = {"dry_run": False} | order
         return await redrive(
             *(self.stores, self.catalog),
-            RedriveOrder(tenant=tenant, limit=limit, per_second=per_second, **given),  # type: ignore[arg-type]
+            RedrivePlan(tenant=tenant, limit=limit, per_second=per_second, **given),  # type: ignore[arg-type]
         )
 
     async def uploaded(self, tenant: str = TENANT) -> tuple[Job, SourceArrived]:
@@ -158,11 +158,11 @@ async def test_a_job_that_was_given_up_and_its_dead_letter_end_in_one_conversion
     jobs = [await scene.given_up() for _ in range(3)]
     done = await scene.redrive()
     assert (done.redriven, done.messages, done.next_after) == (3, 3, None)
-    assert {attempt.job.processing_id for attempt in done.attempts} == {job.processing_id for job in jobs}
+    assert {each.job.processing_id for each in done.jobs} == {job.processing_id for job in jobs}
     await scene.deliver_all(newest_first=newest_first)
-    for attempt in done.attempts:
-        current = await scene.current(attempt.job)
-        assert (current.processing_id, current.status) == (attempt.new_processing_id, DONE)
+    for each in done.jobs:
+        current = await scene.current(each.job)
+        assert (current.processing_id, current.status) == (each.new_processing_id, DONE)
     assert scene.rendered == 3
     assert scene.queue.count == scene.dead.count == 0
 
@@ -173,7 +173,7 @@ async def test_a_dead_letter_whose_job_was_cut_short_is_given_back_too(scene: Sc
     await scene.jobs.claim(job.processing_id, Lease(token="t", owner="dead", expires_at=0), job.created_at, "tests")
     await scene.dead.send(event.to_message())
     done = await scene.redrive()
-    assert (done.attempts, done.messages) == ((), 1)
+    assert (done.jobs, done.messages) == ((), 1)
     await scene.deliver_all()
     assert (await scene.current(job)).status is DONE
 
@@ -191,7 +191,7 @@ async def test_what_cannot_be_read_stays_a_dead_letter_and_holds_up_no_other(sce
 async def test_a_redrive_by_code_leaves_other_failures_and_the_dead_letters_alone(scene: Scene) -> None:
     given_up, rejected = await scene.given_up(), await scene.rejected()
     done = await scene.redrive(code=UNAVAILABLE)
-    assert [attempt.job.unique_id for attempt in done.attempts] == [given_up.unique_id]
+    assert [each.job.unique_id for each in done.jobs] == [given_up.unique_id]
     assert done.messages == 0
     assert scene.dead.count == 1
     assert await scene.current(rejected) == rejected
@@ -202,8 +202,8 @@ async def test_a_redrive_by_code_leaves_other_failures_and_the_dead_letters_alon
 async def test_a_dry_run_changes_nothing(scene: Scene) -> None:
     jobs = [await scene.given_up() for _ in range(3)]
     would = await scene.redrive(dry_run=True, limit=2)
-    assert (len(would.attempts), would.redriven, would.messages) == (2, 0, 2)
-    assert {(attempt.new_processing_id, attempt.refused) for attempt in would.attempts} == {(None, None)}
+    assert (len(would.jobs), would.redriven, would.messages) == (2, 0, 2)
+    assert {(each.new_processing_id, each.refused) for each in would.jobs} == {(None, None)}
     assert (await scene.redrive(dry_run=True, code=UNAVAILABLE)).messages == 0
     assert [await scene.current(job) for job in jobs] == jobs
     assert scene.queue.count == 0
@@ -211,7 +211,7 @@ async def test_a_dry_run_changes_nothing(scene: Scene) -> None:
 
 
 async def test_an_order_is_a_dry_run_unless_it_says_otherwise() -> None:
-    assert RedriveOrder(tenant=TENANT, limit=1, per_second=1).dry_run
+    assert RedrivePlan(tenant=TENANT, limit=1, per_second=1).dry_run
 
 
 async def test_no_more_than_the_limit_is_redriven_and_the_next_call_goes_on(scene: Scene) -> None:
@@ -220,7 +220,7 @@ async def test_no_more_than_the_limit_is_redriven_and_the_next_call_goes_on(scen
     second = await scene.redrive(limit=3, after=first.next_after)
     assert [(done.redriven, done.messages) for done in (first, second)] == [(3, 3), (2, 2)]
     assert second.next_after is None
-    redriven = [attempt.job.processing_id for attempt in first.attempts + second.attempts]
+    redriven = [each.job.processing_id for each in first.jobs + second.jobs]
     assert sorted(redriven) == sorted(job.processing_id for job in jobs)
 
 
@@ -230,8 +230,8 @@ async def test_what_fails_again_is_not_met_again_on_the_way_to_the_end(scene: Sc
     after, calls = None, 0
     while calls == 0 or after is not None:
         done = await scene.redrive(limit=1, after=after)
-        for attempt in done.attempts:
-            await scene.world.source.purge(attempt.job.original_key)  # the new job fails at once
+        for each in done.jobs:
+            await scene.world.source.purge(each.job.original_key)  # the new job fails at once
         await scene.deliver_all()
         after, calls = done.next_after, calls + 1
     assert calls == 3
@@ -248,7 +248,7 @@ async def test_what_cannot_be_processed_is_refused_and_does_not_stop_the_rest(sc
     (letter,) = [each.body for each in scene.dead._letters.values() if taken_up.unique_id in each.body]
     await scene.world.converter.convert(events_of(letter)[0])
     done = await scene.redrive(code=UNAVAILABLE)
-    assert {attempt.job.unique_id: attempt.refused for attempt in done.attempts} == {
+    assert {each.job.unique_id: each.refused for each in done.jobs} == {
         good.unique_id: None,
         gone.unique_id: "not_uploaded",
         deleted.unique_id: "image_deleted",
@@ -264,8 +264,8 @@ async def test_a_second_redrive_finds_nothing_while_the_first_is_under_way(scene
     job = await scene.given_up()
     first = await scene.redrive()
     second = await scene.redrive()
-    assert (second.attempts, second.messages) == ((), 0)
-    assert (await scene.current(job)).processing_id == first.attempts[0].new_processing_id
+    assert (second.jobs, second.messages) == ((), 0)
+    assert (await scene.current(job)).processing_id == first.jobs[0].new_processing_id
 
 
 async def test_a_second_redrive_over_a_list_that_lags_doubles_nothing(scene: Scene) -> None:
@@ -273,7 +273,7 @@ async def test_a_second_redrive_over_a_list_that_lags_doubles_nothing(scene: Sce
     scene.jobs.shown = await scene.jobs.list(JobQuery(tenant=TENANT, limit=10, status=JobStatus.FAILED))
     assert (await scene.redrive()).redriven == 1
     again = await scene.redrive()
-    assert [attempt.refused for attempt in again.attempts] == ["record_changed"]
+    assert [each.refused for each in again.jobs] == ["record_changed"]
     await scene.deliver_all()
     assert scene.rendered == 1
 
@@ -301,7 +301,7 @@ async def test_no_message_is_held_back_for_longer_than_a_queue_can(scene: Scene)
 
 async def test_another_tenants_failures_are_neither_seen_nor_touched(scene: Scene) -> None:
     other = await scene.given_up("other")
-    assert (await scene.redrive()).attempts == ()
+    assert (await scene.redrive()).jobs == ()
     assert await scene.current(other) == other
     assert (await scene.redrive(tenant="other")).redriven == 1
 
@@ -314,7 +314,7 @@ async def test_a_move_that_dies_before_it_settles_duplicates_nothing_in_the_end(
     assert (scene.queue.count, scene.dead.count) == (2, 1)
     scene.dead.now += redriving.MOVE_SECONDS
     again = await scene.redrive()
-    assert (again.attempts, again.messages) == ((), 1)
+    assert (again.jobs, again.messages) == ((), 1)
     await scene.deliver_all()
     assert (await scene.current(job)).status is DONE
     assert scene.rendered == 1
@@ -336,8 +336,8 @@ async def test_a_queue_that_is_away_leaves_the_dead_letters_and_the_next_call_go
 @pytest.mark.parametrize("dry_run", [True, False])
 async def test_without_a_dead_letter_queue_no_message_is_counted_or_moved(scene: Scene, *, dry_run: bool) -> None:
     await scene.given_up()
-    order = RedriveOrder(tenant=TENANT, limit=10, per_second=10, dry_run=dry_run)
-    assert (await redrive(scene.world.stores, scene.world.catalog, order)).messages == 0
+    plan = RedrivePlan(tenant=TENANT, limit=10, per_second=10, dry_run=dry_run)
+    assert (await redrive(scene.world.stores, scene.world.catalog, plan)).messages == 0
     assert scene.dead.count == 1
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyvips
 
 from processor.images import Rendered, Variant
-from processor.pipeline.limits import Deadline, Limits
+from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.render import inspect, render
 from processor.recipes import STANDARD_VARIANTS, Recipe, VariantSpec
 
@@ -17,10 +17,10 @@ FINE = (VariantSpec(name="fine", format="webp", quality=100),)
 
 
 def rendered(
-    data: bytes, *, specs: tuple[VariantSpec, ...] = STANDARD_VARIANTS, limits: Limits | None = None
+    data: bytes, *, specs: tuple[VariantSpec, ...] = STANDARD_VARIANTS, limits: FileLimits | None = None
 ) -> Rendered:
     """What the recipe makes of the file."""
-    limits = limits or Limits()
+    limits = limits or FileLimits()
     recipe = Recipe(name="fast", version=1, specs=tuple(replace(spec, effort=0) for spec in specs))
     return render(data, inspect(data, limits), recipe, Deadline(limits.timeout_seconds))
 

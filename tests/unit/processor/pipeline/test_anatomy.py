@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from processor.errors import TooManyPieces, TooManyScans
 from processor.formats import anatomy, dissect, sniff
 from processor.pipeline import decode
-from processor.pipeline.limits import Limits
+from processor.pipeline.limits import FileLimits
 from tests import corpus
 from tests.corpus import containers, hostile
 from tests.unit.processor.pipeline.compare import rendered
@@ -91,7 +91,7 @@ def test_nothing_is_held_against_a_good_file(name: str) -> None:
 
     found = dissect(data, sniff(data).name)
 
-    assert found.scans <= Limits().max_scans
+    assert found.scans <= FileLimits().max_scans
     assert found.metadata_bytes <= len(data)
 
 

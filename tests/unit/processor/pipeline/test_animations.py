@@ -11,7 +11,7 @@ import pytest
 from processor.errors import CorruptImage, TooManyFrames, TooManyPixels
 from processor.pipeline import render
 from processor.pipeline.decode import probe
-from processor.pipeline.limits import Deadline, Limits
+from processor.pipeline.limits import Deadline, FileLimits
 from tests import corpus
 from tests.corpus.animations import (
     APNG_BACKGROUND,
@@ -47,7 +47,7 @@ def corner(colour: int | tuple[int, ...], place: int = 0, **more: Any) -> Part:
 
 def screens(data: bytes) -> list[list[list[float]]]:
     """The colours of the corners, frame by frame, of what was decoded and not yet encoded."""
-    info = render.inspect(data, Limits())
+    info = render.inspect(data, FileLimits())
     deadline = Deadline(60)
     deadline.start()
     roll = render._prepare(data, info, deadline)
@@ -257,11 +257,11 @@ def test_limits_count_the_frames_of_an_apng_before_any_is_decoded() -> None:
     parts = [whole((9, 9, 9, 255))] * 4
 
     with pytest.raises(TooManyFrames) as frames:
-        render.inspect(apng_of(SIDE, SIDE, parts), Limits(max_frames=3))
+        render.inspect(apng_of(SIDE, SIDE, parts), FileLimits(max_frames=3))
     with pytest.raises(TooManyPixels) as pixels:
-        render.inspect(apng_of(SIDE, SIDE, parts), Limits(max_pixels=4 * SIDE * SIDE - 1))
+        render.inspect(apng_of(SIDE, SIDE, parts), FileLimits(max_pixels=4 * SIDE * SIDE - 1))
     with pytest.raises(TooManyFrames) as told:
-        render.inspect(apng_of(SIDE, SIDE, parts, told=2_000_000_000), Limits())
+        render.inspect(apng_of(SIDE, SIDE, parts, told=2_000_000_000), FileLimits())
 
     assert (frames.value.limit, frames.value.actual) == (3, 4)
     assert (pixels.value.limit, pixels.value.actual) == (4 * SIDE * SIDE - 1, 4 * SIDE * SIDE)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from processor.errors import CorruptImage, UnsupportedFormat
-from processor.pipeline.limits import Limits
+from processor.pipeline.limits import FileLimits
 from processor.pipeline.render import inspect
 from tests.corpus import arithmetic
 from tests.unit.processor.pipeline.compare import opened, rendered
 
 
 def test_an_arithmetic_jpeg_is_converted() -> None:
-    info = inspect(arithmetic.jpeg(), Limits())
+    info = inspect(arithmetic.jpeg(), FileLimits())
     assert (info.format, info.width, info.height, info.bands) == ("jpeg", 160, 96, 1)
 
     variants = rendered(arithmetic.jpeg()).variants
@@ -42,4 +42,4 @@ def test_other_arithmetic_kinds_are_not_supported(process: int) -> None:
     data = arithmetic.jpeg().replace(b"\xff\xc9", bytes((0xFF, process)))
 
     with pytest.raises(UnsupportedFormat):
-        inspect(data, Limits())
+        inspect(data, FileLimits())

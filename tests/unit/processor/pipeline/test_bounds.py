@@ -16,7 +16,7 @@ from processor.images import Rendered
 from processor.pipeline import encode, render
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.pipeline.estimate import least_bytes, share, working_bytes
-from processor.pipeline.limits import Deadline, Limits
+from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.silence import must_be_killable
 from processor.ports.renderer import NO_TICKET, Ticket
 from processor.recipes import STANDARD_VARIANTS, Recipe, VariantSpec, standard
@@ -136,7 +136,7 @@ async def test_what_fits_only_if_its_pixels_are_kind_is_tried_outside(budget_byt
 
 async def test_what_belongs_outside_leaves_the_threads_alone() -> None:
     outside = Outside()
-    limits = Limits(timeout_seconds=0.1)
+    limits = FileLimits(timeout_seconds=0.1)
     engine = Engine(EngineConfig(threads=1, memory_budget_bytes=512 * MIB, limits=limits), outside=outside)
     data = hostile.jpeg_of_scans(3000, 2000, 100)
 
@@ -163,7 +163,7 @@ def test_the_time_limit_is_heard_while_a_reduced_size_is_encoded(name: str, monk
         name="small", version=1, specs=(VariantSpec(name="small", format="webp", quality=80, box=(500, 500)),)
     )
     with pytest.raises(TimedOut):
-        render.render(data, render.inspect(data, Limits()), recipe, deadline)
+        render.render(data, render.inspect(data, FileLimits()), recipe, deadline)
     assert not finished
 
 

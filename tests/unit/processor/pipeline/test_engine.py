@@ -17,7 +17,7 @@ from processor.pipeline import engine as engine_module
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig, EngineLoad
 from processor.pipeline.estimate import working_bytes
-from processor.pipeline.limits import Deadline, Limits
+from processor.pipeline.limits import Deadline, FileLimits
 from processor.ports.renderer import Ticket
 from processor.recipes import Recipe, standard
 from tests import corpus
@@ -262,7 +262,7 @@ async def test_a_thread_that_hears_nothing_long_after_its_time_was_up_wedges_the
         return Rendered(source=info, variants=())
 
     monkeypatch.setattr(engine_module, "render", deaf)
-    engine = Engine(EngineConfig(threads=1, memory_budget_bytes=BUDGET, limits=Limits(timeout_seconds=0.01)))
+    engine = Engine(EngineConfig(threads=1, memory_budget_bytes=BUDGET, limits=FileLimits(timeout_seconds=0.01)))
 
     async def is_wedged() -> bool:
         return engine.wedged

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from processor.errors import CorruptImage, ImageRejected, TooManyPieces
 from processor.formats.png import SIGNATURE as PNG_SIGNATURE
 from processor.pipeline import decode, gif, jpeg, png, render
-from processor.pipeline.limits import Deadline, Limits
+from processor.pipeline.limits import Deadline, FileLimits
 from processor.recipes import standard
 from tests import corpus
 from tests.corpus import containers, hostile
@@ -22,7 +22,7 @@ from tests.searching import searching
 from tests.unit.processor.pipeline.compare import difference, opened, rendered, variant
 
 #: Small, so that what a lying header asks for stays cheap.
-LIMITS = Limits(max_pixels=400_000, max_side=2_000, max_frames=20, timeout_seconds=20)
+LIMITS = FileLimits(max_pixels=400_000, max_side=2_000, max_frames=20, timeout_seconds=20)
 _PARTS = [
     Part(width=24, height=24, colour=(9, 99, 200, 255)),
     Part(left=8, top=4, width=8, height=9, colour=(200, 9, 9, 128), blend=OVER),

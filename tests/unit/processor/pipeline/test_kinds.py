@@ -18,11 +18,11 @@ from processor.errors import (
     UnsupportedFormat,
 )
 from processor.pipeline import render
-from processor.pipeline.limits import Limits
+from processor.pipeline.limits import FileLimits
 from processor.recipes import STANDARD
 from processor.sandbox.answers import read_refusal, refusal
-from processor.sandbox.attempt import attempt, order
 from processor.sandbox.messages import receive, send
+from processor.sandbox.task import perform, task_of
 from tests import corpus
 from tests.corpus import containers
 from tests.corpus.animations import Part, gif_of, png_of_chunks
@@ -89,13 +89,13 @@ PARTS = [Part(width=64, height=48, colour=number) for number in (1, 2, 3)]
 @pytest.mark.parametrize(
     ("limits", "error", "message"),
     [
-        (Limits(max_bytes=100), FileTooLarge, "bytes; the service accepts 100."),
-        (Limits(max_side=63), SideTooLong, "The longer side of the image has 64 pixels; the service accepts 63."),
-        (Limits(max_pixels=9215), TooManyPixels, "has 9,216 pixels, frames counted in; the service accepts 9,215."),
-        (Limits(max_frames=2), TooManyFrames, "The animation has 3 frames; the service accepts 2."),
+        (FileLimits(max_bytes=100), FileTooLarge, "bytes; the service accepts 100."),
+        (FileLimits(max_side=63), SideTooLong, "The longer side of the image has 64 pixels; the service accepts 63."),
+        (FileLimits(max_pixels=9215), TooManyPixels, "has 9,216 pixels, frames counted in; the service accepts 9,215."),
+        (FileLimits(max_frames=2), TooManyFrames, "The animation has 3 frames; the service accepts 2."),
     ],
 )
-def test_a_limit_names_its_number_and_the_file_s(limits: Limits, error: type[ImageRejected], message: str) -> None:
+def test_a_limit_names_its_number_and_the_file_s(limits: FileLimits, error: type[ImageRejected], message: str) -> None:
     data = gif_of(64, 48, PARTS)
 
     with pytest.raises(error) as found:
@@ -109,7 +109,7 @@ def test_a_limit_names_its_number_and_the_file_s(limits: Limits, error: type[Ima
 @pytest.mark.parametrize("frames", [501, 600])
 def test_a_small_gif_of_many_frames_is_told_how_many_it_has(frames: int) -> None:
     with pytest.raises(TooManyFrames) as found:
-        render.inspect(containers.gif_of_frames(frames), Limits())
+        render.inspect(containers.gif_of_frames(frames), FileLimits())
 
     assert found.value.message == f"The animation has {frames} frames; the service accepts 500."
 
@@ -169,7 +169,7 @@ def test_a_child_tells_the_kind_and_the_numbers() -> None:
         source, answers = io.BytesIO(), io.BytesIO()
         send(source, {}, (data,))
         source.seek(0)
-        attempt(order(STANDARD, Limits()), source, answers)
+        perform(task_of(STANDARD, FileLimits()), source, answers)
         answers.seek(0)
         receive(answers)
         told.append(receive(answers).header)
@@ -196,4 +196,4 @@ def test_a_side_that_no_decoder_takes_is_told_with_both_numbers(width: int, heig
     for data, side in ((containers.png_claiming(width, height, rows=0), max(width, height)), (tall, 65_535)):
         with pytest.raises(SideTooLong) as refusal:
             rendered(data)
-        assert (refusal.value.limit, refusal.value.actual) == (Limits().max_side, side)
+        assert (refusal.value.limit, refusal.value.actual) == (FileLimits().max_side, side)

@@ -22,7 +22,7 @@ from processor.errors import (
 from processor.formats.info import ImageInfo
 from processor.pipeline import encode, render
 from processor.pipeline.allocator import is_to_be_had
-from processor.pipeline.limits import Deadline, Limits
+from processor.pipeline.limits import Deadline, FileLimits
 from processor.recipes import STANDARD, Recipe, VariantSpec
 from tests import corpus
 from tests.unit.processor.pipeline.compare import FINE, rendered
@@ -37,27 +37,27 @@ SOON_SECONDS = 0.15
 @pytest.mark.parametrize(
     ("limits", "refusal"),
     [
-        (Limits(max_bytes=100), FileTooLarge),
-        (Limits(max_side=63), SideTooLong),
-        (Limits(max_pixels=64 * 48 * 4 - 1), TooManyPixels),
-        (Limits(max_frames=3), TooManyFrames),
+        (FileLimits(max_bytes=100), FileTooLarge),
+        (FileLimits(max_side=63), SideTooLong),
+        (FileLimits(max_pixels=64 * 48 * 4 - 1), TooManyPixels),
+        (FileLimits(max_frames=3), TooManyFrames),
     ],
 )
-def test_every_limit_refuses_what_exceeds_it(limits: Limits, refusal: type[ImageRejected]) -> None:
+def test_every_limit_refuses_what_exceeds_it(limits: FileLimits, refusal: type[ImageRejected]) -> None:
     with pytest.raises(refusal):
         rendered(corpus.animation(".webp"), limits=limits)
 
 
 def test_every_limit_is_inclusive() -> None:
     data = corpus.animation(".webp")
-    exact = Limits(max_bytes=len(data), max_side=64, max_pixels=64 * 48 * 4, max_frames=4)
+    exact = FileLimits(max_bytes=len(data), max_side=64, max_pixels=64 * 48 * 4, max_frames=4)
 
     assert rendered(data, limits=exact).source.frames == 4
 
 
 def test_an_empty_file_is_told_from_a_large_one() -> None:
     with pytest.raises(EmptyFile):
-        Limits().check_size(0)
+        FileLimits().check_size(0)
 
 
 def test_a_bomb_is_refused_by_its_header_alone() -> None:
@@ -65,14 +65,14 @@ def test_a_bomb_is_refused_by_its_header_alone() -> None:
 
     assert len(bomb) < 100_000
     with pytest.raises(TooManyPixels):
-        render.inspect(bomb, Limits())
+        render.inspect(bomb, FileLimits())
 
 
 def test_frames_count_as_pixels() -> None:
     info = ImageInfo(format="gif", width=1000, height=1000, frames=121)
 
     with pytest.raises(TooManyPixels):
-        Limits().check_header(info)
+        FileLimits().check_header(info)
 
 
 def test_a_deadline_runs_from_its_start_and_not_before() -> None:
@@ -112,7 +112,7 @@ def test_the_time_limit_stops_libvips_in_the_middle_of_encoding(kind: str, monke
     monkeypatch.setattr(encode, "write", noting)
 
     with pytest.raises(TimedOut):
-        render.render(data, render.inspect(data, Limits()), recipe, Deadline(SOON_SECONDS))
+        render.render(data, render.inspect(data, FileLimits()), recipe, Deadline(SOON_SECONDS))
 
     assert not finished
 
@@ -123,7 +123,7 @@ def test_a_deadline_that_passed_stops_before_a_pixel_is_decoded(kind: str) -> No
     recipe = STANDARD
 
     with pytest.raises(TimedOut):
-        render.render(data, render.inspect(data, Limits()), recipe, Deadline(NOTHING_SECONDS))
+        render.render(data, render.inspect(data, FileLimits()), recipe, Deadline(NOTHING_SECONDS))
 
 
 @pytest.mark.parametrize("stage", [("fit", NotConvertible), ("hold", CorruptImage)])

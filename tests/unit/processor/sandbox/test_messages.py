@@ -13,7 +13,7 @@ from processor.formats.info import ImageInfo
 from processor.images import Variant
 from processor.recipes import VariantSpec
 from processor.sandbox.answers import describe, pack, read_info, unpack
-from processor.sandbox.messages import HEAD, MAX_HEADER_BYTES, Frame, hear, opening, receive, send
+from processor.sandbox.messages import HEAD, MAX_HEADER_BYTES, Packet, hear, opening, receive, send
 
 INFO = ImageInfo(format="png", width=4, height=3)
 SPECS = (
@@ -23,8 +23,8 @@ SPECS = (
 WEBP = b"RIFF\x04\x00\x00\x00WEBP"
 
 
-def heard(data: bytes, *, max_body_bytes: int = 10) -> Frame:
-    async def listen() -> Frame:
+def heard(data: bytes, *, max_body_bytes: int = 10) -> Packet:
+    async def listen() -> Packet:
         reader = asyncio.StreamReader()
         reader.feed_data(data)
         reader.feed_eof()
@@ -43,9 +43,9 @@ def test_what_is_sent_is_received() -> None:
     send(pipe, {})
     pipe.seek(0)
 
-    assert receive(pipe) == Frame(header={"say": "ü"}, body=b"onetwo")
-    assert heard(pipe.getvalue()) == Frame(header={"say": "ü"}, body=b"onetwo")
-    assert receive(pipe) == Frame(header={})
+    assert receive(pipe) == Packet(header={"say": "ü"}, body=b"onetwo")
+    assert heard(pipe.getvalue()) == Packet(header={"say": "ü"}, body=b"onetwo")
+    assert receive(pipe) == Packet(header={})
     with pytest.raises(EOFError):
         receive(pipe)
 
@@ -94,7 +94,7 @@ def test_equal_outputs_are_sent_once() -> None:
     header, parts = pack(large, (small,))
 
     assert parts == ()
-    assert unpack(Frame(header=header), SPECS[1], (small,)) == large
+    assert unpack(Packet(header=header), SPECS[1], (small,)) == large
 
 
 def test_variants_come_back_as_they_were() -> None:
@@ -103,7 +103,7 @@ def test_variants_come_back_as_they_were() -> None:
 
     for variant, earlier in ((small, ()), (large, (small,))):
         header, parts = pack(variant, earlier)
-        frame = Frame(header=json.loads(json.dumps(header)), body=b"".join(parts))
+        frame = Packet(header=json.loads(json.dumps(header)), body=b"".join(parts))
         assert unpack(frame, variant.spec, earlier) == variant
 
 
@@ -134,4 +134,4 @@ def _header(**change: Any) -> dict[str, Any]:
 def test_anything_but_the_variant_that_was_asked_for_is_refused(header: Any, body: bytes) -> None:
     earlier = (Variant(spec=SPECS[1], data=WEBP, width=4, height=3),)
     with pytest.raises(ValueError, match=r"^not "):
-        unpack(Frame(header=header, body=body), SPECS[0], earlier)
+        unpack(Packet(header=header, body=body), SPECS[0], earlier)

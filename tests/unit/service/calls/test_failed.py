@@ -20,14 +20,14 @@ def test_a_list_of_failures_asks_for_failed_jobs_alone() -> None:
 
 
 def test_a_redrive_is_a_small_slow_dry_run_unless_it_says_otherwise() -> None:
-    order = read_body(RedriveRequest, b"{}").to_order("t")
-    assert (order.tenant, order.limit, order.per_second, order.code, order.dry_run) == ("t", 20, 10, None, True)
+    plan = read_body(RedriveRequest, b"{}").to_plan("t")
+    assert (plan.tenant, plan.limit, plan.per_second, plan.code, plan.dry_run) == ("t", 20, 10, None, True)
 
 
 def test_every_field_of_a_redrive_is_handed_on() -> None:
     text = b'{"code": "unavailable", "limit": 100, "perSecond": 1, "dryRun": false}'
-    order = read_body(RedriveRequest, text).to_order("t")
-    assert (order.limit, order.per_second, order.code, order.dry_run) == (100, 1, "unavailable", False)
+    plan = read_body(RedriveRequest, text).to_plan("t")
+    assert (plan.limit, plan.per_second, plan.code, plan.dry_run) == (100, 1, "unavailable", False)
 
 
 @pytest.mark.parametrize(

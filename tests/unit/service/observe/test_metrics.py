@@ -6,7 +6,7 @@ import re
 
 from processor.jobs import Timings
 from processor.pipeline.engine import Engine, EngineConfig
-from processor.pipeline.limits import Limits
+from processor.pipeline.limits import FileLimits
 from processor.probe import Probes
 from processor.work.circuit import CircuitState
 from processor.work.outcomes import Outcome, OutcomeKind
@@ -53,7 +53,7 @@ def test_a_method_that_a_stranger_made_up_is_no_label() -> None:
 async def test_the_circuit_shows_the_one_state_that_holds() -> None:
     metrics, world = Metrics(), World()
     worker = Worker(world.queue, world.converter, WorkerConfig(slots=3))
-    limits = Limits(max_bytes=1, max_pixels=1, max_side=1, max_frames=1, timeout_seconds=1)
+    limits = FileLimits(max_bytes=1, max_pixels=1, max_side=1, max_frames=1, timeout_seconds=1)
     engine = Engine(EngineConfig(threads=1, memory_budget_bytes=100, limits=limits))
     metrics.watch(worker, engine)
     worker.circuit.failed()

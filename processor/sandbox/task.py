@@ -1,4 +1,4 @@
-"""The child's side of the conversation in `messages`: one image, tried once."""
+"""The child's side of the conversation in `messages`: one image, rendered once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from processor.formats.info import ImageInfo
 from processor.images import Variant
 from processor.pipeline import render
 from processor.pipeline.engine import set_up_libvips
-from processor.pipeline.limits import Deadline, Limits
+from processor.pipeline.limits import Deadline, FileLimits
 from processor.recipes import Recipe
 from processor.sandbox.answers import describe, pack, refusal
 from processor.sandbox.confine import limit_memory, ran_out
@@ -30,21 +30,21 @@ from processor.sandbox.messages import receive, send
 _PLANE_BYTES = 4
 
 
-def order(recipe: Recipe, limits: Limits) -> dict[str, Any]:
+def task_of(recipe: Recipe, limits: FileLimits) -> dict[str, Any]:
     """What is asked of a child, as JSON has it."""
     return {"recipe": recipe.to_text(), "limits": asdict(limits)}
 
 
-def attempt(ordered: Mapping[str, Any], source: BinaryIO, answers: BinaryIO) -> None:
-    """Take the file from `source`, and say on `answers` what became of it. Raises `EOFError` when the parent ended."""
+def perform(task: Mapping[str, Any], questions: BinaryIO, answers: BinaryIO) -> None:
+    """Read the file from `questions`; say on `answers` what became of it. Raises `EOFError` when the parent ended."""
     set_up_libvips()
-    recipe, limits = Recipe.from_text(ordered["recipe"]), Limits(**ordered["limits"])
+    recipe, limits = Recipe.from_text(task["recipe"]), FileLimits(**task["limits"])
     send(answers, {})
-    data = receive(source).body
+    data = receive(questions).body
     try:
         info = render.inspect(data, limits)
         send(answers, describe(info))
-        granted = receive(source).header
+        granted = receive(questions).header
         memory_bytes, untouched_bytes = granted["memory_bytes"], granted["untouched_bytes"]
         limit_memory(memory_bytes, untouched_bytes)
         told: list[Variant] = []

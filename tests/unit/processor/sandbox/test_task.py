@@ -14,14 +14,14 @@ import pytest
 from processor.errors import CorruptImage, DecoderCrashed, ImageRejected, NotConvertible, TooLargeForMemory, Unavailable
 from processor.images import Variant
 from processor.pipeline import render as pipeline
-from processor.pipeline.limits import Limits
+from processor.pipeline.limits import FileLimits
 from processor.recipes import standard
-from processor.sandbox import attempt as attempt_module
 from processor.sandbox import child, confine
+from processor.sandbox import task as task_module
 from processor.sandbox.answers import read_info, refusal, unpack
-from processor.sandbox.attempt import attempt, order
-from processor.sandbox.messages import Frame, receive, send
+from processor.sandbox.messages import Packet, receive, send
 from processor.sandbox.process import environment
+from processor.sandbox.task import perform, task_of
 from tests.corpus import SAMPLES, jpeg
 
 #: What the parent grants.
@@ -33,28 +33,28 @@ FAST = standard(effort=0)
 def allowed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The limits on memory that the child set itself; this process goes without."""
     allowed: list[int] = []
-    monkeypatch.setattr(attempt_module, "limit_memory", lambda *limits: allowed.extend(limits))
+    monkeypatch.setattr(task_module, "limit_memory", lambda *limits: allowed.extend(limits))
     return allowed
 
 
 def conversation(data: bytes) -> io.BytesIO:
     """Everything that a parent says."""
     source = io.BytesIO()
-    send(source, {**order(FAST, Limits()), "memory_bytes": 5, "cpu_seconds": 7})
+    send(source, {**task_of(FAST, FileLimits()), "memory_bytes": 5, "cpu_seconds": 7})
     send(source, {}, (data,))
     send(source, {"memory_bytes": MEMORY_BYTES, "untouched_bytes": 9})
     source.seek(0)
     return source
 
 
-def answered(data: bytes) -> list[Frame]:
+def answered(data: bytes) -> list[Packet]:
     """Everything that the child says."""
     source, answers = conversation(data), io.BytesIO()
-    attempt(receive(source).header, source, answers)
+    perform(receive(source).header, source, answers)
     return frames(answers.getvalue())
 
 
-def frames(said: bytes) -> list[Frame]:
+def frames(said: bytes) -> list[Packet]:
     stream, found = io.BytesIO(said), []
     while stream.tell() < len(said):
         found.append(receive(stream))
@@ -70,7 +70,7 @@ def test_a_good_image_is_described_and_then_rendered_within_the_memory_that_is_g
     variants: list[Variant] = []
     for output, spec in zip(outputs, FAST.specs, strict=True):
         variants.append(unpack(output, spec, variants))
-    assert ready == Frame(header={})
+    assert ready == Packet(header={})
     assert [variant.name for variant in variants] == ["thumbnail", "medium", "large", "webp"]
     assert allowed == [MEMORY_BYTES, 9]
 
@@ -101,7 +101,7 @@ def test_what_breaks_for_lack_of_memory_is_told_from_what_breaks_by_itself(
         raise failure
 
     monkeypatch.setattr(pipeline, "render", render)
-    monkeypatch.setattr(attempt_module, "ran_out", lambda _: full)
+    monkeypatch.setattr(task_module, "ran_out", lambda _: full)
 
     assert answered(jpeg())[-1].header == refusal(error)
 
