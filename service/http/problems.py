@@ -241,8 +241,13 @@ class TooManyRequests(Rejected):
         self.retry_after = retry_after
         #: How many may come at once; this was one more.
         self.limit = limit
-        told = "{:,} requests may come at once, and this was one more; the next may come in {:,} seconds."
-        super().__init__(None if limit is None else told.format(limit, retry_after))
+        super().__init__(None if limit is None else self._told(limit, retry_after))
+
+    @staticmethod
+    def _told(limit: int, retry_after: int) -> str:
+        requests = "1 request" if limit == 1 else f"{limit:,} requests"
+        seconds = "1 second" if retry_after == 1 else f"{retry_after:,} seconds"
+        return f"{requests} may come at once, and this was one more; the next may come in {seconds}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,4 +59,7 @@ def test_both_numbers_are_in_every_answer_and_every_failed_job(kind: type[TrussE
 
 def test_the_sentences_name_the_numbers() -> None:
     assert "200 requests may come at once" in TooManyRequests(3, limit=200).message
+    assert TooManyRequests(1, limit=1).message == (
+        "1 request may come at once, and this was one more; the next may come in 1 second."
+    )
     assert "1,000 jobs at most, and this would be number 1,001" in TooManyJobs(limit=1000, actual=1001).message
