@@ -1,10 +1,11 @@
 """The memory that one image really takes, beside the estimate by which it is admitted.
 
-    python -m benchmarks.memory_peak [--megapixels 24] [--effort 2] [NAME ...]
+    python -m benchmarks.memory_peak [--megapixels 24] [--effort 0 2 4 6] [--preload libjemalloc.so.2] [NAME ...]
 
 Every file is drawn by formula and rendered in a fresh process, as the only image in it. The peak is what Linux counted
-as resident (`VmHWM`) above what the process held before, the file counted in. Linux only. `LD_PRELOAD=libjemalloc.so.2`
-measures with jemalloc, as the image has it, instead of glibc's malloc.
+as resident (`VmHWM`) above what the process held before, the file counted in. Linux only. It depends on the allocator,
+so each is tried: glibc's malloc as the engine tunes it, the same as children have it, and, with `--preload`, jemalloc
+as the image has it. At the end stands what is more than a tenth beside its estimate, and on which side.
 """
 
 from __future__ import annotations
@@ -16,18 +17,20 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import pyvips
 
+from processor.pipeline.allocator import tune_allocator
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.estimate import least_bytes, working_bytes
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.render import inspect, render
 from processor.recipes import standard
+from processor.sandbox.process import GIVEN
 from tests import corpus
 from tests.corpus import animations
 
@@ -48,10 +51,16 @@ class Measured:
     estimate: int
     peak: int
 
-    @property
-    def ratio(self) -> float:
-        """Above 1, the estimate is on the safe side."""
-        return self.estimate / self.peak
+
+#: What glibc's malloc and its replacement are told.
+ALLOCATORS: Mapping[str, Mapping[str, str]] = {
+    "engine": {},
+    "child": {name: value for name, value in GIVEN.items() if name.startswith("MALLOC_")},
+}
+#: As the Dockerfile sets it.
+JEMALLOC = {"MALLOC_CONF": "oversize_threshold:1048576"}
+#: What is worth telling: the estimate may be wrong by a tenth, and a process jitters.
+TOLERANCE, JITTER_BYTES = 0.1, 3 * MIB
 
 
 def picture(megapixels: float, kind: str = "photo") -> pyvips.Image:
@@ -155,11 +164,14 @@ def _stills(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
         "jpeg-progressive-444": lambda: corpus.jpeg(photo(), interlace=True, **subsample),
         "jpeg-progressive-turned": lambda: corpus.jpeg(photo(), orientation=8, interlace=True, **subsample),
         "jpeg-cmyk": lambda: corpus.cmyk_jpeg(photo(), profile=False),
+        "jpeg-cmyk-progressive": lambda: corpus.jpeg(photo().colourspace("cmyk"), interlace=True),
         "jpeg-p3": lambda: corpus.p3_jpeg(photo()),
         "png": lambda: corpus.png(photo(), compression=1),
         "png-noise": lambda: corpus.png(noise(), compression=1),
         "png-flat": lambda: corpus.png(flat(), compression=1),
         "png-palette": lambda: corpus.png(photo(), compression=1, palette=True, effort=1, dither=0),
+        "png-palette-mask": lambda: corpus.png(with_mask(photo()), compression=1, palette=True, effort=1, dither=0),
+        "png-bilevel": lambda: corpus.png(photo().colourspace("b-w"), compression=1, bitdepth=1),
         "png-grey": lambda: corpus.png(photo().colourspace("b-w"), compression=1),
         "png-grey-16": lambda: corpus.png(photo().colourspace("grey16"), compression=1),
         "png-16": lambda: corpus.png(photo().colourspace("rgb16"), compression=1),
@@ -170,6 +182,10 @@ def _stills(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
         "png-alpha-smooth": lambda: corpus.png(corpus.with_alpha(photo()), compression=1),
         "png-alpha-mask": lambda: corpus.png(with_mask(photo()), compression=1),
         "png-alpha-solid": lambda: corpus.png(photo().bandjoin(255), compression=1),
+        "png-alpha-of-noise": lambda: corpus.png(with_noisy_alpha(noise()), compression=1),
+        "png-alpha-16": lambda: corpus.png(with_noisy_alpha(photo()).colourspace("rgb16"), compression=1),
+        "png-alpha-grey": lambda: corpus.png(with_noisy_alpha(photo().colourspace("b-w")), compression=1),
+        "png-alpha-turned": lambda: corpus.png(with_noisy_alpha(photo()), orientation=6, compression=1),
         "png-alpha-interlaced": lambda: corpus.png(with_noisy_alpha(photo()), compression=1, interlace=True),
         "webp": lambda: corpus.webp(photo(), effort=0),
         "webp-noise": lambda: corpus.webp(noise(), effort=0),
@@ -205,27 +221,36 @@ def _animations(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
         "gif-flat": lambda: _animation(".gif", _frames(16_000, 2, flat)),
         "apng-of-three": lambda: _apng(_frames(three, three, 3, "photos")),
         "apng-of-three-alpha": lambda: _apng(_each(with_noisy_alpha, _frames(three, three, 3, "photos"))),
+        "apng-of-three-noise": lambda: _apng(_frames(three, three, 3)),
+        "apng-of-tiny": lambda: _apng(_frames(96, 64, tiny, "photos")),
+        "apng-of-colours": lambda: _apng(_frames(480, 360, many, "flat")),
+        "apng-of-many-alpha": lambda: _apng(_each(with_noisy_alpha, _frames(480, 360, many, "photos"))),
         "apng-of-many": lambda: _apng(_frames(480, 360, many, "photos")),
         "apng-of-many-cleared": lambda: _apng(_frames(480, 360, many, "photos"), dispose=animations.APNG_BACKGROUND),
         "apng-of-patches": lambda: _apng_of_patches(480, 360, many, blend=animations.SOURCE),
         "apng-of-patches-over": lambda: _apng_of_patches(480, 360, many, blend=animations.OVER),
         "webp-of-three": lambda: _animation(".webp", _frames(three, three, 3)),
         "webp-of-three-photos": lambda: _animation(".webp", _frames(three, three, 3, "photos")),
-        "webp-of-three-alpha": lambda: _animation(
-            ".webp", [with_noisy_alpha(frame) for frame in _frames(three, three, 3)]
-        ),
+        "webp-of-three-alpha": lambda: _animation(".webp", _each(with_noisy_alpha, _frames(three, three, 3))),
+        "webp-of-three-flat": lambda: _animation(".webp", _frames(three, three, 3, "flat")),
+        "webp-of-colours": lambda: _animation(".webp", _frames(480, 360, many, "flat")),
+        "webp-that-stands-still": lambda: _animation(".webp", _frames(480, 360, many, "still")),
+        "webp-of-tiny": lambda: _animation(".webp", _frames(96, 64, tiny, "photos")),
+        "webp-of-tiny-noise": lambda: _animation(".webp", _frames(96, 64, tiny)),
+        "webp-of-many-alpha": lambda: _animation(".webp", _each(with_noisy_alpha, _frames(480, 360, many, "photos"))),
+        "webp-of-many-noisy-alpha": lambda: _animation(".webp", _each(with_noisy_alpha, _frames(480, 360, many))),
+        "webp-of-larger": lambda: _animation(".webp", _frames(960, 720, max(2, many // 4))),
         "webp-of-many": lambda: _animation(".webp", _frames(480, 360, many)),
         "webp-of-many-photos": lambda: _animation(".webp", _frames(480, 360, many, "photos")),
-        "webp-of-many-masks": lambda: _animation(
-            ".webp", [with_mask(frame) for frame in _frames(480, 360, many, "photos")]
-        ),
+        "webp-of-many-masks": lambda: _animation(".webp", _each(with_mask, _frames(480, 360, many, "photos"))),
         "webp-tall": lambda: _animation(".webp", _frames(60, 4000, tall)),
     }
 
 
-def measure(data: bytes, effort: int = 2) -> Measured:
-    """In a process of its own. glibc's malloc gives back what is free, as the service's children have it do."""
-    environment = {"MALLOC_MMAP_THRESHOLD_": "1048576"} | os.environ
+def measure(data: bytes, effort: int = 2, allocator: Mapping[str, str] = ALLOCATORS["engine"]) -> Measured:
+    """In a process of its own."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "LD_PRELOAD"))}
+    environment = {**ours, **allocator}
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
@@ -249,6 +274,7 @@ def _status(name: str) -> int:
 
 
 def _measure_here(file: Path, effort: int) -> Measured:
+    tune_allocator()
     set_up_libvips()
     recipe = standard(effort)
     for make in (corpus.jpeg, corpus.png, corpus.webp, corpus.gif):  # code and tables are the process's own
@@ -267,23 +293,47 @@ def _measure_here(file: Path, effort: int) -> Measured:
 
 
 def main() -> None:
-    """Print a table."""
+    """Print a table, and what stands out of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="cases; all by default")
     parser.add_argument("--megapixels", type=float, default=24, help="size of a picture, all frames together")
-    parser.add_argument("--effort", type=int, default=2, choices=range(7), help="WebP's, as `WEBP_EFFORT`")
+    parser.add_argument("--effort", type=int, nargs="+", default=[2], choices=range(7), help="as `WEBP_EFFORT`")
+    parser.add_argument("--preload", help="jemalloc, as the loader finds it")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        found = _measure_here(arguments.measure, arguments.effort)
-        print(json.dumps({"least": found.least, "estimate": found.estimate, "peak": found.peak}))
+        print(json.dumps(asdict(_measure_here(arguments.measure, *arguments.effort))))
         return
-    print("| case | least MiB | estimate MiB | peak MiB | estimate / peak |\n| --- | --- | --- | --- | --- |")
+    allocators = {**ALLOCATORS}
+    if arguments.preload:
+        allocators["jemalloc"] = {"LD_PRELOAD": arguments.preload, **JEMALLOC}
+    columns = ("case", "effort", "least MiB", "estimate MiB", *(f"peak MiB, {name}" for name in allocators), "of most")
+    print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
+    beside: list[str] = []
     for name, make in cases(arguments.megapixels).items():
         if not arguments.names or name in arguments.names:
-            found = measure(make(), arguments.effort)
-            sizes = (found.least, found.estimate, found.peak)
-            print(f"| {name} | {' | '.join(f'{size / MIB:.0f}' for size in sizes)} | {found.ratio:.2f} |", flush=True)
+            data = make()
+            for effort in arguments.effort:
+                found = [measure(data, effort, allocator) for allocator in allocators.values()]
+                print(_row(name, effort, found), flush=True)
+                beside.extend(_beside(f"{name} at effort {effort}", found))
+    print("\n" + "\n".join(beside or ["No peak is more than a tenth beside its estimate."]))
+
+
+def _row(name: str, effort: int, found: Sequence[Measured]) -> str:
+    sizes = (found[0].least, found[0].estimate, *(each.peak for each in found))
+    highest = max(each.peak for each in found) / found[0].estimate
+    return f"| {name} | {effort} | {' | '.join(f'{size / MIB:.0f}' for size in sizes)} | {highest:.2f} |"
+
+
+def _beside(name: str, found: Sequence[Measured]) -> Iterator[str]:
+    lowest, highest = min(each.peak for each in found), max(each.peak for each in found)
+    if highest > found[0].estimate * (1 + TOLERANCE) + JITTER_BYTES:
+        yield f"{name}: takes {highest / found[0].estimate:.2f} of the estimate"
+    if highest < found[0].least * (1 - TOLERANCE) - JITTER_BYTES:
+        yield f"{name}: takes {highest / found[0].least:.2f} of the least"
+    elif lowest < found[0].estimate * (1 - TOLERANCE) - JITTER_BYTES:
+        yield f"{name}: takes {lowest / found[0].estimate:.2f} of the estimate, above the least"
 
 
 if __name__ == "__main__":

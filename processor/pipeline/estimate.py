@@ -7,11 +7,14 @@ Of what the header does not tell, the estimate takes what pictures take: it is w
 photographs and noise. Where they lie further apart there is a range, from `least_bytes` to `working_bytes`:
 
 - alpha: nothing more where it is solid, 9 bytes a pixel for a mask, 16 for soft edges, 32 for noise;
-- effort 3 and more: libwebp then keeps a list of what it will write, 3 bytes a pixel of a photograph, 12 of noise.
+- effort 3 and more: libwebp then keeps a list of what it will write, nothing of one colour, 3 bytes a pixel of a
+  photograph, 12 of noise;
+- animations: what is written is there up to four times, and noise, above all in the alpha, makes much of it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -26,35 +29,39 @@ BASE_BYTES = 2 * 1024 * 1024
 #: From this effort on libwebp keeps what it will write as a list before it writes it.
 LISTING_EFFORT = 3
 #: Bytes per pixel of a still while it is encoded: libvips' copy, libwebp's planes, what is written; and of a grey one.
-STILL_BYTES, GREY_BYTES = 6.0, 5.3
+STILL_BYTES, GREY_BYTES = 6.3, 5.4
 #: What an alpha of noise takes on top, which libwebp compresses without loss; by how many degrees there are at most.
 #: It packs up to 2 of them into a bit, and up to 16 into four.
 ALPHA_BYTES = {2: 10.0, 16: 20.0, 256: 32.0}
-#: What is listed of noise, and of a photograph.
-LISTED_BYTES, LISTED_LEAST_BYTES = 12.0, 2.0
+#: What is listed of noise, for each pixel of a frame; of one colour next to nothing.
+LISTED_BYTES = 12.0
 #: Bytes per pixel of a frame of an animation: three canvases, the frame in two colour spaces, libvips' copy.
-FRAME_BYTES = 24.0
+#: By what the frames show; photographs take a little less than noise.
+FRAME_BYTES, FRAME_LEAST_BYTES = 26.0, 22.0
 #: Bytes per pixel of all frames for what is written, which is copied some times: of whole blocks, and of the frames.
 #: And for each further file of the same size.
-WRITTEN_BYTES, COPIED_BYTES, KEPT_BYTES = 0.75, 0.4, 0.6
+WRITTEN_BYTES, COPIED_BYTES, KEPT_BYTES = 0.75, 0.6, 0.6
+#: The same of noise, on top; and of an alpha of noise, which is written without loss: for each byte of it that is
+#: written, and for each that is kept in a further file.
+NOISE_WRITTEN_BYTES, ALPHA_WRITTEN_BYTES, ALPHA_KEPT_BYTES = 0.9, 3.7, 1.0
 #: libwebp writes whole blocks of so many pixels.
 BLOCK_SIDE = 16
 #: Bytes of a frame, however small it is, for the operations that it goes through.
-EACH_FRAME_BYTES = 16 * 1024
+EACH_FRAME_BYTES = 10 * 1024
 
 
 def working_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -> int:
     """What rendering takes, the file itself counted in; where that depends on the pixels, the most."""
     alpha = next(taken for levels, taken in ALPHA_BYTES.items() if info.alpha_levels <= levels) if info.has_alpha else 0
-    listed = LISTED_BYTES if _lists(recipe) else 0.0
-    return _rendering(info, file_bytes, recipe, alpha + listed)
+    noise = _most_listed(info, recipe) + _most_written(info, recipe)
+    return _rendering(info, file_bytes, recipe, frame_bytes=FRAME_BYTES, alpha_bytes=alpha, noise_bytes=noise)
 
 
 def least_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -> int:
     """The least that it can take: with an alpha that turns out to be solid, and little to list."""
     if decoding_of(info.format).is_composed(info):
         info = replace(info, has_alpha=False)
-    return _rendering(info, file_bytes, recipe, LISTED_LEAST_BYTES if _lists(recipe) else 0.0)
+    return _rendering(info, file_bytes, recipe, frame_bytes=FRAME_LEAST_BYTES, alpha_bytes=0.0, noise_bytes=0)
 
 
 def share(info: ImageInfo, file_bytes: int, budget_bytes: int, recipe: Recipe = STANDARD) -> int:
@@ -65,17 +72,22 @@ def share(info: ImageInfo, file_bytes: int, budget_bytes: int, recipe: Recipe = 
     return min(working_bytes(info, file_bytes, recipe), budget_bytes)
 
 
-def _rendering(info: ImageInfo, file_bytes: int, recipe: Recipe, depends_bytes: float) -> int:
-    """`depends_bytes`: what encoding a pixel takes beyond what it always does."""
+def _rendering(
+    info: ImageInfo, file_bytes: int, recipe: Recipe, *, frame_bytes: float, alpha_bytes: float, noise_bytes: int
+) -> int:
+    """With what the pixels decide: `frame_bytes` for each pixel of an animation's frame, `alpha_bytes` on top of that
+    or of a still's, and `noise_bytes` in all."""
     held, reduced = _held(info), _reduced(info, recipe.specs)
     # The smaller sizes of an animation are made frame by frame, and then joined.
     resizing = held + reduced * (2 if info.frames > 1 else 1)
-    encoding = held + reduced + _encoding(info, depends_bytes) + _kept(info, recipe.specs)
+    encoding = held + reduced + _encoding(info, frame_bytes, alpha_bytes) + _kept(info, recipe.specs) + noise_bytes
     return BASE_BYTES + file_bytes + max(decoding_of(info.format).working_bytes(info, held), resizing, encoding)
 
 
-def _lists(recipe: Recipe) -> bool:
-    return any(spec.effort >= LISTING_EFFORT for spec in recipe.specs)
+def _most_listed(info: ImageInfo, recipe: Recipe) -> int:
+    """Of the largest variant that is written with so much effort."""
+    sizes = [geometry.target_size(info, spec) for spec in recipe.specs if spec.effort >= LISTING_EFFORT]
+    return round(max((width * height for width, height in sizes), default=0) * LISTED_BYTES)
 
 
 def _held(info: ImageInfo) -> int:
@@ -84,20 +96,34 @@ def _held(info: ImageInfo) -> int:
     return info.pixels * _bands(info) * turned
 
 
-def _encoding(info: ImageInfo, depends_bytes: float) -> int:
+def _encoding(info: ImageInfo, frame_bytes: float, alpha_bytes: float) -> int:
     frame = info.width * info.height
     if info.frames == 1:
         colours = info.bands - info.has_alpha
-        return round(frame * ((STILL_BYTES if colours > 1 else GREY_BYTES) + depends_bytes))
+        return round(frame * ((STILL_BYTES if colours > 1 else GREY_BYTES) + alpha_bytes))
     across, down = -(-info.width // BLOCK_SIDE), -(-info.height // BLOCK_SIDE)
     written = across * down * BLOCK_SIDE**2 * info.frames * WRITTEN_BYTES + info.pixels * COPIED_BYTES
-    return round(frame * (FRAME_BYTES + depends_bytes) + written) + info.frames * EACH_FRAME_BYTES
+    return round(frame * (frame_bytes + alpha_bytes) + written) + info.frames * EACH_FRAME_BYTES
 
 
 def _kept(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
     """The files of a small animation, all of which have its size."""
+    return round(_further_files(info, specs) * info.pixels * KEPT_BYTES) if info.frames > 1 else 0
+
+
+def _further_files(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
+    """How many more there are of the size of the picture."""
     whole = {spec.quality for spec in specs if geometry.target_size(info, spec) == geometry.upright(info)}
-    return round(max(0, len(whole) - 1) * info.pixels * KEPT_BYTES) if info.frames > 1 else 0
+    return max(0, len(whole) - 1)
+
+
+def _most_written(info: ImageInfo, recipe: Recipe) -> int:
+    """What the files of an animation take on top when all of it is noise. Those of a still are in what it takes."""
+    if info.frames == 1:
+        return 0
+    alpha = math.log2(info.alpha_levels) / 8 if info.has_alpha else 0.0
+    written = NOISE_WRITTEN_BYTES + alpha * ALPHA_WRITTEN_BYTES
+    return round(info.pixels * (written + alpha * ALPHA_KEPT_BYTES * _further_files(info, recipe.specs)))
 
 
 def _reduced(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:

@@ -24,7 +24,11 @@ _INHERITED_PREFIX = "VIPS_"
 #: What the child gets of its own. Each arena of glibc's malloc reserves 64 MiB of the address space that `confine`
 #: limits, and one thread needs one; from the threshold on, what is free goes back to the system at once. Pictures above
 #: the other threshold libvips would unpack into files, and there are none.
-_OWN = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "1048576", "VIPS_DISC_THRESHOLD": "1000g"}
+GIVEN: Mapping[str, str] = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "1048576",
+    "VIPS_DISC_THRESHOLD": "1000g",
+}
 #: What the status of a child says of its image.
 _ENDINGS: Mapping[int | None, type[ImageRejected]] = {-signal.SIGXCPU: TimedOut, OUT_OF_MEMORY: TooLargeForMemory}
 #: Where this package was imported from; the child is to import the same.
@@ -33,7 +37,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
     ours = {name: value for name, value in environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIX)}
-    return ours | _OWN | {"PYTHONPATH": str(_ROOT)}
+    return {**ours, **GIVEN, "PYTHONPATH": str(_ROOT)}
 
 
 class _Protocol(SubprocessStreamProtocol):
