@@ -58,22 +58,28 @@ class Settings(AuthSettings, LimitSettings, LogSettings, FileSettings, WorkSetti
         """Whether any variable is set that there is no default for."""
         return any(environ.get(str(field.alias)) for field in cls.model_fields.values() if field.is_required())
 
-    def affordable(self, memory_limit_bytes: int | None) -> Self:
-        """With a budget that the memory of the container holds, beside the sources in wait and the process itself.
+    @property
+    def conversion_budget_bytes(self) -> int:
+        """What conversions may use together, and so the most that one may: the rest is for files that wait."""
+        return self.memory_budget_bytes - self.max_upload_bytes
 
-        Raises `SettingsError` when there is none.
+    def affordable(self, memory_limit_bytes: int | None) -> Self:
+        """With a budget that the memory of the container holds, beside the process itself.
+
+        Raises `SettingsError` when it has no room for the largest file and a photograph.
         """
-        if memory_limit_bytes is None:
-            return self
-        others = machine.OWN_BYTES + self.slots * self.max_upload_bytes
-        left = memory_limit_bytes - others
-        if left < LEAST_BUDGET_BYTES:
+        left = self.memory_budget_bytes
+        if memory_limit_bytes is not None:
+            left = min(left, max(0, memory_limit_bytes - machine.OWN_BYTES))
+        least = self.max_upload_bytes + LEAST_BUDGET_BYTES
+        if left < least:
+            limit = "none" if memory_limit_bytes is None else f"{memory_limit_bytes} bytes"
             raise SettingsError(
-                f"MEMORY_BUDGET_BYTES: the container's limit is {memory_limit_bytes} bytes, of which the process "
-                f"itself and {self.slots} slots of MAX_UPLOAD_BYTES take {others}; "
-                f"at least {LEAST_BUDGET_BYTES} must be left"
+                f"MEMORY_BUDGET_BYTES: {left} bytes are left for images and their files, and MAX_UPLOAD_BYTES and a "
+                f"small photograph take {least} (limit of the container: {limit}; the process itself takes "
+                f"{machine.OWN_BYTES})"
             )
-        return self.model_copy(update={"memory_budget_bytes": min(self.memory_budget_bytes, left)})
+        return self.model_copy(update={"memory_budget_bytes": left})
 
     @classmethod
     def variables(cls) -> dict[str, FieldInfo]:
@@ -92,12 +98,15 @@ class Settings(AuthSettings, LimitSettings, LogSettings, FileSettings, WorkSetti
 
 SETTINGS = web.AppKey("settings", Settings)
 
+#: What defaults are that the machine decides, for people.
+_DERIVED = {"WORKER_THREADS": "processors", "MEMORY_BUDGET_BYTES": "what the container leaves"}
+
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     if field.default_factory is not None:
-        return "processors" if field.annotation is int else ""
+        return _DERIVED.get(str(field.alias), "")
     value = ",".join(sorted(field.default)) if isinstance(field.default, tuple | frozenset) else field.default
     return "" if value in (None, "") else f"`{value}`"
 

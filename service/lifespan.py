@@ -20,6 +20,7 @@ from service.config import SETTINGS
 from service.http.cursor import CURSORS, CursorSigner
 from service.idempotency import REPLAYS, STILL_THERE
 from service.limits.middleware import QUOTA
+from service.machine import memory_limit_bytes
 from service.observe.checks import health_checks, liveness_checks, readiness_checks
 from service.observe.health import HEALTH, LIVENESS, READINESS, Health
 from service.observe.metrics import METRICS
@@ -76,7 +77,13 @@ def _put_access(app: web.Application, clients: AwsClients, session: aiohttp.Clie
 
 
 def _put_checks(app: web.Application, stores: Stores, worker: Worker, renderers: Renderers) -> None:
-    app[METRICS].watch(worker, renderers.engine)
+    settings = app[SETTINGS]
+    app[METRICS].watch(worker, renderers.engine, renderers.room)
+    app[METRICS].machine(
+        threads=settings.worker_threads,
+        memory_budget_bytes=settings.memory_budget_bytes,
+        memory_limit_bytes=memory_limit_bytes(),
+    )
     app[HEALTH] = Health(health_checks(stores, worker))
     app[LIVENESS] = Health(liveness_checks(worker, renderers.engine), fresh_seconds=0)
     app[READINESS] = Health(readiness_checks(worker, renderers.engine), fresh_seconds=0)

@@ -9,16 +9,25 @@ from pathlib import Path
 
 #: The process's own: the interpreter, its libraries, connections and buffers, one child process that begins.
 OWN_BYTES = 256 * 1024 * 1024
+#: What images may take where no group of processes has a limit: as much as in a pod of 1.3 GiB.
+UNLIMITED_BUDGET_BYTES = 1024 * 1024 * 1024
 #: The first version knows no word for "no limit"; it names a number that no machine has.
 _UNLIMITED_BYTES = 1 << 60
 
 
 def memory_limit_bytes(root: Path = Path("/")) -> int | None:
     """The least limit of the groups that this process is in; None when there is none, or no control groups."""
-    files = {"memory.max": "", "memory.limit_in_bytes": "memory"}
+    # Above "high" the second version does not kill, but slows everything down until it stands still.
+    files = {"memory.max": "", "memory.high": "", "memory.limit_in_bytes": "memory"}
     words = [word for name, controller in files.items() for word in _read(root, controller, name)]
     limits = [int(word) for word in words if word.isdigit() and int(word) < _UNLIMITED_BYTES]
     return min(limits, default=None)
+
+
+def memory_budget_bytes(root: Path = Path("/")) -> int:
+    """What there is for images and for the files that they come in: all that the limit leaves."""
+    limit = memory_limit_bytes(root)
+    return UNLIMITED_BUDGET_BYTES if limit is None else max(0, limit - OWN_BYTES)
 
 
 def processors(root: Path = Path("/")) -> int:

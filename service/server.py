@@ -79,7 +79,14 @@ async def run(
         )
         stack.callback(watch.cancel)
         address = await _listen(runner, settings.host, settings.port, "PORT")
-        log.info("Service started", url=address, stage=settings.stage)
+        log.info(
+            "Service started",
+            url=address,
+            stage=settings.stage,
+            threads=settings.worker_threads,
+            memoryBudget=settings.memory_budget_bytes,
+            memoryLimit=memory_limit_bytes(),
+        )
         if on_ready is not None:
             on_ready(address)
         await stop.wait()

@@ -52,6 +52,8 @@ class Renderers:
 
     engine: Engine
     children: ChildRenderer
+    #: For files that wait for either.
+    room: MemoryBudget
 
     async def close(self) -> None:
         """Children first: the engine waits for what it gave them."""
@@ -110,9 +112,12 @@ def make_use_cases(settings: FileSettings, stores: Stores, quota: Quota) -> UseC
 def make_renderers(settings: Settings, probes: Probes = NO_PROBES) -> Renderers:
     """Made within the event loop that uses them."""
     config = engine_config(settings)
-    budget = MemoryBudget(slots=settings.worker_threads, budget_bytes=settings.memory_budget_bytes)
+    budget = MemoryBudget(slots=settings.worker_threads, budget_bytes=settings.conversion_budget_bytes)
     children = ChildRenderer(config, budget=budget)
-    return Renderers(engine=Engine(config, budget=budget, outside=children, probes=probes), children=children)
+    engine = Engine(config, budget=budget, outside=children, probes=probes)
+    # A budget of its own: a file that kept memory from the image whose turn it is would wait for ever.
+    room = MemoryBudget(slots=settings.slots, budget_bytes=settings.max_upload_bytes)
+    return Renderers(engine=engine, children=children, room=room)
 
 
 def make_worker(settings: Settings, stores: AllStores, quota: Quota, renderers: Renderers, probes: Probes) -> Worker:
@@ -124,6 +129,7 @@ def make_worker(settings: Settings, stores: AllStores, quota: Quota, renderers: 
         renderer=renderers.engine,
         suspect_renderer=renderers.children,
         eraser=Eraser(stores=stores, quota=quota),
+        room=renderers.room,
         source_bucket=settings.source_bucket,
         max_bytes=settings.max_upload_bytes,
         retention=settings.retention,
@@ -147,7 +153,7 @@ def engine_config(settings: Settings) -> EngineConfig:
     limit = memory_limit_bytes()
     return EngineConfig(
         threads=settings.worker_threads,
-        memory_budget_bytes=settings.memory_budget_bytes,
+        memory_budget_bytes=settings.conversion_budget_bytes,
         ceiling_bytes=None if limit is None else limit - OWN_BYTES,
         limits=settings.file_limits,
     )

@@ -55,7 +55,7 @@ class S3Download:
         this process's memory."""
         if self.info.size > max_bytes:
             raise FileTooLarge(limit=max_bytes, actual=self.info.size)
-        chunks: list[bytes] = []
+        whole = io.BytesIO()  # grows in place, and hands over what it has: pieces would be there twice to be joined
         left = max_bytes
         with translated():
             async with asyncio.timeout(self.transfer_timeout_seconds):
@@ -63,8 +63,8 @@ class S3Download:
                     left -= len(chunk)
                     if left < 0:
                         raise FileTooLarge(limit=max_bytes, actual=max_bytes - left)
-                    chunks.append(chunk)
-        return b"".join(chunks)
+                    whole.write(chunk)
+        return whole.getvalue()
 
 
 class S3ObjectStore(MultipartUploads):

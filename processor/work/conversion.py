@@ -8,10 +8,9 @@ import contextlib
 import hashlib
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import partial
 
 import structlog
 
@@ -52,6 +51,7 @@ from processor.ports.jobs import AllJobs, known_job
 from processor.ports.listener import Listener
 from processor.ports.objects import Download, ObjectStore
 from processor.ports.renderer import Renderer, Ticket
+from processor.ports.room import Room
 from processor.probe import NO_PROBES, Probes, Span
 from processor.races import races
 from processor.recipes import STANDARD, Recipe
@@ -59,6 +59,7 @@ from processor.usage import Quota, Usage, today
 from processor.work.intake import Accepted, Intake
 from processor.work.leases import Held, Leases
 from processor.work.outcomes import Outcome, OutcomeKind, Replaced, Settled, of_end, of_job
+from processor.work.places import place_for
 from processor.work.tenants import Tenants
 
 #: A variant's key names the job that made it, so its bytes never change and caches may keep it for ever.
@@ -115,6 +116,8 @@ class Converter:
     #: Takes what a worker vanished over: there, the image can bring down no more than itself.
     suspect_renderer: Renderer
     eraser: Eraser
+    #: For files that wait for their turn; None: they take what they take.
+    room: Room | None = None
     source_bucket: str
     #: Largest source, in bytes.
     max_bytes: int
@@ -267,7 +270,8 @@ class Converter:
     async def _work(self, run: _Run, download: Download | None) -> Outcome:
         try:
             await self._check_quota(run.job)
-            completed = await self._completed(run, download)
+            async with place_for(self._size(run.job, download), run.job.tenant, self.room) as place:
+                completed = await self._completed(run, download if place.at_once else None, place.leave)
         except ImageRejected as error:
             outcome = await self._fail(run, failure_of(error))
             await self._take_back(run)
@@ -288,8 +292,17 @@ class Converter:
             await self.quota.count(job.tenant, Usage(day=today(), bytes=job.uncounted_bytes, images=int(job.uncounted)))
         await self.quota.check_work(job.tenant)
 
-    async def _completed(self, run: _Run, download: Download | None) -> Job:
-        """The job, with everything that it is to have stored. Raises what may befall it on the way."""
+    def _size(self, job: Job, download: Download | None) -> int:
+        """Bytes of the source, or what they may be."""
+        if download is not None:
+            return download.info.size
+        return job.source.size if job.source else self.max_bytes
+
+    async def _completed(self, run: _Run, download: Download | None, leave: Callable[[], None]) -> Job:
+        """The job, with everything that it is to have stored. Raises what may befall it on the way.
+
+        `leave` is called when its turn has come.
+        """
         job = run.job
         with self.probes.span("conversion") as work:
             with self.probes.span("download") as span:
@@ -298,7 +311,7 @@ class Converter:
             downloaded = work.milliseconds
             digest = await asyncio.to_thread(hashlib.sha256, data)
             _check_announced(job, len(data), digest.digest())
-            rendered = await run.held.rendered(self._render_and_store(run, data, work))
+            rendered = await run.held.rendered(self._render_and_store(run, data, work, leave))
             made = self._manifest(run, digest.hexdigest(), len(data), rendered.source)
             completed = replace(job, status=JobStatus.COMPLETED, variants=run.variants, manifest=made)
             await self._store_manifest(completed)
@@ -310,14 +323,19 @@ class Converter:
         etag = job.source.etag if job.source and job.source.etag else None
         return await self.source.fetch(job.original_key, max_bytes=self.max_bytes, etag=etag)
 
-    async def _render_and_store(self, run: _Run, data: bytes, work: Span) -> Rendered:
+    async def _render_and_store(self, run: _Run, data: bytes, work: Span, leave: Callable[[], None]) -> Rendered:
         """Every variant is stored as soon as it is there, while the next is encoded."""
         storing: list[asyncio.Task[None]] = []
         suspect = run.job.attempts > 1
         renderer = self.suspect_renderer if suspect else self.renderer
+
+        async def begin(info: ImageInfo) -> None:
+            leave()
+            await self._count_work(run.job.tenant, info)
+
         ticket = Ticket(
             tenant=run.job.tenant,
-            begin=partial(self._count_work, run.job.tenant),
+            begin=begin,
             ready=lambda variant: storing.append(asyncio.create_task(self._store(run, variant))),
         )
         try:

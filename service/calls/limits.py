@@ -117,7 +117,7 @@ class LimitsAnswer(Heard):
             max_scans=FileLimits().max_scans,
             max_pieces=MAX_PIECES,
             max_seconds=settings.process_timeout_seconds,
-            max_memory=settings.memory_budget_bytes,
+            max_memory=settings.conversion_budget_bytes,
             formats=_FORMATS,
         )
 

@@ -8,12 +8,13 @@ from dataclasses import asdict
 
 from aiohttp import web
 from aiohttp.hdrs import METH_ALL
-from prometheus_client import CollectorRegistry, Counter, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from processor.pipeline.engine import Engine
+from processor.ports.room import Room
 from processor.probe import Span
 from processor.work.circuit import CircuitState
 from processor.work.outcomes import Outcome
@@ -92,9 +93,20 @@ class Metrics:
         if outcome.servable_seconds is not None:
             self._servable.observe(outcome.servable_seconds)
 
-    def watch(self, worker: Worker, engine: Engine) -> None:
-        """Have the state of these two read whenever somebody asks."""
-        self.registry.register(_Gauges(worker, engine, self._messages))
+    def watch(self, worker: Worker, engine: Engine, room: Room) -> None:
+        """Have the state of these read whenever somebody asks."""
+        self.registry.register(_Gauges(worker, engine, room, self._messages))
+
+    def machine(self, *, threads: int, memory_budget_bytes: int, memory_limit_bytes: int | None) -> None:
+        """What this process may use, which does not change."""
+        facts = [
+            ("truss_engine_threads", "Images that may be converted at once.", threads),
+            ("truss_memory_budget_bytes", "What images and their files may take together.", memory_budget_bytes),
+        ]
+        if memory_limit_bytes is not None:
+            facts.append(("truss_memory_limit_bytes", "The container's limit.", memory_limit_bytes))
+        for name, documentation, value in facts:
+            Gauge(name, documentation, registry=self.registry).set(value)
 
     def exposition(self) -> bytes:
         """Everything, in Prometheus' text format."""
@@ -107,10 +119,11 @@ METRICS = web.AppKey("metrics", Metrics)
 class _Gauges(Collector):
     """States of the worker and the engine, as of now."""
 
-    def __init__(self, worker: Worker, engine: Engine, messages: collections.Counter[str]) -> None:
+    def __init__(self, worker: Worker, engine: Engine, room: Room, messages: collections.Counter[str]) -> None:
         self._worker = worker
         self._messages = messages
         self._engine = engine
+        self._room = room
 
     def collect(self) -> Iterable[Metric]:
         worker, load = self._worker, self._engine.load
@@ -132,7 +145,8 @@ class _Gauges(Collector):
             _gauge("truss_worker_waiting", "Messages that wait here for their tenant's turn.", worker.waiting),
             _gauge("truss_engine_running", "Images that are being converted.", load.running),
             _gauge("truss_engine_waiting", "Images that wait for a thread or for memory.", load.waiting),
-            _gauge("truss_engine_free_bytes", "What is left of the memory budget.", load.free_bytes),
+            _gauge("truss_engine_free_bytes", "What is left of the memory for conversions.", load.free_bytes),
+            _gauge("truss_sources_free_bytes", "What is left of the memory for waiting files.", self._room.free_bytes),
         )
 
 

@@ -63,10 +63,10 @@ class WorkSettings(BaseModel):
         Field(
             alias="MEMORY_BUDGET_BYTES",
             ge=LEAST_BUDGET_BYTES,
-            description="Memory that conversions running at once may use together, by estimate; lowered to what the "
-            "container's limit leaves.",
+            description="Memory of all conversions at once, by estimate, and of the files that wait for theirs; by "
+            "default what the container's limit leaves, which is also the most.",
         ),
-    ] = 960 * MIB
+    ] = Field(default_factory=machine.memory_budget_bytes)
 
     @property
     def slots(self) -> int:

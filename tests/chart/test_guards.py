@@ -9,7 +9,8 @@ import pytest
 
 from helm.rendering import CHART, render
 from service.config import Settings
-from service.machine import OWN_BYTES
+from service.machine import OWN_BYTES, UNLIMITED_BUDGET_BYTES
+from service.settings.work import LEAST_BUDGET_BYTES
 from tests.chart.release import example, with_values
 
 GUARDS: list[tuple[dict[str, Any], str]] = [
@@ -43,10 +44,13 @@ GUARDS: list[tuple[dict[str, Any], str]] = [
         "(120) must exceed preStopSeconds + config.httpTimeoutSeconds + config.drainSeconds (120)",
     ),
     ({"config__httpTimeoutSeconds": 60}, "the pod would be killed while it drains"),
-    ({"config__memoryBudgetBytes": 1 << 30}, "for each of 3 slots, and 256 MiB (1656750080 bytes)"),
-    ({"config__workerThreads": 8}, "for each of 9 slots, and 256 MiB (2218786816 bytes)"),
-    ({"config__workerSlots": 10, "config__maxUploadBytes": 500 << 20}, "for each of 10 slots, and 256 MiB"),
-    ({"resources__requests": {"cpu": "1", "memory": "1300Mi"}}, "resources.requests.memory (1300Mi) must hold"),
+    ({"config__memoryBudgetBytes": 1400 << 20}, "(1736441856 bytes): the pod would be killed for lack of memory"),
+    ({"config__maxUploadBytes": 1300 << 20}, "resources.requests.memory (1536Mi) must hold"),
+    ({"resources__requests": {"cpu": "1", "memory": "400Mi"}}, "resources.requests.memory (400Mi) must hold"),
+    (
+        {"resources": {"requests": {"cpu": "1", "memory": "1200Mi"}, "limits": None}},
+        "or 1 GiB where neither it nor a limit is set",
+    ),
     ({"resources__requests": {"cpu": "1", "memory": None}}, "resources.requests.memory: is required"),
     ({"resources__limits": {"memory": "1535Mi"}}, "resources.limits.memory (1535Mi) must equal"),
     ({"resources__limits": {"memory": "2Gi"}}, "resources.limits.memory (2Gi) must equal"),
@@ -79,8 +83,9 @@ def test_values_that_contradict_each_other_do_not_render_and_the_reason_is_told(
 def test_the_guards_know_the_service_s_own_defaults() -> None:
     written = (CHART / "templates" / "_validate.tpl").read_text()
 
-    for field, value in (("memory_budget_bytes", "memoryBudgetBytes"), ("max_upload_bytes", "maxUploadBytes")):
-        assert f"default {Settings.model_fields[field].default} $config.{value}" in written
+    assert f"default {Settings.model_fields['max_upload_bytes'].default} $config.maxUploadBytes" in written
+    assert f"add $upload {LEAST_BUDGET_BYTES} -" in written
+    assert f"ternary $least {UNLIMITED_BUDGET_BYTES} " in written
     assert f" {OWN_BYTES} -" in written
 
 

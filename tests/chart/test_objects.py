@@ -196,6 +196,17 @@ def test_keda_scales_on_what_waits_and_what_is_in_work_and_on_cpu() -> None:
     assert one("triggerauthentication.yaml")["spec"] == {"podIdentity": {"provider": "aws"}}
 
 
+@pytest.mark.parametrize(("cpu", "slots"), [("1500m", "3"), ("500m", "2"), ("4", "5"), (3, "4"), (None, "3")])
+def test_without_a_number_of_threads_a_pod_s_slots_follow_its_limit_of_processors(cpu: object, slots: str) -> None:
+    memory = {"memory": "1536Mi"}
+    limits = memory if cpu is None else memory | {"cpu": cpu}
+    changes = {"config__workerThreads": None, "resources": {"requests": {"cpu": "1"} | memory, "limits": limits}}
+
+    queue, _ = one("scaledobject.yaml", **changes)["spec"]["triggers"]
+
+    assert queue["metadata"]["queueLength"] == slots
+
+
 @pytest.mark.parametrize(
     "changes", [{}, {"config__workerThreads": 4}, {"config__workerSlots": 9}, {"config__workerThreads": None}]
 )

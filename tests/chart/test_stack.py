@@ -83,6 +83,7 @@ TEXTS: Mapping[str, str] = {
     "CORS_ORIGINS": "https://a.example",
     "WORKER_THREADS": "2",
     "WORKER_SLOTS": "3",
+    "MEMORY_BUDGET_BYTES": "1073741824",
     "COGNITO_ISSUER": "https://issuer.example/pool",
     "COGNITO_JWKS_URL": "https://issuer.example/keys",
     "COGNITO_CLIENT_IDS": "one,two",

@@ -22,6 +22,7 @@ from processor.jobs import Maker, Terms
 from processor.ports.listener import Listener
 from processor.ports.queue import Message
 from processor.ports.renderer import NO_TICKET, Ticket
+from processor.ports.room import Room
 from processor.ports.stores import AllStores
 from processor.probe import NO_PROBES, Probes, Span
 from processor.recipes import Recipe
@@ -168,7 +169,7 @@ class World:
         self.catalog = Catalog(stores=self.stores, quota=self.quota, retention=timedelta(days=30))
         self.converter = self.another_converter()
 
-    def another_converter(self, lease_seconds: int = 60) -> Converter:
+    def another_converter(self, lease_seconds: int = 60, room: Room | None = None) -> Converter:
         return Converter(
             jobs=self.jobs,
             source=self.source,
@@ -176,6 +177,7 @@ class World:
             renderer=self.renderer,
             suspect_renderer=self.suspects,
             eraser=Eraser(stores=self.stores, quota=self.quota),
+            room=room,
             source_bucket="source",
             max_bytes=1000,
             retention=timedelta(days=30),

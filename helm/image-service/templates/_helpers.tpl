@@ -95,7 +95,14 @@ METRICS_PORT: {{ .Values.metrics.port | int64 | quote }}
 
 {{/* Messages that a pod has in work at once, as the service counts them. */}}
 {{- define "image-service.slots" -}}
-{{- default (add (default 2 .Values.config.workerThreads | int) 1) .Values.config.workerSlots | int -}}
+{{- default (add (include "image-service.threads" . | int) 1) .Values.config.workerSlots | int -}}
+{{- end -}}
+
+{{/* Images converted at once by a pod: without a number the service follows its limit of processors. */}}
+{{- define "image-service.threads" -}}
+{{- $cpu := dig "limits" "cpu" "2" .Values.resources | toString -}}
+{{- $cpus := ternary (divf (trimSuffix "m" $cpu | float64) 1000) ($cpu | float64) (hasSuffix "m" $cpu) -}}
+{{- default (max 1 (ceil $cpus | int)) .Values.config.workerThreads | int -}}
 {{- end -}}
 
 {{/* A quantity of memory in bytes. */}}

@@ -40,17 +40,17 @@
 {{- fail (printf "terminationGracePeriodSeconds (%d) must exceed preStopSeconds + config.httpTimeoutSeconds + config.drainSeconds (%d): the pod would be killed while it drains" (.Values.terminationGracePeriodSeconds | int) ($needed | int)) -}}
 {{- end -}}
 
-{{- $budget := default 1006632960 $config.memoryBudgetBytes | int64 -}}
-{{- $slots := include "image-service.slots" . | int64 -}}
 {{- $upload := default 104857600 $config.maxUploadBytes | int64 -}}
-{{- $needed := add $budget (mul $slots $upload) 268435456 -}}
 {{- $request := dig "requests" "memory" nil .Values.resources -}}
 {{- $limit := dig "limits" "memory" nil .Values.resources -}}
+{{- $least := add $upload 67108864 -}}
+{{- $budget := default (ternary $least 1073741824 (not (empty $limit))) $config.memoryBudgetBytes | int64 -}}
+{{- $needed := add (max $budget $least) 268435456 -}}
 {{- if not $request -}}
-{{- fail "resources.requests.memory: is required; the node must have the memory that config.memoryBudgetBytes lets conversions use" -}}
+{{- fail "resources.requests.memory: is required; the node must have the memory that conversions may use" -}}
 {{- end -}}
 {{- if lt (include "image-service.bytes" $request | int64) $needed -}}
-{{- fail (printf "resources.requests.memory (%v) must hold config.memoryBudgetBytes, config.maxUploadBytes for each of %d slots, and 256 MiB (%d bytes): the pod would be killed for lack of memory" $request $slots $needed) -}}
+{{- fail (printf "resources.requests.memory (%v) must hold config.memoryBudgetBytes, which is at least config.maxUploadBytes and 64 MiB, or 1 GiB where neither it nor a limit is set; and 256 MiB (%d bytes): the pod would be killed for lack of memory, or not start" $request $needed) -}}
 {{- end -}}
 {{- if $limit -}}
 {{- if ne (include "image-service.bytes" $limit | int64) (include "image-service.bytes" $request | int64) -}}

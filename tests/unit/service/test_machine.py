@@ -44,6 +44,15 @@ FIRST = "4:memory:/kubepods/pod7\n2:cpu,cpuacct:/kubepods/pod7\n0::/"
             },
             1000,
         ),
+        # What is slowed down beyond it until it stands still is a limit too.
+        (
+            {
+                "proc/self/cgroup": SECOND,
+                "sys/fs/cgroup/memory.max": "1610612736",
+                "sys/fs/cgroup/memory.high": "1500000000",
+            },
+            1500000000,
+        ),
         ({}, None),
         ({"proc/self/cgroup": "nonsense", "sys/fs/cgroup/memory.max": ""}, None),
     ],
@@ -85,16 +94,49 @@ def test_there_are_as_many_threads_as_the_quota_of_processors_feeds(
     assert machine.processors(tree(tmp_path, files)) == expected
 
 
+@pytest.mark.parametrize(
+    ("files", "budget"),
+    [
+        ({"proc/self/cgroup": SECOND, "sys/fs/cgroup/memory.max": "1610612736"}, (1536 - 256) * MIB),
+        ({"proc/self/cgroup": FIRST, "sys/fs/cgroup/memory/memory.limit_in_bytes": "1073741824"}, (1024 - 256) * MIB),
+        ({"proc/self/cgroup": SECOND, "sys/fs/cgroup/memory.max": "1000"}, 0),
+        ({"proc/self/cgroup": SECOND, "sys/fs/cgroup/memory.max": "max"}, 1024 * MIB),
+    ],
+)
+def test_without_a_number_the_budget_is_what_the_container_leaves(
+    files: dict[str, str], budget: int, tmp_path: Path
+) -> None:
+    assert machine.memory_budget_bytes(tree(tmp_path, files)) == budget
+
+
+def test_a_setting_that_is_not_given_follows_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    root = tree(tmp_path, {"proc/self/cgroup": SECOND, "sys/fs/cgroup/memory.max": str(700 * MIB)})
+    monkeypatch.setattr(machine.memory_budget_bytes, "__defaults__", (root,))
+
+    assert Settings.from_env(REQUIRED).memory_budget_bytes == (700 - 256) * MIB
+    assert Settings.from_env(REQUIRED | {"MEMORY_BUDGET_BYTES": "200000000"}).memory_budget_bytes == 200_000_000
+
+
 def test_a_budget_that_the_container_does_not_hold_is_lowered_to_what_is_left() -> None:
-    settings = Settings.from_env(REQUIRED | {"WORKER_THREADS": "2"})
+    settings = Settings.from_env(REQUIRED | {"MEMORY_BUDGET_BYTES": str(960 * MIB)})
 
-    assert settings.affordable(None) is settings
-    assert settings.affordable(1536 * MIB).memory_budget_bytes == settings.memory_budget_bytes == 960 * MIB
-    assert settings.affordable(1024 * MIB).memory_budget_bytes == (1024 - 256 - 3 * 100) * MIB
+    assert settings.affordable(None) == settings
+    assert settings.affordable(1536 * MIB).memory_budget_bytes == 960 * MIB
+    assert settings.affordable(1024 * MIB).memory_budget_bytes == (1024 - 256) * MIB
 
 
-def test_a_container_without_room_for_a_photograph_is_refused_with_every_number() -> None:
-    settings = Settings.from_env(REQUIRED | {"WORKER_THREADS": "8"})
+def test_the_largest_file_has_room_beside_the_largest_conversion() -> None:
+    settings = Settings.from_env(REQUIRED | {"MEMORY_BUDGET_BYTES": str(960 * MIB)})
 
-    with pytest.raises(SettingsError, match=r"limit is 1073741824 bytes.*9 slots of MAX_UPLOAD_BYTES take 1212153856"):
-        settings.affordable(1024 * MIB)
+    assert settings.conversion_budget_bytes == (960 - 100) * MIB
+
+
+@pytest.mark.parametrize(("limit_mib", "budget_mib"), [(400, 960), (None, 150)])
+def test_a_machine_without_room_for_a_photograph_is_refused_with_every_number(
+    limit_mib: int | None, budget_mib: int
+) -> None:
+    settings = Settings.from_env(REQUIRED | {"MEMORY_BUDGET_BYTES": str(budget_mib * MIB)})
+    left = (144 if limit_mib else 150) * MIB
+
+    with pytest.raises(SettingsError, match=rf"{left} bytes are left.*take {164 * MIB}.*itself takes {256 * MIB}"):
+        settings.affordable(limit_mib and limit_mib * MIB)

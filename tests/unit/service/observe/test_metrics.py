@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from processor.jobs import Timings
+from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.pipeline.limits import FileLimits
 from processor.probe import Probes
@@ -50,12 +51,23 @@ def test_a_method_that_a_stranger_made_up_is_no_label() -> None:
     assert _value(metrics, 'truss_http_request_seconds_count{method="other",route="unmatched",status="405"}') == 1
 
 
+def test_what_the_process_may_use_is_told() -> None:
+    metrics, unlimited = Metrics(), Metrics()
+    metrics.machine(threads=3, memory_budget_bytes=200, memory_limit_bytes=300)
+    unlimited.machine(threads=1, memory_budget_bytes=200, memory_limit_bytes=None)
+
+    assert _value(metrics, "truss_engine_threads") == 3
+    assert _value(metrics, "truss_memory_budget_bytes") == _value(unlimited, "truss_memory_budget_bytes") == 200
+    assert _value(metrics, "truss_memory_limit_bytes") == 300
+    assert _value(unlimited, "truss_memory_limit_bytes") is None
+
+
 async def test_the_circuit_shows_the_one_state_that_holds() -> None:
     metrics, world = Metrics(), World()
     worker = Worker(world.queue, world.converter, WorkerConfig(slots=3))
     limits = FileLimits(max_bytes=1, max_pixels=1, max_side=1, max_frames=1, timeout_seconds=1)
     engine = Engine(EngineConfig(threads=1, memory_budget_bytes=100, limits=limits))
-    metrics.watch(worker, engine)
+    metrics.watch(worker, engine, MemoryBudget(slots=1, budget_bytes=10))
     worker.circuit.failed()
     with Probes((metrics,)).span("message", end="untold"):
         """It is given back."""
@@ -66,4 +78,5 @@ async def test_the_circuit_shows_the_one_state_that_holds() -> None:
     assert _value(metrics, "truss_worker_slots") == 3
     assert _value(metrics, 'truss_messages_total{end="untold"}') == 1
     assert _value(metrics, "truss_engine_free_bytes") == 100
+    assert _value(metrics, "truss_sources_free_bytes") == 10
     await engine.close()
