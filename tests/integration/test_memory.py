@@ -46,7 +46,6 @@ TOLD = (
     "gif-mask",
     "gif-of-three",
     "apng-of-three-noise",
-    "apng-of-many-alpha",
     "webp-of-three",
     "webp-of-three-photos",
     "webp-of-many",
@@ -70,6 +69,7 @@ WITHIN_A_RANGE = (
     "gif-of-patches-restored",
     "apng-of-three",
     "apng-of-many-cleared",
+    "apng-of-many-alpha",
 )
 #: What takes the most with effort: all that is written is listed first.
 LISTED = ("jpeg-noise", "png-noise", "webp-of-three", "apng-of-three-alpha", "webp-of-many-noisy-alpha")
