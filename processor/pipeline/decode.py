@@ -60,6 +60,12 @@ def load(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bo
     return _LOADS.get(info.format, _load)(data, info, watch, check, strict=strict)
 
 
+def load_again(data: bytes, watch: Watch) -> pyvips.Image:
+    """A JPEG that was loaded before without a complaint, line by line, as often as it is wanted."""
+    whole = jpeg.mended(data, jpeg.read(data))
+    return watch(_as_declared(_open(whole, JPEG.name, access="sequential", unlimited=True), None))
+
+
 def _probe(data: bytes, name: str, anatomy: Anatomy, read: jpeg.Jpeg | png.Png | None = None) -> ImageInfo:
     """Of a file whose header libvips reads; `read` is what a parser of ours says. Raises `CorruptImage`."""
     chunks = read if isinstance(read, png.Png) else None

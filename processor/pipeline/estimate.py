@@ -21,7 +21,7 @@ from dataclasses import replace
 from processor.errors import TooLargeForMemory
 from processor.formats import decoding_of
 from processor.formats.info import ImageInfo
-from processor.pipeline import geometry
+from processor.pipeline import geometry, streaming
 from processor.recipes import STANDARD, Recipe, VariantSpec
 
 #: Bytes that every image takes, however small: tables of the codecs, buffers of lines, what the allocator keeps.
@@ -77,7 +77,8 @@ def _rendering(
 ) -> int:
     """With what the pixels decide: `frame_bytes` for each pixel of an animation's frame, `alpha_bytes` on top of that
     or of a still's, and `noise_bytes` in all."""
-    held, reduced = _held(info), _reduced(info, recipe.specs)
+    held = _held(info) if streaming.first_size(info, recipe) is None else 0
+    reduced = _reduced(info, recipe.specs)
     # The smaller sizes of an animation are made frame by frame, and then joined.
     resizing = held + reduced * (2 if info.frames > 1 else 1)
     encoding = held + reduced + _encoding(info, frame_bytes, alpha_bytes) + _kept(info, recipe.specs) + noise_bytes

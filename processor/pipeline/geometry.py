@@ -6,6 +6,9 @@ from processor.formats import decoding_of
 from processor.formats.info import ImageInfo
 from processor.recipes import VariantSpec
 
+#: A size is made from the next larger one when that has at least so many times its sides, else from the whole image.
+CASCADE_MIN_SHRINK = 1.5
+
 
 def target_size(info: ImageInfo, spec: VariantSpec) -> tuple[int, int]:
     """Width and height of one frame of the variant, upright.

@@ -10,7 +10,7 @@ import pyvips
 from processor.errors import CorruptImage, NotConvertible, TrussError, Unavailable
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
-from processor.pipeline import decode, encode, geometry
+from processor.pipeline import decode, encode, geometry, streaming
 from processor.pipeline.allocator import is_to_be_had
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.roll import page_height
@@ -23,10 +23,8 @@ from processor.pipeline.steps.srgb import to_srgb
 from processor.pipeline.watch import watched
 from processor.ports.renderer import nobody_waits
 from processor.probe import NO_PROBES, Probes
-from processor.recipes import Recipe
+from processor.recipes import Recipe, VariantSpec
 
-#: A size is made from the next larger one when that has at least so many times its sides, else from the whole image.
-CASCADE_MIN_SHRINK = 1.5
 #: Bytes of memory per pixel of a frame that is converted, about: see `estimate`.
 _WORK_BYTES = 9
 
@@ -68,11 +66,13 @@ def render(
     work was called off. Holds its thread for as long as it takes; the deadline starts here.
     """
     deadline.start()
+    first = streaming.first_size(info, recipe)
     with probes.span("decode", format=info.format):
-        whole = watched(_prepare(data, info, deadline), deadline)
+        whole = watched(_prepare(data, info, deadline, first), deadline)
     sizes = [geometry.target_size(info, spec) for spec in recipe.specs]
+    held = [size for size in sizes if first is None or size != (info.width, info.height)]
     with probes.span("resize"):
-        images = _resize(whole, sizes, deadline)
+        images = _resize(whole, held, deadline)
     files: dict[_File, bytes] = {}
     variants = []
     for spec, size in zip(recipe.specs, sizes, strict=True):
@@ -80,26 +80,39 @@ def render(
         file = (size, spec.format, spec.quality, spec.effort)
         if file not in files:
             with probes.span("encode", variant=spec.name), _stage(NotConvertible, deadline, size[0] * size[1]):
-                files[file] = encode.write(images[size], spec)
+                files[file] = encode.write(images[size], spec) if size in images else _streamed(data, spec, deadline)
         variants.append(Variant(spec=spec, data=files[file], width=size[0], height=size[1]))
         ready(variants[-1])
     return Rendered(source=info, variants=tuple(variants))
 
 
-def _prepare(data: bytes, info: ImageInfo, deadline: Deadline) -> pyvips.Image:
-    """The upright picture. Its decoder, which may have a whole picture of its own in memory, ends with this call."""
+def _streamed(data: bytes, spec: VariantSpec, deadline: Deadline) -> bytes:
+    """The file of a picture that is decoded while it is encoded; see `streaming`."""
+    source = decode.load_again(data, lambda image: watched(image, deadline))
+    file = encode.write(to_srgb(source), spec)
+    del source  # kept until here, for it carries the watch
+    return file
+
+
+def _prepare(data: bytes, info: ImageInfo, deadline: Deadline, shrunk: Size | None = None) -> pyvips.Image:
+    """The upright picture, or one that was `shrunk` while it was read.
+
+    Its decoder, which may have a whole picture of its own in memory, ends with this call.
+    """
     if decode.forgives(info):
         with suppress(CorruptImage):
-            return _picture(data, info, deadline, strict=True)
-    return _picture(data, info, deadline, strict=False)
+            return _picture(data, info, deadline, shrunk, strict=True)
+    return _picture(data, info, deadline, shrunk, strict=False)
 
 
-def _picture(data: bytes, info: ImageInfo, deadline: Deadline, *, strict: bool) -> pyvips.Image:
+def _picture(data: bytes, info: ImageInfo, deadline: Deadline, shrunk: Size | None, *, strict: bool) -> pyvips.Image:
     frame = info.width * info.height
     with _stage(CorruptImage, deadline, frame):
         image = source = decode.load(data, info, lambda image: watched(image, deadline), deadline.check, strict=strict)
     for step, failure in PREPARATION:
         with _stage(failure, deadline, frame):
+            if shrunk is not None and step is hold:
+                image = fit(image, *shrunk)
             image = step(image)
     del source  # kept until here, for it carries the watch
     return image
@@ -117,7 +130,7 @@ def _resize(whole: pyvips.Image, sizes: Sequence[Size], deadline: Deadline) -> d
 
 def _origin(size: Size, made: dict[Size, pyvips.Image]) -> Size:
     """The smallest image that is large enough to be made into `size` without a visible loss."""
-    enough = [have for have in made if min(have[0] / size[0], have[1] / size[1]) >= CASCADE_MIN_SHRINK]
+    enough = [have for have in made if min(have[0] / size[0], have[1] / size[1]) >= geometry.CASCADE_MIN_SHRINK]
     whole = next(iter(made))
     return min(enough, default=whole, key=lambda have: have[0] * have[1])
 
