@@ -1,15 +1,18 @@
 """Resident memory of the shipped pipeline after a burst of photos, by allocator.
 
     python -m benchmarks.memory [--photos 60] [--idle 5] [--preload libjemalloc.so.2]
+    python -m benchmarks.memory --small 10000
 
-Every way converts the same photos, in a process of its own, and is then idle. The ratios are to glibc's malloc as it
-comes, within this run.
+With `--small`, so many small pictures of every kind, broken ones among them, go through the pipeline in this process,
+and its memory is told ten times on the way. Else every way converts the same photos, in a process of its own, and is
+then idle. The ratios are to glibc's malloc as it comes, within this run.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import resource
 import subprocess
@@ -22,6 +25,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from processor.errors import ImageRejected
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.recipes import STANDARD
 from tests import corpus
@@ -61,6 +65,28 @@ async def burst(files: Sequence[bytes], photos: int, idle_seconds: float) -> Mem
     return Memory(before=before, highest=highest, idle=resident_megabytes(), cpu_seconds=cpu_seconds)
 
 
+async def drain(count: int) -> None:
+    """Print what the process holds after each tenth of so many small pictures."""
+    photo = corpus.photo(200, 150)
+    files = (
+        *(corpus.jpeg(photo), corpus.png(corpus.with_alpha(photo)), corpus.webp(photo), corpus.gif(photo)),
+        *(corpus.animation(".gif"), corpus.jpeg(photo)[:900]),
+    )
+    engine = Engine(EngineConfig(threads=THREADS, memory_budget_bytes=768 * 2**20))
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int) -> None:
+        async with slots:
+            with contextlib.suppress(ImageRejected):
+                await engine.render(bytes(bytearray(files[number % len(files)])), STANDARD)
+
+    print("| pictures | MB |\n| --- | --- |")
+    for tenth in range(10):
+        await asyncio.gather(*map(one, range(tenth * count // 10, (tenth + 1) * count // 10)))
+        print(f"| {(tenth + 1) * count // 10} | {resident_megabytes():.1f} |", flush=True)
+    await engine.close()
+
+
 def resident_megabytes() -> float:
     """RSS of this process."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
@@ -83,9 +109,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=60, help="photos of a burst")
     parser.add_argument("--idle", type=float, default=5, help="seconds of rest before the memory is looked at")
+    parser.add_argument("--small", type=int, metavar="COUNT", help="small pictures in one process instead")
     parser.add_argument("--preload", help="another allocator, as the loader finds it")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.small:
+        asyncio.run(drain(options.small))
+        return
     if options.folder:
         files = [file.read_bytes() for file in sorted(options.folder.iterdir())]
         print(TypeAdapter(Memory).dump_json(asyncio.run(burst(files, options.photos, options.idle))).decode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -113,6 +114,15 @@ def test_more_effort_takes_what_lies_between_the_least_and_the_most(name: str) -
     assert measured.least < measured.estimate
     assert measured.least <= measured.peak * (1 + TOLERANCE) + JITTER_BYTES
     assert measured.peak <= measured.estimate * (1 + TOLERANCE) + JITTER_BYTES
+
+
+def test_a_process_holds_no_more_after_many_pictures_than_after_some() -> None:
+    command = [sys.executable, "-m", "benchmarks.memory", "--small", "1500"]
+    table = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout
+    megabytes = [float(row.split("|")[2]) for row in table.splitlines()[2:]]
+
+    assert len(megabytes) == 10
+    assert max(megabytes[3:]) - megabytes[2] < 10
 
 
 def test_a_picture_that_libwebp_refuses_in_a_hurry_is_converted() -> None:
