@@ -15,10 +15,10 @@ MARKER = b"bring it down"
 
 
 def segfault_on_marker(render: Any) -> Any:
-    def crash(data: bytes, *rest: Any) -> Any:
+    def crash(data: bytes, *rest: Any, **further: Any) -> Any:
         if data.endswith(MARKER):
             ctypes.string_at(0)
-        return render(data, *rest)
+        return render(data, *rest, **further)
 
     return crash
 

@@ -74,7 +74,9 @@ def test_nothing_is_installed_that_is_not_locked() -> None:
 def test_the_image_keeps_the_sdks_description_of_every_service_that_is_called() -> None:
     (command,) = (command for command in dockerfile.commands() if "botocore/data" in command)
     sources = [path for package in ("processor", "service") for path in (ROOT / package).rglob("*.py")]
-    called = {name for path in sources for name in re.findall(r"\.client\(\s*\"([\w-]+)\"", path.read_text())}
+    called = {
+        name for path in sources for name in re.findall(r"(?:\.client|opened)\(\s*\"([\w-]+)\"", path.read_text())
+    }
     assert len(called) > 3
     assert set(re.findall(r"! -name (\S+)", command)) == called | {"sts"}
 

@@ -318,7 +318,7 @@ async def test_processing_again_twice_is_one_new_job_and_the_old_one_names_it(
 async def test_an_image_that_others_are_changing_all_the_time_is_busy(
     ask: Any, submit: Any, world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def lose(*_: Any) -> None:
+    async def lose(*_: Any, **__: Any) -> None:
         raise RecordChanged
 
     submitted = await submit()
