@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import math
 from collections.abc import Iterable
 from dataclasses import asdict
 
@@ -99,12 +100,12 @@ class Metrics:
 
     def machine(self, *, threads: int, memory_budget_bytes: int, memory_limit_bytes: int | None) -> None:
         """What this process may use, which does not change."""
-        facts = [
+        limit = math.inf if memory_limit_bytes is None else memory_limit_bytes
+        facts = (
             ("truss_engine_threads", "Images that may be converted at once.", threads),
             ("truss_memory_budget_bytes", "What images and their files may take together.", memory_budget_bytes),
-        ]
-        if memory_limit_bytes is not None:
-            facts.append(("truss_memory_limit_bytes", "The container's limit.", memory_limit_bytes))
+            ("truss_memory_limit_bytes", "The container's limit; +Inf where there is none.", limit),
+        )
         for name, documentation, value in facts:
             Gauge(name, documentation, registry=self.registry).set(value)
 

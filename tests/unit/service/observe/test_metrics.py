@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from processor.jobs import Timings
@@ -59,7 +60,7 @@ def test_what_the_process_may_use_is_told() -> None:
     assert _value(metrics, "truss_engine_threads") == 3
     assert _value(metrics, "truss_memory_budget_bytes") == _value(unlimited, "truss_memory_budget_bytes") == 200
     assert _value(metrics, "truss_memory_limit_bytes") == 300
-    assert _value(unlimited, "truss_memory_limit_bytes") is None
+    assert _value(unlimited, "truss_memory_limit_bytes") == math.inf
 
 
 async def test_the_circuit_shows_the_one_state_that_holds() -> None:
