@@ -46,7 +46,7 @@ RUN apt-get update \
 COPY --from=build /opt/truss /opt/truss
 ENV PATH=/opt/truss/bin:$PATH
 # The base image's own modules come without bytecode: importing the service compiles those that it uses.
-RUN truss-image --version && python -c 'import processor.sandbox.child, service.server, service.calls.docs'
+RUN truss-image --version && python -c 'import pi_heif, processor.sandbox.child, service.server, service.calls.docs'
 # The loader looks the allocator up by its name alone, so the architecture is in no path.
 # Blocks from 1 MiB on, which pictures are made of, go back to the system at once: what is left of one is no part of the
 # next one's peak.

@@ -196,7 +196,38 @@ def _stills(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
         "gif": lambda: corpus.gif(photo(), effort=1, dither=0),
         "gif-noise": lambda: corpus.gif(noise(), effort=1, dither=0),
         "gif-mask": lambda: corpus.gif(with_mask(photo()), effort=1, dither=0),
+        "avif": lambda: _avif(photo()),
+        "avif-444": lambda: _avif(photo(), subsample_mode="off"),
+        "avif-10": lambda: _avif(photo().colourspace("rgb16"), bitdepth=10),
+        "avif-10-444": lambda: _avif(photo().colourspace("rgb16"), bitdepth=10, subsample_mode="off"),
+        "avif-hdr": lambda: corpus.heif.file(corpus.heif.av1(photo(), bits=10).saying(corpus.heif.nclx(9, 16, 9))),
+        "avif-alpha-solid": lambda: _avif(photo().bandjoin(255)),
+        "avif-alpha-mask": lambda: _avif(with_mask(photo())),
+        "heic": lambda: _heic(photo()),
+        "heic-10": lambda: _heic(photo(), bits=10),
+        "heic-alpha-mask": lambda: _heic(photo(), with_mask(photo())[3]),
+        "tiff": lambda: corpus.tiff(photo()),
+        "tiff-turned": lambda: corpus.tiffs.with_orientation(photo(), 6),
+        "tiff-one-strip": lambda: corpus.tiffs.file(corpus.tiffs.Page(picture=photo())),
+        "tiff-tiled": lambda: corpus.tiff(photo(), compression="lzw", tile=True, tile_width=256, tile_height=256),
+        "tiff-16": lambda: corpus.tiff(photo().colourspace("rgb16"), compression="deflate"),
+        "tiff-cmyk": lambda: corpus.tiff(photo().icc_transform("cmyk", input_profile="srgb")),
+        "tiff-alpha-mask": lambda: corpus.tiff(with_mask(photo()), compression="lzw"),
     }
+
+
+def _avif(image: pyvips.Image, **options: object) -> bytes:
+    return bytes(image.heifsave_buffer(compression="av1", Q=70, effort=0, **options))
+
+
+def _heic(image: pyvips.Image, shade: pyvips.Image | None = None, *, bits: int = 8) -> bytes:
+    even = image.crop(0, 0, image.width // 2 * 2, image.height // 2 * 2)
+    item = corpus.heif.hevc1(even, bits=bits).saying(corpus.heif.nclx())
+    if shade is None:
+        return corpus.heif.file(item)
+    grey = shade.crop(0, 0, even.width, even.height)
+    alpha = corpus.heif.alpha_of(corpus.heif.hevc1(corpus.as_srgb(grey.bandjoin([grey, grey]))))
+    return corpus.heif.file(item, alpha, references=[(b"auxl", 2, (1,))])
 
 
 def _animations(megapixels: float) -> Mapping[str, Callable[[], bytes]]:

@@ -123,7 +123,7 @@ class FileTooLarge(LimitExceeded):
 
 
 class UnsupportedFormat(ImageRejected):
-    """The file is not a JPEG, PNG, WebP or GIF image."""
+    """The file is not a JPEG, PNG, WebP, GIF, AVIF, HEIC or TIFF image."""
 
     code = "unsupported_format"
 
@@ -174,10 +174,10 @@ class TooManyScans(LimitExceeded):
 
 
 class TooManyPieces(LimitExceeded):
-    """The file is cut into more segments, chunks or blocks than the service accepts."""
+    """The file is cut into more segments, chunks, blocks, boxes or tags than the service accepts."""
 
     code = "too_many_pieces"
-    told = "The file has more than {limit:,} segments, chunks or blocks, as many as the service accepts."
+    told = "The file has more than {limit:,} segments, chunks, blocks, boxes or tags, as many as the service accepts."
 
 
 class TooLargeForMemory(LimitExceeded):

@@ -137,5 +137,4 @@ def refusal_of(content_type: str, extension: str | None) -> str | None:
     kind = _BY_CONTENT_TYPE.get(content_type.lower()) or _BY_EXTENSION.get(extension or "")
     if kind is None or kind in DECODED:
         return None
-    yet = " yet" if kind in FORMATS else ""
-    return f"{kind.title} files cannot be converted{yet}; {ACCEPTED_NAMES} can."
+    return f"{kind.title} files cannot be converted; {ACCEPTED_NAMES} can."

@@ -44,12 +44,13 @@ def _never_silent(_: ImageInfo) -> float:
 class Decoding:
     """How files of a format are read."""
 
-    #: libvips' loader and its class. It is called by name, and every other loader is blocked.
-    loader: str
-    loader_class: str
     #: Walks through a file as far as it goes; whether it is whole is for others to tell. Raises `TooManyPieces`, and
     #: `IndexError` when the file ends in the middle of a piece.
     dissect: Callable[[bytes, Pieces], Anatomy]
+    #: libvips' loader and its class. It is called by name, and every other loader is blocked. None: libvips has none,
+    #: and what decodes it in its place is run in a child process alone.
+    loader: str | None = None
+    loader_class: str | None = None
     #: Bytes for which a file may have one more piece; None: however long it is, it has no reason to have more.
     bytes_a_piece: int | None = None
     #: The size that the earlier service's decoder handed over, by width, height and how much is to be shrunk.
@@ -63,6 +64,11 @@ class Decoding:
     silent_seconds: Callable[[ImageInfo], float] = _never_silent
     #: Whether a strict look is worth while, because one that is not costs more.
     forgives: bool = False
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether its files are suspects from the start."""
+        return self.loader is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

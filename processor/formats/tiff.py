@@ -2,13 +2,117 @@
 
 from __future__ import annotations
 
-from processor.formats.format import Format
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from processor.formats.anatomy import Anatomy, Pieces
+from processor.formats.format import Decoding, Format
 from processor.formats.signatures import begins_with
+
+#: Order of the bytes, by how a file begins, and whether its numbers have 64 bits.
+_HEADS = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
+#: Types of values that are whole numbers: how `struct` calls them.
+_NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+#: Bytes of a value, by its type.
+_LENGTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+#: Of `NewSubfileType`: it is smaller than another page, or its mask.
+_SUBFILE, _SMALLER_OR_MASK = 254, 0b101
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """One value of a page. `at`: where it lies in the file, of however many bytes."""
+
+    kind: int
+    count: int
+    at: int
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return _LENGTHS.get(self.kind, 1) * self.count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A picture of a file, by its tags. `order` is that of the bytes; `is_big`: numbers have 64 bits."""
+
+    data: bytes = field(repr=False)
+    order: str
+    is_big: bool
+    tags: Mapping[int, Tag]
+
+    def numbers(self, name: int) -> tuple[int, ...]:
+        """All of a tag; none where it is not there or holds no whole numbers. Raises `IndexError` when it is cut."""
+        tag = self.tags.get(name)
+        if tag is None or tag.kind not in _NUMBERS:
+            return ()
+        if tag.at + tag.size > len(self.data):
+            raise IndexError
+        return struct.unpack_from(f"{self.order}{tag.count}{_NUMBERS[tag.kind]}", self.data, tag.at)
+
+    def number(self, name: int, default: int = 0) -> int:
+        """The first of a tag."""
+        return next(iter(self.numbers(name)), default)
+
+    @property
+    def is_companion(self) -> bool:
+        """Whether it shows another page at a smaller size, or masks it."""
+        return bool(self.number(_SUBFILE) & _SMALLER_OR_MASK)
+
+
+def read_page(data: bytes, pieces: Pieces) -> Page:
+    """The first page that is no companion of another; or else the first. Raises `TooManyPieces`, and `IndexError` when
+    it is cut."""
+    first: Page | None = None
+    for page in _pages(data, pieces):
+        if not page.is_companion:
+            return page
+        first = first or page
+    if first is None:
+        raise IndexError
+    return first
+
+
+def _pages(data: bytes, pieces: Pieces) -> Iterator[Page]:
+    order, is_big = _HEADS[data[:4]]
+    wide = "Q" if is_big else "I"
+    at, seen = _number(data, order + wide, 8 if is_big else 4), {0}
+    while at not in seen:
+        seen.add(at)
+        count = _number(data, order + ("Q" if is_big else "H"), at)
+        entry = at + (8 if is_big else 2)
+        tags: dict[int, Tag] = {}
+        for _ in range(count):
+            pieces.one()
+            name, kind = _number(data, order + "H", entry), _number(data, order + "H", entry + 2)
+            values = _number(data, order + wide, entry + 4)
+            tag = Tag(kind=kind, count=values, at=entry + (12 if is_big else 8))
+            if tag.size > (8 if is_big else 4):
+                tag = Tag(kind=kind, count=values, at=_number(data, order + wide, tag.at))
+            tags.setdefault(name, tag)
+            entry += 20 if is_big else 12
+        yield Page(data=data, order=order, is_big=is_big, tags=tags)
+        at = _number(data, order + wide, entry)
+
+
+def _number(data: bytes, form: str, at: int) -> int:
+    if at + struct.calcsize(form) > len(data):
+        raise IndexError
+    return int(struct.unpack_from(form, data, at)[0])
+
+
+def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
+    read_page(data, pieces)
+    return Anatomy()
+
 
 TIFF = Format(
     name="tiff",
     title="TIFF",
     extensions=("tif", "tiff"),
     content_types=("image/tiff", "image/x-tiff", "image/tiff-fx"),
-    begins=begins_with(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    begins=begins_with(*_HEADS),
+    decoding=Decoding(loader="tiffload_source", loader_class="VipsForeignLoadTiff", dissect=_dissect),
 )

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
 import pyvips
 
 from processor.errors import CorruptImage
-from processor.formats import GIF, JPEG, PNG, WEBP, decoding_of, dissect, sniff
+from processor.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, WEBP, decoding_of, dissect, sniff
 from processor.formats.anatomy import Anatomy
 from processor.formats.info import ImageInfo
-from processor.pipeline import colour, gif, jpeg, png, webp
+from processor.pipeline import colour, gif, heif, hevc, jpeg, png, tiff, webp
 from processor.pipeline.roll import Blend, Cel, compose, leaves_gaps, page_height
 from processor.pipeline.steps.srgb import has_usable_profile, to_srgb
 
 #: Bytes of a sample, by libvips' band format.
 _SAMPLE_BYTES = {"uchar": 1, "ushort": 2}
+#: The highest sample, likewise.
+_TOPS = {"uchar": 255, "ushort": 65_535}
 #: EXIF's "upright".
 _UPRIGHT = 1
 #: EXIF's name for Adobe RGB, which cameras write where they embed no profile (DCF 2.0, "optional file").
@@ -257,12 +260,91 @@ def _load_gif(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, stric
     return watch(compose(read.width, read.height, cels, loop=read.loop))
 
 
+def _probe_avif(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
+    still = heif.read(data, AVIF, heif.AV1)
+    info = _probe(data, name, anatomy)  # how large a crop is, libheif knows best
+    held = info.width * info.height * still.decoding_bytes
+    return replace(info, frames=1, orientation=_UPRIGHT, decoder_bytes=info.decoder_bytes + held)
+
+
+def _load_avif(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image:
+    del info, strict
+    still = heif.read(data, AVIF, heif.AV1)
+    for tile in heif.each_tile(data, still):
+        check()
+        watched = watch(_open(tile, AVIF.name))
+        watched.copy_memory()
+    return watch(_as_still(_open(data, AVIF.name, access="sequential"), still))
+
+
+def _probe_heic(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
+    """Without libheif, which is to be kept out of this process."""
+    still = heif.read(data, HEIC, heif.HEVC)
+    return ImageInfo(
+        format=name,
+        width=still.width,
+        height=still.height,
+        has_alpha=still.has_alpha,
+        bands=_RGB + still.has_alpha,
+        decoder_bytes=2 * anatomy.metadata_bytes + still.width * still.height * still.decoding_bytes,
+    )
+
+
+def _load_heic(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image:
+    del strict
+    still = heif.read(data, HEIC, heif.HEVC)
+    hevc.check_parts(data, still, check)
+    image = hevc.decode(data)
+    if (image.width, image.height) != (info.width, info.height):
+        raise CorruptImage
+    if still.profile:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", still.profile)
+    return watch(_as_still(image, still))
+
+
+def _probe_tiff(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
+    del anatomy
+    read = tiff.read(data)
+    return ImageInfo(
+        format=name,
+        width=read.width,
+        height=read.height,
+        has_alpha=read.has_alpha,
+        orientation=read.orientation,
+        bands=read.bands,
+        decoder_bytes=len(data) + read.piece_bytes,
+    )
+
+
+def _load_tiff(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image:
+    del strict
+    read = tiff.read(data)
+    tiff.check_pieces(read, check)
+    file = tiff.single(read)
+    try:  # where nothing is odd about its tags, a warning tells of its pixels
+        image = _open(file, TIFF.name, access="sequential", fail_on="warning")
+    except pyvips.Error:
+        image = _open(file, TIFF.name, access="sequential")
+    if image.bands > info.bands:
+        image = image.extract_band(0, n=info.bands).copy(interpretation=image.interpretation)
+    return watch(image)
+
+
+def _as_still(image: pyvips.Image, still: heif.Still) -> pyvips.Image:
+    """What libheif decodes is upright already, whatever its EXIF says."""
+    if still.is_premultiplied and image.hasalpha():
+        image = image.unpremultiply(max_alpha=_TOPS[image.format]).cast(image.format)
+    image = image.copy()
+    image.remove("orientation")
+    return image if still.colour is None or has_usable_profile(image) else colour.to_srgb(image, still.colour)
+
+
 def _with_alpha(image: pyvips.Image) -> pyvips.Image:
     image = image if image.bands >= _RGB else image.colourspace("srgb")
     return image if image.hasalpha() else image.bandjoin(_OPAQUE).copy(interpretation="srgb")
 
 
-def _open(data: bytes, format_: str, **options: object) -> pyvips.Image:
+def _open(data: bytes | bytearray, format_: str, **options: object) -> pyvips.Image:
     # `error`: what a decoder merely warns of, such as a damaged comment, is no reason to refuse.
     # A source reads the bytes where they are; of a buffer, pyvips makes a copy first.
     source = pyvips.Source.new_from_memory(data)
@@ -298,10 +380,16 @@ _PROBES: Mapping[str, Callable[[bytes, str, Anatomy], ImageInfo]] = {
     PNG.name: _probe_png,
     WEBP.name: _probe_webp,
     GIF.name: _probe_gif,
+    AVIF.name: _probe_avif,
+    HEIC.name: _probe_heic,
+    TIFF.name: _probe_tiff,
 }
 _LOADS: Mapping[str, _Load] = {
     JPEG.name: _load_jpeg,
     PNG.name: _load_png,
     WEBP.name: _load_webp,
     GIF.name: _load_gif,
+    AVIF.name: _load_avif,
+    HEIC.name: _load_heic,
+    TIFF.name: _load_tiff,
 }

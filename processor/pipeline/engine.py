@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyvips
 
@@ -161,6 +161,8 @@ class Engine:
         return await asyncio.shield(task)
 
     def _belongs_outside(self, info: ImageInfo, file_bytes: int, recipe: Recipe) -> bool:
+        if decoding_of(info.format).is_suspect:
+            return True
         working = working_bytes(info, file_bytes, recipe)
         return working > self._budget.budget_bytes or must_be_killable(info, self._limits.timeout_seconds, recipe.specs)
 
@@ -214,10 +216,17 @@ def set_up_libvips() -> None:
     pyvips.cache_set_max(0)
     # One thread per image: the pool is the parallelism, and twice as many threads would be slower.
     pyvips.concurrency_set(1)
+    # libvips' complaints quote the file; over one that is no UTF-8 pyvips would fail at every error from then on.
+    pyvips.error._to_string = _words  # noqa: SLF001 - there is no other way in
     pyvips.block_untrusted_set(_BLOCKED)
     pyvips.operation_block_set("VipsForeignLoad", _BLOCKED)
     for each in DECODED:
-        pyvips.operation_block_set(decoding_of(each.name).loader_class, not _BLOCKED)
+        if loader_class := decoding_of(each.name).loader_class:
+            pyvips.operation_block_set(loader_class, not _BLOCKED)
+
+
+def _words(text: Any) -> str:
+    return bytes(pyvips.ffi.string(text)).decode(errors="replace") if text else ""
 
 
 def libvips_version() -> str:

@@ -91,7 +91,9 @@ class LimitsAnswer(Heard):
     max_frames: int = Field(description="Most frames of an animation.", examples=[500])
     max_scans: int = Field(description="Most scans of a JPEG.", examples=[100])
     max_pieces: int = Field(
-        description="Most segments, chunks or blocks of a file; a PNG or GIF may have one more for every 64 bytes.",
+        description=(
+            "Most segments, chunks, blocks, boxes or tags of a file; a PNG or GIF may have one more for every 64 bytes."
+        ),
         examples=[10000],
     )
     max_seconds: int = Field(description="Longest conversion.", examples=[60])

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 PART = 5 * 2**20
 REFUSED = (
     "The contentType must be an image type or application/octet-stream, without spaces and parameters; "
-    "JPEG, PNG, WebP and GIF are converted."
+    "JPEG, PNG, WebP, GIF, AVIF, HEIC and TIFF are converted."
 )
 
 

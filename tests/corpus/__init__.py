@@ -12,7 +12,7 @@ from typing import Any
 
 import pyvips
 
-from tests.corpus import animations, containers, damage, hostile
+from tests.corpus import animations, containers, damage, heif, hostile, tiffs
 from tests.corpus.picture import SEED, as_srgb, flat, large, photo, quarters, with_alpha
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "damage",
     "flat",
     "gif",
+    "heif",
     "hostile",
     "jpeg",
     "large",
@@ -39,6 +40,8 @@ __all__ = [
     "photo",
     "png",
     "quarters",
+    "tiff",
+    "tiffs",
     "webp",
     "with_alpha",
 ]
@@ -82,6 +85,11 @@ def webp(picture: pyvips.Image | None = None, *, quality: int = 90, orientation:
     if orientation == 1:
         return data
     return containers.webp_with_exif(data, lying.width, lying.height, orientation, alpha=bool(picture.hasalpha()))
+
+
+def tiff(picture: pyvips.Image | None = None, **options: object) -> bytes:
+    """A TIFF of one page, as libtiff writes it."""
+    return bytes((photo(160, 120) if picture is None else picture).tiffsave_buffer(**options))
 
 
 def gif(picture: pyvips.Image | None = None, **options: object) -> bytes:
@@ -153,12 +161,49 @@ def _quarters_as(make: Callable[..., bytes], orientation: int) -> bytes:
     return make(quarters(), orientation=orientation)
 
 
+def _tiff_turned(orientation: int) -> bytes:
+    return tiffs.with_orientation(as_orientation(quarters(), orientation), orientation)
+
+
 def _cut(name: str, part: float) -> bytes:
     return damage.cut(_GOOD[name](), part)
 
 
 def _head(name: str) -> bytes:
     return _GOOD[name]()[:20]
+
+
+def _stills(code: Callable[..., heif.Item]) -> dict[str, Callable[[], bytes]]:
+    """Every kind of picture that AVIF and HEIC have in common, by the end of its name."""
+
+    def coded(picture: pyvips.Image | None = None, **options: Any) -> heif.Item:
+        return code(photo(160, 120) if picture is None else picture, **options).saying(heif.nclx())
+
+    def grey(picture: pyvips.Image) -> heif.Item:
+        return code(as_srgb(picture.bandjoin([picture, picture])))
+
+    def with_companion(kind: bytes, shade: pyvips.Image) -> bytes:
+        return heif.file(coded(), heif.alpha_of(grey(shade), kind), references=[(b"auxl", 2, (1,))])
+
+    def tiled() -> bytes:
+        tiles = [coded(photo(160, 128).crop(left, top, 80, 64)) for top in (0, 64) for left in (0, 80)]
+        whole = heif.grid(2, 2, 160, 120).saying(heif.nclx())
+        return heif.file(whole, *tiles, references=[(b"dimg", 1, (2, 3, 4, 5))])
+
+    def turned(orientation: int) -> bytes:
+        """As phones write it: EXIF tells the same once more."""
+        lying = coded(as_orientation(quarters(), orientation)).saying(*heif.TURNS[orientation])
+        return heif.file(lying, heif.exif(orientation), references=[(b"cdsc", 2, (1,))])
+
+    return {
+        "": lambda: heif.file(coded()),
+        "-ten-bit": lambda: heif.file(coded(bits=10)),
+        "-alpha": lambda: with_companion(heif.ALPHA, with_alpha(photo(160, 120))[3]),
+        "-depth": lambda: with_companion(heif.DEPTH, with_alpha(photo(160, 120))[3]),
+        "-gain-map": lambda: with_companion(heif.GAIN_MAP, with_alpha(photo(80, 60))[3]),
+        "-grid": tiled,
+        **{f"-orientation-{value}": partial(turned, value) for value in ORIENTATIONS},
+    }
 
 
 _GOOD: dict[str, Callable[[], bytes]] = {
@@ -188,6 +233,29 @@ _GOOD: dict[str, Callable[[], bytes]] = {
     "gif": gif,
     "gif-alpha": lambda: gif(with_alpha(photo(160, 120))),
     "gif-animated": lambda: animation(".gif"),
+    **{f"avif{name}": make for name, make in _stills(heif.av1).items()},
+    **{f"heic{name}": make for name, make in _stills(heif.hevc1).items()},
+    "tiff": tiff,
+    "tiff-lzw": lambda: tiff(compression="lzw"),
+    "tiff-deflate": lambda: tiff(compression="deflate", predictor="horizontal"),
+    "tiff-packbits": lambda: tiff(compression="packbits"),
+    "tiff-jpeg": lambda: tiff(compression="jpeg", Q=95),
+    "tiff-fax": lambda: tiff(_grey() > 128, compression="ccittfax4", bitdepth=1),
+    "tiff-tiled": lambda: tiff(tile=True, tile_width=64, tile_height=64, compression="deflate"),
+    "tiff-big": lambda: tiff(bigtiff=True),
+    "tiff-sixteen-bit": lambda: tiff(_wide(photo(160, 120)), compression="lzw"),
+    "tiff-sixteen-bit-alpha": lambda: tiff(_wide(with_alpha(photo(160, 120)))),
+    "tiff-sixteen-bit-grey": lambda: tiff(_wide(_grey())),
+    "tiff-alpha": lambda: tiff(with_alpha(photo(160, 120))),
+    "tiff-premultiplied": lambda: tiff(with_alpha(photo(160, 120)), premultiply=True),
+    "tiff-grey": lambda: tiff(_grey()),
+    "tiff-white-is-zero": lambda: tiff(_grey(), miniswhite=True),
+    "tiff-one-bit": lambda: tiff(_grey() > 128, bitdepth=1),
+    "tiff-p3": lambda: tiff(photo(160, 120).icc_transform("p3", input_profile="srgb"), profile="p3"),
+    "tiff-cmyk": lambda: tiff(photo(160, 120).icc_transform("cmyk", input_profile="srgb"), keep="none"),
+    "tiff-cmyk-profile": lambda: tiff(photo(160, 120).icc_transform("cmyk", input_profile="srgb")),
+    "tiff-big-endian": lambda: tiffs.file(tiffs.Page(picture=photo(160, 120)), order=">"),
+    **{f"tiff-orientation-{value}": partial(_tiff_turned, value) for value in ORIENTATIONS},
     "one-pixel": lambda: png(flat(1, 1, (10, 20, 30))),
     "very-wide": lambda: png(flat(5000, 1, (10, 20, 30))),
     "very-tall": lambda: jpeg(flat(1, 5000, (10, 20, 30))),
@@ -212,6 +280,14 @@ SAMPLES: dict[str, Sample] = {
     "png-missing-rows": Sample(make=lambda: containers.png_claiming(500, 500), code="corrupt_image"),
     "png-of-zeros": Sample(make=lambda: containers.png_of_zeros(20_000, 20_000), code="too_many_pixels"),
     "jpeg-of-many-scans": Sample(make=lambda: hostile.jpeg_of_scans(64, 48, 2000), code="too_many_scans"),
+    "heic-brand-alone": Sample(
+        make=lambda: containers.box(b"ftyp", b"heic\0\0\0\0mif1heic") + bytes(64), code="corrupt_image"
+    ),
+    "heic-of-crumbs": Sample(
+        make=lambda: heif.file(heif.hevc1(quarters()), ahead=containers.box(b"free", b"") * 20_000),
+        code="too_many_pieces",
+    ),
+    "tiff-of-crumbs": Sample(make=lambda: tiffs.of_crumbs(20_000), code="too_many_pieces"),
     "jpeg-of-crumbs": Sample(make=lambda: hostile.jpeg_of_segments(jpeg(), 20_000), code="too_many_pieces"),
     "webp-of-crumbs": Sample(make=lambda: hostile.webp_of_chunks(webp(), 20_000), code="too_many_pieces"),
     "gif-of-crumbs": Sample(make=lambda: hostile.gif_of_comments(20_000), code="too_many_pieces"),

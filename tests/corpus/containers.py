@@ -42,6 +42,11 @@ def jpeg_with_segment(jpeg: bytes, marker: int, payload: bytes) -> bytes:
     return jpeg[:2] + struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload + jpeg[2:]
 
 
+def box(kind: bytes, body: bytes) -> bytes:
+    """A box of ISO/IEC 14496-12."""
+    return struct.pack(">I", 8 + len(body)) + kind + body
+
+
 def chunk(kind: bytes, body: bytes) -> bytes:
     """A PNG chunk with its checksum."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -87,6 +87,11 @@ async def test_a_page_learns_the_limits_of_a_file_before_it_uploads(ask: Any) ->
         "apng": "image/png",
         "webp": "image/webp",
         "gif": "image/gif",
+        "avif": "image/avif",
+        "avifs": "image/avif",
+        **dict.fromkeys(("heic", "heif", "heics", "heifs", "hif"), "image/heic"),
+        "tif": "image/tiff",
+        "tiff": "image/tiff",
     }
 
 
@@ -116,11 +121,11 @@ async def test_a_refusal_names_both_numbers(ask: Any) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "options"),
     [
-        ("POST", "/images/upload-url", {"json": {"filename": "a.heic"}}),
-        ("GET", "/images/upload-url", {"params": {"filename": "a.heic"}}),
-        ("POST", "/images/multipart", {"json": {"filename": "a.heic", "size": 10}}),
-        ("GET", "/images/s3/params", {"params": {"filename": "a", "type": "image/heic"}}),
-        ("POST", "/images/s3/multipart", {"json": {"filename": "a.heic"}}),
+        ("POST", "/images/upload-url", {"json": {"filename": "a.jxl"}}),
+        ("GET", "/images/upload-url", {"params": {"filename": "a.jxl"}}),
+        ("POST", "/images/multipart", {"json": {"filename": "a.jxl", "size": 10}}),
+        ("GET", "/images/s3/params", {"params": {"filename": "a", "type": "image/jxl"}}),
+        ("POST", "/images/s3/multipart", {"json": {"filename": "a.jxl"}}),
     ],
 )
 async def test_no_way_to_upload_takes_what_can_never_be_converted(
@@ -128,7 +133,10 @@ async def test_no_way_to_upload_takes_what_can_never_be_converted(
 ) -> None:
     status, _, body = await ask(method, path, **options)
     assert (status, body["code"]) == (400, "unsupported_content_type")
-    assert body["accepted"] == ["image/jpeg", "image/png", "image/webp", "image/gif"]
+    assert body["accepted"] == [
+        *("image/jpeg", "image/png", "image/webp", "image/gif"),
+        *("image/avif", "image/heic", "image/tiff"),
+    ]
     assert world.jobs.count == 0
 
 

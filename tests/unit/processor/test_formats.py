@@ -23,9 +23,11 @@ from tests.unit.processor.pipeline.compare import rendered
 
 ROOT = Path(__file__).parents[3]
 #: As they stand in code, for themselves or within a content type, an extension, a sentence.
-NAMED = re.compile(r"(?<![A-Za-z])(jpe?g|png|webp|gif)(?![A-Za-z0-9]| XL| 2000|-LS)", re.IGNORECASE)
+NAMED = re.compile(r"(?<![A-Za-z])(jpe?g|png|webp|gif|avif|hei[cf]|tiff?)(?![A-Za-z0-9]| XL| 2000|-LS)", re.IGNORECASE)
 #: Where else a format may be named, and why.
 ALLOWED = {
+    "processor/pipeline/hevc.py": "the distribution whose libraries it loads is called so",
+    "processor/pipeline/tiff.py": "a kind of its data is called after another format",
     "processor/recipes.py": "a variant is called `webp`, whatever its format: earlier clients know it by that name",
     "service/calls": "examples of the API document, and the sample picture of the local mode",
     "service/openapi": "the document's introduction tells of the standard recipe",

@@ -11,11 +11,10 @@ from processor.formats.format import Format
 from service.calls.files import ANY_CONTENT_TYPE
 from service.formats import CONTENT_TYPES, NEVER, Foreign, refusal_of
 
-NOT_YET = tuple(each for each in FORMATS if not each.decoding)
 KINDS: tuple[Format | Foreign, ...] = (*FORMATS, *NEVER)
 
 
-@pytest.mark.parametrize("kind", [*NEVER, *NOT_YET], ids=lambda kind: kind.title)
+@pytest.mark.parametrize("kind", NEVER, ids=lambda kind: kind.title)
 def test_every_name_and_type_of_it_is_refused(kind: object) -> None:
     for extension in kind.extensions:  # type: ignore[attr-defined]
         assert refusal_of(ANY_CONTENT_TYPE, extension), extension

@@ -13,12 +13,13 @@ import pyvips
 from processor.errors import CorruptImage, TooLargeForMemory, Unavailable
 from processor.formats.info import ImageInfo
 from processor.images import Rendered
+from processor.pipeline import decode
 from processor.pipeline import engine as engine_module
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig, EngineLoad
 from processor.pipeline.estimate import working_bytes
 from processor.pipeline.limits import Deadline, FileLimits
-from processor.ports.renderer import Ticket
+from processor.ports.renderer import NO_TICKET, Ticket
 from processor.recipes import Recipe, standard
 from tests import corpus
 from tests.waiting import eventually
@@ -95,10 +96,28 @@ async def test_a_refusal_gives_everything_back(engine: Engine) -> None:
     assert engine.load == EngineLoad(running=0, waiting=0, free_bytes=BUDGET)
 
 
-async def test_only_the_four_loaders_can_be_reached(engine: Engine) -> None:
-    for name in ("svg", "tiff", "avif", "csv", "pdf", "ppm"):
+async def test_only_loaders_of_accepted_formats_can_be_reached(engine: Engine) -> None:
+    for name in ("svg", "jpeg-xl", "jpeg-2000", "csv", "pdf", "ppm"):
         with pytest.raises(pyvips.Error):
             pyvips.Image.new_from_buffer(corpus.damage.FOREIGN[name](), "")
+
+
+async def test_what_libvips_does_not_decode_itself_is_rendered_outside_from_the_start(gate: Gate) -> None:
+    class Outside:
+        asked: list[bytes]
+
+        async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
+            self.asked = [data]
+            return Rendered(source=decode.probe(data), variants=())
+
+    outside, data = Outside(), corpus.SAMPLES["heic"].make()
+    engine = Engine(EngineConfig(threads=1, memory_budget_bytes=BUDGET), outside=outside)
+
+    await engine.render(data, FAST)
+
+    assert outside.asked == [data]
+    assert not gate.entered.acquire(blocking=False)
+    await engine.close()
 
 
 async def test_libvips_keeps_no_cache_and_one_thread_per_image(engine: Engine) -> None:

@@ -174,11 +174,11 @@ def test_metadata_holds_what_people_write(text: str) -> None:
 @pytest.mark.parametrize(
     ("filename", "content_type", "words"),
     [
-        ("IMG_1.HEIC", None, "HEIC files cannot be converted yet"),
-        ("IMG_1.heic", "application/octet-stream", "HEIC files cannot be converted yet"),
-        ("a.jpg", "image/heif", "HEIC files cannot be converted yet"),
-        ("a", "IMAGE/AVIF", "AVIF files cannot be converted yet"),
-        ("a.tif", "", "TIFF files cannot be converted yet"),
+        ("IMG_1.JXL", None, "JPEG XL files cannot be converted;"),
+        ("IMG_1.jxl", "application/octet-stream", "JPEG XL files cannot be converted;"),
+        ("a.jpg", "image/jxl", "JPEG XL files cannot be converted;"),
+        ("a", "IMAGE/BMP", "BMP files cannot be converted;"),
+        ("a.jp2", "", "JPEG 2000 files cannot be converted;"),
         ("logo.svg", "image/svg+xml", "SVG files cannot be converted;"),
         ("paper.pdf", None, "PDF files cannot be converted;"),
         ("clip.mov", None, "Video files cannot be converted;"),
@@ -192,14 +192,25 @@ def test_what_can_never_be_converted_is_refused_before_it_is_uploaded(
     with pytest.raises(UnsupportedContentType) as error:
         body(filename=filename, contentType=content_type).to_upload(max_bytes=1)
     assert error.value.message.startswith(words)
-    assert error.value.message.endswith("JPEG, PNG, WebP and GIF can.")
+    assert error.value.message.endswith("JPEG, PNG, WebP, GIF, AVIF, HEIC and TIFF can.")
 
 
 @pytest.mark.parametrize(
     ("filename", "content_type"),
-    [("IMG_1.HEIC", "image/jpeg"), ("a.png", "image/jpeg"), ("scan.tif", "image/jpg"), ("blob", "image/x-new")],
+    [
+        ("IMG_1.HEIC", "image/jpeg"),
+        ("a.png", "image/jpeg"),
+        ("scan.bmp", "image/jpg"),
+        ("blob", "image/x-new"),
+        ("IMG_1.HEIC", None),
+        ("IMG_1.heic", "application/octet-stream"),
+        ("a", "IMAGE/AVIF"),
+        ("a.tif", ""),
+    ],
 )
-def test_a_content_type_that_is_accepted_or_that_nobody_knows_is_believed(filename: str, content_type: str) -> None:
+def test_a_content_type_that_is_accepted_or_that_nobody_knows_is_believed(
+    filename: str, content_type: str | None
+) -> None:
     body(filename=filename, contentType=content_type).to_upload(max_bytes=1)
 
 

@@ -1,0 +1,219 @@
+"""What a file of ISO/IEC 23008-12 (HEIF) holds: items, what is said of them, and where their bytes lie.
+
+AVIF and HEIC are such files, and differ in how items are coded. Boxes are those of ISO/IEC 14496-12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from processor.formats.anatomy import Anatomy, Pieces
+
+#: A box: its kind, where its content begins, and where it ends, which may be behind the file.
+Box = tuple[bytes, int, int]
+#: A property of an item: its kind and its content.
+Property = tuple[bytes, bytes]
+
+#: Length of a box's head, of one with a length of 64 bits, and of the version and flags that some boxes begin with.
+_HEAD, _LONG_HEAD, _VERSION = 8, 16, 4
+_LONG, _TO_THE_END = 1, 0
+#: How a picture's alpha is called (ISO/IEC 23008-12, 6.5.8; ISO/IEC 23000-22): other companions are none of it.
+_ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
+#: Items that are made of others, and how many steps that may go on.
+_DERIVED, _DEEPEST = frozenset({b"grid", b"iden", b"iovl"}), 8
+#: Items that are no pictures: EXIF and XMP.
+_METADATA = frozenset({b"Exif", b"mime"})
+#: Where an item's bytes lie (8.11.3): in the file, or in a box of the head.
+_IN_FILE, _IN_HEAD = 0, 1
+
+
+@dataclass(slots=True)
+class Item:
+    """A picture, a tile of one, or a companion."""
+
+    kind: bytes = b""
+    #: Start and end of its pieces, in the file.
+    extents: list[tuple[int, int]] = field(default_factory=list)
+    properties: list[Property] = field(default_factory=list)
+    #: What it is put together of.
+    parts: list[int] = field(default_factory=list)
+    #: What it accompanies.
+    companion_of: list[int] = field(default_factory=list)
+    #: The alpha that is multiplied in already.
+    faded_by: list[int] = field(default_factory=list)
+
+    def said(self, kind: bytes) -> bytes | None:
+        """The content of its first property of that kind."""
+        return next((body for name, body in self.properties if name == kind), None)
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether it is put together of others."""
+        return self.kind in _DERIVED
+
+    @property
+    def is_alpha(self) -> bool:
+        """Of what it accompanies."""
+        told = self.said(b"auxC")
+        return told is not None and told[_VERSION:].split(b"\0", 1)[0] in _ALPHA
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Items:
+    """Of a file. `primary` is the one to show; None: there is none, as in a file of moving pictures alone."""
+
+    primary: int | None
+    by_id: Mapping[int, Item]
+    #: Where the file names the primary picture.
+    named_at: slice
+    #: Whether there are moving pictures.
+    moves: bool
+
+    def alphas(self) -> list[int]:
+        """Of the primary picture: one, in a sane file."""
+        return [name for name, item in self.by_id.items() if self.primary in item.companion_of and item.is_alpha]
+
+    def coded(self) -> dict[int, Item]:
+        """All that the primary picture is made of in the end, and its alpha."""
+        shown = self.alphas() if self.primary is None else [self.primary, *self.alphas()]
+        for _ in range(_DEEPEST):
+            made = [self.by_id.get(name, Item()) for name in shown]
+            pairs = zip(shown, made, strict=True)
+            shown = list(dict.fromkeys(n for name, item in pairs for n in (item.parts if item.is_derived else [name])))
+        return {name: self.by_id.get(name, Item()) for name in shown}
+
+
+def dissect(data: bytes, pieces: Pieces) -> Anatomy:
+    """For `Decoding`: its metadata is kept by libheif and by libvips."""
+    found = read_items(data, pieces)
+    metadata = (item for item in found.by_id.values() if item.kind in _METADATA)
+    lengths = (end - start for item in metadata for start, end in item.extents)
+    return Anatomy(metadata_bytes=min(sum(lengths), len(data)))
+
+
+def read_items(data: bytes, pieces: Pieces) -> Items:
+    """Its items. Raises `TooManyPieces`, and `IndexError` when their description is cut or makes no sense."""
+    reading, moves = _Reading(data, pieces), False
+    for kind, start, end in reading.boxes(0, len(data)):
+        moves = moves or kind == b"moov"
+        if kind == b"meta":
+            reading.describe(start + _VERSION, end)
+            break
+    return Items(primary=reading.primary, by_id=reading.items, named_at=reading.named_at, moves=moves)
+
+
+class _Reading:
+    """One walk; what is known so far."""
+
+    def __init__(self, data: bytes, pieces: Pieces) -> None:
+        self._data = data
+        self._pieces = pieces
+        self.primary: int | None = None
+        self.named_at = slice(0)
+        self.items: dict[int, Item] = {}
+
+    def boxes(self, at: int, end: int) -> Iterator[Box]:
+        while at + _HEAD <= end:
+            self._pieces.one()
+            length, kind, head = self._number(at, 4), self._data[at + 4 : at + _HEAD], _HEAD
+            if length == _LONG:
+                length, head = self._number(at + _HEAD, 8), _LONG_HEAD
+            elif length == _TO_THE_END:
+                length = end - at
+            if length < head:
+                raise IndexError
+            yield kind, at + head, at + length
+            at += length
+
+    def describe(self, start: int, end: int) -> None:
+        if end > len(self._data):
+            raise IndexError
+        inside = {kind: (start, end) for kind, start, end in self.boxes(start, end)}
+        for kind, read in ((b"pitm", self._primary), (b"iinf", self._kinds), (b"iref", self._references)):
+            if kind in inside:
+                read(*inside[kind])
+        if b"iloc" in inside:
+            self._locations(*inside[b"iloc"], inside.get(b"idat", (0, 0))[0])
+        if b"iprp" in inside:
+            self._properties(*inside[b"iprp"])
+
+    def _primary(self, start: int, end: int) -> None:
+        del end
+        wide = 4 if self._data[start] else 2
+        self.primary = self._number(start + _VERSION, wide)
+        self.named_at = slice(start + _VERSION, start + _VERSION + wide)
+
+    def _kinds(self, start: int, end: int) -> None:
+        for kind, at, _ in self.boxes(start + _VERSION + (4 if self._data[start] else 2), end):
+            if kind == b"infe":
+                wide = 4 if self._data[at] > 2 else 2  # noqa: PLR2004 - the version with long names
+                name = self._number(at + _VERSION, wide)
+                self._item(name).kind = self._data[at + _VERSION + wide + 2 : at + _VERSION + wide + 6]
+
+    def _references(self, start: int, end: int) -> None:
+        wide = 4 if self._data[start] else 2
+        for kind, at, _ in self.boxes(start + _VERSION, end):
+            item = self._item(self._number(at, wide))
+            count = self._number(at + wide, 2)
+            others = [self._one(at + wide + 2 + wide * place, wide) for place in range(count)]
+            if kind == b"dimg":
+                item.parts += others
+            elif kind == b"auxl":
+                item.companion_of += others
+            elif kind == b"prem":
+                item.faded_by += others
+
+    def _locations(self, start: int, end: int, head_data: int) -> None:
+        version, sizes = self._data[start], self._number(start + _VERSION, 2)
+        offset, length, base, index = (sizes >> shift & 0xF for shift in (12, 8, 4, 0))
+        wide, at = (4 if version > 1 else 2), start + _VERSION + 2
+        count, at = self._number(at, wide), at + wide
+        for _ in range(count):
+            if at >= end:
+                raise IndexError
+            item, at = self._item(self._one(at, wide)), at + wide
+            method = self._number(at, 2) & 0xF if version else _IN_FILE
+            at += (2 if version else 0) + 2
+            begin = self._number(at, base) + (head_data if method == _IN_HEAD else 0)
+            extents, at = self._number(at + base, 2), at + base + 2
+            for _ in range(extents):
+                at += index if version else 0
+                first = begin + self._one(at, offset)
+                item.extents.append((first, first + self._number(at + offset, length)))
+                at += offset + length
+
+    def _properties(self, start: int, end: int) -> None:
+        known: list[Property] = []
+        for kind, at, behind in self.boxes(start, end):
+            if kind == b"ipco":
+                known += [(name, self._data[first:last]) for name, first, last in self.boxes(at, behind)]
+            elif kind == b"ipma":
+                self._associations(at, behind, known)
+
+    def _associations(self, start: int, end: int, known: Sequence[Property]) -> None:
+        wide, long = (4 if self._data[start] else 2), self._data[start + 3] & 1
+        count, at = self._number(start + _VERSION, 4), start + _VERSION + 4
+        for _ in range(count):
+            if at >= end:
+                raise IndexError
+            item, said = self._item(self._one(at, wide)), self._data[at + wide]
+            at += wide + 1
+            for _ in range(said):
+                place = self._one(at, 2) & 0x7FFF if long else self._one(at, 1) & 0x7F
+                if place:
+                    item.properties.append(known[place - 1])
+                at += 2 if long else 1
+
+    def _item(self, name: int) -> Item:
+        return self.items.setdefault(name, Item())
+
+    def _one(self, at: int, size: int) -> int:
+        """A number of a list, each entry of which counts as a piece."""
+        self._pieces.one()
+        return self._number(at, size)
+
+    def _number(self, at: int, size: int) -> int:
+        if at + size > len(self._data):
+            raise IndexError
+        return int.from_bytes(self._data[at : at + size], "big")

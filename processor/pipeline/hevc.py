@@ -1,0 +1,117 @@
+"""Decodes the pictures of a HEIC: the only module that loads libheif and libde265 as `pi-heif` brings them.
+
+libheif hands out whatever libde265 makes of damaged data. So each part is decoded by libde265 alone, too, which tells.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from importlib.metadata import files
+from typing import Any
+
+import pyvips
+
+from processor.errors import CorruptImage
+from processor.formats.items import Item
+from processor.pipeline.heif import Still
+
+#: Samples of a pixel, by how pi-heif calls them; behind a semicolon it says how many bits they have.
+_BANDS = {"L": 1, "LA": 2, "La": 2, "RGB": 3, "RGBA": 4, "RGBa": 4}
+_WIDE = {1: "grey16", 2: "grey16", 3: "rgb16", 4: "rgb16"}
+_NARROW = {1: "b-w", 2: "b-w", 3: "srgb", 4: "srgb"}
+#: What pi-heif raises of a file; of memory, `OSError`.
+_REFUSALS = (ValueError, EOFError, SyntaxError, RuntimeError, OSError)
+#: Where `hvcC` counts its parameters (ISO/IEC 14496-15, 8.3.3.1), and how long the length of a unit of data is.
+_LENGTH_SIZE, _ARRAYS, _FIRST_ARRAY = 21, 22, 23
+#: libde265's parameter that pictures with errors are kept back.
+_SUPPRESS_FAULTY = 6
+#: Steps in which it decodes a picture; with some damage it takes steps without an end.
+_MOST_STEPS = 10_000
+
+
+def decode(data: bytes) -> pyvips.Image:
+    """The primary picture, upright, in memory: 8 bits a sample, or 16. Raises `CorruptImage`."""
+    import pi_heif  # noqa: PLC0415 - nowhere but in a process that decodes one
+
+    pi_heif.options.DECODE_THREADS = 0
+    try:
+        file = pi_heif.open_heif(data, convert_hdr_to_8bit=False)
+        picture = file[file.primary_index]
+        mode, _, bits = picture.mode.partition(";")
+        samples, (width, height) = picture.data, picture.size
+    except _REFUSALS:
+        raise CorruptImage from None
+    bands = _BANDS.get(mode)
+    if bands is None:
+        raise CorruptImage
+    kind, meaning = ("ushort", _WIDE[bands]) if bits else ("uchar", _NARROW[bands])
+    image = pyvips.Image.new_from_memory(samples, width, height, bands, kind).copy(interpretation=meaning)
+    return image.copy_memory()  # the samples end with the file
+
+
+def check_parts(data: bytes, still: Still, check: Callable[[], None]) -> None:
+    """Raises `CorruptImage` when a part lost any of its pixels, and what `check` raises between two."""
+    for item in still.parts.values():
+        check()
+        if not _is_whole(_units(data, item)):
+            raise CorruptImage
+
+
+def _units(data: bytes, item: Item) -> Iterator[bytes]:
+    """The units of an item (NAL), its parameters first. Raises `CorruptImage` when they are no such."""
+    told = item.said(b"hvcC") or b""
+    try:
+        at = _FIRST_ARRAY
+        for _ in range(told[_ARRAYS]):
+            count, at = int.from_bytes(told[at + 1 : at + 3], "big"), at + 3
+            for _ in range(count):
+                length, at = int.from_bytes(told[at : at + 2], "big"), at + 2
+                yield told[at : at + length]
+                at += length
+        wide = (told[_LENGTH_SIZE] & 0b11) + 1
+    except IndexError:
+        raise CorruptImage from None
+    body, at = b"".join(data[start:end] for start, end in item.extents), 0
+    while at < len(body):
+        length, at = int.from_bytes(body[at : at + wide], "big"), at + wide
+        if at + length > len(body):
+            raise CorruptImage
+        yield body[at : at + length]
+        at += length
+
+
+def _is_whole(units: Iterator[bytes]) -> bool:
+    library = _libde265()
+    decoder = library.de265_new_decoder()
+    try:
+        library.de265_set_parameter_bool(decoder, _SUPPRESS_FAULTY, 1)
+        for unit in units:
+            library.de265_push_NAL(decoder, unit, len(unit), 0, None)
+        library.de265_flush_data(decoder)
+        more = ctypes.c_int(1)
+        for _ in range(_MOST_STEPS):
+            failed = library.de265_decode(decoder, ctypes.byref(more)) or library.de265_get_warning(decoder)
+            if failed or library.de265_get_next_picture(decoder):
+                return not failed
+            if not more.value:
+                break
+        return False
+    finally:
+        library.de265_free_decoder(decoder)
+
+
+@lru_cache(maxsize=1)
+def _libde265() -> Any:
+    """The library beside pi-heif, of which pi-heif itself shows nothing."""
+    path = next(each for each in files("pi-heif") or () if each.name.startswith("libde265"))
+    library = ctypes.CDLL(str(path.locate()))
+    pointer, number = ctypes.c_void_p, ctypes.c_int
+    library.de265_new_decoder.restype = library.de265_get_next_picture.restype = pointer
+    library.de265_set_parameter_bool.argtypes = (pointer, number, number)
+    library.de265_push_NAL.argtypes = (pointer, ctypes.c_char_p, number, ctypes.c_int64, pointer)
+    library.de265_decode.argtypes = (pointer, ctypes.POINTER(number))
+    for name in ("flush_data", "get_next_picture", "get_warning", "free_decoder"):
+        getattr(library, f"de265_{name}").argtypes = (pointer,)
+    return library

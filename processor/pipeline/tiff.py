@@ -1,0 +1,197 @@
+"""What a page of a TIFF says of itself (TIFF 6.0), checked; and a file without anything else, for libtiff."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from processor.errors import CorruptImage, UnsupportedFormat
+from processor.formats.anatomy import MAX_PIECES, Pieces
+from processor.formats.tiff import TIFF, Page, read_page
+
+
+class _Tag(IntEnum):
+    """Those that a decoder needs, in the order in which they stand in a file."""
+
+    WIDTH = 256
+    HEIGHT = 257
+    BITS = 258
+    COMPRESSION = 259
+    PHOTOMETRIC = 262
+    FILL_ORDER = 266
+    STRIP_OFFSETS = 273
+    ORIENTATION = 274
+    SAMPLES = 277
+    ROWS_PER_STRIP = 278
+    STRIP_BYTES = 279
+    PLANAR = 284
+    T4_OPTIONS = 292
+    T6_OPTIONS = 293
+    PREDICTOR = 317
+    COLOUR_MAP = 320
+    TILE_WIDTH = 322
+    TILE_HEIGHT = 323
+    TILE_OFFSETS = 324
+    TILE_BYTES = 325
+    INK_SET = 332
+    EXTRA_SAMPLES = 338
+    SAMPLE_FORMAT = 339
+    JPEG_TABLES = 347
+    YCC_COEFFICIENTS = 529
+    YCC_SUBSAMPLING = 530
+    YCC_POSITIONING = 531
+    YCC_BLACK_AND_WHITE = 532
+    PROFILE = 34_675
+
+
+#: Tags of camera raw: what was previewed is elsewhere, or the light of single sensors.
+_SUB_PAGES, _DNG = 330, 50_706
+_CR2, _CR2_AT = b"CR", 8
+#: How samples are to be taken, and how many are colours: white is 0, black is 0, RGB, palette, CMYK, YCbCr.
+_COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
+_PALETTE, _INKS, _SENSORS = 3, 5, frozenset({32_803, 34_892})
+#: How samples are packed: not at all, CCITT (twice), LZW, JPEG, deflate (two numbers), PackBits.
+_PACKED = frozenset({1, 2, 3, 4, 5, 7, 8, 32_946, 32_773})
+_PLAIN, _OLD_JPEG, _DEFLATED = 1, 6, frozenset({8, 32_946})
+_BYTE, _WIDE, _WHOLE = 8, 16, frozenset({1, 4})
+_APART, _CMYK = 2, 1
+#: Of further samples: an alpha that is multiplied in, which libvips undoes, and one that is not.
+_ALPHAS = frozenset({1, 2})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tiff:
+    """A page that can be decoded. `bands`: those to keep, alpha counted in.
+
+    `pieces`: strips or tiles, by where they begin, their length, and what comes out. `piece_bytes`: what is decoded at
+    once, a strip or a row of tiles.
+    """
+
+    page: Page
+    width: int
+    height: int
+    bands: int
+    has_alpha: bool
+    orientation: int
+    pieces: tuple[tuple[int, int, int], ...] = field(repr=False)
+    piece_bytes: int
+
+
+def read(data: bytes) -> Tiff:
+    """The page to show. Raises `CorruptImage`, and `UnsupportedFormat` for a kind that is not decoded."""
+    try:
+        page = read_page(data, Pieces(MAX_PIECES))
+        _check_kind(page)
+        return _tiff(page)
+    except (IndexError, struct.error):
+        raise CorruptImage from None
+
+
+def single(tiff: Tiff) -> bytes:
+    """The file with a list of known tags at its end, and no other way to go."""
+    page = tiff.page
+    tags = [(name, page.tags[name]) for name in _Tag if name in page.tags]
+    data = page.data + bytes(len(page.data) % 2)
+    wide, head, inline = ("Q", 8, 8) if page.is_big else ("I", 4, 4)
+    listed = [struct.pack(f"{page.order}{'Q' if page.is_big else 'H'}", len(tags))]
+    for name, tag in tags:
+        told = struct.pack(f"{page.order}{wide}", tag.at)
+        if tag.size <= inline:
+            told = data[tag.at : tag.at + tag.size].ljust(inline, b"\0")
+        listed.append(struct.pack(f"{page.order}HH{wide}", name, tag.kind, tag.count) + told)
+    pointer = struct.pack(f"{page.order}{wide}", len(data))
+    return b"".join((data[:head], pointer, data[head + len(pointer) :], *listed, bytes(inline)))
+
+
+def check_pieces(tiff: Tiff, check: Callable[[], None]) -> None:
+    """Raises `CorruptImage` when pixels are missing of which libtiff says nothing, and what `check` raises."""
+    packed = tiff.page.number(_Tag.COMPRESSION, _PLAIN)
+    if packed == _PLAIN and any(length < needed for _, length, needed in tiff.pieces):
+        raise CorruptImage
+    most = max(needed for _, _, needed in tiff.pieces)
+    for start, length, needed in tiff.pieces if packed in _DEFLATED else ():
+        check()
+        if not needed <= _inflated_bytes(tiff.page.data[start : start + length], most + 1) <= most:
+            raise CorruptImage
+
+
+def _inflated_bytes(piece: bytes, limit: int) -> int:
+    """How much comes out, as far as that is sound."""
+    try:
+        return len(zlib.decompressobj().decompress(piece, limit))
+    except zlib.error:
+        return 0
+
+
+def _check_kind(page: Page) -> None:
+    """Raises `UnsupportedFormat`."""
+    bits, photometric = set(page.numbers(_Tag.BITS)) or {1}, page.number(_Tag.PHOTOMETRIC, -1)
+    packed, formats = page.number(_Tag.COMPRESSION, _PLAIN), set(page.numbers(_Tag.SAMPLE_FORMAT))
+    few = max(bits) < _BYTE and page.number(_Tag.SAMPLES, 1) > 1
+    is_raw = page.data[_CR2_AT : _CR2_AT + len(_CR2)] == _CR2 or _DNG in page.tags or photometric in _SENSORS
+    if is_raw or (page.is_companion and _SUB_PAGES in page.tags):
+        kind = "camera raw"
+    elif not formats <= _WHOLE:
+        kind = "samples that are no whole numbers"
+    elif len(bits) != 1 or max(bits) not in (1, 2, 4, _BYTE, _WIDE) or few:
+        kind = f"{max(bits)} bits a sample"
+    elif packed not in _PACKED:
+        kind = "old JPEG" if packed == _OLD_JPEG else f"compression {packed}"
+    elif photometric not in _COLOURS or (photometric == _INKS and page.number(_Tag.INK_SET, _CMYK) != _CMYK):
+        kind = f"colours of kind {max(photometric, 0)}"
+    else:
+        return
+    raise UnsupportedFormat(f"{TIFF.title} ({kind})")
+
+
+def _tiff(page: Page) -> Tiff:
+    width, height = page.number(_Tag.WIDTH), page.number(_Tag.HEIGHT)
+    photometric, samples = page.number(_Tag.PHOTOMETRIC), page.number(_Tag.SAMPLES, 1)
+    colours = _COLOURS[photometric]
+    needed = (page.tags[name] for name in _Tag if name in page.tags)
+    if not width or not height or samples < colours or any(tag.at + tag.size > len(page.data) for tag in needed):
+        raise CorruptImage
+    extra = page.numbers(_Tag.EXTRA_SAMPLES)[:1] if samples > colours else ()
+    has_alpha = photometric != _PALETTE and bool(_ALPHAS.intersection(extra))
+    orientation = page.number(_Tag.ORIENTATION, 1)
+    pieces, piece_bytes = _pieces(page, width, height, samples)
+    return Tiff(
+        page=page,
+        width=width,
+        height=height,
+        bands=(3 if photometric == _PALETTE else colours) + has_alpha,
+        has_alpha=has_alpha,
+        orientation=orientation if orientation in range(1, 9) else 1,
+        pieces=pieces,
+        piece_bytes=piece_bytes,
+    )
+
+
+def _pieces(page: Page, width: int, height: int, samples: int) -> tuple[tuple[tuple[int, int, int], ...], int]:
+    """As `Tiff` has them. Raises `CorruptImage` unless all of them lie in the file."""
+    planes = samples if page.number(_Tag.PLANAR, 1) == _APART else 1
+    bits = page.number(_Tag.BITS, 1) * samples // planes
+    is_tiled = _Tag.TILE_OFFSETS in page.tags
+    if is_tiled:
+        across, down = page.number(_Tag.TILE_WIDTH), page.number(_Tag.TILE_HEIGHT)
+        starts, lengths = page.numbers(_Tag.TILE_OFFSETS), page.numbers(_Tag.TILE_BYTES)
+    else:
+        across, down = width, min(page.number(_Tag.ROWS_PER_STRIP, height), height)
+        starts, lengths = page.numbers(_Tag.STRIP_OFFSETS), page.numbers(_Tag.STRIP_BYTES)
+    if not across or not down:
+        raise CorruptImage
+    columns, rows = -(-width // across), -(-height // down)
+    line = (across * bits + 7) // 8
+    if page.number(_Tag.COMPRESSION, _PLAIN) == _PLAIN and not lengths and columns * rows * planes == 1:
+        lengths = (line * height,)
+    if not len(starts) == len(lengths) == columns * rows * planes:
+        raise CorruptImage
+    lowest = line * down if is_tiled else line * (height - down * (rows - 1))
+    needed = [lowest if number // columns % rows == rows - 1 else line * down for number in range(len(starts))]
+    pieces = tuple(zip(starts, lengths, needed, strict=True))
+    if any(not length or start + length > len(page.data) for start, length, _ in pieces):
+        raise CorruptImage
+    return pieces, line * down * columns * planes + max(lengths)
