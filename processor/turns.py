@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 #: A weight, and what ends the wait.
 _Entry = tuple[int, asyncio.Future[None]]
@@ -51,25 +53,31 @@ class Turns:
                 self.leave(weight, tenant)
             elif entry in self._queues.get(tenant, ()):
                 self._dequeue(tenant, entry)
-                self._call_next()  # the one behind may be small enough
+                self.call_next()  # the one behind may be small enough
             raise
 
     def leave(self, weight: int, tenant: str = "") -> None:
         self._taken.remove(weight)
         self._count(tenant, -1)
         self._move_to_end(tenant)
-        self._call_next()
+        self.call_next()
+
+    @asynccontextmanager
+    async def turn(self, tenant: str = "") -> AsyncIterator[None]:
+        """Hold a place without a weight."""
+        await self.enter(0, tenant)
+        try:
+            yield
+        finally:
+            self.leave(0, tenant)
 
     def rename(self, tenant: str, to: str) -> None:
         """Somebody in work turned out to be another tenant's."""
         self._count(tenant, -1)
         self._count(to, +1)
 
-    def _fits(self, weight: int) -> bool:  # noqa: ARG002 - for those that have a weight
-        """Whether there is room for one more, of this weight."""
-        return len(self._taken) < self._places
-
-    def _call_next(self) -> None:
+    def call_next(self) -> None:
+        """Let in whose turn it is, while there is room."""
         while self._queues:
             tenant = min(self._queues, key=self._running.__getitem__)
             entry = weight, turn = self._queues[tenant][0]
@@ -80,6 +88,10 @@ class Turns:
                 self._move_to_end(tenant)
                 self._take(weight, tenant)
                 turn.set_result(None)
+
+    def _fits(self, weight: int) -> bool:  # noqa: ARG002 - for those that have a weight
+        """Whether there is room for one more, of this weight."""
+        return len(self._taken) < self._places
 
     def _move_to_end(self, tenant: str) -> None:
         if tenant in self._queues:

@@ -16,6 +16,7 @@ from processor.erasure import Eraser
 from processor.jobs import Maker
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig, libvips_version
+from processor.pipeline.lanes import Lanes
 from processor.ports.keys import KeyStore
 from processor.ports.replays import ReplayStore
 from processor.ports.stores import AllStores, Stores
@@ -112,9 +113,10 @@ def make_use_cases(settings: FileSettings, stores: Stores, quota: Quota) -> UseC
 def make_renderers(settings: Settings, probes: Probes = NO_PROBES) -> Renderers:
     """Made within the event loop that uses them."""
     config = engine_config(settings)
-    budget = MemoryBudget(slots=settings.worker_threads, budget_bytes=settings.conversion_budget_bytes)
-    children = ChildRenderer(config, budget=budget)
-    engine = Engine(config, budget=budget, outside=children, probes=probes)
+    budget = MemoryBudget.of_threads(config.threads, settings.conversion_budget_bytes)
+    lanes = Lanes(config.threads)
+    children = ChildRenderer(config, budget=budget, lane=lanes.long)
+    engine = Engine(config, budget=budget, lanes=lanes, outside=children, probes=probes)
     # A budget of its own: a file that kept memory from the image whose turn it is would wait for ever.
     room = MemoryBudget(slots=settings.slots, budget_bytes=settings.max_upload_bytes)
     return Renderers(engine=engine, children=children, room=room)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from processor.errors import TooLargeForMemory
 from processor.turns import Turns
+
+#: Images in work at once, for each thread: while one is at long work, the next is decoded and shows its first picture.
+IMAGES_PER_THREAD = 2
 
 
 class MemoryBudget(Turns):
@@ -12,6 +17,11 @@ class MemoryBudget(Turns):
     def __init__(self, *, slots: int, budget_bytes: int) -> None:
         super().__init__(slots)
         self._budget_bytes = budget_bytes
+
+    @classmethod
+    def of_threads(cls, threads: int, budget_bytes: int) -> Self:
+        """For so many threads of long work; see `lanes`."""
+        return cls(slots=IMAGES_PER_THREAD * threads, budget_bytes=budget_bytes)
 
     @property
     def budget_bytes(self) -> int:

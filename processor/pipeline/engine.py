@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -20,12 +20,14 @@ from processor.pipeline.allocator import tune_allocator
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.courtesy import step_back
 from processor.pipeline.estimate import share, working_bytes
+from processor.pipeline.lanes import Lanes
 from processor.pipeline.limits import Deadline, FileLimits
-from processor.pipeline.render import inspect, render
+from processor.pipeline.render import Rendering, inspect
 from processor.pipeline.silence import must_be_killable
 from processor.ports.renderer import NO_TICKET, Renderer, Ticket
 from processor.probe import NO_PROBES, Probes
 from processor.recipes import Recipe
+from processor.turns import Turns
 
 Result = TypeVar("Result")
 
@@ -39,7 +41,7 @@ _BLOCKED = True
 class EngineConfig:
     """How much machine the pipeline gets, and how much of it one image may take."""
 
-    #: Images in work at once, one thread each.
+    #: Images at long work at once, one thread each; see `lanes`.
     threads: int
     #: Memory of all images in work together; see `estimate.working_bytes` for what counts.
     memory_budget_bytes: int
@@ -57,13 +59,44 @@ class EngineLoad:
     free_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """One file, what is to be made of it, and for whom."""
+@dataclass(slots=True, kw_only=True)
+class _Rest:
+    """What takes long of an image: it begins when the image is decoded and a thread is free, beside the first part."""
 
-    data: bytes = field(repr=False)
-    recipe: Recipe
-    ticket: Ticket
+    lane: Turns
+    tenant: str
+    deadline: Deadline
+    work: Callable[[], Awaitable[None]]
+    _begun: bool = False
+    _task: asyncio.Task[None] | None = None
+
+    def decoded(self) -> None:
+        """From now on it may begin."""
+        self._task = asyncio.create_task(self._in_turn())
+
+    async def end(self) -> None:
+        """The first part has ended: wait for this one. Raises what it raises."""
+        if self._task is None:
+            return
+        if not self._begun:
+            self.deadline.pause()
+        await self._task
+
+    async def call_off(self) -> None:
+        """The first part has failed. A thread cannot be cancelled, so it is told, and waited for."""
+        if self._task is None:
+            return
+        if self._begun:
+            self.deadline.call_off()
+        else:
+            self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _in_turn(self) -> None:
+        async with self.lane.turn(self.tenant):
+            self._begun = True
+            self.deadline.go_on()
+            await self.work()
 
 
 class Engine:
@@ -78,16 +111,18 @@ class Engine:
         config: EngineConfig,
         *,
         budget: MemoryBudget | None = None,
+        lanes: Lanes | None = None,
         outside: Renderer | None = None,
         probes: Probes = NO_PROBES,
     ) -> None:
         tune_allocator()
         set_up_libvips()
         self._limits = config.limits
-        self._budget = budget or MemoryBudget(slots=config.threads, budget_bytes=config.memory_budget_bytes)
+        self._budget = budget or MemoryBudget.of_threads(config.threads, config.memory_budget_bytes)
+        self._lanes = lanes or Lanes(config.threads)
         self._outside = outside
         self._probes = probes
-        self._pool = ThreadPoolExecutor(config.threads, thread_name_prefix="render", initializer=step_back)
+        self._pool = ThreadPoolExecutor(config.threads + 1, thread_name_prefix="render", initializer=step_back)
         # Headers are read beside the pool, where they would wait behind whole images.
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
         self._deadlines: set[Deadline] = set()
@@ -99,7 +134,12 @@ class Engine:
     @property
     def load(self) -> EngineLoad:
         budget = self._budget
-        return EngineLoad(running=budget.running, waiting=budget.waiting, free_bytes=budget.free_bytes)
+        without_thread = self._lanes.first.waiting + sum(deadline.paused for deadline in self._deadlines)
+        return EngineLoad(
+            running=budget.running - without_thread,
+            waiting=budget.waiting + without_thread,
+            free_bytes=budget.free_bytes,
+        )
 
     @property
     def stuck(self) -> bool:
@@ -154,7 +194,14 @@ class Engine:
         if self._outside is not None and self._belongs_outside(info, len(data), recipe):
             return await self._outside.render(data, recipe, ticket)
         await self._budget.enter(weight, ticket.tenant)
-        task = asyncio.create_task(self._work(_Asked(data=data, recipe=recipe, ticket=ticket), info, weight, deadline))
+        # In the caller's context, and not the thread's: what it logs is about this image.
+        loop, context = asyncio.get_running_loop(), copy_context()
+
+        def ready(variant: Variant) -> None:
+            loop.call_soon_threadsafe(ticket.ready, variant, context=context)
+
+        rendering = Rendering(data, info, recipe, deadline, ready, probes=self._probes)
+        task = asyncio.create_task(self._work(rendering, info, weight, ticket))
         self._working.add(task)
         task.add_done_callback(self._end)
         # A thread cannot be cancelled, and its memory is not free before it ends.
@@ -166,23 +213,35 @@ class Engine:
         working = working_bytes(info, file_bytes, recipe)
         return working > self._budget.budget_bytes or must_be_killable(info, self._limits.timeout_seconds, recipe.specs)
 
-    async def _work(self, asked: _Asked, info: ImageInfo, weight: int, deadline: Deadline) -> Rendered:
-        ticket = asked.ticket
-        # In the caller's context, and not the thread's: what it logs is about this image.
-        loop, context = asyncio.get_running_loop(), copy_context()
-
-        def ready(variant: Variant) -> None:
-            loop.call_soon_threadsafe(ticket.ready, variant, context=context)
-
-        def work() -> Rendered:
-            return render(asked.data, info, asked.recipe, deadline, ready, probes=self._probes)
-
+    async def _work(self, rendering: Rendering, info: ImageInfo, weight: int, ticket: Ticket) -> Rendered:
         try:
             await ticket.begin(info)
-            # The thread has a copy of its own: no two may be in one context at once.
-            return await self._in_thread(self._pool, partial(copy_context().run, _without_frames, work))
+            await self._both_parts(rendering, ticket.tenant)
+            return rendering.rendered()
         finally:
+            rendering.forget()
             self._budget.leave(weight, ticket.tenant)
+
+    async def _both_parts(self, rendering: Rendering, tenant: str) -> None:
+        loop, lanes = asyncio.get_running_loop(), self._lanes
+        rest = _Rest(
+            lane=lanes.long,
+            tenant=tenant,
+            deadline=rendering.deadline,
+            work=lambda: self._in_thread(self._pool, _quietly(rendering.rest)),
+        )
+
+        def decoded() -> None:
+            if rendering.has_rest:
+                loop.call_soon_threadsafe(rest.decoded)
+
+        try:
+            async with lanes.first.turn(tenant):
+                await self._in_thread(self._pool, _quietly(partial(rendering.first, decoded)))
+        except BaseException:
+            await rest.call_off()
+            raise
+        await rest.end()
 
     async def _in_thread(self, pool: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
         try:
@@ -201,13 +260,19 @@ class Engine:
             self._idle.set()
 
 
-def _without_frames(work: Callable[[], Rendered]) -> Rendered:
-    try:
-        return work()
-    except TrussError as error:
-        # Frames hold pictures: with its traceback, the memory would live as long as the error does.
-        error.__context__ = None
-        raise error.with_traceback(None)  # noqa: B904 - the cause is what has to go
+def _quietly(work: Callable[[], None]) -> Callable[[], None]:
+    """The same in the context of whoever asks, and with errors that hold no frames."""
+
+    def without_frames() -> None:
+        try:
+            work()
+        except TrussError as error:
+            # Frames hold pictures: with its traceback, the memory would live as long as the error does.
+            error.__context__ = None
+            raise error.with_traceback(None)  # noqa: B904 - the cause is what has to go
+
+    # Each thread has a copy of its own: no two may be in one context at once.
+    return partial(copy_context().run, without_frames)
 
 
 def set_up_libvips() -> None:

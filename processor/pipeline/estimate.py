@@ -82,6 +82,7 @@ def _rendering(
     # The smaller sizes of an animation are made frame by frame, and then joined.
     resizing = held + reduced * (2 if info.frames > 1 else 1)
     encoding = held + reduced + _encoding(info, frame_bytes, alpha_bytes) + _kept(info, recipe.specs) + noise_bytes
+    encoding += _beside(info, recipe, frame_bytes, alpha_bytes)
     return BASE_BYTES + file_bytes + max(decoding_of(info.format).working_bytes(info, held), resizing, encoding)
 
 
@@ -105,6 +106,15 @@ def _encoding(info: ImageInfo, frame_bytes: float, alpha_bytes: float) -> int:
     across, down = -(-info.width // BLOCK_SIDE), -(-info.height // BLOCK_SIDE)
     written = across * down * BLOCK_SIDE**2 * info.frames * WRITTEN_BYTES + info.pixels * COPIED_BYTES
     return round(frame * (frame_bytes + alpha_bytes) + written) + info.frames * EACH_FRAME_BYTES
+
+
+def _beside(info: ImageInfo, recipe: Recipe, frame_bytes: float, alpha_bytes: float) -> int:
+    """What the largest of the small variants takes, which is encoded at the same time as a large one."""
+    sizes = [geometry.target_size(info, spec) for spec in recipe.specs]
+    if not any(geometry.takes_long(info, size) for size in sizes):
+        return 0
+    soon = max((across * down for across, down in sizes if not geometry.takes_long(info, (across, down))), default=0)
+    return round(soon * ((frame_bytes if info.frames > 1 else STILL_BYTES) + alpha_bytes))
 
 
 def _kept(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:

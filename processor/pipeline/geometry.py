@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from processor.formats import decoding_of
 from processor.formats.info import ImageInfo
 from processor.recipes import VariantSpec
 
+Size = tuple[int, int]
 #: A size is made from the next larger one when that has at least so many times its sides, else from the whole image.
 CASCADE_MIN_SHRINK = 1.5
+#: A variant of more pixels, all frames together, takes long: a tenth of a second with effort 2, a fifth with 4. What
+#: fits into a screen takes less.
+LONG_PIXELS = 3_000_000
 
 
-def target_size(info: ImageInfo, spec: VariantSpec) -> tuple[int, int]:
+def smallest_first(info: ImageInfo, specs: Sequence[VariantSpec]) -> list[tuple[VariantSpec, Size]]:
+    """Variants and their sizes, in the order in which they are made: what is soon there is shown soon."""
+    sized = [(spec, target_size(info, spec)) for spec in specs]
+    return sorted(sized, key=lambda each: each[1][0] * each[1][1])
+
+
+def takes_long(info: ImageInfo, size: Size) -> bool:
+    """Whether to encode a variant of this size keeps a thread busy for longer than somebody likes to wait."""
+    return size[0] * size[1] * info.frames > LONG_PIXELS
+
+
+def target_size(info: ImageInfo, spec: VariantSpec) -> Size:
     """Width and height of one frame of the variant, upright.
 
     The rule is sharp's `fit: inside, withoutEnlargement`, with which earlier variants were made: a page that was

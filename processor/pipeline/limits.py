@@ -59,16 +59,32 @@ class FileLimits:
 class Deadline:
     """Until when one image may be worked on. Any thread may ask, and any thread may call it off."""
 
-    __slots__ = ("_at", "_called_off", "_timeout_seconds")
+    __slots__ = ("_at", "_called_off", "_left", "_timeout_seconds")
 
     def __init__(self, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
         self._at = math.inf
+        self._left: float | None = None
         self._called_off = False
 
     def start(self) -> None:
         """The clock runs from here: waiting for a thread is not the image's fault."""
         self._at = time.monotonic() + self._timeout_seconds
+
+    def pause(self) -> None:
+        """The clock stands: the image waits for a thread, and nothing of it runs."""
+        self._left, self._at = self._at - time.monotonic(), math.inf
+
+    def go_on(self) -> None:
+        """The clock runs again, if it stood."""
+        if self._left is not None:
+            self._at = time.monotonic() + self._left
+            self._left = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether the clock stands."""
+        return self._left is not None
 
     @property
     def passed(self) -> bool:

@@ -12,6 +12,7 @@ from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
 from processor.pipeline import decode, encode, geometry, streaming
 from processor.pipeline.allocator import is_to_be_had
+from processor.pipeline.geometry import Size
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.roll import page_height
 from processor.pipeline.steps.fit import fit
@@ -28,7 +29,6 @@ from processor.recipes import Recipe, VariantSpec
 #: Bytes of memory per pixel of a frame that is converted, about: see `estimate`.
 _WORK_BYTES = 9
 
-Size = tuple[int, int]
 #: What tells one file from another: size, format, quality, effort.
 _File = tuple[Size, str, int, int]
 
@@ -41,6 +41,10 @@ PREPARATION: tuple[tuple[Step, type[TrussError]], ...] = (
     (drop_solid_alpha, NotConvertible),
     (orient, NotConvertible),
 )
+
+
+def _nobody_waits() -> None:
+    """For one thread that does both."""
 
 
 def inspect(data: bytes, limits: FileLimits) -> ImageInfo:
@@ -60,30 +64,98 @@ def render(
     *,
     probes: Probes = NO_PROBES,
 ) -> Rendered:
-    """Every variant of an inspected file, in the order of the recipe; each is told to `ready` as soon as it is encoded.
+    """Every variant of an inspected file, by one thread: see `Rendering`, which two can do."""
+    rendering = Rendering(data, info, recipe, deadline, ready, probes=probes)
+    rendering.first()
+    rendering.rest()
+    return rendering.rendered()
 
-    Raises an `ImageRejected` when the file is at fault or late, `Unavailable` when the machine is at fault or the
-    work was called off. Holds its thread for as long as it takes; the deadline starts here.
+
+class Rendering:
+    """One image on its way, in two parts of which each holds a thread: `first`, and once that has decoded it, `rest`.
+
+    Both may run at once. Each variant is told to `ready` as soon as it is encoded, the smallest of a part first; the
+    files are the same, whichever thread makes them. Both raise an `ImageRejected` when the file is at fault or late,
+    `Unavailable` when the machine is at fault or the work was called off. The deadline starts with `first`.
     """
-    deadline.start()
-    first = streaming.first_size(info, recipe)
-    with probes.span("decode", format=info.format):
-        whole = watched(_prepare(data, info, deadline, first), deadline)
-    sizes = [geometry.target_size(info, spec) for spec in recipe.specs]
-    held = [size for size in sizes if first is None or size != (info.width, info.height)]
-    with probes.span("resize"):
-        images = _resize(whole, held, deadline)
-    files: dict[_File, bytes] = {}
-    variants = []
-    for spec, size in zip(recipe.specs, sizes, strict=True):
+
+    def __init__(
+        self,
+        data: bytes,
+        info: ImageInfo,
+        recipe: Recipe,
+        deadline: Deadline,
+        ready: Callable[[Variant], None] = nobody_waits,
+        *,
+        probes: Probes = NO_PROBES,
+    ) -> None:
+        self._data, self._info, self._recipe = data, info, recipe
+        self.deadline, self._ready, self._probes = deadline, ready, probes
+        planned = geometry.smallest_first(info, recipe.specs)
+        self._soon = [(spec, size) for spec, size in planned if not geometry.takes_long(info, size)]
+        self._long = [(spec, size) for spec, size in planned if geometry.takes_long(info, size)]
+        self._images: dict[Size, pyvips.Image] = {}
+        self._files: dict[_File, bytes] = {}
+        self._variants: dict[str, Variant] = {}
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether anything takes long."""
+        return bool(self._long)
+
+    def first(self, decoded: Callable[[], None] = _nobody_waits) -> None:
+        """Decode the file, and make the variants that are soon made. `decoded` is told when the rest can begin."""
+        self.deadline.start()
+        info = self._info
+        streamed = streaming.first_size(info, self._recipe)
+        with self._probes.span("decode", format=info.format):
+            whole = watched(_prepare(self._data, info, self.deadline, streamed), self.deadline)
+        full = whole.width, page_height(whole)
+        self._images[full] = whole
+        sizes = [size for _, size in (*self._soon, *self._long)]
+        held = [size for size in sizes if streamed is None or size != (info.width, info.height)]
+        needs_sizes = any(size in held and size != full for _, size in self._long)
+        if not needs_sizes:
+            decoded()
+        with self._probes.span("resize"):
+            _resize(self._images, held, self.deadline)
+        if needs_sizes:
+            decoded()
+        for spec, size in self._soon:
+            self._make(spec, size)
+
+    def rest(self) -> None:
+        """Make the other variants."""
+        for spec, size in self._long:
+            self._make(spec, size)
+
+    def rendered(self) -> Rendered:
+        """Everything, in the order of the recipe, once both parts have ended."""
+        return Rendered(source=self._info, variants=tuple(self._variants[spec.name] for spec in self._recipe.specs))
+
+    def forget(self) -> None:
+        """Let go of the pixels, whoever still holds this."""
+        self._images.clear()
+
+    def _make(self, spec: VariantSpec, size: Size) -> None:
         # Of an image that is smaller than a box, the same file would be made again; once is enough.
         file = (size, spec.format, spec.quality, spec.effort)
-        if file not in files:
-            with probes.span("encode", variant=spec.name), _stage(NotConvertible, deadline, size[0] * size[1]):
-                files[file] = encode.write(images[size], spec) if size in images else _streamed(data, spec, deadline)
-        variants.append(Variant(spec=spec, data=files[file], width=size[0], height=size[1]))
-        ready(variants[-1])
-    return Rendered(source=info, variants=tuple(variants))
+        if file not in self._files:
+            with (
+                self._probes.span("encode", variant=spec.name),
+                _stage(NotConvertible, self.deadline, size[0] * size[1]),
+            ):
+                self._files[file] = self._encoded(spec, size)
+        variant = Variant(spec=spec, data=self._files[file], width=size[0], height=size[1])
+        self._variants[spec.name] = variant
+        self._ready(variant)
+
+    def _encoded(self, spec: VariantSpec, size: Size) -> bytes:
+        if size not in self._images:
+            return _streamed(self._data, spec, self.deadline)
+        # Each thread has a watch of its own over pixels that both may read.
+        image = watched(self._images[size], self.deadline)
+        return encode.write(image, spec)
 
 
 def _streamed(data: bytes, spec: VariantSpec, deadline: Deadline) -> bytes:
@@ -118,14 +190,15 @@ def _picture(data: bytes, info: ImageInfo, deadline: Deadline, shrunk: Size | No
     return image
 
 
-def _resize(whole: pyvips.Image, sizes: Sequence[Size], deadline: Deadline) -> dict[Size, pyvips.Image]:
-    """One image per size, the large ones first so that the small ones can be made from them."""
-    full = (whole.width, page_height(whole))
-    made = {full: whole}
+def _resize(made: dict[Size, pyvips.Image], sizes: Sequence[Size], deadline: Deadline) -> None:
+    """One image per size, the large ones first so that the small ones can be made from them.
+
+    Into `made`, which has the whole image; its watched images live until the last is encoded.
+    """
+    full = next(iter(made))
     for size in sorted(set(sizes) - {full}, reverse=True, key=lambda size: size[0] * size[1]):
         with _stage(NotConvertible, deadline, full[0] * full[1]):
             made[size] = watched(hold(fit(made[_origin(size, made)], *size)), deadline)
-    return made
 
 
 def _origin(size: Size, made: dict[Size, pyvips.Image]) -> Size:

@@ -24,9 +24,9 @@ class Ticket:
     """Whose an image is, for fair turns, and who is to know that its turn has come."""
 
     tenant: str = ""
-    #: Awaited when thread and memory are there, before a pixel is worked on. What it raises ends the render.
+    #: Awaited when memory is there, before a pixel is worked on. What it raises ends the render.
     begin: Callable[[ImageInfo], Awaitable[None]] = _nothing
-    #: Told each variant as soon as it is there, in the order of the recipe, on the event loop.
+    #: Told each variant as soon as it is there, on the event loop; the smallest is there first.
     ready: Callable[[Variant], None] = nobody_waits
 
 
@@ -38,7 +38,7 @@ class Renderer(Protocol):
     """Turns bytes into variants. A render whose caller is cancelled is called off."""
 
     async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
-        """Every variant that the recipe asks for.
+        """Every variant that the recipe asks for, in its order.
 
         Raises an `ImageRejected` when the bytes are at fault, `Unavailable` when the machine is."""
         ...

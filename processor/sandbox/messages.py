@@ -7,7 +7,7 @@
                                          <──   {}
     {} + the file                        ──>   reads the header
                                          <──   {source}, or {error}
-    {memory_bytes}, once they are free   ──>   limits itself to them, renders
+    {memory_bytes}, once they are free   ──>   limits itself to them, renders, smallest first
                                          <──   {name, width, height, same} + the file, for each variant, or {error}
 """
 

@@ -11,11 +11,12 @@ import math
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 from processor.errors import DecoderCrashed, ImageRejected, TimedOut, TooLargeForMemory, Unavailable
 from processor.images import Rendered, Variant
+from processor.pipeline import geometry
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import EngineConfig
 from processor.pipeline.estimate import share
@@ -25,6 +26,7 @@ from processor.sandbox.answers import read_info, read_refusal, unpack
 from processor.sandbox.messages import Packet
 from processor.sandbox.process import ChildProcess
 from processor.sandbox.task import task_of
+from processor.turns import Turns
 
 #: The child: without the user's packages, without the current directory, without writing bytecode.
 COMMAND = (sys.executable, "-sPB", "-m", "processor.sandbox.child")
@@ -46,17 +48,23 @@ class ChildRenderer:
     """Implements `ports.Renderer`. Made and used within one event loop.
 
     With a `budget` (the engine's), an image waits for its share of it once its header is known, and only then does the
-    next one begin: no more than one file lies in a child uncounted. Without, one image is tried at a time. `command`
-    replaces the program that is started.
+    next one begin: no more than one file lies in a child uncounted. Without, one image is tried at a time. With a
+    `lane`, it takes turns there with the engine's threads. `command` replaces the program that is started.
     """
 
     def __init__(
-        self, config: EngineConfig, *, command: Sequence[str] | None = None, budget: MemoryBudget | None = None
+        self,
+        config: EngineConfig,
+        *,
+        command: Sequence[str] | None = None,
+        budget: MemoryBudget | None = None,
+        lane: Turns | None = None,
     ) -> None:
         self._limits = config.limits
         self._memory_bytes = config.memory_budget_bytes
         self._command = tuple(command or COMMAND)
         self._budget = budget
+        self._lane = lane
         self._ceiling_bytes = config.ceiling_bytes
         self._turn = asyncio.Lock()
         self._children: set[ChildProcess] = set()
@@ -133,15 +141,16 @@ class ChildRenderer:
             await ticket.begin(info)
             # The outputs come out of the child's memory, so they are no larger than that.
             until = time.monotonic() + seconds
-            variants = []
+            variants: dict[str, Variant] = {}
             try:
                 first = await child.ask(grant, within_seconds=seconds, max_body_bytes=memory_bytes)
-                async for variant in _variants(child, first, recipe.specs, until, memory_bytes):
-                    variants.append(variant)
+                specs = [spec for spec, _ in geometry.smallest_first(info, recipe.specs)]
+                async for variant in _variants(child, first, specs, until, memory_bytes):
+                    variants[variant.name] = variant
                     ticket.ready(variant)
             except TooLargeForMemory:
                 raise TooLargeForMemory(limit=memory_bytes) from None
-        return Rendered(source=info, variants=tuple(variants))
+        return Rendered(source=info, variants=tuple(variants[spec.name] for spec in recipe.specs))
 
     @asynccontextmanager
     async def _admitted(self, child: ChildProcess, memory_bytes: int, tenant: str) -> AsyncIterator[None]:
@@ -150,7 +159,8 @@ class ChildRenderer:
             return
         await self._budget.enter(memory_bytes, tenant)
         try:
-            yield
+            async with self._lane.turn(tenant) if self._lane else nullcontext():
+                yield
         finally:
             try:
                 await child.end()  # its memory is not free before

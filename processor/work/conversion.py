@@ -60,6 +60,7 @@ from processor.work.intake import Accepted, Intake
 from processor.work.leases import Held, Leases
 from processor.work.outcomes import Outcome, OutcomeKind, Replaced, Settled, of_end, of_job
 from processor.work.places import place_for
+from processor.work.progress import Progress
 from processor.work.tenants import Tenants
 
 #: A variant's key names the job that made it, so its bytes never change and caches may keep it for ever.
@@ -67,9 +68,6 @@ CACHE_CONTROL = "public, max-age=31536000, immutable"
 
 #: When to look again after others were faster, again and again: somewhere between the two, in seconds.
 BUSY_SECONDS = (1, 5)
-#: How long a job is at work, in seconds, before its record tells what is stored of it, and from then on between two
-#: times: most jobs have ended by then, and cost no call more.
-NOTE_SECONDS = 1.0
 
 #: Why a job failed, other than for what its file is.
 VANISHED = Failure(code=SOURCE_MISSING, message="The uploaded file is not there any more.")
@@ -88,21 +86,11 @@ class _Run:
     endings: Endings
     #: When the variants were there, in milliseconds since the work began.
     rendered: int = 0
-    stored: dict[str, StoredVariant] = field(default_factory=dict)
-    noted: float = field(default_factory=time.monotonic)
+    progress: Progress = field(init=False)
 
-    @property
-    def variants(self) -> tuple[StoredVariant, ...]:
-        """Those that are stored, in the order of the recipe."""
-        return tuple(self.stored[spec.name] for spec in self.recipe.specs if spec.name in self.stored)
-
-    def is_worth_a_note(self) -> bool:
-        """Whether its record is to tell of what is stored; the end of the job is not far when all of it is."""
-        now = time.monotonic()
-        if len(self.stored) == len(self.recipe.specs) or now - self.noted < NOTE_SECONDS:
-            return False
-        self.noted = now
-        return True
+    def __post_init__(self) -> None:
+        """Nothing is stored yet."""
+        self.progress = Progress(recipe=self.recipe)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -313,7 +301,7 @@ class Converter:
             _check_announced(job, len(data), digest.digest())
             rendered = await run.held.rendered(self._render_and_store(run, data, work, leave))
             made = self._manifest(run, digest.hexdigest(), len(data), rendered.source)
-            completed = replace(job, status=JobStatus.COMPLETED, variants=run.variants, manifest=made)
+            completed = replace(job, status=JobStatus.COMPLETED, variants=run.progress.variants, manifest=made)
             await self._store_manifest(completed)
         return replace(completed, timings=_timings(downloaded, run.rendered, work.milliseconds))
 
@@ -326,11 +314,13 @@ class Converter:
     async def _render_and_store(self, run: _Run, data: bytes, work: Span, leave: Callable[[], None]) -> Rendered:
         """Every variant is stored as soon as it is there, while the next is encoded."""
         storing: list[asyncio.Task[None]] = []
+        telling = asyncio.create_task(self._tell(run))
         suspect = run.job.attempts > 1
         renderer = self.suspect_renderer if suspect else self.renderer
 
         async def begin(info: ImageInfo) -> None:
             leave()
+            run.progress.pixels = info.pixels
             await self._count_work(run.job.tenant, info)
 
         ticket = Ticket(
@@ -343,11 +333,21 @@ class Converter:
                 rendered = await renderer.render(data, run.recipe, ticket)
             run.rendered = work.milliseconds
             await asyncio.gather(*storing)
+            if telling.done():
+                telling.result()
         finally:
-            for task in storing:
+            tasks = (telling, *storing)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*storing, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
         return rendered
+
+    async def _tell(self, run: _Run) -> None:
+        """Have the record tell what is stored, for as long as there is more to come."""
+        while True:
+            variants = await run.progress.worth_a_note()
+            with self.probes.span("note", variants=len(variants)):
+                await self.jobs.note(run.job.processing_id, run.held.lease, variants)
 
     async def _count_work(self, tenant: str, info: ImageInfo) -> None:
         """Before the work, so that it counts whoever ends it and however. Raises `DailyLimitReached`, `Busy`,
@@ -373,22 +373,22 @@ class Converter:
                 },
                 sha256=sha256,
             )
-        run.stored[spec.name] = StoredVariant(
-            **variant.known(),
-            name=spec.name,
-            key=key,
-            size=len(variant.data),
-            content_type=spec.content_type,
-            quality=spec.quality,
-            sha256=sha256,
-            stored_at=clock.now(),
+        run.progress.add(
+            StoredVariant(
+                **variant.known(),
+                name=spec.name,
+                key=key,
+                size=len(variant.data),
+                content_type=spec.content_type,
+                quality=spec.quality,
+                sha256=sha256,
+                stored_at=clock.now(),
+            )
         )
-        if run.is_worth_a_note():
-            await self.jobs.note(job.processing_id, run.held.lease, run.variants)
 
     async def _take_back(self, run: _Run) -> None:
         """What was stored before the image was refused: some variants of a picture are not its variants."""
-        if run.stored:
+        if run.progress.variants:
             try:
                 await self.processed.purge(job_prefix(run.job.unique_id, run.job.processing_id))
             except (Unavailable, Busy) as error:  # the record says that it failed, and a delete removes them

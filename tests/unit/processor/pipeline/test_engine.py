@@ -39,21 +39,25 @@ async def engine() -> AsyncIterator[Engine]:
 
 
 class Gate:
-    """Stands in for the pipeline: holds its thread until it is opened or called off."""
+    """Stands in for the pipeline: each part of an image holds its thread until it is opened or called off."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_rest: bool = False) -> None:
+        self.has_rest = has_rest
         self.entered = threading.Semaphore(0)
         self.opened = threading.Event()
+        self.rest_opened = threading.Event()
+        self.order: list[str] = []
 
     def __call__(
         self, data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline, _: object, **__: object
-    ) -> Rendered:
+    ) -> Behind:
+        return Behind(self, info, recipe.name, deadline)
+
+    def hold(self, opened: threading.Event, deadline: Deadline) -> None:
         self.entered.release()
-        deadline.start()
-        while not self.opened.wait(0.01):
+        while not opened.wait(0.01):
             deadline.check()
         deadline.check()
-        return Rendered(source=info, variants=())
 
     async def wait_for(self, count: int) -> None:
         """Until so many are inside."""
@@ -61,12 +65,37 @@ class Gate:
             assert await asyncio.to_thread(self.entered.acquire, timeout=PATIENCE_SECONDS)
 
 
+class Behind:
+    """One image behind the gate."""
+
+    def __init__(self, gate: Gate, info: ImageInfo, name: str, deadline: Deadline) -> None:
+        self.gate, self.info, self.name, self.deadline = gate, info, name, deadline
+        self.has_rest = gate.has_rest
+
+    def first(self, decoded: Callable[[], None]) -> None:
+        self.deadline.start()
+        decoded()
+        self.gate.order.append(f"first of {self.name}")
+        self.gate.hold(self.gate.opened, self.deadline)
+
+    def rest(self) -> None:
+        self.gate.order.append(f"rest of {self.name}")
+        self.gate.hold(self.gate.rest_opened, self.deadline)
+
+    def rendered(self) -> Rendered:
+        return Rendered(source=self.info, variants=())
+
+    def forget(self) -> None:
+        """There are no pixels."""
+
+
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate = Gate()
-    monkeypatch.setattr(engine_module, "render", gate)
+    monkeypatch.setattr(engine_module, "Rendering", gate)
     yield gate
     gate.opened.set()
+    gate.rest_opened.set()
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -272,15 +301,14 @@ async def test_an_image_that_is_slow_within_its_time_wedges_nothing(engine: Engi
 async def test_a_thread_that_hears_nothing_long_after_its_time_was_up_wedges_the_engine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    opened, entered = threading.Event(), threading.Event()
+    gate = Gate()
 
-    def deaf(data: bytes, info: ImageInfo, recipe: Recipe, deadline: Deadline, *_: object, **__: object) -> Rendered:
-        deadline.start()
-        entered.set()
+    def deaf(opened: threading.Event, _: Deadline) -> None:
+        gate.entered.release()
         opened.wait(PATIENCE_SECONDS)
-        return Rendered(source=info, variants=())
 
-    monkeypatch.setattr(engine_module, "render", deaf)
+    monkeypatch.setattr(gate, "hold", deaf)
+    monkeypatch.setattr(engine_module, "Rendering", gate)
     engine = Engine(EngineConfig(threads=1, memory_budget_bytes=BUDGET, limits=FileLimits(timeout_seconds=0.01)))
 
     async def is_wedged() -> bool:
@@ -293,10 +321,10 @@ async def test_a_thread_that_hears_nothing_long_after_its_time_was_up_wedges_the
     assert not await is_wedged()
     assert not await is_stuck()
     work = asyncio.create_task(engine.render(corpus.jpeg(), FAST))
-    assert await asyncio.to_thread(entered.wait, PATIENCE_SECONDS)
+    await gate.wait_for(1)
     await eventually(is_wedged, within=PATIENCE_SECONDS)
     assert await is_stuck()
-    opened.set()
+    gate.opened.set()
     await work
     assert not await is_wedged()
     assert not await is_stuck()

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from processor.errors import CorruptImage, TimedOut
+from processor.errors import CorruptImage, LeaseLost, TimedOut
 from processor.events import JobRequested
+from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant, job_prefix
 from processor.jobs import JobStatus, Maker
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.ports.renderer import NO_TICKET, Ticket
 from processor.recipes import STANDARD, Recipe, VariantSpec, standard
-from processor.work import conversion
+from processor.work import progress
 from processor.work.conversion import Converter
 from processor.work.outcomes import Outcome, OutcomeKind
 from tests import corpus
@@ -42,18 +43,20 @@ def world() -> World:
 class OneByOne(ScriptedRenderer):
     """Makes the next variant when it is told to, and may find in the end that the picture is broken."""
 
+    picture: ImageInfo = PICTURE
+    backwards: bool = False
     go: asyncio.Queue[Exception | None] = field(default_factory=asyncio.Queue)
 
     async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
-        await ticket.begin(PICTURE)
+        await ticket.begin(self.picture)
         made = []
-        for spec in recipe.specs:
+        for spec in reversed(recipe.specs) if self.backwards else recipe.specs:
             failure = await self.go.get()
             if failure is not None:
                 raise failure
             made.append(Variant(spec=spec, data=spec.name.encode() + data, width=4, height=3))
             ticket.ready(made[-1])
-        return Rendered(source=PICTURE, variants=tuple(made))
+        return Rendered(source=self.picture, variants=tuple(made))
 
 
 @pytest.fixture
@@ -72,6 +75,11 @@ def begun(world: World, times: int) -> Callable[[], Awaitable[bool]]:
         return len(world.renderer.rendered) == times
 
     return check
+
+
+def note_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for seconds in ("WORTH_A_NOTE_SECONDS", "NOTE_SECONDS"):
+        monkeypatch.setattr(progress, seconds, 0)
 
 
 def release(world: World, *, service: str) -> Converter:
@@ -116,7 +124,7 @@ async def test_a_worker_with_another_setting_makes_what_was_asked_for(world: Wor
 async def test_each_variant_is_stored_before_the_next_is_made_and_shown_before_the_job_is_done(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversion, "NOTE_SECONDS", 0)
+    note_at_once(monkeypatch)
     world.renderer = renderer = OneByOne()
     submission, event = await world.uploaded()
     work = asyncio.create_task(world.another_converter().convert(event))
@@ -139,6 +147,91 @@ async def test_each_variant_is_stored_before_the_next_is_made_and_shown_before_t
     assert [variant.name for variant in job.variants] == names
 
 
+async def shown(world: World, processing_id: str, count: int) -> list[str]:
+    """The names of the variants that a client sees, once there are so many."""
+
+    async def enough() -> bool:
+        return len((await world.catalog.status(TENANT, processing_id)).variants) == count
+
+    await eventually(enough)
+    return [variant.name for variant in (await world.catalog.status(TENANT, processing_id)).variants]
+
+
+async def test_the_first_variant_of_a_large_picture_is_shown_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "WORTH_A_NOTE_SECONDS", 3600)
+    large = ImageInfo(format="jpeg", width=4000, height=progress.WORTH_A_NOTE_PIXELS // 4000)
+    world.renderer = renderer = OneByOne(picture=large)
+    submission, event = await world.uploaded()
+    work = asyncio.create_task(world.another_converter().convert(event))
+
+    renderer.go.put_nowait(None)
+
+    assert await shown(world, submission.job.processing_id, 1) == ["thumbnail"]
+    for _ in STANDARD.specs[1:]:
+        renderer.go.put_nowait(None)
+    assert (await work).kind is OutcomeKind.COMPLETED
+
+
+async def test_variants_are_shown_in_the_order_of_the_recipe_whichever_is_there_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note_at_once(monkeypatch)
+    world.renderer = renderer = OneByOne(backwards=True)
+    submission, event = await world.uploaded()
+    work = asyncio.create_task(world.another_converter().convert(event))
+    names = [spec.name for spec in STANDARD.specs]
+
+    for count in range(1, len(names)):
+        renderer.go.put_nowait(None)
+        assert await shown(world, submission.job.processing_id, count) == names[-count:]
+    renderer.go.put_nowait(None)
+    await work
+
+    assert await shown(world, submission.job.processing_id, len(names)) == names
+
+
+async def test_a_record_is_told_no_more_often_than_it_is_to_be(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "WORTH_A_NOTE_PIXELS", 0)
+    world.renderer = renderer = OneByOne()
+    submission, event = await world.uploaded()
+    work = asyncio.create_task(world.another_converter().convert(event))
+    renderer.go.put_nowait(None)
+    assert await shown(world, submission.job.processing_id, 1) == ["thumbnail"]
+
+    async def note(*_: object) -> None:
+        raise AssertionError("a call more")
+
+    monkeypatch.setattr(world.jobs, "note", note)
+    for _ in STANDARD.specs[1:]:
+        renderer.go.put_nowait(None)
+
+    assert (await work).kind is OutcomeKind.COMPLETED
+
+
+async def test_a_lease_that_is_found_lost_while_variants_are_shown_ends_the_work(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note_at_once(monkeypatch)
+    world.renderer = renderer = OneByOne()
+    _, event = await world.uploaded()
+    lost = asyncio.Event()
+
+    async def note(*_: object) -> None:
+        lost.set()
+        raise LeaseLost
+
+    monkeypatch.setattr(world.jobs, "note", note)
+    work = asyncio.create_task(world.another_converter().convert(event))
+    renderer.go.put_nowait(None)
+    await lost.wait()
+    for _ in STANDARD.specs[1:]:
+        renderer.go.put_nowait(None)
+
+    assert (await work).kind is OutcomeKind.SUPERSEDED
+
+
 async def test_a_quick_job_is_not_noted_on_its_way(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     async def note(*_: object) -> None:
         raise AssertionError("a call more")
@@ -153,7 +246,7 @@ async def test_a_quick_job_is_not_noted_on_its_way(world: World, monkeypatch: py
 async def test_of_a_picture_that_is_refused_in_the_end_nothing_stays(
     world: World, failure: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversion, "NOTE_SECONDS", 0)
+    note_at_once(monkeypatch)
     world.renderer = renderer = OneByOne()
     submission, event = await world.uploaded()
     for step in (None, None, failure):

@@ -1,0 +1,50 @@
+"""Threads for images, in two lanes: a first picture does not wait behind another image's full size."""
+
+from __future__ import annotations
+
+from processor.turns import Turns
+
+
+class Lanes:
+    """As many threads as there are processors, and one more for first pictures while all of them are at long work.
+
+    In the lane for first pictures an image is decoded, and its small variants are made, in tenths of a second; in the
+    lane for long work, the large ones. An image alone has a thread of each at once; among others it has one. In each,
+    tenants take turns.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.first: Turns = _First(self)
+        self.long: Turns = _Long(self)
+
+    @property
+    def running(self) -> int:
+        """Threads at work."""
+        return self.first.running + self.long.running
+
+    def call_next(self) -> None:
+        """A thread has become free: first pictures go first."""
+        self.first.call_next()
+        self.long.call_next()
+
+
+class _Lane(Turns):
+    def __init__(self, lanes: Lanes) -> None:
+        super().__init__(lanes.threads)
+        self._lanes = lanes
+
+    def leave(self, weight: int = 0, tenant: str = "") -> None:
+        """Give back the thread, to whichever lane."""
+        super().leave(weight, tenant)
+        self._lanes.call_next()
+
+
+class _First(_Lane):
+    def _fits(self, weight: int) -> bool:
+        return super()._fits(weight) and self._lanes.running < self._lanes.threads + 1
+
+
+class _Long(_Lane):
+    def _fits(self, weight: int) -> bool:
+        return super()._fits(weight) and self._lanes.running < self._lanes.threads

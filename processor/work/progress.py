@@ -1,0 +1,59 @@
+"""What is stored of a job in work, and when its record is to tell of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from processor.images import StoredVariant
+from processor.recipes import Recipe
+
+#: How long the rest of a job must take for its record to tell what is stored before it is: less, and nobody gains from
+#: one call more. And between two times, in seconds.
+WORTH_A_NOTE_SECONDS, NOTE_SECONDS = 0.3, 1.0
+#: An image of so many pixels, all frames together, is known to take that long: its record tells of the first variant at
+#: once. Another takes that long only because others are at work too, and shows it when that time is over.
+WORTH_A_NOTE_PIXELS = 8_000_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """Variants of one job, as they are stored."""
+
+    recipe: Recipe
+    #: Pixels of the source, once they are known.
+    pixels: int = 0
+    _stored: dict[str, StoredVariant] = field(default_factory=dict)
+    #: Set while something is stored that the record does not tell of.
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _noted: float | None = None
+
+    @property
+    def variants(self) -> tuple[StoredVariant, ...]:
+        """Those that are stored, in the order of the recipe."""
+        return tuple(self._stored[spec.name] for spec in self.recipe.specs if spec.name in self._stored)
+
+    def add(self, variant: StoredVariant) -> None:
+        """One more is stored; the end of the job is not far when all of it is."""
+        self._stored[variant.name] = variant
+        if len(self._stored) < len(self.recipe.specs):
+            self._news.set()
+        else:
+            self._news.clear()
+
+    async def worth_a_note(self) -> tuple[StoredVariant, ...]:
+        """Wait until the record is to tell of what is stored; then all that is."""
+        while True:
+            await self._news.wait()
+            await asyncio.sleep(self._pause_seconds())
+            if self._news.is_set():
+                break
+        self._news.clear()
+        self._noted = time.monotonic()
+        return self.variants
+
+    def _pause_seconds(self) -> float:
+        if self._noted is not None:
+            return max(0.0, self._noted + NOTE_SECONDS - time.monotonic())
+        return 0.0 if self.pixels >= WORTH_A_NOTE_PIXELS else WORTH_A_NOTE_SECONDS
