@@ -6,8 +6,9 @@ import os
 import sys
 import threading
 
-#: Steps of niceness (sched(7)). Five give the loop three times the share of a processor.
-STEPS = 5
+#: Steps of niceness (sched(7)). Ten give the loop nine times the share of a processor: there may be one thread at work
+#: more than there are processors.
+STEPS = 10
 
 
 def step_back() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from processor import clock
@@ -37,6 +39,8 @@ class Outcome:
     timings: Timings | None = None
     #: From the end of the upload until its variants could be shown; None for a job that was asked for again.
     servable_seconds: float | None = None
+    #: The same of each variant, by its name, until it was stored.
+    stored_seconds: Mapping[str, float] = field(default_factory=dict)
     retry_after_seconds: int = 0
     #: Whether every listener has heard what ended on the way, or will not be told any more.
     told: bool = True
@@ -77,15 +81,20 @@ def of_end(job: Job) -> Outcome:
         processing_id=job.processing_id,
         code=job.error.code if job.error else None,
         timings=job.timings,
-        servable_seconds=_servable_seconds(job),
+        servable_seconds=_seconds_since_upload(job, job.updated_at),
+        stored_seconds={
+            variant.name: seconds
+            for variant in job.variants
+            if (seconds := _seconds_since_upload(job, variant.stored_at)) is not None
+        },
     )
 
 
-def _servable_seconds(job: Job) -> float | None:
+def _seconds_since_upload(job: Job, moment: datetime) -> float | None:
     if job.status is not JobStatus.COMPLETED or job.source is None or not job.source.event_time:
         return None
     try:
         uploaded_at = clock.from_iso(job.source.event_time)
     except (ValueError, OverflowError):  # whoever sent the event wrote it
         return None
-    return max(0.0, (job.updated_at - uploaded_at).total_seconds())
+    return max(0.0, (moment - uploaded_at).total_seconds())

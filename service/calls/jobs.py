@@ -62,6 +62,12 @@ class TimingsAnswer(Answer):
         return cls(download=timings.download, process=timings.process, upload=timings.upload, total=timings.total)
 
 
+class JobVariantAnswer(VariantAnswer):
+    """A variant of a job, which may have others still to come."""
+
+    stored_at: Time = Field(description="Since when its URL works.")
+
+
 class JobAnswer(Answer):
     """How far a job has come, and what came out of it."""
 
@@ -80,7 +86,7 @@ class JobAnswer(Answer):
         "same when the image is processed or uploaded again."
     )
     updated_at: Time
-    processed_images: dict[str, VariantAnswer] = Field(
+    processed_images: dict[str, JobVariantAnswer] = Field(
         description="The variants by name: those that are stored so far, and all of them once it is completed.",
         json_schema_extra=named,
     )
@@ -104,7 +110,9 @@ class JobAnswer(Answer):
             timestamp=job.created_at,
             listed_at=job.listed_at,
             updated_at=job.updated_at,
-            processed_images={variant.name: VariantAnswer.of(variant) for variant in job.variants},
+            processed_images={
+                variant.name: JobVariantAnswer.of(variant, stored_at=variant.stored_at) for variant in job.variants
+            },
             error=None if job.error is None else FailureAnswer.of(job.error),
             timings=None if job.timings is None else TimingsAnswer.of(job.timings),
             superseded_by=job.superseded_by,

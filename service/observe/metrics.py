@@ -66,6 +66,14 @@ class Metrics:
             registry=registry,
         )
 
+        self._stored = Histogram(
+            "truss_variant_stored_seconds",
+            "From the end of an upload, as S3 tells it, until this variant was stored, of completed conversions.",
+            ("variant",),
+            buckets=_SERVABLE_BUCKETS,
+            registry=registry,
+        )
+
     def begun(self, span: Span) -> None:
         """Only what has ended is counted."""
 
@@ -93,6 +101,8 @@ class Metrics:
                 self._steps.labels(step).observe(milliseconds / 1000)
         if outcome.servable_seconds is not None:
             self._servable.observe(outcome.servable_seconds)
+        for name, seconds in outcome.stored_seconds.items():
+            self._stored.labels(name).observe(seconds)
 
     def watch(self, worker: Worker, engine: Engine, room: Room) -> None:
         """Have the state of these read whenever somebody asks."""

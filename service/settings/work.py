@@ -25,7 +25,8 @@ class WorkSettings(BaseModel):
             alias="WORKER_THREADS",
             ge=1,
             le=256,
-            description="Images converted at once; by default the processors that the process may use.",
+            description="Images at long work at once, and one more for a first picture; by default the processors that "
+            "the process may use.",
         ),
     ] = Field(default_factory=machine.processors)
     worker_slots: Annotated[

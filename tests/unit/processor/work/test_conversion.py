@@ -321,6 +321,8 @@ async def test_what_is_recorded_and_counted_is_what_the_bucket_says(world: World
     assert job.source == Source(etag=found.etag, size=5, event_time=clock.to_iso(found.last_modified))
     assert outcome.servable_seconds is not None
     assert outcome.servable_seconds < 60
+    assert list(outcome.stored_seconds) == [spec.name for spec in STANDARD_VARIANTS]
+    assert all(0 <= seconds <= outcome.servable_seconds for seconds in outcome.stored_seconds.values())
     assert (await world.quota.store.get(TENANT)).usage.bytes == 5
 
 

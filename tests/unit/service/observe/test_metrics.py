@@ -39,9 +39,12 @@ def test_an_event_counts_by_its_outcome_and_a_failure_by_its_code() -> None:
 def test_steps_and_the_time_to_servable_are_seconds() -> None:
     metrics = Metrics()
     timings = Timings(download=10, process=1500, upload=40, total=1550)
-    _event(metrics, Outcome(kind=OutcomeKind.COMPLETED, timings=timings, servable_seconds=2.25))
+    stored = {"thumbnail": 0.25, "webp": 2.0}
+    _event(metrics, Outcome(kind=OutcomeKind.COMPLETED, timings=timings, servable_seconds=2.25, stored_seconds=stored))
     assert _value(metrics, 'truss_conversion_step_seconds_sum{step="process"}') == 1.5
     assert _value(metrics, "truss_servable_seconds_sum") == 2.25
+    assert _value(metrics, 'truss_variant_stored_seconds_sum{variant="thumbnail"}') == 0.25
+    assert _value(metrics, 'truss_variant_stored_seconds_sum{variant="webp"}') == 2.0
 
 
 def test_a_method_that_a_stranger_made_up_is_no_label() -> None:

@@ -1,0 +1,222 @@
+"""How soon a picture is there, and how quick the API stays: idle, and with every thread busy, as ratios.
+
+Everything is real but AWS, which is the local emulator. It shares the processors with the service and with this client,
+so that the figures are upper bounds; the ratios are of one run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import aiohttp
+import click
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.cpu_per_megapixel import sides
+from processor.pipeline.engine import set_up_libvips
+from processor.pipeline.limits import Deadline, FileLimits
+from processor.pipeline.render import inspect, render
+from processor.recipes import STANDARD
+from tests import corpus
+from tests.fleet import ServiceProcess, run_service, run_stage
+
+#: Between two looks at a job, and between two status calls that are measured, in seconds.
+LOOK_SECONDS, CALL_SECONDS = 0.015, 0.01
+#: Longest wait for one job or one answer, in seconds.
+PATIENCE_SECONDS = 120.0
+#: Of everything, in seconds.
+MOST_SECONDS = 900
+#: What is measured first is slow: so many uploads come before.
+WARM_UP = 2
+#: The variant that is there first.
+FIRST = STANDARD.specs[0].name
+#: Whether the scans are interlaced.
+KINDS = {"baseline": False, "progressive": True}
+
+
+@dataclass(slots=True, kw_only=True)
+class Figures:
+    """Seconds, but for the two of status calls, which are milliseconds."""
+
+    machine: str
+    kind: str
+    megapixels: float
+    file_bytes: int
+    #: CPU seconds of one thread for the whole file, in this process.
+    pipeline: list[float] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
+    completed: list[float] = field(default_factory=list)
+    first_busy: list[float] = field(default_factory=list)
+    completed_busy: list[float] = field(default_factory=list)
+    status: list[float] = field(default_factory=list)
+    status_busy: list[float] = field(default_factory=list)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--megapixels", type=click.FloatRange(0.1, 100), default=24, show_default=True, help="Of the picture.")
+@click.option("--kind", type=click.Choice(list(KINDS)), default="baseline", show_default=True, help="Of the JPEG.")
+@click.option("--rounds", type=click.IntRange(1, 50), default=5, show_default=True, help="Uploads, idle and busy each.")
+@click.option("--seconds", type=click.FloatRange(1, 120), default=10, show_default=True, help="Of status calls, each.")
+@click.option("--threads", type=click.IntRange(1, 64), help="WORKER_THREADS; by default as the service has it.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
+def main(  # noqa: PLR0917 - one for each option
+    megapixels: float, kind: str, rounds: int, seconds: float, threads: int | None, json_file: Path | None
+) -> None:
+    """Time from the end of an upload to the first variant and to `completed`, and the times of status calls.
+
+    Busy means that as many other images are in work as there are threads, all the time.
+    """
+    set_up_libvips()
+    picture = corpus.photo(*sides(megapixels))
+    data = corpus.jpeg(picture, interlace=KINDS[kind])
+    machine = f"{os.cpu_count()} processors, {platform.machine()}, Python {platform.python_version()}"
+    figures = Figures(machine=machine, kind=kind, megapixels=megapixels, file_bytes=len(data))
+    figures.pipeline = [alone(data) for _ in range(min(3, rounds))]
+    asyncio.run(measure(figures, data, rounds, seconds, threads))
+    show(figures)
+    if json_file is not None:
+        json_file.write_text(json.dumps(asdict(figures), indent=2) + "\n")
+
+
+def alone(data: bytes) -> float:
+    """CPU seconds of the pipeline for one file, on one thread."""
+    before = time.process_time()
+    render(data, inspect(data, FileLimits()), STANDARD, Deadline(PATIENCE_SECONDS))
+    return time.process_time() - before
+
+
+async def measure(figures: Figures, data: bytes, rounds: int, seconds: float, threads: int | None) -> None:
+    """Fill in what a service shows."""
+    at_once = threads or len(os.sched_getaffinity(0))
+    async with asyncio.timeout(MOST_SECONDS), one_service(at_once) as service:
+        for number in range(WARM_UP):
+            await upload(service, data, number)
+        known = (await service.call("POST", "/images/upload-url", json={"filename": "a.jpg"}))["processingId"]
+        figures.status = await status_times(service, known, seconds)
+        await times(figures.first, figures.completed, service, data, rounds)
+        async with busy(service, data, at_once):
+            figures.status_busy = await status_times(service, known, seconds)
+            await times(figures.first_busy, figures.completed_busy, service, data, rounds)
+
+
+@asynccontextmanager
+async def one_service(threads: int) -> AsyncIterator[ServiceProcess]:
+    timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
+    with tempfile.TemporaryDirectory() as folder:
+        data, log = Path(folder, "aws"), Path(folder, "service.log")
+        async with (
+            run_stage(data, "latency") as stage,
+            aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session,
+            run_service(stage, session, log, LOG_LEVEL="error", WORKER_THREADS=str(threads)) as service,
+        ):
+            yield service
+
+
+async def times(first: list[float], completed: list[float], service: ServiceProcess, data: bytes, rounds: int) -> None:
+    """Of uploads, one after the other."""
+    for number in range(rounds):
+        shown, over = await upload(service, data, number)
+        first.append(shown)
+        completed.append(over)
+
+
+async def upload(service: ServiceProcess, data: bytes, number: int) -> tuple[float, float]:
+    """Seconds from the end of the upload until the first variant is shown, and until the job has ended."""
+    # No two are the same, as nothing that was made before may be of use.
+    issued = await service.put(data + number.to_bytes(4, "big"))
+    uploaded, shown = time.monotonic(), None
+    while True:
+        job = await service.call("GET", f"/images/status/{issued['processingId']}")
+        if shown is None and FIRST in job["processedImages"]:
+            shown = time.monotonic() - uploaded
+        if job["status"] in ("completed", "failed"):
+            assert shown is not None, job
+            return shown, time.monotonic() - uploaded
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def status_times(service: ServiceProcess, processing_id: str, seconds: float) -> list[float]:
+    """Milliseconds of status calls, one after the other."""
+    found: list[float] = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        began = time.monotonic()
+        await service.call("GET", f"/images/status/{processing_id}")
+        found.append(1000 * (time.monotonic() - began))
+        await asyncio.sleep(CALL_SECONDS)
+    return found
+
+
+@asynccontextmanager
+async def busy(service: ServiceProcess, data: bytes, at_once: int) -> AsyncIterator[None]:
+    """So many images in work, and a new one as soon as one has ended."""
+
+    async def keep_up(number: int) -> None:
+        while True:
+            issued = await service.put(data + number.to_bytes(8, "big"))
+            await ended(service, issued)
+
+    tasks = [asyncio.create_task(keep_up(number)) for number in range(at_once)]
+    try:
+        await asyncio.sleep(2 * LOOK_SECONDS)
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def ended(service: ServiceProcess, issued: Mapping[str, Any]) -> None:
+    """Wait for the end of a job, with few calls."""
+    status = "pending"
+    while status not in ("completed", "failed"):
+        await asyncio.sleep(10 * LOOK_SECONDS)
+        status = (await service.call("GET", f"/images/status/{issued['processingId']}"))["status"]
+
+
+def show(figures: Figures) -> None:
+    """Medians of seconds; percentiles of milliseconds."""
+    pipeline = median(figures.pipeline)
+    table = Table(title=f"{figures.kind} JPEG, {figures.megapixels:g} megapixels, {figures.file_bytes / 1e6:.1f} MB")
+    for heading in ("", "idle", "busy", "busy / idle"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    seconds = {
+        "s to the first variant, median": (median(figures.first), median(figures.first_busy)),
+        "s to the first variant, most": (max(figures.first), max(figures.first_busy)),
+        "s to completed, median": (median(figures.completed), median(figures.completed_busy)),
+    }
+    for name, (idle, under_load) in seconds.items():
+        table.add_row(name, f"{idle:.2f}", f"{under_load:.2f}", f"{under_load / idle:.2f}")
+    for name, share in (("p50", 50), ("p99", 99)):
+        idle, under_load = percentile(figures.status, share), percentile(figures.status_busy, share)
+        table.add_row(f"ms of a status call, {name}", f"{idle:.1f}", f"{under_load:.1f}", f"{under_load / idle:.2f}")
+    most = max(figures.status), max(figures.status_busy)
+    table.add_row("ms of a status call, most", *(f"{each:.1f}" for each in most), f"{most[1] / most[0]:.2f}")
+    console = Console()
+    console.print(table)
+    console.print(
+        f"One thread takes {pipeline:.2f} s of CPU for it; completed / that, idle: "
+        f"{median(figures.completed) / pipeline:.2f}"
+    )
+    console.print(f"{figures.machine}; load {os.getloadavg()[0]:.1f}")
+
+
+def percentile(values: Sequence[float], share: int) -> float:
+    """Of at least two."""
+    return quantiles(values, n=100, method="inclusive")[share - 1]
+
+
+if __name__ == "__main__":
+    main()
