@@ -37,7 +37,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
         settings = app[SETTINGS]
         aws = settings.aws(credentials)
         async with open_clients(aws, app[PROBES]) as clients, open_http() as session:
-            stores, quota = wiring.make_stores(settings, clients), wiring.make_quota(settings, clients)
+            stores, quota = wiring.make_stores(settings, clients, app[METRICS]), wiring.make_quota(settings, clients)
             renderers = wiring.make_renderers(settings, app[PROBES])
             worker = wiring.make_worker(settings, stores, quota, renderers, app[PROBES])
             app[QUOTA] = quota

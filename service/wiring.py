@@ -18,6 +18,7 @@ from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig, libvips_version
 from processor.pipeline.lanes import Lanes
 from processor.ports.keys import KeyStore
+from processor.ports.listener import Listener
 from processor.ports.replays import ReplayStore
 from processor.ports.stores import AllStores, Stores
 from processor.probe import NO_PROBES, Probes
@@ -41,6 +42,8 @@ from service.auth.jwks import HttpKeySource, JwksCache
 from service.auth.settings import AuthMode, AuthSettings
 from service.config import Settings
 from service.machine import OWN_BYTES, memory_limit_bytes
+from service.observe.ends import EndCounter
+from service.observe.metrics import Metrics
 from service.settings.files import FileSettings
 from service.settings.places import PlaceSettings
 
@@ -72,7 +75,12 @@ class UseCases:
     catalog: Catalog
 
 
-def make_stores(settings: PlaceSettings, clients: AwsClients) -> AllStores:
+def make_listeners(metrics: Metrics | None) -> tuple[Listener, ...]:
+    """Who is told of every end of a job, whoever brings it about; a command has no metrics that anybody could ask."""
+    return () if metrics is None else (EndCounter(metrics.registry),)
+
+
+def make_stores(settings: PlaceSettings, clients: AwsClients, metrics: Metrics | None = None) -> AllStores:
     """Over real AWS, or over whatever speaks its protocols at the configured endpoint."""
     dead_letters, distribution = settings.dead_letter_queue_url, settings.cloudfront_distribution_id
     return AllStores(
@@ -82,6 +90,7 @@ def make_stores(settings: PlaceSettings, clients: AwsClients) -> AllStores:
         queue=SqsMessageQueue(clients, settings.queue_url),
         dead_letters=None if dead_letters is None else SqsMessageQueue(clients, dead_letters),
         edge=None if distribution is None else CloudFrontEdge(clients, distribution),
+        listeners=make_listeners(metrics),
     )
 
 
