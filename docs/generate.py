@@ -12,6 +12,7 @@ from cfnlint.decode import cfn_yaml
 from pydantic import BaseModel
 
 from benchmarks.scaling.sections import SECTIONS
+from docs import extending
 from processor import errors
 from service.calls import jobs, samples, uploads
 from service.config import Settings
@@ -68,6 +69,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "answer-upload-url": lambda: shown(uploads.UPLOAD_URL),
     "answer-status": lambda: shown(jobs.JOBS["completed"].model_copy(update={"metadata": {}})),
     "parameters": parameters,
+    "extending": extending.table,
     **SECTIONS,
 }
 

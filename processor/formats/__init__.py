@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from processor.errors import EmptyFile, UnsupportedFormat
 from processor.formats.anatomy import MAX_PIECES, Anatomy, Pieces
 from processor.formats.avif import AVIF
@@ -22,10 +24,10 @@ FORMATS: tuple[Format, ...] = (JPEG, PNG, WEBP, GIF, AVIF, HEIC, TIFF)
 DECODED = tuple(each for each in FORMATS if each.decoding)
 
 
-def in_words(conjunction: str) -> str:
-    """What is converted, as a sentence lists it."""
-    *others, last = (each.title for each in DECODED)
-    return f"{', '.join(others)} {conjunction} {last}"
+def in_words(conjunction: str, formats: Iterable[Format] = DECODED) -> str:
+    """Some formats as a sentence lists them: what is converted, unless others are given."""
+    *others, last = (each.title for each in formats)
+    return f"{', '.join(others)} {conjunction} {last}" if others else last
 
 
 _BY_NAME = {each.name: each for each in FORMATS}

@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import ConfigDict, Field
 
 from processor import clock
+from processor.formats import DECODED, in_words
 from processor.formats.anatomy import MAX_PIECES
 from processor.pipeline.limits import FileLimits
 from processor.usage import MEGAPIXEL, Limits, Overrides, Usage, today, tomorrow
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 #: Above any number that makes sense, and within what DynamoDB and JSON keep exactly.
 _MOST = 2**53
+#: Formats of which long files may have more pieces.
+_IN_SMALL_PIECES = [each for each in DECODED if each.decoding and each.decoding.bytes_a_piece]
 
 Many = Annotated[int | None, Field(ge=1, le=_MOST)]
 Rate = Annotated[float | None, Field(ge=0.001, le=1_000_000)]
@@ -91,9 +94,8 @@ class LimitsAnswer(Heard):
     max_frames: int = Field(description="Most frames of an animation.", examples=[500])
     max_scans: int = Field(description="Most scans of a JPEG.", examples=[100])
     max_pieces: int = Field(
-        description=(
-            "Most segments, chunks, blocks, boxes or tags of a file; a PNG or GIF may have one more for every 64 bytes."
-        ),
+        description="Most segments, chunks, blocks, boxes or tags of a file; "
+        f"a {in_words('or', _IN_SMALL_PIECES)} may have one more for every 64 bytes.",
         examples=[10000],
     )
     max_seconds: int = Field(description="Longest conversion.", examples=[60])
