@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+from processor.facts import Facts
 from processor.formats.info import ImageInfo
 from processor.recipes import VariantSpec
 
@@ -53,6 +54,7 @@ class Rendered:
 
     source: ImageInfo
     variants: tuple[Variant, ...]
+    facts: Facts = field(default_factory=Facts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

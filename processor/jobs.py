@@ -18,6 +18,7 @@ from processor.errors import (
     RecordChanged,
     TrussError,
 )
+from processor.facts import Facts
 from processor.images import StoredVariant
 from processor.recipes import Recipe
 
@@ -215,6 +216,8 @@ class Job:
     attempts: int = 0
     variants: tuple[StoredVariant, ...] = field(default=(), metadata=_BROUGHT)
     manifest: Manifest | None = field(default=None, metadata=_BROUGHT)
+    #: What was found out about the picture; nothing in records of before, or where the recipe asks for nothing.
+    facts: Facts = field(default_factory=Facts, metadata=_BROUGHT)
     error: Failure | None = field(default=None, metadata=_BROUGHT)
     timings: Timings | None = field(default=None, metadata=_BROUGHT)
     #: Where its image stands in listings; None: where its own making puts it, as with an image's first job.

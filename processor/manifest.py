@@ -65,6 +65,7 @@ def document(job: Job) -> bytes:
         "variants": {
             variant.name: _described(variant, efforts.get(variant.name, made.effort)) for variant in job.variants
         },
+        **({"facts": job.facts.found} if job.facts.found else {}),
         **({"recipe": job.recipe.reference} if job.recipe else {}),
         "encoder": made.encoder,
         "service": made.service,

@@ -18,7 +18,7 @@ DEFAULT_EFFORT = 2
 _DIGEST_LENGTH = 16
 #: Recipes that are not read again: every record of a job has one, and nearly all the same.
 KNOWN_TEXTS = 64
-_TEXT = re.compile(r"(?P<name>[a-z][a-z0-9-]{0,31})@(?P<version>[1-9][0-9]{0,8})#[0-9a-f]{16}:(?P<specs>.+)")
+_TEXT = re.compile(r"(?P<name>[a-z][a-z0-9-]{0,31})@(?P<version>[1-9][0-9]{0,8})#[0-9a-f]{16}:(?P<content>.+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +47,15 @@ class VariantSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """The variants of an image, smallest first. Whoever changes what a name stands for gives it another version."""
+    """The variants of an image, smallest first, and what is found out about it, by the names of analyses.
+
+    Whoever changes what a name stands for gives it another version.
+    """
 
     name: str
     version: int
     specs: tuple[VariantSpec, ...]
+    analyses: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -69,7 +73,7 @@ class Recipe:
         return f"{self.name}@{self.version}#{self.digest}"
 
     def to_text(self) -> str:
-        """All of it in a line, as records keep it: the reference, and the variants behind a colon."""
+        """All of it in a line, as records keep it: the reference, and behind a colon the variants and the analyses."""
         return f"{self.reference}:{self._content()}"
 
     @classmethod
@@ -78,9 +82,12 @@ class Recipe:
         return _read(text)
 
     def _content(self) -> str:
-        """Short, since every record of a job has it: in the order of the fields, and a box of nothing is left out."""
+        """Short, since every record of a job has it: in the order of the fields, and a box of nothing is left out.
+
+        An analysis is a name among the rows, so that a recipe without any reads as it always did.
+        """
         rows = [[spec.name, spec.format, spec.quality, spec.effort, *(spec.box or ())] for spec in self.specs]
-        return json.dumps(rows, separators=(",", ":"))
+        return json.dumps([*rows, *self.analyses], separators=(",", ":"))
 
 
 @lru_cache(maxsize=KNOWN_TEXTS)
@@ -88,8 +95,13 @@ def _read(text: str) -> Recipe:
     found = _TEXT.fullmatch(text)
     if found is None:
         raise ValueError("no recipe")
-    specs = tuple(_spec(*row) for row in json.loads(found["specs"]))
-    return Recipe(name=found["name"], version=int(found["version"]), specs=specs)
+    rows = json.loads(found["content"])
+    return Recipe(
+        name=found["name"],
+        version=int(found["version"]),
+        specs=tuple(_spec(*row) for row in rows if not isinstance(row, str)),
+        analyses=tuple(row for row in rows if isinstance(row, str)),
+    )
 
 
 def _spec(name: str, format_: str, quality: int, effort: int, *box: int) -> VariantSpec:
@@ -101,13 +113,14 @@ def _spec(name: str, format_: str, quality: int, effort: int, *box: int) -> Vari
 #: original's own size, whatever its format.
 STANDARD = Recipe(
     name="standard",
-    version=1,
+    version=2,
     specs=(
         VariantSpec(name="thumbnail", format=WEBP.name, quality=80, box=(300, 300)),
         VariantSpec(name="medium", format=WEBP.name, quality=85, box=(800, 600)),
         VariantSpec(name="large", format=WEBP.name, quality=90, box=(1920, 1080)),
         VariantSpec(name="webp", format=WEBP.name, quality=85),
     ),
+    analyses=("colour",),
 )
 STANDARD_VARIANTS = STANDARD.specs
 FULL_SIZE = STANDARD.full_size

@@ -8,10 +8,12 @@ from contextlib import contextmanager, suppress
 import pyvips
 
 from processor.errors import CorruptImage, NotConvertible, TrussError, Unavailable
+from processor.facts import Facts
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
 from processor.pipeline import decode, encode, geometry, streaming
 from processor.pipeline.allocator import is_to_be_had
+from processor.pipeline.analyses import ANALYSES
 from processor.pipeline.geometry import Size
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.roll import page_height
@@ -97,6 +99,7 @@ class Rendering:
         self._images: dict[Size, pyvips.Image] = {}
         self._files: dict[_File, bytes] = {}
         self._variants: dict[str, Variant] = {}
+        self._facts = Facts()
 
     @property
     def has_rest(self) -> bool:
@@ -121,6 +124,7 @@ class Rendering:
             _resize(self._images, held, self.deadline)
         if needs_sizes:
             decoded()
+        self._facts = self._analysed()
         for spec, size in self._soon:
             self._make(spec, size)
 
@@ -131,11 +135,25 @@ class Rendering:
 
     def rendered(self) -> Rendered:
         """Everything, in the order of the recipe, once both parts have ended."""
-        return Rendered(source=self._info, variants=tuple(self._variants[spec.name] for spec in self._recipe.specs))
+        variants = tuple(self._variants[spec.name] for spec in self._recipe.specs)
+        return Rendered(source=self._info, variants=variants, facts=self._facts)
 
     def forget(self) -> None:
         """Let go of the pixels, whoever still holds this."""
         self._images.clear()
+
+    def _analysed(self) -> Facts:
+        """Of the smallest picture, where it costs least. An analysis that only another release knows finds nothing."""
+        size = min(self._images, key=lambda size: size[0] * size[1])
+        found: dict[str, object] = {}
+        for name in self._recipe.analyses:
+            if name in ANALYSES:
+                with (
+                    self._probes.span("analyse", analysis=name),
+                    _stage(NotConvertible, self.deadline, size[0] * size[1]),
+                ):
+                    found[name] = ANALYSES[name](watched(self._images[size], self.deadline))
+        return Facts.of(found, self._recipe.analyses)
 
     def _make(self, spec: VariantSpec, size: Size) -> None:
         # Of an image that is smaller than a box, the same file would be made again; once is enough.

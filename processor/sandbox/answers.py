@@ -1,13 +1,14 @@
-"""Variants on their way from the child to its parent, who believes nothing that he can check."""
+"""Variants and facts on their way from the child to its parent, who believes nothing that he can check."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, get_args, get_type_hints
 
 from processor.errors import ImageRejected, LimitExceeded, NotConvertible, UnsupportedFormat, leaves
+from processor.facts import Facts
 from processor.formats import DECODED, format_of
 from processor.formats.info import ImageInfo
 from processor.images import Output, Variant
@@ -84,6 +85,19 @@ def unpack(packet: Packet, spec: VariantSpec, earlier: Sequence[Variant]) -> Var
             if 0 < variant.width <= longest and 0 < variant.height <= longest:
                 return variant
     raise ValueError("not the variant that was asked for")
+
+
+def pack_facts(facts: Facts) -> dict[str, Any]:
+    """The header of the packet that tells what was found out."""
+    return {"facts": facts.found}
+
+
+def read_facts(header: Mapping[str, Any], names: Collection[str]) -> Facts:
+    """Back from `pack_facts`. Raises `ValueError` for anything but bounded, plain values under these names."""
+    match header:
+        case {"facts": dict(found), **others} if not others:
+            return Facts.of(found, names)
+    raise ValueError("no facts")
 
 
 def _is_plain(known: Mapping[str, object]) -> bool:

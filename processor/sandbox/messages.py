@@ -9,6 +9,7 @@
                                          <──   {source}, or {error}
     {memory_bytes}, once they are free   ──>   limits itself to them, renders, smallest first
                                          <──   {name, width, height, same} + the file, for each variant, or {error}
+                                         <──   {facts}, if the recipe asks for any, or {error}
 """
 
 from __future__ import annotations

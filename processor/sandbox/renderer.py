@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, null
 from typing import Any
 
 from processor.errors import DecoderCrashed, ImageRejected, TimedOut, TooLargeForMemory, Unavailable
+from processor.facts import Facts
 from processor.images import Rendered, Variant
 from processor.pipeline import geometry
 from processor.pipeline.budget import MemoryBudget
@@ -22,7 +23,7 @@ from processor.pipeline.engine import EngineConfig
 from processor.pipeline.estimate import share
 from processor.ports.renderer import NO_TICKET, Ticket
 from processor.recipes import Recipe, VariantSpec
-from processor.sandbox.answers import read_info, read_refusal, unpack
+from processor.sandbox.answers import read_facts, read_info, read_refusal, unpack
 from processor.sandbox.messages import Packet
 from processor.sandbox.process import ChildProcess
 from processor.sandbox.task import task_of
@@ -148,9 +149,11 @@ class ChildRenderer:
                 async for variant in _variants(child, first, specs, until, memory_bytes):
                     variants[variant.name] = variant
                     ticket.ready(variant)
+                facts = await _facts(child, recipe.analyses, until)
             except TooLargeForMemory:
                 raise TooLargeForMemory(limit=memory_bytes) from None
-        return Rendered(source=info, variants=tuple(variants[spec.name] for spec in recipe.specs))
+        made = tuple(variants[spec.name] for spec in recipe.specs)
+        return Rendered(source=info, variants=made, facts=facts)
 
     @asynccontextmanager
     async def _admitted(self, child: ChildProcess, memory_bytes: int, tenant: str) -> AsyncIterator[None]:
@@ -190,11 +193,23 @@ async def _variants(
     earlier: list[Variant] = []
     for spec in specs:
         if earlier:
-            left = max(0.0, until - time.monotonic())
-            answer = await child.listen(within_seconds=left, max_body_bytes=memory_bytes)
+            answer = await child.listen(within_seconds=_left(until), max_body_bytes=memory_bytes)
         with _garbage_is_a_crash():
             earlier.append(unpack(_checked(answer), spec, earlier))
         yield earlier[-1]
+
+
+async def _facts(child: ChildProcess, names: Sequence[str], until: float) -> Facts:
+    """What the child found out, behind the variants."""
+    if not names:
+        return Facts()
+    answer = _checked(await child.listen(within_seconds=_left(until)))
+    with _garbage_is_a_crash():
+        return read_facts(answer.header, names)
+
+
+def _left(until: float) -> float:
+    return max(0.0, until - time.monotonic())
 
 
 def _checked(answer: Packet) -> Packet:

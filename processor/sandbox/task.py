@@ -22,7 +22,7 @@ from processor.pipeline import render
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.recipes import Recipe
-from processor.sandbox.answers import describe, pack, refusal
+from processor.sandbox.answers import describe, pack, pack_facts, refusal
 from processor.sandbox.confine import limit_memory, ran_out
 from processor.sandbox.messages import receive, send
 
@@ -54,7 +54,9 @@ def perform(task: Mapping[str, Any], questions: BinaryIO, answers: BinaryIO) -> 
             told.append(variant)
 
         with _lack_of_memory(info, memory_bytes):
-            render.render(data, info, recipe, Deadline(limits.timeout_seconds), ready)
+            rendered = render.render(data, info, recipe, Deadline(limits.timeout_seconds), ready)
+        if recipe.analyses:
+            send(answers, pack_facts(rendered.facts))
     except ImageRejected as error:
         send(answers, refusal(error))
     except (TrussError, MemoryError):

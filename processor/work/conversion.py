@@ -301,7 +301,8 @@ class Converter:
             _check_announced(job, len(data), digest.digest())
             rendered = await run.held.rendered(self._render_and_store(run, data, work, leave))
             made = self._manifest(run, digest.hexdigest(), len(data), rendered.source)
-            completed = replace(job, status=JobStatus.COMPLETED, variants=run.progress.variants, manifest=made)
+            variants = run.progress.variants
+            completed = replace(job, status=JobStatus.COMPLETED, variants=variants, manifest=made, facts=rendered.facts)
             await self._store_manifest(completed)
         return replace(completed, timings=_timings(downloaded, run.rendered, work.milliseconds))
 

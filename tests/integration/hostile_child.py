@@ -75,6 +75,16 @@ FAULTS: dict[str, Callable[[], object]] = {
 }
 
 
+#: What the child says it found out, where it lies.
+LIES: dict[str, object] = {
+    "facts-unasked": {"faces": 7},
+    "facts-without-end": {"colour": "x" * 100_000},
+    "facts-too-deep": {"colour": [[[[[[[]]]]]]]},
+    "facts-of-no-kind": {"colour": float("nan")},
+    "no-facts": None,
+}
+
+
 def facts() -> dict[str, Any]:
     """What the child sees of the world while it renders."""
     kinds = ("RLIMIT_AS", "RLIMIT_CPU", "RLIMIT_CORE", "RLIMIT_NOFILE", "RLIMIT_FSIZE")
@@ -100,6 +110,8 @@ def main(fault: str) -> None:
     def tell_facts(stream: Any, header: Any, parts: Any = ()) -> None:
         if fault == "facts" and parts:
             parts = (b"RIFF....WEBP" + json.dumps(facts()).encode(),) * len(parts)
+        if fault in LIES and "facts" in header:
+            header = {"facts": LIES[fault]}
         true_send(stream, header, parts)
 
     pipeline.render = render  # type: ignore[assignment]

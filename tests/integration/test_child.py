@@ -51,6 +51,11 @@ CRASHES = [
     "unknown-code",
     "no-code",
     "heir",
+    "facts-unasked",
+    "facts-without-end",
+    "facts-too-deep",
+    "facts-of-no-kind",
+    "no-facts",
 ]
 
 Make = Callable[..., ChildRenderer]

@@ -16,6 +16,7 @@ from processor.catalog.uploads import Submission, UploadRequest, Uploads
 from processor.erasure import Eraser
 from processor.errors import Throttled, Unavailable
 from processor.events import Event, SourceArrived, Unreadable, parse
+from processor.facts import Facts
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
 from processor.jobs import Maker, Terms
@@ -129,6 +130,7 @@ class ScriptedRenderer:
 
     during: Callable[[], Awaitable[None]] | None = None
     rendered: list[bytes] = field(default_factory=list)
+    facts: Facts = field(default_factory=Facts)
 
     async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
         await ticket.begin(PICTURE)
@@ -138,7 +140,7 @@ class ScriptedRenderer:
         variants = tuple(Variant(spec=spec, data=b"webp of " + data, width=4, height=3) for spec in recipe.specs)
         for variant in variants:
             ticket.ready(variant)
-        return Rendered(source=PICTURE, variants=variants)
+        return Rendered(source=PICTURE, variants=variants, facts=self.facts)
 
 
 @dataclass

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from processor.errors import ImageNotFound, Rejected
+from processor.facts import Facts
 from processor.images import variant_key
 from processor.jobs import Job
 from processor.manifest import Verifier, document, is_manifest, manifest_key, stored_variants, variants_in
@@ -61,6 +62,23 @@ async def test_the_manifest_beside_the_variants_tells_what_the_record_tells(worl
         "effort": 2,
     }
     assert (content["encoder"], content["service"]) == (MAKER.encoder, MAKER.service)
+
+
+async def test_what_was_found_out_is_in_the_record_and_beside_the_variants(world: World) -> None:
+    world.renderer.facts = Facts({"colour": "#aabbcc", "tags": [0.5, None]})
+    job = await _completed(world)
+    stored = await world.processed.fetch(manifest_key(job.unique_id, job.processing_id), max_bytes=10_000)
+
+    assert job.facts == world.renderer.facts
+    assert json.loads(stored)["facts"] == {"colour": "#aabbcc", "tags": [0.5, None]}
+    assert await _problems(world, job.unique_id) == []
+    assert len(variants_in(stored, job.updated_at)) == len(STANDARD_VARIANTS)
+
+
+async def test_a_manifest_says_nothing_of_facts_where_there_are_none(world: World) -> None:
+    """It is what it was before there were any, byte for byte."""
+    job = await _completed(world)
+    assert "facts" not in json.loads(document(job))
 
 
 async def test_what_was_stored_verifies(world: World) -> None:

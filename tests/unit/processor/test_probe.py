@@ -157,8 +157,8 @@ async def test_the_steps_of_a_render_are_told_in_the_context_of_whoever_asked_fo
             for span, context in zip(noted.spans, noted.contexts, strict=True)
             if context == {"uniqueId": name}
         ]
-        assert of_one[:2] == ["decode", "resize"]
-        assert set(of_one[2:]) == {"encode"}
+        assert of_one[:3] == ["decode", "resize", "analyse"]
+        assert set(of_one[3:]) == {"encode"}
 
 
 async def test_every_call_of_aws_is_a_step() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processor.pipeline.analyses import ANALYSES
 from processor.recipes import STANDARD, Recipe, VariantSpec, standard
 
 sides = st.integers(min_value=1, max_value=20_000)
@@ -22,6 +25,7 @@ recipes = st.builds(
     name=st.from_regex(r"[a-z][a-z0-9-]{0,31}", fullmatch=True),
     version=st.integers(min_value=1, max_value=999_999_999),
     specs=st.lists(specs, min_size=1, max_size=8).map(tuple),
+    analyses=st.lists(st.from_regex(r"[a-z][a-z0-9]{0,31}", fullmatch=True), max_size=3, unique=True).map(tuple),
 )
 
 
@@ -32,14 +36,28 @@ def test_whatever_is_asked_for_is_read_as_it_was_written(recipe: Recipe) -> None
 
 @given(recipes, recipes)
 def test_recipes_of_one_digest_ask_for_the_same(one: Recipe, other: Recipe) -> None:
-    assert (one.digest == other.digest) == (one.specs == other.specs)
+    assert (one.digest == other.digest) == ((one.specs, one.analyses) == (other.specs, other.analyses))
 
 
 def test_a_record_says_it_so_that_people_can_read_it() -> None:
     assert STANDARD.to_text() == (
+        'standard@2#c94b81f10ca07739:[["thumbnail","webp",80,2,300,300],["medium","webp",85,2,800,600],'
+        '["large","webp",90,2,1920,1080],["webp","webp",85,2],"colour"]'
+    )
+
+
+def test_a_recipe_of_before_there_were_analyses_asks_for_none_and_keeps_its_digest() -> None:
+    text = (
         'standard@1#3183a946334f5029:[["thumbnail","webp",80,2,300,300],["medium","webp",85,2,800,600],'
         '["large","webp",90,2,1920,1080],["webp","webp",85,2]]'
     )
+    read = Recipe.from_text(text)
+    assert read == replace(STANDARD, version=1, analyses=())
+    assert read.to_text() == text
+
+
+def test_the_standard_recipe_asks_for_analyses_that_there_are() -> None:
+    assert set(STANDARD.analyses) <= ANALYSES.keys()
 
 
 @pytest.mark.parametrize("text", ["", "standard", "standard@1", "standard@0#0123456789abcdef:[]", "S@1#0:[]"])

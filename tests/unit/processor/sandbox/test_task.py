@@ -6,6 +6,7 @@ import io
 import os
 import resource
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from processor.errors import CorruptImage, DecoderCrashed, ImageRejected, NotCon
 from processor.images import Variant
 from processor.pipeline import render as pipeline
 from processor.pipeline.limits import FileLimits
-from processor.recipes import standard
+from processor.recipes import Recipe, standard
 from processor.sandbox import child, confine
 from processor.sandbox import task as task_module
-from processor.sandbox.answers import read_info, refusal, unpack
+from processor.sandbox.answers import read_facts, read_info, refusal, unpack
 from processor.sandbox.messages import Packet, receive, send
 from processor.sandbox.process import environment
 from processor.sandbox.task import perform, task_of
@@ -37,19 +38,19 @@ def allowed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return allowed
 
 
-def conversation(data: bytes) -> io.BytesIO:
+def conversation(data: bytes, recipe: Recipe = FAST) -> io.BytesIO:
     """Everything that a parent says."""
     source = io.BytesIO()
-    send(source, {**task_of(FAST, FileLimits()), "memory_bytes": 5, "cpu_seconds": 7})
+    send(source, {**task_of(recipe, FileLimits()), "memory_bytes": 5, "cpu_seconds": 7})
     send(source, {}, (data,))
     send(source, {"memory_bytes": MEMORY_BYTES, "untouched_bytes": 9})
     source.seek(0)
     return source
 
 
-def answered(data: bytes) -> list[Packet]:
+def answered(data: bytes, recipe: Recipe = FAST) -> list[Packet]:
     """Everything that the child says."""
-    source, answers = conversation(data), io.BytesIO()
+    source, answers = conversation(data, recipe), io.BytesIO()
     perform(receive(source).header, source, answers)
     return frames(answers.getvalue())
 
@@ -64,7 +65,7 @@ def frames(said: bytes) -> list[Packet]:
 def test_a_good_image_is_described_and_then_rendered_within_the_memory_that_is_granted(allowed: list[int]) -> None:
     data = jpeg()
 
-    ready, description, *outputs = answered(data)
+    ready, description, *outputs, found = answered(data)
 
     assert read_info(description.header).format == "jpeg"
     variants: list[Variant] = []
@@ -72,7 +73,12 @@ def test_a_good_image_is_described_and_then_rendered_within_the_memory_that_is_g
         variants.append(unpack(output, spec, variants))
     assert ready == Packet(header={})
     assert [variant.name for variant in variants] == ["thumbnail", "medium", "large", "webp"]
+    assert read_facts(found.header, FAST.analyses).found.keys() == set(FAST.analyses)
     assert allowed == [MEMORY_BYTES, 9]
+
+
+def test_who_asks_for_no_facts_is_told_none() -> None:
+    assert len(answered(jpeg(), replace(FAST, analyses=()))) == 2 + len(FAST.specs)
 
 
 def test_what_the_header_tells_is_refused_before_memory_is_asked_for(allowed: list[int]) -> None:
@@ -117,7 +123,7 @@ def test_the_program_limits_itself_before_it_looks(monkeypatch: pytest.MonkeyPat
 
     assert asked == [{"memory_bytes": 5, "cpu_seconds": 7, "read": asked[0]["read"]}]
     assert asked[0]["read"] < 1000
-    assert len(frames((tmp_path / "answers").read_bytes())) == 2 + len(FAST.specs)
+    assert len(frames((tmp_path / "answers").read_bytes())) == 2 + len(FAST.specs) + 1
 
 
 def test_the_program_ends_in_silence_when_its_parent_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

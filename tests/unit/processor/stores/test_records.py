@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processor.facts import Facts
 from processor.images import StoredVariant
 from processor.jobs import Failure, Image, Job, JobStatus, Lease, Manifest, Source, Terms, Timings
 from processor.ports.keys import ApiKey
@@ -267,9 +268,9 @@ API_KEY_ITEM = {
 }
 
 RECIPE_TEXT = (
-    "standard@1#3183a946334f5029:"
+    "standard@2#c94b81f10ca07739:"
     '[["thumbnail","webp",80,2,300,300],["medium","webp",85,2,800,600],'
-    '["large","webp",90,2,1920,1080],["webp","webp",85,2]]'
+    '["large","webp",90,2,1920,1080],["webp","webp",85,2],"colour"]'
 )
 
 JOBS = [
@@ -327,6 +328,15 @@ def test_a_recipe_is_the_line_that_it_writes_of_itself() -> None:
     assert job_from_item(from_wire(item)) == cooked
 
 
+def test_facts_lie_with_what_the_run_brought_and_records_of_before_have_none() -> None:
+    coloured = replace(COMPLETED, facts=Facts({"colour": "#aabbcc"}))
+    told = {"facts": {"S": '{"colour":"#aabbcc"}'}}
+    assert to_wire(job_item(coloured)) == COMPLETED_ITEM | told
+    assert to_wire(outcome_values(coloured)) == OUTCOME_OF_COMPLETED | told
+    assert job_from_item(from_wire(COMPLETED_ITEM | told)) == coloured
+    assert job_from_item(from_wire(COMPLETED_ITEM)).facts == Facts()
+
+
 def test_what_the_store_alone_keeps_in_an_item_is_passed_over() -> None:
     ended = {**COMPLETED_ITEM, "endedBy": {"S": "t0"}, "digestKey": {"S": "acme#" + "1" * 64}}
     assert job_from_item(from_wire(ended)) == COMPLETED
@@ -359,12 +369,19 @@ def test_two_releases_of_which_one_knows_a_field_more_read_what_the_other_wrote(
     assert RECORDS.decode(coloured, StoredVariant) == before
 
 
+#: Whatever JSON can say, numbers of every kind among it.
+any_fact = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
 #: Every plain type, as far as records hold it: times to the millisecond, seconds since 1970.
 PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(max_size=12),
     int: st.integers(min_value=0, max_value=10**12),
     float: st.integers(min_value=0, max_value=10**13).map(lambda milliseconds: milliseconds / 1000),
     Recipe: st.sampled_from((STANDARD, standard(6))),
+    Facts: st.dictionaries(st.text(max_size=8), any_fact, max_size=3).map(Facts),
     datetime: st.integers(min_value=0, max_value=10**11).map(lambda ms: NOW + timedelta(milliseconds=ms)),
 }
 

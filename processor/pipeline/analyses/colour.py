@@ -1,0 +1,34 @@
+"""The colour that a page shows before the picture is there."""
+
+from __future__ import annotations
+
+import pyvips
+
+from processor.pipeline.roll import page_height
+
+#: Where `stats` has the mean: one row a band, below one for all of them.
+_MEAN_COLUMN, _FIRST_ROW = 4, 1
+_WHITE = 255
+_RGB = 3
+
+
+def average_colour(picture: pyvips.Image) -> str | None:
+    """The average of the first frame as `#rrggbb`; a pixel counts as far as it is seen. None: nothing is seen.
+
+    Of the values in the file, and not of light: so it looks like the picture shrunk to one pixel.
+    """
+    frame = picture.crop(0, 0, picture.width, page_height(picture))
+    if not frame.hasalpha():
+        return _named(_means(frame))
+    *colours, alpha = _means(frame.premultiply())
+    return _named([colour * _WHITE / alpha for colour in colours]) if alpha else None
+
+
+def _means(frame: pyvips.Image) -> list[float]:
+    stats = frame.stats()
+    return [stats.getpoint(_MEAN_COLUMN, _FIRST_ROW + band)[0] for band in range(frame.bands)]
+
+
+def _named(colours: list[float]) -> str:
+    samples = [min(_WHITE, round(colour)) for colour in colours]
+    return "#" + "".join(f"{sample:02x}" for sample in (samples if len(samples) == _RGB else samples * _RGB))
