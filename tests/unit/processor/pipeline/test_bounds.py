@@ -65,7 +65,7 @@ async def test_what_cannot_fit_is_refused_by_its_header_with_both_numbers(monkey
     def decoded(*_: object) -> Rendered:
         raise AssertionError("a pixel was decoded")
 
-    monkeypatch.setattr("processor.pipeline.engine.render", decoded)
+    monkeypatch.setattr("processor.pipeline.engine.Rendering.first", decoded)
     engine = Engine(EngineConfig(threads=1, memory_budget_bytes=64 * MIB))
 
     data = corpus.png(pyvips.Image.black(4000, 3000, bands=3).copy(interpretation="srgb"))
