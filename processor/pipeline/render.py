@@ -112,7 +112,7 @@ class Rendering:
         info = self._info
         streamed = streaming.first_size(info, self._recipe)
         with self._probes.span("decode", format=info.format):
-            whole = watched(_prepare(self._data, info, self.deadline, streamed), self.deadline)
+            whole = _prepare(self._data, info, self.deadline, streamed)
         full = whole.width, page_height(whole)
         self._images[full] = whole
         sizes = [size for _, size in (*self._soon, *self._long)]
@@ -211,12 +211,13 @@ def _picture(data: bytes, info: ImageInfo, deadline: Deadline, shrunk: Size | No
 def _resize(made: dict[Size, pyvips.Image], sizes: Sequence[Size], deadline: Deadline) -> None:
     """One image per size, the large ones first so that the small ones can be made from them.
 
-    Into `made`, which has the whole image; its watched images live until the last is encoded.
+    Into `made`, which has the whole image. None of them has a watch: of two, one inside the other, neither is heard.
     """
     full = next(iter(made))
     for size in sorted(set(sizes) - {full}, reverse=True, key=lambda size: size[0] * size[1]):
         with _stage(NotConvertible, deadline, full[0] * full[1]):
-            made[size] = watched(hold(fit(made[_origin(size, made)], *size)), deadline)
+            origin = watched(made[_origin(size, made)], deadline)
+            made[size] = hold(fit(origin, *size))
 
 
 def _origin(size: Size, made: dict[Size, pyvips.Image]) -> Size:
