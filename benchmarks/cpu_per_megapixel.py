@@ -1,6 +1,6 @@
 """CPU seconds that the shipped pipeline spends on an image, by its size: what capacity is reckoned from.
 
-    python -m benchmarks.cpu_per_megapixel [--megapixels 0.3 2 8 12 24 50] [--rounds 3] [--effort 2] [--json FILE]
+    python -m benchmarks.cpu_per_megapixel [--megapixels 0.3 2 8 12 24 50] [--rounds 3] [--effort N] [--json FILE]
     python -m benchmarks.cpu_per_megapixel --service 40     # the whole service beside the pipeline, over the local AWS
 
 Every file is drawn by formula, the same on every machine, and becomes the four variants on one thread. A round runs
@@ -29,7 +29,7 @@ from benchmarks.scaling.service_cpu import cpu_per_image
 from processor.pipeline.engine import libvips_version, set_up_libvips
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.render import inspect, render
-from processor.recipes import DEFAULT_EFFORT, standard
+from processor.recipes import STANDARD, Recipe, standard
 from tests import corpus
 
 #: Sizes of phones, cameras and screens, in megapixels; the last one fills a pod of 1 GiB.
@@ -63,12 +63,12 @@ KINDS: Mapping[str, Callable[[int, int], bytes]] = {
 }
 
 
-def convert(kind: str, data: bytes, effort: int) -> Measured:
+def convert(kind: str, data: bytes, recipe: Recipe) -> Measured:
     """Once through the pipeline, with nothing else in this process."""
     limits = FileLimits()
     before = time.process_time()
     info = inspect(data, limits)
-    result = render(data, info, standard(effort), Deadline(CONNECTION_TIMEOUTS))
+    result = render(data, info, recipe, Deadline(CONNECTION_TIMEOUTS))
     cpu = time.process_time() - before
     written = sum(len(variant.data) for variant in result.variants)
     return Measured(
@@ -81,10 +81,10 @@ def convert(kind: str, data: bytes, effort: int) -> Measured:
     )
 
 
-def measure(megapixels: Sequence[float], rounds: int, effort: int) -> list[Measured]:
+def measure(megapixels: Sequence[float], rounds: int, recipe: Recipe) -> list[Measured]:
     """Every file, `rounds` times; each with the median of its times."""
     files = [(kind, draw(*sides(size))) for kind, draw in KINDS.items() for size in megapixels]
-    runs = [[convert(kind, data, effort) for kind, data in files] for _ in range(rounds)]
+    runs = [[convert(kind, data, recipe) for kind, data in files] for _ in range(rounds)]
     return [_middle(times) for times in zip(*runs, strict=True)]
 
 
@@ -110,7 +110,7 @@ def compare_service(megapixels: Sequence[float], rounds: int, images: int) -> st
     whole = asyncio.run(cpu_per_image(files, images))
     lines = [f"{'MP':>5} {'pipeline':>9} {'service':>9} {'added':>7} {'ratio':>6}"]
     for size, data, service in zip(megapixels, files, whole, strict=True):
-        pipeline = median(convert(PHOTO, data, DEFAULT_EFFORT).cpu_seconds for _ in range(rounds))
+        pipeline = median(convert(PHOTO, data, STANDARD).cpu_seconds for _ in range(rounds))
         lines.append(f"{size:5.1f} {pipeline:9.3f} {service:9.3f} {service - pipeline:7.3f} {service / pipeline:6.2f}")
     return "\n".join(lines)
 
@@ -133,7 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megapixels", type=float, nargs="+", default=MEGAPIXELS)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--effort", type=int, default=DEFAULT_EFFORT)
+    parser.add_argument("--effort", type=int, help="of every variant; without it each has its own")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--service", type=int, metavar="IMAGES", help="compare with the service, over so many uploads")
     options = parser.parse_args()
@@ -142,13 +142,14 @@ def main() -> None:
         print(f"{machine()}; {options.service} uploads of each photograph, CPU seconds an image")
         print(compare_service(options.megapixels, options.rounds, options.service))
         return
-    measured = measure(options.megapixels, options.rounds, options.effort)
-    print(f"{machine()}; effort {options.effort}, median of {options.rounds} rounds")
+    recipe = STANDARD if options.effort is None else standard(options.effort)
+    measured = measure(options.megapixels, options.rounds, recipe)
+    print(f"{machine()}; {recipe.reference}, median of {options.rounds} rounds")
     print(report(measured))
     if options.json:
         document = {
             "machine": machine(),
-            "effort": options.effort,
+            "recipe": recipe.to_text(),
             "files": [asdict(each) for each in measured],
             "lines": {kind: asdict(line) for kind, line in lines_of(measured).items()},
         }

@@ -67,7 +67,9 @@ def _default(variable: str, described: Mapping[str, Any]) -> Any:
     if Settings.variables()[variable].is_required():
         return ""
     value = described.get("default")
-    return ",".join(sorted(value)) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return ",".join(map(str, sorted(value) if described.get("uniqueItems") else value))
+    return value
 
 
 def _value_schema(described: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,7 +78,10 @@ def _value_schema(described: Mapping[str, Any], definitions: Mapping[str, Any]) 
     option = options[0]
     while "$ref" in option:
         option = definitions[option["$ref"].rpartition("/")[2]]
-    kept = {name: option[name] for name in _KEPT if name in option}
+    kept = _kept(option)
+    if option["type"] == "array" and option["items"].get("type") == "integer":
+        bounds = _kept(option["items"])  # which hold for a number that stands alone, too
+        return {"type": ["integer", "string", "array", "null"], "items": {"type": "integer", **bounds}, **bounds}
     if option["type"] == "array":
         return {"type": ["string", "array", "null"], "items": {"type": "string"}}
     if option["type"] == "object":
@@ -87,6 +92,10 @@ def _value_schema(described: Mapping[str, Any], definitions: Mapping[str, Any]) 
         kept["pattern"] = f"^$|{kept['pattern']}"  # empty is as good as none
     kept.pop("minLength", None)
     return {"type": [option["type"], "null"], **kept}
+
+
+def _kept(option: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: option[name] for name in _KEPT if name in option}
 
 
 #: Rules of a setting that Helm can check too.

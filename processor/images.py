@@ -17,6 +17,8 @@ SOURCE_PREFIX = "uploads/"
 #: Prefix of every variant key.
 VARIANT_PREFIX = "processed/"
 
+#: What `Output.instead` says.
+INSTEAD = re.compile(r"source|lossless|quality [1-9][0-9]?")
 _SOURCE_KEY = re.compile(r"uploads/(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.[a-z0-9]{1,8}")
 _VARIANT_KEY = re.compile(r"processed/(?P<image>[^/]+)/(?P<job>[^/]+)/[^/]+")
 
@@ -30,6 +32,9 @@ class Output:
 
     width: int
     height: int
+    #: What was made in place of what was asked for, which would have been larger than its source of the same size:
+    #: `source`, its very bytes; `lossless`; or `quality N`. None: what was asked for.
+    instead: str | None = None
 
     def known(self) -> dict[str, Any]:
         """All of it, for what is made of the output next."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -109,16 +110,16 @@ def _spec(name: str, format_: str, quality: int, effort: int, *box: int) -> Vari
     return VariantSpec(name=name, format=format_, quality=quality, effort=effort, box=fits)
 
 
-#: What everybody gets. Boxes and qualities are those of the earlier service, and so is the name of the variant of the
-#: original's own size, whatever its format.
+#: What everybody gets. Boxes are those of the earlier service, and so is the name of the variant of the original's own
+#: size, whatever its format. Efforts and qualities were measured: `docs/performance.md`.
 STANDARD = Recipe(
     name="standard",
-    version=2,
+    version=3,
     specs=(
-        VariantSpec(name="thumbnail", format=WEBP.name, quality=80, box=(300, 300)),
-        VariantSpec(name="medium", format=WEBP.name, quality=85, box=(800, 600)),
-        VariantSpec(name="large", format=WEBP.name, quality=90, box=(1920, 1080)),
-        VariantSpec(name="webp", format=WEBP.name, quality=85),
+        VariantSpec(name="thumbnail", format=WEBP.name, quality=80, effort=4, box=(300, 300)),
+        VariantSpec(name="medium", format=WEBP.name, quality=85, effort=2, box=(800, 600)),
+        VariantSpec(name="large", format=WEBP.name, quality=90, effort=1, box=(1920, 1080)),
+        VariantSpec(name="webp", format=WEBP.name, quality=84, effort=2),
     ),
     analyses=("colour",),
 )
@@ -128,4 +129,16 @@ FULL_SIZE = STANDARD.full_size
 
 def standard(effort: int) -> Recipe:
     """The standard recipe, with so much effort for every variant."""
-    return replace(STANDARD, specs=tuple(replace(spec, effort=effort) for spec in STANDARD.specs))
+    return adapted(efforts=[effort], qualities=[spec.quality for spec in STANDARD.specs])
+
+
+def adapted(efforts: Sequence[int], qualities: Sequence[int]) -> Recipe:
+    """The standard recipe with other efforts and qualities: one for each variant, or one for all."""
+    count = len(STANDARD.specs)
+    each = zip(STANDARD.specs, _for_all(efforts, count), _for_all(qualities, count), strict=True)
+    specs = tuple(replace(spec, effort=effort, quality=quality) for spec, effort, quality in each)
+    return replace(STANDARD, specs=specs)
+
+
+def _for_all(values: Sequence[int], count: int) -> Sequence[int]:
+    return [*values] * count if len(values) == 1 else values

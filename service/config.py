@@ -107,7 +107,9 @@ def _default(field: FieldInfo) -> str:
         return "required"
     if field.default_factory is not None:
         return _DERIVED.get(str(field.alias), "")
-    value = ",".join(sorted(field.default)) if isinstance(field.default, tuple | frozenset) else field.default
+    value = field.default
+    if isinstance(value, tuple | frozenset):
+        value = ",".join(map(str, value if isinstance(value, tuple) else sorted(value)))
     return "" if value in (None, "") else f"`{value}`"
 
 

@@ -100,7 +100,7 @@ SERVICE = ((0.3, 0.036, 0.065), (2.0, 0.173, 0.195), (8.0, 0.379, 0.377), (12.0,
 #: The line that capacity and cost are reckoned with: photographs cost more than graphics.
 LINE = lines_of(FILES)[PHOTO]
 #: The pipeline's CPU as a part of what the earlier service's (sharp, effort 4, one decode per output) takes for the
-#: same files: `python -m benchmarks.sharp_compare --effort 2 --sharp-effort 4`, the same machine and day.
+#: same files: `python -m benchmarks.pipeline`, the same machine and day.
 CPU_BESIDE_SHARP = 0.44
 
 

@@ -40,6 +40,10 @@ def _never_silent(_: ImageInfo) -> float:
     return 0.0
 
 
+def _never_bare(_: bytes) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoding:
     """How files of a format are read."""
@@ -64,6 +68,10 @@ class Decoding:
     silent_seconds: Callable[[ImageInfo], float] = _never_silent
     #: Whether a strict look is worth while, because one that is not costs more.
     forgives: bool = False
+    #: Whether its files have lost nothing of their picture.
+    loses_nothing: bool = False
+    #: Whether a file may be served as it is: upright, in sRGB, with nothing to strip, and whole to the last byte.
+    is_bare: Callable[[bytes], bool] = _never_bare
 
     @property
     def is_suspect(self) -> bool:
@@ -81,6 +89,14 @@ class Encoding:
     longest_side: int
     #: What the saver is told of a quality (0 to 100) and an effort (0, fast, to 6, small).
     options: Callable[[int, int], Mapping[str, object]]
+    #: How large a file gets by its quality, on a scale of its own; the least quality to which one is lowered so that
+    #: it is no larger than its source: see `pipeline.guard`.
+    size_at: Callable[[int], float]
+    least_quality: int
+    #: What the saver is told of a file that loses nothing, and up to how many pixels it is: that takes memory, and time
+    #: in which no deadline is heard.
+    lossless: Mapping[str, object]
+    lossless_pixels: int
     #: The least effort at which every picture can be written: what failed below is tried once more with it.
     careful_effort: int = 0
     #: As of `Decoding`.

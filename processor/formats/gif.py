@@ -50,6 +50,7 @@ GIF = Format(
     content_types=("image/gif",),
     begins=begins_with(b"GIF87a", b"GIF89a"),
     decoding=Decoding(
+        loses_nothing=True,
         loader="gifload_source",
         loader_class="VipsForeignLoadNsgif",
         dissect=_dissect,

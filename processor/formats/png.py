@@ -50,6 +50,7 @@ PNG = Format(
         dissect=_dissect,
         bytes_a_piece=_BYTES_A_PIECE,
         working_bytes=_working_bytes,
+        loses_nothing=True,
         is_composed=_is_animated,
         silent_seconds=_silent_seconds,
         forgives=True,

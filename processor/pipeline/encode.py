@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pyvips
 
 from processor.pipeline.roll import page_height
@@ -21,8 +23,15 @@ def write(image: pyvips.Image, spec: VariantSpec) -> bytes:
         return _saved(image, spec, spec.encoding.careful_effort)
 
 
+def write_lossless(image: pyvips.Image, spec: VariantSpec) -> bytes:
+    """Likewise, without any loss, whatever the quality that is asked for. Raises `pyvips.Error`."""
+    return _called(image, spec, {**spec.encoding.options(spec.quality, spec.effort), **spec.encoding.lossless})
+
+
 def _saved(image: pyvips.Image, spec: VariantSpec, effort: int) -> bytes:
-    encoding = spec.encoding
-    options = encoding.options(spec.quality, effort)
-    file = pyvips.Operation.call(encoding.saver, image, keep="none", page_height=page_height(image), **options)
-    return bytes(file)
+    return _called(image, spec, spec.encoding.options(spec.quality, effort))
+
+
+def _called(image: pyvips.Image, spec: VariantSpec, options: Mapping[str, object]) -> bytes:
+    saver = spec.encoding.saver
+    return bytes(pyvips.Operation.call(saver, image, keep="none", page_height=page_height(image), **options))

@@ -9,6 +9,7 @@ photographs and noise. Where they lie further apart there is a range, from `leas
 - alpha: nothing more where it is solid, 9 bytes a pixel for a mask, 16 for soft edges, 32 for noise;
 - effort 3 and more: libwebp then keeps a list of what it will write, nothing of one colour, 3 bytes a pixel of a
   photograph, 12 of noise;
+- what may be written without loss, when that is smaller than its source: nothing more, or 22 bytes a pixel;
 - animations: what is written is there up to four times, and noise, above all in the alpha, makes much of it.
 """
 
@@ -22,6 +23,7 @@ from processor.errors import TooLargeForMemory
 from processor.formats import decoding_of
 from processor.formats.info import ImageInfo
 from processor.pipeline import geometry, streaming
+from processor.pipeline.guard import may_be_lossless
 from processor.recipes import STANDARD, Recipe, VariantSpec
 
 #: Bytes that every image takes, however small: tables of the codecs, buffers of lines, what the allocator keeps.
@@ -35,6 +37,8 @@ STILL_BYTES, GREY_BYTES = 6.3, 5.4
 ALPHA_BYTES = {2: 10.0, 16: 20.0, 256: 32.0}
 #: What is listed of noise, for each pixel of a frame; of one colour next to nothing.
 LISTED_BYTES = 12.0
+#: What a picture that is written without loss takes on top, where it compresses worst.
+LOSSLESS_BYTES = 22.0
 #: Bytes per pixel of a frame of an animation: three canvases, the frame in two colour spaces, libvips' copy.
 #: By what the frames show; photographs take a little less than noise.
 FRAME_BYTES, FRAME_LEAST_BYTES = 26.0, 22.0
@@ -53,7 +57,8 @@ EACH_FRAME_BYTES = 10 * 1024
 def working_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -> int:
     """What rendering takes, the file itself counted in; where that depends on the pixels, the most."""
     alpha = next(taken for levels, taken in ALPHA_BYTES.items() if info.alpha_levels <= levels) if info.has_alpha else 0
-    noise = _most_listed(info, recipe) + _most_written(info, recipe)
+    lossless = _most_lossless(info, recipe, alpha)
+    noise = max(_most_listed(info, recipe), lossless) + _most_written(info, recipe)
     return _rendering(info, file_bytes, recipe, frame_bytes=FRAME_BYTES, alpha_bytes=alpha, noise_bytes=noise)
 
 
@@ -90,6 +95,13 @@ def _most_listed(info: ImageInfo, recipe: Recipe) -> int:
     """Of the largest variant that is written with so much effort."""
     sizes = [geometry.target_size(info, spec) for spec in recipe.specs if spec.effort >= LISTING_EFFORT]
     return round(max((width * height for width, height in sizes), default=0) * LISTED_BYTES)
+
+
+def _most_lossless(info: ImageInfo, recipe: Recipe, alpha_bytes: float) -> int:
+    """Of a variant that may be written without loss, beyond what its alpha takes otherwise."""
+    whole = (spec for spec in recipe.specs if geometry.target_size(info, spec) == geometry.upright(info))
+    taken = max(0.0, LOSSLESS_BYTES - alpha_bytes) if any(may_be_lossless(info, spec) for spec in whole) else 0.0
+    return round(info.pixels * taken)
 
 
 def _held(info: ImageInfo) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
 
 import pyvips
 
@@ -15,6 +17,7 @@ from processor.pipeline import decode, encode, geometry, streaming
 from processor.pipeline.allocator import is_to_be_had
 from processor.pipeline.analyses import ANALYSES
 from processor.pipeline.geometry import Size
+from processor.pipeline.guard import no_larger
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.roll import page_height
 from processor.pipeline.steps.fit import fit
@@ -97,7 +100,7 @@ class Rendering:
         self._soon = [(spec, size) for spec, size in planned if not geometry.takes_long(info, size)]
         self._long = [(spec, size) for spec, size in planned if geometry.takes_long(info, size)]
         self._images: dict[Size, pyvips.Image] = {}
-        self._files: dict[_File, bytes] = {}
+        self._files: dict[_File, Variant] = {}
         self._variants: dict[str, Variant] = {}
         self._facts = Facts()
 
@@ -164,16 +167,22 @@ class Rendering:
                 _stage(NotConvertible, self.deadline, size[0] * size[1]),
             ):
                 self._files[file] = self._encoded(spec, size)
-        variant = Variant(spec=spec, data=self._files[file], width=size[0], height=size[1])
+        variant = replace(self._files[file], spec=spec)
         self._variants[spec.name] = variant
         self._ready(variant)
 
-    def _encoded(self, spec: VariantSpec, size: Size) -> bytes:
+    def _encoded(self, spec: VariantSpec, size: Size) -> Variant:
+        write = partial(self._write, size)
+        asked = Variant(spec=spec, data=write(spec), width=size[0], height=size[1])
+        unchanged = size == geometry.upright(self._info)
+        return no_larger(asked, self._info, self._data, write) if unchanged else asked
+
+    def _write(self, size: Size, spec: VariantSpec, *, lossless: bool = False) -> bytes:
         if size not in self._images:
             return _streamed(self._data, spec, self.deadline)
         # Each thread has a watch of its own over pixels that both may read.
         image = watched(self._images[size], self.deadline)
-        return encode.write(image, spec)
+        return encode.write_lossless(image, spec) if lossless else encode.write(image, spec)
 
 
 def _streamed(data: bytes, spec: VariantSpec, deadline: Deadline) -> bytes:

@@ -11,7 +11,7 @@ from processor.errors import ImageRejected, LimitExceeded, NotConvertible, Unsup
 from processor.facts import Facts
 from processor.formats import DECODED, format_of
 from processor.formats.info import ImageInfo
-from processor.images import Output, Variant
+from processor.images import INSTEAD, Output, Variant
 from processor.recipes import VariantSpec
 from processor.sandbox.messages import Packet
 
@@ -82,7 +82,8 @@ def unpack(packet: Packet, spec: VariantSpec, earlier: Sequence[Variant]) -> Var
     match packet.header:
         case {"name": spec.name, "same": None | int() as same, **known} if _is_plain(known):
             variant = Variant(spec=spec, data=_file(packet, spec, same, earlier), **known)
-            if 0 < variant.width <= longest and 0 < variant.height <= longest:
+            fits = 0 < variant.width <= longest and 0 < variant.height <= longest
+            if fits and (variant.instead is None or INSTEAD.fullmatch(variant.instead)):
                 return variant
     raise ValueError("not the variant that was asked for")
 

@@ -5,12 +5,25 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from processor.pipeline.limits import FileLimits
-from processor.recipes import Recipe, standard
+from processor.recipes import STANDARD, Recipe, adapted
 
 Count = Annotated[int, Field(ge=1)]
+
+
+def _by_commas(value: object) -> object:
+    """`5, 2` or a single number as a list."""
+    return str(value).split(",") if isinstance(value, str | int) else value
+
+
+def _for_each_variant(values: tuple[int, ...]) -> tuple[int, ...]:
+    names = [spec.name for spec in STANDARD.specs]
+    if len(values) not in (1, len(names)):
+        raise PydanticCustomError("per_variant", f"must be one number for all, or one each for {', '.join(names)}")
+    return values
 
 
 class FileSettings(BaseModel):
@@ -29,8 +42,21 @@ class FileSettings(BaseModel):
         ),
     ] = 60
     webp_effort: Annotated[
-        int, Field(alias="WEBP_EFFORT", ge=0, le=6, description="CPU spent on compression: 0 least, 6 most.")
-    ] = 2
+        tuple[Annotated[int, Field(ge=0, le=6)], ...],
+        BeforeValidator(_by_commas),
+        AfterValidator(_for_each_variant),
+        Field(
+            alias="WEBP_EFFORT",
+            description="CPU spent on compression, 0 least, 6 most: of thumbnail, medium, large and webp, by commas; "
+            "or one for all.",
+        ),
+    ] = tuple(spec.effort for spec in STANDARD.specs)
+    webp_quality: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=100)], ...],
+        BeforeValidator(_by_commas),
+        AfterValidator(_for_each_variant),
+        Field(alias="WEBP_QUALITY", description="Quality, 1 to 100, likewise."),
+    ] = tuple(spec.quality for spec in STANDARD.specs)
     retention_days: Annotated[
         int, Field(alias="RETENTION_DAYS", ge=1, le=3650, description="How long job records are kept.")
     ] = 30
@@ -48,7 +74,7 @@ class FileSettings(BaseModel):
     @property
     def recipe(self) -> Recipe:
         """What is made of an image."""
-        return standard(self.webp_effort)
+        return adapted(self.webp_effort, self.webp_quality)
 
     @property
     def retention(self) -> timedelta:

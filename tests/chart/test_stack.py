@@ -95,7 +95,7 @@ TEXTS: Mapping[str, str] = {
 def _text_of_default(variable: str) -> str:
     value = Settings.variables()[variable].default
     if isinstance(value, tuple | frozenset):
-        return ",".join(sorted(value))
+        return ",".join(map(str, value if isinstance(value, tuple) else sorted(value)))
     return value if isinstance(value, str) else json.dumps(value)
 
 

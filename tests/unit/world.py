@@ -126,9 +126,10 @@ class FlakyEdge(MemoryEdge):
 
 @dataclass
 class ScriptedRenderer:
-    """Makes variants out of nothing; `during` runs in the middle of it."""
+    """Makes variants out of nothing; `during` runs in the middle of it, and `instead` is what it says of each."""
 
     during: Callable[[], Awaitable[None]] | None = None
+    instead: str | None = None
     rendered: list[bytes] = field(default_factory=list)
     facts: Facts = field(default_factory=Facts)
 
@@ -137,7 +138,8 @@ class ScriptedRenderer:
         self.rendered.append(data)
         if self.during is not None:
             await self.during()
-        variants = tuple(Variant(spec=spec, data=b"webp of " + data, width=4, height=3) for spec in recipe.specs)
+        made, instead = b"webp of " + data, self.instead
+        variants = tuple(Variant(spec=spec, data=made, width=4, height=3, instead=instead) for spec in recipe.specs)
         for variant in variants:
             ticket.ready(variant)
         return Rendered(source=PICTURE, variants=variants, facts=self.facts)

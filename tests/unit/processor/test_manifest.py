@@ -59,7 +59,7 @@ async def test_the_manifest_beside_the_variants_tells_what_the_record_tells(worl
         "height": 3,
         "contentType": "image/webp",
         "quality": 90,
-        "effort": 2,
+        "effort": 1,
     }
     assert (content["encoder"], content["service"]) == (MAKER.encoder, MAKER.service)
 
@@ -79,6 +79,18 @@ async def test_a_manifest_says_nothing_of_facts_where_there_are_none(world: Worl
     """It is what it was before there were any, byte for byte."""
     job = await _completed(world)
     assert "facts" not in json.loads(document(job))
+
+
+async def test_the_manifest_tells_what_was_made_in_place_of_what_was_asked_for(world: World) -> None:
+    world.renderer.instead = "quality 62"
+    job = await _completed(world)
+    variants = json.loads(document(job))["variants"]
+
+    assert (variants["webp"]["quality"], variants["webp"]["instead"]) == (84, "quality 62")
+    assert [each.instead for each in job.variants] == ["quality 62"] * len(STANDARD_VARIANTS)
+    del world.jobs._jobs[job.processing_id]
+    found = await stored_variants(world.processed, job.unique_id, job.processing_id)
+    assert {each.instead for each in found} == {"quality 62"}
 
 
 async def test_what_was_stored_verifies(world: World) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.pipeline.analyses import ANALYSES
-from processor.recipes import STANDARD, Recipe, VariantSpec, standard
+from processor.recipes import STANDARD, Recipe, VariantSpec, adapted, standard
 
 sides = st.integers(min_value=1, max_value=20_000)
 specs = st.builds(
@@ -41,8 +41,8 @@ def test_recipes_of_one_digest_ask_for_the_same(one: Recipe, other: Recipe) -> N
 
 def test_a_record_says_it_so_that_people_can_read_it() -> None:
     assert STANDARD.to_text() == (
-        'standard@2#c94b81f10ca07739:[["thumbnail","webp",80,2,300,300],["medium","webp",85,2,800,600],'
-        '["large","webp",90,2,1920,1080],["webp","webp",85,2],"colour"]'
+        'standard@3#7d5a03b0cb88b3f0:[["thumbnail","webp",80,4,300,300],["medium","webp",85,2,800,600],'
+        '["large","webp",90,1,1920,1080],["webp","webp",84,2],"colour"]'
     )
 
 
@@ -52,7 +52,7 @@ def test_a_recipe_of_before_there_were_analyses_asks_for_none_and_keeps_its_dige
         '["large","webp",90,2,1920,1080],["webp","webp",85,2]]'
     )
     read = Recipe.from_text(text)
-    assert read == replace(STANDARD, version=1, analyses=())
+    assert read == replace(adapted([2], [80, 85, 90, 85]), version=1, analyses=())
     assert read.to_text() == text
 
 
@@ -66,9 +66,16 @@ def test_anything_else_is_no_recipe(text: str) -> None:
         Recipe.from_text(text)
 
 
-def test_another_effort_is_another_recipe() -> None:
-    assert standard(effort=2) == STANDARD
-    assert standard(effort=4).digest != STANDARD.digest
+def test_another_effort_or_quality_is_another_recipe_whatever_it_is_called() -> None:
+    efforts = [spec.effort for spec in STANDARD.specs]
+    qualities = [spec.quality for spec in STANDARD.specs]
+    recipes = [STANDARD, standard(4), adapted(efforts, [70]), adapted([5, 5, 2, 1], qualities)]
+
+    assert adapted(efforts, qualities) == STANDARD
+    assert len({recipe.digest for recipe in recipes}) == len(recipes)
+    assert {recipe.version for recipe in recipes} == {STANDARD.version}
+    assert [spec.effort for spec in standard(4).specs] == [4] * len(STANDARD.specs)
+    assert [spec.quality for spec in standard(4).specs] == qualities
 
 
 def test_a_text_that_many_records_have_is_read_once() -> None:

@@ -99,7 +99,7 @@ def test_equal_outputs_are_sent_once() -> None:
 
 def test_variants_come_back_as_they_were() -> None:
     small = Variant(spec=SPECS[0], data=WEBP + b"1", width=2, height=2)
-    large = Variant(spec=SPECS[1], data=WEBP + b"22", width=4, height=3)
+    large = Variant(spec=SPECS[1], data=WEBP + b"22", width=4, height=3, instead="quality 62")
 
     for variant, earlier in ((small, ()), (large, (small,))):
         header, parts = pack(variant, earlier)
@@ -108,7 +108,7 @@ def test_variants_come_back_as_they_were() -> None:
 
 
 def _header(**change: Any) -> dict[str, Any]:
-    return {"name": "small", "width": 2, "height": 2, "same": None} | change
+    return {"name": "small", "width": 2, "height": 2, "instead": None, "same": None} | change
 
 
 @pytest.mark.parametrize(
@@ -126,6 +126,9 @@ def _header(**change: Any) -> dict[str, Any]:
         (_header(width="2"), WEBP),
         (_header(width=True), WEBP),
         (_header(other=2), WEBP),
+        (_header(instead=62), WEBP),
+        (_header(instead="quality 100"), WEBP),
+        (_header(instead="quality 62, <script>"), WEBP),
         ({"name": "small", "width": 2, "same": None}, WEBP),
         (_header(), b""),
         (_header(), b"<script></script>"[:12]),

@@ -268,9 +268,9 @@ API_KEY_ITEM = {
 }
 
 RECIPE_TEXT = (
-    "standard@2#c94b81f10ca07739:"
-    '[["thumbnail","webp",80,2,300,300],["medium","webp",85,2,800,600],'
-    '["large","webp",90,2,1920,1080],["webp","webp",85,2],"colour"]'
+    "standard@3#7d5a03b0cb88b3f0:"
+    '[["thumbnail","webp",80,4,300,300],["medium","webp",85,2,800,600],'
+    '["large","webp",90,1,1920,1080],["webp","webp",84,2],"colour"]'
 )
 
 JOBS = [

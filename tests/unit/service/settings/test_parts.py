@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 from pydantic import BaseModel
 
+from processor.recipes import STANDARD
 from processor.stores.config import AwsCredentials
-from service.config import Settings
+from service.config import Settings, SettingsError
 from tests.unit.service.test_config import REQUIRED
 
 PARTS = [part for part in Settings.__mro__ if issubclass(part, BaseModel) and part not in (Settings, BaseModel)]
@@ -66,6 +67,45 @@ def test_the_pipeline_gets_every_limit_of_a_file_and_records_are_kept_for_days()
         5,
     )
     assert given.retention == timedelta(days=6)
+
+
+@pytest.mark.parametrize(
+    ("given", "efforts", "qualities"),
+    [
+        ({}, [4, 2, 1, 2], [80, 85, 90, 84]),
+        ({"WEBP_EFFORT": "4"}, [4, 4, 4, 4], [80, 85, 90, 84]),
+        ({"WEBP_EFFORT": "6, 5,1,0", "WEBP_QUALITY": "75"}, [6, 5, 1, 0], [75, 75, 75, 75]),
+        ({"WEBP_QUALITY": "80,85,90,85"}, [4, 2, 1, 2], [80, 85, 90, 85]),
+    ],
+)
+def test_the_recipe_has_an_effort_and_a_quality_for_each_variant_or_one_for_all(
+    given: dict[str, str], efforts: list[int], qualities: list[int]
+) -> None:
+    recipe = settings(**given).recipe
+
+    assert [spec.effort for spec in recipe.specs] == efforts
+    assert [spec.quality for spec in recipe.specs] == qualities
+    assert [spec.name for spec in recipe.specs] == [spec.name for spec in STANDARD.specs]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("WEBP_EFFORT", "7"),
+        ("WEBP_EFFORT", "-1"),
+        ("WEBP_EFFORT", "5,2"),
+        ("WEBP_EFFORT", "5,5,2,2,2"),
+        ("WEBP_EFFORT", "5,5,2,"),
+        ("WEBP_EFFORT", "fast"),
+        ("WEBP_EFFORT", "5,5,2,7"),
+        ("WEBP_QUALITY", "0"),
+        ("WEBP_QUALITY", "80,85,90,101"),
+    ],
+)
+def test_anything_else_is_named_as_it_was_given(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{variable}: got '{value}'; [a-z]") as caught:
+        settings(**{variable: value})
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_the_keys_of_the_pool_lie_below_its_issuer_unless_another_place_is_named() -> None:
