@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from processor.pipeline.allocator import tune_allocator
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.estimate import least_bytes, working_bytes
 from processor.pipeline.limits import Deadline, FileLimits
-from processor.pipeline.render import inspect, render
+from processor.pipeline.render import Rendering, inspect, render
 from processor.recipes import standard
 from processor.sandbox.process import GIVEN
 from tests import corpus
@@ -304,6 +305,15 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
+def _render_side_by_side(rendering: Rendering) -> None:
+    """As the engine renders an image that is alone: its small variants beside the large ones."""
+    with ThreadPoolExecutor(1) as pool:
+        rest: list[Future[None]] = []
+        rendering.first(lambda: rest.append(pool.submit(rendering.rest)))
+        for each in rest:
+            each.result()
+
+
 def _measure_here(file: Path, effort: int) -> Measured:
     tune_allocator()
     set_up_libvips()
@@ -315,7 +325,7 @@ def _measure_here(file: Path, effort: int) -> Measured:
     data = file.read_bytes()
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     info = inspect(data, NO_LIMITS)
-    render(data, info, recipe, Deadline(NO_LIMITS.timeout_seconds))
+    _render_side_by_side(Rendering(data, info, recipe, Deadline(NO_LIMITS.timeout_seconds)))
     return Measured(
         least=least_bytes(info, len(data), recipe),
         estimate=working_bytes(info, len(data), recipe),

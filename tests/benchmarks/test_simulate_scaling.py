@@ -266,12 +266,12 @@ def test_the_page_says_in_words_what_is_simulated() -> None:
     assert run(DAY).pod_hours / run(DAY, at_once).pod_hours == pytest.approx(1.2, abs=0.03)
 
 
-def test_two_photographs_of_65_megapixels_fit_into_a_pod() -> None:
+def test_two_photographs_of_90_megapixels_fit_into_a_pod() -> None:
     pod = yaml.safe_load((CHART / "values.yaml").read_text())["resources"]["limits"]["memory"]
     limit = int(pod.removesuffix("Mi")) * 2**20
     budget = limit - OWN_BYTES - Settings.model_fields["max_upload_bytes"].default
     needed = [
-        working_bytes(ImageInfo(format="jpeg", width=width, height=5000), 6_000_000) for width in (13_000, 13_200)
+        working_bytes(ImageInfo(format="jpeg", width=width, height=8000), 6_000_000) for width in (11_250, 12_000)
     ]
     assert 2 * needed[0] <= budget < 2 * needed[1]
 

@@ -159,6 +159,7 @@ async def test_a_completed_job_shows_its_variants_where_they_were_promised(ask: 
         "size": 4,
         "sha256": "0" * 64,
         "contentType": "image/webp",
+        "storedAt": "2026-01-02T03:04:05.678Z",
     }
 
 
