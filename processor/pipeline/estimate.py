@@ -44,10 +44,13 @@ LOSSLESS_BYTES = 22.0
 FRAME_BYTES, FRAME_LEAST_BYTES = 26.0, 22.0
 #: Bytes per pixel of all frames for what is written, which is copied some times: of whole blocks, and of the frames.
 #: And for each further file of the same size.
-WRITTEN_BYTES, COPIED_BYTES, KEPT_BYTES = 0.75, 0.6, 0.6
+WRITTEN_BYTES, COPIED_BYTES, KEPT_BYTES = 0.75, 0.6, 0.4
 #: The same of noise, on top; and of an alpha of noise, which is written without loss: for each byte of it that is
-#: written, and for each that is kept in a further file.
-NOISE_WRITTEN_BYTES, ALPHA_WRITTEN_BYTES, ALPHA_KEPT_BYTES = 0.9, 3.7, 1.0
+#: written; and for each byte of either that is kept in a further file.
+NOISE_WRITTEN_BYTES, ALPHA_WRITTEN_BYTES, NOISE_KEPT_BYTES, ALPHA_KEPT_BYTES = 0.9, 3.7, 0.2, 1.0
+#: Of a small variant that is encoded beside a large one, whose peaks seldom meet: the part of what its alpha takes, and
+#: bytes per pixel of a frame, alpha or not.
+BESIDE_ALPHA, BESIDE_FRAME_BYTES = 1 / 3, 11.0
 #: libwebp writes whole blocks of so many pixels.
 BLOCK_SIDE = 16
 #: Bytes of a frame, however small it is, for the operations that it goes through.
@@ -87,7 +90,7 @@ def _rendering(
     # The smaller sizes of an animation are made frame by frame, and then joined.
     resizing = held + reduced * (2 if info.frames > 1 else 1)
     encoding = held + reduced + _encoding(info, frame_bytes, alpha_bytes) + _kept(info, recipe.specs) + noise_bytes
-    encoding += _beside(info, recipe, frame_bytes, alpha_bytes)
+    encoding += _beside(info, recipe, alpha_bytes)
     return BASE_BYTES + file_bytes + max(decoding_of(info.format).working_bytes(info, held), resizing, encoding)
 
 
@@ -120,13 +123,13 @@ def _encoding(info: ImageInfo, frame_bytes: float, alpha_bytes: float) -> int:
     return round(frame * (frame_bytes + alpha_bytes) + written) + info.frames * EACH_FRAME_BYTES
 
 
-def _beside(info: ImageInfo, recipe: Recipe, frame_bytes: float, alpha_bytes: float) -> int:
+def _beside(info: ImageInfo, recipe: Recipe, alpha_bytes: float) -> int:
     """What the largest of the small variants takes, which is encoded at the same time as a large one."""
     sizes = [geometry.target_size(info, spec) for spec in recipe.specs]
     if not any(geometry.takes_long(info, size) for size in sizes):
         return 0
     soon = max((across * down for across, down in sizes if not geometry.takes_long(info, (across, down))), default=0)
-    return round(soon * ((frame_bytes if info.frames > 1 else STILL_BYTES) + alpha_bytes))
+    return round(soon * (BESIDE_FRAME_BYTES if info.frames > 1 else STILL_BYTES + alpha_bytes * BESIDE_ALPHA))
 
 
 def _kept(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
@@ -146,7 +149,8 @@ def _most_written(info: ImageInfo, recipe: Recipe) -> int:
         return 0
     alpha = math.log2(info.alpha_levels) / 8 if info.has_alpha else 0.0
     written = NOISE_WRITTEN_BYTES + alpha * ALPHA_WRITTEN_BYTES
-    return round(info.pixels * (written + alpha * ALPHA_KEPT_BYTES * _further_files(info, recipe.specs)))
+    kept = (NOISE_KEPT_BYTES + alpha * ALPHA_KEPT_BYTES) * _further_files(info, recipe.specs)
+    return round(info.pixels * (written + kept))
 
 
 def _reduced(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
