@@ -37,7 +37,7 @@ MEGAPIXELS = (0.3, 2.0, 8.0, 12.0, 24.0, 50.0)
 #: Width by height of what is drawn.
 ASPECT = 4 / 3
 #: Longest that one conversion may take here, in seconds: nothing is cut short.
-CONNECTION_TIMEOUTS = 600
+LONGEST_SECONDS = 600
 #: Colours of a graphic: few, as in charts and screenshots.
 PALETTE = ((250, 250, 250), (32, 90, 160), (230, 120, 30), (40, 40, 48))
 
@@ -68,7 +68,7 @@ def convert(kind: str, data: bytes, recipe: Recipe) -> Measured:
     limits = FileLimits()
     before = time.process_time()
     info = inspect(data, limits)
-    result = render(data, info, recipe, Deadline(CONNECTION_TIMEOUTS))
+    result = render(data, info, recipe, Deadline(LONGEST_SECONDS))
     cpu = time.process_time() - before
     written = sum(len(variant.data) for variant in result.variants)
     return Measured(

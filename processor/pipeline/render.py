@@ -37,7 +37,6 @@ _WORK_BYTES = 9
 #: What tells one file from another: size, format, quality, effort.
 _File = tuple[Size, str, int, int]
 
-
 #: From file to upright sRGB in memory; beside each step, what its failure means. Colour comes before memory: the
 #: decoder is read once either way, and 16 bits are 8 before they are held.
 PREPARATION: tuple[tuple[Step, type[TrussError]], ...] = (

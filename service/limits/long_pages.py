@@ -11,11 +11,10 @@ from aiohttp import web
 from processor.turns import Turns
 from service.auth.middleware import tenant_of
 from service.http.problems import TooManyRequests
+from service.http.rendering import FEW_ROWS
 
 #: Pages of one tenant in work at once: while one waits for the table, the other is written.
 AT_ONCE = 2
-#: Most rows of a page that waits for nobody.
-SHORT_ROWS = 25
 #: Most requests of one tenant that wait; whoever comes then is told to come again.
 MAX_WAITING = 50
 
@@ -50,8 +49,8 @@ LONG_PAGES = web.AppKey("long_pages", LongPages)
 
 @asynccontextmanager
 async def page_turn(request: web.Request, rows: int) -> AsyncIterator[None]:
-    """Hold a turn for a page of so many rows. Raises `TooManyRequests`."""
-    if rows <= SHORT_ROWS:
+    """Hold a turn for a page of so many rows; a few wait for nobody. Raises `TooManyRequests`."""
+    if rows <= FEW_ROWS:
         yield
         return
     async with request.app[LONG_PAGES].turn(tenant_of(request)):
