@@ -226,9 +226,7 @@ def manifests() -> dict[Path, str]:
 
     found = objects(yaml.safe_load((KUSTOMIZE / "values.yaml").read_text()))
     ours = [_without_helm(each) for each in found if "helm.sh/hook" not in each["metadata"].get("annotations", {})]
-    of_keda = [each for each in ours if each["apiVersion"].startswith("keda.sh/")]
-    rest = [each for each in ours if each not in of_keda]
-    return {KUSTOMIZE / "image-service.yaml": _documents(rest), KUSTOMIZE / "keda.yaml": _documents(of_keda)}
+    return {KUSTOMIZE / "image-service.yaml": _documents(ours)}
 
 
 def _without_helm(document: dict[str, Any]) -> dict[str, Any]:

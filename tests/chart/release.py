@@ -19,9 +19,17 @@ def example(name: str = "default") -> dict[str, Any]:
     return loaded
 
 
+#: What operators and adapters add to a cluster, as the chart may need it.
+APIS = ["keda.sh/v1alpha1", "monitoring.coreos.com/v1", "external.metrics.k8s.io/v1beta1"]
+
+#: A cluster that has nothing but Kubernetes.
+BARE: dict[str, Any] = {"apiVersions": []}
+KEDA: dict[str, Any] = {"autoscaling__keda__enabled": True}
+
+
 def with_values(**changes: Any) -> dict[str, Any]:
-    """The least values, with some changed: `autoscaling__keda__enabled=False`."""
-    values = example()
+    """The least values on a cluster that has everything, with some changed: `autoscaling__keda__enabled=True`."""
+    values = example() | {"apiVersions": APIS}
     for path, value in changes.items():
         *groups, key = path.split("__")
         place = values

@@ -11,7 +11,7 @@ from helm.rendering import CHART, render
 from service.config import Settings
 from service.machine import OWN_BYTES, UNLIMITED_BUDGET_BYTES
 from service.settings.work import LEAST_BUDGET_BYTES
-from tests.chart.release import example, with_values
+from tests.chart.release import BARE, KEDA, example, with_values
 
 GUARDS: list[tuple[dict[str, Any], str]] = [
     ({"image__repository": ""}, "image.repository: is required"),
@@ -21,21 +21,33 @@ GUARDS: list[tuple[dict[str, Any], str]] = [
     ({"config__queueUrl": ""}, "config.queueUrl: is required"),
     ({"config__cloudfrontUrl": ""}, "config.cloudfrontUrl: is required"),
     ({"config__awsRegion": ""}, "config.awsRegion: is required"),
-    ({"autoscaling__hpa__enabled": True}, "keda and hpa cannot both be enabled"),
+    (KEDA | BARE, "autoscaling.keda.enabled: the cluster does not serve keda.sh/v1alpha1; install KEDA first"),
     (
-        {"autoscaling__keda__minReplicas": 5, "autoscaling__keda__maxReplicas": 4},
+        BARE | {"autoscaling__hpa__metricName": "depth"},
+        "autoscaling.hpa.metricName: the cluster does not serve external.metrics.k8s.io/v1beta1; install an adapter",
+    ),
+    (
+        BARE | {"metrics__serviceMonitor": {"enabled": True}},
+        "metrics.serviceMonitor.enabled: the cluster does not serve monitoring.coreos.com/v1",
+    ),
+    (
+        BARE | {"metrics__prometheusRule": {"enabled": True}},
+        "metrics.prometheusRule.enabled: the cluster does not serve monitoring.coreos.com/v1",
+    ),
+    (
+        KEDA | {"autoscaling__keda__minReplicas": 5, "autoscaling__keda__maxReplicas": 4},
         "autoscaling.keda: maxReplicas (4) is below minReplicas (5)",
     ),
     (
-        {
-            "autoscaling__keda__enabled": False,
-            "autoscaling__hpa__enabled": True,
-            "autoscaling__hpa__minReplicas": 9,
-            "autoscaling__hpa__maxReplicas": 8,
-        },
+        {"autoscaling__hpa__minReplicas": 9, "autoscaling__hpa__maxReplicas": 8},
         "autoscaling.hpa: maxReplicas (8) is below minReplicas (9)",
     ),
-    ({"resources__requests": {"cpu": None, "memory": "1Gi"}}, "autoscaling.keda.cpu: needs resources.requests.cpu"),
+    (
+        KEDA | {"autoscaling__keda__fallback": {"failureThreshold": 3, "replicas": 21}},
+        "autoscaling.keda.fallback.replicas (21) must lie between minReplicas (2) and maxReplicas (20)",
+    ),
+    ({"autoscaling__hpa__cpu": {"enabled": False}}, "autoscaling.hpa: neither metricName nor cpu is set"),
+    ({"resources__requests": {"cpu": None, "memory": "1Gi"}}, "autoscaling.hpa.cpu: needs resources.requests.cpu"),
     ({"config__drainSeconds": 60}, "config.drainSeconds (60) must exceed config.processTimeoutSeconds (60)"),
     ({"config__processTimeoutSeconds": 80}, "config.drainSeconds (75) must exceed config.processTimeoutSeconds (80)"),
     ({"terminationGracePeriodSeconds": 100}, "terminationGracePeriodSeconds (100) must exceed"),

@@ -134,7 +134,7 @@ def test_who_deploys_may_make_every_object_of_the_chart_and_nothing_outside_its_
 
 def test_kustomize_applies_every_file_and_nothing_that_only_helm_understands() -> None:
     kustomization = yaml.safe_load((KUSTOMIZE / "kustomization.yaml").read_text())
-    assert kustomization["resources"] == ["namespace.yaml", "image-service.yaml", "keda.yaml"]
+    assert kustomization["resources"] == ["namespace.yaml", "image-service.yaml"]
     found = [each for name in kustomization["resources"] for each in yaml.safe_load_all((KUSTOMIZE / name).read_text())]
     assert {each["kind"] for each in found} >= {"Namespace", "Deployment", "Service", "ServiceAccount", "ConfigMap"}
     assert "helm.sh" not in json.dumps(found)

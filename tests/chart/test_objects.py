@@ -15,10 +15,10 @@ from helm.generate import MADE_BY_THE_CHART, camel, config_variables
 from helm.rendering import CHART, notes, objects, render
 from service.config import Settings
 from service.observe.metrics import Metrics
-from tests.chart.release import config, container, defaults, example, made, one, pod, with_values
+from tests.chart.release import BARE, KEDA, config, container, defaults, example, made, one, pod, with_values
 
-HPA = {"autoscaling__keda__enabled": False, "autoscaling__hpa__enabled": True}
-NOTHING_SCALES = {"autoscaling__keda__enabled": False}
+DEPTH = {"autoscaling__hpa__metricName": "truss_queue_depth"}
+NOTHING_SCALES = {"autoscaling__hpa__enabled": False}
 WATCHED = {
     "metrics__serviceMonitor": {"enabled": True},
     "metrics__prometheusRule": {"enabled": True},
@@ -176,12 +176,12 @@ def test_no_object_holds_a_secret() -> None:
 
 def test_what_scales_says_how_many_and_the_deployment_does_not() -> None:
     assert "replicas" not in one("deployment.yaml")["spec"]
-    assert "replicas" not in one("deployment.yaml", **HPA)["spec"]
+    assert "replicas" not in one("deployment.yaml", **KEDA)["spec"]
     assert one("deployment.yaml", **NOTHING_SCALES)["spec"]["replicas"] == 2
 
 
 def test_keda_scales_on_what_waits_and_what_is_in_work_and_on_cpu() -> None:
-    spec = one("scaledobject.yaml")["spec"]
+    spec = one("scaledobject.yaml", **KEDA)["spec"]
     queue, cpu = spec["triggers"]
     assert (spec["minReplicaCount"], spec["maxReplicaCount"], spec["pollingInterval"]) == (2, 20, 15)
     assert queue["metadata"] == {
@@ -193,7 +193,7 @@ def test_keda_scales_on_what_waits_and_what_is_in_work_and_on_cpu() -> None:
     assert (cpu["type"], cpu["metricType"], cpu["metadata"]) == ("cpu", "Utilization", {"value": "80"})
     behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 300
-    assert one("triggerauthentication.yaml")["spec"] == {"podIdentity": {"provider": "aws"}}
+    assert one("triggerauthentication.yaml", **KEDA)["spec"] == {"podIdentity": {"provider": "aws"}}
 
 
 @pytest.mark.parametrize(("cpu", "slots"), [("1500m", "3"), ("500m", "2"), ("4", "5"), (3, "4"), (None, "3")])
@@ -202,7 +202,7 @@ def test_without_a_number_of_threads_a_pod_s_slots_follow_its_limit_of_processor
     limits = memory if cpu is None else memory | {"cpu": cpu}
     changes = {"config__workerThreads": None, "resources": {"requests": {"cpu": "1"} | memory, "limits": limits}}
 
-    queue, _ = one("scaledobject.yaml", **changes)["spec"]["triggers"]
+    queue, _ = one("scaledobject.yaml", **KEDA, **changes)["spec"]["triggers"]
 
     assert queue["metadata"]["queueLength"] == slots
 
@@ -215,18 +215,18 @@ def test_a_pod_s_share_of_the_queue_is_its_slots(changes: dict[str, Any]) -> Non
     changes = changes | {"resources": roomy | {"limits": None}}
     variables = {"WORKER_THREADS": "2"} | config(**changes)
     slots = str(Settings.from_env(variables).slots)
-    queue, _ = one("scaledobject.yaml", **changes)["spec"]["triggers"]
-    depth, _ = one("hpa.yaml", **HPA, **changes)["spec"]["metrics"]
+    queue, _ = one("scaledobject.yaml", **KEDA, **changes)["spec"]["triggers"]
+    depth, _ = one("hpa.yaml", **DEPTH, **changes)["spec"]["metrics"]
     assert (queue["metadata"]["queueLength"], depth["external"]["target"]["averageValue"]) == (slots, slots)
 
 
 def test_a_pod_s_share_of_the_queue_can_be_said() -> None:
-    queue, _ = one("scaledobject.yaml", autoscaling__keda__queueLength=7)["spec"]["triggers"]
+    queue, _ = one("scaledobject.yaml", **KEDA, autoscaling__keda__queueLength=7)["spec"]["triggers"]
     assert queue["metadata"]["queueLength"] == "7"
 
 
 def test_the_chart_ships_what_the_simulation_justifies() -> None:
-    shipped, simulated = one("scaledobject.yaml")["spec"], ScalerConfig()
+    shipped, simulated = one("scaledobject.yaml", **KEDA)["spec"], ScalerConfig()
     queue, cpu = shipped["triggers"]
     behavior = shipped["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     assert (
@@ -253,27 +253,103 @@ def _rules(given: dict[str, Any]) -> Rules:
 
 def test_keda_may_take_on_a_role_or_use_an_authentication_that_is_there() -> None:
     role = "arn:aws:iam::111122223333:role/keda"
-    assert one("triggerauthentication.yaml", autoscaling__keda__roleArn=role)["spec"]["podIdentity"]["roleArn"] == role
+    assert (
+        one("triggerauthentication.yaml", **KEDA, autoscaling__keda__roleArn=role)["spec"]["podIdentity"]["roleArn"]
+        == role
+    )
     changes = {"autoscaling__keda__authenticationRef": "shared"}
-    assert made("triggerauthentication.yaml", **changes) == []
-    assert one("scaledobject.yaml", **changes)["spec"]["triggers"][0]["authenticationRef"] == {"name": "shared"}
+    assert made("triggerauthentication.yaml", **KEDA, **changes) == []
+    assert one("scaledobject.yaml", **KEDA, **changes)["spec"]["triggers"][0]["authenticationRef"] == {"name": "shared"}
 
 
 def test_a_plain_hpa_scales_on_the_depth_of_the_queue_and_on_cpu() -> None:
     labels = {"autoscaling__hpa__metricLabels": {"queue": "q"}}
-    spec = one("hpa.yaml", **HPA, **labels)["spec"]
+    spec = one("hpa.yaml", **DEPTH, **labels)["spec"]
     depth, cpu = spec["metrics"]
     assert depth["external"] == {
-        "metric": {"name": "sqs_messages_visible", "selector": {"matchLabels": {"queue": "q"}}},
+        "metric": {"name": "truss_queue_depth", "selector": {"matchLabels": {"queue": "q"}}},
         "target": {"type": "AverageValue", "averageValue": "3"},
     }
     assert cpu["resource"]["target"]["averageUtilization"] == 80
-    assert made("scaledobject.yaml", **HPA) == []
+    assert made("scaledobject.yaml", **DEPTH) == []
+
+
+def test_the_depth_is_that_of_the_release_s_own_queue() -> None:
+    depth, _ = one("hpa.yaml", **DEPTH)["spec"]["metrics"]
+    assert depth["external"]["metric"]["selector"] == {"matchLabels": {"job": "image-service"}}
+
+
+def test_the_adapter_s_rule_makes_the_metric_that_the_example_names_of_what_waits_and_what_is_in_work() -> None:
+    (rule,) = yaml.safe_load((CHART / "files" / "prometheus-adapter.yaml").read_text())["rules"]["external"]
+    assert rule["name"]["as"] == example("hpa")["autoscaling"]["hpa"]["metricName"]
+    assert rule["resources"]["overrides"] == {"namespace": {"resource": "namespace"}}
+    assert 'state=~"visible|in_flight"' in rule["metricsQuery"]
+    assert "max by (job, state)" in rule["metricsQuery"]  # every pod tells of the same queue
+
+
+def test_a_cluster_with_nothing_on_it_takes_the_defaults_and_scales_on_cpu() -> None:
+    found = objects(with_values(**BARE))
+    (hpa,) = [each for each in found if each["kind"] == "HorizontalPodAutoscaler"]
+    assert {each["apiVersion"] for each in found} == {
+        *("v1", "apps/v1", "autoscaling/v2", "policy/v1", "networking.k8s.io/v1"),
+    }
+    assert [metric["type"] for metric in hpa["spec"]["metrics"]] == ["Resource"]
+    assert (hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"]) == (2, 20)
+
+
+def test_keda_is_one_value_away_and_takes_the_place_of_the_hpa() -> None:
+    kinds = {each["kind"] for each in objects(with_values(**KEDA))}
+    assert "ScaledObject" in kinds
+    assert "HorizontalPodAutoscaler" not in kinds
+
+
+@pytest.mark.parametrize(
+    ("changes", "said", "unsaid"),
+    [
+        (BARE, ["on CPU alone", "no metrics-server"], []),
+        ({"apiVersions": ["metrics.k8s.io/v1beta1"]}, ["on CPU alone"], ["no metrics-server"]),
+        (DEPTH, ["no metrics-server"], ["on CPU alone"]),
+        (KEDA, [], ["on CPU alone", "no metrics-server", "Nothing scales"]),
+        (NOTHING_SCALES, ["Nothing scales the pods: there are 2"], ["on CPU alone"]),
+    ],
+)
+def test_what_the_cluster_lacks_for_scaling_is_told(
+    changes: dict[str, Any], said: list[str], unsaid: list[str]
+) -> None:
+    told = notes(with_values(**changes))
+    assert [words for words in said if words not in told] == []
+    assert [words for words in unsaid if words in told] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "fallback"),
+    [
+        ({}, {"failureThreshold": 4, "replicas": 4}),
+        ({"autoscaling__keda__minReplicas": 15}, {"failureThreshold": 4, "replicas": 20}),
+        (
+            {"autoscaling__keda__fallback": {"failureThreshold": 2, "replicas": 7}},
+            {"failureThreshold": 2, "replicas": 7},
+        ),
+        ({"autoscaling__keda__fallback": None}, None),
+    ],
+)
+def test_while_keda_cannot_read_the_queue_there_are_pods_enough(
+    changes: dict[str, Any], fallback: dict[str, int] | None
+) -> None:
+    assert one("scaledobject.yaml", **KEDA, **changes)["spec"].get("fallback") == fallback
+
+
+def test_keda_may_have_more_triggers_and_be_paused() -> None:
+    cron = {"type": "cron", "metadata": {"timezone": "UTC", "start": "0 8 * * *", "end": "0 18 * * *"}}
+    paused = {"autoscaling.keda.sh/paused": "true"}
+    scaled = one("scaledobject.yaml", **KEDA, autoscaling__keda__triggers=[cron], autoscaling__keda__annotations=paused)
+    assert [trigger["type"] for trigger in scaled["spec"]["triggers"]] == ["aws-sqs-queue", "cpu", "cron"]
+    assert scaled["metadata"]["annotations"] == paused
 
 
 def test_cpu_need_not_count() -> None:
-    assert len(one("scaledobject.yaml", autoscaling__keda__cpu={"enabled": False})["spec"]["triggers"]) == 1
-    assert len(one("hpa.yaml", **HPA, autoscaling__hpa__cpu={"enabled": False})["spec"]["metrics"]) == 1
+    assert len(one("scaledobject.yaml", **KEDA, autoscaling__keda__cpu={"enabled": False})["spec"]["triggers"]) == 1
+    assert len(one("hpa.yaml", **DEPTH, autoscaling__hpa__cpu={"enabled": False})["spec"]["metrics"]) == 1
 
 
 # -- disruption
@@ -287,8 +363,8 @@ def test_pods_are_kept_while_nodes_are_drained() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"autoscaling__keda__minReplicas": 1},
-        {**HPA, "autoscaling__hpa__minReplicas": 1},
+        {**KEDA, "autoscaling__keda__minReplicas": 1},
+        {"autoscaling__hpa__minReplicas": 1},
         {**NOTHING_SCALES, "replicaCount": 1},
         {"podDisruptionBudget__enabled": False},
     ],

@@ -82,15 +82,48 @@ METRICS_PORT: {{ .Values.metrics.port | int64 | quote }}
 {{- end -}}
 {{- end -}}
 
+{{/* What scales the pods: keda, hpa or nothing. KEDA makes an HPA of its own, and two would fight over the replicas. */}}
+{{- define "image-service.scaler" -}}
+{{- if .Values.autoscaling.keda.enabled -}}keda{{- else if .Values.autoscaling.hpa.enabled -}}hpa{{- end -}}
+{{- end -}}
+
 {{/* Fewest pods that there are: what scales them says it, or nothing does. */}}
 {{- define "image-service.minReplicas" -}}
-{{- if .Values.autoscaling.keda.enabled -}}
-{{- .Values.autoscaling.keda.minReplicas -}}
-{{- else if .Values.autoscaling.hpa.enabled -}}
-{{- .Values.autoscaling.hpa.minReplicas -}}
+{{- with include "image-service.scaler" . -}}
+{{- get (get $.Values.autoscaling .) "minReplicas" -}}
 {{- else -}}
 {{- .Values.replicaCount -}}
 {{- end -}}
+{{- end -}}
+
+{{/* What KEDA does while it cannot read the queue. */}}
+{{- define "image-service.fallback" -}}
+{{- $keda := .Values.autoscaling.keda -}}
+{{- with $keda.fallback -}}
+{{- $twice := min (mul 2 ($keda.minReplicas | int)) ($keda.maxReplicas | int) -}}
+{{- merge (dict "replicas" (default $twice .replicas | int)) . | toYaml -}}
+{{- end -}}
+{{- end -}}
+
+{{/* APIs that Kubernetes has not by itself: which value needs them, and what brings them. */}}
+{{- define "image-service.apis" -}}
+{{- $scaler := include "image-service.scaler" . -}}
+{{- if eq $scaler "keda" }}
+autoscaling.keda.enabled: [keda.sh/v1alpha1, KEDA]
+{{- end }}
+{{- if and (eq $scaler "hpa") .Values.autoscaling.hpa.metricName }}
+autoscaling.hpa.metricName: [external.metrics.k8s.io/v1beta1, an adapter such as prometheus-adapter]
+{{- end }}
+{{- range $name := list "serviceMonitor" "prometheusRule" }}
+{{- if (get $.Values.metrics $name).enabled }}
+metrics.{{ $name }}.enabled: [monitoring.coreos.com/v1, the Prometheus operator]
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "image-service.serves" -}}
+{{- $root := first . -}}
+{{- if or ($root.Capabilities.APIVersions.Has (last .)) (has (last .) $root.Values.apiVersions) -}}yes{{- end -}}
 {{- end -}}
 
 {{/* Messages that a pod has in work at once, as the service counts them. */}}

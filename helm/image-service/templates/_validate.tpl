@@ -12,18 +12,28 @@
 {{- end -}}
 {{- end -}}
 
-{{- $keda := .Values.autoscaling.keda -}}
-{{- $hpa := .Values.autoscaling.hpa -}}
-{{- if and $keda.enabled $hpa.enabled -}}
-{{- fail "autoscaling: keda and hpa cannot both be enabled; KEDA makes an HPA of its own, and two would fight over the replicas" -}}
+{{- range $value, $need := include "image-service.apis" . | fromYaml -}}
+{{- if not (include "image-service.serves" (list $ (first $need))) -}}
+{{- fail (printf "%s: the cluster does not serve %s; install %s first, or name the API in apiVersions where Helm renders without a cluster" $value (first $need) (last $need)) -}}
 {{- end -}}
-{{- range $name, $scaler := dict "keda" $keda "hpa" $hpa -}}
-{{- if $scaler.enabled -}}
-{{- if lt ($scaler.maxReplicas | int) ($scaler.minReplicas | int) -}}
-{{- fail (printf "autoscaling.%s: maxReplicas (%v) is below minReplicas (%v)" $name $scaler.maxReplicas $scaler.minReplicas) -}}
+{{- end -}}
+
+{{- with include "image-service.scaler" . -}}
+{{- $scaler := get $.Values.autoscaling . -}}
+{{- $min := $scaler.minReplicas | int -}}
+{{- $max := $scaler.maxReplicas | int -}}
+{{- if lt $max $min -}}
+{{- fail (printf "autoscaling.%s: maxReplicas (%d) is below minReplicas (%d)" . $max $min) -}}
 {{- end -}}
 {{- if and $scaler.cpu.enabled (not (dig "requests" "cpu" nil $.Values.resources)) -}}
-{{- fail (printf "autoscaling.%s.cpu: needs resources.requests.cpu, of which it is a percentage" $name) -}}
+{{- fail (printf "autoscaling.%s.cpu: needs resources.requests.cpu, of which it is a percentage" .) -}}
+{{- end -}}
+{{- if not (or (eq . "keda") $scaler.cpu.enabled $scaler.metricName) -}}
+{{- fail "autoscaling.hpa: neither metricName nor cpu is set, so there is nothing to scale on" -}}
+{{- end -}}
+{{- with include "image-service.fallback" $ | fromYaml -}}
+{{- if and (eq (include "image-service.scaler" $) "keda") (or (lt (.replicas | int) $min) (gt (.replicas | int) $max)) -}}
+{{- fail (printf "autoscaling.keda.fallback.replicas (%d) must lie between minReplicas (%d) and maxReplicas (%d)" (.replicas | int) $min $max) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
