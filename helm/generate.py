@@ -21,10 +21,10 @@ from service.config import Settings
 CHART = Path(__file__).with_name("image-service")
 KUSTOMIZE = CHART.parents[1] / "k8s"
 #: Settings that the chart makes of other values.
-MADE_BY_THE_CHART = frozenset({"HOST", "PORT", "METRICS_PORT"})
+MADE_BY_THE_CHART = frozenset({"HOST", "PORT", "METRICS_PORT", "ROLES"})
 #: Where a pod needs another default than a process on a machine of its own.
 DEFAULTS: Mapping[str, Any] = {
-    "WORKER_THREADS": 2,  # a pod sees every processor of its node
+    "WORKER_THREADS": None,  # the chart tells what the pod's processors come to
     "LOG_FORMAT": "json",
 }
 _CONFIG = re.compile(r"(# generated: config\n).*?(# /generated\n)", re.DOTALL)
@@ -169,12 +169,21 @@ def schema_of(text: str) -> str:
     }
     # Helm puts these two into the values of every chart.
     root["properties"]["global"] = {"type": "object"}
+    _copy_what_is_alike(root["properties"], root["properties"])
     return json.dumps(root, indent=2) + "\n"
 
 
 def _closed(children: tuple[Value, ...]) -> dict[str, Any]:
     properties = {child.path[-1]: _property(child) for child in children}
     return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def _copy_what_is_alike(found: dict[str, Any], root: dict[str, Any]) -> None:
+    """Values that are written over others are what those may be: `{"like": [...]}` names them."""
+    for each in found.values():
+        if names := each.pop("like", None):
+            each["properties"] = {name: root[name] for name in names}
+        _copy_what_is_alike(each.get("properties", {}), root)
 
 
 def _property(value: Value) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -20,11 +21,31 @@ def example(name: str = "default") -> dict[str, Any]:
 
 
 #: What operators and adapters add to a cluster, as the chart may need it.
-APIS = ["keda.sh/v1alpha1", "monitoring.coreos.com/v1", "external.metrics.k8s.io/v1beta1"]
+APIS = [
+    "keda.sh/v1alpha1",
+    "monitoring.coreos.com/v1",
+    "external.metrics.k8s.io/v1beta1",
+    "gateway.networking.k8s.io/v1",
+]
 
 #: A cluster that has nothing but Kubernetes.
 BARE: dict[str, Any] = {"apiVersions": []}
 KEDA: dict[str, Any] = {"autoscaling__keda__enabled": True}
+#: The API and the worker apart.
+APART: dict[str, Any] = {"worker__separate": True}
+#: An ALB that sends to pods.
+ALB: dict[str, Any] = {
+    "ingress": {
+        "enabled": True,
+        "className": "alb",
+        "hosts": ["api.example.com"],
+        "annotations": {
+            "alb.ingress.kubernetes.io/target-type": "ip",
+            "alb.ingress.kubernetes.io/target-group-attributes": "stickiness.enabled=false,"
+            "deregistration_delay.timeout_seconds=30",
+        },
+    }
+}
 
 
 def with_values(**changes: Any) -> dict[str, Any]:
@@ -35,7 +56,7 @@ def with_values(**changes: Any) -> dict[str, Any]:
         place = values
         for group in groups:
             place = place.setdefault(group, {})
-        place[key] = value
+        place[key] = deepcopy(value)
     return values
 
 

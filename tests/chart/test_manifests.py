@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ OPERATORS = {
     ("keda.sh/v1alpha1", "TriggerAuthentication"): "cloudcoil.models.keda.v1alpha1",
     ("monitoring.coreos.com/v1", "ServiceMonitor"): "cloudcoil.models.prometheus_operator.v1",
     ("monitoring.coreos.com/v1", "PrometheusRule"): "cloudcoil.models.prometheus_operator.v1",
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"): "tests.chart.gateway",
 }
 SNAPSHOT = Path(__file__).parent / "snapshots" / "default.yaml"
 
@@ -89,10 +91,13 @@ def test_every_object_of_every_example_is_valid(file: Path, version: str) -> Non
         ("TriggerAuthentication", lambda document: document["spec"]["podIdentity"].update(provider="nobody")),
         ("ServiceMonitor", lambda document: document["spec"]["endpoints"][0].update(prot="metrics")),
         ("PrometheusRule", lambda document: document["spec"]["groups"][0]["rules"][0].pop("expr")),
+        ("HTTPRoute", lambda document: document["spec"]["rules"][0].update(backend=[])),
+        ("HTTPRoute", lambda document: document["spec"]["rules"][0]["matches"][0]["path"].update(type="Prefix")),
     ],
 )
 def test_what_an_operator_would_refuse_is_noticed(kind: str, break_it: Any) -> None:
-    (document,) = [each for each in objects(example("keda")) if each["kind"] == kind]
+    found = objects(example("keda")) + [each for each in objects(example("corporate")) if each["kind"] == "HTTPRoute"]
+    (document,) = [each for each in found if each["kind"] == kind]
     break_it(document)
     with pytest.raises((ValueError, AssertionError)):
         _check_by_operator(document)
@@ -118,6 +123,16 @@ def test_what_is_generated_of_the_chart_is_fresh() -> None:
 def test_what_kustomize_applies_is_fresh() -> None:
     for file, content in manifests().items():
         assert file.read_text() == content, f"run `make docs`: {file.name}"
+
+
+def test_the_chart_can_be_packaged_with_all_that_it_needs_and_no_more(tmp_path: Path) -> None:
+    archive = helm_python.package(str(CHART), destination=str(tmp_path))
+    with tarfile.open(archive) as packed:
+        names = {Path(name).relative_to("image-service") for name in packed.getnames()}
+    needed = {file.relative_to(CHART) for file in CHART.rglob("*") if file.is_file() and file.parent.name != "ci"}
+    assert names == needed
+    with helm_python.Chart.load_archive(Path(archive).read_bytes()) as chart:
+        assert "image-service/templates/deployment.yaml" in chart.render(example())
 
 
 def test_who_deploys_may_make_every_object_of_the_chart_and_nothing_outside_its_namespace() -> None:

@@ -15,7 +15,21 @@ from helm.generate import MADE_BY_THE_CHART, camel, config_variables
 from helm.rendering import CHART, notes, objects, render
 from service.config import Settings
 from service.observe.metrics import Metrics
-from tests.chart.release import BARE, KEDA, config, container, defaults, example, made, one, pod, with_values
+from tests.chart.release import (
+    ALB,
+    APART,
+    BARE,
+    EXAMPLES,
+    KEDA,
+    config,
+    container,
+    defaults,
+    example,
+    made,
+    one,
+    pod,
+    with_values,
+)
 
 DEPTH = {"autoscaling__hpa__metricName": "truss_queue_depth"}
 NOTHING_SCALES = {"autoscaling__hpa__enabled": False}
@@ -89,11 +103,11 @@ def test_a_pod_can_write_to_tmp_alone_and_has_no_rights_on_its_node() -> None:
 def test_probes_never_ask_aws() -> None:
     only = container()
     paths = {name: only[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
-    assert paths == {"startup": "/images/ready", "readiness": "/images/ready", "liveness": "/images/live"}
+    assert paths == {"startup": "/images/live", "readiness": "/images/ready", "liveness": "/images/live"}
 
 
 def test_a_pod_is_forgotten_by_the_load_balancer_before_it_is_told_to_stop() -> None:
-    assert "time.sleep(10)" in container()["lifecycle"]["preStop"]["exec"]["command"][-1]
+    assert "time.sleep(45)" in container()["lifecycle"]["preStop"]["exec"]["command"][-1]
     assert "lifecycle" not in container(preStopSeconds=0)
 
 
@@ -109,6 +123,7 @@ def test_an_image_is_named_by_tag_or_by_digest() -> None:
     digest = f"sha256:{'a' * 64}"
     assert container()["image"].endswith("/image-service:0.1.0")
     assert container(image__tag="1.2.3")["image"].endswith(":1.2.3")
+    assert container(image__tag=20261126)["image"].endswith(":20261126")  # as `--set image.tag=20261126` gives it
     assert container(image__digest=digest, image__tag="x")["image"].endswith(f"@{digest}")
 
 
@@ -136,6 +151,12 @@ def test_what_is_said_of_placement_and_environment_reaches_every_pod_of_the_imag
         "affinity": {"nodeAffinity": {}},
         "priorityClassName": "high",
         "image__pullSecrets": [{"name": "registry"}],
+        "runtimeClassName": "gvisor",
+        "dnsPolicy": "Default",
+        "dnsConfig": {"nameservers": ["10.0.0.2"]},
+        "hostAliases": [{"ip": "10.0.0.3", "hostnames": ["proxy"]}],
+        "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
+        "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
         "reconcile__enabled": True,
     }
     found = render(with_values(**said))
@@ -151,6 +172,12 @@ def test_what_is_said_of_placement_and_environment_reaches_every_pod_of_the_imag
         assert spec["affinity"] == said["affinity"]
         assert spec["priorityClassName"] == "high"
         assert spec["imagePullSecrets"] == [{"name": "registry"}]
+        assert spec["runtimeClassName"] == "gvisor"
+        assert spec["dnsPolicy"] == "Default"
+        assert spec["dnsConfig"] == said["dnsConfig"]
+        assert spec["hostAliases"] == said["hostAliases"]
+        assert spec["volumes"][1:] == said["extraVolumes"]
+        assert spec["containers"][0]["volumeMounts"][1:] == said["extraVolumeMounts"]
 
 
 def test_more_environment_annotations_and_labels_are_added() -> None:
@@ -166,9 +193,53 @@ def test_more_environment_annotations_and_labels_are_added() -> None:
     assert pod(**said)["metadata"]["labels"]["team"] == "media"
 
 
+def test_every_object_and_pod_carries_what_everybody_s_does() -> None:
+    labels, annotations = {"cost-center": "media"}, {"owner": "media"}
+    said = {"commonLabels": labels, "commonAnnotations": annotations, "reconcile__enabled": True}
+    said |= {"httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}} | ALB | KEDA | WATCHED | APART
+    found = objects(with_values(**said)) + made("hpa.yaml", commonLabels=labels, commonAnnotations=annotations)
+    assert len({each["kind"] for each in found}) == 15
+    for each in found:
+        assert each["metadata"]["labels"].items() >= labels.items()
+        assert each["metadata"]["annotations"].items() >= annotations.items()
+    for each in (each for each in found if each["kind"] == "Deployment"):
+        template = each["spec"]["template"]["metadata"]
+        assert template["labels"].items() >= labels.items()
+        assert template["annotations"].items() >= annotations.items()
+        assert "cost-center" not in each["spec"]["selector"]["matchLabels"]  # which can never be changed
+
+
+def test_an_object_s_own_label_is_stronger_than_everybody_s() -> None:
+    said = {"commonLabels": {"team": "all"}, "podLabels": {"team": "media"}, "service__labels": {"team": "edge"}}
+    assert pod(**said)["metadata"]["labels"]["team"] == "media"
+    assert one("service.yaml", **said)["metadata"]["labels"]["team"] == "edge"
+    assert one("configmap.yaml", **said)["metadata"]["labels"]["team"] == "all"
+
+
+def test_containers_may_run_before_and_beside_the_service() -> None:
+    before, beside = {"name": "wait", "image": "wait:1"}, {"name": "logs", "image": "logs:1"}
+    spec = pod(initContainers=[before], sidecars=[beside])["spec"]
+    assert spec["initContainers"] == [before]
+    assert [each["name"] for each in spec["containers"]] == ["image-service", "logs"]
+
+
+def test_how_pods_are_replaced_can_be_said() -> None:
+    recreate = {"type": "Recreate", "rollingUpdate": None}
+    spec = one("deployment.yaml", updateStrategy=recreate, minReadySeconds=10)["spec"]
+    assert (spec["strategy"], spec["minReadySeconds"]) == ({"type": "Recreate"}, 10)
+    shipped = one("deployment.yaml")["spec"]
+    assert shipped["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+def test_disk_is_requested_for_what_a_pod_may_write() -> None:
+    resources = container()["resources"]
+    assert resources["requests"]["ephemeral-storage"] == "384Mi"
+    assert resources["limits"]["ephemeral-storage"] == "1Gi"
+
+
 def test_no_object_holds_a_secret() -> None:
-    for name in ("default", "keda", "hpa", "irsa", "locked-down"):
-        assert "Secret" not in {each["kind"] for each in objects(example(name))}
+    for file in EXAMPLES:
+        assert "Secret" not in {each["kind"] for each in objects(yaml.safe_load(file.read_text()))}
 
 
 # -- scaling
@@ -352,6 +423,108 @@ def test_cpu_need_not_count() -> None:
     assert len(one("hpa.yaml", **DEPTH, autoscaling__hpa__cpu={"enabled": False})["spec"]["metrics"]) == 1
 
 
+# -- a deployment for each role
+
+
+def _deployments(**changes: Any) -> dict[str, dict[str, Any]]:
+    return {each["metadata"]["name"]: each for each in made("deployment.yaml", **changes)}
+
+
+def _env(deployment: dict[str, Any]) -> list[dict[str, str]]:
+    env: list[dict[str, str]] = deployment["spec"]["template"]["spec"]["containers"][0].get("env", [])
+    return env
+
+
+def test_one_deployment_does_both_unless_they_are_asked_apart() -> None:
+    assert list(_deployments()) == ["image-service"]
+    assert _env(_deployments()["image-service"]) == []  # the service's own default is both
+    both = _deployments(**APART, extraEnv=[{"name": "A", "value": "b"}])
+    assert list(both) == ["image-service", "image-service-worker"]
+    assert _env(both["image-service"]) == [{"name": "ROLES", "value": "api"}, {"name": "A", "value": "b"}]
+    assert _env(both["image-service-worker"]) == [{"name": "ROLES", "value": "worker"}, {"name": "A", "value": "b"}]
+
+
+def test_parting_them_later_keeps_the_selector_of_the_first() -> None:
+    """A selector cannot be changed: the upgrade would fail."""
+    (before,), after = _deployments().values(), _deployments(**APART)["image-service"]
+    assert before["spec"]["selector"] == after["spec"]["selector"]
+
+
+def test_requests_reach_the_api_alone_and_prometheus_reaches_both() -> None:
+    found = render(with_values(**APART))
+    api, worker = (each["spec"]["template"]["metadata"]["labels"] for each in found["deployment.yaml"])
+    selector = found["service.yaml"][0]["spec"]["selector"]
+    assert selector.items() <= api.items()
+    assert not selector.items() <= worker.items()
+    selected = [each["spec"]["selector"].items() for each in found["service-metrics.yaml"]]
+    assert [[each <= labels.items() for labels in (api, worker)] for each in selected] == [[True, False], [False, True]]
+    monitor = one("servicemonitor.yaml", **WATCHED, **APART)["spec"]["selector"]["matchLabels"]
+    assert all(monitor.items() <= each["metadata"]["labels"].items() for each in found["service-metrics.yaml"])
+    policy = found["networkpolicy.yaml"][0]["spec"]["podSelector"]["matchLabels"]
+    assert policy.items() <= api.items()
+    assert policy.items() <= worker.items()
+
+
+def test_each_role_has_its_own_size_scaling_probes_and_budget() -> None:
+    mine = {
+        "resources": {"requests": {"cpu": "4", "memory": "3Gi"}, "limits": {"memory": "3Gi"}},
+        "autoscaling": {"hpa": {"maxReplicas": 60, "behavior": {"scaleDown": {"stabilizationWindowSeconds": 900}}}},
+        "readinessProbe": {"periodSeconds": 20},
+        "podDisruptionBudget": {"maxUnavailable": "50%"},
+        "preStopSeconds": 0,
+        "podLabels": {"spot": "true"},
+    }
+    found = render(with_values(**APART, **DEPTH, worker__values=mine))
+    api, worker = found["deployment.yaml"]
+    (api_pod,), (worker_pod,) = (each["spec"]["template"]["spec"]["containers"] for each in (api, worker))
+    assert (api_pod["resources"]["requests"]["cpu"], worker_pod["resources"]["requests"]["cpu"]) == ("1", "4")
+    assert (api_pod["readinessProbe"]["periodSeconds"], worker_pod["readinessProbe"]["periodSeconds"]) == (5, 20)
+    assert worker_pod["readinessProbe"]["failureThreshold"] == 2  # what is not said is as it is for the API
+    assert ("lifecycle" in api_pod, "lifecycle" in worker_pod) == (True, False)
+    assert "spot" not in api["spec"]["template"]["metadata"]["labels"]
+    api_hpa, worker_hpa = (each["spec"] for each in found["hpa.yaml"])
+    assert (api_hpa["maxReplicas"], worker_hpa["maxReplicas"]) == (20, 60)
+    assert api_hpa["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 300
+    budgets = [(each["metadata"]["name"], each["spec"]["maxUnavailable"]) for each in found["poddisruptionbudget.yaml"]]
+    assert budgets == [("image-service", 1), ("image-service-worker", "50%")]
+    assert found["configmap.yaml"][0]["data"]["WORKER_THREADS"] == "8"  # the worker's processors count
+
+
+def test_a_value_can_be_taken_away_from_the_worker() -> None:
+    """False and nought are values, too."""
+    said = {"podDisruptionBudget": {"enabled": False}, "preStopSeconds": 0, "autoscaling": {"hpa": {"enabled": False}}}
+    found = render(with_values(**APART, worker__values=said))
+    assert [each["metadata"]["name"] for each in found["poddisruptionbudget.yaml"]] == ["image-service"]
+    assert [each["metadata"]["name"] for each in found["hpa.yaml"]] == ["image-service"]
+    assert [each["spec"].get("replicas") for each in found["deployment.yaml"]] == [None, 2]
+
+
+def test_a_pod_that_converts_nothing_does_not_wait_for_conversions_when_it_ends() -> None:
+    api, worker = _deployments(**APART, worker__values={"preStopSeconds": 0}).values()
+    seconds = [each["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] for each in (api, worker)]
+    assert seconds == [45 + 15 + 5, 15 + 75 + 5]
+
+
+def test_an_image_of_its_own_replaces_no_pod_of_the_other() -> None:
+    before = _deployments(**APART, worker__values={"image": {"tag": "1.0"}}, image__tag="1.0")
+    after = _deployments(**APART, worker__values={"image": {"tag": "1.0"}}, image__tag="1.1")
+    assert before["image-service-worker"] == after["image-service-worker"]
+    assert before["image-service"] != after["image-service"]
+
+
+def test_the_queue_scales_who_works_on_it_and_cpu_the_other() -> None:
+    api, worker = made("scaledobject.yaml", **KEDA, **APART)
+    assert [trigger["type"] for trigger in api["spec"]["triggers"]] == ["cpu"]
+    assert [trigger["type"] for trigger in worker["spec"]["triggers"]] == ["aws-sqs-queue", "cpu"]
+    assert "fallback" not in api["spec"]  # which KEDA refuses for CPU alone
+    assert worker["spec"]["scaleTargetRef"]["name"] == "image-service-worker"
+    api, worker = made("hpa.yaml", **DEPTH, **APART)
+    assert [[metric["type"] for metric in each["spec"]["metrics"]] for each in (api, worker)] == [
+        ["Resource"],
+        ["External", "Resource"],
+    ]
+
+
 # -- disruption
 
 
@@ -403,6 +576,7 @@ def test_only_named_ports_are_let_in_and_dns_and_https_out() -> None:
     assert [rule["ports"][0]["port"] for rule in spec["ingress"]] == [8080, 9090]
     assert [port["port"] for rule in spec["egress"][:2] for port in rule["ports"]] == [53, 53, 443]
     assert spec["egress"][2]["to"]  # the test of the release, to the pods alone
+    assert len(spec["egress"]) == 3
     assert made("networkpolicy.yaml", networkPolicy__enabled=False) == []
 
 
@@ -410,7 +584,31 @@ def test_callers_and_prometheus_can_be_told_apart() -> None:
     caller: list[Any] = [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
     prometheus: list[Any] = [{"namespaceSelector": {}}]
     spec = one("networkpolicy.yaml", networkPolicy__from=caller, networkPolicy__metricsFrom=prometheus)["spec"]
-    assert [rule["from"] for rule in spec["ingress"]] == [caller, prometheus]
+    assert [rule["from"][0] for rule in spec["ingress"]] == [caller[0], prometheus[0]]
+    assert [len(rule["from"]) for rule in spec["ingress"]] == [2, 1]
+
+
+def test_whoever_may_call_the_test_of_the_release_may_too() -> None:
+    found = render(with_values(networkPolicy__from=[{"ipBlock": {"cidr": "10.0.0.0/8"}}]))
+    test = found["tests/release.yaml"][0]["metadata"]["labels"]
+    policy = found["networkpolicy.yaml"][0]["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= test.items()  # so it needs a way out, and one in
+    assert policy["ingress"][0]["from"][-1]["podSelector"]["matchLabels"].items() <= test.items()
+    assert policy["egress"][-1]["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "server"
+
+
+def test_nothing_may_leave_but_to_the_service_itself() -> None:
+    spec = one("networkpolicy.yaml", networkPolicy__egress=[])["spec"]
+    assert [port["port"] for rule in spec["egress"] for port in rule["ports"]] == [8080]
+
+
+def test_with_pod_identity_the_pods_reach_its_agent_and_lack_no_role() -> None:
+    changes = {"serviceAccount__podIdentity": True}
+    spec = one("networkpolicy.yaml", **changes)["spec"]
+    agent = {"to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}, {"ipBlock": {"cidr": "fd00:ec2::23/128"}}]}
+    assert agent | {"ports": [{"protocol": "TCP", "port": 80}]} in spec["egress"]
+    assert "has no IAM role" not in notes(with_values(**changes))
+    assert "roleSessionSeconds has no effect" in notes(with_values(**changes))
 
 
 def test_without_metrics_there_is_no_port_for_them() -> None:
@@ -441,6 +639,57 @@ def test_an_ingress_opens_the_api_and_nothing_else() -> None:
     ((rule,), (path,)) = spec["rules"], spec["rules"][0]["http"]["paths"]
     assert (rule["host"], path["path"], path["pathType"]) == ("api.example.com", "/images", "Prefix")
     assert path["backend"]["service"] == {"name": "image-service", "port": {"name": "http"}}
+
+
+def test_the_path_of_an_ingress_can_be_said() -> None:
+    said = {"enabled": True, "hosts": ["a.example"], "path": "/images*", "pathType": "ImplementationSpecific"}
+    (path,) = one("ingress.yaml", ingress=said)["spec"]["rules"][0]["http"]["paths"]
+    assert (path["path"], path["pathType"]) == ("/images*", "ImplementationSpecific")
+
+
+def test_a_gateway_opens_the_api_and_nothing_else() -> None:
+    filters = [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["X-Tenant"]}}]
+    said = {"enabled": True, "parentRefs": [{"name": "public"}], "hostnames": ["a.example"], "filters": filters}
+    spec = one("httproute.yaml", httpRoute=said, service__port=8000)["spec"]
+    (rule,) = spec["rules"]
+    assert (spec["parentRefs"], spec["hostnames"]) == ([{"name": "public"}], ["a.example"])
+    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/images"}}]
+    assert rule["backendRefs"] == [{"name": "image-service", "port": 8000}]
+    assert rule["filters"] == filters
+    assert made("httproute.yaml") == []
+
+
+def test_a_load_balancer_is_made_by_whom_and_for_whom_it_is_said() -> None:
+    said = {
+        "type": "LoadBalancer",
+        "loadBalancerClass": "service.k8s.aws/nlb",
+        "loadBalancerSourceRanges": ["10.0.0.0/8"],
+        "externalTrafficPolicy": "Local",
+        "internalTrafficPolicy": "Cluster",
+        "trafficDistribution": "PreferClose",
+        "nodePort": 30080,
+        "annotations": {"service.beta.kubernetes.io/aws-load-balancer-scheme": "internal"},
+    }
+    service = one("service.yaml", service=said)
+    spec = service["spec"]
+    assert {name: spec[name] for name in said if name in spec} == {
+        name: value for name, value in said.items() if name not in ("nodePort", "annotations")
+    }
+    assert spec["ports"][0]["nodePort"] == 30080
+    assert service["metadata"]["annotations"] == said["annotations"]
+
+
+def test_what_prometheus_does_with_the_metrics_can_be_said() -> None:
+    relabelings = [{"targetLabel": "cluster", "replacement": "a", "action": "replace"}]
+    said = {"enabled": True, "namespace": "monitoring", "scrapeTimeout": "5s", "relabelings": relabelings}
+    said |= {"metricRelabelings": [{"regex": "platform", "action": "labeldrop"}], "annotations": {"a": "b"}}
+    monitor = one("servicemonitor.yaml", metrics__serviceMonitor=said)
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert (monitor["metadata"]["namespace"], monitor["metadata"]["annotations"]) == ("monitoring", {"a": "b"})
+    assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["truss-image"]}
+    assert {name: endpoint[name] for name in said if name in endpoint} == {
+        name: said[name] for name in ("scrapeTimeout", "relabelings", "metricRelabelings")
+    }
 
 
 def test_every_selector_finds_the_pods_of_the_server_and_no_others() -> None:
@@ -545,8 +794,18 @@ def test_names_can_be_changed_and_never_grow_too_long() -> None:
         for found in named.values()
         for each in found
     } == {"pictures"}
-    other = render(with_values(reconcile__enabled=True), release="r" * 50)
-    assert all(len(each["metadata"]["name"]) <= 52 for found in other.values() for each in found)
+    other = render(with_values(reconcile__enabled=True, **APART), release="r" * 50)
+    assert all(len(each["metadata"]["name"]) <= 63 for found in other.values() for each in found)
+    assert len(other["cronjob.yaml"][0]["metadata"]["name"]) <= 52
+
+
+def test_long_names_that_begin_alike_stay_two() -> None:
+    one_name, other_name = (
+        render(with_values(), release=f"{'team-with-a-long-name-' * 2}{end}")["service.yaml"][0]["metadata"]["name"]
+        for end in ("a", "b")
+    )
+    assert one_name != other_name
+    assert len(one_name) <= 42
 
 
 def test_after_the_installation_the_next_steps_are_told() -> None:

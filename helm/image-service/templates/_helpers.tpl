@@ -1,20 +1,17 @@
-{{/* Names, labels, and what several templates need to know. */}}
+{{/* Names, labels, and what every pod of the image has. */}}
 
 {{- define "image-service.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* A CronJob's name has at most 52 characters, and ends in -reconcile. */}}
+{{/* A CronJob's name has at most 52 characters, and ends in -reconcile. Two long names that begin alike stay two. */}}
 {{- define "image-service.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 42 | trimSuffix "-" -}}
-{{- else -}}
 {{- $name := include "image-service.name" . -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 42 | trimSuffix "-" -}}
+{{- $long := default (ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name)) .Values.fullnameOverride -}}
+{{- if gt (len $long) 42 -}}
+{{- printf "%s-%s" (trunc 33 $long | trimSuffix "-") (sha256sum $long | trunc 8) -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 42 | trimSuffix "-" -}}
-{{- end -}}
+{{- trimSuffix "-" $long -}}
 {{- end -}}
 {{- end -}}
 
@@ -23,7 +20,8 @@ app.kubernetes.io/name: {{ include "image-service.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{- define "image-service.labels" -}}
+{{/* Labels that the chart itself writes. */}}
+{{- define "image-service.ownLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "image-service.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
@@ -31,10 +29,26 @@ app.kubernetes.io/part-of: truss-image
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
-{{/* The pods that serve; those of jobs and tests carry another component. */}}
+{{/* Name, labels and annotations of an object: the chart's, everybody's and its own. Takes the chart and what is its own. */}}
+{{- define "image-service.metadata" -}}
+{{- $root := first . -}}
+{{- $own := last . -}}
+name: {{ default (printf "%s%s" (include "image-service.fullname" $root) (default "" $own.suffix)) $own.name }}
+labels:
+  {{- include "image-service.ownLabels" $root | nindent 2 }}
+  {{- with merge (dict) (default dict $own.labels) $root.Values.commonLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (dict) (default dict $own.annotations) $root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The pods that serve; those of the worker, of jobs and of tests carry another component. */}}
 {{- define "image-service.podSelectorLabels" -}}
 {{ include "image-service.selectorLabels" . }}
-app.kubernetes.io/component: server
+app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
 {{- define "image-service.serviceAccountName" -}}
@@ -49,104 +63,23 @@ app.kubernetes.io/component: server
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion (include "image-service.text" .Values.image.tag)) -}}
 {{- end -}}
 {{- end -}}
 
-{{/* `sourceBucket` is `SOURCE_BUCKET`. Null and "" leave a setting to the service. */}}
+{{/* `sourceBucket` is `SOURCE_BUCKET`. Null and "" leave a setting to the service, but for what the pod's size decides. */}}
 {{- define "image-service.config" -}}
 HOST: "0.0.0.0"
 PORT: "8080"
 {{- if .Values.metrics.enabled }}
 METRICS_PORT: {{ .Values.metrics.port | int64 | quote }}
 {{- end }}
-{{- range $key, $value := .Values.config }}
+{{- range $key, $value := merge (deepCopy .Values.config) (include "image-service.sized" . | fromYaml) }}
 {{- $text := include "image-service.text" $value }}
 {{- if ne $text "" }}
 {{ regexReplaceAll "([A-Z])" $key "_${1}" | upper }}: {{ $text | quote }}
 {{- end }}
 {{- end }}
-{{- end -}}
-
-{{/* A value as the service reads it: numbers without exponents, lists by commas, maps as JSON. */}}
-{{- define "image-service.text" -}}
-{{- if kindIs "invalid" . -}}
-{{- else if kindIs "float64" . -}}
-{{- if eq (floor .) . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
-{{- else if kindIs "slice" . -}}
-{{- join "," . -}}
-{{- else if kindIs "map" . -}}
-{{- toJson . -}}
-{{- else -}}
-{{- . -}}
-{{- end -}}
-{{- end -}}
-
-{{/* What scales the pods: keda, hpa or nothing. KEDA makes an HPA of its own, and two would fight over the replicas. */}}
-{{- define "image-service.scaler" -}}
-{{- if .Values.autoscaling.keda.enabled -}}keda{{- else if .Values.autoscaling.hpa.enabled -}}hpa{{- end -}}
-{{- end -}}
-
-{{/* Fewest pods that there are: what scales them says it, or nothing does. */}}
-{{- define "image-service.minReplicas" -}}
-{{- with include "image-service.scaler" . -}}
-{{- get (get $.Values.autoscaling .) "minReplicas" -}}
-{{- else -}}
-{{- .Values.replicaCount -}}
-{{- end -}}
-{{- end -}}
-
-{{/* What KEDA does while it cannot read the queue. */}}
-{{- define "image-service.fallback" -}}
-{{- $keda := .Values.autoscaling.keda -}}
-{{- with $keda.fallback -}}
-{{- $twice := min (mul 2 ($keda.minReplicas | int)) ($keda.maxReplicas | int) -}}
-{{- merge (dict "replicas" (default $twice .replicas | int)) . | toYaml -}}
-{{- end -}}
-{{- end -}}
-
-{{/* APIs that Kubernetes has not by itself: which value needs them, and what brings them. */}}
-{{- define "image-service.apis" -}}
-{{- $scaler := include "image-service.scaler" . -}}
-{{- if eq $scaler "keda" }}
-autoscaling.keda.enabled: [keda.sh/v1alpha1, KEDA]
-{{- end }}
-{{- if and (eq $scaler "hpa") .Values.autoscaling.hpa.metricName }}
-autoscaling.hpa.metricName: [external.metrics.k8s.io/v1beta1, an adapter such as prometheus-adapter]
-{{- end }}
-{{- range $name := list "serviceMonitor" "prometheusRule" }}
-{{- if (get $.Values.metrics $name).enabled }}
-metrics.{{ $name }}.enabled: [monitoring.coreos.com/v1, the Prometheus operator]
-{{- end }}
-{{- end }}
-{{- end -}}
-
-{{- define "image-service.serves" -}}
-{{- $root := first . -}}
-{{- if or ($root.Capabilities.APIVersions.Has (last .)) (has (last .) $root.Values.apiVersions) -}}yes{{- end -}}
-{{- end -}}
-
-{{/* Messages that a pod has in work at once, as the service counts them. */}}
-{{- define "image-service.slots" -}}
-{{- default (add (include "image-service.threads" . | int) 1) .Values.config.workerSlots | int -}}
-{{- end -}}
-
-{{/* Images converted at once by a pod: without a number the service follows its limit of processors. */}}
-{{- define "image-service.threads" -}}
-{{- $cpu := dig "limits" "cpu" "2" .Values.resources | toString -}}
-{{- $cpus := ternary (divf (trimSuffix "m" $cpu | float64) 1000) ($cpu | float64) (hasSuffix "m" $cpu) -}}
-{{- default (max 1 (ceil $cpus | int)) .Values.config.workerThreads | int -}}
-{{- end -}}
-
-{{/* A quantity of memory in bytes. */}}
-{{- define "image-service.bytes" -}}
-{{- $text := toString . -}}
-{{- $units := dict "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "" 1 -}}
-{{- $unit := regexFind "[A-Za-z]*$" $text -}}
-{{- if not (and (hasKey $units $unit) (regexMatch "^[0-9]+(\\.[0-9]+)?[A-Za-z]*$" $text)) -}}
-{{- fail (printf "resources: %q is not a quantity of memory, as in 1Gi or 1024Mi" $text) -}}
-{{- end -}}
-{{- mulf (trimSuffix $unit $text | float64) (get $units $unit) | int64 -}}
 {{- end -}}
 
 {{/* Where every container of the image gets its settings. */}}
@@ -157,14 +90,30 @@ envFrom:
   {{- with .Values.extraEnvFrom }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- with .Values.extraEnv }}
+{{- with concat (include "image-service.roles" . | fromYamlArray) .Values.extraEnv }}
 env:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
-{{/* Of every pod of the image: who it is and what it may do. */}}
-{{- define "image-service.podIdentity" -}}
+{{/* Of every container of the image: what it may do, and what it sees of the pod's volumes. */}}
+{{- define "image-service.container" -}}
+image: {{ include "image-service.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- with .Values.securityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+volumeMounts:
+  - name: tmp
+    mountPath: /tmp
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* Of every pod of the image: who it is, what it may do, where it runs, whom it asks for names, and its volumes. */}}
+{{- define "image-service.pod" -}}
 serviceAccountName: {{ include "image-service.serviceAccountName" . }}
 automountServiceAccountToken: false
 {{- with .Values.image.pullSecrets }}
@@ -175,10 +124,6 @@ imagePullSecrets:
 securityContext:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- end -}}
-
-{{/* Of every pod of the image: where it runs. */}}
-{{- define "image-service.placement" -}}
 {{- with .Values.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
@@ -194,10 +139,51 @@ affinity:
 {{- with .Values.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+volumes:
+  - name: tmp
+    emptyDir:
+      sizeLimit: {{ include "image-service.text" .Values.tmpSizeLimit }}
+  {{- with .Values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
-{{- define "image-service.tmp" -}}
-- name: tmp
-  emptyDir:
-    sizeLimit: {{ .Values.tmpSizeLimit }}
+{{/* APIs that Kubernetes has not by itself: which value needs them, and what brings them. */}}
+{{- define "image-service.apis" -}}
+{{- range .deployments }}
+{{- $scaler := include "image-service.scaler" . }}
+{{- if eq $scaler "keda" }}
+autoscaling.keda.enabled: [keda.sh/v1alpha1, KEDA]
+{{- end }}
+{{- if and (eq $scaler "hpa") .converts .Values.autoscaling.hpa.metricName }}
+autoscaling.hpa.metricName: [external.metrics.k8s.io/v1beta1, an adapter such as prometheus-adapter]
+{{- end }}
+{{- end }}
+{{- range $name := list "serviceMonitor" "prometheusRule" }}
+{{- if (get $.Values.metrics $name).enabled }}
+metrics.{{ $name }}.enabled: [monitoring.coreos.com/v1, the Prometheus operator]
+{{- end }}
+{{- end }}
+{{- if .Values.httpRoute.enabled }}
+httpRoute.enabled: [gateway.networking.k8s.io/v1, the Gateway API and a controller for it]
+{{- end }}
+{{- end -}}
+
+{{- define "image-service.serves" -}}
+{{- $root := first . -}}
+{{- if or ($root.Capabilities.APIVersions.Has (last .)) (has (last .) $root.Values.apiVersions) -}}yes{{- end -}}
 {{- end -}}
