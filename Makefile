@@ -4,6 +4,7 @@ BIN := .venv/bin
 DATA_DIR ?= .local
 PORT ?= 8080
 FUZZ ?= 20
+MUTANTS_SECONDS ?= 120
 IMAGE ?= truss-image
 PARALLEL = -n auto
 BUILDER ?= $(shell command -v docker || command -v buildah)
@@ -89,6 +90,10 @@ tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json
 	@command -v npm >/dev/null || { echo "Node 20 or newer with npm is needed" >&2; exit 1; }
 	@npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund
 	@touch $@
+
+.PHONY: mutants
+mutants: setup ## Convert damaged pictures at random, and watch what becomes of the process (MUTANTS_SECONDS=... long)
+	$(BIN)/python -m tests.mutants --seconds $(MUTANTS_SECONDS)
 
 soak: setup ## Upload thousands of pictures while processes are killed, and account for each (five minutes)
 	$(BIN)/python -m benchmarks.soak

@@ -213,6 +213,7 @@ def _stills(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
         "tiff-tiled": lambda: corpus.tiff(photo(), compression="lzw", tile=True, tile_width=256, tile_height=256),
         "tiff-16": lambda: corpus.tiff(photo().colourspace("rgb16"), compression="deflate"),
         "tiff-cmyk": lambda: corpus.tiff(photo().icc_transform("cmyk", input_profile="srgb")),
+        "tiff-samples": lambda: corpus.tiff(photo().bandjoin([0] * 60), compression="deflate"),
         "tiff-alpha-mask": lambda: corpus.tiff(with_mask(photo()), compression="lzw"),
     }
 

@@ -312,7 +312,7 @@ def _probe_tiff(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
         has_alpha=read.has_alpha,
         orientation=read.orientation,
         bands=read.bands,
-        decoder_bytes=len(data) + read.piece_bytes,
+        decoder_bytes=len(data) + read.piece_bytes + read.surplus_bytes,
     )
 
 

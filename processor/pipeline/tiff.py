@@ -58,6 +58,11 @@ _PACKED = frozenset({1, 2, 3, 4, 5, 7, 8, 32_946, 32_773})
 _PLAIN, _OLD_JPEG, _DEFLATED = 1, 6, frozenset({8, 32_946})
 _BYTE, _WIDE, _WHOLE = 8, 16, frozenset({1, 4})
 _APART, _CMYK = 2, 1
+#: Bytes of a decoded pixel that pictures have, which the estimate of memory counts in: three wide samples.
+_USUAL_BYTES = 6
+#: Lines with all of their samples that libvips has in memory while it reads one after the other: of the picture, and of
+#: what is worked on. `benchmarks/memory_peak.py` measures them.
+_LINES, _LINES_AT_WORK = 512, 100
 #: Of further samples: an alpha that is multiplied in, which libvips undoes, and one that is not.
 _ALPHAS = frozenset({1, 2})
 
@@ -78,6 +83,14 @@ class Tiff:
     orientation: int
     pieces: tuple[tuple[int, int, int], ...] = field(repr=False)
     piece_bytes: int
+    #: Of a decoded pixel, further samples counted in, of which there may be thousands.
+    pixel_bytes: int
+
+    @property
+    def surplus_bytes(self) -> int:
+        """What further samples take while they are decoded, before they are left out."""
+        lines = min(self.height, _LINES) + min(self.height, _LINES_AT_WORK)
+        return max(0, self.pixel_bytes - _USUAL_BYTES) * self.width * lines
 
 
 def read(data: bytes) -> Tiff:
@@ -167,6 +180,7 @@ def _tiff(page: Page) -> Tiff:
         orientation=orientation if orientation in range(1, 9) else 1,
         pieces=pieces,
         piece_bytes=piece_bytes,
+        pixel_bytes=samples * (2 if page.number(_Tag.BITS, 1) > _BYTE else 1),
     )
 
 

@@ -61,6 +61,7 @@ WITHIN_A_RANGE = (
     "png-alpha-smooth",
     "png-alpha-mask",
     "apng-of-patches-over",
+    "tiff-samples",
     "webp-alpha-mask",
     "webp-of-many-masks",
     "webp-of-many-photos",

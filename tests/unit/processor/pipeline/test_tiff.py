@@ -193,3 +193,12 @@ def test_every_byte_of_the_tags_may_be_wrong() -> None:
                 decode.probe(data[:at] + bytes([value]) + data[at + 1 :])
             except ImageRejected:
                 continue
+
+
+def test_memory_is_reserved_for_samples_that_are_left_out() -> None:
+    """A small file may have thousands of them in each pixel, all of which are decoded."""
+    photo = corpus.photo(160, 120)
+    plain, ample = (decode.probe(corpus.tiff(photo.bandjoin([0] * more))) for more in (1, 60))
+
+    assert (ample.bands, ample.width) == (plain.bands, plain.width)
+    assert ample.decoder_bytes - plain.decoder_bytes > 57 * 160 * 120
