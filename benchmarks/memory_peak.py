@@ -1,6 +1,7 @@
 """The memory that one image really takes, beside the estimate by which it is admitted.
 
-    python -m benchmarks.memory_peak [--megapixels 24] [--effort 0 2 4 6] [--preload libjemalloc.so.2] [NAME ...]
+    python -m benchmarks.memory_peak [--megapixels 24] [--effort 0 2 4 6] [--sharpen 0.8] [--preload libjemalloc.so.2]
+        [NAME ...]
 
 Every file is drawn by formula and rendered in a fresh process, as the only image in it. The peak is what Linux counted
 as resident (`VmHWM`) above what the process held before, the file counted in. Linux only. It depends on the allocator,
@@ -30,7 +31,7 @@ from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.estimate import least_bytes, working_bytes
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.render import Rendering, inspect, render
-from processor.recipes import standard
+from processor.recipes import sharpened, standard
 from processor.sandbox.process import GIVEN
 from tests import corpus
 from tests.corpus import animations
@@ -280,7 +281,9 @@ def _animations(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
     }
 
 
-def measure(data: bytes, effort: int = 2, allocator: Mapping[str, str] = ALLOCATORS["engine"]) -> Measured:
+def measure(
+    data: bytes, effort: int = 2, allocator: Mapping[str, str] = ALLOCATORS["engine"], *, sharpen: float = 0
+) -> Measured:
     """In a process of its own."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "LD_PRELOAD"))}
     environment = {**ours, **allocator}
@@ -288,7 +291,7 @@ def measure(data: bytes, effort: int = 2, allocator: Mapping[str, str] = ALLOCAT
         file.write(data)
         file.flush()
         command = [sys.executable, "-m", "benchmarks.memory_peak", "--measure", file.name]
-        command += ["--effort", str(effort)]
+        command += ["--effort", str(effort), "--sharpen", str(sharpen)]
         told = subprocess.run(command, check=True, capture_output=True, env=environment, timeout=600)
     return Measured(**json.loads(told.stdout))
 
@@ -315,10 +318,10 @@ def _render_side_by_side(rendering: Rendering) -> None:
             each.result()
 
 
-def _measure_here(file: Path, effort: int) -> Measured:
+def _measure_here(file: Path, effort: int, sharpen: float) -> Measured:
     tune_allocator()
     set_up_libvips()
-    recipe = standard(effort)
+    recipe = sharpened(standard(effort), [sharpen])
     for make in (corpus.jpeg, corpus.png, corpus.webp, corpus.gif):  # code and tables are the process's own
         data = make()
         render(data, inspect(data, NO_LIMITS), recipe, Deadline(NO_LIMITS.timeout_seconds))
@@ -340,11 +343,12 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="cases; all by default")
     parser.add_argument("--megapixels", type=float, default=24, help="size of a picture, all frames together")
     parser.add_argument("--effort", type=int, nargs="+", default=[2], choices=range(7), help="as `WEBP_EFFORT`")
+    parser.add_argument("--sharpen", type=float, default=0, help="as `SHARPEN_SIGMA`")
     parser.add_argument("--preload", help="jemalloc, as the loader finds it")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        print(json.dumps(asdict(_measure_here(arguments.measure, *arguments.effort))))
+        print(json.dumps(asdict(_measure_here(arguments.measure, *arguments.effort, arguments.sharpen))))
         return
     allocators = {**ALLOCATORS}
     if arguments.preload:
@@ -356,7 +360,7 @@ def main() -> None:
         if not arguments.names or name in arguments.names:
             data = make()
             for effort in arguments.effort:
-                found = [measure(data, effort, allocator) for allocator in allocators.values()]
+                found = [measure(data, effort, each, sharpen=arguments.sharpen) for each in allocators.values()]
                 print(_row(name, effort, found), flush=True)
                 beside.extend(_beside(f"{name} at effort {effort}", found))
     print("\n" + "\n".join(beside or ["No peak is more than a tenth beside its estimate."]))

@@ -32,7 +32,7 @@ class Example:
 EXAMPLES = (
     Example(kind="An input format", shown="GIF", names=("GIF", "gif")),
     Example(kind="An output format", shown="WebP", names=("webpsave_buffer", r"format=WEBP\.name")),
-    Example(kind="An effect", shown="`orient`", names=("orient",)),
+    Example(kind="An effect", shown="`sharpen`", names=("Sharpen", r'(?<=")sharpen(?=")')),
     Example(kind="An analysis", shown="`colour`", names=("average_colour", r'(?<=")colour(?=")')),
     Example(kind="A listener", shown="`EndCounter`", names=("EndCounter",)),
     Example(kind="A probe", shown="`LogLines`", names=("LogLines",)),

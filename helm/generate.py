@@ -79,9 +79,9 @@ def _value_schema(described: Mapping[str, Any], definitions: Mapping[str, Any]) 
     while "$ref" in option:
         option = definitions[option["$ref"].rpartition("/")[2]]
     kept = _kept(option)
-    if option["type"] == "array" and option["items"].get("type") == "integer":
+    if option["type"] == "array" and (number := option["items"].get("type")) in ("integer", "number"):
         bounds = _kept(option["items"])  # which hold for a number that stands alone, too
-        return {"type": ["integer", "string", "array", "null"], "items": {"type": "integer", **bounds}, **bounds}
+        return {"type": [number, "string", "array", "null"], "items": {"type": number, **bounds}, **bounds}
     if option["type"] == "array":
         return {"type": ["string", "array", "null"], "items": {"type": "string"}}
     if option["type"] == "object":

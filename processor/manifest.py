@@ -14,9 +14,10 @@ from processor import clock
 from processor.codec import Codec
 from processor.errors import ImageNotFound, JobNotFound, ObjectNotFound, Rejected
 from processor.images import VARIANT_PREFIX, StoredVariant, job_of_variant, job_prefix
-from processor.jobs import Job, JobStatus
+from processor.jobs import Job, JobStatus, Manifest
 from processor.ports.objects import ObjectStore
 from processor.ports.stores import AllStores
+from processor.recipes import VariantSpec
 
 CONTENT_TYPE = "application/json"
 _NAME = "manifest.json"
@@ -48,7 +49,7 @@ def document(job: Job) -> bytes:
     made = job.manifest
     if made is None:
         raise ValueError(f"{job.processing_id} has no manifest")
-    efforts = {spec.name: spec.effort for spec in job.recipe.specs} if job.recipe else {}
+    specs = {spec.name: spec for spec in job.recipe.specs} if job.recipe else {}
     content = {
         "uniqueId": job.unique_id,
         "processingId": job.processing_id,
@@ -62,9 +63,7 @@ def document(job: Job) -> bytes:
             "height": made.height,
             "frames": made.frames,
         },
-        "variants": {
-            variant.name: _described(variant, efforts.get(variant.name, made.effort)) for variant in job.variants
-        },
+        "variants": {variant.name: _described(variant, specs.get(variant.name), made) for variant in job.variants},
         **({"facts": job.facts.found} if job.facts.found else {}),
         **({"recipe": job.recipe.reference} if job.recipe else {}),
         "encoder": made.encoder,
@@ -163,9 +162,11 @@ class Verifier:
             yield Difference(key=variant.key, problem=f"content type {found.content_type}")
 
 
-def _described(variant: StoredVariant, effort: int) -> dict[str, Any]:
+def _described(variant: StoredVariant, spec: VariantSpec | None, made: Manifest) -> dict[str, Any]:
     told = {name: value for name, value in _CODEC.encode(variant).items() if name not in _ELSEWHERE}
-    return {**told, "effort": effort}
+    effects = [{"name": effect.name, **dict(effect.parameters)} for effect in spec.effects] if spec else []
+    asked = {"effort": spec.effort if spec else made.effort, **({"effects": effects} if effects else {})}
+    return {**told, **asked}
 
 
 def _variant(name: str, value: Mapping[str, Any], stored_at: datetime) -> StoredVariant:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any, TypeVar
 
 from processor.formats import encoding_of, format_of
 from processor.formats.format import Encoding
@@ -21,16 +23,44 @@ _DIGEST_LENGTH = 16
 KNOWN_TEXTS = 64
 _TEXT = re.compile(r"(?P<name>[a-z][a-z0-9-]{0,31})@(?P<version>[1-9][0-9]{0,8})#[0-9a-f]{16}:(?P<content>.+)")
 
+Number = TypeVar("Number", int, float)
+#: What a parameter of an effect may be.
+Value = str | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What is to be done to the picture of a variant: the name of an effect, and its parameters in alphabetical order.
+
+    What they mean, and which there are, the renderer knows.
+    """
+
+    name: str
+    parameters: tuple[tuple[str, Value], ...] = ()
+
+    @classmethod
+    def of(cls, name: str, parameters: Mapping[str, Value] | None = None) -> Effect:
+        """With parameters by their names. Raises `ValueError` for what is neither text nor a finite number."""
+        found = sorted((parameters or {}).items())
+        return cls(name, tuple((parameter, _plain(value)) for parameter, value in found))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantSpec:
-    """What is asked of a variant: a box to fit into (None: the original's own size), a format, a quality, an effort."""
+    """What is asked of a variant: a box to fit into (None: the original's own size), effects in their order, and of its
+    file a format, a quality, an effort."""
 
     name: str
     format: str
     quality: int
     effort: int = DEFAULT_EFFORT
     box: tuple[int, int] | None = None
+    effects: tuple[Effect, ...] = ()
+
+    @property
+    def unnamed(self) -> VariantSpec:
+        """What tells its file from others of its size."""
+        return replace(self, name="", box=None)
 
     @property
     def encoding(self) -> Encoding:
@@ -85,10 +115,10 @@ class Recipe:
     def _content(self) -> str:
         """Short, since every record of a job has it: in the order of the fields, and a box of nothing is left out.
 
-        An analysis is a name among the rows, so that a recipe without any reads as it always did.
+        An effect is a pair at the end of a row, and an analysis a name among the rows: so a recipe without any reads as
+        it always did.
         """
-        rows = [[spec.name, spec.format, spec.quality, spec.effort, *(spec.box or ())] for spec in self.specs]
-        return json.dumps([*rows, *self.analyses], separators=(",", ":"))
+        return json.dumps([*map(_row, self.specs), *self.analyses], separators=(",", ":"), allow_nan=False)
 
 
 @lru_cache(maxsize=KNOWN_TEXTS)
@@ -105,9 +135,25 @@ def _read(text: str) -> Recipe:
     )
 
 
-def _spec(name: str, format_: str, quality: int, effort: int, *box: int) -> VariantSpec:
-    fits: tuple[int, int] | None = (box[0], box[1]) if box else None
-    return VariantSpec(name=name, format=format_, quality=quality, effort=effort, box=fits)
+def _row(spec: VariantSpec) -> list[object]:
+    effects = [[effect.name, dict(effect.parameters)] for effect in spec.effects]
+    return [spec.name, spec.format, spec.quality, spec.effort, *(spec.box or ()), *effects]
+
+
+def _spec(name: str, format_: str, quality: int, effort: int, *rest: int | list[Any]) -> VariantSpec:
+    sides = [each for each in rest if isinstance(each, int)]
+    box = (sides[0], sides[1]) if sides else None
+    effects = tuple(Effect.of(*each) for each in rest if isinstance(each, list))
+    return VariantSpec(name=name, format=format_, quality=quality, effort=effort, box=box, effects=effects)
+
+
+def _plain(value: Value) -> Value:
+    """A number is written in one way alone, so that what is equal has one digest."""
+    if isinstance(value, str):
+        return value
+    if not math.isfinite(value):
+        raise ValueError("a parameter must be finite")
+    return int(value) if value == int(value) else value
 
 
 #: What everybody gets. Boxes are those of the earlier service, and so is the name of the variant of the original's own
@@ -140,5 +186,12 @@ def adapted(efforts: Sequence[int], qualities: Sequence[int]) -> Recipe:
     return replace(STANDARD, specs=specs)
 
 
-def _for_all(values: Sequence[int], count: int) -> Sequence[int]:
-    return [*values] * count if len(values) == 1 else values
+def sharpened(recipe: Recipe, sigmas: Sequence[float]) -> Recipe:
+    """The recipe with variants sharpened: one sigma for each, or one for all; 0 leaves a variant as it is."""
+    each = zip(recipe.specs, _for_all(sigmas, len(recipe.specs)), strict=True)
+    effects = ((spec, (Effect.of("sharpen", {"sigma": sigma}),) if sigma else ()) for spec, sigma in each)
+    return replace(recipe, specs=tuple(replace(spec, effects=found) for spec, found in effects))
+
+
+def _for_all(values: Sequence[Number], count: int) -> Sequence[Number]:
+    return list(values) * count if len(values) == 1 else values

@@ -19,6 +19,7 @@ from processor.images import Rendered, Variant
 from processor.pipeline.allocator import tune_allocator
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.courtesy import step_back
+from processor.pipeline.effects import check_effects
 from processor.pipeline.estimate import share, working_bytes
 from processor.pipeline.lanes import Lanes
 from processor.pipeline.limits import Deadline, FileLimits
@@ -159,10 +160,12 @@ class Engine:
         """Every variant of one file; waits for its tenant's turn, for a thread and for memory first.
 
         When the caller is cancelled the thread is told to stop, and keeps its share of the budget until it has.
-        Raises an `ImageRejected` when the bytes are at fault, `Unavailable` when the machine is or the engine closes.
+        Raises an `ImageRejected` when the bytes are at fault, `Unavailable` when the machine is or the engine closes,
+        `ValueError` for effects that this release does not know.
         """
         if self._closed:
             raise Unavailable
+        check_effects(recipe)
         deadline = Deadline(self._limits.timeout_seconds)
         self._deadlines.add(deadline)
         self._idle.clear()

@@ -90,8 +90,13 @@ def _rendering(
     # The smaller sizes of an animation are made frame by frame, and then joined.
     resizing = held + reduced * (2 if info.frames > 1 else 1)
     encoding = held + reduced + _encoding(info, frame_bytes, alpha_bytes) + _kept(info, recipe.specs) + noise_bytes
-    encoding += _beside(info, recipe, alpha_bytes)
-    return BASE_BYTES + file_bytes + max(decoding_of(info.format).working_bytes(info, held), resizing, encoding)
+    changed = _changed(info, recipe.specs)
+    encoding += _beside(info, recipe, alpha_bytes) + changed
+    # Like sizes, effects are made of an animation frame by frame; and each is made of the one before.
+    changing = held + reduced + 2 * changed
+    return (
+        BASE_BYTES + file_bytes + max(decoding_of(info.format).working_bytes(info, held), resizing, changing, encoding)
+    )
 
 
 def _most_listed(info: ImageInfo, recipe: Recipe) -> int:
@@ -123,6 +128,15 @@ def _encoding(info: ImageInfo, frame_bytes: float, alpha_bytes: float) -> int:
     return round(frame * (frame_bytes + alpha_bytes) + written) + info.frames * EACH_FRAME_BYTES
 
 
+def _changed(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
+    """What effects make of a picture, until its file is written; of a large and a small one at once."""
+    sizes = [geometry.target_size(info, spec) for spec in specs if spec.effects]
+    lanes = {
+        geometry.takes_long(info, size): size[0] * size[1] for size in sorted(sizes, key=lambda size: size[0] * size[1])
+    }
+    return sum(lanes.values()) * info.frames * _bands(info)
+
+
 def _beside(info: ImageInfo, recipe: Recipe, alpha_bytes: float) -> int:
     """What the largest of the small variants takes, which is encoded at the same time as a large one."""
     sizes = [geometry.target_size(info, spec) for spec in recipe.specs]
@@ -139,7 +153,7 @@ def _kept(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
 
 def _further_files(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
     """How many more there are of the size of the picture."""
-    whole = {spec.quality for spec in specs if geometry.target_size(info, spec) == geometry.upright(info)}
+    whole = {spec.unnamed for spec in specs if geometry.target_size(info, spec) == geometry.upright(info)}
     return max(0, len(whole) - 1)
 
 

@@ -22,12 +22,13 @@ class Write(Protocol):
 def no_larger(asked: Variant, info: ImageInfo, source: bytes, write: Write) -> Variant:
     """The variant of its source's own size that was asked for, unless it is larger than its source.
 
-    Then it is the source itself, if that is of the same format and may be served as it is; or else what is smaller
-    without any loss, or at a lower quality. If all are larger, it is the smallest. Raises `pyvips.Error`.
+    Then it is the source itself, if that is of the same format, may be served as it is, and no effect was asked for; or
+    else what is smaller without any loss, or at a lower quality. If all are larger, it is the smallest. Raises
+    `pyvips.Error`.
     """
     if len(asked.data) <= len(source):
         return asked
-    if info.format == asked.spec.format and decoding_of(info.format).is_bare(source):
+    if _may_be_served(info, source, asked.spec):
         return replace(asked, data=source, instead="source")
     smallest = asked
     for other in _others(asked, info, write, len(source) / len(asked.data)):
@@ -36,6 +37,10 @@ def no_larger(asked: Variant, info: ImageInfo, source: bytes, write: Write) -> V
         if len(smallest.data) <= len(source):
             break
     return smallest
+
+
+def _may_be_served(info: ImageInfo, source: bytes, spec: VariantSpec) -> bool:
+    return info.format == spec.format and not spec.effects and decoding_of(info.format).is_bare(source)
 
 
 def _others(asked: Variant, info: ImageInfo, write: Write, ratio: float) -> Iterator[Variant]:

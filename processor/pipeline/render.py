@@ -16,6 +16,7 @@ from processor.images import Rendered, Variant
 from processor.pipeline import decode, encode, geometry, streaming
 from processor.pipeline.allocator import is_to_be_had
 from processor.pipeline.analyses import ANALYSES
+from processor.pipeline.effects import change_of
 from processor.pipeline.geometry import Size
 from processor.pipeline.guard import no_larger
 from processor.pipeline.limits import Deadline, FileLimits
@@ -33,9 +34,6 @@ from processor.recipes import Recipe, VariantSpec
 
 #: Bytes of memory per pixel of a frame that is converted, about: see `estimate`.
 _WORK_BYTES = 9
-
-#: What tells one file from another: size, format, quality, effort.
-_File = tuple[Size, str, int, int]
 
 #: From file to upright sRGB in memory; beside each step, what its failure means. Colour comes before memory: the
 #: decoder is read once either way, and 16 bits are 8 before they are held.
@@ -99,7 +97,7 @@ class Rendering:
         self._soon = [(spec, size) for spec, size in planned if not geometry.takes_long(info, size)]
         self._long = [(spec, size) for spec, size in planned if geometry.takes_long(info, size)]
         self._images: dict[Size, pyvips.Image] = {}
-        self._files: dict[_File, Variant] = {}
+        self._files: dict[tuple[Size, VariantSpec], Variant] = {}
         self._variants: dict[str, Variant] = {}
         self._facts = Facts()
 
@@ -120,13 +118,16 @@ class Rendering:
         sizes = [size for _, size in (*self._soon, *self._long)]
         held = [size for size in sizes if streamed is None or size != (info.width, info.height)]
         needs_sizes = any(size in held and size != full for _, size in self._long)
-        if not needs_sizes:
+        needs_facts = any(spec.effects for spec, _ in self._long)
+        if not (needs_sizes or needs_facts):
             decoded()
         with self._probes.span("resize"):
             _resize(self._images, held, self.deadline)
-        if needs_sizes:
+        if needs_sizes and not needs_facts:
             decoded()
         self._facts = self._analysed()
+        if needs_facts:
+            decoded()
         for spec, size in self._soon:
             self._make(spec, size)
 
@@ -150,37 +151,46 @@ class Rendering:
         found: dict[str, object] = {}
         for name in self._recipe.analyses:
             if name in ANALYSES:
-                with (
-                    self._probes.span("analyse", analysis=name),
-                    _stage(NotConvertible, self.deadline, size[0] * size[1]),
-                ):
+                with self._step(size, "analyse", analysis=name):
                     found[name] = ANALYSES[name](watched(self._images[size], self.deadline))
         return Facts.of(found, self._recipe.analyses)
 
     def _make(self, spec: VariantSpec, size: Size) -> None:
         # Of an image that is smaller than a box, the same file would be made again; once is enough.
-        file = (size, spec.format, spec.quality, spec.effort)
+        file = (size, spec.unnamed)
         if file not in self._files:
-            with (
-                self._probes.span("encode", variant=spec.name),
-                _stage(NotConvertible, self.deadline, size[0] * size[1]),
-            ):
-                self._files[file] = self._encoded(spec, size)
+            picture = self._changed(spec, size)
+            with self._step(size, "encode", variant=spec.name):
+                self._files[file] = self._encoded(spec, size, picture)
         variant = replace(self._files[file], spec=spec)
         self._variants[spec.name] = variant
         self._ready(variant)
 
-    def _encoded(self, spec: VariantSpec, size: Size) -> Variant:
-        write = partial(self._write, size)
+    def _changed(self, spec: VariantSpec, size: Size) -> pyvips.Image | None:
+        """The picture with the effects that are asked for. None: it is not held."""
+        picture = self._images.get(size)
+        for effect in spec.effects:
+            with self._step(size, "change", variant=spec.name, effect=effect.name):
+                before = watched(picture, self.deadline)  # kept until the pixels are there
+                picture = hold(change_of(effect)(before, self._facts))
+        return picture
+
+    @contextmanager
+    def _step(self, size: Size, name: str, **facts: str) -> Iterator[None]:
+        with self._probes.span(name, **facts), _stage(NotConvertible, self.deadline, size[0] * size[1]):
+            yield
+
+    def _encoded(self, spec: VariantSpec, size: Size, picture: pyvips.Image | None) -> Variant:
+        write = partial(self._write, picture)
         asked = Variant(spec=spec, data=write(spec), width=size[0], height=size[1])
         unchanged = size == geometry.upright(self._info)
         return no_larger(asked, self._info, self._data, write) if unchanged else asked
 
-    def _write(self, size: Size, spec: VariantSpec, *, lossless: bool = False) -> bytes:
-        if size not in self._images:
+    def _write(self, picture: pyvips.Image | None, spec: VariantSpec, *, lossless: bool = False) -> bytes:
+        if picture is None:
             return _streamed(self._data, spec, self.deadline)
         # Each thread has a watch of its own over pixels that both may read.
-        image = watched(self._images[size], self.deadline)
+        image = watched(picture, self.deadline)
         return encode.write_lossless(image, spec) if lossless else encode.write(image, spec)
 
 

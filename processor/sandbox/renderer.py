@@ -19,6 +19,7 @@ from processor.facts import Facts
 from processor.images import Rendered, Variant
 from processor.pipeline import geometry
 from processor.pipeline.budget import MemoryBudget
+from processor.pipeline.effects import check_effects
 from processor.pipeline.engine import EngineConfig
 from processor.pipeline.estimate import share
 from processor.ports.renderer import NO_TICKET, Ticket
@@ -75,8 +76,10 @@ class ChildRenderer:
         """Every variant of one file; waits for its turn first. When the caller is cancelled the child is killed.
 
         Raises an `ImageRejected` when the bytes are at fault: `DecoderCrashed` when they bring the child down.
-        `Unavailable` when the child does not even start, or the renderer closes.
+        `Unavailable` when the child does not even start, or the renderer closes. `ValueError` for effects that this
+        release does not know.
         """
+        check_effects(recipe)
         self._limits.check_size(len(data))
         async with AsyncExitStack() as turn:
             await turn.enter_async_context(self._turn)

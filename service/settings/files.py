@@ -8,22 +8,32 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from processor.pipeline.effects import check_effects
+from processor.pipeline.effects.sharpen import LEAST_SIGMA, MOST_SIGMA
 from processor.pipeline.limits import FileLimits
-from processor.recipes import STANDARD, Recipe, adapted
+from processor.recipes import STANDARD, Recipe, adapted, sharpened
 
 Count = Annotated[int, Field(ge=1)]
 
 
 def _by_commas(value: object) -> object:
     """`5, 2` or a single number as a list."""
-    return str(value).split(",") if isinstance(value, str | int) else value
+    return str(value).split(",") if isinstance(value, str | int | float) else value
 
 
-def _for_each_variant(values: tuple[int, ...]) -> tuple[int, ...]:
+def _for_each_variant(values: tuple[float, ...]) -> tuple[float, ...]:
     names = [spec.name for spec in STANDARD.specs]
     if len(values) not in (1, len(names)):
         raise PydanticCustomError("per_variant", f"must be one number for all, or one each for {', '.join(names)}")
     return values
+
+
+def _sharpens(sigmas: tuple[float, ...]) -> tuple[float, ...]:
+    try:
+        check_effects(sharpened(STANDARD, sigmas))
+    except ValueError as error:
+        raise PydanticCustomError("effect", "{why}", {"why": str(error)}) from None
+    return sigmas
 
 
 class FileSettings(BaseModel):
@@ -57,6 +67,17 @@ class FileSettings(BaseModel):
         AfterValidator(_for_each_variant),
         Field(alias="WEBP_QUALITY", description="Quality, 1 to 100, likewise."),
     ] = tuple(spec.quality for spec in STANDARD.specs)
+    sharpen_sigma: Annotated[
+        tuple[Annotated[float, Field(ge=0, le=MOST_SIGMA)], ...],
+        BeforeValidator(_by_commas),
+        AfterValidator(_for_each_variant),
+        AfterValidator(_sharpens),
+        Field(
+            alias="SHARPEN_SIGMA",
+            description="How much variants are sharpened, likewise: "
+            f"sigma in pixels, {LEAST_SIGMA:g} to {MOST_SIGMA:g}; 0 for not at all.",
+        ),
+    ] = (0,)
     retention_days: Annotated[
         int, Field(alias="RETENTION_DAYS", ge=1, le=3650, description="How long job records are kept.")
     ] = 30
@@ -74,7 +95,7 @@ class FileSettings(BaseModel):
     @property
     def recipe(self) -> Recipe:
         """What is made of an image."""
-        return adapted(self.webp_effort, self.webp_quality)
+        return sharpened(adapted(self.webp_effort, self.webp_quality), self.sharpen_sigma)
 
     @property
     def retention(self) -> timedelta:

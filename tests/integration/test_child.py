@@ -20,7 +20,7 @@ from processor.images import Rendered
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.pipeline.limits import FileLimits
-from processor.recipes import Recipe, VariantSpec, standard
+from processor.recipes import Recipe, VariantSpec, sharpened, standard
 from processor.sandbox import confine
 from processor.sandbox import renderer as quarantine
 from processor.sandbox.process import ChildProcess
@@ -137,6 +137,15 @@ async def test_a_good_image_becomes_the_same_bytes_as_in_the_engine(name: str, e
     data = corpus.SAMPLES[name].make()
 
     assert await make().render(data, FAST) == await engine.render(data, FAST)
+
+
+async def test_effects_reach_the_child(engine: Engine, make: Make) -> None:
+    data, recipe = corpus.jpeg(corpus.photo(400, 300)), sharpened(FAST, [0.8])
+
+    made = await make().render(data, recipe)
+
+    assert made == await engine.render(data, recipe)
+    assert made.variants[0].data != (await engine.render(data, FAST)).variants[0].data
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -8,9 +8,10 @@ import sys
 import pytest
 
 from benchmarks.memory_peak import NO_LIMITS, Measured, cases, measure, picture
+from processor.pipeline.estimate import least_bytes
 from processor.pipeline.limits import Deadline
 from processor.pipeline.render import inspect, render
-from processor.recipes import Recipe, VariantSpec
+from processor.recipes import Recipe, VariantSpec, standard
 from tests import corpus
 
 pytestmark = [
@@ -128,6 +129,19 @@ def test_more_effort_takes_what_lies_between_the_least_and_the_most(name: str) -
     assert measured.least < measured.estimate
     assert measured.least <= measured.peak * (1 + TOLERANCE) + JITTER_BYTES
     assert measured.peak <= measured.estimate * (1 + TOLERANCE) + JITTER_BYTES
+
+
+@pytest.mark.parametrize("name", ["jpeg", "gif-of-three", "webp-of-many", "png-alpha-noise"])
+def test_what_effects_take_is_reserved(name: str) -> None:
+    measured = measure(CASES[name](), sharpen=0.8)
+
+    assert measured.least > least_of(name)
+    assert measured.peak <= measured.estimate * (1 + TOLERANCE) + JITTER_BYTES
+
+
+def least_of(name: str) -> int:
+    data = CASES[name]()
+    return least_bytes(inspect(data, NO_LIMITS), len(data), standard(2))
 
 
 def test_a_process_holds_no_more_after_many_pictures_than_after_some() -> None:

@@ -9,9 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.pipeline.analyses import ANALYSES
-from processor.recipes import STANDARD, Recipe, VariantSpec, adapted, standard
+from processor.recipes import STANDARD, Effect, Recipe, VariantSpec, adapted, sharpened, standard
 
 sides = st.integers(min_value=1, max_value=20_000)
+numbers = st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False)
+effects = st.builds(
+    Effect.of,
+    st.from_regex(r"[a-z][a-z0-9-]{0,31}", fullmatch=True),
+    st.dictionaries(st.from_regex(r"[a-z]{1,9}", fullmatch=True), numbers | st.text(max_size=9), max_size=3),
+)
 specs = st.builds(
     VariantSpec,
     name=st.from_regex(r"[a-z][a-z0-9]{0,31}", fullmatch=True),
@@ -19,6 +25,7 @@ specs = st.builds(
     quality=st.integers(min_value=0, max_value=100),
     effort=st.integers(min_value=0, max_value=6),
     box=st.none() | st.tuples(sides, sides),
+    effects=st.lists(effects, max_size=3).map(tuple),
 )
 recipes = st.builds(
     Recipe,
@@ -54,6 +61,36 @@ def test_a_recipe_of_before_there_were_analyses_asks_for_none_and_keeps_its_dige
     read = Recipe.from_text(text)
     assert read == replace(adapted([2], [80, 85, 90, 85]), version=1, analyses=())
     assert read.to_text() == text
+
+
+def test_a_record_says_which_effects_each_variant_has_in_their_order() -> None:
+    thumbnail = STANDARD.specs[0]
+    blurred = Effect.of("blur", {"sigma": 2.0, "edges": "keep"})
+    recipe = replace(sharpened(STANDARD, [0.8, 0, 0, 1.5]), name="crisp", version=1)
+    recipe = replace(recipe, specs=(replace(thumbnail, effects=(blurred, *recipe.specs[0].effects)), *recipe.specs[1:]))
+
+    assert recipe.to_text().partition(":")[2] == (
+        '[["thumbnail","webp",80,4,300,300,["blur",{"edges":"keep","sigma":2}],["sharpen",{"sigma":0.8}]],'
+        '["medium","webp",85,2,800,600],["large","webp",90,1,1920,1080],'
+        '["webp","webp",84,2,["sharpen",{"sigma":1.5}]],"colour"]'
+    )
+    assert Recipe.from_text(recipe.to_text()) == recipe
+    assert sharpened(STANDARD, [0]) == STANDARD
+
+
+def test_what_is_asked_of_an_effect_has_one_digest_however_it_was_written() -> None:
+    one, other = (
+        replace(STANDARD, specs=tuple(replace(spec, effects=(effect,)) for spec in STANDARD.specs))
+        for effect in (Effect.of("x", {"a": 1, "b": 2.0}), Effect.of("x", {"b": 2, "a": 1.0}))
+    )
+    assert (one, one.digest) == (other, other.digest)
+    assert one.digest != STANDARD.digest
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_parameter_is_a_number_that_json_can_say(number: float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        Effect.of("sharpen", {"sigma": number})
 
 
 def test_the_standard_recipe_asks_for_analyses_that_there_are() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
@@ -13,9 +14,10 @@ from processor.events import JobRequested
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant, job_prefix
 from processor.jobs import JobStatus, Maker
+from processor.manifest import document
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.ports.renderer import NO_TICKET, Ticket
-from processor.recipes import STANDARD, Recipe, VariantSpec, standard
+from processor.recipes import STANDARD, Effect, Recipe, VariantSpec, standard
 from processor.work import progress
 from processor.work.conversion import Converter
 from processor.work.outcomes import Outcome, OutcomeKind
@@ -23,12 +25,13 @@ from tests import corpus
 from tests.unit.world import PICTURE, TENANT, ScriptedRenderer, World
 from tests.waiting import eventually
 
+SHARP = Effect.of("sharpen", {"sigma": 0.8})
 #: Nothing of it is like the standard.
 OTHER = Recipe(
     name="covers",
     version=3,
     specs=(
-        VariantSpec(name="tiny", format="webp", quality=31, effort=0, box=(16, 16)),
+        VariantSpec(name="tiny", format="webp", quality=31, effort=0, box=(16, 16), effects=(SHARP,)),
         VariantSpec(name="cover", format="webp", quality=62, effort=1, box=(90, 40)),
     ),
 )
@@ -108,6 +111,27 @@ async def test_another_recipe_is_made_with_its_own_names_boxes_and_qualities(wor
     assert [key.rpartition("/")[2] for key in keys] == ["cover.webp", "manifest.json", "tiny.webp"]
     again = await world.catalog.reprocess(TENANT, job.unique_id)
     assert again.recipe == OTHER
+
+
+async def test_an_effect_travels_with_the_job_to_the_bytes_and_the_manifest(world: World, engine: Engine) -> None:
+    plain = replace(OTHER, specs=tuple(replace(spec, effects=()) for spec in OTHER.specs))
+    made, picture = {}, corpus.jpeg(corpus.photo(60, 40))
+    for recipe in (plain, OTHER):
+        world.uploads = replace(world.uploads, recipe=recipe, max_bytes=10_000_000)
+        converter = world.another_converter()  # which has another recipe itself
+        converter.renderer, converter.max_bytes = engine, 10_000_000
+        submission, event = await world.uploaded(picture)
+        assert (await converter.convert(event)).kind is OutcomeKind.COMPLETED
+        job = await world.jobs.job_of_any_tenant(submission.job.processing_id)
+        bodies = {each.name: await world.processed.fetch(each.key, max_bytes=10_000) for each in job.variants}
+        made[recipe] = bodies, json.loads(document(job))
+
+    (before, told_before), (after, told_after) = made[plain], made[OTHER]
+    assert [name for name in before if before[name] != after[name]] == ["tiny"]
+    assert told_after["recipe"] == OTHER.reference != told_before["recipe"]
+    assert told_after["variants"]["tiny"]["effects"] == [{"name": "sharpen", "sigma": 0.8}]
+    assert "effects" not in told_after["variants"]["cover"]
+    assert "effects" not in told_before["variants"]["tiny"]
 
 
 async def test_a_worker_with_another_setting_makes_what_was_asked_for(world: World) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from pydantic import BaseModel
 
-from processor.recipes import STANDARD
+from processor.recipes import STANDARD, sharpened
 from processor.stores.config import AwsCredentials
 from service.config import Settings, SettingsError
 from tests.unit.service.test_config import REQUIRED
@@ -89,6 +89,14 @@ def test_the_recipe_has_an_effort_and_a_quality_for_each_variant_or_one_for_all(
 
 
 @pytest.mark.parametrize(
+    ("given", "sigmas"),
+    [({}, [0, 0, 0, 0]), ({"SHARPEN_SIGMA": "0.5"}, [0.5] * 4), ({"SHARPEN_SIGMA": "0.8, 0.5,0,0"}, [0.8, 0.5, 0, 0])],
+)
+def test_the_recipe_sharpens_what_it_is_told_to(given: dict[str, str], sigmas: list[float]) -> None:
+    assert settings(**given).recipe == sharpened(STANDARD, sigmas)
+
+
+@pytest.mark.parametrize(
     ("variable", "value"),
     [
         ("WEBP_EFFORT", "7"),
@@ -100,6 +108,12 @@ def test_the_recipe_has_an_effort_and_a_quality_for_each_variant_or_one_for_all(
         ("WEBP_EFFORT", "5,5,2,7"),
         ("WEBP_QUALITY", "0"),
         ("WEBP_QUALITY", "80,85,90,101"),
+        ("SHARPEN_SIGMA", "0.1"),
+        ("SHARPEN_SIGMA", "3.5"),
+        ("SHARPEN_SIGMA", "-1"),
+        ("SHARPEN_SIGMA", "1,1"),
+        ("SHARPEN_SIGMA", "crisp"),
+        ("SHARPEN_SIGMA", "nan"),
     ],
 )
 def test_anything_else_is_named_as_it_was_given(variable: str, value: str) -> None:

@@ -1,0 +1,286 @@
+"""What a recipe may have done to the picture of a variant, and that nothing else comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import pytest
+import pyvips
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processor.errors import NotConvertible, TimedOut
+from processor.facts import Facts
+from processor.formats.info import ImageInfo
+from processor.images import Rendered
+from processor.pipeline import effects, streaming
+from processor.pipeline.effects import EFFECTS, change_of, check_effects
+from processor.pipeline.effects.sharpen import LEAST_SIGMA, MOST_SIGMA, Sharpen
+from processor.pipeline.engine import Engine, EngineConfig
+from processor.pipeline.estimate import least_bytes, working_bytes
+from processor.pipeline.limits import Deadline, FileLimits
+from processor.pipeline.render import inspect, render
+from processor.pipeline.roll import page_height
+from processor.recipes import STANDARD, Effect, Recipe, Value, VariantSpec, sharpened, standard
+from processor.sandbox.renderer import ChildRenderer
+from tests import corpus
+from tests.unit.processor.pipeline.compare import opened
+
+#: Of each effect, parameters that it takes.
+EXAMPLES: Mapping[str, Mapping[str, Value]] = {"sharpen": {"sigma": 0.8}}
+SHARP = Effect.of("sharpen", EXAMPLES["sharpen"])
+GOOD = [name for name, sample in corpus.SAMPLES.items() if sample.code is None]
+FAST = standard(effort=0)
+#: A size of its own, and the source's.
+TWO = replace(FAST, specs=(FAST.specs[0], FAST.specs[-1]))
+LIMITS = FileLimits()
+
+
+def rendered(data: bytes, recipe: Recipe, *, seconds: float = 60) -> Rendered:
+    return render(data, inspect(data, LIMITS), recipe, Deadline(seconds))
+
+
+def with_effects(*asked: Effect, recipe: Recipe = FAST) -> Recipe:
+    return replace(recipe, specs=tuple(replace(spec, effects=asked) for spec in recipe.specs))
+
+
+def edge(*samples: tuple[float, ...], width: int = 40, height: int = 30) -> pyvips.Image:
+    """Flat areas side by side."""
+    areas = [(pyvips.Image.black(width, height) + list(area)).cast("uchar") for area in samples]
+    kind = "srgb" if len(samples[0]) >= 3 else "b-w"
+    return pyvips.Image.arrayjoin(areas).copy(interpretation=kind).copy_memory()
+
+
+# -- every effect -----------------------------------------------------------------------------------------------------
+
+
+def test_every_effect_has_an_example_here() -> None:
+    assert EXAMPLES.keys() == EFFECTS.keys()
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+@pytest.mark.parametrize("sample", GOOD)
+def test_an_effect_changes_neither_the_size_nor_the_frames_of_any_kind_of_picture(sample: str, name: str) -> None:
+    data = corpus.SAMPLES[sample].make()
+    plain, changed = rendered(data, TWO), rendered(data, with_effects(Effect.of(name, EXAMPLES[name]), recipe=TWO))
+
+    assert [(each.name, each.width, each.height) for each in changed.variants] == [
+        (each.name, each.width, each.height) for each in plain.variants
+    ]
+    for one, other in zip(plain.variants, changed.variants, strict=True):
+        assert page_height(opened(one)) == page_height(opened(other))
+        assert opened(one).hasalpha() == opened(other).hasalpha()
+    assert changed.facts == plain.facts
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_an_effect_is_seen_where_it_is_asked_for_and_nowhere_else(name: str) -> None:
+    data = corpus.jpeg(corpus.photo(700, 500))
+    thumbnail, *others = FAST.specs
+    recipe = replace(FAST, specs=(replace(thumbnail, effects=(Effect.of(name, EXAMPLES[name]),)), *others))
+
+    plain, changed = rendered(data, FAST), rendered(data, recipe)
+
+    assert [one.data == other.data for one, other in zip(plain.variants, changed.variants, strict=True)] == [
+        False,
+        *[True for _ in others],
+    ]
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+def test_frames_are_changed_each_by_itself(name: str, bands: int) -> None:
+    frames = [edge((value,) * bands, (255 - value,) * bands) for value in (20, 120, 240)]
+    roll = pyvips.Image.arrayjoin(frames, across=1).copy()
+    roll.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
+    change = change_of(Effect.of(name, EXAMPLES[name]))
+
+    together = change(roll, Facts())
+    alone = pyvips.Image.arrayjoin([change(frame, Facts()) for frame in frames], across=1)
+
+    assert together.write_to_memory() == alone.write_to_memory()
+    assert (together.format, together.bands, together.interpretation) == (roll.format, bands, roll.interpretation)
+    assert page_height(together) == page_height(roll)
+
+
+# -- asking for one ---------------------------------------------------------------------------------------------------
+
+WRONG = [
+    Effect.of("of-a-later-release"),
+    Effect.of("sharpen"),
+    Effect.of("sharpen", {"sigma": 1, "halo": 2}),
+    Effect.of("sharpen", {"sigma": 0}),
+    Effect.of("sharpen", {"sigma": LEAST_SIGMA - 0.01}),
+    Effect.of("sharpen", {"sigma": MOST_SIGMA + 0.01}),
+    Effect.of("sharpen", {"sigma": "1"}),
+]
+
+
+@pytest.mark.parametrize("effect", WRONG, ids=str)
+def test_what_is_not_known_is_refused(effect: Effect) -> None:
+    with pytest.raises(ValueError, match=effect.name if effect.name != "sharpen" else "sharpen|sigma"):
+        check_effects(with_effects(effect))
+
+
+def test_the_standard_recipe_asks_for_none() -> None:
+    assert not any(spec.effects for spec in STANDARD.specs)
+    check_effects(STANDARD)
+
+
+@pytest.mark.parametrize("kind", [Engine, ChildRenderer])
+async def test_a_variant_is_never_made_without_the_effect_that_was_asked_for(
+    kind: type[Engine | ChildRenderer],
+) -> None:
+    renderer = kind(EngineConfig(threads=1, memory_budget_bytes=10**9))
+    try:
+        with pytest.raises(ValueError, match="of-a-later-release"):  # and so another release may make it
+            await renderer.render(corpus.jpeg(), with_effects(WRONG[0]))
+    finally:
+        await renderer.close()
+
+
+# -- beside everything else that a render does ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An effect that notes what it is called with."""
+
+    facts: ClassVar[list[Facts]] = []
+
+    def __call__(self, picture: pyvips.Image, facts: Facts) -> pyvips.Image:
+        self.facts.append(facts)
+        return picture
+
+
+@pytest.mark.parametrize("size", [(60, 40), (2400, 1600)])
+async def test_an_effect_is_told_what_the_analyses_found_also_of_a_variant_that_takes_long(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(effects, "EFFECTS", {"seen": Seen})
+    monkeypatch.setattr(Seen, "facts", [])
+    engine = Engine(EngineConfig(threads=2, memory_budget_bytes=10**9))
+    try:
+        made = await engine.render(corpus.png(corpus.flat(*size, (18, 52, 86))), with_effects(Effect.of("seen")))
+    finally:
+        await engine.close()
+
+    assert made.facts == Facts({"colour": "#123456"})
+    assert Seen.facts == [made.facts] * len({(each.width, each.spec.unnamed) for each in made.variants})
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An effect that libvips cannot compute."""
+
+    def __call__(self, picture: pyvips.Image, _facts: Facts) -> pyvips.Image:
+        return picture.crop(picture.width, 0, 1, 1)
+
+
+def test_what_breaks_in_an_effect_is_the_pictures_fault_or_the_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = corpus.jpeg(corpus.photo(400, 300))
+    monkeypatch.setattr(effects, "EFFECTS", {"broken": Broken})
+    with pytest.raises(NotConvertible):
+        rendered(data, with_effects(Effect.of("broken")))
+
+    deadline = Deadline(3600)
+
+    def late(_: Broken, picture: pyvips.Image, _facts: Facts) -> pyvips.Image:
+        deadline._at = 0.0
+        return picture.gaussblur(3)
+
+    monkeypatch.setattr(Broken, "__call__", late)
+    with pytest.raises(TimedOut):
+        render(data, inspect(data, LIMITS), with_effects(Effect.of("broken")), deadline)
+
+
+def test_the_source_does_not_take_the_place_of_a_picture_that_was_to_be_changed() -> None:
+    source = corpus.webp(corpus.photo(200, 150), quality=20, keep="none")
+    full = VariantSpec(name="webp", format="webp", quality=90, effort=0)
+
+    (plain,) = rendered(source, Recipe(name="plain", version=1, specs=(full,))).variants
+    (changed,) = rendered(source, Recipe(name="sharp", version=1, specs=(replace(full, effects=(SHARP,)),))).variants
+
+    assert (plain.instead, plain.data) == ("source", source)
+    assert changed.instead != "source"
+    assert changed.data != source
+
+
+def test_a_large_jpeg_is_held_where_its_own_size_is_to_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = corpus.jpeg(corpus.photo(700, 500))
+    small, whole = sharpened(STANDARD, [0.8, 0, 0, 0]), sharpened(STANDARD, [0.8])
+    held = {recipe: rendered(data, recipe) for recipe in (small, whole)}
+
+    monkeypatch.setattr(streaming, "MIN_PIXELS", 1)
+
+    info = inspect(data, LIMITS)
+    assert streaming.first_size(info, small) is not None
+    assert streaming.first_size(info, whole) is None
+    for recipe, made in held.items():
+        assert rendered(data, recipe) == made
+
+
+@pytest.mark.parametrize("frames", [1, 30])
+@pytest.mark.parametrize("name", [None, *(spec.name for spec in STANDARD.specs)])
+def test_what_an_effect_makes_is_reserved_by_its_size(name: str | None, frames: int) -> None:
+    info = ImageInfo(format="png", width=2000, height=1500, frames=frames)
+    specs = tuple(replace(spec, effects=(SHARP,)) if spec.name == name else spec for spec in STANDARD.specs)
+    recipe = replace(STANDARD, specs=specs)
+
+    size = {None: (0, 0), "thumbnail": (300, 225), "medium": (800, 600), "large": (1440, 1080)}
+    width, height = size.get(name, (2000, 1500))
+    pixels = width * height * frames
+
+    for estimate in (least_bytes, working_bytes):
+        more = estimate(info, 0, recipe) - estimate(info, 0)
+        if frames == 1:
+            assert more == pytest.approx(pixels * 3, abs=1)
+        else:  # there are two for a moment, one of them in frames; and perhaps decoding takes the most
+            assert 0 <= more <= pixels * 3 * 2
+
+
+@given(st.sets(st.sampled_from([spec.name for spec in STANDARD.specs])), st.integers(1, 50), st.integers(100, 5000))
+def test_more_effects_never_take_less(names: set[str], frames: int, width: int) -> None:
+    info = ImageInfo(format="gif", width=width, height=width, frames=frames)
+    none, some, every = (
+        replace(STANDARD, specs=tuple(replace(s, effects=(SHARP,) if s.name in those else ()) for s in STANDARD.specs))
+        for those in (set(), names, {spec.name for spec in STANDARD.specs})
+    )
+
+    taken = [working_bytes(info, 0, recipe) for recipe in (none, some, every)]
+
+    assert taken == sorted(taken)
+
+
+# -- sharpen ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sigma", [LEAST_SIGMA, 1, MOST_SIGMA])
+def test_edges_stand_out_and_flat_areas_stay_as_they_are(sigma: float) -> None:
+    picture = edge((60, 60, 60), (180, 180, 180))
+
+    sharp = Sharpen(sigma=sigma)(picture, Facts())
+
+    row = [sharp.getpoint(x, 15)[0] for x in range(80)]
+    assert row[40] > 180
+    assert row[39] <= 60
+    assert row[:20] == [60.0] * 20
+    assert row[60:] == [180.0] * 20
+
+
+def test_colours_stay_as_they_are() -> None:
+    sharp = Sharpen(sigma=1)(edge((200, 30, 30), (30, 30, 200)), Facts())
+
+    assert sharp.getpoint(5, 5) == [200, 30, 30]
+    assert sharp.getpoint(75, 5) == [30, 30, 200]
+
+
+def test_what_is_invisible_does_not_shine_through_at_edges() -> None:
+    seen = [
+        Sharpen(sigma=2)(edge((120, 120, 120, 255), (*hidden, 0)), Facts()).crop(0, 0, 40, 30)
+        for hidden in ((0, 0, 0), (255, 255, 255), (255, 0, 255))
+    ]
+
+    assert len({bytes(each.write_to_memory()) for each in seen}) == 1
