@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
 
 from processor import clock
-from processor.errors import ImageNotFound
 from processor.jobs import Failure, Image, Job, Lease, Source, end_of, failed, removed, superseded
 from processor.ports.jobs import JobStore, known_job
 from processor.ports.listener import Listener
@@ -87,14 +85,12 @@ class Endings:
         await self.before(job)
 
     async def before(self, job: Job) -> None:
-        """The same of the job in whose place this one is, if it ended without a worker. Raises `Unavailable`."""
-        if not self.listeners or job.is_first or job.processing_id in self._made:
+        """The same of the job in whose place this one is, if no worker ended that. Raises `Unavailable`."""
+        if not self.listeners or job.untold is None or job.processing_id in self._made:
             return
-        with suppress(ImageNotFound):
-            image = await self.jobs.get_image(job.tenant, job.unique_id)
-            old = await known_job(self.jobs, job.tenant, _before(image, job))
-            if old is not None and old.superseded_by == job.processing_id and old.ended_without_a_worker:
-                await self.tell(old)
+        old = await known_job(self.jobs, job.tenant, job.untold)
+        if old is not None:
+            await self.tell(old)
 
     async def tell(self, job: Job) -> None:
         """Tell all listeners at once, if the job has ended: none waits for another, or fails by it."""
@@ -119,9 +115,3 @@ def _failure_of(task: asyncio.Task[None]) -> BaseException | None:
     if not task.done():
         return TimeoutError(f"{LISTENER_SECONDS:.0f} seconds were not enough")
     return asyncio.CancelledError() if task.cancelled() else task.exception()
-
-
-def _before(image: Image, job: Job) -> str:
-    """The id of the job before; empty, which is nobody's, for the first."""
-    ids = ("", *image.job_ids)
-    return ids[ids.index(job.processing_id) - 1] if job.processing_id in ids else ""

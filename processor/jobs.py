@@ -231,6 +231,8 @@ class Job:
     reserved_bytes: int = 0
     #: Bytes of uploads that its tenant's count does not know; only earlier releases left any.
     uncounted_bytes: int = 0
+    #: The job whose place it took, if no worker had ended that one: perhaps nobody has been told of its end.
+    untold: str | None = None
     #: The job that took this one's place.
     superseded_by: str | None = None
     #: What is to be made; None: the release before made the record, and whoever works on it makes what is usual then.
@@ -242,11 +244,6 @@ class Job:
     def ended(self) -> bool:
         """Whether the job has reached `completed` or `failed`."""
         return self.status in (JobStatus.COMPLETED, JobStatus.FAILED)
-
-    @property
-    def is_first(self) -> bool:
-        """Whether it is its image's first: every other one takes over the place of the one before."""
-        return self.place is None
 
     @property
     def ended_without_a_worker(self) -> bool:
@@ -396,6 +393,7 @@ def next_job(
         place=old.position if old else position(image.created_at, image.job_ids[0]),
         source=source,
         previous_job=previous_job,
+        untold=old.processing_id if old and (not old.ended or old.ended_without_a_worker) else None,
         terms=old.terms if old else None,
         uncounted_bytes=old.uncounted_bytes if old else 0,
         recipe=recipe,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from processor.errors import CorruptImage, DailyLimitReached, Unavailable
 from processor.events import Event, JobRequested, SourceArrived
 from processor.jobs import End, Job, JobStatus
 from processor.probe import Probes
+from processor.stores.memory.jobs import MemoryJobStore
 from processor.usage import Quota
 from processor.work import worker as work
 from processor.work.circuit import CircuitState
@@ -425,20 +427,48 @@ async def test_a_worker_that_was_overtaken_tells_how_its_job_ended() -> None:
     assert scene.ear.heard == [(submission.job.processing_id, End.SUPERSEDED)]
 
 
-async def test_where_nobody_listens_nothing_more_is_read() -> None:
-    world = World()
-    asked: list[str] = []
-    read = world.jobs.get_image
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ids of all images and jobs that are read for a tenant."""
+    ids: list[str] = []
 
-    async def get_image(tenant: str, unique_id: str):  # type: ignore[no-untyped-def]
-        asked.append(unique_id)
-        return await read(tenant, unique_id)
+    def noting(read: Callable[[MemoryJobStore, str, str], Awaitable[Any]]) -> Any:
+        async def noted(store: MemoryJobStore, tenant: str, id_: str) -> Any:
+            ids.append(id_)
+            return await read(store, tenant, id_)
 
+        return noted
+
+    monkeypatch.setattr(MemoryJobStore, "get_image", noting(MemoryJobStore.get_image))
+    monkeypatch.setattr(MemoryJobStore, "get_job", noting(MemoryJobStore.get_job))
+    return ids
+
+
+@pytest.mark.parametrize("listens", [False, True])
+async def test_the_run_of_a_job_in_place_of_one_that_a_worker_ended_reads_nothing_more(
+    read: list[str], *, listens: bool
+) -> None:
+    world = World(listeners=(Ear(),) if listens else ())
     submission, event = await world.uploaded()
     await world.converter.convert(event)
     again = await world.catalog.reprocess(TENANT, submission.job.unique_id)
-    world.jobs.get_image = get_image  # type: ignore[method-assign]
-    request = JobRequested(unique_id=again.unique_id, processing_id=again.processing_id)
+    read.clear()
+
     for _ in range(2):
-        await world.converter.convert(request)
-    assert asked == []
+        await world.converter.convert(JobRequested(unique_id=again.unique_id, processing_id=again.processing_id))
+
+    assert read == []
+
+
+async def test_the_run_of_a_job_in_place_of_one_that_nobody_had_ended_reads_that_one(read: list[str]) -> None:
+    scene = Scene()
+    old, _ = await scene.begun()
+    image = await scene.world.jobs.image_of_any_tenant((await scene.world.jobs.job_of_any_tenant(old)).unique_id)
+    await scene.world.source.put(image.key, b"newer")
+    again = await scene.world.catalog.reprocess(TENANT, image.unique_id)
+    read.clear()
+
+    await scene.world.converter.convert(JobRequested(unique_id=again.unique_id, processing_id=again.processing_id))
+
+    assert read == [old]
+    assert scene.ear.heard[-2:] == [(old, End.SUPERSEDED), (again.processing_id, End.COMPLETED)]
