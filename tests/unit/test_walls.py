@@ -17,12 +17,20 @@ PLANTED = {
     "processor/catalog_of_pixels.py": ("import pyvips", "only the pipeline imports libvips"),
     "processor/stores/pixels.py": ("from pyvips import Image", "only the pipeline imports libvips"),
     "processor/stores/memory/deep/pixels.py": ("import pyvips.enums", "only the pipeline imports libvips"),
+    "processor/sandbox/pixels.py": ("import pyvips", "only the pipeline imports libvips"),
     "service/calls/pixels.py": ("import pyvips", "only the pipeline imports libvips"),
     "processor/buckets.py": ("import aioboto3", "only the stores import the AWS SDK"),
     "processor/pipeline/buckets.py": ("from botocore.config import Config", "only the stores import the AWS SDK"),
+    "processor/pipeline/analyses/buckets.py": ("import aioboto3", "only the stores import the AWS SDK"),
+    "processor/pipeline/effects/buckets.py": ("import botocore.session", "only the stores import the AWS SDK"),
+    "processor/sandbox/buckets.py": ("import aiobotocore.client", "only the stores import the AWS SDK"),
     "service/auth/buckets.py": ("import boto3.session", "only the stores import the AWS SDK"),
     "processor/pipeline/deep/page.py": ("from aiohttp import web", "only the service speaks HTTP"),
     "processor/pipeline/upward.py": ("from processor.work.worker import Worker", "the processor is layered"),
+    "processor/pipeline/steps/upward.py": ("from processor.catalog.images import Catalog", "the processor is layered"),
+    "processor/pipeline/analyses/upward.py": ("import processor.sandbox.renderer", "the processor is layered"),
+    "processor/pipeline/effects/upward.py": ("import processor.work.outcomes", "the processor is layered"),
+    "processor/sandbox/upward.py": ("from processor.work.leases import Leases", "the processor is layered"),
     "processor/stores/memory/upward.py": ("import processor.catalog.images", "the processor is layered"),
     "processor/unplaced.py": ("", "the processor is layered"),
     "processor/unplaced_room/thing.py": ("", "the processor is layered"),
@@ -55,6 +63,12 @@ def test_the_contracts_hold_and_each_planted_module_breaks_its_own(copy: Path) -
     for path, (_, contract) in PLANTED.items():
         (told,) = (why for name, why in broken.items() if name.startswith(contract))
         assert _found(path, told), f"{contract}: {path}\n{told}"
+
+
+@pytest.mark.parametrize("room", ["steps", "effects", "analyses"])
+def test_what_a_render_is_made_of_knows_no_render(copy: Path, room: str) -> None:
+    _plant(copy / f"processor/pipeline/{room}/upward.py", "import processor.pipeline.render")
+    assert set(_broken(copy)) == {"no circles"}
 
 
 def test_a_circle_of_folders_is_broken(copy: Path) -> None:
