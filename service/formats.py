@@ -128,6 +128,12 @@ ACCEPTED_CONTENT_TYPES = tuple(kind.content_type for kind in DECODED)
 ACCEPTED_NAMES = in_words("and")
 
 
+def extension_for(content_type: str) -> str | None:
+    """How a file of an accepted content type is called; None for any other."""
+    kind = _BY_CONTENT_TYPE.get(content_type.lower())
+    return kind.extension if isinstance(kind, Format) else None
+
+
 def refusal_of(content_type: str, extension: str | None) -> str | None:
     """Why a file of which this is said can never be converted; None: it may be.
 

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from processor.catalog.uploads import UploadRequest
 from processor.errors import FileTooLarge
 from processor.jobs import Terms
-from service.formats import ACCEPTED_NAMES, CONTENT_TYPES, refusal_of
+from service.formats import ACCEPTED_NAMES, CONTENT_TYPES, extension_for, refusal_of
 from service.http.problems import UnsupportedContentType
 from service.http.wire import Question, WholeNumber, printable
 
@@ -129,5 +129,4 @@ def _extension_of(filename: str) -> str | None:
 
 def _extension_for(content_type: str) -> str:
     subtype = content_type.lower().partition("/")[2]
-    extension = "jpg" if subtype == "jpeg" else subtype
-    return extension if _EXTENSION.fullmatch(extension) else "bin"
+    return extension_for(content_type) or (subtype if _EXTENSION.fullmatch(subtype) else "bin")

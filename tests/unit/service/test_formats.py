@@ -9,7 +9,7 @@ import pytest
 from processor.formats import FORMATS
 from processor.formats.format import Format
 from service.calls.files import ANY_CONTENT_TYPE
-from service.formats import CONTENT_TYPES, NEVER, Foreign, refusal_of
+from service.formats import CONTENT_TYPES, NEVER, Foreign, extension_for, refusal_of
 
 KINDS: tuple[Format | Foreign, ...] = (*FORMATS, *NEVER)
 
@@ -32,6 +32,16 @@ def test_a_name_stands_for_one_format() -> None:
 def test_what_is_converted_is_accepted_by_every_name(extension: str) -> None:
     assert refusal_of(ANY_CONTENT_TYPE, extension) is None
     assert refusal_of(CONTENT_TYPES[extension], "heic") is None
+
+
+@pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.title)
+def test_a_file_whose_name_has_no_extension_is_called_after_its_format(kind: Format) -> None:
+    assert {extension_for(name) for each in kind.content_types for name in (each, each.upper())} == {kind.extension}
+
+
+@pytest.mark.parametrize("content_type", [ANY_CONTENT_TYPE, "image/svg+xml", "image/x-unheard-of", ""])
+def test_any_other_type_names_no_extension(content_type: str) -> None:
+    assert extension_for(content_type) is None
 
 
 def test_no_other_type_that_python_knows_by_its_extension_is_let_through() -> None:
