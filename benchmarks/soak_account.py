@@ -14,9 +14,9 @@ from typing import Any
 from benchmarks.soak_client import DELETED, Upload
 from processor import clock
 from processor.catalog.reconcile import Reconciler
+from processor.catalog.verify import Verifier
 from processor.errors import ImageNotFound, JobNotFound
 from processor.jobs import Job
-from processor.manifest import Verifier
 from processor.ports.stores import AllStores
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 
 from processor.catalog.reconcile import Reconciler
-from processor.manifest import Verifier
+from processor.catalog.verify import Verifier
 from processor.ports.queue import MessageQueue
 from processor.ports.stores import AllStores
 from processor.stores.clients import open_clients

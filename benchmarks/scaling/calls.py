@@ -1,7 +1,7 @@
 """What one image asks of AWS: calls counted from the code, capacity reckoned from the records' real sizes.
 
 A test runs one image through the use cases over clients that only count, and holds `CALLS`:
-`tests/unit/processor/test_cost.py`.
+`tests/benchmarks/test_cost.py`.
 """
 
 from __future__ import annotations

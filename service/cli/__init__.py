@@ -148,8 +148,8 @@ def verify(unique_ids: tuple[str, ...]) -> None:
     """
     import asyncio
 
+    from processor.catalog.verify import Verifier
     from processor.errors import ImageNotFound, Unavailable
-    from processor.manifest import Verifier
     from processor.stores.clients import open_clients
     from service.wiring import make_stores
 

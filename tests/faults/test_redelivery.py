@@ -17,9 +17,9 @@ import pytest
 from processor import clock
 from processor.catalog.reconcile import Reconciler
 from processor.catalog.uploads import UploadRequest, Uploads
+from processor.catalog.verify import Verifier
 from processor.events import SourceArrived, parse
 from processor.jobs import Terms
-from processor.manifest import Verifier
 from processor.ports.stores import AllStores
 from tests import corpus
 from tests.faults.conftest import VISIBILITY_SECONDS, new_stage

@@ -7,14 +7,15 @@ import json
 
 import pytest
 
-from processor.errors import ImageNotFound, Rejected
+from processor.catalog.verify import Verifier
+from processor.errors import Rejected
 from processor.facts import Facts
 from processor.images import variant_key
 from processor.jobs import Job
-from processor.manifest import Verifier, document, is_manifest, manifest_key, stored_variants, variants_in
+from processor.manifest import document, is_manifest, manifest_key, stored_variants, variants_in
 from processor.recipes import STANDARD_VARIANTS
 from processor.work.outcomes import OutcomeKind
-from tests.unit.world import MAKER, TENANT, World
+from tests.unit.world import MAKER, World
 
 
 @pytest.fixture
@@ -22,19 +23,15 @@ def world() -> World:
     return World()
 
 
-async def _completed(world: World, body: bytes = b"photo") -> Job:
+async def completed(world: World, body: bytes = b"photo") -> Job:
+    """A job that has ended well."""
     submission, event = await world.uploaded(body)
     assert (await world.converter.convert(event)).kind is OutcomeKind.COMPLETED
     return await world.jobs.job_of_any_tenant(submission.job.processing_id)
 
 
-async def _problems(world: World, unique_id: str) -> list[tuple[str, str]]:
-    verifier = Verifier(stores=world.stores)
-    return [(found.key.rpartition("/")[2], found.problem) async for found in verifier.verify(unique_id)]
-
-
 async def test_the_manifest_beside_the_variants_tells_what_the_record_tells(world: World) -> None:
-    job = await _completed(world)
+    job = await completed(world)
     key = manifest_key(job.unique_id, job.processing_id)
     stored = await world.processed.fetch(key, max_bytes=10_000)
     content = json.loads(stored)
@@ -66,24 +63,24 @@ async def test_the_manifest_beside_the_variants_tells_what_the_record_tells(worl
 
 async def test_what_was_found_out_is_in_the_record_and_beside_the_variants(world: World) -> None:
     world.renderer.facts = Facts({"colour": "#aabbcc", "tags": [0.5, None]})
-    job = await _completed(world)
+    job = await completed(world)
     stored = await world.processed.fetch(manifest_key(job.unique_id, job.processing_id), max_bytes=10_000)
 
     assert job.facts == world.renderer.facts
     assert json.loads(stored)["facts"] == {"colour": "#aabbcc", "tags": [0.5, None]}
-    assert await _problems(world, job.unique_id) == []
+    assert [found async for found in Verifier(stores=world.stores).verify(job.unique_id)] == []
     assert len(variants_in(stored, job.updated_at)) == len(STANDARD_VARIANTS)
 
 
 async def test_a_manifest_says_nothing_of_facts_where_there_are_none(world: World) -> None:
     """It is what it was before there were any, byte for byte."""
-    job = await _completed(world)
+    job = await completed(world)
     assert "facts" not in json.loads(document(job))
 
 
 async def test_the_manifest_tells_what_was_made_in_place_of_what_was_asked_for(world: World) -> None:
     world.renderer.instead = "quality 62"
-    job = await _completed(world)
+    job = await completed(world)
     variants = json.loads(document(job))["variants"]
 
     assert (variants["webp"]["quality"], variants["webp"]["instead"]) == (84, "quality 62")
@@ -93,60 +90,8 @@ async def test_the_manifest_tells_what_was_made_in_place_of_what_was_asked_for(w
     assert {each.instead for each in found} == {"quality 62"}
 
 
-async def test_what_was_stored_verifies(world: World) -> None:
-    job = await _completed(world)
-    assert await _problems(world, job.unique_id) == []
-
-
-async def test_every_kind_of_damage_is_reported(world: World) -> None:
-    job = await _completed(world)
-    await world.processed.put(
-        variant_key(job.unique_id, job.processing_id, "medium.webp"), b"other", content_type="image/webp"
-    )
-    await world.processed.put(
-        variant_key(job.unique_id, job.processing_id, "large.webp"), b"webp of photo", content_type="text/html"
-    )
-    await world.processed.purge(variant_key(job.unique_id, job.processing_id, "thumbnail.webp"))
-    await world.processed.put(manifest_key(job.unique_id, job.processing_id), b"{}")
-
-    assert await _problems(world, job.unique_id) == [
-        ("manifest.json", "not what the record says"),
-        ("thumbnail.webp", "missing"),
-        ("medium.webp", "other bytes: 5 where 13 were stored"),
-        ("large.webp", "content type text/html"),
-    ]
-    await world.processed.purge(manifest_key(job.unique_id, job.processing_id))
-    assert (await _problems(world, job.unique_id))[0] == ("manifest.json", "missing")
-
-
-async def test_an_image_whose_record_has_expired_is_verified_by_its_manifest(world: World) -> None:
-    job = await _completed(world)
-    del world.jobs._jobs[job.processing_id]
-    assert await _problems(world, job.unique_id) == []
-    await world.processed.purge(variant_key(job.unique_id, job.processing_id, "webp.webp"))
-    assert await _problems(world, job.unique_id) == [("webp.webp", "missing")]
-
-
-async def test_there_is_nothing_to_verify_before_there_is_a_result(world: World) -> None:
-    submission = await world.submitted()
-    assert await _problems(world, submission.job.unique_id) == []
-    with pytest.raises(ImageNotFound):
-        await _problems(world, "11111111-1111-4111-8111-111111111111")
-
-
-async def test_every_living_image_with_variants_is_found_once(world: World) -> None:
-    jobs = [await _completed(world) for _ in range(3)]
-    await world.submitted()
-    await world.catalog.delete(TENANT, jobs[0].unique_id)
-    await world.processed.put(f"processed/{jobs[0].unique_id}/img_1_late/webp.webp", b"late")
-    await world.processed.put("processed/11111111-1111-4111-8111-111111111111/img_1_a/webp.webp", b"stray")
-    verifier = Verifier(stores=world.stores)
-    found = [unique_id async for unique_id in verifier.images()]
-    assert found == sorted(job.unique_id for job in jobs[1:])
-
-
 async def test_the_variants_of_a_manifest_come_in_the_order_of_their_sizes(world: World) -> None:
-    job = await _completed(world)
+    job = await completed(world)
     variants = await stored_variants(world.processed, job.unique_id, job.processing_id)
     assert {variant.name for variant in variants} == {spec.name for spec in STANDARD_VARIANTS}
     assert {variant.sha256 for variant in variants} == {variant.sha256 for variant in job.variants}
@@ -155,7 +100,7 @@ async def test_the_variants_of_a_manifest_come_in_the_order_of_their_sizes(world
 
 @pytest.mark.parametrize("broken", [b"", b"[]", b'{"variants": []}', b'{"variants": {"webp": {}}}'])
 async def test_what_is_no_manifest_is_refused(world: World, broken: bytes) -> None:
-    job = await _completed(world)
+    job = await completed(world)
     with pytest.raises(Rejected):
         variants_in(broken, job.created_at)
 

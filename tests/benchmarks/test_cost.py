@@ -446,7 +446,7 @@ def test_the_most_pods_work_off_an_hours_queue_within_an_hour(rate: float, megap
 
 
 def test_the_page_on_capacity_says_in_words_what_is_reckoned() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "scaling.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
     base, slope = LINE.base + SERVICE_SECONDS, LINE.per_megapixel
     assert f"= {base:.3f} + {slope:.4f} x megapixels" in page
     assert f"/ {1 - HEADROOM:g} )" in page
@@ -456,8 +456,8 @@ def test_the_page_on_capacity_says_in_words_what_is_reckoned() -> None:
 
 
 def test_the_page_on_capacity_names_values_that_the_chart_has() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "scaling.md").read_text()
-    chart = yaml.safe_load((Path(__file__).parents[3] / "helm" / "image-service" / "values.yaml").read_text())
+    page = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
+    chart = yaml.safe_load((Path(__file__).parents[2] / "helm" / "image-service" / "values.yaml").read_text())
     named = set(re.findall(r"`((?:config|autoscaling)\.[\w.]+)`", page))
     assert len(named) >= 6
     for name in named:
