@@ -25,8 +25,8 @@ def average_colour(picture: pyvips.Image) -> str | None:
 
 
 def _means(frame: pyvips.Image) -> list[float]:
-    stats = frame.stats()
-    return [stats.getpoint(_MEAN_COLUMN, _FIRST_ROW + band)[0] for band in range(frame.bands)]
+    means = frame.stats().crop(_MEAN_COLUMN, _FIRST_ROW, 1, frame.bands)
+    return list(memoryview(means.write_to_memory()).cast("d"))
 
 
 def _named(colours: list[float]) -> str:
