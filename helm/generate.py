@@ -193,8 +193,14 @@ def _property(value: Value) -> dict[str, Any]:
     found: dict[str, Any] = {"description": value.description, "type": _TYPES.get(type(value.default), "null")}
     found |= declared
     if found["type"] == "object" and not value.schema.get("freeform"):
-        found["additionalProperties"] = False
+        found |= {"additionalProperties": False, "properties": _like_the_default(value.default or {})}
     return found
+
+
+def _like_the_default(default: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a value that is explained as a whole: those that it has, of the same types."""
+    types = {name: _TYPES[type(part)] for name, part in default.items()}
+    return {name: {"type": "number" if kind == "integer" else kind} for name, kind in types.items()}
 
 
 # -- README.md -------------------------------------------------------------------------------------------------------

@@ -724,27 +724,40 @@ def _metrics_in(text: str) -> set[str]:
     return set(re.findall(r"\b((?:truss|process)_[a-z_]+)\b", text))
 
 
-def test_alerts_ask_for_metrics_that_there_are_and_say_what_to_do() -> None:
-    rule = one("prometheusrule.yaml", **WATCHED, metrics__prometheusRule__alertLabels={"team": "media"})
-    (group,) = rule["spec"]["groups"]
-    assert len(group["rules"]) == 7
-    for alert in group["rules"]:
-        assert _metrics_in(alert["expr"])
+def test_alerts_ask_for_metrics_that_there_are() -> None:
+    """What there is stands in operations.md, which is held to what a running service tells."""
+    rule = one("prometheusrule.yaml", **WATCHED)
+    for alert in (each for group in rule["spec"]["groups"] for each in group["rules"]):
+        assert _metrics_in(alert["expr"]) != set() or "kube_" in alert["expr"]
         assert _metrics_in(alert["expr"]) <= _metric_names()
-        assert 'job="image-service",namespace="truss-image"' in alert["expr"]
-        assert alert["labels"].keys() == {"severity", "team"}
-        assert len(alert["annotations"]["description"]) > 40
 
 
 def test_the_dashboard_shows_metrics_that_there_are() -> None:
     data = one("dashboard.yaml", **WATCHED)["data"]
     dashboard = json.loads(data["image-service.json"])
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    assert len(expressions) > 15
+    assert len(expressions) > 20
     for expression in expressions:
         assert _metrics_in(expression) <= _metric_names()
+        chosen = re.findall(r"truss_\w+{([^}]*)}|process_\w+{([^}]*)}", expression)
+        assert len(chosen) == len(re.findall(r"\b(?:truss|process)_", expression))
+        for matchers in chosen:
+            assert 'namespace="$namespace",job="$job"' in "".join(matchers)
     shown = set().union(*map(_metrics_in, expressions))
     assert {name for name in shown if name.startswith("truss_worker")} >= {"truss_worker_polling", "truss_worker_slots"}
+    assert {name for name in shown if "queue" in name or "dead" in name} == {
+        *("truss_queue_messages", "truss_queue_oldest_message_age_seconds", "truss_dead_letter_messages"),
+    }
+
+
+def test_the_dashboard_chooses_a_namespace_and_in_it_a_release() -> None:
+    dashboard = json.loads(one("dashboard.yaml", **WATCHED)["data"]["image-service.json"])
+    source, namespace, job = dashboard["templating"]["list"]
+    assert (source["type"], namespace["name"], job["name"]) == ("datasource", "namespace", "job")
+    assert '{namespace="$namespace"}' in job["query"]["query"]
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
+    assert len(set(places)) == len(places)
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(places)
 
 
 def test_the_metrics_that_are_watched_are_those_that_the_service_exports() -> None:

@@ -151,7 +151,7 @@ def _headings(text: str) -> list[str]:
 
 def test_every_alarm_and_alert_leads_to_a_section() -> None:
     template = (ROOT / "infra" / "cloudformation" / "image-service.yaml").read_text()
-    chart = (ROOT / "helm" / "image-service" / "templates" / "prometheusrule.yaml").read_text()
+    chart = (ROOT / "helm" / "image-service" / "templates" / "_alerts.tpl").read_text()
     alarms = re.findall(r"AlarmName: !Sub (\S+)", template)
     names = {name.replace("${Stage}", "dev") for name in alarms} | set(re.findall(r"- alert: (\w+)", chart))
     table = TEXT.partition("| alarm of the stack")[2].partition("\n\n")[0]
