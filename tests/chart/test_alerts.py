@@ -75,7 +75,8 @@ def test_prometheus_takes_the_rules_with_all_that_is_said_of_them(tmp_path: Path
 
 
 def test_every_alert_is_tested_ringing_and_silent() -> None:
-    ringing, silent = set(), set()
+    ringing: set[str] = set()
+    silent: set[str] = set()
     for case in yaml.safe_load(TESTS.read_text())["tests"]:
         for check in case.get("alert_rule_test", []):
             (ringing if check["exp_alerts"] else silent).add(check["alertname"])
