@@ -63,10 +63,13 @@ def load(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bo
     return _LOADS.get(info.format, _load)(data, info, watch, check, strict=strict)
 
 
-def load_again(data: bytes, watch: Watch) -> pyvips.Image:
-    """A JPEG that was loaded before without a complaint, line by line, as often as it is wanted."""
-    whole = jpeg.mended(data, jpeg.read(data))
-    return watch(_as_declared(_open(whole, JPEG.name, access="sequential", unlimited=True), None))
+def load_shrunk(data: bytes, shrink: int, watch: Watch, *, strict: bool = False) -> pyvips.Image:
+    """Likewise, a JPEG of one scan with its sides divided by 2, 4 or 8; however `strict`, damage to the last of its
+    lines may go unseen. Raises `CorruptImage`.
+    """
+    file, _ = _undamaged(data, watch, strict=strict)
+    options: Mapping[str, object] = {"fail_on": "warning"} if strict else {"unlimited": True}
+    return watch(_as_declared(_open(file, JPEG.name, access="sequential", shrink=shrink, **options), None))
 
 
 def _probe(data: bytes, name: str, anatomy: Anatomy, read: jpeg.Jpeg | png.Png | None = None) -> ImageInfo:
@@ -134,16 +137,32 @@ def forgives(info: ImageInfo) -> bool:
 
 def _load_jpeg(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image:
     del check
-    read = jpeg.read(data)
-    data = jpeg.mended(data, read)
-    if not read.has_all_scans or ((read.is_arithmetic or not strict) and _lost_pixels(data, read, watch)):
-        raise CorruptImage
+    data, read = _undamaged(data, watch, strict=strict)
     if not strict:
         return watch(_as_declared(_open(data, JPEG.name, access="sequential", unlimited=True), None))
     if not read.needs_a_line_more:
         return watch(_as_declared(_open(data, JPEG.name, access="sequential", fail_on="warning"), None))
-    image = watch(_open(jpeg.with_a_line_more(data, read), JPEG.name, access="sequential", fail_on="warning"))
-    return _as_declared(image.copy_memory().crop(0, 0, info.width, info.height), None)
+    longer = _open(jpeg.with_a_line_more(data, read), JPEG.name, access="sequential", fail_on="warning")
+    return watch(_as_declared(_read_to_its_end(longer, info), None))
+
+
+def _read_to_its_end(longer: pyvips.Image, info: ImageInfo) -> pyvips.Image:
+    """Without the lines that are too many: but whoever reads its last line reads those first."""
+    last = info.height - 1
+    nothing = longer.crop(0, longer.height - 1, info.width, 1) * 0
+    line = (longer.crop(0, last, info.width, 1) + nothing).cast(longer.format)
+    line = line.copy(interpretation=longer.interpretation)
+    return longer.crop(0, 0, info.width, last).join(line, "vertical") if last else line
+
+
+def _undamaged(data: bytes, watch: Watch, *, strict: bool) -> tuple[bytes, jpeg.Jpeg]:
+    """A JPEG to be decoded, and its markers. Raises `CorruptImage` where a strict decoder would not fail, or none will
+    be asked."""
+    read = jpeg.read(data)
+    data = jpeg.mended(data, read)
+    if not read.has_all_scans or ((read.is_arithmetic or not strict) and _lost_pixels(data, read, watch)):
+        raise CorruptImage
+    return data, read
 
 
 def _lost_pixels(data: bytes, read: jpeg.Jpeg, watch: Watch) -> bool:

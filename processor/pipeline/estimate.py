@@ -10,6 +10,7 @@ photographs and noise. Where they lie further apart there is a range, from `leas
 - effort 3 and more: libwebp then keeps a list of what it will write, nothing of one colour, 3 bytes a pixel of a
   photograph, 12 of noise;
 - what may be written without loss, when that is smaller than its source: nothing more, or 22 bytes a pixel;
+- a JPEG that is read twice (`passes`): of noise also the picture that its decoder shrunk;
 - animations: what is written is there up to four times, and noise, above all in the alpha, makes much of it.
 """
 
@@ -22,7 +23,7 @@ from dataclasses import replace
 from processor.errors import TooLargeForMemory
 from processor.formats import decoding_of
 from processor.formats.info import ImageInfo
-from processor.pipeline import geometry, streaming
+from processor.pipeline import geometry, passes
 from processor.pipeline.guard import may_be_lossless
 from processor.recipes import STANDARD, Recipe, VariantSpec
 
@@ -61,7 +62,7 @@ def working_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -
     """What rendering takes, the file itself counted in; where that depends on the pixels, the most."""
     alpha = next(taken for levels, taken in ALPHA_BYTES.items() if info.alpha_levels <= levels) if info.has_alpha else 0
     lossless = _most_lossless(info, recipe, alpha)
-    noise = max(_most_listed(info, recipe), lossless) + _most_written(info, recipe)
+    noise = max(_most_listed(info, recipe), lossless) + _most_written(info, recipe) + _shrunk(info, recipe)
     return _rendering(info, file_bytes, recipe, frame_bytes=FRAME_BYTES, alpha_bytes=alpha, noise_bytes=noise)
 
 
@@ -85,7 +86,7 @@ def _rendering(
 ) -> int:
     """With what the pixels decide: `frame_bytes` for each pixel of an animation's frame, `alpha_bytes` on top of that
     or of a still's, and `noise_bytes` in all."""
-    held = _held(info) if streaming.first_size(info, recipe) is None else 0
+    held = 0 if passes.is_streamed(info, recipe) else _held(info)
     reduced = _reduced(info, recipe.specs)
     # The smaller sizes of an animation are made frame by frame, and then joined.
     resizing = held + reduced * (2 if info.frames > 1 else 1)
@@ -110,6 +111,11 @@ def _most_lossless(info: ImageInfo, recipe: Recipe, alpha_bytes: float) -> int:
     whole = (spec for spec in recipe.specs if geometry.target_size(info, spec) == geometry.upright(info))
     taken = max(0.0, LOSSLESS_BYTES - alpha_bytes) if any(may_be_lossless(info, spec) for spec in whole) else 0.0
     return round(info.pixels * taken)
+
+
+def _shrunk(info: ImageInfo, recipe: Recipe) -> int:
+    """Of what is read twice, a picture of half the sides; and when that is gone, as much for noise."""
+    return info.pixels * info.bands // 4 if passes.shrink(info, recipe) == 2 else 0  # noqa: PLR2004 - half
 
 
 def _held(info: ImageInfo) -> int:

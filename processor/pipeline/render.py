@@ -13,7 +13,7 @@ from processor.errors import CorruptImage, NotConvertible, TrussError, Unavailab
 from processor.facts import Facts
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
-from processor.pipeline import decode, encode, geometry, streaming
+from processor.pipeline import decode, encode, geometry, passes
 from processor.pipeline.allocator import is_to_be_had
 from processor.pipeline.analyses import ANALYSES
 from processor.pipeline.effects import change_of
@@ -34,6 +34,9 @@ from processor.recipes import Recipe, VariantSpec
 
 #: Bytes of memory per pixel of a frame that is converted, about: see `estimate`.
 _WORK_BYTES = 9
+
+#: A variant, and its size.
+_Planned = tuple[VariantSpec, Size]
 
 #: From file to upright sRGB in memory; beside each step, what its failure means. Colour comes before memory: the
 #: decoder is read once either way, and 16 bits are 8 before they are held.
@@ -96,6 +99,8 @@ class Rendering:
         planned = geometry.smallest_first(info, recipe.specs)
         self._soon = [(spec, size) for spec, size in planned if not geometry.takes_long(info, size)]
         self._long = [(spec, size) for spec, size in planned if geometry.takes_long(info, size)]
+        self._shrink = passes.shrink(info, recipe)
+        self._streams = passes.is_streamed(info, recipe)
         self._images: dict[Size, pyvips.Image] = {}
         self._files: dict[tuple[Size, VariantSpec], Variant] = {}
         self._variants: dict[str, Variant] = {}
@@ -109,23 +114,14 @@ class Rendering:
     def first(self, decoded: Callable[[], None] = _nobody_waits) -> None:
         """Decode the file, and make the variants that are soon made. `decoded` is told when the rest can begin."""
         self.deadline.start()
-        info = self._info
-        streamed = streaming.first_size(info, self._recipe)
-        with self._probes.span("decode", format=info.format):
-            whole = _prepare(self._data, info, self.deadline, streamed)
-        full = whole.width, page_height(whole)
-        self._images[full] = whole
-        sizes = [size for _, size in (*self._soon, *self._long)]
-        held = [size for size in sizes if streamed is None or size != (info.width, info.height)]
-        needs_sizes = any(size in held and size != full for _, size in self._long)
-        needs_facts = any(spec.effects for spec, _ in self._long)
-        if not (needs_sizes or needs_facts):
-            decoded()
-        with self._probes.span("resize"):
-            _resize(self._images, held, self.deadline)
-        if needs_sizes and not needs_facts:
-            decoded()
-        self._facts = self._analysed()
+        needs_facts = bool(self._soon) and any(spec.effects for spec, _ in self._long)
+        soon_decoded = _nobody_waits if needs_facts else decoded
+        if self._shrink == 1:
+            self._decode_whole((*self._soon, *self._long), soon_decoded)
+        else:
+            self._decode_shrunk(soon_decoded)
+        if self._soon:
+            self._facts = self._analysed(self._soon[0][1])
         if needs_facts:
             decoded()
         for spec, size in self._soon:
@@ -133,6 +129,10 @@ class Rendering:
 
     def rest(self) -> None:
         """Make the other variants."""
+        if self._shrink > 1 and not self._streams:
+            self._decode_whole(self._long)
+        if not self._soon:
+            self._facts = self._analysed(self._long[0][1])
         for spec, size in self._long:
             self._make(spec, size)
 
@@ -145,9 +145,30 @@ class Rendering:
         """Let go of the pixels, whoever still holds this."""
         self._images.clear()
 
-    def _analysed(self) -> Facts:
+    def _decode_whole(self, planned: Sequence[_Planned], decoded: Callable[[], None] = _nobody_waits) -> None:
+        """What is planned comes from a picture that is held."""
+        with self._probes.span("decode", format=self._info.format):
+            whole = _prepare(self._data, self._info, self.deadline)
+        full = whole.width, page_height(whole)
+        self._images[full] = whole
+        needs_sizes = any(size != full for _, size in self._long)
+        if not needs_sizes:
+            decoded()
+        with self._probes.span("resize"):
+            self._images |= _resized(whole, [size for _, size in planned], self.deadline)
+        if needs_sizes:
+            decoded()
+
+    def _decode_shrunk(self, decoded: Callable[[], None]) -> None:
+        """The small variants come from a picture that its decoder has shrunk; nothing else does."""
+        with self._probes.span("decode", format=self._info.format, shrink=self._shrink):
+            small = _prepare(self._data, self._info, self.deadline, self._shrink)
+        decoded()
+        with self._probes.span("resize"):
+            self._images |= _resized(small, [size for _, size in self._soon], self.deadline)
+
+    def _analysed(self, size: Size) -> Facts:
         """Of the smallest picture, where it costs least. An analysis that only another release knows finds nothing."""
-        size = min(self._images, key=lambda size: size[0] * size[1])
         found: dict[str, object] = {}
         for name in self._recipe.analyses:
             if name in ANALYSES:
@@ -188,54 +209,70 @@ class Rendering:
 
     def _write(self, picture: pyvips.Image | None, spec: VariantSpec, *, lossless: bool = False) -> bytes:
         if picture is None:
-            return _streamed(self._data, spec, self.deadline)
+            return self._streamed(spec)
         # Each thread has a watch of its own over pixels that both may read.
         image = watched(picture, self.deadline)
         return encode.write_lossless(image, spec) if lossless else encode.write(image, spec)
 
+    def _streamed(self, spec: VariantSpec) -> bytes:
+        """The file of a picture that is decoded while it is encoded; see `passes`."""
 
-def _streamed(data: bytes, spec: VariantSpec, deadline: Deadline) -> bytes:
-    """The file of a picture that is decoded while it is encoded; see `streaming`."""
-    source = decode.load_again(data, lambda image: watched(image, deadline))
-    file = encode.write(to_srgb(source), spec)
-    del source  # kept until here, for it carries the watch
-    return file
+        def written(*, strict: bool) -> bytes:
+            lines = decode.load(self._data, self._info, self._watch, self.deadline.check, strict=strict)
+            return encode.write(to_srgb(lines), spec)
+
+        with suppress(pyvips.Error):
+            return written(strict=True)
+        self.deadline.check()
+        return written(strict=False)
+
+    def _watch(self, image: pyvips.Image) -> pyvips.Image:
+        return watched(image, self.deadline)
 
 
-def _prepare(data: bytes, info: ImageInfo, deadline: Deadline, shrunk: Size | None = None) -> pyvips.Image:
-    """The upright picture, or one that was `shrunk` while it was read.
+def _prepare(data: bytes, info: ImageInfo, deadline: Deadline, shrink: int = 1) -> pyvips.Image:
+    """The upright picture, with its sides divided.
 
     Its decoder, which may have a whole picture of its own in memory, ends with this call.
     """
+
+    def load(*, strict: bool) -> pyvips.Image:
+        def watch(image: pyvips.Image) -> pyvips.Image:
+            return watched(image, deadline)
+
+        if shrink > 1:
+            return decode.load_shrunk(data, shrink, watch, strict=strict)
+        return decode.load(data, info, watch, deadline.check, strict=strict)
+
     if decode.forgives(info):
         with suppress(CorruptImage):
-            return _picture(data, info, deadline, shrunk, strict=True)
-    return _picture(data, info, deadline, shrunk, strict=False)
+            return _picture(partial(load, strict=True), info, deadline)
+    return _picture(partial(load, strict=False), info, deadline)
 
 
-def _picture(data: bytes, info: ImageInfo, deadline: Deadline, shrunk: Size | None, *, strict: bool) -> pyvips.Image:
+def _picture(load: Callable[[], pyvips.Image], info: ImageInfo, deadline: Deadline) -> pyvips.Image:
     frame = info.width * info.height
     with _stage(CorruptImage, deadline, frame):
-        image = source = decode.load(data, info, lambda image: watched(image, deadline), deadline.check, strict=strict)
+        image = source = load()
     for step, failure in PREPARATION:
         with _stage(failure, deadline, frame):
-            if shrunk is not None and step is hold:
-                image = fit(image, *shrunk)
             image = step(image)
     del source  # kept until here, for it carries the watch
     return image
 
 
-def _resize(made: dict[Size, pyvips.Image], sizes: Sequence[Size], deadline: Deadline) -> None:
+def _resized(whole: pyvips.Image, sizes: Sequence[Size], deadline: Deadline) -> dict[Size, pyvips.Image]:
     """One image per size, the large ones first so that the small ones can be made from them.
 
-    Into `made`, which has the whole image. None of them has a watch: of two, one inside the other, neither is heard.
+    None of them has a watch: of two, one inside the other, neither is heard.
     """
-    full = next(iter(made))
+    full = whole.width, page_height(whole)
+    made = {full: whole}
     for size in sorted(set(sizes) - {full}, reverse=True, key=lambda size: size[0] * size[1]):
         with _stage(NotConvertible, deadline, full[0] * full[1]):
             origin = watched(made[_origin(size, made)], deadline)
             made[size] = hold(fit(origin, *size))
+    return {size: made[size] for size in sizes}
 
 
 def _origin(size: Size, made: dict[Size, pyvips.Image]) -> Size:

@@ -15,7 +15,7 @@ from processor.errors import NotConvertible, TimedOut
 from processor.facts import Facts
 from processor.formats.info import ImageInfo
 from processor.images import Rendered
-from processor.pipeline import effects, streaming
+from processor.pipeline import effects, geometry, passes
 from processor.pipeline.effects import EFFECTS, change_of, check_effects
 from processor.pipeline.effects.sharpen import LEAST_SIGMA, MOST_SIGMA, Sharpen
 from processor.pipeline.engine import Engine, EngineConfig
@@ -209,17 +209,22 @@ def test_the_source_does_not_take_the_place_of_a_picture_that_was_to_be_changed(
 
 
 def test_a_large_jpeg_is_held_where_its_own_size_is_to_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = corpus.jpeg(corpus.photo(700, 500))
-    small, whole = sharpened(STANDARD, [0.8, 0, 0, 0]), sharpened(STANDARD, [0.8])
-    held = {recipe: rendered(data, recipe) for recipe in (small, whole)}
+    data = corpus.jpeg(corpus.photo(1500, 1000))
+    specs = tuple(spec for spec in STANDARD.specs if spec.name in ("thumbnail", "webp"))
+    plain = replace(STANDARD, specs=specs)
+    small, whole = sharpened(plain, [0.8, 0]), sharpened(plain, [0.8])
+    once = {recipe: rendered(data, recipe) for recipe in (small, whole)}
 
-    monkeypatch.setattr(streaming, "MIN_PIXELS", 1)
+    monkeypatch.setattr(geometry, "LONG_PIXELS", 1_000_000)
 
     info = inspect(data, LIMITS)
-    assert streaming.first_size(info, small) is not None
-    assert streaming.first_size(info, whole) is None
-    for recipe, made in held.items():
-        assert rendered(data, recipe) == made
+    assert passes.is_streamed(info, small)
+    assert passes.shrink(info, whole) > 1
+    assert not passes.is_streamed(info, whole)
+    for recipe, made in once.items():
+        thumbnail, own = rendered(data, recipe).variants
+        assert own == made.variants[-1]
+        assert thumbnail.data != made.variants[0].data
 
 
 @pytest.mark.parametrize("frames", [1, 30])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import pyvips
 
 from processor.errors import CorruptImage, ImageRejected
-from processor.pipeline import jpeg, render
+from processor.pipeline import decode, jpeg
 from tests import corpus
 from tests.corpus import containers, damage
 from tests.corpus.animations import Part, apng_of, gif_of, png_of_chunks
@@ -72,13 +73,13 @@ def test_a_jpeg_without_an_end_or_with_more_behind_it_is_whole(name: str, end: b
 @pytest.mark.parametrize("name", [*JPEGS, "jpeg-p3"])
 def test_a_jpeg_that_is_whole_is_decoded_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[bool] = []
-    look = render._picture
+    look = decode.load
 
-    def noting(*args: object, strict: bool) -> pyvips.Image:
+    def noting(*args: Any, strict: bool) -> pyvips.Image:
         looks.append(strict)
-        return look(*args, strict=strict)  # type: ignore[arg-type]
+        return look(*args, strict=strict)
 
-    monkeypatch.setattr(render, "_picture", noting)
+    monkeypatch.setattr(decode, "load", noting)
 
     rendered((JPEGS.get(name) or corpus.SAMPLES[name].make)())
 

@@ -1,0 +1,258 @@
+"""A large JPEG is read twice: shrunk for the small variants, and once more into the encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processor.errors import CorruptImage, ImageRejected, TimedOut
+from processor.formats.info import ImageInfo
+from processor.images import Rendered
+from processor.pipeline import encode, geometry, passes
+from processor.pipeline.engine import Engine, EngineConfig
+from processor.pipeline.estimate import least_bytes, working_bytes
+from processor.pipeline.limits import Deadline, FileLimits
+from processor.pipeline.render import Rendering, inspect, render
+from processor.probe import Probes, Span
+from processor.recipes import STANDARD, Recipe, VariantSpec, standard
+from processor.sandbox.renderer import ChildRenderer
+from service.machine import OWN_BYTES
+from tests import corpus
+from tests.unit.processor.pipeline.compare import difference, opened
+
+MIB = 1024 * 1024
+LIMITS = FileLimits()
+LARGE = ImageInfo(format="jpeg", width=12_500, height=8_000)
+#: Mean absolute difference in steps of 255, of pixels that were shrunk in another way and then compressed.
+SHRUNK = 2.0
+#: Where the decoder leaves out up to 7 lines or columns, which do not make one. In large pictures that is less.
+CUT = 4.0
+
+
+def recipe_of(*boxes: int) -> Recipe:
+    """The picture's own size, and squares into which it is to fit."""
+    small = [VariantSpec(name=f"in-{box}", format="webp", quality=95, effort=1, box=(box, box)) for box in boxes]
+    own = VariantSpec(name="own", format="webp", quality=85, effort=1)
+    return Recipe(name="test", version=1, specs=(*small, own), analyses=("colour",))
+
+
+#: By what the decoder shrinks a picture of 480 x 320 for it.
+RECIPES = {2: recipe_of(60, 120), 4: recipe_of(60), 8: recipe_of(36)}
+FILES = {
+    "even": corpus.jpeg(corpus.photo(480, 320)),
+    "odd": corpus.jpeg(corpus.photo(481, 323)),
+    "coarse colours": corpus.jpeg(corpus.photo(480, 328), subsample_mode="on"),
+    "coarse colours, odd": corpus.jpeg(corpus.photo(485, 331), subsample_mode="on"),
+    "tall": corpus.jpeg(corpus.photo(323, 485)),
+    "grey": corpus.jpeg(corpus.photo(480, 320).colourspace("b-w")),
+    "cmyk": corpus.cmyk_jpeg(corpus.photo(480, 320), profile=False),
+    "another profile": corpus.p3_jpeg(corpus.photo(480, 320)),
+    "without its end": corpus.jpeg(corpus.photo(480, 320))[:-2],
+    "turned": corpus.jpeg(corpus.photo(480, 320), orientation=6),
+    "upside down": corpus.jpeg(corpus.photo(480, 320), orientation=3),
+}
+UNEVEN = {"odd", "coarse colours, odd", "tall"}
+
+
+@pytest.fixture(autouse=True)
+def large_ones_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture of 480 x 320 takes long."""
+    monkeypatch.setattr(geometry, "LONG_PIXELS", 20_000)
+
+
+def rendered(data: bytes, recipe: Recipe) -> Rendered:
+    return render(data, inspect(data, LIMITS), recipe, Deadline(60))
+
+
+def in_one_pass(data: bytes, recipe: Recipe) -> Rendered:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes, "SHRINKS", ())
+        return rendered(data, recipe)
+
+
+@pytest.mark.parametrize("shrink", RECIPES)
+@pytest.mark.parametrize("name", FILES)
+def test_the_own_size_is_the_same_file_and_the_small_ones_are_the_same_picture(name: str, shrink: int) -> None:
+    data, recipe = FILES[name], RECIPES[shrink]
+    assert passes.shrink(inspect(data, LIMITS), recipe) == shrink
+
+    held, found = in_one_pass(data, recipe), rendered(data, recipe)
+
+    assert found.variants[-1] == held.variants[-1]
+    for one, other in zip(found.variants[:-1], held.variants[:-1], strict=True):
+        assert (one.width, one.height) == (other.width, other.height)
+        assert one.data != other.data
+        assert difference(opened(one), opened(other)) < (CUT if name in UNEVEN else SHRUNK)
+
+
+@pytest.mark.parametrize("name", ["even", "coarse colours, odd", "another profile", "turned", "without its end"])
+async def test_the_files_are_the_same_every_time_and_whoever_makes_them(name: str) -> None:
+    data, recipe = FILES[name], RECIPES[2]
+    alone = rendered(data, recipe)
+    for threads in (1, 2):
+        config = EngineConfig(threads=threads, memory_budget_bytes=10**9)
+        engine = Engine(config)
+        several = [await engine.render(data, recipe) for _ in range(2)]
+        assert several == [alone] * 2
+        await engine.close()
+
+
+async def test_a_child_makes_the_same_files() -> None:
+    """Of the size from which on the child, which knows of no patch, reads a picture twice."""
+    data = corpus.jpeg(corpus.photo(2400, 1600))
+    recipe = recipe_of(300)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(geometry, "LONG_PIXELS", 3_000_000)
+        assert passes.shrink(inspect(data, LIMITS), recipe) == 4
+        alone = rendered(data, recipe)
+        child = ChildRenderer(EngineConfig(threads=1, memory_budget_bytes=10**9))
+        assert await child.render(data, recipe) == alone
+        await child.close()
+
+
+class Steps:
+    """A probe that keeps the spans."""
+
+    def __init__(self) -> None:
+        self.ended_spans: list[tuple[str, dict[str, Any]]] = []
+
+    def begun(self, span: Span) -> None:
+        """Only their ends count."""
+
+    def ended(self, span: Span) -> None:
+        self.ended_spans.append((span.name, span.facts))
+
+
+def steps_of(data: bytes, recipe: Recipe) -> list[str]:
+    """What is done, and what the long work may begin after."""
+    steps = Steps()
+    rendering = Rendering(data, inspect(data, LIMITS), recipe, Deadline(60), probes=Probes((steps,)))
+    rendering.first(lambda: steps.ended_spans.append(("rest may begin", {})))
+    rendering.rest()
+    return [" ".join((name, *(str(fact) for fact in facts.values()))) for name, facts in steps.ended_spans]
+
+
+def test_small_variants_do_not_wait_for_the_whole_picture_nor_long_work_for_them() -> None:
+    shrunk = ["decode jpeg 2", "rest may begin", "resize", "analyse colour", "encode in-60", "encode in-120"]
+
+    assert steps_of(FILES["even"], RECIPES[2]) == [*shrunk, "encode own"]
+    assert steps_of(FILES["turned"], RECIPES[2]) == [*shrunk, "decode jpeg", "resize", "encode own"]
+
+
+def test_a_picture_that_goes_through_is_not_held() -> None:
+    data = FILES["even"]
+    rendering = Rendering(data, inspect(data, LIMITS), RECIPES[2], Deadline(60))
+    rendering.first()
+    rendering.rest()
+
+    assert sorted(rendering._images) == [(60, 40), (120, 80)]
+
+
+def damaged(data: bytes, at: float, byte: int, *, cut: bool) -> bytes:
+    """With another byte somewhere in its data, or without what follows."""
+    start = data.index(b"\xff\xda") + 14
+    place = start + int((len(data) - start) * at)
+    return data[:place] if cut else data[:place] + bytes([byte]) + data[place + 1 :]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    name=st.sampled_from(["even", "odd", "coarse colours", "coarse colours, odd", "tall", "turned"]),
+    shrink=st.sampled_from(list(RECIPES)),
+    at=st.one_of(st.floats(0, 0.999), st.floats(0.97, 0.999)),
+    byte=st.integers(0, 255),
+    cut=st.booleans(),
+)
+def test_damage_is_damage_however_often_a_picture_is_read(
+    name: str, shrink: int, at: float, byte: int, *, cut: bool
+) -> None:
+    """Wherever it lies: what is refused of a picture that is held is refused, and nothing else."""
+    data, recipe = damaged(FILES[name], at, byte, cut=cut), RECIPES[shrink]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(geometry, "LONG_PIXELS", 20_000)
+        held, found = own_or_refusal(in_one_pass, data, recipe), own_or_refusal(rendered, data, recipe)
+
+    assert found == held
+
+
+def own_or_refusal(how: Any, data: bytes, recipe: Recipe) -> object:
+    try:
+        return how(data, recipe).variants[-1]
+    except ImageRejected as refusal:
+        return type(refusal)
+
+
+@pytest.mark.parametrize("name", ["even", "coarse colours"])
+@pytest.mark.parametrize("part", [0.3, 0.9, 0.999])
+def test_nothing_is_shown_of_a_picture_that_was_cut_early_and_all_of_them_are_refused(name: str, part: float) -> None:
+    told: list[str] = []
+    data = FILES[name][: int(len(FILES[name]) * part)]
+
+    with pytest.raises(CorruptImage):
+        render(data, inspect(data, LIMITS), RECIPES[2], Deadline(60), lambda variant: told.append(variant.name))
+
+    assert not told or part > 0.99
+
+
+def test_the_deadline_holds_while_the_whole_picture_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, deadline = FILES["even"], Deadline(60)
+    write = encode.write
+
+    def late(image: Any, spec: VariantSpec) -> bytes:
+        if spec.name == "own":
+            monkeypatch.setattr(deadline, "_at", 0.0)
+        return write(image, spec)
+
+    monkeypatch.setattr(encode, "write", late)
+    with pytest.raises(TimedOut):
+        render(data, inspect(data, LIMITS), RECIPES[2], deadline)
+
+
+@pytest.mark.parametrize(
+    ("info", "specs", "shrink"),
+    [
+        (LARGE, STANDARD.specs, 4),
+        (replace(LARGE, width=6000, height=4000), STANDARD.specs, 2),
+        (replace(LARGE, width=4000, height=6000, orientation=6), STANDARD.specs, 2),
+        (replace(LARGE, width=4000, height=3000), STANDARD.specs, 1),  # too small for one of them
+        (replace(LARGE, format="png"), STANDARD.specs, 1),
+        (replace(LARGE, scans=8), STANDARD.specs, 1),
+        (replace(LARGE, width=17_000), STANDARD.specs, 1),  # WebP cannot hold it, so that all sizes are smaller ones
+        (LARGE, STANDARD.specs[3:], 1),
+        (LARGE, (*STANDARD.specs, replace(STANDARD.specs[2], name="huge", box=(6000, 6000))), 1),
+    ],
+)
+def test_what_is_read_twice(
+    info: ImageInfo, specs: Sequence[VariantSpec], shrink: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(geometry, "LONG_PIXELS", 3_000_000)
+
+    assert passes.shrink(info, replace(STANDARD, specs=tuple(specs))) == shrink
+
+
+@pytest.mark.parametrize(
+    ("info", "recipe"),
+    [(replace(LARGE, orientation=6), STANDARD), (replace(LARGE, scans=8), STANDARD), (LARGE, standard(0))],
+)
+def test_what_has_to_be_there_as_a_whole_is_held(
+    info: ImageInfo, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(geometry, "LONG_PIXELS", 3_000_000)
+
+    assert passes.is_streamed(LARGE, STANDARD)
+    assert not passes.is_streamed(info, recipe)
+    assert working_bytes(info, 0, recipe) > working_bytes(LARGE, 0, recipe if recipe is STANDARD else standard(1))
+
+
+def test_a_jpeg_of_100_megapixels_works_in_a_pod_of_1_gib(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(geometry, "LONG_PIXELS", 3_000_000)
+    budget = 1024 * MIB - OWN_BYTES - LIMITS.max_bytes
+
+    assert working_bytes(LARGE, 40 * MIB) <= budget
+    assert least_bytes(replace(LARGE, orientation=6), 40 * MIB) > budget
