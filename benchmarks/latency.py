@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import platform
+import re
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
+from unittest.mock import patch
 
 import aiohttp
 import click
@@ -25,12 +27,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cpu_per_megapixel import sides
+from processor.pipeline import passes
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.render import inspect, render
 from processor.recipes import STANDARD
 from tests import corpus
 from tests.fleet import ServiceProcess, run_service, run_stage
+from tests.ports import held_port
 
 #: Between two looks at a job, and between two status calls that are measured, in seconds.
 LOOK_SECONDS, CALL_SECONDS = 0.015, 0.01
@@ -42,6 +46,8 @@ MOST_SECONDS = 900
 WARM_UP = 2
 #: The variant that is there first.
 FIRST = STANDARD.specs[0].name
+#: A bucket of the metric that tells how late the event loop is.
+LAG = re.compile(r'truss_event_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)')
 #: Whether the scans are interlaced.
 KINDS = {"baseline": False, "progressive": True}
 
@@ -54,14 +60,18 @@ class Figures:
     kind: str
     megapixels: float
     file_bytes: int
-    #: CPU seconds of one thread for the whole file, in this process.
+    #: CPU seconds of one thread for the whole file, in this process; and were it read once, whatever its size.
     pipeline: list[float] = field(default_factory=list)
+    one_pass: list[float] = field(default_factory=list)
     first: list[float] = field(default_factory=list)
     completed: list[float] = field(default_factory=list)
     first_busy: list[float] = field(default_factory=list)
     completed_busy: list[float] = field(default_factory=list)
     status: list[float] = field(default_factory=list)
     status_busy: list[float] = field(default_factory=list)
+    #: How often the event loop came late, by no more than so many seconds; see `truss_event_loop_lag_seconds`.
+    lag: dict[str, float] = field(default_factory=dict)
+    lag_busy: dict[str, float] = field(default_factory=dict)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -83,7 +93,10 @@ def main(  # noqa: PLR0917 - one for each option
     data = corpus.jpeg(picture, interlace=KINDS[kind])
     machine = f"{os.cpu_count()} processors, {platform.machine()}, Python {platform.python_version()}"
     figures = Figures(machine=machine, kind=kind, megapixels=megapixels, file_bytes=len(data))
-    figures.pipeline = [alone(data) for _ in range(min(3, rounds))]
+    for _ in range(min(5, rounds)):  # in turns, as the machine may change its pace
+        figures.pipeline.append(alone(data))
+        with patch.object(passes, "SHRINKS", ()):
+            figures.one_pass.append(alone(data))
     asyncio.run(measure(figures, data, rounds, seconds, threads))
     show(figures)
     if json_file is not None:
@@ -103,12 +116,16 @@ async def measure(figures: Figures, data: bytes, rounds: int, seconds: float, th
     async with asyncio.timeout(MOST_SECONDS), one_service(at_once) as service:
         for number in range(WARM_UP):
             await upload(service, data, number)
+        started = await lags(service)
         known = (await service.call("POST", "/images/upload-url", json={"filename": "a.jpg"}))["processingId"]
         figures.status = await status_times(service, known, seconds)
         await times(figures.first, figures.completed, service, data, rounds)
+        figures.lag = {bound: count - started[bound] for bound, count in (await lags(service)).items()}
         async with busy(service, data, at_once):
+            before = await lags(service)
             figures.status_busy = await status_times(service, known, seconds)
             await times(figures.first_busy, figures.completed_busy, service, data, rounds)
+            figures.lag_busy = {bound: count - before[bound] for bound, count in (await lags(service)).items()}
 
 
 @asynccontextmanager
@@ -119,7 +136,12 @@ async def one_service(threads: int) -> AsyncIterator[ServiceProcess]:
         async with (
             run_stage(data, "latency") as stage,
             aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session,
-            run_service(stage, session, log, LOG_LEVEL="error", WORKER_THREADS=str(threads)) as service,
+            run_service(
+                *(stage, session, log),
+                LOG_LEVEL="error",
+                WORKER_THREADS=str(threads),
+                METRICS_PORT=str(held_port()),
+            ) as service,
         ):
             yield service
 
@@ -157,6 +179,13 @@ async def status_times(service: ServiceProcess, processing_id: str, seconds: flo
         found.append(1000 * (time.monotonic() - began))
         await asyncio.sleep(CALL_SECONDS)
     return found
+
+
+async def lags(service: ServiceProcess) -> dict[str, float]:
+    """How often the event loop has been late so far, by no more than so many seconds."""
+    url = f"http://127.0.0.1:{service.environment['METRICS_PORT']}/metrics"
+    async with service.session.get(url) as answer:
+        return {bound: float(count) for bound, count in LAG.findall(await answer.text())}
 
 
 @asynccontextmanager
@@ -206,11 +235,21 @@ def show(figures: Figures) -> None:
     table.add_row("ms of a status call, most", *(f"{each:.1f}" for each in most), f"{most[1] / most[0]:.2f}")
     console = Console()
     console.print(table)
+    for name, lag in (("idle", figures.lag), ("busy", figures.lag_busy)):
+        late = {bound: lag["+Inf"] - lag[bound] for bound in ("0.01", "0.02", "0.05", "0.1")}
+        told = ", ".join(f"{count:.0f} over {bound} s" for bound, count in late.items())
+        console.print(f"Looks at the event loop, {name}: {lag['+Inf']:.0f}; late: {told}")
+    console.print(f"CPU of one pass: {median(figures.one_pass):.2f} s; as it is / that: {of_one_pass(figures):.3f}")
     console.print(
         f"One thread takes {pipeline:.2f} s of CPU for it; completed / that, idle: "
         f"{median(figures.completed) / pipeline:.2f}"
     )
     console.print(f"{figures.machine}; load {os.getloadavg()[0]:.1f}")
+
+
+def of_one_pass(figures: Figures) -> float:
+    """By what part the second reading of a large file makes it dearer."""
+    return sum(figures.pipeline) / sum(figures.one_pass)
 
 
 def percentile(values: Sequence[float], share: int) -> float:

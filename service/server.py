@@ -22,6 +22,7 @@ from service.http.protocol import ApiRunner
 from service.lifespan import lifespan
 from service.machine import memory_limit_bytes
 from service.observe.health import DRAINING
+from service.observe.lag import watch_loop
 from service.observe.metrics import METRICS
 
 #: How long the loop waits for a thread that has the interpreter. Python's own 5 ms come again at every step of a call.
@@ -78,6 +79,7 @@ async def run(
             app[CONNECTION_TIMEOUTS].watch(lambda: runner.server.connections if runner.server else ())
         )
         stack.callback(watch.cancel)
+        stack.callback(asyncio.create_task(watch_loop(app[METRICS].late)).cancel)
         address = await _listen(runner, settings.host, settings.port, "PORT")
         log.info(
             "Service started",

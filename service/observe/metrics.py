@@ -27,6 +27,8 @@ _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _STEP_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 #: From the end of an upload: the conversion alone, or behind a queue of hours.
 _SERVABLE_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400)
+#: A loop that is well comes late by a millisecond or two.
+_LAG_BUCKETS = (0.0025, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.25, 1)
 
 
 class Metrics:
@@ -73,6 +75,17 @@ class Metrics:
             buckets=_SERVABLE_BUCKETS,
             registry=registry,
         )
+
+        self._lag = Histogram(
+            "truss_event_loop_lag_seconds",
+            "How late the event loop came, looked at a hundred times a second.",
+            buckets=_LAG_BUCKETS,
+            registry=registry,
+        )
+
+    def late(self, seconds: float) -> None:
+        """The event loop was."""
+        self._lag.observe(seconds)
 
     def begun(self, span: Span) -> None:
         """Only what has ended is counted."""
