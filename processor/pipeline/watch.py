@@ -2,26 +2,86 @@
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+import time
+from itertools import count
+from weakref import ref
 
 import pyvips
 
 from processor.pipeline.limits import Deadline
 
+#: Between two looks at the deadlines of all images in work, in seconds.
+LOOK_SECONDS = 0.05
+
 
 def watched(image: pyvips.Image, deadline: Deadline) -> pyvips.Image:
     """The same pixels; whatever is computed from them fails with `pyvips.Error` soon after the deadline.
 
-    libvips asks `eval` about its progress from within decoding, resizing and encoding, and only there does it see a
-    kill. The caller keeps the result alive for as long as anything computes from it: the handler lives in it.
+    libvips looks for a kill from within decoding, resizing and encoding. The caller keeps the result alive for as long
+    as anything computes from it.
     """
-    guard = image.copy()
-    guard.set_progress(True)
+    image = image.copy()
+    guard = _Guard(image, deadline)
+    image.signal_connect("posteval", guard)
+    _WATCHMAN.watch(guard)
+    return image
 
-    # The closure knows the deadline but not the guard: a cycle through C could never be collected.
-    def stop_late(running: pyvips.Image, _progress: Any) -> None:
-        if deadline.passed:
-            running.set_kill(True)
 
-    guard.signal_connect("eval", stop_late)
-    return guard
+class _Guard:
+    """Lives as long as the image to which it is connected, and may stop what is computed from that."""
+
+    def __init__(self, image: pyvips.Image, deadline: Deadline) -> None:
+        pyvips.gobject_lib.g_object_ref(image.pointer)
+        self._same = pyvips.Image(image.pointer)
+        self._deadline = deadline
+
+    def __call__(self, *_: object) -> None:
+        """It has nothing to hear: it is connected to be kept."""
+
+    def stop_late(self) -> None:
+        if self._deadline.passed:
+            self._same.set_kill(True)
+
+
+class _Watchman:
+    """A thread that looks at the deadlines of the whole process.
+
+    libvips could ask at each step of its work instead, six hundred times for a photo. Each time it would wait for the
+    interpreter, which the event loop has, and a conversion beside a busy loop would take twice as long.
+    """
+
+    def __init__(self) -> None:
+        self._guards: dict[int, ref[_Guard]] = {}
+        self._numbers = count()
+        self._work = threading.Event()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, guard: _Guard) -> None:
+        """Until it is gone."""
+        number = next(self._numbers)
+        self._guards[number] = ref(guard, lambda _: self._guards.pop(number, None))
+        self._work.set()
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._look, name="watchman", daemon=True)
+                self._thread.start()
+
+    def _look(self) -> None:
+        while True:
+            self._work.wait()
+            self._work.clear()
+            while guards := self._guards.copy():  # in one go: other threads change it
+                for found in guards.values():
+                    self._look_at(found)
+                time.sleep(LOOK_SECONDS)
+
+    def _look_at(self, found: ref[_Guard]) -> None:
+        """At every look again: libvips forgets a kill that it has seen."""
+        guard = found()
+        if guard is not None:
+            guard.stop_late()
+
+
+_WATCHMAN = _Watchman()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from processor.errors import TimedOut, TooLargeForMemory
 from processor.formats.info import ImageInfo
 from processor.images import Rendered
-from processor.pipeline import encode, render
+from processor.pipeline import encode, render, watch
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.pipeline.estimate import least_bytes, share, working_bytes
 from processor.pipeline.limits import Deadline, FileLimits
@@ -152,9 +153,17 @@ def test_the_time_limit_is_heard_while_a_reduced_size_is_encoded(name: str, monk
     data = corpus.animated(frames, ".webp", delays=(50,) * 3) if name == "webp-animated" else corpus.png(frames[0])
     deadline = Deadline(3600)
     true_encode, finished = encode.write, []
+    look, looked = watch._Guard.stop_late, threading.Semaphore(0)
+
+    def noted(guard: watch._Guard) -> None:
+        look(guard)
+        looked.release()
 
     def late(image: pyvips.Image, spec: VariantSpec) -> bytes:
         deadline._at = 0.0  # the time is up when the first codec begins
+        monkeypatch.setattr(watch._Guard, "stop_late", noted)
+        for _ in range(len(watch._WATCHMAN._guards)):  # a picture as small as this one is done before the next look
+            assert looked.acquire(timeout=60)
         finished.append(len(true_encode(image, spec)))
         return b""
 
