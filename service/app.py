@@ -17,7 +17,8 @@ from service.http.cors import CORS, Cors
 from service.http.middleware import error_boundary, finish_headers, observed
 from service.http.rendering import PUBLIC_URL
 from service.idempotency import replay
-from service.limits.long_pages import LONG_PAGES, LongPages
+from service.limits.lines import REQUESTS, in_line, request_lines
+from service.limits.long_pages import LONG_PAGES, page_lines
 from service.limits.middleware import rate_limit, tell_rate_limit
 from service.observe.health import DRAINING
 from service.observe.lines import LogLines
@@ -39,7 +40,8 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     app[METRICS] = metrics = Metrics()
     app[PROBES] = Probes((metrics, LogLines()))
     app[BUCKETS] = Buckets()
-    app[LONG_PAGES] = LongPages()
+    app[REQUESTS] = request_lines()
+    app[LONG_PAGES] = page_lines()
     app[CONNECTION_TIMEOUTS] = timeouts = ConnectionTimeouts(
         settings.client_timeout_seconds, settings.keepalive_seconds
     )
@@ -48,7 +50,7 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     needs = add_routes(app, local_viewer=local_viewer)
     app[CORS] = cors = Cors(settings.cors_origins)
     around: list[Middleware] = [timeouts.middleware, observed, error_boundary, cors.middleware]
-    app.middlewares.extend([*around, authentication(needs), rate_limit, authorize, replay])
+    app.middlewares.extend([*around, authentication(needs), rate_limit, authorize, in_line, replay])
     app.on_response_prepare.extend([cors.mark, finish_headers, tell_rate_limit])
     return app
 

@@ -61,6 +61,8 @@ class Redrive:
     jobs: tuple[RedrivenJob, ...]
     messages: int
     next_after: str | None
+    #: How much was read to find them.
+    read_bytes: int = 0
 
     @property
     def redriven(self) -> int:
@@ -83,9 +85,8 @@ async def redrive(stores: Stores, catalog: Catalog, plan: RedrivePlan) -> Redriv
     page = await list_failed(stores.jobs, plan.query, plan.code)
     if plan.dry_run:
         waiting = await _waiting(stores.dead_letters, plan)
-        return Redrive(
-            jobs=tuple(RedrivenJob(job=job) for job in page.jobs), messages=waiting, next_after=page.next_after
-        )
+        found = tuple(RedrivenJob(job=job) for job in page.jobs)
+        return Redrive(jobs=found, messages=waiting, next_after=page.next_after, read_bytes=page.read_bytes)
     done: list[RedrivenJob] = []
     queued = 0
     # Before the messages: those then find the new jobs, where they would have taken up the failed ones again.
@@ -93,7 +94,7 @@ async def redrive(stores: Stores, catalog: Catalog, plan: RedrivePlan) -> Redriv
         done.append(await _again(catalog, job, _delay(queued, plan.per_second)))
         queued += done[-1].new_processing_id is not None
     moved = await _move(stores, plan, queued)
-    return Redrive(jobs=tuple(done), messages=moved, next_after=page.next_after)
+    return Redrive(jobs=tuple(done), messages=moved, next_after=page.next_after, read_bytes=page.read_bytes)
 
 
 async def _again(catalog: Catalog, job: Job, delay_seconds: int) -> RedrivenJob:

@@ -31,6 +31,8 @@ class JobPage:
 
     jobs: tuple[Job, ...]
     next_after: str | None
+    #: How much was read for it, which may be more than it shows; what cannot tell says nothing.
+    read_bytes: int = 0
 
 
 class AnyTenant(Protocol):

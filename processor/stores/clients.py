@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import aioboto3
 from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.utils import parse_timestamp
 
 from processor.probe import NO_PROBES, Probes
 from processor.stores.config import AwsConfig
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 to_attribute, from_attribute = TypeSerializer().serialize, TypeDeserializer().deserialize
 #: Where an answer to a query has its body, as DynamoDB sent it.
 RAW = "Raw"
+#: Of ourselves to AWS. The SDK would put together a longer name of its own for every call.
+USER_AGENT = "truss-image"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,20 +119,32 @@ def _probed(client: Any, service: str, probes: Probes) -> Any:
 
 def _session(config: AwsConfig) -> aioboto3.Session:
     given = config.credentials
+    sdk = AioSession() if given else session_of_role(config.region, config.role_session_seconds)
+    sdk.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
     if given is None:
-        session = session_of_role(config.region, config.role_session_seconds)
-        return aioboto3.Session(region_name=config.region, botocore_session=session)
+        return aioboto3.Session(region_name=config.region, botocore_session=sdk)
     return aioboto3.Session(
         region_name=config.region,
+        botocore_session=sdk,
         aws_access_key_id=given.access_key_id,
         aws_secret_access_key=given.secret_access_key,
         aws_session_token=given.session_token,
     )
 
 
+def _moment(value: Any) -> datetime:
+    """A time of an answer. The SDK looks for its format first, which takes most of the time that a long list takes."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):  # not one of a list
+        return parse_timestamp(value)
+    return moment if moment.tzinfo else parse_timestamp(value)
+
+
 def _config(config: AwsConfig, read_timeout_seconds: float, endpoint_url: str | None) -> AioConfig:
     return AioConfig(
         signature_version="v4",
+        user_agent=USER_AGENT,
         connect_timeout=config.connect_timeout_seconds,
         read_timeout=read_timeout_seconds,
         max_pool_connections=config.pool_size,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from math import isqrt
@@ -65,6 +65,7 @@ class _Shard:
     found: dict[str, Job] = field(default_factory=dict)
     #: Where reading stopped; None: at the end.
     reached: str | None = FIRST
+    read_bytes: int = 0
 
     def may_hold(self, position: str, *, newest_first: bool) -> bool:
         """Whether what is not read yet may come before `position`."""
@@ -74,6 +75,7 @@ class _Shard:
 
     async def read_on(self, table: Table, bounds: Bounds, status: JobStatus | None) -> None:
         page = await table.query(partial(_row, bounds), self.tenant, **self.request)
+        self.read_bytes += page.read_bytes
         for position, job in _newest(job for job in page.rows if job is not None).items():
             shown = job if job.superseded_by is None else await _current(table, job, status)
             if shown is not None:
@@ -92,7 +94,7 @@ async def list_jobs(table: Table, query: JobQuery) -> JobPage:
     while unread := _too_short(shards, jobs, query):
         await asyncio.gather(*(shard.read_on(table, bounds, query.status) for shard in unread))
         jobs = [job for shard in shards for job in shard.found.values()]
-    return page_of(jobs, query)
+    return replace(page_of(jobs, query), read_bytes=sum(shard.read_bytes for shard in shards))
 
 
 def _too_short(shards: Sequence[_Shard], jobs: Sequence[Job], query: JobQuery) -> list[_Shard]:

@@ -25,6 +25,7 @@ class Page(Generic[Row]):
 
     rows: list[Row]
     next_key: Mapping[str, Any] | None
+    read_bytes: int = 0
 
 
 async def page_of_answer(answer: Mapping[str, Any], read: Callable[[Item], Row], tenant: str) -> Page[Row]:
@@ -39,4 +40,5 @@ def _unpack(raw: bytes, read: Callable[[Item], Row]) -> Page[Row]:
         items = [from_wire(item) for item in answer["Items"]]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise Unavailable from None
-    return Page(rows=[read(item) for item in items], next_key=answer.get("LastEvaluatedKey"))
+    rows = [read(item) for item in items]
+    return Page(rows=rows, next_key=answer.get("LastEvaluatedKey"), read_bytes=len(raw))

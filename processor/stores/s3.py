@@ -16,7 +16,7 @@ import structlog
 from processor.errors import Busy, FileTooLarge, Unavailable
 from processor.ports.objects import ObjectInfo, PostForm, PresignedUpload, Removal, UploadTerms, unwatched
 from processor.stores.clients import AwsClients
-from processor.stores.parts import MultipartUploads
+from processor.stores.parts import LIST_PAGE, MultipartUploads
 from processor.stores.translate import translated
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
         ObjectVersionTypeDef,
     )
 
-#: Most keys that `DeleteObjects` takes (AWS, "DeleteObjects").
-DELETE_BATCH = 1000
+#: Keys in one `DeleteObjects`, which takes a thousand: to write so many would hold up the event loop.
+DELETE_BATCH = LIST_PAGE
 #: How often a prefix is emptied and looked at again: an upload may arrive in between, and a job at work may store one
 #: variant after the other, but not for ever.
 PURGE_ROUNDS = 12
@@ -198,8 +198,7 @@ class S3ObjectStore(MultipartUploads):
         return tuple(found), ids
 
     def _version_pages(self, prefix: str) -> AsyncIterator[ListObjectVersionsOutputTypeDef]:
-        paginator = self._s3.get_paginator("list_object_versions")
-        return aiter(paginator.paginate(Bucket=self._bucket, Prefix=prefix))
+        return self._pages("list_object_versions", Bucket=self._bucket, Prefix=prefix)
 
     async def _delete(self, versions: list[ObjectIdentifierTypeDef]) -> bool:
         """Whether all were deleted. What could not be shows when the prefix is looked at again."""

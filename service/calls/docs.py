@@ -7,7 +7,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from importlib.metadata import distribution
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from aiohttp import ETag, hdrs, web
 
+from processor.aside import aside
 from processor.errors import NotFound
 from service.http.call import unlisted
 from service.http.problems import known_failures, known_problems
@@ -95,7 +96,9 @@ these.</p>
 
 @unlisted
 async def openapi(request: web.Request) -> web.Response:
-    return _revalidated(request, _as_json(request.app[DOCUMENT]), "application/json")
+    # The first time it is put together, of hundreds of models.
+    document = await aside(partial(_as_json, request.app[DOCUMENT]), "")
+    return _revalidated(request, document, "application/json")
 
 
 @unlisted

@@ -26,8 +26,10 @@ from service.http.call import call, reply
 from service.http.cursor import CURSORS
 from service.http.problems import InvalidCursor
 from service.http.rendering import render, render_rows
-from service.http.wire import Answer, Heard, Question, read_body, read_query
+from service.http.wire import Answer, Heard, Question, read_query
+from service.limits.long_bodies import asked_by
 from service.limits.long_pages import page_turn
+from service.limits.middleware import count_work
 
 FailureCode = Annotated[str, Field(pattern=r"^[a-z_]{1,64}$", json_schema_extra={"examples": [UNAVAILABLE]})]
 
@@ -198,6 +200,7 @@ async def list_failed_images(request: web.Request) -> web.Response:
     depth = None if dead_letters is None else await dead_letters.depth()
     async with page_turn(request, query.limit):
         page = await list_failed(stores.jobs, replace(query, after=after), asked.code)
+        count_work(request, read_bytes=page.read_bytes)
         last_key = await _sealed(request, query, page.next_after)
         return await render_rows(
             request,
@@ -223,10 +226,12 @@ async def redrive_failed_images(request: web.Request) -> web.Response:
     A dry run, which is the default, changes nothing. A call may be repeated, also after a 503: an image that was
     redriven is not failed any more. While there is more, `lastEvaluatedKey` is not null; give it back as `lastKey`.
     """
-    asked = read_body(RedriveRequest, await json_body(request))
+    asked = await asked_by(request, RedriveRequest, await json_body(request))
     plan = asked.to_plan(tenant_of(request))
     after = await _opened(request, plan.query, asked.last_key)
-    done = await redrive(request.app[STORES], request.app[CATALOG], replace(plan, after=after))
+    async with page_turn(request, plan.limit):
+        done = await redrive(request.app[STORES], request.app[CATALOG], replace(plan, after=after))
+    count_work(request, read_bytes=done.read_bytes, changes=done.redriven)
     bind_contextvars(dryRun=plan.dry_run, redriven=done.redriven, messages=done.messages)
     last_key = await _sealed(request, plan.query, done.next_after)
     return render(request, RedriveAnswer.of(done, last_key, dry_run=plan.dry_run).ignoring(asked.ignored))

@@ -22,9 +22,11 @@ from service.auth.principal import DEFAULT_GRACE_SECONDS, Scope
 from service.calls import groups
 from service.http.body import json_body, optional_json_body
 from service.http.call import PathPart, call, reply
-from service.http.rendering import render
-from service.http.wire import Answer, Heard, Question, Time, printable, read_body
+from service.http.rendering import render, render_rows
+from service.http.wire import Answer, Heard, Question, Time, printable
 from service.idempotency import keep_no_answer
+from service.limits.long_bodies import asked_by
+from service.limits.long_pages import page_turn
 
 log = structlog.get_logger(__name__)
 
@@ -149,7 +151,10 @@ NEW_KEY = NewApiKeyAnswer.of_minted(
 @call("listApiKeys", groups.ACCESS, reply("The keys", KEYS))
 async def list_keys(request: web.Request) -> web.Response:
     """List the tenant's API keys, newest first."""
-    return render(request, ApiKeyList.of(await request.app[KEY_STORE].list(tenant_of(request))))
+    tenant = tenant_of(request)
+    async with page_turn(request):
+        keys = await request.app[KEY_STORE].list(tenant)
+        return await render_rows(request, lambda: ApiKeyList.of(keys), rows=len(keys), tenant=tenant)
 
 
 @call("createApiKey", groups.ACCESS, reply("The key", NEW_KEY, status=HTTPStatus.CREATED), body=NewApiKeyRequest)
@@ -158,7 +163,7 @@ async def create(request: web.Request) -> web.Response:
 
     Its text is in this answer alone.
     """
-    asked = read_body(NewApiKeyRequest, await json_body(request))
+    asked = await asked_by(request, NewApiKeyRequest, await json_body(request))
     minted = await api_keys.create(
         request.app[KEY_STORE],
         tenant=tenant_of(request),
@@ -185,7 +190,7 @@ async def rotate(request: web.Request) -> web.Response:
 
     The old one goes on for `grace` seconds, or until its own end if that is sooner.
     """
-    asked = read_body(RotateRequest, await optional_json_body(request))
+    asked = await asked_by(request, RotateRequest, await optional_json_body(request))
     old = await _own_key(request)
     minted = await api_keys.rotate(request.app[KEY_STORE], old, timedelta(seconds=asked.grace))
     log.info("API key rotated", keyId=old.key_id, newKeyId=minted.key.key_id)

@@ -20,7 +20,8 @@ from service.formats import CONTENT_TYPES
 from service.http.body import json_body
 from service.http.call import call, reply
 from service.http.rendering import render
-from service.http.wire import Answer, Heard, Question, Time, read_body
+from service.http.wire import Answer, Heard, Question, Time
+from service.limits.long_bodies import asked_by
 from service.limits.middleware import QUOTA
 
 log = structlog.get_logger(__name__)
@@ -160,7 +161,7 @@ async def override(request: web.Request) -> web.Response:
 
     What is left out is everybody's again. It holds within seconds.
     """
-    asked = read_body(OverridesRequest, await json_body(request))
+    asked = await asked_by(request, OverridesRequest, await json_body(request))
     quota = request.app[QUOTA]
     overrides = asked.to_overrides()
     await quota.store.set_overrides(tenant_of(request), overrides)

@@ -24,6 +24,7 @@ from service.http.problems import FieldError, InvalidCursor, InvalidRequest
 from service.http.rendering import render_rows
 from service.http.wire import Heard, Question, WholeNumber, read_query
 from service.limits.long_pages import page_turn
+from service.limits.middleware import count_work
 
 
 def _moment(read: Callable[[str], datetime]) -> BeforeValidator:
@@ -155,6 +156,7 @@ async def list_images(request: web.Request) -> web.Response:
     after = None if asked.last_key is None else await cursors.open(asked.last_key, query)
     async with page_turn(request, query.limit):
         page = await request.app[CATALOG].list(replace(query, after=after))
+        count_work(request, read_bytes=page.read_bytes)
         last_key = None if page.next_after is None else await cursors.seal(query, page.next_after)
         return await render_rows(
             request,

@@ -37,8 +37,9 @@ from service.http.body import json_body, optional_json_body
 from service.http.call import call, reply
 from service.http.problems import UnsupportedContentType
 from service.http.rendering import render
-from service.http.wire import Answer, Heard, Question, WholeNumber, read_body
+from service.http.wire import Answer, Heard, Question, WholeNumber
 from service.idempotency import earlier, good_for
+from service.limits.long_bodies import asked_by
 
 
 class MultipartRequest(FileRequest):
@@ -216,7 +217,7 @@ async def begin(request: web.Request) -> web.Response:
 
     `size` is that of your own file: replace the one of the example, or S3 refuses the parts.
     """
-    asked = read_body(MultipartRequest, await json_body(request))
+    asked = await asked_by(request, MultipartRequest, await json_body(request))
     upload = asked.to_upload(max_bytes=request.app[SETTINGS].max_upload_bytes)
     large_files, tenant, answered = request.app[LARGE_FILES], tenant_of(request), earlier(request)
     if answered is None and asked.dedupe and asked.checksum_sha256 is not None:
@@ -253,7 +254,7 @@ async def sign(request: web.Request) -> web.Response:
     On the same terms, under the same ids. What was signed before holds until its own end.
     """
     unique_id = unique_id_in(request)
-    asked = read_body(PartsRequest, await optional_json_body(request))
+    asked = await asked_by(request, PartsRequest, await optional_json_body(request))
     submission = await request.app[LARGE_FILES].sign(
         tenant_of(request), unique_id, asked.part_numbers, asked.expires_in
     )

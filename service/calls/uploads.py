@@ -30,8 +30,9 @@ from service.http.body import json_body, optional_json_body
 from service.http.call import call, reply
 from service.http.problems import UnsupportedContentType
 from service.http.rendering import render
-from service.http.wire import Answer, Heard, Question, WholeNumber, read_body, read_query, repeated_names
+from service.http.wire import Answer, Heard, Question, WholeNumber, read_query, repeated_names
 from service.idempotency import earlier, good_for
+from service.limits.long_bodies import asked_by
 
 
 class UploadUrlRequest(FileRequest):
@@ -171,7 +172,7 @@ _REFUSALS = (UnsupportedContentType, FileTooLarge, DailyLimitReached, ImageLimit
 @call("createUploadUrl", groups.UPLOADS, _CREATED, body=UploadUrlRequest, problems=_REFUSALS)
 async def create_from_body(request: web.Request) -> web.Response:
     """Get a URL to upload to."""
-    return await _create(request, read_body(UploadUrlRequest, await json_body(request)))
+    return await _create(request, await asked_by(request, UploadUrlRequest, await json_body(request)))
 
 
 @call("createUploadUrlByQuery", groups.UPLOADS, _CREATED, query=UploadUrlQuery, problems=_REFUSALS)
@@ -195,7 +196,7 @@ async def refresh(request: web.Request) -> web.Response:
     On the same terms, under the same ids. What was signed before holds until its own end.
     """
     unique_id = unique_id_in(request)
-    asked = read_body(RefreshRequest, await optional_json_body(request))
+    asked = await asked_by(request, RefreshRequest, await optional_json_body(request))
     submission = await request.app[UPLOADS].refresh(tenant_of(request), unique_id, asked.expires_in)
     return _render(request, submission, asked)
 

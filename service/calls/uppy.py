@@ -40,7 +40,8 @@ from service.http.body import json_body
 from service.http.call import PathPart, call, reply
 from service.http.problems import UnsupportedContentType
 from service.http.rendering import render, render_rows
-from service.http.wire import Answer, Heard, Question, read_body, read_query, single_values
+from service.http.wire import Answer, Heard, Question, read_query, single_values
+from service.limits.long_bodies import asked_by
 from service.limits.long_pages import page_turn
 
 #: How long what is signed here holds, in seconds. Uppy asks for each part anew.
@@ -264,7 +265,7 @@ async def start(request: web.Request) -> web.Response:
     size. What has arrived is counted before a further one is signed, and before the file is made of them. What is not
     completed within a day is removed.
     """
-    asked = read_body(UppyFile, await json_body(request))
+    asked = await asked_by(request, UppyFile, await json_body(request))
     upload = asked.to_upload(max_bytes=request.app[SETTINGS].max_upload_bytes)
     job = await request.app[UNSIZED_FILES].start(tenant_of(request), upload)
     bind_contextvars(uniqueId=job.unique_id, processingId=job.processing_id)
@@ -301,7 +302,7 @@ async def sign_part(request: web.Request) -> web.Response:
 )
 async def list_parts(request: web.Request) -> web.Response:
     """List the parts that have arrived."""
-    async with page_turn(request, S3_MAX_PARTS):
+    async with page_turn(request):
         parts = await request.app[UNSIZED_FILES].parts(*_named(request))
         return await render_rows(request, lambda: ListedParts.of(parts), rows=len(parts), tenant=tenant_of(request))
 
@@ -324,7 +325,7 @@ async def finish(request: web.Request) -> web.Response:
     Parts 1 to the last that is named must be there with these ETags; else the answer is 409 with `upload_incomplete`,
     and nothing is lost. Every part but the last has at least 5 MiB. The call may be repeated, also after it succeeded.
     """
-    asked = read_body(CompleteRequest, await json_body(request))
+    asked = await asked_by(request, CompleteRequest, await json_body(request))
     image = await request.app[UNSIZED_FILES].finish(*_named(request), asked.etags)
     return render(request, FinishedAnswer.of(image).ignoring(asked.ignored))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import zlib
 
 from aiohttp import HttpVersion11, hdrs, web
 
@@ -13,8 +14,11 @@ from service.http.problems import InvalidBody, PayloadTooLarge, RequestTimeout, 
 #: Bodies that may be JSON. A browser calls a string `text/plain`, and earlier clients never named a type at all.
 JSON_TYPES = re.compile(r"application/([a-z0-9.+-]+\+)?json|text/plain", re.IGNORECASE)
 
-#: How a body may be encoded; aiohttp decodes it.
-_ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})
+#: How a body may be encoded, and what zlib is told to expect: gzip, and with or without a header of zlib (some leave
+#: out the latter, which RFC 9110, 8.4.1.2, calls a mistake).
+_PLAIN, _GZIP, _ZLIB, _BARE = 0, 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+_ENCODINGS = {"": _PLAIN, "identity": _PLAIN, "gzip": _GZIP, "deflate": _ZLIB}
+_BODY = web.RequestKey("decoded_body", bytes)
 
 
 async def json_body(request: web.Request) -> bytes:
@@ -50,16 +54,44 @@ async def expect(request: web.Request) -> None:
 async def raw_body(request: web.Request) -> bytes:
     """Whatever was sent; the same however often it is asked for. Raises `InvalidBody`, `PayloadTooLarge`,
     `RequestTimeout`."""
+    if _BODY not in request:
+        request[_BODY] = await _read(request)
+    return request[_BODY]
+
+
+async def _read(request: web.Request) -> bytes:
     if announces_too_much(request):
         raise PayloadTooLarge(limit=request.client_max_size, actual=request.content_length)
-    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in _ENCODINGS:
+    encoding = _ENCODINGS.get(request.headers.get(hdrs.CONTENT_ENCODING, "").lower())
+    if encoding is None:
         raise InvalidBody
     try:
         async with asyncio.timeout(request.app[CONNECTION_TIMEOUTS].first_seconds):
-            return await request.read()
+            body = await request.read()
     except TimeoutError:
         raise RequestTimeout from None
     except web.HTTPRequestEntityTooLarge:
         raise PayloadTooLarge(limit=request.client_max_size) from None
     except (web.RequestPayloadError, ConnectionError):
         raise InvalidBody from None
+    return decoded(body, encoding, request.client_max_size) if body and encoding else body
+
+
+def decoded(body: bytes, encoding: int, most: int) -> bytes:
+    """At most `most` bytes, and no more than that is unpacked: a few kilobytes may stand for gigabytes, which aiohttp
+    would unpack on the event loop before anybody counted. Raises `InvalidBody`, `PayloadTooLarge`."""
+    if encoding == _ZLIB and body[0] & 0xF != zlib.DEFLATED:
+        encoding = _BARE
+    whole = b""
+    try:
+        while body:  # gzip may consist of several, one behind the other
+            unpacking = zlib.decompressobj(encoding)
+            whole += unpacking.decompress(body, most + 1 - len(whole))
+            if len(whole) > most:
+                raise PayloadTooLarge(limit=most)
+            if not unpacking.eof:
+                raise InvalidBody
+            body = unpacking.unused_data
+    except zlib.error:
+        raise InvalidBody from None
+    return whole

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from itertools import islice
 
 #: Letters from which on a name may be wrong in one place, and in two. In shorter ones, one letter makes another word.
 ONE_EDIT, TWO_EDITS = 4, 8
 #: Most unknown names that are looked at in one request; whoever sends more did not misspell one.
-MAX_UNKNOWN = 200
+MAX_UNKNOWN = 50
 
 _NO_LETTER = re.compile(r"[^a-z0-9]")
 
@@ -23,17 +24,19 @@ def near_misses(
     """
     names = set(known)
     unknown = islice((name for name in given if name not in names), MAX_UNKNOWN)
-    found = {name: _meant(name, sorted(names), other_words or {}) for name in unknown}
+    ordered = sorted(names)
+    found = {name: _meant(name, ordered, other_words or {}) for name in unknown}
     return {name: meant for name, meant in found.items() if meant is not None}
 
 
 def _meant(name: str, known: Iterable[str], other_words: Mapping[str, str]) -> str | None:
     letters = _letters(name)
-    close = (spelling for spelling in known if _is_close(letters, _letters(spelling)))
+    close = (spelling for spelling in known if _is_close(letters, _known_letters(spelling)))
     others = (
         meant
         for spelling, meant in other_words.items()
-        if letters == _letters(spelling) or (len(spelling) >= TWO_EDITS and _is_close(letters, _letters(spelling)))
+        if letters == _known_letters(spelling)
+        or (len(spelling) >= TWO_EDITS and _is_close(letters, _known_letters(spelling)))
     )
     return next(close, None) or next(others, None)
 
@@ -43,25 +46,34 @@ def _letters(name: str) -> str:
     return _NO_LETTER.sub("", name.lower())
 
 
+#: Of the names that are known here, of which there are few.
+_known_letters = lru_cache(maxsize=1024)(_letters)
+
+
 def _is_close(letters: str, known: str) -> bool:
     allowed = (len(known) >= ONE_EDIT) + (len(known) >= TWO_EDITS)
-    if abs(len(letters) - len(known)) > allowed:
-        return False
-    return letters == known or (allowed > 0 and _edits(letters, known) <= allowed)
+    if abs(len(letters) - len(known)) > allowed or len(set(letters) ^ set(known)) > 2 * allowed:
+        return False  # every edit makes one letter of the one, and one of the other, that they do not share
+    return letters == known or (allowed > 0 and _edits(letters, known, allowed) <= allowed)
 
 
-def _edits(one: str, other: str) -> int:
-    """Letters that are too many, missing, wrong, or swapped with their neighbour (optimal string alignment)."""
+def _edits(one: str, other: str, most: int) -> int:
+    """Letters that are too many, missing, wrong, or swapped with their neighbour (optimal string alignment).
+
+    What is more than `most` is not counted to its end.
+    """
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one, 1):
-        before, above, row = row, before, [i]
-        for j, wanted in enumerate(other, 1):
-            edits = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
-            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+        before, above, row = row, before, [i] + [most + 1] * len(other)
+        for j in range(max(1, i - most), min(len(other), i + most) + 1):
+            edits = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != other[j - 1]))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == other[j - 1]:
                 edits = min(edits, above[j - 2] + 1)
-            row.append(edits)
-    return row[-1]
+            row[j] = edits
+        if min(row) > most:
+            break
+    return min(row[-1], most + 1)
 
 
 def nearly(header: str, given: Iterable[str]) -> str | None:

@@ -25,7 +25,13 @@ MAX_TARGET_BYTES = 16 * 1024
 MAX_FIELD_BYTES = 16 * 1024 + 256
 #: Most headers; proxies add some to what a client sends.
 MAX_FIELDS = 128
-_LIMITS = {"max_line_size": MAX_TARGET_BYTES, "max_field_size": MAX_FIELD_BYTES, "max_headers": MAX_FIELDS}
+#: What the server is told of them.
+SERVER_OPTIONS = {
+    "max_line_size": MAX_TARGET_BYTES,
+    "max_field_size": MAX_FIELD_BYTES,
+    "max_headers": MAX_FIELDS,
+    "auto_decompress": False,  # `body` unpacks, and not more than may be
+}
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +41,7 @@ class ApiRunner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return _Server(made, self.app, self._kwargs | _LIMITS)
+        return _Server(made, self.app, self._kwargs | SERVER_OPTIONS)
 
 
 class _Server(web.Server):

@@ -179,7 +179,8 @@ def repeated_names(text: str | bytes) -> list[str]:
     found: list[str] = []
 
     def note(pairs: list[tuple[str, object]]) -> None:
-        found.extend(_repeated(name for name, _ in pairs))
+        if len(pairs) > 1 and len(dict(pairs)) < len(pairs):
+            found.extend(_repeated(name for name, _ in pairs))
 
     json.loads(text, object_pairs_hook=note, parse_int=str)  # a number may be longer than Python converts
     return found

@@ -23,7 +23,10 @@ REPAIR_RATE, REPAIR_BURST = 1, 10
 
 #: Bytes of an answer that count as one request: a page of 100 images is two of them, or five with full metadata.
 ANSWER_BYTES = 128 * 1024
+#: Bytes of records, which say more than an answer, that count as one.
+READ_BYTES = 2 * ANSWER_BYTES
 
+_COUNTED = web.RequestKey("counted_requests", int)
 _HEADERS = web.RequestKey("rate_limit_headers", dict)
 
 
@@ -50,7 +53,7 @@ async def rate_limit(request: web.Request, handler: Handler) -> web.StreamRespon
         if level.retry_after is not None:
             raise TooManyRequests(level.retry_after, limit=level.capacity)
     response = await handler(request)
-    more = weight(response) - 1
+    more = max(weight(response), request.get(_COUNTED, 1)) - 1
     if more:
         charge = request.app[BUCKETS].charge
         levels = {each.owner: charge(each.name, more, rate=each.rate, burst=each.burst) for each in buckets}
@@ -61,6 +64,11 @@ async def rate_limit(request: web.Request, handler: Handler) -> web.StreamRespon
 def weight(response: web.StreamResponse) -> int:
     """For how many requests a call counts: what is long to write, and to read from the table, is long to answer."""
     return max(1, math.ceil((response.content_length or 0) / ANSWER_BYTES))
+
+
+def count_work(request: web.Request, *, read_bytes: int, changes: int = 0) -> None:
+    """For how many requests a call counts that shows less than it reads, or changes several things at once."""
+    request[_COUNTED] = math.ceil(read_bytes / READ_BYTES) + changes
 
 
 async def _buckets(request: web.Request, principal: Principal) -> list[_Bucket]:

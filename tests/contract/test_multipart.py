@@ -89,6 +89,17 @@ async def test_parts_become_one_object_when_they_are_completed_and_not_before(
     assert await is_gone(source, upload)
 
 
+async def test_parts_are_asked_for_piece_by_piece(
+    source: ObjectStore, send: Send, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processor.stores.parts.LIST_PAGE", 2)
+    upload = await source.begin_multipart(key, content_type="image/png")
+    for number in range(1, 6):
+        assert await send(upload, number, LAST) == 200
+    assert [part.number for part in await source.list_parts(upload)] == [1, 2, 3, 4, 5]
+    await source.abort_multipart(upload)
+
+
 async def test_the_queue_is_told_of_the_whole_file_once(
     backend: Backend, source: ObjectStore, send: Send, key: str
 ) -> None:

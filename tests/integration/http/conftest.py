@@ -46,6 +46,7 @@ from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES,
 from service.calls.viewer import LOCAL_VIEWER
 from service.config import SETTINGS, Settings
 from service.http.cursor import CURSORS, CursorSigner
+from service.http.protocol import SERVER_OPTIONS
 from service.idempotency import REPLAYS, STILL_THERE
 from service.limits.middleware import QUOTA
 from service.observe.health import HEALTH, LIVENESS, READINESS, Health
@@ -224,7 +225,7 @@ def serve(world: World, aiohttp_client: Any) -> Callable[..., Awaitable[Client]]
     """Starts the application over `world`, with settings that differ where the test says so."""
 
     async def start(**how: Any) -> Client:
-        client: Client = await aiohttp_client(make_application(world, **how))
+        client: Client = await aiohttp_client(make_application(world, **how), server_kwargs=SERVER_OPTIONS)
         return client
 
     return start

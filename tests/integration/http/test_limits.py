@@ -6,6 +6,7 @@ import asyncio
 import math
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from processor.ports.jobs import JobPage, JobQuery
 from processor.recipes import STANDARD
 from processor.usage import Usage, today
 from service.auth.principal import Scope
-from service.limits import long_pages
-from service.limits.middleware import ANSWER_BYTES
+from service.limits import lines, long_pages
+from service.limits.middleware import ANSWER_BYTES, READ_BYTES
 from tests.integration.http.conftest import Client, World
 from tests.integration.http.test_access import key_of
 from tests.waiting import eventually
@@ -177,10 +178,10 @@ async def test_a_flood_of_long_pages_stands_in_its_own_line_and_keeps_nobody_wai
     flood = [asyncio.create_task(_status(client, "/images/list?limit=100", attacker)) for _ in range(most)]
 
     assert client.app is not None
-    lines = client.app[long_pages.LONG_PAGES]
+    pages = client.app[long_pages.LONG_PAGES]
 
     async def full() -> bool:
-        return lines.waiting_of("attacker") == long_pages.MAX_WAITING
+        return pages.waiting_of("attacker") == long_pages.MAX_WAITING
 
     await eventually(full)
     assert await _status(client, "/images/failed?limit=100", attacker) == 429
@@ -188,8 +189,104 @@ async def test_a_flood_of_long_pages_stands_in_its_own_line_and_keeps_nobody_wai
     assert asked.count("attacker") == long_pages.AT_ONCE
     gate.set()
     assert set(await asyncio.gather(*flood)) == {200}
-    assert lines == long_pages.LongPages()  # nothing is remembered
+    assert pages == long_pages.page_lines()  # nothing is remembered
 
 
 async def _status(client: Client, path: str, headers: dict[str, str]) -> int:
     return (await _json(client, "GET", path, headers=headers))[0]
+
+
+async def test_what_is_read_counts_also_where_little_of_it_is_shown(
+    serve: Serve, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = {"limit_requests_per_second": 0.01, "limit_tenant_requests_per_second": 0.01}
+    client = await serve(locked=True, limit_request_burst=1000, limit_tenant_request_burst=2000, **slow)
+    admin = await key_of(world, *Scope)
+    for _ in range(3):
+        await world.fail((await world.submit("acme")).processing_id)
+    listed = world.jobs.list
+
+    async def long(query: JobQuery) -> JobPage:
+        return replace(await listed(query), read_bytes=4 * READ_BYTES)
+
+    monkeypatch.setattr(world.jobs, "list", long)
+    left = 1000
+    for method, path, options, spent in (
+        ("GET", "/images/failed?code=other", {}, 4),
+        ("GET", "/images/list?limit=1", {}, 4),
+        ("POST", "/images/failed/redrive", {"json": {}}, 4),
+        ("POST", "/images/failed/redrive", {"json": {"dryRun": False}}, 4 + 3),  # each makes a job
+    ):
+        status, headers, _ = await _json(client, method, path, headers=admin, **options)
+        left -= spent
+        assert status == 200
+        assert headers["RateLimit"].startswith(f'"caller";r={left};'), (path, headers["RateLimit"])
+
+
+async def test_a_burst_of_one_tenant_is_worked_on_a_few_at_a_time_and_another_does_not_wait(
+    serve: Serve, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "HOLD_SECONDS", 60)
+    client = await serve(locked=True)
+    attacker, victim = await key_of(world, Scope.READ, tenant="attacker"), await key_of(world, Scope.READ)
+    gate, asked = asyncio.Event(), list[str]()
+    listed = world.jobs.list
+
+    async def slow(query: JobQuery) -> JobPage:
+        asked.append(query.tenant)
+        if query.tenant == "attacker":
+            await gate.wait()
+        return await listed(query)
+
+    monkeypatch.setattr(world.jobs, "list", slow)
+    burst = [asyncio.create_task(_status(client, "/images/list?limit=1", attacker)) for _ in range(50)]
+    assert client.app is not None
+    requests = client.app[lines.REQUESTS]
+
+    async def all_wait() -> bool:
+        return requests.waiting_of("attacker") == 50 - lines.AT_ONCE
+
+    await eventually(all_wait)
+    assert await _status(client, "/images/list?limit=1", victim) == 200
+    assert asked.count("attacker") == lines.AT_ONCE
+    gate.set()
+    assert set(await asyncio.gather(*burst)) == {200}
+    assert requests == lines.request_lines()
+
+
+async def test_redrives_and_lists_of_keys_stand_in_the_line_of_long_pages(
+    serve: Serve, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(long_pages, "AT_ONCE", 1)
+    client = await serve(locked=True)
+    admin = await key_of(world, *Scope)
+    gate, begun = asyncio.Event(), list[str]()
+
+    def slow(name: str, work: Any) -> Any:
+        async def waiting(*args: Any, **how: Any) -> Any:
+            begun.append(name)
+            await gate.wait()
+            return await work(*args, **how)
+
+        return waiting
+
+    monkeypatch.setattr(world.jobs, "list", slow("jobs", world.jobs.list))
+    monkeypatch.setattr(world.keys, "list", slow("keys", world.keys.list))
+    page = asyncio.create_task(_status(client, "/images/list?limit=100", admin))
+    assert client.app is not None
+    pages = client.app[long_pages.LONG_PAGES]
+
+    async def waits(count: int) -> None:
+        async def they_do() -> bool:
+            return begun == ["jobs"] and pages.waiting_of("acme") == count
+
+        await eventually(they_do)
+
+    await waits(0)
+    redrive = asyncio.create_task(_json(client, "POST", "/images/failed/redrive", json={"limit": 100}, headers=admin))
+    await waits(1)
+    keys = asyncio.create_task(_status(client, "/images/keys", admin))
+    await waits(2)
+    gate.set()
+    assert (await page, (await redrive)[0], await keys) == (200, 200, 200)
+    assert begun == ["jobs", "jobs", "keys"]

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from botocore.awsrequest import HeadersDict
 
 from processor import clock
 from processor.ports.objects import MultipartUpload, PostForm, PresignedUpload, UploadTerms
 from processor.stores.clients import open_clients
 from processor.stores.config import AwsConfig, AwsCredentials
+from processor.stores.parts import LIST_PAGE
 from processor.stores.role_session import MARGIN
 from processor.stores.s3 import S3ObjectStore
+from tests.loop_work import MOST_CALLS, counted
 
 CREDENTIALS = AwsCredentials(access_key_id="AKIAEXAMPLE", secret_access_key="secret", session_token="token")
 TERMS = UploadTerms(
@@ -49,6 +54,59 @@ async def test_the_signed_headers_are_all_that_binds_the_upload() -> None:
     assert asked["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
     assert asked["X-Amz-Security-Token"] == ["token"]
     assert not [name for name in asked if "crc32" in name.lower()]
+
+
+async def test_to_sign_many_parts_lets_the_loop_go_on() -> None:
+    others = 0
+
+    async def other() -> None:
+        nonlocal others
+        while True:
+            others += 1
+            await asyncio.sleep(0)
+
+    async with open_clients(config()) as clients:
+        task = asyncio.create_task(other())
+        parts = await S3ObjectStore(clients, "bucket").sign_parts(
+            MULTIPART, dict.fromkeys(range(1, 101), 5), expires_in_seconds=60
+        )
+        task.cancel()
+    assert [part.number for part in parts] == list(range(1, 101))
+    assert others >= 100
+
+
+ENTRY = """<Version><Key>a</Key><VersionId>v</VersionId><IsLatest>true</IsLatest><Size>7</Size><ETag>"e"</ETag>
+<LastModified>2026-01-02T03:04:05.678Z</LastModified></Version>"""
+
+
+class Listing:
+    """An answer of S3 with as much as was asked for."""
+
+    status_code = 200
+    headers = HeadersDict({"content-type": "application/xml"})
+
+    @property
+    async def content(self) -> bytes:
+        return f"<ListVersionsResult><IsTruncated>false</IsTruncated>{ENTRY * LIST_PAGE}</ListVersionsResult>".encode()
+
+
+async def test_a_list_of_s3_is_taken_apart_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, list[str]]] = []
+
+    async def send(_: Any, request: Any) -> Listing:
+        asked.append(parse_qs(urlsplit(request.url).query))
+        return Listing()
+
+    monkeypatch.setattr("aiobotocore.httpsession.AIOHTTPSession.send", send)
+    async with open_clients(config()) as clients:
+        store = S3ObjectStore(clients, "bucket")
+        await store.versions("a")  # the first call loads what is kept
+        with counted(monkeypatch) as work:
+            versions = await store.versions("a")
+    assert len(versions) == LIST_PAGE
+    assert versions[0].last_modified == clock.from_iso("2026-01-02T03:04:05.678Z")
+    assert asked[-1]["max-keys"] == [str(LIST_PAGE)]
+    assert work.most < MOST_CALLS, work
 
 
 async def test_a_signature_ends_before_the_session_that_signed_it(monkeypatch: pytest.MonkeyPatch) -> None:
