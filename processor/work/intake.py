@@ -141,8 +141,9 @@ class Intake:
                 refusal=refusal,
                 version=download.info.version,
             )
-        # Whoever has changed the record, and nobody else, gives back what it had reserved.
-        await self._give_back(image, replace(promised, bytes=max(0, promised.bytes - source.size)))
+        # Whoever has changed the record, and nobody else, gives back what it had reserved; beside the work.
+        over = replace(promised, bytes=max(0, promised.bytes - source.size))
+        opened.push_async_callback(asyncio.wait, {asyncio.create_task(self._give_back(image, over))})
         if event.version and event.version != download.info.version:  # it was overwritten before anybody looked
             image = replace(image, first_version=download.info.version)
             versions = await self.source.versions(image.key)
