@@ -6,7 +6,8 @@
 Every file is drawn by formula and rendered in a fresh process, as the only image in it. The peak is what Linux counted
 as resident (`VmHWM`) above what the process held before, the file counted in. Linux only. It depends on the allocator,
 so each is tried: glibc's malloc as the engine tunes it, the same as children have it, and, with `--preload`, jemalloc
-as the image has it. At the end stands what is more than a tenth beside its estimate, and on which side.
+as the image has it. `left` is what is reserved once the picture is decoded, `later` what it takes from then on. At the
+end stands what is more than a tenth beside its estimate, and on which side.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ class Measured:
     least: int
     estimate: int
     peak: int
+    #: What is reserved once the picture is decoded, and what it takes from then on.
+    left: int
+    later: int
 
 
 #: What glibc's malloc and its replacement are told.
@@ -329,12 +333,30 @@ def _measure_here(file: Path, effort: int, sharpen: float) -> Measured:
     data = file.read_bytes()
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     info = inspect(data, NO_LIMITS)
-    _render_side_by_side(Rendering(data, info, recipe, Deadline(NO_LIMITS.timeout_seconds)))
+    decoded = _Decoded()
+    deadline = Deadline(NO_LIMITS.timeout_seconds)
+    _render_side_by_side(Rendering(data, info, recipe, deadline, settled=decoded))
+    later = _status("VmHWM") - before
+    estimate = working_bytes(info, len(data), recipe)
     return Measured(
         least=least_bytes(info, len(data), recipe),
-        estimate=working_bytes(info, len(data), recipe),
-        peak=_status("VmHWM") - before,
+        estimate=estimate,
+        peak=max(decoded.highest - before, later),
+        left=min(estimate, decoded.left) if decoded.left else estimate,
+        later=later,
     )
+
+
+@dataclass(slots=True)
+class _Decoded:
+    """Notes the peak until the picture is decoded, in bytes; from then on it begins anew."""
+
+    highest: int = 0
+    left: int = 0
+
+    def __call__(self, left_bytes: int) -> None:
+        self.left, self.highest = left_bytes, _status("VmHWM")
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def main() -> None:
@@ -354,6 +376,7 @@ def main() -> None:
     if arguments.preload:
         allocators["jemalloc"] = {"LD_PRELOAD": arguments.preload, **JEMALLOC}
     columns = ("case", "effort", "least MiB", "estimate MiB", *(f"peak MiB, {name}" for name in allocators), "of most")
+    columns += ("left MiB", "later MiB")
     print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
     beside: list[str] = []
     for name, make in cases(arguments.megapixels).items():
@@ -369,7 +392,8 @@ def main() -> None:
 def _row(name: str, effort: int, found: Sequence[Measured]) -> str:
     sizes = (found[0].least, found[0].estimate, *(each.peak for each in found))
     highest = max(each.peak for each in found) / found[0].estimate
-    return f"| {name} | {effort} | {' | '.join(f'{size / MIB:.0f}' for size in sizes)} | {highest:.2f} |"
+    later = f"{found[0].left / MIB:.0f} | {max(each.later for each in found) / MIB:.0f}"
+    return f"| {name} | {effort} | {' | '.join(f'{size / MIB:.0f}' for size in sizes)} | {highest:.2f} | {later} |"
 
 
 def _beside(name: str, found: Sequence[Measured]) -> Iterator[str]:

@@ -11,6 +11,25 @@ from processor.turns import Turns
 IMAGES_PER_THREAD = 2
 
 
+class Share:
+    """What one image has of a budget; it may turn out to need less."""
+
+    def __init__(self, budget: MemoryBudget, weight: int, tenant: str) -> None:
+        self._budget, self._weight, self._tenant = budget, weight, tenant
+        self._over = False
+
+    def keep(self, weight: int) -> None:
+        """Give back what is above that, so that the next image may start; nothing once it has left."""
+        if weight < self._weight and not self._over:
+            was, self._weight = self._weight, weight
+            self._budget.lessen(was, weight)
+
+    def leave(self) -> None:
+        """Give back all that is left."""
+        self._over = True
+        self._budget.leave(self._weight, self._tenant)
+
+
 class MemoryBudget(Turns):
     """Turns at threads and at memory: every weight is in bytes."""
 
@@ -36,6 +55,11 @@ class MemoryBudget(Turns):
         if weight > self._budget_bytes:
             raise TooLargeForMemory(limit=self._budget_bytes, actual=weight)
         await super().enter(weight, tenant)
+
+    async def share(self, weight: int, tenant: str = "") -> Share:
+        """Wait for a share, of `weight` at first. Raises what `enter` raises."""
+        await self.enter(weight, tenant)
+        return Share(self, weight, tenant)
 
     def _fits(self, weight: int) -> bool:
         return super()._fits(weight) and sum(self._taken) + weight <= self._budget_bytes

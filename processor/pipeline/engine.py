@@ -17,7 +17,7 @@ from processor.formats import DECODED, decoding_of
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
 from processor.pipeline.allocator import tune_allocator
-from processor.pipeline.budget import MemoryBudget
+from processor.pipeline.budget import MemoryBudget, Share
 from processor.pipeline.courtesy import step_back
 from processor.pipeline.effects import check_effects
 from processor.pipeline.estimate import share, working_bytes
@@ -196,15 +196,18 @@ class Engine:
         weight = share(info, len(data), self._budget.budget_bytes, recipe)
         if self._outside is not None and self._belongs_outside(info, len(data), recipe):
             return await self._outside.render(data, recipe, ticket)
-        await self._budget.enter(weight, ticket.tenant)
+        held = await self._budget.share(weight, ticket.tenant)
         # In the caller's context, and not the thread's: what it logs is about this image.
         loop, context = asyncio.get_running_loop(), copy_context()
 
         def ready(variant: Variant) -> None:
             loop.call_soon_threadsafe(ticket.ready, variant, context=context)
 
-        rendering = Rendering(data, info, recipe, deadline, ready, probes=self._probes)
-        task = asyncio.create_task(self._work(rendering, info, weight, ticket))
+        def settled(left_bytes: int) -> None:
+            loop.call_soon_threadsafe(held.keep, left_bytes)
+
+        rendering = Rendering(data, info, recipe, deadline, ready, settled=settled, probes=self._probes)
+        task = asyncio.create_task(self._work(rendering, info, held, ticket))
         self._working.add(task)
         task.add_done_callback(self._end)
         # A thread cannot be cancelled, and its memory is not free before it ends.
@@ -216,14 +219,14 @@ class Engine:
         working = working_bytes(info, file_bytes, recipe)
         return working > self._budget.budget_bytes or must_be_killable(info, self._limits.timeout_seconds, recipe.specs)
 
-    async def _work(self, rendering: Rendering, info: ImageInfo, weight: int, ticket: Ticket) -> Rendered:
+    async def _work(self, rendering: Rendering, info: ImageInfo, held: Share, ticket: Ticket) -> Rendered:
         try:
             await ticket.begin(info)
             await self._both_parts(rendering, ticket.tenant)
             return rendering.rendered()
         finally:
             rendering.forget()
-            self._budget.leave(weight, ticket.tenant)
+            held.leave()
 
     async def _both_parts(self, rendering: Rendering, tenant: str) -> None:
         loop, lanes = asyncio.get_running_loop(), self._lanes

@@ -6,25 +6,28 @@ and for glibc's malloc as the service and its children tune it. By default that 
 Of what the header does not tell, the estimate takes what pictures take: it is within a tenth of the peak for flat ones,
 photographs and noise. Where they lie further apart there is a range, from `least_bytes` to `working_bytes`:
 
-- alpha: nothing more where it is solid, 9 bytes a pixel for a mask, 16 for soft edges, 32 for noise;
+- alpha: nothing more where it is solid, 9 bytes a pixel for a mask, 15 for soft edges, 32 for noise;
 - effort 3 and more: libwebp then keeps a list of what it will write, nothing of one colour, 3 bytes a pixel of a
   photograph, 12 of noise;
 - what may be written without loss, when that is smaller than its source: nothing more, or 22 bytes a pixel;
 - a JPEG that is read twice (`passes`): of noise also the picture that its decoder shrunk;
 - animations: what is written is there up to four times, and noise, above all in the alpha, makes much of it.
+
+Once the picture is decoded, its pixels tell: `left_bytes` is what it takes from then on.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from processor.errors import TooLargeForMemory
 from processor.formats import decoding_of
 from processor.formats.info import ImageInfo
 from processor.pipeline import geometry, passes
 from processor.pipeline.guard import may_be_lossless
+from processor.pipeline.texture import Texture
 from processor.recipes import STANDARD, Recipe, VariantSpec
 
 #: Bytes that every image takes, however small: tables of the codecs, buffers of lines, what the allocator keeps.
@@ -33,11 +36,13 @@ BASE_BYTES = 2 * 1024 * 1024
 LISTING_EFFORT = 3
 #: Bytes per pixel of a still while it is encoded: libvips' copy, libwebp's planes, what is written; and of a grey one.
 STILL_BYTES, GREY_BYTES = 6.3, 5.4
-#: What an alpha of noise takes on top, which libwebp compresses without loss; by how many degrees there are at most.
-#: It packs up to 2 of them into a bit, and up to 16 into four.
-ALPHA_BYTES = {2: 10.0, 16: 20.0, 256: 32.0}
-#: What is listed of noise, for each pixel of a frame; of one colour next to nothing.
-LISTED_BYTES = 12.0
+#: What alpha takes on top, which libwebp compresses without loss, by how many degrees there are at most: at least, and
+#: for the part of its pixels that are unlike their neighbours. It packs few degrees into a bit, two or four. Of two or
+#: four degrees no more than a part is so.
+ALPHA_BYTES = {4: (8.6, 22.0), 16: (13.0, 11.0), 256: (15.4, 16.5)}
+FEW_DEGREES, MOST_CHANGE_OF_FEW = 4, 0.28
+#: What is listed of noise, for each pixel of a frame; of a photograph; of one colour next to nothing.
+LISTED_BYTES, LISTED_OF_PHOTO = 12.0, 3.0
 #: What a picture that is written without loss takes on top, where it compresses worst.
 LOSSLESS_BYTES = 22.0
 #: Bytes per pixel of a frame of an animation: three canvases, the frame in two colour spaces, libvips' copy.
@@ -52,25 +57,55 @@ NOISE_WRITTEN_BYTES, ALPHA_WRITTEN_BYTES, NOISE_KEPT_BYTES, ALPHA_KEPT_BYTES = 0
 #: Of a small variant that is encoded beside a large one, whose peaks seldom meet: the part of what its alpha takes, and
 #: bytes per pixel of a frame, alpha or not.
 BESIDE_ALPHA, BESIDE_FRAME_BYTES = 1 / 3, 11.0
+#: Bytes for each pixel that libwebp makes of a photograph, and of noise; and of an alpha of noise.
+PHOTO_WRITTEN, NOISE_WRITTEN, ALPHA_WRITTEN = 0.14, 0.91, 0.97
+#: What is not worth looking at the pixels for.
+WORTH_BYTES = 4 * 1024 * 1024
 #: libwebp writes whole blocks of so many pixels.
 BLOCK_SIDE = 16
 #: Bytes of a frame, however small it is, for the operations that it goes through.
 EACH_FRAME_BYTES = 10 * 1024
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decided:
+    """What the pixels decide: of each pixel of an animation's frame; of alpha, for each pixel of a frame on top of that
+    or of a still's; and of what is written, in all."""
+
+    frame_bytes: float
+    alpha_bytes: float
+    written_bytes: int
+
+
 def working_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -> int:
     """What rendering takes, the file itself counted in; where that depends on the pixels, the most."""
-    alpha = next(taken for levels, taken in ALPHA_BYTES.items() if info.alpha_levels <= levels) if info.has_alpha else 0
-    lossless = _most_lossless(info, recipe, alpha)
-    noise = max(_most_listed(info, recipe), lossless) + _most_written(info, recipe) + _shrunk(info, recipe)
-    return _rendering(info, file_bytes, recipe, frame_bytes=FRAME_BYTES, alpha_bytes=alpha, noise_bytes=noise)
+    decided = _most(info, recipe)
+    return _rendering(info, file_bytes, recipe, decided, _decoding(info, recipe))
 
 
 def least_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -> int:
     """The least that it can take: with an alpha that turns out to be solid, and little to list."""
     if decoding_of(info.format).is_composed(info):
         info = replace(info, has_alpha=False)
-    return _rendering(info, file_bytes, recipe, frame_bytes=FRAME_LEAST_BYTES, alpha_bytes=0.0, noise_bytes=0)
+    decided = _Decided(frame_bytes=FRAME_LEAST_BYTES, alpha_bytes=0.0, written_bytes=0)
+    return _rendering(info, file_bytes, recipe, decided, _decoding(info, recipe))
+
+
+def is_open(info: ImageInfo, file_bytes: int, recipe: Recipe) -> bool:
+    """Whether the pixels decide over so much that it is worth looking at them."""
+    return working_bytes(info, file_bytes, recipe) > least_bytes(info, file_bytes, recipe) + WORTH_BYTES
+
+
+def left_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe, texture: Texture | None) -> int:
+    """What rendering takes from now on: the picture is decoded and held, and its decoder is gone.
+
+    Without a `texture`, whatever its pixels are.
+    """
+    if texture is None:
+        return _rendering(info, file_bytes, recipe, _most(info, recipe))
+    if not texture.levels and decoding_of(info.format).is_composed(info):
+        info = replace(info, has_alpha=False)
+    return _rendering(info, file_bytes, recipe, _told(info, recipe, texture))
 
 
 def share(info: ImageInfo, file_bytes: int, budget_bytes: int, recipe: Recipe = STANDARD) -> int:
@@ -81,32 +116,62 @@ def share(info: ImageInfo, file_bytes: int, budget_bytes: int, recipe: Recipe = 
     return min(working_bytes(info, file_bytes, recipe), budget_bytes)
 
 
-def _rendering(
-    info: ImageInfo, file_bytes: int, recipe: Recipe, *, frame_bytes: float, alpha_bytes: float, noise_bytes: int
-) -> int:
-    """With what the pixels decide: `frame_bytes` for each pixel of an animation's frame, `alpha_bytes` on top of that
-    or of a still's, and `noise_bytes` in all."""
-    held = 0 if passes.is_streamed(info, recipe) else _held(info)
+def _most(info: ImageInfo, recipe: Recipe) -> _Decided:
+    """All of it noise."""
+    alpha = _alpha_bytes(info.alpha_levels, 1.0) if info.has_alpha else 0.0
+    noise_of_alpha = math.log2(info.alpha_levels) / 8 if info.has_alpha else 0.0
+    written = max(_listed(info, recipe, LISTED_BYTES), _lossless(info, recipe, alpha))
+    written += _noise_written(info, recipe, 1.0, noise_of_alpha) + _shrunk(info, recipe)
+    return _Decided(frame_bytes=FRAME_BYTES, alpha_bytes=alpha, written_bytes=written)
+
+
+def _told(info: ImageInfo, recipe: Recipe, texture: Texture) -> _Decided:
+    """As the pixels are: somewhere between one colour, a photograph and noise."""
+    alpha = _alpha_bytes(texture.levels, texture.change) if texture.levels else 0.0
+    noise = min(1.0, max(0.0, (texture.colour_bytes - PHOTO_WRITTEN) / (NOISE_WRITTEN - PHOTO_WRITTEN)))
+    listed = LISTED_OF_PHOTO * min(1.0, texture.colour_bytes / PHOTO_WRITTEN)
+    listed += (LISTED_BYTES - LISTED_OF_PHOTO) * noise
+    written = max(_listed(info, recipe, listed), _lossless(info, recipe, alpha))
+    written += _noise_written(info, recipe, noise, min(1.0, texture.alpha_bytes / ALPHA_WRITTEN)) + _shrunk(
+        info, recipe
+    )
+    frame = FRAME_LEAST_BYTES + (FRAME_BYTES - FRAME_LEAST_BYTES) * noise
+    return _Decided(frame_bytes=frame, alpha_bytes=alpha, written_bytes=written)
+
+
+def _alpha_bytes(levels: int, change: float) -> float:
+    most, (least, more) = next((most, taken) for most, taken in ALPHA_BYTES.items() if levels <= most)
+    return least + more * (min(change, MOST_CHANGE_OF_FEW) if most == FEW_DEGREES else change)
+
+
+def _rendering(info: ImageInfo, file_bytes: int, recipe: Recipe, decided: _Decided, decoding: int = 0) -> int:
+    held = _held_while_encoding(info, recipe)
     reduced = _reduced(info, recipe.specs)
     # The smaller sizes of an animation are made frame by frame, and then joined.
     resizing = held + reduced * (2 if info.frames > 1 else 1)
-    encoding = held + reduced + _encoding(info, frame_bytes, alpha_bytes) + _kept(info, recipe.specs) + noise_bytes
+    encoding = held + reduced + _encoding(info, decided) + _kept(info, recipe.specs) + decided.written_bytes
     changed = _changed(info, recipe.specs)
-    encoding += _beside(info, recipe, alpha_bytes) + changed
+    encoding += _beside(info, recipe, decided.alpha_bytes) + changed
     # Like sizes, effects are made of an animation frame by frame; and each is made of the one before.
     changing = held + reduced + 2 * changed
-    return (
-        BASE_BYTES + file_bytes + max(decoding_of(info.format).working_bytes(info, held), resizing, changing, encoding)
-    )
+    return BASE_BYTES + file_bytes + max(decoding, resizing, changing, encoding)
 
 
-def _most_listed(info: ImageInfo, recipe: Recipe) -> int:
-    """Of the largest variant that is written with so much effort."""
+def _decoding(info: ImageInfo, recipe: Recipe) -> int:
+    return decoding_of(info.format).working_bytes(info, _held_while_encoding(info, recipe))
+
+
+def _held_while_encoding(info: ImageInfo, recipe: Recipe) -> int:
+    return 0 if passes.is_streamed(info, recipe) else _held(info)
+
+
+def _listed(info: ImageInfo, recipe: Recipe, pixel_bytes: float) -> int:
+    """Of the largest variant that is written with so much effort that libwebp lists what it writes."""
     sizes = [geometry.target_size(info, spec) for spec in recipe.specs if spec.effort >= LISTING_EFFORT]
-    return round(max((width * height for width, height in sizes), default=0) * LISTED_BYTES)
+    return round(max((width * height for width, height in sizes), default=0) * pixel_bytes)
 
 
-def _most_lossless(info: ImageInfo, recipe: Recipe, alpha_bytes: float) -> int:
+def _lossless(info: ImageInfo, recipe: Recipe, alpha_bytes: float) -> int:
     """Of a variant that may be written without loss, beyond what its alpha takes otherwise."""
     whole = (spec for spec in recipe.specs if geometry.target_size(info, spec) == geometry.upright(info))
     taken = max(0.0, LOSSLESS_BYTES - alpha_bytes) if any(may_be_lossless(info, spec) for spec in whole) else 0.0
@@ -124,14 +189,14 @@ def _held(info: ImageInfo) -> int:
     return info.pixels * _bands(info) * turned
 
 
-def _encoding(info: ImageInfo, frame_bytes: float, alpha_bytes: float) -> int:
+def _encoding(info: ImageInfo, decided: _Decided) -> int:
     frame = info.width * info.height
     if info.frames == 1:
         colours = info.bands - info.has_alpha
-        return round(frame * ((STILL_BYTES if colours > 1 else GREY_BYTES) + alpha_bytes))
+        return round(frame * ((STILL_BYTES if colours > 1 else GREY_BYTES) + decided.alpha_bytes))
     across, down = -(-info.width // BLOCK_SIDE), -(-info.height // BLOCK_SIDE)
     written = across * down * BLOCK_SIDE**2 * info.frames * WRITTEN_BYTES + info.pixels * COPIED_BYTES
-    return round(frame * (frame_bytes + alpha_bytes) + written) + info.frames * EACH_FRAME_BYTES
+    return round(frame * (decided.frame_bytes + decided.alpha_bytes) + written) + info.frames * EACH_FRAME_BYTES
 
 
 def _changed(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
@@ -163,13 +228,12 @@ def _further_files(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
     return max(0, len(whole) - 1)
 
 
-def _most_written(info: ImageInfo, recipe: Recipe) -> int:
-    """What the files of an animation take on top when all of it is noise. Those of a still are in what it takes."""
+def _noise_written(info: ImageInfo, recipe: Recipe, noise: float, noise_of_alpha: float) -> int:
+    """What the files of an animation take on top, by how much of it is noise. Those of a still are in what it takes."""
     if info.frames == 1:
         return 0
-    alpha = math.log2(info.alpha_levels) / 8 if info.has_alpha else 0.0
-    written = NOISE_WRITTEN_BYTES + alpha * ALPHA_WRITTEN_BYTES
-    kept = (NOISE_KEPT_BYTES + alpha * ALPHA_KEPT_BYTES) * _further_files(info, recipe.specs)
+    written = noise * NOISE_WRITTEN_BYTES + noise_of_alpha * ALPHA_WRITTEN_BYTES
+    kept = (noise * NOISE_KEPT_BYTES + noise_of_alpha * ALPHA_KEPT_BYTES) * _further_files(info, recipe.specs)
     return round(info.pixels * (written + kept))
 
 

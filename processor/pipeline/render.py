@@ -17,6 +17,7 @@ from processor.pipeline import decode, encode, geometry, passes
 from processor.pipeline.allocator import is_to_be_had
 from processor.pipeline.analyses import ANALYSES
 from processor.pipeline.effects import change_of
+from processor.pipeline.estimate import is_open, left_bytes
 from processor.pipeline.geometry import Size
 from processor.pipeline.guard import no_larger
 from processor.pipeline.limits import Deadline, FileLimits
@@ -27,6 +28,7 @@ from processor.pipeline.steps.hold import hold
 from processor.pipeline.steps.opaque import drop_solid_alpha
 from processor.pipeline.steps.orient import orient
 from processor.pipeline.steps.srgb import to_srgb
+from processor.pipeline.texture import texture_of
 from processor.pipeline.watch import watched
 from processor.ports.renderer import nobody_waits
 from processor.probe import NO_PROBES, Probes
@@ -52,6 +54,10 @@ def _nobody_waits() -> None:
     """For one thread that does both."""
 
 
+def nobody_counts(_: int) -> None:
+    """For whoever shares its memory with nobody."""
+
+
 def inspect(data: bytes, limits: FileLimits) -> ImageInfo:
     """What the header says, once it is within the limits; no pixel is decoded. Raises an `ImageRejected`."""
     limits.check_size(len(data))
@@ -67,10 +73,11 @@ def render(
     deadline: Deadline,
     ready: Callable[[Variant], None] = nobody_waits,
     *,
+    settled: Callable[[int], None] = nobody_counts,
     probes: Probes = NO_PROBES,
 ) -> Rendered:
     """Every variant of an inspected file, by one thread: see `Rendering`, which two can do."""
-    rendering = Rendering(data, info, recipe, deadline, ready, probes=probes)
+    rendering = Rendering(data, info, recipe, deadline, ready, settled=settled, probes=probes)
     rendering.first()
     rendering.rest()
     return rendering.rendered()
@@ -80,8 +87,11 @@ class Rendering:
     """One image on its way, in two parts of which each holds a thread: `first`, and once that has decoded it, `rest`.
 
     Both may run at once. Each variant is told to `ready` as soon as it is encoded, the smallest of a part first; the
-    files are the same, whichever thread makes them. Both raise an `ImageRejected` when the file is at fault or late,
-    `Unavailable` when the machine is at fault or the work was called off. The deadline starts with `first`.
+    files are the same, whichever thread makes them. `settled` is told how many bytes all takes once the picture is
+    decoded, which may be less than what its header promised.
+
+    Both raise an `ImageRejected` when the file is at fault or late, `Unavailable` when the machine is at fault or the
+    work was called off. The deadline starts with `first`.
     """
 
     def __init__(
@@ -92,10 +102,11 @@ class Rendering:
         deadline: Deadline,
         ready: Callable[[Variant], None] = nobody_waits,
         *,
+        settled: Callable[[int], None] = nobody_counts,
         probes: Probes = NO_PROBES,
     ) -> None:
         self._data, self._info, self._recipe = data, info, recipe
-        self.deadline, self._ready, self._probes = deadline, ready, probes
+        self.deadline, self._ready, self._settled, self._probes = deadline, ready, settled, probes
         planned = geometry.smallest_first(info, recipe.specs)
         self._soon = [(spec, size) for spec, size in planned if not geometry.takes_long(info, size)]
         self._long = [(spec, size) for spec, size in planned if geometry.takes_long(info, size)]
@@ -151,6 +162,7 @@ class Rendering:
             whole = _prepare(self._data, self._info, self.deadline)
         full = whole.width, page_height(whole)
         self._images[full] = whole
+        self._settled(self._left_bytes(whole))
         needs_sizes = any(size != full for _, size in self._long)
         if not needs_sizes:
             decoded()
@@ -166,6 +178,15 @@ class Rendering:
         decoded()
         with self._probes.span("resize"):
             self._images |= _resized(small, [size for _, size in self._soon], self.deadline)
+
+    def _left_bytes(self, whole: pyvips.Image) -> int:
+        """What it takes from now on, by its pixels where they decide."""
+        info, recipe, size = self._info, self._recipe, len(self._data)
+        texture = None
+        if is_open(info, size, recipe):
+            with _stage(NotConvertible, self.deadline, info.width * info.height):
+                texture = texture_of(whole, recipe.full_size)
+        return left_bytes(info, size, recipe, texture)
 
     def _analysed(self, size: Size) -> Facts:
         """Of the smallest picture, where it costs least. An analysis that only another release knows finds nothing."""

@@ -43,6 +43,21 @@ def read_info(header: Mapping[str, Any]) -> ImageInfo:
     return ImageInfo(**fields)
 
 
+def need(left_bytes: int) -> dict[str, Any]:
+    """The header of the packet that tells how much memory the image takes from now on."""
+    return {"left_bytes": left_bytes}
+
+
+def read_need(header: Mapping[str, Any]) -> int | None:
+    """Back from `need`; None: it is another packet. Raises `ValueError` for what cannot be."""
+    if header.keys() != {"left_bytes"}:
+        return None
+    left_bytes = header["left_bytes"]
+    if type(left_bytes) is not int or left_bytes < 0:
+        raise ValueError("no need")
+    return left_bytes
+
+
 def refusal(error: ImageRejected) -> dict[str, Any]:
     """The header of the packet that tells what is wrong with the image."""
     told: dict[str, Any] = {"error": error.code}

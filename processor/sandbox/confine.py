@@ -47,15 +47,15 @@ def confine(*, memory_bytes: int, cpu_seconds: int) -> None:
     _limit("RLIMIT_FSIZE", 0)  # pipes are no files
 
 
-def limit_memory(memory_bytes: int, untouched_bytes: int = 0) -> None:
-    """For work that takes so much, and as much address space on top of it.
+def limit_memory(memory_bytes: int, untouched_bytes: int, most_bytes: int) -> None:
+    """For work that takes so much, and as much address space on top of it. `most_bytes` bounds all that is resident.
 
     What holds more ends itself with `OUT_OF_MEMORY`: libwebp goes on for minutes after an allocation has failed. The
     limit on address space is the wall behind that, and no more than it can ever be resident.
     """
     _limit("RLIMIT_AS", BASE_ADDRESS_BYTES + memory_bytes + untouched_bytes)
     if sys.platform == "linux":
-        allowed = BASE_RESIDENT_BYTES + round(memory_bytes * ESTIMATE_TOLERANCE)
+        allowed = min(most_bytes, BASE_RESIDENT_BYTES + round(memory_bytes * ESTIMATE_TOLERANCE))
         threading.Thread(target=_end_beyond, args=(allowed,), daemon=True, name="memory").start()
 
 

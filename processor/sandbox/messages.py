@@ -7,7 +7,8 @@
                                          <──   {}
     {} + the file                        ──>   reads the header
                                          <──   {source}, or {error}
-    {memory_bytes}, once they are free   ──>   limits itself to them, renders, smallest first
+    {memory_bytes, ...}, once they are free   ──>   limits itself to them, renders, smallest first
+                                         <──   {left_bytes}, once the picture is decoded, if it takes less from then on
                                          <──   {name, width, height, same} + the file, for each variant, or {error}
                                          <──   {facts}, if the recipe asks for any, or {error}
 """

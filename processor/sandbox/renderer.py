@@ -10,7 +10,7 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
@@ -21,10 +21,11 @@ from processor.pipeline import geometry
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.effects import check_effects
 from processor.pipeline.engine import EngineConfig
-from processor.pipeline.estimate import share
+from processor.pipeline.estimate import share as share_of
+from processor.pipeline.render import nobody_counts
 from processor.ports.renderer import NO_TICKET, Ticket
 from processor.recipes import Recipe, VariantSpec
-from processor.sandbox.answers import read_facts, read_info, read_refusal, unpack
+from processor.sandbox.answers import read_facts, read_info, read_need, read_refusal, unpack
 from processor.sandbox.messages import Packet
 from processor.sandbox.process import ChildProcess
 from processor.sandbox.task import task_of
@@ -134,12 +135,15 @@ class ChildRenderer:
         with _garbage_is_a_crash():
             info = read_info(found.header)
         self._limits.check_header(info)
-        memory_bytes = share(info, len(data), self._memory_bytes, recipe)
+        memory_bytes = share_of(info, len(data), self._memory_bytes, recipe)
         untouched_bytes = self._bounded(memory_bytes + info.pixels * UNTOUCHED_BYTES) - memory_bytes
-        grant = {"memory_bytes": memory_bytes, "untouched_bytes": untouched_bytes}
+        # What is shared with this process is nearly all that a child holds beside its image.
+        most_bytes = self._memory_bytes + CHILD_BYTES
+        grant = {"memory_bytes": memory_bytes, "untouched_bytes": untouched_bytes, "most_bytes": most_bytes}
         # The file is in this process and in the child.
-        share_bytes = min(memory_bytes + len(data) + CHILD_BYTES, self._memory_bytes)
-        async with self._admitted(child, share_bytes, ticket.tenant):
+        beside_bytes = len(data) + CHILD_BYTES
+        share_bytes = min(memory_bytes + beside_bytes, self._memory_bytes)
+        async with self._admitted(child, share_bytes, ticket.tenant) as keep:
             if self._budget is not None:
                 await turn.aclose()
             await ticket.begin(info)
@@ -147,7 +151,12 @@ class ChildRenderer:
             until = time.monotonic() + seconds
             variants: dict[str, Variant] = {}
             try:
-                first = await child.ask(grant, within_seconds=seconds, max_body_bytes=memory_bytes)
+                first = _checked(await child.ask(grant, within_seconds=seconds, max_body_bytes=memory_bytes))
+                with _garbage_is_a_crash():
+                    left_bytes = read_need(first.header)
+                if left_bytes is not None:
+                    keep(left_bytes + beside_bytes)
+                    first = await child.listen(within_seconds=_left(until), max_body_bytes=memory_bytes)
                 specs = [spec for spec, _ in geometry.smallest_first(info, recipe.specs)]
                 async for variant in _variants(child, first, specs, until, memory_bytes):
                     variants[variant.name] = variant
@@ -159,19 +168,22 @@ class ChildRenderer:
         return Rendered(source=info, variants=made, facts=facts)
 
     @asynccontextmanager
-    async def _admitted(self, child: ChildProcess, memory_bytes: int, tenant: str) -> AsyncIterator[None]:
+    async def _admitted(
+        self, child: ChildProcess, memory_bytes: int, tenant: str
+    ) -> AsyncIterator[Callable[[int], None]]:
+        """What may be called with less, once that is enough."""
         if self._budget is None:
-            yield
+            yield nobody_counts
             return
-        await self._budget.enter(memory_bytes, tenant)
+        share = await self._budget.share(memory_bytes, tenant)
         try:
             async with self._lane.turn(tenant) if self._lane else nullcontext():
-                yield
+                yield share.keep
         finally:
             try:
                 await child.end()  # its memory is not free before
             finally:
-                self._budget.leave(memory_bytes, tenant)
+                share.leave()
 
     def _task(self, file_bytes: int, recipe: Recipe) -> dict[str, Any]:
         limits = self._limits

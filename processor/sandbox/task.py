@@ -20,9 +20,10 @@ from processor.formats.info import ImageInfo
 from processor.images import Variant
 from processor.pipeline import render
 from processor.pipeline.engine import set_up_libvips
+from processor.pipeline.estimate import working_bytes
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.recipes import Recipe
-from processor.sandbox.answers import describe, pack, pack_facts, refusal
+from processor.sandbox.answers import describe, need, pack, pack_facts, refusal
 from processor.sandbox.confine import limit_memory, ran_out
 from processor.sandbox.messages import receive, send
 
@@ -45,16 +46,21 @@ def perform(task: Mapping[str, Any], questions: BinaryIO, answers: BinaryIO) -> 
         info = render.inspect(data, limits)
         send(answers, describe(info))
         granted = receive(questions).header
-        memory_bytes, untouched_bytes = granted["memory_bytes"], granted["untouched_bytes"]
-        limit_memory(memory_bytes, untouched_bytes)
+        memory_bytes = granted["memory_bytes"]
+        limit_memory(memory_bytes, granted["untouched_bytes"], granted["most_bytes"])
         told: list[Variant] = []
 
         def ready(variant: Variant) -> None:
             send(answers, *pack(variant, told))
             told.append(variant)
 
+        def settled(left_bytes: int) -> None:
+            if left_bytes < working_bytes(info, len(data), recipe):
+                send(answers, need(left_bytes))
+
         with _lack_of_memory(info, memory_bytes):
-            rendered = render.render(data, info, recipe, Deadline(limits.timeout_seconds), ready)
+            deadline = Deadline(limits.timeout_seconds)
+            rendered = render.render(data, info, recipe, deadline, ready, settled=settled)
         if recipe.analyses:
             send(answers, pack_facts(rendered.facts))
     except ImageRejected as error:

@@ -102,10 +102,10 @@ def main(fault: str) -> None:
     true_render = pipeline.render
     true_send = frames.send
 
-    def render(*args: Any) -> Any:
+    def render(*args: Any, **options: Any) -> Any:
         if fault in FAULTS:
             FAULTS[fault]()
-        return true_render(*args)
+        return true_render(*args, **options)
 
     def tell_facts(stream: Any, header: Any, parts: Any = ()) -> None:
         if fault == "facts" and parts:
@@ -114,7 +114,7 @@ def main(fault: str) -> None:
             header = {"facts": LIES[fault]}
         true_send(stream, header, parts)
 
-    pipeline.render = render  # type: ignore[assignment]
+    pipeline.render = render
     task.send = tell_facts  # type: ignore[attr-defined]
     child.main()
 

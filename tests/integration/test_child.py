@@ -6,9 +6,11 @@ import asyncio
 import gc
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ import pytest
 import pyvips
 
 from processor.errors import DecoderCrashed, FileTooLarge, ImageRejected, TimedOut, TooLargeForMemory, Unavailable
+from processor.formats.info import ImageInfo
 from processor.images import Rendered
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.pipeline.limits import FileLimits
+from processor.ports.renderer import Ticket
 from processor.recipes import Recipe, VariantSpec, sharpened, standard
 from processor.sandbox import confine
 from processor.sandbox import renderer as quarantine
@@ -411,6 +415,43 @@ async def test_a_suspect_waits_for_its_share_of_the_memory(engine: Engine, make:
 
     assert (await asyncio.wait_for(task, PATIENCE_SECONDS)).source.format == "jpeg"
     assert budget.free_bytes == 10**8
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what a process holds")
+async def test_what_does_not_fit_after_all_is_ended_before_it_takes_more_than_the_budget(
+    make: Make, pids: list[int]
+) -> None:
+    limit = 96 * 1024 * 1024
+    noise = pyvips.Image.gaussnoise(2000, 1500, mean=128, sigma=60, seed=corpus.SEED).cast("uchar")
+    data = corpus.png(corpus.large(2000, 1500).bandjoin(noise).copy(interpretation="srgb"), compression=1)
+    renderer = make(replace(CONFIG, memory_budget_bytes=limit), budget=MemoryBudget(slots=1, budget_bytes=limit))
+    task = asyncio.create_task(renderer.render(data, FAST))
+    highest = 0
+    while not task.done():
+        found = re.search(r"VmHWM:\s+(\d+)", proc(pids[-1], "status") if pids else "")
+        highest = max(highest, int(found[1]) * 1024 if found else 0)
+        await asyncio.sleep(0.002)
+
+    with pytest.raises(TooLargeForMemory):
+        await task
+    # It looks at itself a hundred times a second, and fills memory meanwhile.
+    assert limit < highest < limit + quarantine.CHILD_BYTES + 32 * 1024 * 1024
+
+
+async def test_a_child_gives_back_what_its_image_does_not_need(make: Make) -> None:
+    data = corpus.png(corpus.large(2000, 1500).bandjoin(255).copy(interpretation="srgb"), compression=1)
+    budget = MemoryBudget(slots=2, budget_bytes=BUDGET)
+    taken: list[int] = []
+
+    async def begin(_: ImageInfo) -> None:
+        taken.append(BUDGET - budget.free_bytes)
+
+    ticket = Ticket(begin=begin, ready=lambda _: taken.append(BUDGET - budget.free_bytes))
+    await make(budget=budget).render(data, FAST, ticket)
+
+    first, *later = taken
+    assert max(later) < first * 0.6
+    assert budget.free_bytes == BUDGET
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child notices when it next reads or writes")

@@ -44,10 +44,8 @@ TOLD = (
     "png-alpha-noise",
     "png-alpha-of-noise",
     "png-alpha-16",
-    "png-palette-mask",
     "webp",
     "gif",
-    "gif-mask",
     "gif-of-three",
     "apng-of-three-noise",
     "webp-of-three",
@@ -61,6 +59,8 @@ TOLD = (
 WITHIN_A_RANGE = (
     "png-alpha-smooth",
     "png-alpha-mask",
+    "png-palette-mask",
+    "gif-mask",
     "apng-of-patches-over",
     "tiff-samples",
     "webp-alpha-mask",
@@ -75,6 +75,11 @@ WITHIN_A_RANGE = (
     "apng-of-three",
     "apng-of-many-cleared",
     "apng-of-many-alpha",
+)
+#: What is known when it is decoded, though its header told less, or there was more for the decoder alone.
+TOLD_BY_PIXELS = (
+    *("png-alpha-solid", "png-alpha-mask", "png-alpha-smooth", "png-alpha-noise", "png-palette-mask"),
+    *("webp-alpha-mask", "gif-mask", "avif", "avif-10-444", "tiff-alpha-mask"),
 )
 #: What takes the most with effort: all that is written is listed first.
 LISTED = ("jpeg-noise", "png-noise", "webp-of-three", "apng-of-three-alpha", "webp-of-many-noisy-alpha")
@@ -105,6 +110,19 @@ def test_what_the_pixels_decide_lies_between_the_least_and_the_most(name: str) -
 
     assert measured.least <= measured.peak * (1 + TOLERANCE) + JITTER_BYTES
     assert measured.peak <= measured.estimate * (1 + TOLERANCE) + JITTER_BYTES
+
+
+@pytest.mark.parametrize("name", TOLD_BY_PIXELS)
+def test_what_is_kept_once_a_picture_is_decoded_is_what_it_takes_from_then_on(name: str) -> None:
+    data = CASES[name]()
+    measured = measure(data)
+    for _ in range(RUNS - 1):
+        if measured.later * (1 + TOLERANCE) + JITTER_BYTES >= measured.left:
+            break
+        measured = max(measured, measure(data), key=lambda each: each.later)
+
+    assert measured.later * (1 - TOLERANCE) - JITTER_BYTES <= measured.left
+    assert measured.left <= measured.later * (1 + TOLERANCE) + JITTER_BYTES
 
 
 def test_alpha_that_hides_nothing_takes_the_least() -> None:

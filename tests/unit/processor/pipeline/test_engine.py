@@ -240,6 +240,46 @@ async def test_first_come_first_served_even_past_one_who_would_fit() -> None:
     assert budget.free_bytes == 0
 
 
+async def test_what_an_image_does_not_need_lets_the_next_one_in() -> None:
+    budget = MemoryBudget(slots=9, budget_bytes=10)
+    share = await budget.share(8)
+    waiting = asyncio.create_task(budget.enter(5))
+    await settled()
+
+    share.keep(9)  # it never grows
+    share.keep(6)
+    await settled()
+    assert (budget.waiting, budget.free_bytes) == (1, 4)
+
+    share.keep(5)
+    await asyncio.wait_for(waiting, PATIENCE_SECONDS)
+    share.leave()
+    share.keep(0)  # said too late
+    budget.leave(5)
+
+    assert (budget.running, budget.free_bytes) == (0, 10)
+
+
+@pytest.mark.parametrize("kind", ["solid", "mask"])
+async def test_once_alpha_is_decoded_memory_is_kept_for_what_there_is(kind: str) -> None:
+    photo = corpus.large(2000, 1500)
+    alpha = pyvips.Image.black(2000, 1500) + 255 if kind == "solid" else pyvips.Image.xyz(2000, 1500)[0] > 800
+    data = corpus.png(photo.bandjoin(alpha.cast("uchar")).copy(interpretation="srgb"), compression=1)
+    budget = MemoryBudget(slots=2, budget_bytes=BUDGET)
+    engine = Engine(EngineConfig(threads=1, memory_budget_bytes=BUDGET), budget=budget)
+    taken: list[int] = []
+
+    async def begin(_: ImageInfo) -> None:
+        taken.append(BUDGET - budget.free_bytes)
+
+    await engine.render(data, FAST, Ticket(begin=begin, ready=lambda _: taken.append(BUDGET - budget.free_bytes)))
+    await engine.close()
+
+    first, *later = taken
+    assert max(later) < first * (0.5 if kind == "solid" else 0.7)
+    assert budget.free_bytes == BUDGET
+
+
 async def test_what_exceeds_the_whole_budget_is_refused_at_once_even_alone() -> None:
     budget = MemoryBudget(slots=9, budget_bytes=10)
 

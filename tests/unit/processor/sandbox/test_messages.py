@@ -12,7 +12,7 @@ import pytest
 from processor.formats.info import ImageInfo
 from processor.images import Variant
 from processor.recipes import VariantSpec
-from processor.sandbox.answers import describe, pack, read_info, unpack
+from processor.sandbox.answers import describe, need, pack, read_info, read_need, unpack
 from processor.sandbox.messages import HEAD, MAX_HEADER_BYTES, Packet, hear, opening, receive, send
 
 INFO = ImageInfo(format="png", width=4, height=3)
@@ -86,6 +86,17 @@ def test_a_description_comes_back_as_it_was() -> None:
 def test_a_description_with_anything_else_in_it_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="description"):
         read_info({"source": describe(INFO)["source"] | change})
+
+
+@pytest.mark.parametrize("left_bytes", [-1, 2.5, True, None, "7"])
+def test_a_need_that_cannot_be_is_refused(left_bytes: object) -> None:
+    with pytest.raises(ValueError, match="need"):
+        read_need({"left_bytes": left_bytes})
+
+
+def test_a_need_is_told_from_what_else_may_come() -> None:
+    assert read_need(json.loads(json.dumps(need(7)))) == 7
+    assert read_need({"name": "thumbnail"}) is None
 
 
 def test_equal_outputs_are_sent_once() -> None:

@@ -15,18 +15,19 @@ import pytest
 from processor.errors import CorruptImage, DecoderCrashed, ImageRejected, NotConvertible, TooLargeForMemory, Unavailable
 from processor.images import Variant
 from processor.pipeline import render as pipeline
+from processor.pipeline.estimate import working_bytes
 from processor.pipeline.limits import FileLimits
 from processor.recipes import Recipe, standard
 from processor.sandbox import child, confine
 from processor.sandbox import task as task_module
-from processor.sandbox.answers import read_facts, read_info, refusal, unpack
+from processor.sandbox.answers import read_facts, read_info, read_need, refusal, unpack
 from processor.sandbox.messages import Packet, receive, send
 from processor.sandbox.process import environment
 from processor.sandbox.task import perform, task_of
-from tests.corpus import SAMPLES, jpeg
+from tests.corpus import SAMPLES, jpeg, large, png
 
 #: What the parent grants.
-MEMORY_BYTES = 100_000_000
+MEMORY_BYTES = 200_000_000
 FAST = standard(effort=0)
 
 
@@ -43,7 +44,7 @@ def conversation(data: bytes, recipe: Recipe = FAST) -> io.BytesIO:
     source = io.BytesIO()
     send(source, {**task_of(recipe, FileLimits()), "memory_bytes": 5, "cpu_seconds": 7})
     send(source, {}, (data,))
-    send(source, {"memory_bytes": MEMORY_BYTES, "untouched_bytes": 9})
+    send(source, {"memory_bytes": MEMORY_BYTES, "untouched_bytes": 9, "most_bytes": 11})
     source.seek(0)
     return source
 
@@ -74,7 +75,17 @@ def test_a_good_image_is_described_and_then_rendered_within_the_memory_that_is_g
     assert ready == Packet(header={})
     assert [variant.name for variant in variants] == ["thumbnail", "medium", "large", "webp"]
     assert read_facts(found.header, FAST.analyses).found.keys() == set(FAST.analyses)
-    assert allowed == [MEMORY_BYTES, 9]
+    assert allowed == [MEMORY_BYTES, 9, 11]
+
+
+def test_what_the_image_does_not_need_is_told_when_it_is_decoded() -> None:
+    solid = png(large(2000, 1500).bandjoin(255), compression=1)
+
+    _, description, need, *outputs = answered(solid)
+
+    most = working_bytes(read_info(description.header), len(solid), FAST)
+    assert 0 < (read_need(need.header) or 0) < most / 2
+    assert [output.header["name"] for output in outputs[:-1]] == [spec.name for spec in FAST.specs]
 
 
 def test_who_asks_for_no_facts_is_told_none() -> None:
@@ -103,7 +114,7 @@ def test_what_the_header_tells_is_refused_before_memory_is_asked_for(allowed: li
 def test_what_breaks_for_lack_of_memory_is_told_from_what_breaks_by_itself(
     failure: type[Exception], full: bool, error: ImageRejected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def render(*_: Any) -> None:
+    def render(*_: Any, **__: Any) -> None:
         raise failure
 
     monkeypatch.setattr(pipeline, "render", render)

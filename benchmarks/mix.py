@@ -1,0 +1,250 @@
+"""Resident memory of the real service under whatever comes, beside its budget.
+
+    python -m benchmarks.mix [--budget 356 --budget 1024] [--uploads 200] [--clients 12] [--idle 60] [--preload FILE]
+    python -m benchmarks.mix --tiny --uploads 10000
+
+One process of the service, its children, and a local AWS for each budget. Clients upload photographs of up to 24
+megapixels, every format, depth and alpha, animations, files that are refused by their header, and damaged ones, at
+random and side by side. It tells what is held before, at the most, and after some time without work: of the process
+and its children together, shared pages counted once. With `--tiny`, all pictures are
+small.
+Exits with 1 when the most is above the budget and 150 MB, or the rest above the beginning and 50 MB. Linux only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import aiohttp
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from benchmarks.memory_peak import JEMALLOC, cases
+from benchmarks.soak import all_ended, stop, upload_all
+from benchmarks.soak_client import Clients, File, deck
+from processor.ports.stores import AllStores
+from tests import corpus
+from tests.fleet import ServiceProcess, run_stage
+from tests.mutants.mutate import Nursery
+from tests.mutants.seeds import seeds
+
+MB, MIB = 1_000_000, 1024 * 1024
+#: What the process may hold beyond its budget, and some time after its work beyond what it held before.
+BESIDE_BUDGET_MB, BESIDE_BEGINNING_MB = 150, 50
+#: Between two looks at what is held.
+LOOK_SECONDS = 0.05
+#: Images before the first look, so that the process has loaded what every picture needs.
+WARM_UPLOADS = 6
+#: The part of uploads that is refused.
+HOSTILE = 0.15
+#: Of `memory_peak.cases`, by megapixels: what takes most in each way of reading and writing.
+LARGE = {
+    24.0: ("jpeg", "jpeg-progressive-444"),
+    6.0: (
+        *(
+            "jpeg-noise",
+            "jpeg-cmyk",
+            "png",
+            "png-16-interlaced",
+            "png-alpha-noise",
+            "png-alpha-mask",
+            "png-alpha-solid",
+        ),
+        *("webp", "webp-alpha-mask", "gif", "gif-mask", "avif", "avif-10-444", "tiff", "tiff-alpha-mask"),
+        *("gif-of-three-photos", "gif-of-patches-restored", "apng-of-three-alpha", "apng-of-many-cleared"),
+        *("webp-of-three-alpha", "webp-of-many-photos", "webp-of-many-masks"),
+    ),
+    2.0: ("heic", "heic-alpha-mask", "png-alpha-of-noise", "gif-of-many", "webp-of-many-noisy-alpha", "tiff-samples"),
+}
+#: Files that are changed at random.
+MUTANTS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """In megabytes: before, at the most, after a rest; and the same on the way, in tenths."""
+
+    budget: float
+    before: float
+    highest: float
+    after: float
+    tenths: tuple[float, ...]
+    seconds: float
+    images: int
+
+    @property
+    def is_bounded(self) -> bool:
+        return self.highest <= self.budget + BESIDE_BUDGET_MB and self.after <= self.before + BESIDE_BEGINNING_MB
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]}, help=__doc__)
+@click.option("--budget", "budgets", type=click.IntRange(164), multiple=True, default=(356, 1024), show_default=True)
+@click.option("--uploads", type=click.IntRange(1), default=200, show_default=True, help="Images for each budget.")
+@click.option("--clients", type=click.IntRange(1), default=12, show_default=True, help="Clients at once.")
+@click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="`WORKER_THREADS`.")
+@click.option("--idle", type=click.FloatRange(0), default=60.0, show_default=True, help="Seconds of rest.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Makes the same clients again.")
+@click.option("--preload", help="Another allocator, as the loader finds it, set up as in the image.")
+@click.option("--tiny", is_flag=True, help="Small pictures alone.")
+def main(budgets: Sequence[int], *, seed: int, preload: str | None, tiny: bool, **given: float) -> None:
+    files = tiny_files() if tiny else mixed_files(seed)
+    plan = Plan(allocator=_allocator(preload), files=files, seed=seed, **given)  # type: ignore[arg-type]
+    console, bounded = Console(width=160), True
+    console.print("| budget MB | images | seconds | MB before | most | most, of the budget | after | in tenths |")
+    console.print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for budget in budgets:
+        held = asyncio.run(soaked(plan, budget * MIB))
+        console.print(_row(held))
+        bounded = bounded and held.is_bounded
+    sys.exit(0 if bounded else 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is uploaded, and to what."""
+
+    uploads: int
+    clients: int
+    threads: int
+    idle: float
+    seed: int
+    allocator: dict[str, str]
+    files: dict[str, list[File]] = field(repr=False)
+
+
+def mixed_files(seed: int) -> dict[str, list[File]]:
+    """As `soak_client.deck` has them; what becomes of a mutant nobody needs to know."""
+    files = deck()
+    made = [case() for megapixels, names in LARGE.items() for name, case in cases(megapixels).items() if name in names]
+    nursery = Nursery(seeds=seeds())
+    mutants = [nursery.mutant(seed, number).data for number in range(MUTANTS)]
+    refused = [corpus.containers.png_of_zeros(12_000, 12_000), corpus.containers.gif_of_frames(1, 12_000, 9_000)]
+    photos = [File(data=data, end="completed") for data in made]
+    return {
+        "photo": [*photos, *files["photo"]],
+        "small": [*files["small"], *(File(data=data, end="") for data in mutants)],
+        "hostile": [*files["hostile"], *(File(data=data, end="") for data in refused)],
+    }
+
+
+def tiny_files() -> dict[str, list[File]]:
+    """Of every format that is decoded in the process itself, one in six of them damaged."""
+    photo = corpus.photo(200, 150)
+    made = (
+        *(corpus.jpeg(photo), corpus.png(corpus.with_alpha(photo)), corpus.webp(photo), corpus.gif(photo)),
+        *(corpus.animation(".gif"), corpus.animation(".webp"), corpus.tiff(photo), corpus.jpeg(photo)[:900]),
+    )
+    files = [File(data=data, end="") for data in made]
+    return {"photo": files, "small": files, "hostile": files}
+
+
+async def soaked(plan: Plan, budget_bytes: int) -> Held:
+    """One budget, in a process of its own."""
+    seen, timeout = Seen(), aiohttp.ClientTimeout(total=300)
+    more = {"MEMORY_BUDGET_BYTES": str(budget_bytes), "WORKER_THREADS": str(plan.threads), **plan.allocator}
+    with tempfile.TemporaryDirectory() as name, Progress(console=Console(stderr=True)) as progress:
+        folder = Path(name)
+        async with run_stage(folder / "aws", "mix") as stage, aiohttp.ClientSession(timeout=timeout) as session:
+            service = ServiceProcess(stage.environment(**more), session, folder / "service.log")
+            async with running(service), stage.stores() as stores:
+                assert service.process is not None
+                pid, chance = service.process.pid, random.Random(plan.seed)
+                clients = partial(Clients, services=[service], session=session, files=plan.files, chance=chance)
+                await uploaded(clients(hostile=0.0), stores, WARM_UPLOADS, 1, progress)
+                before, started = held_bytes(pid), time.monotonic()
+                watching = asyncio.create_task(seen.watch(pid))
+                await uploaded(clients(hostile=HOSTILE), stores, plan.uploads, plan.clients, progress)
+                seconds = time.monotonic() - started
+                await stop([watching])
+                await asyncio.sleep(plan.idle)
+                after = held_bytes(pid)
+    return Held(
+        budget=budget_bytes / MB,
+        before=before / MB,
+        highest=max(seen.samples) / MB,
+        after=after / MB,
+        tenths=tuple(seen.tenths()),
+        seconds=seconds,
+        images=plan.uploads,
+    )
+
+
+@asynccontextmanager
+async def running(service: ServiceProcess) -> AsyncIterator[None]:
+    """Stopped in order, or killed when something fails."""
+    try:
+        await service.start()
+        yield
+        await service.stop()
+    finally:
+        await service.kill()
+
+
+async def uploaded(clients: Clients, stores: AllStores, count: int, at_once: int, progress: Progress) -> None:
+    """So many images, each to its end."""
+    await upload_all(clients, count, at_once, progress)
+    await all_ended(stores, clients, progress)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was held, in bytes, time after time."""
+
+    samples: list[int] = field(default_factory=list)
+
+    async def watch(self, pid: int) -> None:
+        """For as long as nobody ends it."""
+        while True:
+            self.samples.append(held_bytes(pid))
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def tenths(self) -> Iterator[float]:
+        """The middle of each tenth of the time, in megabytes."""
+        length = max(1, len(self.samples) // 10)
+        for start in range(0, len(self.samples) - length + 1, length):
+            yield median(self.samples[start : start + length]) / MB
+
+
+def held_bytes(pid: int) -> int:
+    """Resident memory of a process, and of its children what they do not share."""
+    total = _resident(pid, with_shared=True)
+    with contextlib.suppress(OSError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            total += _resident(int(child), with_shared=False)
+    return total
+
+
+def _resident(pid: int, *, with_shared: bool) -> int:
+    """0 for one that has just ended."""
+    with contextlib.suppress(OSError):
+        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
+        return (resident if with_shared else resident - shared) * resource.getpagesize()
+    return 0
+
+
+def _allocator(preload: str | None) -> dict[str, str]:
+    return {} if preload is None else {"LD_PRELOAD": preload, **JEMALLOC}
+
+
+def _row(held: Held) -> str:
+    tenths = " ".join(f"{value:.0f}" for value in held.tenths)
+    told = (held.budget, held.images, held.seconds, held.before, held.highest)
+    figures = (*map("{:.0f}".format, told), f"{held.highest / held.budget:.2f}", f"{held.after:.0f}", tenths)
+    return f"| {' | '.join(figures)} |"
+
+
+if __name__ == "__main__":
+    main()
