@@ -64,6 +64,32 @@ def test_names_of_values_and_variables_go_back_and_forth(variable: str) -> None:
     assert re.sub("([A-Z])", r"_\1", camel(variable)).upper() == variable
 
 
+def test_a_large_number_is_written_without_an_exponent() -> None:
+    """Helm reads numbers as floats, and Go writes those of seven digits and more with one."""
+    large = 3_000_000
+    said: dict[str, Any] = {
+        **{
+            f"autoscaling__{scaler}__{name}": large
+            for scaler in ("hpa", "keda")
+            for name in ("maxReplicas", "queueLength")
+        },
+        **{f"autoscaling__{scaler}__cpu__utilization": large for scaler in ("hpa", "keda")},
+        "autoscaling__keda__pollingInterval": large,
+        "replicaCount": large,
+        "minReadySeconds": large,
+        "revisionHistoryLimit": large,
+        "preStopSeconds": large,
+        "podDisruptionBudget__maxUnavailable": large,
+        "reconcile__activeDeadlineSeconds": large,
+        "reconcile__graceMinutes": large,
+        "reconcile__enabled": True,
+    }
+    for scaler in (DEPTH, KEDA, NOTHING_SCALES):
+        texts = yaml.safe_dump_all(objects(with_values(**{**said, **scaler})))
+        assert re.findall(r"\de\+\d|\d\.0\b(?!\.)", re.sub(r"0\.0\.0\.0|checksum.*|0\.1\.0", "", texts)) == []
+        assert texts.count("3000000") >= 6
+
+
 @pytest.mark.parametrize(
     ("changes", "variable", "text"),
     [

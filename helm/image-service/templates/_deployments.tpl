@@ -97,7 +97,7 @@ memoryBudgetBytes: {{ sub (include "image-service.quantity" (list (dig "requests
 {{- end -}}
 
 {{- define "image-service.gracePeriod" -}}
-{{- default (add (include "image-service.stopping" . | int) 5) .Values.terminationGracePeriodSeconds -}}
+{{- default (add (include "image-service.stopping" . | int) 5) .Values.terminationGracePeriodSeconds | int64 -}}
 {{- end -}}
 
 {{/* The number of pods, and whether this release says it. What scales says it; but a release that once said it goes on saying what
@@ -106,7 +106,7 @@ it is by now, because to fall silent would mean one pod, until the autoscaler lo
 {{- $name := printf "%s%s" (include "image-service.fullname" .) .suffix -}}
 {{- $live := lookup "apps/v1" "Deployment" .Release.Namespace $name -}}
 {{- if not (include "image-service.scaler" .) -}}
-{{- .Values.replicaCount -}}
+{{- int64 .Values.replicaCount -}}
 {{- else if and $live (dig "metadata" "annotations" "truss-image/says-replicas" "" $live) -}}
 {{- $live.spec.replicas -}}
 {{- end -}}
