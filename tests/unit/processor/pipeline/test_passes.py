@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from processor.errors import CorruptImage, ImageRejected, TimedOut
 from processor.formats.info import ImageInfo
 from processor.images import Rendered
-from processor.pipeline import encode, geometry, passes
+from processor.pipeline import encode, geometry, passes, watch
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.pipeline.estimate import least_bytes, working_bytes
 from processor.pipeline.limits import Deadline, FileLimits
@@ -202,11 +203,18 @@ def test_nothing_is_shown_of_a_picture_that_was_cut_early_and_all_of_them_are_re
 
 def test_the_deadline_holds_while_the_whole_picture_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     data, deadline = FILES["even"], Deadline(60)
-    write = encode.write
+    write, look, looked = encode.write, watch._Guard.stop_late, threading.Semaphore(0)
+
+    def noted(guard: watch._Guard) -> None:
+        look(guard)
+        looked.release()
 
     def late(image: Any, spec: VariantSpec) -> bytes:
         if spec.name == "own":
             monkeypatch.setattr(deadline, "_at", 0.0)
+            monkeypatch.setattr(watch._Guard, "stop_late", noted)
+            for _ in range(len(watch._WATCHMAN._guards)):  # a picture as small as this one is done before the next look
+                assert looked.acquire(timeout=60)
         return write(image, spec)
 
     monkeypatch.setattr(encode, "write", late)
