@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import aiohttp
 from aiohttp import web
@@ -21,6 +23,7 @@ from service.http.cursor import CURSORS, CursorSigner
 from service.idempotency import REPLAYS, STILL_THERE
 from service.limits.middleware import QUOTA
 from service.machine import memory_limit_bytes
+from service.observe.backlog import BacklogWatch
 from service.observe.checks import health_checks, liveness_checks, readiness_checks
 from service.observe.health import HEALTH, LIVENESS, READINESS, Health
 from service.observe.metrics import METRICS
@@ -46,11 +49,26 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             _put_checks(app, stores, worker, renderers)
             app.on_shutdown.append(_stop_receiving(worker))
             worker.start()
-            yield
+            async with _watching(app, wiring.make_backlog_watch(settings, clients, stores, worker)):
+                yield
             await worker.drain(settings.drain_seconds)
             await renderers.close()
 
     return context
+
+
+@asynccontextmanager
+async def _watching(app: web.Application, watch: BacklogWatch) -> AsyncIterator[None]:
+    """Tell how much there is to do, where anybody can ask."""
+    if app[SETTINGS].metrics_port is None:
+        yield
+        return
+    app[METRICS].registry.register(watch)
+    looking = asyncio.create_task(watch.run(), name="backlog")
+    try:
+        yield
+    finally:
+        looking.cancel()
 
 
 def open_http() -> aiohttp.ClientSession:

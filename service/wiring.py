@@ -23,6 +23,7 @@ from processor.ports.replays import ReplayStore
 from processor.ports.stores import AllStores, Stores
 from processor.probe import NO_PROBES, Probes
 from processor.sandbox.renderer import ChildRenderer
+from processor.stores.backlog import DynamoBacklogStore
 from processor.stores.clients import AwsClients
 from processor.stores.cloudfront import CloudFrontEdge
 from processor.stores.dynamodb import DynamoJobStore
@@ -42,6 +43,7 @@ from service.auth.jwks import HttpKeySource, JwksCache
 from service.auth.settings import AuthMode, AuthSettings
 from service.config import Settings
 from service.machine import OWN_BYTES, memory_limit_bytes
+from service.observe.backlog import BacklogWatch
 from service.observe.ends import EndCounter
 from service.observe.metrics import Metrics
 from service.settings.files import FileSettings
@@ -156,6 +158,16 @@ def make_worker(settings: Settings, stores: AllStores, quota: Quota, renderers: 
         dead_letters=stores.dead_letters,
         probes=probes,
         fit=lambda: not renderers.engine.stuck,
+    )
+
+
+def make_backlog_watch(settings: PlaceSettings, clients: AwsClients, stores: Stores, worker: Worker) -> BacklogWatch:
+    """It looks at nothing before it is run."""
+    return BacklogWatch(
+        queue=stores.queue,
+        dead_letters=stores.dead_letters,
+        store=DynamoBacklogStore(Table(clients, settings.processing_table)),
+        received_through=lambda: worker.received_through,
     )
 
 

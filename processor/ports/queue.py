@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,6 +16,8 @@ class Message:
     receipt: str
     body: str = field(repr=False)
     receive_count: int = 1
+    #: When it was sent, in seconds since the epoch.
+    sent_at: float = field(default_factory=time.time)
     #: Why it is a dead letter, where this service made it one.
     reason: str = ""
 
@@ -25,6 +28,13 @@ class QueueDepth:
 
     waiting: int
     in_flight: int
+    #: How many of those that wait nobody can receive yet.
+    delayed: int = 0
+
+    @property
+    def visible(self) -> int:
+        """What can be received now."""
+        return self.waiting - self.delayed
 
 
 class MessageQueue(Protocol):

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from processor.codec import Codec, Layout
 from processor.jobs import Image, Job, Source, Terms
+from processor.ports.backlog import Backlog
 from processor.ports.keys import ApiKey
 from processor.stores.schema import KEY, TTL
 
@@ -27,6 +28,7 @@ RECORDS = Codec(
         Image: Layout(names={"expires_at": TTL}, always=("metadata",), beside={"sequencer": ""}),
         Source: Layout(always=("event_time",), beside={"sequencer": ""}),
         Terms: Layout(names={each.name: each.name for each in fields(Terms)}, always=("once",)),
+        Backlog: Layout(always=("dead_letters",)),
         ApiKey: Layout(names={"lifetime": "lifetimeSeconds"}),
     },
     number=seconds_value,

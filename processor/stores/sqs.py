@@ -46,7 +46,7 @@ class SqsMessageQueue:
                 MaxNumberOfMessages=limit,
                 WaitTimeSeconds=wait_seconds,
                 VisibilityTimeout=min(visibility_seconds, MAX_VISIBILITY_SECONDS),
-                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
                 MessageAttributeNames=[REASON],
             )
         return [
@@ -55,6 +55,7 @@ class SqsMessageQueue:
                 receipt=found["ReceiptHandle"],
                 body=found["Body"],
                 receive_count=int(found["Attributes"]["ApproximateReceiveCount"]),
+                sent_at=int(found["Attributes"]["SentTimestamp"]) / 1000,
                 reason=_reason(found.get("MessageAttributes", {})),
             )
             for found in answer.get("Messages", ())
@@ -93,7 +94,8 @@ class SqsMessageQueue:
             "ApproximateNumberOfMessagesNotVisible",
         )
         counts = await self._attributes(visible, delayed, hidden)
-        return QueueDepth(waiting=int(counts[visible]) + int(counts[delayed]), in_flight=int(counts[hidden]))
+        later = int(counts[delayed])
+        return QueueDepth(waiting=int(counts[visible]) + later, in_flight=int(counts[hidden]), delayed=later)
 
     async def max_receive_count(self) -> int | None:
         """What the queue's redrive policy says. Raises `Unavailable`."""

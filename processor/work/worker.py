@@ -125,6 +125,9 @@ class Worker:
     fit: Callable[[], bool] = lambda: True
     #: When the poll loop last heard from the queue (monotonic seconds); None before the first answer.
     last_poll: float | None = None
+    #: What was sent before has been received, as far as this process knows: seconds since the epoch, by the queue's
+    #: clock. 0 before the first message.
+    received_through: float = 0
     circuit: Circuit = field(init=False)
     _turns: Turns = field(init=False)
     _free: asyncio.Semaphore = field(init=False)
@@ -258,6 +261,8 @@ class Worker:
             limit, wait_seconds=wait_seconds, visibility_seconds=self.config.visibility_seconds
         )
         self.last_poll = time.monotonic()
+        new = [message.sent_at for message in messages if message.receive_count == 1]
+        self.received_through = max(self.received_through, min(new, default=0))
         return messages
 
     async def _take_slots(self) -> int:

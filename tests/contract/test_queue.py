@@ -41,6 +41,17 @@ async def test_a_message_arrives_as_it_was_sent(queue: MessageQueue) -> None:
     assert message.receipt
 
 
+async def test_a_message_tells_when_it_was_sent_however_often_it_is_received(queue: MessageQueue) -> None:
+    before = time.time()
+    await queue.send("message")
+    after = time.time()
+    [first] = await receive(queue)
+    await queue.set_visibility([first.receipt], 0)
+    [again] = await receive(queue, wait=10)
+    assert before - 1 <= again.sent_at <= after + 1  # queues tell it in milliseconds, or in seconds
+    assert again.sent_at == first.sent_at
+
+
 async def test_a_delayed_message_is_received_when_its_time_has_come_and_not_before(queue: MessageQueue) -> None:
     await queue.send("later", delay_seconds=3)
     await queue.send("now")
@@ -55,13 +66,13 @@ async def test_a_message_may_be_delayed_for_a_quarter_of_an_hour(queue: MessageQ
 
 
 async def test_the_depth_tells_what_waits_and_what_is_in_flight(queue: MessageQueue) -> None:
-    async def becomes(waiting: int, in_flight: int) -> None:
+    async def becomes(waiting: int, in_flight: int, delayed: int = 1) -> None:
         async def reached() -> bool:
-            return await queue.depth() == QueueDepth(waiting=waiting, in_flight=in_flight)
+            return await queue.depth() == QueueDepth(waiting=waiting, in_flight=in_flight, delayed=delayed)
 
         await eventually(reached, what=f"{waiting} waiting, {in_flight} in flight")
 
-    await becomes(0, 0)
+    await becomes(0, 0, delayed=0)
     for body in ("one", "two"):
         await queue.send(body)
     await queue.send("later", delay_seconds=600)

@@ -41,6 +41,8 @@ async def test_the_service_runs_on_its_environment_with_the_rights_of_its_role(
     assert "truss_servable_seconds_count 1.0" in metrics
     assert 'truss_circuit_state{state="closed"} 1.0' in metrics
     assert re.search(r"^truss_event_loop_lag_seconds_count [1-9]", metrics, re.MULTILINE)
+    assert re.search(r'truss_queue_messages\{state="visible"\} \d', metrics)
+    assert "truss_dead_letter_messages 0.0" in metrics
     assert issued["uniqueId"] not in metrics
     families = re.findall(r"^# TYPE (truss_\w+) ", metrics, re.MULTILINE)
     exposed = {name for name in families if not name.endswith("_created")}  # when each counter began

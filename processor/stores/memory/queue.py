@@ -7,7 +7,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from processor.ports.queue import Message, QueueDepth
 
@@ -63,8 +63,9 @@ class MemoryQueue:
     async def depth(self) -> QueueDepth:
         """A message that was never received is waiting, however long it is delayed."""
         now = self._clock()
-        in_flight = sum(letter.receive_count > 0 and letter.hidden_until > now for letter in self._letters.values())
-        return QueueDepth(waiting=self.count - in_flight, in_flight=in_flight)
+        hidden = [letter for letter in self._letters.values() if letter.hidden_until > now]
+        in_flight = sum(letter.receive_count > 0 for letter in hidden)
+        return QueueDepth(waiting=self.count - in_flight, in_flight=in_flight, delayed=len(hidden) - in_flight)
 
     async def max_receive_count(self) -> int | None:
         """After how many receives a message becomes a dead letter."""
@@ -111,6 +112,7 @@ class _Letter:
     reason: str = ""
     receipt: str = ""
     receive_count: int = 0
+    sent_at: float = field(default_factory=time.time)
     hidden_until: float = float("-inf")
 
     def to_message(self) -> Message:
@@ -119,5 +121,6 @@ class _Letter:
             receipt=self.receipt,
             body=self.body,
             receive_count=self.receive_count,
+            sent_at=self.sent_at,
             reason=self.reason,
         )

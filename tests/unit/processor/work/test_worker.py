@@ -105,6 +105,22 @@ async def test_what_is_handled_is_settled_in_batches() -> None:
     assert max(queue.settled) > 1
 
 
+async def test_a_worker_knows_up_to_when_what_was_sent_has_been_received() -> None:
+    queue = RecordingQueue()
+    pod = Worker(queue, ScriptedConverter(), WorkerConfig(slots=2, wait_seconds=0))  # type: ignore[arg-type]
+    assert pod.received_through == 0
+    for number in range(3):
+        await queue.send(job(number))
+    sent = [letter.sent_at for letter in queue._letters.values()]
+    [first, *_] = await pod._receive(2)
+    assert pod.received_through == sent[0]  # the later one of the two may have overtaken another
+    await pod._receive(2)
+    assert pod.received_through == sent[2]
+    await queue.set_visibility([first.receipt], 0)
+    assert [message.receive_count for message in await pod._receive(2)] == [2]
+    assert pod.received_through == sent[2]
+
+
 async def test_no_more_messages_are_taken_than_there_are_free_slots() -> None:
     queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
     for number in range(9):

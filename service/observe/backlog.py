@@ -1,0 +1,127 @@
+"""How much there is to do, for Prometheus: one process looks, and all of them tell."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+import structlog
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from processor.errors import Busy, Unavailable
+from processor.ports.backlog import Backlog, BacklogStore
+from processor.ports.queue import MessageQueue
+
+#: Time between two looks at the queues, in seconds: shorter than what scales asks (HPA 15 s, Prometheus 30 s).
+LOOK_SECONDS = 10.0
+#: What was seen is told for so long, in seconds: two looks may fail, and the one that fails takes its time.
+STALE_SECONDS = 120.0
+#: A process that received later messages than the record says tells so only when it makes this much difference.
+WORTH_SECONDS = 5
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class BacklogWatch(Collector):
+    """Whoever looked last looks next, and when nobody has for a while, whoever finds that out.
+
+    No clock of one process is compared with another's: a look is old when its number has not changed for long.
+    """
+
+    queue: MessageQueue
+    dead_letters: MessageQueue | None
+    store: BacklogStore
+    #: What was sent before has been received by this process; 0 by one that receives nothing.
+    received_through: Callable[[], float] = lambda: 0
+    monotonic: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
+    _latest: Backlog | None = field(default=None, init=False)
+    _changed_at: float = field(default=0.0, init=False)
+
+    async def run(self) -> None:
+        """Look, until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except (Unavailable, Busy) as error:
+                log.info("Queues not looked at", code=error.code)
+            except Exception:
+                log.exception("Looking at the queues broke")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """See what others saw, or for oneself. Raises `Unavailable`, `Busy`."""
+        known = await self._shared()
+        if known is None or self._is_old(known):
+            seen = await self._ask(known)
+            self._learn(seen)
+            if not await self.store.replace(known, seen):
+                log.debug("Another process looked at the queues, too")
+            return
+        self._learn(known)
+        through = int(self.received_through())
+        if through > known.received_through + WORTH_SECONDS:
+            self._latest = replace(known, received_through=through)
+            await self.store.received(through)
+
+    async def _shared(self) -> Backlog | None:
+        """The record, or while that cannot be read what this process knows: the queues may still answer."""
+        try:
+            return await self.store.latest()
+        except Unavailable:
+            return self._latest
+
+    def _is_old(self, known: Backlog) -> bool:
+        first = self._latest is None  # nobody told this process how old it is
+        unchanged = self._latest is not None and self._latest.look == known.look
+        return first or (unchanged and self.monotonic() - self._changed_at >= LOOK_SECONDS)
+
+    def _learn(self, seen: Backlog) -> None:
+        if self._latest is None or self._latest.look != seen.look:
+            self._changed_at = self.monotonic()
+        self._latest = seen
+
+    async def _ask(self, known: Backlog | None) -> Backlog:
+        depth = await self.queue.depth()
+        dead = None if self.dead_letters is None else (await self.dead_letters.depth()).waiting
+        through = max(int(self.received_through()), known.received_through if known else 0)
+        return Backlog(
+            look=known.look + 1 if known else 1,
+            visible=depth.visible,
+            in_flight=depth.in_flight,
+            delayed=depth.delayed,
+            dead_letters=dead,
+            # In an empty queue nothing is older than now; and of one that was never seen nobody knows.
+            received_through=through if through and depth.visible else int(self.now()),
+        )
+
+    def collect(self) -> Iterable[Metric]:
+        """Nothing, when it is too old to act on."""
+        latest = self._latest
+        if latest is None or self.monotonic() - self._changed_at > STALE_SECONDS:
+            return
+        messages = GaugeMetricFamily(
+            "truss_queue_messages",
+            "About how many messages the queue holds, the same from every process: visible (they wait), in_flight "
+            "(received, not settled), delayed.",
+            labels=("state",),
+        )
+        for state in ("visible", "in_flight", "delayed"):
+            messages.add_metric((state,), getattr(latest, state))
+        yield messages
+        yield GaugeMetricFamily(
+            "truss_queue_oldest_message_age_seconds",
+            "At most so long, about, the oldest visible message has waited: since the newest that was received was "
+            "sent, or since the queue was last seen empty. 0 while it is empty.",
+            value=max(0.0, self.now() - latest.received_through) if latest.visible else 0.0,
+        )
+        if latest.dead_letters is not None:
+            yield GaugeMetricFamily(
+                "truss_dead_letter_messages",
+                "About how many messages lie in the dead-letter queue.",
+                value=latest.dead_letters,
+            )
