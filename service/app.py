@@ -47,7 +47,7 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     )
     app[DRAINING] = asyncio.Event()
     app[DOCUMENT] = make_document
-    needs = add_routes(app, local_viewer=local_viewer)
+    needs = add_routes(app, settings, local_viewer=local_viewer)
     app[CORS] = cors = Cors(settings.cors_origins)
     around: list[Middleware] = [timeouts.middleware, observed, error_boundary, cors.middleware]
     app.middlewares.extend([*around, authentication(needs), rate_limit, authorize, in_line, replay])

@@ -18,6 +18,7 @@ from service.limits.settings import LimitSettings
 from service.observe.settings import LogSettings
 from service.settings.files import FileSettings
 from service.settings.places import PlaceSettings
+from service.settings.roles import RoleSettings
 from service.settings.work import LEAST_BUDGET_BYTES, WorkSettings
 
 
@@ -26,7 +27,9 @@ class SettingsError(Exception):
 
 
 # The last has its fields first.
-class Settings(AuthSettings, LimitSettings, LogSettings, FileSettings, WorkSettings, HttpSettings, PlaceSettings):
+class Settings(
+    AuthSettings, LimitSettings, LogSettings, FileSettings, WorkSettings, HttpSettings, PlaceSettings, RoleSettings
+):
     """The whole configuration: the settings of all components, each of which may be handed it as its own.
 
     A field's alias is its variable; its description goes into docs/settings.md.
@@ -63,11 +66,20 @@ class Settings(AuthSettings, LimitSettings, LogSettings, FileSettings, WorkSetti
         """What conversions may use together, and so the most that one may: the rest is for files that wait."""
         return self.memory_budget_bytes - self.max_upload_bytes
 
+    @property
+    def told_conversion_budget_bytes(self) -> int | None:
+        """The same for callers; None where other processes convert and nobody said what they may use."""
+        told = self.converts or "memory_budget_bytes" in self.model_fields_set
+        return self.conversion_budget_bytes if told else None
+
     def affordable(self, memory_limit_bytes: int | None) -> Self:
-        """With a budget that the memory of the container holds, beside the process itself.
+        """With a budget that the memory of the container holds, beside the process itself. What converts nothing needs
+        none.
 
         Raises `SettingsError` when it has no room for the largest file and a photograph.
         """
+        if not self.converts:
+            return self
         left = self.memory_budget_bytes
         if memory_limit_bytes is not None:
             left = min(left, max(0, memory_limit_bytes - machine.OWN_BYTES))

@@ -12,6 +12,7 @@ from aiohttp import web
 from processor.ports.stores import Stores
 from processor.stores.clients import AwsClients, open_clients
 from processor.stores.config import AwsCredentials
+from processor.usage import Quota
 from processor.work.worker import Worker
 from service import wiring
 from service.auth.api_keys import KEY_STORE
@@ -24,11 +25,11 @@ from service.idempotency import REPLAYS, STILL_THERE
 from service.limits.middleware import QUOTA
 from service.machine import memory_limit_bytes
 from service.observe.backlog import BacklogWatch
-from service.observe.checks import health_checks, liveness_checks, readiness_checks
+from service.observe.checks import dependency_checks, first_answers, liveness_checks, readiness_checks, worker_checks
 from service.observe.health import HEALTH, LIVENESS, READINESS, Health
 from service.observe.metrics import METRICS
 from service.observe.probes import PROBES
-from service.wiring import Renderers, UseCases
+from service.wiring import Work
 
 Lifespan = Callable[[web.Application], AsyncIterator[None]]
 
@@ -41,20 +42,34 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
         aws = settings.aws(credentials)
         async with open_clients(aws, app[PROBES]) as clients, open_http() as session:
             stores, quota = wiring.make_stores(settings, clients, app[METRICS]), wiring.make_quota(settings, clients)
-            renderers = wiring.make_renderers(settings, app[PROBES])
-            worker = wiring.make_worker(settings, stores, quota, renderers, app[PROBES])
-            app[QUOTA] = quota
-            _put_use_cases(app, stores, wiring.make_use_cases(settings, stores, quota))
-            _put_access(app, clients, session)
-            _put_checks(app, stores, worker, renderers)
-            app.on_shutdown.append(_stop_receiving(worker))
-            worker.start()
-            async with _watching(app, wiring.make_backlog_watch(settings, clients, stores, worker)):
+            work = wiring.make_work(settings, stores, quota, app[PROBES]) if settings.converts else None
+            if settings.serves:
+                _put_use_cases(app, stores, quota)
+                _put_access(app, clients, session)
+            _put_checks(app, stores, work)
+            async with _watching(app, wiring.make_backlog_watch(settings, clients, stores, work)), _at_work(app, work):
                 yield
-            await worker.drain(settings.drain_seconds)
-            await renderers.close()
 
     return context
+
+
+@asynccontextmanager
+async def _at_work(app: web.Application, work: Work | None) -> AsyncIterator[None]:
+    """Take messages until the application stops, and finish what is begun."""
+    if work is None:
+        yield
+        return
+    settings = app[SETTINGS]
+    app[METRICS].watch(work.worker, work.renderers.engine, work.renderers.room)
+    app[METRICS].machine(
+        threads=settings.worker_threads,
+        memory_budget_bytes=settings.memory_budget_bytes,
+        memory_limit_bytes=memory_limit_bytes(),
+    )
+    app.on_shutdown.append(_stop_receiving(work.worker))
+    work.worker.start()
+    yield
+    await work.end(settings.drain_seconds)
 
 
 @asynccontextmanager
@@ -76,7 +91,9 @@ def open_http() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(trust_env=True)
 
 
-def _put_use_cases(app: web.Application, stores: Stores, use_cases: UseCases) -> None:
+def _put_use_cases(app: web.Application, stores: Stores, quota: Quota) -> None:
+    use_cases = wiring.make_use_cases(app[SETTINGS], stores, quota)
+    app[QUOTA] = quota
     app[STORES] = stores
     app[UPLOADS] = use_cases.uploads
     app[LARGE_FILES] = use_cases.large_files
@@ -94,17 +111,16 @@ def _put_access(app: web.Application, clients: AwsClients, session: aiohttp.Clie
     app[REPLAYS] = wiring.make_replay_store(settings, clients)
 
 
-def _put_checks(app: web.Application, stores: Stores, worker: Worker, renderers: Renderers) -> None:
-    settings = app[SETTINGS]
-    app[METRICS].watch(worker, renderers.engine, renderers.room)
-    app[METRICS].machine(
-        threads=settings.worker_threads,
-        memory_budget_bytes=settings.memory_budget_bytes,
-        memory_limit_bytes=memory_limit_bytes(),
-    )
-    app[HEALTH] = Health(health_checks(stores, worker))
-    app[LIVENESS] = Health(liveness_checks(worker, renderers.engine), fresh_seconds=0)
-    app[READINESS] = Health(readiness_checks(worker, renderers.engine), fresh_seconds=0)
+def _put_checks(app: web.Application, stores: Stores, work: Work | None) -> None:
+    needed = dependency_checks(stores)
+    if work is None:
+        healthy, live, ready = needed, {}, first_answers(needed)
+    else:
+        live = liveness_checks(work.worker, work.renderers.engine)
+        healthy, ready = {**needed, **worker_checks(work.worker)}, {**live, **readiness_checks(work.worker)}
+    app[HEALTH] = Health(healthy)
+    app[LIVENESS] = Health(live, fresh_seconds=0)
+    app[READINESS] = Health(ready, fresh_seconds=0)
 
 
 def _stop_receiving(worker: Worker) -> Callable[[web.Application], Awaitable[None]]:

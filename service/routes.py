@@ -11,6 +11,7 @@ from service.auth.principal import Scope
 from service.calls import docs, failed, health, images, jobs, keys, limits, listing, parts, uploads, uppy, viewer
 from service.http.body import expect
 from service.http.call import Handler
+from service.settings.roles import RoleSettings
 
 #: For everybody, with or without credentials.
 PUBLIC = None
@@ -25,6 +26,13 @@ class Route:
     handler: Handler
     scope: Scope | None
 
+
+#: Of every process, whatever its role.
+HEALTH_ROUTES: tuple[Route, ...] = (
+    Route("GET", "/images/health", health.health, PUBLIC),
+    Route("GET", "/images/live", health.live, PUBLIC),
+    Route("GET", "/images/ready", health.ready, PUBLIC),
+)
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", "/images/upload-url", uploads.create_from_body, Scope.WRITE),
@@ -54,9 +62,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/images/keys", keys.create, Scope.ADMIN),
     Route("POST", "/images/keys/{keyId}/rotate", keys.rotate, Scope.ADMIN),
     Route("DELETE", "/images/keys/{keyId}", keys.revoke, Scope.ADMIN),
-    Route("GET", "/images/health", health.health, PUBLIC),
-    Route("GET", "/images/live", health.live, PUBLIC),
-    Route("GET", "/images/ready", health.ready, PUBLIC),
+    *HEALTH_ROUTES,
     Route("GET", "/images/openapi.json", docs.openapi, PUBLIC),
     Route("GET", "/images/docs", docs.page, PUBLIC),
     Route("GET", "/images/docs/{asset}", docs.asset, PUBLIC),
@@ -73,13 +79,16 @@ LOCAL_ROUTES: tuple[Route, ...] = (
 )
 
 
-def add_routes(app: web.Application, *, local_viewer: bool) -> Mapping[tuple[str, str], Scope | None]:
-    """Add every route; what each asks of its caller, by method and path pattern.
+def add_routes(
+    app: web.Application, roles: RoleSettings, *, local_viewer: bool
+) -> Mapping[tuple[str, str], Scope | None]:
+    """Add every route of a process with these roles; what each asks of its caller, by method and path pattern.
 
     Every GET answers HEAD too, except those that make a record.
     """
     needs: dict[tuple[str, str], Scope | None] = {}
-    for route in ROUTES + (LOCAL_ROUTES if local_viewer else ()):
+    served = ROUTES if roles.serves else HEALTH_ROUTES
+    for route in served + (LOCAL_ROUTES if local_viewer else ()):
         resource = app.router.add_resource(route.path)
         resource.add_route(route.method, route.handler, expect_handler=expect)
         if route.method == "GET" and route.handler not in MAKERS:

@@ -87,9 +87,8 @@ async def run(
             "Service started",
             url=address,
             stage=settings.stage,
-            threads=settings.worker_threads,
-            memoryBudget=settings.memory_budget_bytes,
-            memoryLimit=memory_limit_bytes(),
+            roles=sorted(settings.roles),
+            **_machine(settings),
         )
         if on_ready is not None:
             on_ready(address)
@@ -120,6 +119,17 @@ def _within_memory(settings: Settings) -> Settings:
             limit=limit,
         )
     return within
+
+
+def _machine(settings: Settings) -> dict[str, int | None]:
+    """What this process may use, for the log; nothing where it converts nothing."""
+    if not settings.converts:
+        return {}
+    return {
+        "threads": settings.worker_threads,
+        "memoryBudget": settings.memory_budget_bytes,
+        "memoryLimit": memory_limit_bytes(),
+    }
 
 
 def _obey_signals(stop: asyncio.Event) -> None:

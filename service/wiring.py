@@ -68,6 +68,19 @@ class Renderers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What takes messages and converts images; a process that only answers the API has none."""
+
+    worker: Worker
+    renderers: Renderers
+
+    async def end(self, seconds: float) -> None:
+        """Finish what is begun, within so many seconds."""
+        await self.worker.drain(seconds)
+        await self.renderers.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UseCases:
     """What the API asks."""
 
@@ -133,6 +146,12 @@ def make_renderers(settings: Settings, probes: Probes = NO_PROBES) -> Renderers:
     return Renderers(engine=engine, children=children, room=room)
 
 
+def make_work(settings: Settings, stores: AllStores, quota: Quota, probes: Probes) -> Work:
+    """It takes nothing before its worker is started."""
+    renderers = make_renderers(settings, probes)
+    return Work(worker=make_worker(settings, stores, quota, renderers, probes), renderers=renderers)
+
+
 def make_worker(settings: Settings, stores: AllStores, quota: Quota, renderers: Renderers, probes: Probes) -> Worker:
     """It takes nothing before it is started."""
     converter = Converter(
@@ -161,13 +180,13 @@ def make_worker(settings: Settings, stores: AllStores, quota: Quota, renderers: 
     )
 
 
-def make_backlog_watch(settings: PlaceSettings, clients: AwsClients, stores: Stores, worker: Worker) -> BacklogWatch:
+def make_backlog_watch(settings: PlaceSettings, clients: AwsClients, stores: Stores, work: Work | None) -> BacklogWatch:
     """It looks at nothing before it is run."""
     return BacklogWatch(
         queue=stores.queue,
         dead_letters=stores.dead_letters,
         store=DynamoBacklogStore(Table(clients, settings.processing_table)),
-        received_through=lambda: worker.received_through,
+        received_through=lambda: work.worker.received_through if work else 0,
     )
 
 

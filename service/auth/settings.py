@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError, from_json
 
 from service.auth.cognito import CognitoConfig
 from service.auth.principal import Scope
+from service.commas import comma_separated
 
 
 class AuthMode(StrEnum):
@@ -18,11 +19,6 @@ class AuthMode(StrEnum):
     COGNITO = "cognito"
     API_KEY = "api_key"
     NONE = "none"
-
-
-def comma_separated(value: object) -> object:
-    """`a, b` as a list."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 def _scope_map(value: object) -> object:

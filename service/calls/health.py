@@ -25,7 +25,9 @@ class HealthAnswer(Answer):
     service: str = Field(default="image-service")
     stage: str = Field(examples=["prod"])
     timestamp: Time
-    checks: dict[str, State] = Field(description="What the service needs, by name; empty while draining.")
+    checks: dict[str, State] = Field(
+        description="What the service needs, by name; empty while draining, and where there is nothing to look at."
+    )
 
     @classmethod
     def of(cls, states: Mapping[str, State], *, draining: bool, stage: str) -> Self:

@@ -100,7 +100,10 @@ class LimitsAnswer(Heard):
         examples=[10000],
     )
     max_seconds: int = Field(description="Longest conversion.", examples=[60])
-    max_memory: int = Field(description="Most memory that a conversion may take, in bytes.", examples=[1006632960])
+    max_memory: int | None = Field(
+        description="Most memory that a conversion may take, in bytes; null where this process does not know.",
+        examples=[1006632960],
+    )
     formats: list[AcceptedFormat] = Field(description="What is converted, by extension. The content decides.")
 
     @classmethod
@@ -122,7 +125,7 @@ class LimitsAnswer(Heard):
             max_scans=FileLimits().max_scans,
             max_pieces=MAX_PIECES,
             max_seconds=settings.process_timeout_seconds,
-            max_memory=settings.conversion_budget_bytes,
+            max_memory=settings.told_conversion_budget_bytes,
             formats=_FORMATS,
         )
 

@@ -35,7 +35,7 @@ for command in (keys, status, submit):
 
 @main.command(context_settings={"help_option_names": ["-h", "--help"]})
 def serve() -> None:
-    """Serve the API and work on the queue.
+    """Serve the API and work on the queue, or do one of both (ROLES).
 
     Everything is configured by environment variables; docs/settings.md lists them.
     """

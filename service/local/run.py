@@ -30,6 +30,7 @@ from service.local.greeting import Place, greeting
 from service.local.ports import EVERYWHERE, LOOPBACK, address_of, free_port, parse_port, refuse_equal
 from service.observe.logs import set_up_logging
 from service.server import run
+from service.settings.roles import Role
 from service.wiring import make_key_store, make_stores
 
 #: Stage of the local mode; part of every name.
@@ -107,6 +108,7 @@ def local_settings(port: int, endpoint_url: str, environ: Mapping[str, str]) -> 
         | {name: value for name, value in environ.items() if value}
         | {
             "STAGE": STAGE,
+            "ROLES": ",".join(Role),
             "HOST": address_of(environ),
             "PORT": str(port),
             "SOURCE_BUCKET": NAMES.source_bucket,

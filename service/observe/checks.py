@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from processor.errors import Unavailable
 from processor.pipeline.engine import Engine
 from processor.ports.stores import Stores
@@ -9,20 +11,24 @@ from processor.work.worker import Worker
 from service.observe.health import Check
 
 
-def health_checks(stores: Stores, worker: Worker) -> dict[str, Check]:
+def dependency_checks(stores: Stores) -> dict[str, Check]:
     """What the service cannot work without."""
-
-    async def worker_polls() -> None:
-        if not worker.polling:
-            raise Unavailable("The worker does not hear from its queue.")
-
     return {
         "sourceBucket": stores.source.ping,
         "processedBucket": stores.processed.ping,
         "queue": stores.queue.ping,
         "table": stores.jobs.ping,
-        "worker": worker_polls,
     }
+
+
+def worker_checks(worker: Worker) -> dict[str, Check]:
+    """Whether messages come in."""
+
+    async def worker_polls() -> None:
+        if not worker.polling:
+            raise Unavailable("The worker does not hear from its queue.")
+
+    return {"worker": worker_polls}
 
 
 def liveness_checks(worker: Worker, engine: Engine) -> dict[str, Check]:
@@ -39,14 +45,32 @@ def liveness_checks(worker: Worker, engine: Engine) -> dict[str, Check]:
     return {"worker": worker_lives, "engine": engine_lives}
 
 
-def readiness_checks(worker: Worker, engine: Engine) -> dict[str, Check]:
-    """Whether this process has shown that it can work: a release with a wrong queue or without rights never has.
+# A process is ready once it has shown that it can work: a release with a wrong queue or without rights never has. It
+# stays ready when AWS goes away later. All pods would go with it, and callers would see no answer at all.
 
-    It stays ready when AWS goes away later. All pods would go with it, and callers would see no answer at all.
-    """
+
+def readiness_checks(worker: Worker) -> dict[str, Check]:
+    """Whether messages can be received."""
 
     async def worker_has_polled() -> None:
         if worker.last_poll is None:
             raise Unavailable("The worker has not heard from its queue yet.")
 
-    return {**liveness_checks(worker, engine), "queue": worker_has_polled}
+    return {"queue": worker_has_polled}
+
+
+def first_answers(checks: Mapping[str, Check]) -> dict[str, Check]:
+    """Whether each has succeeded once; from then on nobody is asked."""
+    return {name: _once(check) for name, check in checks.items()}
+
+
+def _once(check: Check) -> Check:
+    succeeded = False
+
+    async def succeeds_once() -> None:
+        nonlocal succeeded
+        if not succeeded:
+            await check()
+            succeeded = True
+
+    return succeeds_once

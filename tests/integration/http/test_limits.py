@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -18,6 +19,8 @@ from processor.usage import Usage, today
 from service.auth.principal import Scope
 from service.limits import lines, long_pages
 from service.limits.middleware import ANSWER_BYTES, READ_BYTES
+from service.routes import HEALTH_ROUTES, ROUTES
+from service.settings.roles import Role
 from tests.integration.http.conftest import Client, World
 from tests.integration.http.test_access import key_of
 from tests.waiting import eventually
@@ -44,6 +47,24 @@ async def test_a_caller_that_is_too_fast_is_told_to_wait_and_others_are_not(serv
     assert int(headers["Retry-After"]) > 1
     assert headers["RateLimit"].startswith('"caller";r=0;')
     assert (await _json(client, "GET", "/images/list", headers=other))[0] == 200
+
+
+async def test_who_converts_nothing_does_not_guess_what_a_conversion_may_take(serve: Serve) -> None:
+    for told, settings in ((None, {}), (2**30 - 1000, {"memory_budget_bytes": 2**30})):
+        client = await serve(roles=frozenset({Role.API}), **settings)
+        _, _, body = await _json(client, "GET", "/images/limits")
+        assert body["maxMemory"] == told
+
+
+async def test_a_process_that_only_converts_answers_the_probes_and_nothing_else(serve: Serve) -> None:
+    client = await serve(roles=frozenset({Role.WORKER}))
+    for path in ("/images/health", "/images/live", "/images/ready"):
+        assert (await _json(client, "GET", path))[0] == 200
+        assert (await _json(client, "HEAD", path))[0] == 200
+    for route in ROUTES:
+        if route not in HEALTH_ROUTES:
+            status, _, body = await _json(client, route.method, re.sub(r"{\w+}", "a", route.path))
+            assert (status, body["code"]) == (404, "not_found"), route
 
 
 async def test_a_tenants_callers_share_its_bucket(serve: Serve, world: World) -> None:

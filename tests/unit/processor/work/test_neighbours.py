@@ -20,7 +20,7 @@ from processor.work import circuit
 from processor.work.circuit import CircuitState
 from processor.work.outcomes import Outcome, OutcomeKind
 from processor.work.worker import Worker, WorkerConfig
-from service.observe.checks import health_checks
+from service.observe.checks import worker_checks
 from service.observe.health import Health
 from tests.unit.world import Noted, RecordingQueue, World
 from tests.waiting import eventually
@@ -218,7 +218,7 @@ async def test_a_storm_on_one_image_is_no_outage_and_keeps_nobody_waiting(monkey
     monkeypatch.setattr("processor.catalog.images.STORM_SECONDS", 0.001)
     storm = Storm()
     world, worker = storm.world, storm.worker
-    health = Health({"worker": health_checks(world.stores, worker)["worker"]}, fresh_seconds=0)
+    health = Health(worker_checks(worker), fresh_seconds=0)
     target = (await world.submitted("attacker")).job
     worker.start()
     try:

@@ -45,6 +45,30 @@ def test_the_clients_of_aws_get_what_was_set_of_it() -> None:
     assert given.aws().credentials is None
 
 
+@pytest.mark.parametrize(
+    ("given", "serves", "converts"),
+    [("", True, True), ("api", True, False), ("worker", False, True), (" worker , api ", True, True)],
+)
+def test_a_process_does_both_unless_it_is_told_what_to_do(given: str, serves: bool, converts: bool) -> None:
+    roles = settings(ROLES=given)
+    assert (roles.serves, roles.converts) == (serves, converts)
+
+
+@pytest.mark.parametrize("given", [",", "reader", "api,reader", "API"])
+def test_a_role_that_there_is_not_is_named(given: str) -> None:
+    with pytest.raises(SettingsError, match="ROLES: got"):
+        settings(ROLES=given)
+
+
+def test_who_converts_nothing_needs_no_memory_for_images_and_does_not_know_the_budget_of_others() -> None:
+    api = settings(ROLES="api").affordable(64 * 1024 * 1024)
+    assert api.told_conversion_budget_bytes is None
+    told = settings(ROLES="api", MEMORY_BUDGET_BYTES=str(2**30)).affordable(64 * 1024 * 1024)
+    assert told.told_conversion_budget_bytes == 2**30 - told.max_upload_bytes
+    with pytest.raises(SettingsError, match="MEMORY_BUDGET_BYTES"):
+        settings(ROLES="worker").affordable(64 * 1024 * 1024)
+
+
 def test_the_worker_gets_one_slot_more_than_there_are_threads_unless_it_is_told_another_number() -> None:
     assert settings(WORKER_THREADS="3").worker.slots == 4
     assert settings(WORKER_THREADS="3").worker.ahead == 40

@@ -1,0 +1,8 @@
+"""Lists as variables write them."""
+
+from __future__ import annotations
+
+
+def comma_separated(value: object) -> object:
+    """`a, b` as a list; what is no text is as it is."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
