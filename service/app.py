@@ -14,7 +14,7 @@ from service.config import SETTINGS, Settings
 from service.http.buckets import BUCKETS, Buckets
 from service.http.connections import CONNECTION_TIMEOUTS, ConnectionTimeouts
 from service.http.cors import CORS, Cors
-from service.http.middleware import error_boundary, finish_headers, observed
+from service.http.middleware import close_when_draining, error_boundary, finish_headers, observed
 from service.http.rendering import PUBLIC_URL
 from service.idempotency import replay
 from service.limits.lines import REQUESTS, in_line, request_lines
@@ -51,7 +51,7 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     app[CORS] = cors = Cors(settings.cors_origins)
     around: list[Middleware] = [timeouts.middleware, observed, error_boundary, cors.middleware]
     app.middlewares.extend([*around, authentication(needs), rate_limit, authorize, in_line, replay])
-    app.on_response_prepare.extend([cors.mark, finish_headers, tell_rate_limit])
+    app.on_response_prepare.extend([cors.mark, finish_headers, tell_rate_limit, close_when_draining])
     return app
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -13,7 +13,6 @@ from processor.ports.stores import Stores
 from processor.stores.clients import AwsClients, open_clients
 from processor.stores.config import AwsCredentials
 from processor.usage import Quota
-from processor.work.worker import Worker
 from service import wiring
 from service.auth.api_keys import KEY_STORE
 from service.auth.authenticator import AUTHENTICATOR
@@ -26,7 +25,7 @@ from service.limits.middleware import QUOTA
 from service.machine import memory_limit_bytes
 from service.observe.backlog import BacklogWatch
 from service.observe.checks import dependency_checks, first_answers, liveness_checks, readiness_checks, worker_checks
-from service.observe.health import HEALTH, LIVENESS, READINESS, Health
+from service.observe.health import DRAINING, HEALTH, LIVENESS, READINESS, Health
 from service.observe.metrics import METRICS
 from service.observe.probes import PROBES
 from service.wiring import Work
@@ -55,7 +54,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
 
 @asynccontextmanager
 async def _at_work(app: web.Application, work: Work | None) -> AsyncIterator[None]:
-    """Take messages until the application stops, and finish what is begun."""
+    """Take messages until the process is to stop, and finish what is begun, while requests are still answered."""
     if work is None:
         yield
         return
@@ -66,10 +65,17 @@ async def _at_work(app: web.Application, work: Work | None) -> AsyncIterator[Non
         memory_budget_bytes=settings.memory_budget_bytes,
         memory_limit_bytes=memory_limit_bytes(),
     )
-    app.on_shutdown.append(_stop_receiving(work.worker))
     work.worker.start()
+    draining = app[DRAINING]
+    ending = asyncio.create_task(_end_when(draining, work, settings.drain_seconds), name="drain")
     yield
-    await work.end(settings.drain_seconds)
+    draining.set()
+    await ending
+
+
+async def _end_when(draining: asyncio.Event, work: Work, seconds: float) -> None:
+    await draining.wait()
+    await work.end(seconds)
 
 
 @asynccontextmanager
@@ -121,10 +127,3 @@ def _put_checks(app: web.Application, stores: Stores, work: Work | None) -> None
     app[HEALTH] = Health(healthy)
     app[LIVENESS] = Health(live, fresh_seconds=0)
     app[READINESS] = Health(ready, fresh_seconds=0)
-
-
-def _stop_receiving(worker: Worker) -> Callable[[web.Application], Awaitable[None]]:
-    async def stop(_: web.Application) -> None:
-        worker.stop_receiving()
-
-    return stop

@@ -51,9 +51,10 @@ async def run(
 
     Raises `SettingsError` when the container's memory does not hold what the settings ask for at the least.
 
-    The order of the end: readiness goes false and the sockets stop accepting; the worker stops receiving; running
-    handlers finish; the worker drains; the engine joins; the clients close. A second signal ends the process at once:
-    nothing is lost by that, the messages in work come back to the queue when their visibility ends.
+    The order of the end: readiness goes false, and the worker stops receiving and drains; requests are still answered,
+    each as the last of its connection, until the load balancers have heard of it; the sockets stop accepting; running
+    handlers finish; the engine joins; the clients close. A second signal ends the process at once: nothing is lost by
+    that, the messages in work come back to the queue when their visibility ends.
     """
     settings = _within_memory(settings)
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -95,6 +96,7 @@ async def run(
         await stop.wait()
         log.info("Service stopping")
         app[DRAINING].set()
+        await asyncio.sleep(settings.stop_delay_seconds)
     log.info("Service stopped")
     return 0
 

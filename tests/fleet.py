@@ -62,6 +62,7 @@ class Stage:
             "DEAD_LETTER_QUEUE_URL": self.made.dead_letter_queue_url,
             "CLOUDFRONT_URL": "https://cdn.example",
             "QUEUE_WAIT_SECONDS": "1",
+            "STOP_DELAY_SECONDS": "0",
             "AWS_REGION": REGION,
             "AWS_ENDPOINT_URL": self.aws.endpoint_url,
             "AWS_ACCESS_KEY_ID": self.credentials.access_key_id,

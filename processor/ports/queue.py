@@ -10,7 +10,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """An SQS envelope. `receive_count` includes this receive."""
+    """An SQS envelope. `receive_count` includes this receive, and those of the message whose place it took."""
 
     message_id: str
     receipt: str
@@ -52,8 +52,11 @@ class MessageQueue(Protocol):
         """Hide messages for `seconds` from now (0: give back at once), in batches. One that is gone is no error."""
         ...
 
-    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "") -> None:
-        """Nobody receives the message before `delay_seconds` (0 to 900) are over. `reason` goes with a dead letter."""
+    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "", tries: int = 0) -> None:
+        """Nobody receives the message before `delay_seconds` (0 to 900) are over. `reason` goes with a dead letter.
+
+        `tries` is how often it was received before, as another message; the queue itself does not count them.
+        """
         ...
 
     async def depth(self) -> QueueDepth:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,12 @@ BATCH = 10
 MAX_VISIBILITY_SECONDS = 43_200
 #: The message attribute that says why a message is a dead letter.
 REASON = "Reason"
+#: The message attribute that says how often a message was received before it was sent anew.
+TRIES = "Tries"
 #: What SQS says of a message that is settled, given back or delivered anew: nothing is left to do with its receipt.
 STALE_CODES = frozenset({"ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNotInflight"})
+
+_COUNT = re.compile(r"[0-9]{1,4}")
 
 log = structlog.get_logger(__name__)
 
@@ -47,14 +52,15 @@ class SqsMessageQueue:
                 WaitTimeSeconds=wait_seconds,
                 VisibilityTimeout=min(visibility_seconds, MAX_VISIBILITY_SECONDS),
                 MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
-                MessageAttributeNames=[REASON],
+                MessageAttributeNames=[REASON, TRIES],
             )
         return [
             Message(
                 message_id=found["MessageId"],
                 receipt=found["ReceiptHandle"],
                 body=found["Body"],
-                receive_count=int(found["Attributes"]["ApproximateReceiveCount"]),
+                receive_count=int(found["Attributes"]["ApproximateReceiveCount"])
+                + _tries(found.get("MessageAttributes", {})),
                 sent_at=int(found["Attributes"]["SentTimestamp"]) / 1000,
                 reason=_reason(found.get("MessageAttributes", {})),
             )
@@ -80,11 +86,14 @@ class SqsMessageQueue:
         hidden = min(seconds, MAX_VISIBILITY_SECONDS)
         await _in_batches([{"ReceiptHandle": receipt, "VisibilityTimeout": hidden} for receipt in receipts], change)
 
-    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "") -> None:
+    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "", tries: int = 0) -> None:
         """Raises `Unavailable`."""
-        given: Any = {"MessageAttributes": {REASON: {"DataType": "String", "StringValue": reason}}} if reason else {}
+        told = ({REASON: ("String", reason)} if reason else {}) | ({TRIES: ("Number", str(tries))} if tries else {})
+        given: Any = {name: {"DataType": kind, "StringValue": value} for name, (kind, value) in told.items()}
         with translated():
-            await self._sqs.send_message(QueueUrl=self._url, MessageBody=body, DelaySeconds=delay_seconds, **given)
+            await self._sqs.send_message(
+                QueueUrl=self._url, MessageBody=body, DelaySeconds=delay_seconds, MessageAttributes=given
+            )
 
     async def depth(self) -> QueueDepth:
         """What SQS counts (AWS, "GetQueueAttributes"). Raises `Unavailable`."""
@@ -115,6 +124,12 @@ class SqsMessageQueue:
 
 def _reason(attributes: Mapping[str, MessageAttributeValueOutputTypeDef]) -> str:
     return attributes[REASON].get("StringValue", "") if REASON in attributes else ""
+
+
+def _tries(attributes: Mapping[str, MessageAttributeValueOutputTypeDef]) -> int:
+    """0 for what is no number of ours: whoever may write to the queue may write anything."""
+    told = attributes[TRIES].get("StringValue", "") if TRIES in attributes else ""
+    return int(told) if _COUNT.fullmatch(told) else 0
 
 
 async def _in_batches(entries: Sequence[Entry], call: Call) -> None:

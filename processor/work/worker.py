@@ -139,6 +139,7 @@ class Worker:
     _settled: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     _receivers: list[asyncio.Task[None]] = field(default_factory=list)
     _upkeep: list[asyncio.Task[None]] = field(default_factory=list)
+    _drained: bool = False
     _max_receives: int | None = None
     _knows_max_receives: bool = False
 
@@ -159,7 +160,10 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether every loop of it still runs: each mends its own errors, so one that has ended is a defect."""
+        """Whether every loop of it still runs: each mends its own errors, so one that has ended is a defect, unless it
+        was to end."""
+        if self._drained:
+            return True
         loops = [*self._upkeep, *(() if self._stopping.is_set() else self._receivers)]
         return bool(loops) and not any(loop.done() for loop in loops)
 
@@ -199,6 +203,7 @@ class Worker:
         await _wait(self._receivers, seconds)
         await _wait(self._running.values(), deadline - time.monotonic())
         log.info("Worker drained", unfinished=len(self._running))
+        self._drained = True
         await _cancel([*self._receivers, *self._running.values(), *self._upkeep])
         while not self._settled.empty():
             await self._settle([self._settled.get_nowait()])
@@ -353,7 +358,7 @@ class Worker:
         structlog.contextvars.bind_contextvars(messageId=message.message_id, receiveCount=message.receive_count)
         with self.probes.span("message") as span:
             if self._stopping.is_set():  # the last long poll brought it after the order to stop
-                await self._give_back(message, 0, "stopping", span)
+                await self._send_anew(message, "put_back", span)
             else:
                 await self._take_its_turn(message, span)
 
@@ -362,17 +367,21 @@ class Worker:
             async with self._turn(message):
                 await self._bring_to_an_end(message, span)
         except _PutBack:
-            await asyncio.shield(self._put_back(message, span))
+            await asyncio.shield(self._send_anew(message, "put_back", span))
         except Exception:
             log.exception("Message broke")
             await self._give_back(message, _retry_seconds(message.receive_count), "broken", span)
 
     async def _bring_to_an_end(self, message: Message, span: Span) -> None:
+        if await self._dead(message):
+            span.facts["end"] = "dead"
+            self._settled.put_nowait(message.receipt)
+            return
         try:
             rest = await self._convert_all(message)
             reason, retry_after = await self._leave(message, rest)
         except asyncio.CancelledError:
-            await asyncio.shield(self._give_back(message, 0, "stopping", span))
+            await asyncio.shield(self._send_anew(message, "stopping", span))
             raise
         except Exception:
             log.exception("Message broke")
@@ -382,6 +391,17 @@ class Worker:
             self._settled.put_nowait(message.receipt)
         else:
             await self._give_back(message, retry_after, reason, span)
+
+    async def _dead(self, message: Message) -> bool:
+        """Whether it was tried as often as it may be, and is a dead letter now. The queue moves such a message by
+        itself, unless some of its tries were those of another, whose place it took."""
+        if self._max_receives is None or message.receive_count <= self._max_receives:
+            return False
+        try:
+            await self._bury([message.body])
+        except _NotBuried:
+            return False
+        return True
 
     async def _convert_all(self, message: Message) -> _Rest:
         """Run every event of a message, whatever becomes of the others; what is left of it."""
@@ -436,7 +456,9 @@ class Worker:
             return longest.reason, longest.seconds
         try:
             if rest.unreadable:
-                await self._bury(message, rest.unreadable)
+                log.warning("Message is not an event", code=NotAnEvent.code, count=len(rest.unreadable))
+                letters = rest.unreadable if len(rest.unreadable) <= MAX_LETTERS else [message.body]
+                await self._bury(letters, reason=NotAnEvent.code)
             for later in rest.later:
                 await self.queue.send(later.event.to_message(), delay_seconds=min(later.seconds, MAX_DELAY_SECONDS))
         except _NotBuried:
@@ -446,34 +468,33 @@ class Worker:
             return "unavailable", _retry_seconds(message.receive_count)
         return "", None
 
-    async def _bury(self, message: Message, unreadable: Sequence[str]) -> None:
-        """Keep what says nothing to this service as evidence, with the reason. Raises `_NotBuried`: the queue then
-        moves the message by itself after its last receive."""
-        log.warning("Message is not an event", code=NotAnEvent.code, count=len(unreadable))
-        letters = unreadable if len(unreadable) <= MAX_LETTERS else [message.body]
+    async def _bury(self, letters: Sequence[str], *, reason: str = "") -> None:
+        """Keep as dead letters what says nothing to this service, with the reason, or what was tried often enough.
+
+        Raises `_NotBuried`: the queue then moves the message by itself after its last receive.
+        """
         fit = all(len(letter.encode(errors="replace")) <= MAX_LETTER_BYTES for letter in letters)
         if self.dead_letters is None or not fit:
             raise _NotBuried
         try:
             for letter in letters:
-                await self.dead_letters.send(letter, reason=NotAnEvent.code)
+                await self.dead_letters.send(letter, reason=reason)
         except Unavailable as error:
             log.warning("Dead letter not sent", code=error.code)
             raise _NotBuried from None
 
-    async def _put_back(self, message: Message, span: Span) -> None:
-        """As if it had not been received. What was not begun is no try: pods that stop one after the other would else
-        make it a dead letter. Sent first, settled afterwards; what has been tried before keeps its count."""
+    async def _send_anew(self, message: Message, reason: str, span: Span) -> None:
+        """As if it had not been received: what ends for want of this process is no try, and pods that stop one after
+        the other would else make it a dead letter. Sent first, settled afterwards; earlier tries stay counted."""
         delay_seconds = 0 if self._stopping.is_set() else RETRY_SECONDS[0]
-        if message.receive_count > 1:
-            await self._give_back(message, delay_seconds, "put_back", span)
-            return
+        tries = message.receive_count - 1
         try:
-            await self.queue.send(message.body, delay_seconds=delay_seconds, reason=message.reason)
+            await self.queue.send(message.body, delay_seconds=delay_seconds, reason=message.reason, tries=tries)
         except Unavailable:
-            await self._give_back(message, delay_seconds, "put_back", span)
+            await self._give_back(message, delay_seconds, reason, span)
         else:
-            span.facts["end"] = "put_back"
+            span.facts["end"] = reason
+            self._held.pop(message.receipt, None)
             self._settled.put_nowait(message.receipt)
 
     async def _give_back(self, message: Message, seconds: int, reason: str, span: Span) -> None:

@@ -13,6 +13,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from service.http.call import is_quiet
 from service.http.problems import problem_of
+from service.observe.health import DRAINING
 from service.observe.probes import PROBES
 
 REQUEST_ID_HEADER = "X-Request-Id"
@@ -73,6 +74,13 @@ async def error_boundary(request: web.Request, handler: Handler) -> web.StreamRe
 async def finish_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Complete the headers just before they are sent, also of answers that no handler made."""
     complete_headers(request, response)
+
+
+async def close_when_draining(request: web.Request, response: web.StreamResponse) -> None:
+    """Ask a client that keeps its connection to make the next one elsewhere."""
+    if request.app[DRAINING].is_set():
+        response.force_close()
+        response.headers[hdrs.CONNECTION] = "close"  # aiohttp has written this header already
 
 
 def complete_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:

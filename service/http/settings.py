@@ -53,12 +53,22 @@ class HttpSettings(BaseModel):
             "timeout.",
         ),
     ] = 75
+    stop_delay_seconds: Annotated[
+        float,
+        Field(
+            alias="STOP_DELAY_SECONDS",
+            ge=0,
+            le=600,
+            description="How long requests are still answered after the order to stop, each with `Connection: close`: "
+            "until every load balancer has heard of it.",
+        ),
+    ] = 15
     http_timeout_seconds: Annotated[
         int,
         Field(
             alias="HTTP_TIMEOUT_SECONDS",
             ge=1,
             le=300,
-            description="Longest that running requests may take to end on shutdown.",
+            description="Longest that running requests may take to end on shutdown, after that.",
         ),
     ] = 15

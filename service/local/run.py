@@ -103,8 +103,8 @@ def keep_out_other_aws() -> None:
 def local_settings(port: int, endpoint_url: str, environ: Mapping[str, str]) -> Settings:
     """Production's settings with the local names; limits, threads, logs and the like stay the environment's."""
     return Settings.from_env(
-        # A short poll lets Ctrl-C end the service without a wait of 20 s.
-        {"QUEUE_WAIT_SECONDS": "2", "CORS_ORIGINS": "*", "AUTH_MODES": "none"}
+        # Ctrl-C ends the service without a wait: polls are short, and no load balancer has to hear of it.
+        {"QUEUE_WAIT_SECONDS": "2", "STOP_DELAY_SECONDS": "0", "CORS_ORIGINS": "*", "AUTH_MODES": "none"}
         | {name: value for name, value in environ.items() if value}
         | {
             "STAGE": STAGE,

@@ -56,7 +56,8 @@ class WorkSettings(BaseModel):
             alias="DRAIN_SECONDS",
             ge=1,
             le=3600,
-            description="Longest wait for running conversions on shutdown; must exceed `PROCESS_TIMEOUT_SECONDS`.",
+            description="Longest wait for running conversions after the order to stop; must exceed "
+            "`PROCESS_TIMEOUT_SECONDS`.",
         ),
     ] = 75
     memory_budget_bytes: Annotated[

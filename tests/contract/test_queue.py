@@ -52,6 +52,24 @@ async def test_a_message_tells_when_it_was_sent_however_often_it_is_received(que
     assert again.sent_at == first.sent_at
 
 
+async def test_a_message_that_was_sent_anew_counts_the_receives_before_and_its_own(make_queue: MakeQueue) -> None:
+    under_test = await make_queue(max_receive_count=2)
+    queue = under_test.queue
+    await queue.send("message", tries=4)
+    [first] = await receive(queue)
+    assert first.receive_count == 5
+    await queue.set_visibility([first.receipt], 0)
+    [again] = await receive(queue, wait=10)  # the queue itself has counted two
+    assert again.receive_count == 6
+    await queue.set_visibility([again.receipt], 0)
+
+    async def moved() -> bool:
+        assert await receive(queue) == []
+        return await under_test.dead_letters() == 1
+
+    await eventually(moved, what="a dead letter")
+
+
 async def test_a_delayed_message_is_received_when_its_time_has_come_and_not_before(queue: MessageQueue) -> None:
     await queue.send("later", delay_seconds=3)
     await queue.send("now")

@@ -73,9 +73,9 @@ class RecordingQueue(MemoryQueue):
         self._fail()
         return await super().receive(limit, wait_seconds=wait_seconds, visibility_seconds=visibility_seconds)
 
-    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "") -> None:
+    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "", tries: int = 0) -> None:
         self._fail()
-        await super().send(body, delay_seconds=delay_seconds, reason=reason)
+        await super().send(body, delay_seconds=delay_seconds, reason=reason, tries=tries)
 
     async def settle(self, receipts: Sequence[str]) -> None:
         self._fail()

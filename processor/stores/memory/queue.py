@@ -53,10 +53,10 @@ class MemoryQueue:
                 letter.hidden_until = self._clock() + seconds
         self._changed.set()
 
-    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "") -> None:
+    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "", tries: int = 0) -> None:
         """Add a message, and wake whoever waits for one."""
         hidden_until = self._clock() + delay_seconds if delay_seconds else float("-inf")
-        letter = _Letter(message_id=str(uuid.uuid4()), body=body, hidden_until=hidden_until, reason=reason)
+        letter = _Letter(message_id=str(uuid.uuid4()), body=body, hidden_until=hidden_until, reason=reason, tries=tries)
         self._letters[letter.message_id] = letter
         self._changed.set()
 
@@ -112,6 +112,7 @@ class _Letter:
     reason: str = ""
     receipt: str = ""
     receive_count: int = 0
+    tries: int = 0
     sent_at: float = field(default_factory=time.time)
     hidden_until: float = float("-inf")
 
@@ -120,7 +121,7 @@ class _Letter:
             message_id=self.message_id,
             receipt=self.receipt,
             body=self.body,
-            receive_count=self.receive_count,
+            receive_count=self.tries + self.receive_count,
             sent_at=self.sent_at,
             reason=self.reason,
         )

@@ -87,9 +87,9 @@ class Queue(MemoryQueue):
 
     broken: Exception | None = None
 
-    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "") -> None:
+    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "", tries: int = 0) -> None:
         _check(self.broken)
-        await super().send(body, delay_seconds=delay_seconds, reason=reason)
+        await super().send(body, delay_seconds=delay_seconds, reason=reason, tries=tries)
 
     async def depth(self) -> QueueDepth:
         _check(self.broken)

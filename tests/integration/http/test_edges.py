@@ -109,6 +109,15 @@ async def test_a_process_that_is_ending_is_not_healthy(client: Any) -> None:
         assert (body["status"], body["checks"]) == ("draining", {})
 
 
+async def test_a_process_that_is_ending_answers_and_asks_for_a_new_connection(client: Any) -> None:
+    async with client.get("/images/limits") as response:
+        assert "Connection" not in response.headers
+    client.app[DRAINING].set()
+    for method, path, status in (("GET", "/images/limits", 200), ("GET", "/images/nowhere", 404), ("HEAD", JOB, 404)):
+        async with client.request(method, path) as response:
+            assert (response.status, response.headers["Connection"]) == (status, "close")
+
+
 # -- logs
 
 

@@ -41,8 +41,8 @@ class DelayedQueue(RecordingQueue):
         super().__init__(clock=lambda: self.now)
         self.delays: list[int] = []
 
-    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "") -> None:
-        await super().send(body, delay_seconds=delay_seconds, reason=reason)
+    async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "", tries: int = 0) -> None:
+        await super().send(body, delay_seconds=delay_seconds, reason=reason, tries=tries)
         self.delays.append(delay_seconds)
 
 

@@ -7,10 +7,13 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from processor import events
@@ -466,15 +469,104 @@ async def test_draining_lets_the_running_ones_end_and_takes_nothing_new() -> Non
     assert back.body == job(2)
 
 
-async def test_what_does_not_end_in_time_is_cancelled_and_given_back_at_once() -> None:
+async def test_what_does_not_end_in_time_is_cancelled_and_sent_anew_at_once() -> None:
     queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
     await queue.send(job(1))
     async with running(queue, converter, drain_seconds=0.1) as pod:
         await _that(lambda: pod.in_work == 1)
     assert converter.cancelled == ["img_1"]
-    assert queue.visibilities == [0]
     (back,) = await queue.receive(1, wait_seconds=0, visibility_seconds=1)
-    assert back.body == job(1)
+    assert (back.body, back.receive_count) == (job(1), 1)
+
+
+async def test_what_cannot_be_sent_anew_is_given_back_at_once() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
+    await queue.send(job(1))
+    async with running(queue, converter, drain_seconds=0.1) as pod:
+        await _that(lambda: pod.in_work == 1)
+        queue.failing = True
+    assert queue.visibilities == [0]
+    queue.failing = False
+    (back,) = await queue.receive(1, wait_seconds=0, visibility_seconds=1)
+    assert (back.body, back.receive_count) == (job(1), 2)
+
+
+async def test_pods_that_stop_one_after_the_other_make_no_dead_letter_of_what_they_began() -> None:
+    queue, dead = RecordingQueue(max_receive_count=3), RecordingQueue()
+    await queue.send(job(1))
+    for _ in range(3 * 3):
+        converter = ScriptedConverter(gate=asyncio.Event())
+        async with running(queue, converter, drain_seconds=0.01, dead_letters=dead) as pod:
+            await _that(partial(_works, pod))
+        assert converter.cancelled == ["img_1"]
+        assert converter.last_tries == [False]
+    last = ScriptedConverter()
+    async with running(queue, last, dead_letters=dead):
+        await _that(lambda: not queue.bodies)
+    assert last.started == ["img_1"]
+    assert not queue.dead_letters
+    assert not dead.bodies
+
+
+def _works(pod: Worker) -> bool:
+    return pod.in_work == 1
+
+
+async def test_a_long_poll_that_brings_a_message_after_the_order_to_stop_counts_no_try() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter()
+    async with running(queue, converter, wait_seconds=1) as pod:
+        await _that(lambda: len(queue.asked) == 2)  # the first does not wait
+        pod.stop_receiving()
+        await queue.send(job(1))
+    assert converter.started == []
+    (back,) = await queue.receive(1, wait_seconds=0, visibility_seconds=1)
+    assert (back.body, back.receive_count) == (job(1), 1)
+
+
+@given(fates=st.lists(st.sampled_from(["fails", "stops"]), max_size=8))
+async def test_a_message_is_tried_as_often_as_the_queue_says_however_often_it_is_sent_anew(fates: list[str]) -> None:
+    now = Clock()
+    queue, dead = RecordingQueue(max_receive_count=3, clock=now), RecordingQueue()
+    await queue.send(job(1))
+    failures = 0
+    for fate in fates:
+        converter = ScriptedConverter(lambda _: Throttled(), gate=asyncio.Event() if fate == "stops" else None)
+        now.seconds += 100_000
+        await _handled_once(queue, dead, converter)
+        if failures < 3:
+            assert converter.last_tries == [failures == 2]
+            failures += fate == "fails"
+        else:
+            assert converter.last_tries == []
+    assert len(queue.bodies) + len(queue.dead_letters) + len(dead.bodies) == 1
+    if failures < 3:
+        assert queue.bodies == [job(1)]
+
+
+async def _handled_once(queue: RecordingQueue, dead: RecordingQueue, converter: ScriptedConverter) -> None:
+    """A pod takes what there is, and stops before it ends, unless that fails first."""
+    pod = Worker(queue, converter, WorkerConfig(slots=1), dead_letters=dead)  # type: ignore[arg-type]
+    pod._max_receives, pod._knows_max_receives = 3, True
+    tasks = [pod._begin(message) for message in await queue.receive(1, wait_seconds=0, visibility_seconds=60)]
+    if converter.gate is not None:
+        for _ in range(100):  # turns of the loop: nothing on the way waits for anything else
+            await asyncio.sleep(0)
+        pod.stop_receiving()
+        for task in tasks:
+            task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    while not pod._settled.empty():
+        await queue.settle([pod._settled.get_nowait()])
+
+
+@dataclass
+class Clock:
+    """The queue's."""
+
+    seconds: float = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
 
 
 async def test_what_could_not_be_settled_comes_back() -> None:
