@@ -144,7 +144,9 @@ class Aws:
             self.counted["ReceiveMessage"] -= 1  # an idle poll is not of this image
             await asyncio.sleep(3600)
         found = {"MessageId": "m", "ReceiptHandle": "r", "Body": self.messages.pop()}
-        return {"Messages": [{**found, "Attributes": {"ApproximateReceiveCount": "1"}}]}
+        return {
+            "Messages": [{**found, "Attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1700000000000"}}]
+        }
 
 
 def service(aws: Aws, noted: Noted) -> tuple[Uploads, Catalog, Worker]:
