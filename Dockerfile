@@ -84,4 +84,5 @@ LABEL org.opencontainers.image.title="Truss image service" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.base.name="docker.io/library/python:3.13-slim-trixie"
+ENV REVISION=${REVISION}
 CMD ["serve"]

@@ -20,8 +20,8 @@ from service.config import Settings
 
 CHART = Path(__file__).with_name("image-service")
 KUSTOMIZE = CHART.parents[1] / "k8s"
-#: Settings that the chart makes of other values.
-MADE_BY_THE_CHART = frozenset({"HOST", "PORT", "METRICS_PORT", "ROLES"})
+#: Settings that the chart makes of other values, or the image brings along.
+MADE_BY_THE_CHART = frozenset({"HOST", "PORT", "METRICS_PORT", "ROLES", "REVISION"})
 #: Where a pod needs another default than a process on a machine of its own.
 DEFAULTS: Mapping[str, Any] = {
     "WORKER_THREADS": None,  # the chart tells what the pod's processors come to

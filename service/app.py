@@ -24,6 +24,7 @@ from service.observe.health import DRAINING
 from service.observe.lines import LogLines
 from service.observe.metrics import METRICS, Metrics
 from service.observe.probes import PROBES
+from service.observe.workings import Workings
 from service.openapi import document
 from service.routes import add_routes
 
@@ -38,7 +39,7 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     app[SETTINGS] = settings
     app[PUBLIC_URL] = settings.cloudfront_url
     app[METRICS] = metrics = Metrics()
-    app[PROBES] = Probes((metrics, LogLines()))
+    app[PROBES] = Probes((metrics, Workings(metrics.registry), LogLines()))
     app[BUCKETS] = Buckets()
     app[REQUESTS] = request_lines()
     app[LONG_PAGES] = page_lines()

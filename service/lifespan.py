@@ -46,6 +46,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
                 _put_use_cases(app, stores, quota)
                 _put_access(app, clients, session)
             _put_checks(app, stores, work)
+            wiring.tell_build(settings, app[METRICS])
             async with _watching(app, wiring.make_backlog_watch(settings, clients, stores, work)), _at_work(app, work):
                 yield
 

@@ -46,6 +46,7 @@ from service.machine import OWN_BYTES, memory_limit_bytes
 from service.observe.backlog import BacklogWatch
 from service.observe.ends import EndCounter
 from service.observe.metrics import Metrics
+from service.observe.settings import LogSettings
 from service.settings.files import FileSettings
 from service.settings.places import PlaceSettings
 
@@ -88,6 +89,12 @@ class UseCases:
     large_files: LargeFiles
     unsized_files: UnsizedFiles
     catalog: Catalog
+
+
+def tell_build(settings: LogSettings, metrics: Metrics) -> None:
+    """Have the metrics say what runs here."""
+    libvips = libvips_version().removeprefix("libvips ")
+    metrics.build(version=version("truss-image"), revision=settings.revision, libvips=libvips)
 
 
 def make_listeners(metrics: Metrics | None) -> tuple[Listener, ...]:
@@ -139,7 +146,7 @@ def make_renderers(settings: Settings, probes: Probes = NO_PROBES) -> Renderers:
     config = engine_config(settings)
     budget = MemoryBudget.of_threads(config.threads, settings.conversion_budget_bytes)
     lanes = Lanes(config.threads)
-    children = ChildRenderer(config, budget=budget, lane=lanes.long)
+    children = ChildRenderer(config, budget=budget, lane=lanes.long, probes=probes)
     engine = Engine(config, budget=budget, lanes=lanes, outside=children, probes=probes)
     # A budget of its own: a file that kept memory from the image whose turn it is would wait for ever.
     room = MemoryBudget(slots=settings.slots, budget_bytes=settings.max_upload_bytes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
@@ -196,7 +197,8 @@ class Engine:
         weight = share(info, len(data), self._budget.budget_bytes, recipe)
         if self._outside is not None and self._belongs_outside(info, len(data), recipe):
             return await self._outside.render(data, recipe, ticket)
-        held = await self._budget.share(weight, ticket.tenant)
+        with self._probes.span("wait", of="memory"):
+            held = await self._budget.share(weight, ticket.tenant)
         # In the caller's context, and not the thread's: what it logs is about this image.
         loop, context = asyncio.get_running_loop(), copy_context()
 
@@ -242,7 +244,9 @@ class Engine:
                 loop.call_soon_threadsafe(rest.decoded)
 
         try:
-            async with lanes.first.turn(tenant):
+            async with AsyncExitStack() as turn:
+                with self._probes.span("wait", of="thread"):
+                    await turn.enter_async_context(lanes.first.turn(tenant))
                 await self._in_thread(self._pool, _quietly(partial(rendering.first, decoded)))
         except BaseException:
             await rest.call_off()

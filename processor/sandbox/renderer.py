@@ -24,6 +24,7 @@ from processor.pipeline.engine import EngineConfig
 from processor.pipeline.estimate import share as share_of
 from processor.pipeline.render import nobody_counts
 from processor.ports.renderer import NO_TICKET, Ticket
+from processor.probe import NO_PROBES, Probes
 from processor.recipes import Recipe, VariantSpec
 from processor.sandbox.answers import read_facts, read_info, read_need, read_refusal, unpack
 from processor.sandbox.messages import Packet
@@ -62,12 +63,14 @@ class ChildRenderer:
         command: Sequence[str] | None = None,
         budget: MemoryBudget | None = None,
         lane: Turns | None = None,
+        probes: Probes = NO_PROBES,
     ) -> None:
         self._limits = config.limits
         self._memory_bytes = config.memory_budget_bytes
         self._command = tuple(command or COMMAND)
         self._budget = budget
         self._lane = lane
+        self._probes = probes
         self._ceiling_bytes = config.ceiling_bytes
         self._turn = asyncio.Lock()
         self._children: set[ChildProcess] = set()
@@ -85,8 +88,9 @@ class ChildRenderer:
         async with AsyncExitStack() as turn:
             await turn.enter_async_context(self._turn)
             try:
-                async with self._started(len(data), recipe) as child:
-                    return await self._converse(child, data, recipe, ticket, turn)
+                with self._probes.span("child"):
+                    async with self._started(len(data), recipe) as child:
+                        return await self._converse(child, data, recipe, ticket, turn)
             except ImageRejected as error:
                 if self._closed:  # the child was killed, and not by the image
                     raise Unavailable from None
@@ -175,7 +179,8 @@ class ChildRenderer:
         if self._budget is None:
             yield nobody_counts
             return
-        share = await self._budget.share(memory_bytes, tenant)
+        with self._probes.span("wait", of="memory"):
+            share = await self._budget.share(memory_bytes, tenant)
         try:
             async with self._lane.turn(tenant) if self._lane else nullcontext():
                 yield share.keep

@@ -16,11 +16,13 @@ import aioboto3
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
 from botocore.utils import parse_timestamp
 
 from processor.probe import NO_PROBES, Probes
 from processor.stores.config import AwsConfig
 from processor.stores.role_session import lasting, session_of_role
+from processor.stores.translate import code_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_cloudfront import CloudFrontClient
@@ -35,6 +37,8 @@ to_attribute, from_attribute = TypeSerializer().serialize, TypeDeserializer().de
 RAW = "Raw"
 #: Of ourselves to AWS. The SDK would put together a longer name of its own for every call.
 USER_AGENT = "truss-image"
+#: What a call is said to have ended with where AWS gave no code: it succeeded, or there was no answer.
+OK, UNREACHABLE = "ok", "unreachable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +114,14 @@ def _probed(client: Any, service: str, probes: Probes) -> Any:
     call = client._make_api_call  # noqa: SLF001 - see above
 
     async def observed(operation: str, parameters: Any) -> Any:
-        with probes.span("aws", service=service, operation=operation):
-            return await call(operation, parameters)
+        with probes.span("aws", service=service, operation=operation) as span:
+            try:
+                answer = await call(operation, parameters)
+            except Exception as error:
+                span.facts["code"] = code_of(error) if isinstance(error, ClientError) else UNREACHABLE
+                raise
+            span.facts["code"] = OK
+            return answer
 
     client._make_api_call = observed  # noqa: SLF001
     return client

@@ -258,7 +258,7 @@ class Converter:
     async def _work(self, run: _Run, download: Download | None) -> Outcome:
         try:
             await self._check_quota(run.job)
-            async with place_for(self._size(run.job, download), run.job.tenant, self.room) as place:
+            async with place_for(self._size(run.job, download), run.job.tenant, self.room, self.probes) as place:
                 completed = await self._completed(run, download if place.at_once else None, place.leave)
         except ImageRejected as error:
             outcome = await self._fail(run, failure_of(error))

@@ -306,10 +306,11 @@ class Worker:
         """Hold a place in work. Raises `_PutBack`."""
         place = _Place(message=message)
         waited = self._turns.waits()
-        if waited:
-            await self._stand_in_line(place)
-        else:
-            await self._turns.enter(0)
+        with self.probes.span("wait", of="slot"):
+            if waited:
+                await self._stand_in_line(place)
+            else:
+                await self._turns.enter(0)
         self._places.add(place)
         try:
             if waited and (self._stopping.is_set() or self.circuit.state is not CircuitState.CLOSED):
@@ -511,8 +512,10 @@ class Worker:
         """Keep what is in work hidden from others: the messages and the leases together."""
         while True:
             await asyncio.sleep(self.config.heartbeat_seconds)
+            if not self._held:
+                continue
             try:
-                if self._held:
+                with self.probes.span("heartbeat"):
                     await self.queue.set_visibility(list(self._held), self.config.visibility_seconds)
                     await self.converter.renew_leases()
             except (Unavailable, Busy) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import math
+import platform
 from collections.abc import Iterable
 from dataclasses import asdict
 
@@ -23,6 +24,8 @@ from processor.work.worker import Worker
 
 #: Upper bounds in seconds. A request takes milliseconds.
 _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+#: Of statuses, for what is promised of all requests together.
+_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 #: A conversion takes tenths of seconds to a minute.
 _STEP_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 #: From the end of an upload: the conversion alone, or behind a queue of hours.
@@ -48,6 +51,14 @@ class Metrics:
             buckets=_REQUEST_BUCKETS,
             registry=registry,
         )
+        self._classes = Counter(
+            "truss_api_requests",
+            "Requests to the API, but for those of probes, by the class of their status: 2xx, 3xx, 4xx, 5xx.",
+            ("class",),
+            registry=registry,
+        )
+        for each in _CLASSES:
+            self._classes.labels(each)
         self._events = Counter(
             "truss_events",
             "Events that came to their end, by outcome; with the code of the failure for `failed`.",
@@ -96,8 +107,11 @@ class Metrics:
         match span.name:
             case "request" if span.error is None:
                 self._request(facts["method"], facts["route"], facts["status"], span.seconds)
+                if not facts["quiet"]:
+                    self._classes.labels(f"{facts['status'] // 100}xx").inc()
             case "malformed request":
                 self._request("other", "unmatched", facts["status"], 0)
+                self._classes.labels(f"{facts['status'] // 100}xx").inc()
             case "message" if "end" in facts:
                 self._messages[facts["end"]] += 1
             case "event" if "outcome" in facts:
@@ -131,6 +145,15 @@ class Metrics:
         )
         for name, documentation, value in facts:
             Gauge(name, documentation, registry=self.registry).set(value)
+
+    def build(self, *, version: str, revision: str, libvips: str) -> None:
+        """What runs here."""
+        Gauge(
+            "truss_build_info",
+            "1, with what runs here.",
+            ("version", "revision", "python", "libvips"),
+            registry=self.registry,
+        ).labels(version, revision, platform.python_version(), libvips).set(1)
 
     def exposition(self) -> bytes:
         """Everything, in Prometheus' text format."""

@@ -14,6 +14,14 @@ class LogSettings(BaseModel):
         Literal["debug", "info", "warning", "error"],
         Field(alias="LOG_LEVEL", description="Least level that is logged."),
     ] = "info"
+    revision: Annotated[
+        str,
+        Field(
+            alias="REVISION",
+            max_length=64,
+            description="What this was built from, for `truss_build_info`; set by the image.",
+        ),
+    ] = "unknown"
     log_format: Annotated[
         Literal["auto", "json", "console"],
         Field(alias="LOG_FORMAT", description="`auto` is `console` on a terminal and `json` elsewhere."),

@@ -24,12 +24,14 @@ from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.pipeline.limits import FileLimits
 from processor.ports.renderer import Ticket
+from processor.probe import Probes
 from processor.recipes import Recipe, VariantSpec, sharpened, standard
 from processor.sandbox import confine
 from processor.sandbox import renderer as quarantine
 from processor.sandbox.process import ChildProcess
 from processor.sandbox.renderer import ChildRenderer
 from tests import corpus
+from tests.unit.world import Noted
 from tests.waiting import eventually
 
 HOSTILE = Path(__file__).with_name("hostile_child.py")
@@ -190,8 +192,11 @@ async def test_a_picture_that_libvips_would_unpack_into_a_file_is_unpacked_in_me
 
 @pytest.mark.parametrize("fault", CRASHES)
 async def test_what_brings_the_child_down_does_not_touch_the_parent(fault: str, engine: Engine, make: Make) -> None:
+    noted = Noted()
+    renderer = make(command=hostile(fault), probes=Probes((noted,)))
     with pytest.raises(DecoderCrashed):
-        await asyncio.wait_for(make(command=hostile(fault)).render(corpus.jpeg(), FAST), PATIENCE_SECONDS)
+        await asyncio.wait_for(renderer.render(corpus.jpeg(), FAST), PATIENCE_SECONDS)
+    assert [span.error for span in noted.spans if span.name == "child"] == [DecoderCrashed]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what a process holds")

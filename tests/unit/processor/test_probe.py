@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 from structlog.testing import capture_logs
 
@@ -157,8 +158,8 @@ async def test_the_steps_of_a_render_are_told_in_the_context_of_whoever_asked_fo
             for span, context in zip(noted.spans, noted.contexts, strict=True)
             if context == {"uniqueId": name}
         ]
-        assert of_one[:3] == ["decode", "resize", "analyse"]
-        assert set(of_one[3:]) == {"encode"}
+        assert of_one[:5] == ["wait", "wait", "decode", "resize", "analyse"]  # for memory, for a thread
+        assert set(of_one[5:]) == {"encode"}
 
 
 async def test_every_call_of_aws_is_a_step() -> None:
@@ -175,8 +176,33 @@ async def test_every_call_of_aws_is_a_step() -> None:
         await clients.s3.head_object(Bucket="bucket", Key="uploads/secret.jpg")
         await clients.s3_presign.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "key"})
     assert [span.facts for span in noted.spans if span.name == "aws"] == [
-        {"service": "dynamodb", "operation": "ListTables"},
-        {"service": "dynamodb", "operation": "ListTables"},
-        {"service": "sqs", "operation": "GetQueueUrl"},
-        {"service": "s3", "operation": "HeadObject"},
+        {"service": "dynamodb", "operation": "ListTables", "code": "ok"},
+        {"service": "dynamodb", "operation": "ListTables", "code": "ok"},
+        {"service": "sqs", "operation": "GetQueueUrl", "code": "ok"},
+        {"service": "s3", "operation": "HeadObject", "code": "ok"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (400, {"Error": {"Code": "ThrottlingException", "Message": "slower"}}, "ThrottlingException"),
+        (403, {"Error": {"Code": "AccessDenied", "Message": "no"}}, "AccessDenied"),
+        (200, EndpointConnectionError(endpoint_url="https://aws.example"), "unreachable"),
+    ],
+)
+async def test_a_call_of_aws_tells_what_it_ended_with(status: int, body: Any, code: str) -> None:
+    noted, probes = observed()
+    credentials = AwsCredentials(access_key_id="AKIAEXAMPLE", secret_access_key="secret")
+
+    def answer(**_: Any) -> Any:
+        if isinstance(body, Exception):
+            raise body
+        return SimpleNamespace(status_code=status), body
+
+    async with open_clients(AwsConfig(region="eu-west-1", credentials=credentials), probes) as clients:
+        events: Any = clients.sqs.meta.events
+        events.register("before-call", answer)
+        with pytest.raises((ClientError, EndpointConnectionError)):
+            await clients.sqs.get_queue_url(QueueName="queue")
+    assert [span.facts["code"] for span in noted.spans if span.name == "aws"] == [code]

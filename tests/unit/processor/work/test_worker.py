@@ -426,6 +426,26 @@ async def test_contention_is_no_outage(error: Exception, reason: str) -> None:
     assert 0 < desk.queue.visibilities[-1] <= 5
 
 
+async def test_a_heartbeat_that_fails_is_told_and_the_next_one_comes() -> None:
+    queue, noted = RecordingQueue(), Noted()
+    converter = ScriptedConverter(gate=asyncio.Event())
+    beats: list[Exception | None] = [Unavailable(), None]
+
+    async def renew_leases() -> None:
+        error = beats.pop(0) if beats else None
+        if error is not None:
+            raise error
+
+    converter.renew_leases = renew_leases  # type: ignore[method-assign]
+    await queue.send(job(1))
+    async with running(queue, converter, visibility_seconds=1, probes=Probes((noted,))):
+        await _that(lambda: noted.names.count("heartbeat") >= 2)
+        assert converter.gate is not None
+        converter.gate.set()
+    errors = [span.error for span in noted.spans if span.name == "heartbeat"]
+    assert errors[:2] == [Unavailable, None]
+
+
 async def test_messages_and_leases_are_held_together_while_the_work_goes_on() -> None:
     queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
     await queue.send(job(1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 import re
 
 from processor.jobs import Timings
@@ -49,10 +50,31 @@ def test_steps_and_the_time_to_servable_are_seconds() -> None:
 
 def test_a_method_that_a_stranger_made_up_is_no_label() -> None:
     metrics = Metrics()
-    with Probes((metrics,)).span("request", method="BREW", route="unmatched", status=405):
+    with Probes((metrics,)).span("request", method="BREW", route="unmatched", status=405, quiet=False):
         """Nothing is done for it."""
     assert "BREW" not in metrics.exposition().decode()
     assert _value(metrics, 'truss_http_request_seconds_count{method="other",route="unmatched",status="405"}') == 1
+
+
+def test_requests_count_by_the_class_of_their_status_but_for_those_of_probes() -> None:
+    metrics = Metrics()
+    probes = Probes((metrics,))
+    for status, quiet in ((200, False), (202, False), (404, False), (503, False), (200, True), (503, True)):
+        with probes.span("request", method="GET", route="/images/x", status=status, quiet=quiet):
+            """It is answered."""
+    with probes.span("malformed request", status=400):
+        """So is what is none."""
+    counted = {each: _value(metrics, f'truss_api_requests_total{{class="{each}"}}') for each in ("2xx", "4xx", "5xx")}
+    assert counted == {"2xx": 2, "4xx": 2, "5xx": 1}
+    assert _value(metrics, 'truss_api_requests_total{class="3xx"}') == 0
+
+
+def test_what_runs_here_is_told() -> None:
+    metrics = Metrics()
+    metrics.build(version="1.2", revision="abc", libvips="8.18.0")
+    python = platform.python_version()
+    labels = f'libvips="8.18.0",python="{python}",revision="abc",version="1.2"'
+    assert _value(metrics, f"truss_build_info{{{labels}}}") == 1
 
 
 def test_what_the_process_may_use_is_told() -> None:

@@ -1,0 +1,109 @@
+"""What goes on inside, for whoever looks for the cause at night: calls of AWS, waits, heartbeats, child processes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from processor.errors import DecoderCrashed, ImageRejected, TimedOut, TooLargeForMemory
+from processor.probe import Span
+
+#: Upper bounds in seconds. A call takes milliseconds, a long poll up to 20 seconds, a call with retries longer.
+_CALL_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
+#: Nobody waits while there is room; behind others an image waits as long as theirs take.
+_WAIT_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+#: Most codes of AWS that are told apart; it has some hundred, and a proxy in between may make up more.
+MAX_CODES = 60
+_CODE = re.compile(r"[A-Za-z0-9._]{1,64}")
+#: How the work of a child process ended, by the kind of the error; anything else that is wrong with a file is refused.
+_ENDS: Mapping[type[BaseException], str] = {
+    DecoderCrashed: "crashed",
+    TimedOut: "timed_out",
+    TooLargeForMemory: "too_large",
+    asyncio.CancelledError: "called_off",
+}
+_OTHER_ENDS = ("completed", "refused", "unavailable")
+#: What is waited for: a slot of the worker, a place for a file in memory, memory and a turn to convert it, a thread.
+WAITS = ("slot", "place", "memory", "thread")
+
+
+class Workings:
+    """A probe. What is rare is counted from zero on, so that its first time shows as an increase."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._calls = Counter(
+            "truss_aws_calls",
+            "Calls of AWS, their retries included, by what they ended with: ok, AWS's code, or unreachable.",
+            ("service", "operation", "code"),
+            registry=registry,
+        )
+        self._call_seconds = Histogram(
+            "truss_aws_call_seconds",
+            "How long calls of AWS took, their retries and pauses included; of ReceiveMessage, the long poll too.",
+            ("service", "operation"),
+            buckets=_CALL_BUCKETS,
+            registry=registry,
+        )
+        self._waits = Histogram(
+            "truss_wait_seconds",
+            "How long work waited: messages for a slot, files for a place, images for memory and then for a thread.",
+            ("what",),
+            buckets=_WAIT_BUCKETS,
+            registry=registry,
+        )
+        self._heartbeats = Counter(
+            "truss_heartbeats", "Heartbeats, which hold messages and leases together.", ("result",), registry=registry
+        )
+        self._suspects = Counter(
+            "truss_suspects", "Images whose worker vanished the last time, rendered in a child.", registry=registry
+        )
+        self._children = Counter(
+            "truss_children",
+            "Child processes by how their work ended; those that crashed, took too long or too much died of it.",
+            ("end",),
+            registry=registry,
+        )
+        self._codes: set[str] = set()
+        self._at_end: Mapping[str, Callable[[Span], None]] = {
+            "aws": self._call,
+            "wait": lambda span: self._waits.labels(span.facts["of"]).observe(span.seconds),
+            "heartbeat": lambda span: self._heartbeats.labels("failed" if span.error else "ok").inc(),
+            "child": lambda span: self._children.labels(_end(span.error)).inc(),
+        }
+        for what in WAITS:
+            self._waits.labels(what)
+        for result in ("ok", "failed"):
+            self._heartbeats.labels(result)
+        for end in (*_ENDS.values(), *_OTHER_ENDS):
+            self._children.labels(end)
+
+    def begun(self, span: Span) -> None:
+        """A suspect may be the end of this process, and of everything that would be counted later."""
+        if span.name == "render" and span.facts["suspect"]:
+            self._suspects.inc()
+
+    def ended(self, span: Span) -> None:
+        at_end = self._at_end.get(span.name)
+        if at_end is not None:
+            at_end(span)
+
+    def _call(self, span: Span) -> None:
+        service, operation = span.facts["service"], span.facts["operation"]
+        code = span.facts.get("code", "called_off")
+        self._calls.labels(service, operation, self._bounded(code)).inc()
+        self._call_seconds.labels(service, operation).observe(span.seconds)
+
+    def _bounded(self, code: str) -> str:
+        if code not in self._codes and len(self._codes) < MAX_CODES and _CODE.fullmatch(code):
+            self._codes.add(code)
+        return code if code in self._codes else "other"
+
+
+def _end(error: type[BaseException] | None) -> str:
+    if error is None:
+        return "completed"
+    known = next((end for kind, end in _ENDS.items() if issubclass(error, kind)), None)
+    return known or ("refused" if issubclass(error, ImageRejected) else "unavailable")
