@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
+import structlog
 from aiohttp import web
 
 from processor.ports.stores import Stores
 from processor.stores.clients import AwsClients, open_clients
 from processor.stores.config import AwsCredentials
+from processor.stores.role_session import told_by_pod_identity
 from processor.usage import Quota
 from service import wiring
 from service.auth.api_keys import KEY_STORE
@@ -28,7 +32,10 @@ from service.observe.checks import dependency_checks, first_answers, liveness_ch
 from service.observe.health import DRAINING, HEALTH, LIVENESS, READINESS, Health
 from service.observe.metrics import METRICS
 from service.observe.probes import PROBES
+from service.settings.places import PlaceSettings
 from service.wiring import Work
+
+log = structlog.get_logger(__name__)
 
 Lifespan = Callable[[web.Application], AsyncIterator[None]]
 
@@ -39,7 +46,9 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
     async def context(app: web.Application) -> AsyncIterator[None]:
         settings = app[SETTINGS]
         aws = settings.aws(credentials)
-        async with open_clients(aws, app[PROBES]) as clients, open_http() as session:
+        if credentials is None:
+            _tell_of_sessions(settings)
+        async with open_clients(aws, app[PROBES]) as clients, open_http(settings.ca_file) as session:
             stores, quota = wiring.make_stores(settings, clients, app[METRICS]), wiring.make_quota(settings, clients)
             work = wiring.make_work(settings, stores, quota, app[PROBES]) if settings.converts else None
             if settings.serves:
@@ -93,9 +102,18 @@ async def _watching(app: web.Application, watch: BacklogWatch) -> AsyncIterator[
         looking.cancel()
 
 
-def open_http() -> aiohttp.ClientSession:
-    """For calls to others than AWS. A proxy that the environment names is used, as the AWS clients do."""
-    return aiohttp.ClientSession(trust_env=True)
+def open_http(ca_file: str | None = None) -> aiohttp.ClientSession:
+    """For calls to others than AWS. A proxy that the environment names is used, as the AWS clients do; `ca_file` has
+    the authorities to trust, if not the system's."""
+    trust = ssl.create_default_context(cafile=ca_file)
+    return aiohttp.ClientSession(trust_env=True, connector=aiohttp.TCPConnector(ssl=trust))
+
+
+def _tell_of_sessions(settings: PlaceSettings) -> None:
+    """A setting without an effect is told of, where somebody chose it."""
+    usual = PlaceSettings.model_fields["role_session_seconds"].default
+    if told_by_pod_identity(os.environ) and settings.role_session_seconds != usual:
+        log.warning("ROLE_SESSION_SECONDS has no effect: EKS Pod Identity says how long a session lasts")
 
 
 def _put_use_cases(app: web.Application, stores: Stores, quota: Quota) -> None:

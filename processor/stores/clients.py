@@ -131,6 +131,8 @@ def _session(config: AwsConfig) -> aioboto3.Session:
     given = config.credentials
     sdk = AioSession() if given else session_of_role(config.region, config.role_session_seconds)
     sdk.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
+    if config.ca_file is not None:
+        sdk.set_config_variable("ca_bundle", config.ca_file)
     if given is None:
         return aioboto3.Session(region_name=config.region, botocore_session=sdk)
     return aioboto3.Session(

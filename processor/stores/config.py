@@ -33,6 +33,8 @@ class AwsConfig:
     credentials: AwsCredentials | None = None
     #: How long a session of the pod's role lasts, in seconds; AWS's least is 900, the role's own most is the most.
     role_session_seconds: int = 3600
+    #: Certificates of the authorities that are trusted, in PEM; None: those that the SDK brings along.
+    ca_file: str | None = None
     connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS
     read_timeout_seconds: float = READ_TIMEOUT_SECONDS
     poll_timeout_seconds: float = POLL_TIMEOUT_SECONDS

@@ -8,6 +8,7 @@ says of itself may be refused after fifteen minutes.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -74,6 +75,14 @@ def session_of_role(region: str, seconds: int) -> AioSession:
     chain = session.get_component("credential_provider")
     chain.insert_before("assume-role-with-web-identity", RoleSessions(session, region=region, seconds=seconds))
     return session
+
+
+def told_by_pod_identity(environ: Mapping[str, str]) -> bool:
+    """Whether the agent of EKS Pod Identity gives the credentials: it, and not this process, says how long they last.
+
+    A role that is named with a token goes before, as in the SDK's own chain.
+    """
+    return bool(environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI")) and not environ.get("AWS_WEB_IDENTITY_TOKEN_FILE")
 
 
 async def lasting(credentials: Any, seconds: int) -> int:

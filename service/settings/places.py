@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import PydanticCustomError
 
 from processor.stores.config import AwsConfig, AwsCredentials
 from service.http.urls import BaseUrl
 
 Name = Annotated[str, Field(min_length=1, pattern=r"^\S+$")]
+
+
+def _certificates(path: str | None) -> str | None:
+    if path is not None:
+        try:
+            ssl.create_default_context(cafile=path)
+        except (OSError, ValueError):  # of which SSL's own are the first
+            raise PydanticCustomError("certificates", "must be a file with certificates in PEM") from None
+    return path
 
 
 class PlaceSettings(BaseModel):
@@ -55,6 +66,20 @@ class PlaceSettings(BaseModel):
             "with the session that signed it, which is renewed every quarter of an hour.",
         ),
     ] = 3600
+    ssl_cert_file: Annotated[
+        str | None,
+        AfterValidator(_certificates),
+        Field(
+            alias="SSL_CERT_FILE",
+            description="File with the certificates (PEM) of the authorities that are trusted, instead of the usual "
+            "ones: for AWS and the user pool.",
+        ),
+    ] = None
+    aws_ca_bundle: Annotated[
+        str | None,
+        AfterValidator(_certificates),
+        Field(alias="AWS_CA_BUNDLE", description="The same; for AWS it goes before `SSL_CERT_FILE`."),
+    ] = None
     aws_endpoint_url: Annotated[
         BaseUrl | None, Field(alias="AWS_ENDPOINT_URL", description="Another endpoint for S3, SQS and DynamoDB.")
     ] = None
@@ -65,6 +90,11 @@ class PlaceSettings(BaseModel):
         ),
     ] = None
 
+    @property
+    def ca_file(self) -> str | None:
+        """Authorities that are trusted beyond AWS; None: those of the system."""
+        return self.ssl_cert_file or self.aws_ca_bundle
+
     def aws(self, credentials: AwsCredentials | None = None) -> AwsConfig:
         """For the AWS clients; without `credentials` AWS's default chain finds some."""
         return AwsConfig(
@@ -73,4 +103,5 @@ class PlaceSettings(BaseModel):
             public_s3_endpoint_url=self.s3_public_endpoint_url,
             credentials=credentials,
             role_session_seconds=self.role_session_seconds,
+            ca_file=self.aws_ca_bundle or self.ssl_cert_file,
         )
