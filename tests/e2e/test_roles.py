@@ -99,8 +99,13 @@ async def test_an_api_process_that_may_not_reach_its_table_never_becomes_ready(
                     return False
 
             await eventually(answers, what="a process that lives")
-            checks = (await service.call("GET", "/images/ready", expect=503))["checks"]
-            assert (checks["table"], checks["queue"]) == ("failing", "ok")
+
+            async def looked() -> bool:
+                checks = (await service.call("GET", "/images/ready", expect=503))["checks"]
+                assert checks["table"] == "failing"
+                return bool(checks["queue"] == "ok")
+
+            await eventually(looked, what="an answer of the queue")
             await service.stop()
         finally:
             await service.kill()

@@ -8,7 +8,7 @@ import json
 import signal
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tests.fleet import ServiceProcess, run_service, run_stage
 from tests.waiting import eventually
 
 #: Clients, each with a connection of its own that it keeps as long as it is let.
-CLIENTS = 12
+CLIENTS = 8
 #: Longer than the balancer takes to see that a process is not ready, also on a busy machine.
 STOP_DELAY_SECONDS = 10
 
@@ -53,8 +53,13 @@ class Client:
             ready = self.balancer.ready
             for port in [port for port in self._kept if port not in ready]:
                 self._kept.pop(port).close()
-            if ready:
+            if not ready:
+                self.balancer.stopped.wait(0.1)
+            else:
                 self._ask(ready[(self.number + sum(self.answers.values())) % len(ready)])
+
+        for connection in self._kept.values():
+            connection.close()
 
     def _ask(self, port: int) -> None:
         connection = self._kept.setdefault(port, http.client.HTTPConnection("127.0.0.1", port, timeout=60))
@@ -66,6 +71,7 @@ class Client:
             answer.read()
         except (OSError, http.client.HTTPException) as error:
             self.failures.append(repr(error))
+            connection.close()
             return
         self.answers[port] = self.answers.get(port, 0) + 1
         if answer.status != http.HTTPStatus.OK:
@@ -75,11 +81,12 @@ class Client:
 
 
 def _is_ready(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    with suppress(OSError, http.client.HTTPException):
-        connection.request("GET", "/images/ready")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    return False
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        try:
+            connection.request("GET", "/images/ready")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
 
 
 async def test_no_request_fails_while_a_pod_is_replaced(tmp_path: Path, session: aiohttp.ClientSession) -> None:
@@ -93,7 +100,9 @@ async def test_no_request_fails_while_a_pod_is_replaced(tmp_path: Path, session:
     ):
         balancer = Balancer((old.port, new.port))
         clients = [Client(balancer, number) for number in range(CLIENTS)]
-        running = [asyncio.create_task(asyncio.to_thread(each)) for each in (balancer.watch, *(c.run for c in clients))]
+        running = [threading.Thread(target=each) for each in (balancer.watch, *(client.run for client in clients))]
+        for each in running:
+            each.start()
         try:
             await _all_have_asked(clients, old, new)
             old.signal(signal.SIGTERM)
@@ -108,7 +117,8 @@ async def test_no_request_fails_while_a_pod_is_replaced(tmp_path: Path, session:
             await eventually(lambda: _that(sum(c.answers.get(new.port, 0) for c in clients) > before + CLIENTS))
         finally:
             balancer.stopped.set()
-            await asyncio.gather(*running)
+            for each in running:
+                await asyncio.to_thread(each.join)
 
     assert [failure for client in clients for failure in client.failures] == []
     assert sum(client.asked_to_close for client in clients) > 0
