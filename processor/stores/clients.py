@@ -22,7 +22,7 @@ from botocore.utils import parse_timestamp
 from processor.probe import NO_PROBES, Probes
 from processor.stores.config import AwsConfig
 from processor.stores.role_session import lasting, session_of_role
-from processor.stores.translate import code_of
+from processor.stores.translate import DEFECTS, code_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_cloudfront import CloudFrontClient
@@ -37,8 +37,8 @@ to_attribute, from_attribute = TypeSerializer().serialize, TypeDeserializer().de
 RAW = "Raw"
 #: Of ourselves to AWS. The SDK would put together a longer name of its own for every call.
 USER_AGENT = "truss-image"
-#: What a call is said to have ended with where AWS gave no code: it succeeded, or there was no answer.
-OK, UNREACHABLE = "ok", "unreachable"
+#: What a call is said to have ended with where AWS gave no code: success; no answer; a call that could not be sent.
+OK, UNREACHABLE, DEFECT = "ok", "unreachable", "defect"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,13 +118,19 @@ def _probed(client: Any, service: str, probes: Probes) -> Any:
             try:
                 answer = await call(operation, parameters)
             except Exception as error:
-                span.facts["code"] = code_of(error) if isinstance(error, ClientError) else UNREACHABLE
+                span.facts["code"] = _code(error)
                 raise
             span.facts["code"] = OK
             return answer
 
     client._make_api_call = observed  # noqa: SLF001
     return client
+
+
+def _code(error: Exception) -> str:
+    if isinstance(error, ClientError):
+        return code_of(error)
+    return DEFECT if isinstance(error, DEFECTS) else UNREACHABLE
 
 
 def _session(config: AwsConfig) -> aioboto3.Session:
