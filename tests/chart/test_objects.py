@@ -743,8 +743,6 @@ def _metric_names() -> set[str]:
     documented = set(re.findall(r"`(truss_[a-z_]+)`", table))
     endings = ("", "_bucket", "_count", "_sum")
     process = {"process_resident_memory_bytes", "process_cpu_seconds_total"}
-    # Until the service tells of them, alerts on them are silent but for the one that says so.
-    documented |= {"truss_queue_messages", "truss_queue_oldest_message_age_seconds", "truss_dead_letter_messages"}
     return {name + ending for name in documented for ending in endings} | process
 
 
