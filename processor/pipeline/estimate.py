@@ -54,9 +54,9 @@ WRITTEN_BYTES, COPIED_BYTES, KEPT_BYTES = 0.75, 0.6, 0.4
 #: The same of noise, on top; and of an alpha of noise, which is written without loss: for each byte of it that is
 #: written; and for each byte of either that is kept in a further file.
 NOISE_WRITTEN_BYTES, ALPHA_WRITTEN_BYTES, NOISE_KEPT_BYTES, ALPHA_KEPT_BYTES = 0.9, 3.7, 0.2, 1.0
-#: Of a small variant that is encoded beside a large one, whose peaks seldom meet: the part of what its alpha takes, and
-#: bytes per pixel of a frame, alpha or not.
-BESIDE_ALPHA, BESIDE_FRAME_BYTES = 1 / 3, 11.0
+#: Of a small variant that is encoded beside a large one, whose peaks seldom meet: what its alpha takes, which is soft
+#: once it is resized, whatever it was; and bytes per pixel of a frame, alpha or not.
+BESIDE_ALPHA_BYTES, BESIDE_FRAME_BYTES = 10.7, 11.0
 #: Bytes for each pixel that libwebp makes of a photograph, and of noise; and of an alpha of noise.
 PHOTO_WRITTEN, NOISE_WRITTEN, ALPHA_WRITTEN = 0.14, 0.91, 0.97
 #: What is not worth looking at the pixels for.
@@ -214,7 +214,9 @@ def _beside(info: ImageInfo, recipe: Recipe, alpha_bytes: float) -> int:
     if not any(geometry.takes_long(info, size) for size in sizes):
         return 0
     soon = max((across * down for across, down in sizes if not geometry.takes_long(info, (across, down))), default=0)
-    return round(soon * (BESIDE_FRAME_BYTES if info.frames > 1 else STILL_BYTES + alpha_bytes * BESIDE_ALPHA))
+    if info.frames > 1:
+        return round(soon * BESIDE_FRAME_BYTES)
+    return round(soon * (STILL_BYTES + (BESIDE_ALPHA_BYTES if alpha_bytes else 0)))
 
 
 def _kept(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
