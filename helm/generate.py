@@ -25,6 +25,7 @@ MADE_BY_THE_CHART = frozenset({"HOST", "PORT", "METRICS_PORT", "ROLES", "REVISIO
 #: Where a pod needs another default than a process on a machine of its own.
 DEFAULTS: Mapping[str, Any] = {
     "WORKER_THREADS": None,  # the chart tells what the pod's processors come to
+    "STOP_DELAY_SECONDS": 45,  # 15 until an ALB hears of a pod's end, and a deregistration delay of 30
     "LOG_FORMAT": "json",
 }
 _CONFIG = re.compile(r"(# generated: config\n).*?(# /generated\n)", re.DOTALL)

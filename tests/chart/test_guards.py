@@ -87,28 +87,37 @@ GUARDS: list[tuple[dict[str, Any], str]] = [
     ({"config__drainSeconds": 60}, "config.drainSeconds (60) must exceed config.processTimeoutSeconds (60)"),
     ({"config__processTimeoutSeconds": 80}, "config.drainSeconds (75) must exceed config.processTimeoutSeconds (80)"),
     (
-        {"terminationGracePeriodSeconds": 135},
+        {"terminationGracePeriodSeconds": 75},
         (
-            "terminationGracePeriodSeconds (135) must exceed preStopSeconds (45) + config.httpTimeoutSeconds (15) + "
-            "config.drainSeconds (75) = 135: the pod would be killed while it drains"
+            "terminationGracePeriodSeconds (75) must exceed preStopSeconds (0) + the longer of config.drainSeconds (75"
+            ") and config.stopDelaySeconds (45) + config.httpTimeoutSeconds (15) = 75: the pod would be killed while"
         ),
     ),
-    ({"terminationGracePeriodSeconds": 140, "preStopSeconds": 50}, "terminationGracePeriodSeconds (140) must exceed"),
-    ({"terminationGracePeriodSeconds": 140, "config__httpTimeoutSeconds": 60}, "killed while it drains"),
+    ({"terminationGracePeriodSeconds": 80, "preStopSeconds": 5}, "preStopSeconds (5) + the longer"),
+    ({"terminationGracePeriodSeconds": 80, "config__httpTimeoutSeconds": 60}, "killed while it drains"),
+    ({"terminationGracePeriodSeconds": 80, "config__stopDelaySeconds": 64.5}, "config.stopDelaySeconds (65)"),
     (
-        APART | {"worker__values": {"terminationGracePeriodSeconds": 60, "preStopSeconds": 0}},
-        "preStopSeconds (0) + config.httpTimeoutSeconds (15) + config.drainSeconds (75) = 90",
+        APART | {"worker__values": {"terminationGracePeriodSeconds": 60}},
+        "(60) must exceed preStopSeconds (0) + config.drainSeconds (75) = 75",
     ),
     (
-        ALB | {"preStopSeconds": 44},
-        "preStopSeconds (44) must hold 15 seconds until the ALB hears of a pod's end + its deregistration delay (30",
+        APART | {"terminationGracePeriodSeconds": 60, "worker__values": {"terminationGracePeriodSeconds": 80}},
+        "(60) must exceed preStopSeconds (0) + config.stopDelaySeconds (45) + config.httpTimeoutSeconds (15) = 60",
     ),
+    (
+        ALB | {"config__stopDelaySeconds": 44},
+        (
+            "preStopSeconds (0) + config.stopDelaySeconds (44) must hold 15 seconds until the ALB hears of a pod's "
+            "end + its deregistration delay (30"
+        ),
+    ),
+    (ALB | {"config__stopDelaySeconds": 0, "preStopSeconds": 44}, "(44) + config.stopDelaySeconds (0) must hold 15"),
     (
         ALB | {"ingress__annotations": {"alb.ingress.kubernetes.io/target-type": "ip"}},
         "+ its deregistration delay (300; 300 unless",
     ),
     (
-        ALB | {"preStopSeconds": 90, "config__httpTimeoutSeconds": 40},
+        ALB | {"config__httpTimeoutSeconds": 40},
         "ingress.annotations: the deregistration delay (30) must hold config.httpTimeoutSeconds (40)",
     ),
     (ALB | {"config__keepaliveSeconds": 60}, "config.keepaliveSeconds (60) must exceed the ALB's idle timeout (60; 60"),
@@ -140,8 +149,8 @@ GUARDS: list[tuple[dict[str, Any], str]] = [
         "resources.requests.memory (1024 MiB) must hold",
     ),
     (
-        APART | {"resources": {"requests": {"cpu": "1", "memory": "400Mi"}, "limits": {"memory": "400Mi"}}},
-        "resources.requests.memory (400 MiB) must hold 256 MiB for the process + config.maxUploadBytes (100 MiB) + 64",
+        APART | {"resources": {"requests": {"cpu": "1", "memory": "200Mi"}, "limits": {"memory": "200Mi"}}},
+        "resources.requests.memory (200 MiB) must hold 256 MiB for the process",
     ),
     ({"tmpSizeLimit": "1Gi"}, "resources.requests.ephemeral-storage (384Mi) must hold tmpSizeLimit (1Gi)"),
     (
@@ -197,6 +206,8 @@ def test_the_guards_know_the_service_s_own_defaults() -> None:
     names = {"max_upload_bytes": "maxUploadBytes", "max_pixels": "maxPixels", "drain_seconds": "drainSeconds"}
     names |= {"http_timeout_seconds": "httpTimeoutSeconds", "process_timeout_seconds": "processTimeoutSeconds"}
     names |= {"keepalive_seconds": "keepaliveSeconds"}
+    written += (CHART / "templates" / "_deployments.tpl").read_text()
+    assert f"ternary {Settings.model_fields['stop_delay_seconds'].default} $delay" in written
     for field, value in names.items():
         said = re.findall(rf"default (\d+) \S*onfig\.{value} ", written)
         assert said != []
@@ -269,12 +280,18 @@ def test_memory_may_be_written_in_any_way_of_kubernetes(quantity: Any) -> None:
 
 
 def test_a_grace_period_of_one_second_more_than_needed_is_enough() -> None:
-    assert render(with_values(terminationGracePeriodSeconds=136))
+    assert render(with_values(terminationGracePeriodSeconds=76))
 
 
 @pytest.mark.parametrize(
     ("changes", "seconds"),
-    [({}, 140), ({"preStopSeconds": 0}, 95), ({"config__drainSeconds": 100, "config__httpTimeoutSeconds": 20}, 170)],
+    [
+        ({}, 80),
+        ({"preStopSeconds": 10}, 90),
+        ({"config__drainSeconds": 100}, 105),
+        ({"config__stopDelaySeconds": 90, "config__httpTimeoutSeconds": 20}, 115),
+        ({"config__stopDelaySeconds": 0}, 80),
+    ],
 )
 def test_without_a_number_the_grace_period_is_what_is_needed_and_five_seconds(
     changes: dict[str, Any], seconds: int
@@ -282,8 +299,9 @@ def test_without_a_number_the_grace_period_is_what_is_needed_and_five_seconds(
     assert pod(**changes)["spec"]["terminationGracePeriodSeconds"] == seconds
 
 
-def test_the_shipped_numbers_suit_an_alb_that_sends_to_pods() -> None:
-    assert render(with_values(**ALB))
+@pytest.mark.parametrize("changes", [{}, {"config__stopDelaySeconds": 0, "preStopSeconds": 45}])
+def test_the_shipped_numbers_suit_an_alb_that_sends_to_pods_and_so_does_a_pause_before(changes: dict[str, Any]) -> None:
+    assert render(with_values(**ALB, **changes))
 
 
 def test_values_of_a_parent_chart_are_let_through() -> None:

@@ -54,7 +54,7 @@ def test_the_service_reads_the_chart_s_defaults_as_its_own() -> None:
     own = Settings.from_env({name: given[name] for name, field in Settings.variables().items() if field.is_required()})
     differing = {name for name in Settings.model_fields if getattr(settings, name) != getattr(own, name)}
     assert differing <= {
-        *("metrics_port", "worker_threads", "log_format"),  # what a pod needs
+        *("metrics_port", "worker_threads", "stop_delay_seconds", "log_format"),  # what a pod needs
         *("stage", "aws_region", "dead_letter_queue_url", "cloudfront_distribution_id"),  # what the example says
     }
 
@@ -132,9 +132,10 @@ def test_probes_never_ask_aws() -> None:
     assert paths == {"startup": "/images/live", "readiness": "/images/ready", "liveness": "/images/live"}
 
 
-def test_a_pod_is_forgotten_by_the_load_balancer_before_it_is_told_to_stop() -> None:
-    assert "time.sleep(45)" in container()["lifecycle"]["preStop"]["exec"]["command"][-1]
-    assert "lifecycle" not in container(preStopSeconds=0)
+def test_a_pod_answers_until_the_load_balancer_forgets_it_and_may_pause_before() -> None:
+    assert config()["STOP_DELAY_SECONDS"] == "45"
+    assert "lifecycle" not in container()
+    assert "time.sleep(7)" in container(preStopSeconds=7)["lifecycle"]["preStop"]["exec"]["command"][-1]
 
 
 def test_a_change_of_the_settings_replaces_the_pods() -> None:
@@ -467,7 +468,24 @@ def test_one_deployment_does_both_unless_they_are_asked_apart() -> None:
     both = _deployments(**APART, extraEnv=[{"name": "A", "value": "b"}])
     assert list(both) == ["image-service", "image-service-worker"]
     assert _env(both["image-service"]) == [{"name": "ROLES", "value": "api"}, {"name": "A", "value": "b"}]
-    assert _env(both["image-service-worker"]) == [{"name": "ROLES", "value": "worker"}, {"name": "A", "value": "b"}]
+    assert _env(both["image-service-worker"]) == [
+        {"name": "ROLES", "value": "worker"},
+        {"name": "STOP_DELAY_SECONDS", "value": "0"},  # no load balancer has to forget it
+        {"name": "A", "value": "b"},
+    ]
+
+
+def test_the_service_takes_the_roles_that_the_chart_gives() -> None:
+    for deployment, does in zip(_deployments(**APART).values(), ((True, False), (False, True)), strict=True):
+        settings = Settings.from_env(config(**APART) | {each["name"]: each["value"] for each in _env(deployment)})
+        assert (settings.serves, settings.converts) == does
+
+
+def test_the_api_tells_callers_what_the_workers_may_take() -> None:
+    limit = {"resources": {"requests": {"memory": "3Gi"}, "limits": {"memory": "3Gi"}}}
+    data = config(**APART, worker__values=limit)
+    assert int(data["MEMORY_BUDGET_BYTES"]) == (3 << 30) - (256 << 20)
+    assert Settings.from_env(data | {"ROLES": "api"}).told_conversion_budget_bytes == (3 << 30) - (356 << 20)
 
 
 def test_parting_them_later_keeps_the_selector_of_the_first() -> None:
@@ -497,7 +515,7 @@ def test_each_role_has_its_own_size_scaling_probes_and_budget() -> None:
         "autoscaling": {"hpa": {"maxReplicas": 60, "behavior": {"scaleDown": {"stabilizationWindowSeconds": 900}}}},
         "readinessProbe": {"periodSeconds": 20},
         "podDisruptionBudget": {"maxUnavailable": "50%"},
-        "preStopSeconds": 0,
+        "preStopSeconds": 3,
         "podLabels": {"spot": "true"},
     }
     found = render(with_values(**APART, **DEPTH, worker__values=mine))
@@ -506,7 +524,7 @@ def test_each_role_has_its_own_size_scaling_probes_and_budget() -> None:
     assert (api_pod["resources"]["requests"]["cpu"], worker_pod["resources"]["requests"]["cpu"]) == ("1", "4")
     assert (api_pod["readinessProbe"]["periodSeconds"], worker_pod["readinessProbe"]["periodSeconds"]) == (5, 20)
     assert worker_pod["readinessProbe"]["failureThreshold"] == 2  # what is not said is as it is for the API
-    assert ("lifecycle" in api_pod, "lifecycle" in worker_pod) == (True, False)
+    assert ("lifecycle" in api_pod, "lifecycle" in worker_pod) == (False, True)
     assert "spot" not in api["spec"]["template"]["metadata"]["labels"]
     api_hpa, worker_hpa = (each["spec"] for each in found["hpa.yaml"])
     assert (api_hpa["maxReplicas"], worker_hpa["maxReplicas"]) == (20, 60)
@@ -519,16 +537,18 @@ def test_each_role_has_its_own_size_scaling_probes_and_budget() -> None:
 def test_a_value_can_be_taken_away_from_the_worker() -> None:
     """False and nought are values, too."""
     said = {"podDisruptionBudget": {"enabled": False}, "preStopSeconds": 0, "autoscaling": {"hpa": {"enabled": False}}}
-    found = render(with_values(**APART, worker__values=said))
+    found = render(with_values(**APART, worker__values=said, preStopSeconds=5))
+    lives = ["lifecycle" in each["spec"]["template"]["spec"]["containers"][0] for each in found["deployment.yaml"]]
+    assert lives == [True, False]
     assert [each["metadata"]["name"] for each in found["poddisruptionbudget.yaml"]] == ["image-service"]
     assert [each["metadata"]["name"] for each in found["hpa.yaml"]] == ["image-service"]
     assert [each["spec"].get("replicas") for each in found["deployment.yaml"]] == [None, 2]
 
 
 def test_a_pod_that_converts_nothing_does_not_wait_for_conversions_when_it_ends() -> None:
-    api, worker = _deployments(**APART, worker__values={"preStopSeconds": 0}).values()
+    api, worker = _deployments(**APART).values()
     seconds = [each["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] for each in (api, worker)]
-    assert seconds == [45 + 15 + 5, 15 + 75 + 5]
+    assert seconds == [45 + 15 + 5, 75 + 5]
 
 
 def test_an_image_of_its_own_replaces_no_pod_of_the_other() -> None:

@@ -30,11 +30,15 @@ own. `answers` and `converts` say what its pods do. Nothing renders past what co
 {{- end -}}
 {{- end -}}
 
-{{/* The variable that tells a pod what it is for, where not every pod is for everything. */}}
+{{/* The variables that tell a pod what it is for, where not every pod is for everything. No load balancer has to forget a worker. */}}
 {{- define "image-service.roles" -}}
 {{- if and .component (not (and .answers .converts)) }}
 - name: ROLES
   value: {{ ternary "api" "worker" .answers }}
+{{- if not .answers }}
+- name: STOP_DELAY_SECONDS
+  value: "0"
+{{- end }}
 {{- else -}}
 []
 {{- end -}}
@@ -79,21 +83,29 @@ own. `answers` and `converts` say what its pods do. Nothing renders past what co
 {{- default (add (include "image-service.threads" . | int) 1) .Values.config.workerSlots | int -}}
 {{- end -}}
 
-{{/* Settings that follow from the size of the pods that convert. Of a pod without a limit the service would take 1 GiB. */}}
+{{/* Settings that follow from the size of the pods that convert. Of a pod without a limit the service would take 1 GiB; and one that
+does not convert tells callers what the others may take. */}}
 {{- define "image-service.sized" -}}
 {{- with last .deployments -}}
 workerThreads: {{ include "image-service.threads" . | quote }}
-{{- if not (dig "limits" "memory" nil .Values.resources) }}
+{{- if not (and .answers (dig "limits" "memory" nil .Values.resources)) }}
 memoryBudgetBytes: {{ sub (include "image-service.quantity" (list (dig "requests" "memory" nil .Values.resources) "resources.requests.memory") | float64 | int64) 268435456 | quote }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Seconds until a pod is killed: it is forgotten, ends its requests and its conversions, and closes what is open. */}}
+{{/* Seconds for which requests are answered after the order to stop. */}}
+{{- define "image-service.stopDelay" -}}
+{{- $delay := .Values.config.stopDelaySeconds -}}
+{{- ternary 15 $delay (kindIs "invalid" $delay) | float64 | ceil | int -}}
+{{- end -}}
+
+{{/* Seconds that a pod needs to end. Conversions are drained while requests are still answered. */}}
 {{- define "image-service.stopping" -}}
 {{- $config := .Values.config -}}
-{{- $drain := ternary (default 75 $config.drainSeconds | int) 0 .converts -}}
-{{- add (.Values.preStopSeconds | int) (default 15 $config.httpTimeoutSeconds | int) $drain -}}
+{{- $requests := ternary (add (include "image-service.stopDelay" . | int) (default 15 $config.httpTimeoutSeconds | int)) 0 .answers -}}
+{{- $conversions := ternary (default 75 $config.drainSeconds | int) 0 .converts -}}
+{{- add (.Values.preStopSeconds | int) (max $requests $conversions) -}}
 {{- end -}}
 
 {{- define "image-service.gracePeriod" -}}

@@ -67,8 +67,7 @@
 
 {{- define "image-service.validate.stopping" -}}
 {{- $config := .Values.config -}}
-{{- $http := default 15 $config.httpTimeoutSeconds | int -}}
-{{- $drain := ternary (default 75 $config.drainSeconds | int) 0 .converts -}}
+{{- $drain := default 75 $config.drainSeconds | int -}}
 {{- $process := default 60 $config.processTimeoutSeconds | int -}}
 {{- if and .converts (le $drain $process) -}}
 {{- fail (printf "config.drainSeconds (%d) must exceed config.processTimeoutSeconds (%d): a conversion cannot be cut short" $drain $process) -}}
@@ -76,7 +75,11 @@
 {{- $needed := include "image-service.stopping" . | int -}}
 {{- $grace := include "image-service.gracePeriod" . | int -}}
 {{- if le $grace $needed -}}
-{{- fail (printf "terminationGracePeriodSeconds (%d) must exceed preStopSeconds (%d) + config.httpTimeoutSeconds (%d) + config.drainSeconds (%d) = %d: the pod would be killed while it drains" $grace (.Values.preStopSeconds | int) $http $drain $needed) -}}
+{{- $requests := printf "config.stopDelaySeconds (%s) + config.httpTimeoutSeconds (%d)" (include "image-service.stopDelay" .) (default 15 $config.httpTimeoutSeconds | int) -}}
+{{- $conversions := printf "config.drainSeconds (%d)" $drain -}}
+{{- $both := printf "the longer of %s and %s" $conversions $requests -}}
+{{- $what := ternary (ternary $both $requests .converts) $conversions .answers -}}
+{{- fail (printf "terminationGracePeriodSeconds (%d) must exceed preStopSeconds (%d) + %s = %d: the pod would be killed while it drains" $grace (.Values.preStopSeconds | int) $what $needed) -}}
 {{- end -}}
 {{- end -}}
 
@@ -95,12 +98,15 @@
 {{- $upload := default 104857600 $config.maxUploadBytes | int64 -}}
 {{- $least := 67108864 -}}
 {{- $pixels := default 120000000 $config.maxPixels | int64 -}}
-{{- if and $config.memoryBudgetBytes (gt (add $own (max $config.memoryBudgetBytes (add $upload $least)) | float64) $bytes) -}}
+{{- if and .converts $config.memoryBudgetBytes (gt (add $own (max $config.memoryBudgetBytes (add $upload $least)) | float64) $bytes) -}}
 {{- fail (printf "resources.requests.memory (%s) must hold 256 MiB for the process + config.memoryBudgetBytes (%s), which is at least config.maxUploadBytes (%s) + 64 MiB: the pod would be killed for lack of memory, or not start" (include "image-service.mib" $bytes) (include "image-service.mib" $config.memoryBudgetBytes) (include "image-service.mib" $upload)) -}}
 {{- end -}}
-{{- $largest := ternary (max $least (mul 10 $pixels)) $least (and .converts (not $config.memoryBudgetBytes)) -}}
+{{- $largest := ternary $least (max $least (mul 10 $pixels)) (not (empty $config.memoryBudgetBytes)) -}}
 {{- $needed := add $own $upload $largest -}}
-{{- if gt ($needed | float64) $bytes -}}
+{{- if and (not .converts) (gt ($own | float64) $bytes) -}}
+{{- fail (printf "resources.requests.memory (%s) must hold 256 MiB for the process" (include "image-service.mib" $bytes)) -}}
+{{- end -}}
+{{- if and .converts (gt ($needed | float64) $bytes) -}}
 {{- fail (printf "resources.requests.memory (%s) must hold 256 MiB for the process + config.maxUploadBytes (%s) + %s for one picture, which is 10 bytes for each of config.maxPixels, and at least 64 MiB = %s: the largest picture that clients may send would be refused, or the pod would not start" (include "image-service.mib" $bytes) (include "image-service.mib" $upload) (include "image-service.mib" $largest) (include "image-service.mib" $needed)) -}}
 {{- end -}}
 {{- $disk := dig "requests" "ephemeral-storage" nil .Values.resources -}}
@@ -160,8 +166,9 @@
 {{- if and .Values.ingress.enabled (eq (get $annotations "alb.ingress.kubernetes.io/target-type") "ip") -}}
 {{- $delay := regexFind "deregistration_delay\\.timeout_seconds=[0-9]+" (get $annotations "alb.ingress.kubernetes.io/target-group-attributes") | trimPrefix "deregistration_delay.timeout_seconds=" | default "300" | int -}}
 {{- $http := default 15 .Values.config.httpTimeoutSeconds | int -}}
-{{- if lt (.Values.preStopSeconds | int) (add 15 $delay | int) -}}
-{{- fail (printf "preStopSeconds (%v) must hold 15 seconds until the ALB hears of a pod's end + its deregistration delay (%d; 300 unless alb.ingress.kubernetes.io/target-group-attributes says deregistration_delay.timeout_seconds) = %d: requests would reach a pod that has stopped" .Values.preStopSeconds $delay (add 15 $delay)) -}}
+{{- $stop := include "image-service.stopDelay" . | int -}}
+{{- if lt (add (.Values.preStopSeconds | int) $stop | int) (add 15 $delay | int) -}}
+{{- fail (printf "preStopSeconds (%v) + config.stopDelaySeconds (%d) must hold 15 seconds until the ALB hears of a pod's end + its deregistration delay (%d; 300 unless alb.ingress.kubernetes.io/target-group-attributes says deregistration_delay.timeout_seconds) = %d: requests would reach a pod that has stopped" .Values.preStopSeconds $stop $delay (add 15 $delay)) -}}
 {{- end -}}
 {{- if lt $delay $http -}}
 {{- fail (printf "ingress.annotations: the deregistration delay (%d) must hold config.httpTimeoutSeconds (%d): the ALB would cut off requests that run" $delay $http) -}}
