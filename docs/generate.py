@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from cfnlint.decode import cfn_yaml
 from pydantic import BaseModel
 
 from benchmarks.scaling.sections import SECTIONS
@@ -53,6 +52,8 @@ def shown(answer: BaseModel) -> str:
 
 def parameters() -> str:
     """The parameters of the stack, as a table."""
+    from cfnlint.decode import cfn_yaml  # noqa: PLC0415 - it brings sympy: seconds that no other part need pay
+
     template = cfn_yaml.load(str(ROOT / "infra" / "cloudformation" / "image-service.yaml"))
     rows = []
     for name, parameter in template["Parameters"].items():

@@ -19,6 +19,9 @@ import tests.searching  # noqa: F401 - sets how property tests search
 from service.machine import processors
 from tests.no_secrets import secret_in
 
+#: What is imported and collected stays to the end: see `pytest_collection_finish`.
+gc.disable()
+
 TESTS = Path(__file__).parent
 #: Folders whose tests start processes, in the order in which they begin.
 LONGEST_FIRST = ("e2e", "faults", "infra", "integration", "contract")
@@ -81,9 +84,9 @@ def _place(item: pytest.Item) -> int:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported and collected stays to the end: no collection of garbage need look through it again."""
-    gc.collect()
+    """No collection of garbage need look through what was imported and collected, not even the last one of Python."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

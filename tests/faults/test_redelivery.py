@@ -29,8 +29,8 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-GOOD = corpus.jpeg(corpus.photo(1200, 900))
-NEWER = corpus.jpeg(corpus.photo(900, 1200))
+GOOD = corpus.jpeg(corpus.large(1200, 900))
+NEWER = corpus.jpeg(corpus.large(900, 1200))
 HOSTILE = corpus.damage.cut(GOOD, 0.9)
 SKEWED = (sys.executable, "-m", "tests.faults.skewed_service")
 #: What is uploaded to each of six URLs, one after the other.

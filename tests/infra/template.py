@@ -10,8 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from cfnlint.decode import cfn_yaml
-
 PATH = Path(__file__).parents[2] / "infra" / "cloudformation" / "image-service.yaml"
 ACCOUNT_ID = "111122223333"
 REGION = "eu-west-1"
@@ -22,7 +20,16 @@ _NOTHING = object()
 
 @cache
 def _text(path: Path) -> str:
+    from cfnlint.decode import cfn_yaml  # noqa: PLC0415 - it brings sympy: seconds that only its readers need pay
+
     return json.dumps(cfn_yaml.load(str(path)))
+
+
+def complaints(path: Path) -> list[Any]:
+    """What cfn-lint says of a template."""
+    from cfnlint.api import lint_file  # noqa: PLC0415 - as above
+
+    return list(lint_file(path))
 
 
 def load(path: Path = PATH) -> dict[str, Any]:
