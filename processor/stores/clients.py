@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
+from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 
 from processor.probe import NO_PROBES, Probes
@@ -139,6 +141,7 @@ def _session(config: AwsConfig) -> aioboto3.Session:
     sdk.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
     if config.ca_file is not None:
         sdk.set_config_variable("ca_bundle", config.ca_file)
+    sdk.register_component("data_loader", _descriptions())
     if given is None:
         return aioboto3.Session(region_name=config.region, botocore_session=sdk)
     return aioboto3.Session(
@@ -157,6 +160,12 @@ def _moment(value: Any) -> datetime:
     except (TypeError, ValueError):  # not one of a list
         return parse_timestamp(value)
     return moment if moment.tzinfo else parse_timestamp(value)
+
+
+@cache
+def _descriptions() -> Loader:
+    """What the SDK reads of each service, which is most of the work of a client, for all sessions of the process."""
+    return create_loader()
 
 
 def _config(config: AwsConfig, read_timeout_seconds: float, endpoint_url: str | None) -> AioConfig:

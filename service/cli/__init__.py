@@ -16,6 +16,7 @@ import click
 
 from service.cli.keys import keys, tenant_option
 from service.cli.local import running_locally
+from service.cli.start import no_garbage
 from service.cli.submit import LOCAL_PORT, status, submit
 
 if TYPE_CHECKING:
@@ -39,10 +40,11 @@ def serve() -> None:
 
     Everything is configured by environment variables; docs/settings.md lists them.
     """
-    import asyncio
+    with no_garbage():
+        import asyncio
 
-    from service.config import SettingsError
-    from service.server import CannotListen, run
+        from service.config import SettingsError
+        from service.server import CannotListen, run
 
     try:
         sys.exit(asyncio.run(run(_settings())))
@@ -69,12 +71,13 @@ def serve() -> None:
 )
 def local(port: str, data_dir: str) -> None:
     """Run the whole system on this machine, without an AWS account."""
-    import asyncio
+    with no_garbage():
+        import asyncio
 
-    from service.config import SettingsError
-    from service.local import LocalError
-    from service.local.run import run_local
-    from service.server import CannotListen
+        from service.config import SettingsError
+        from service.local import LocalError
+        from service.local.run import run_local
+        from service.server import CannotListen
 
     try:
         sys.exit(asyncio.run(run_local(port, data_dir, os.environ)))
@@ -105,12 +108,13 @@ def reconcile(grace_minutes: int, tenant: str | None, *, dry_run: bool) -> None:
     Prints one line for each and a count at the end. Safe to run at any time, twice, and beside the service. Configured
     by the same environment variables as `serve`; without them, it works on the local mode that runs over DATA_DIR.
     """
-    import asyncio
+    with no_garbage():
+        import asyncio
 
-    from processor.catalog.reconcile import Reconciler
-    from processor.errors import Busy, Unavailable
-    from processor.stores.clients import open_clients
-    from service.wiring import make_stores
+        from processor.catalog.reconcile import Reconciler
+        from processor.errors import Busy, Unavailable
+        from processor.stores.clients import open_clients
+        from service.wiring import make_stores
 
     settings, credentials = _target()
     counts: Counter[str] = Counter()
@@ -146,12 +150,13 @@ def verify(unique_ids: tuple[str, ...]) -> None:
     one. Configured by the same environment variables as `serve`; without them, it works on the local mode that runs
     over DATA_DIR.
     """
-    import asyncio
+    with no_garbage():
+        import asyncio
 
-    from processor.catalog.verify import Verifier
-    from processor.errors import ImageNotFound, Unavailable
-    from processor.stores.clients import open_clients
-    from service.wiring import make_stores
+        from processor.catalog.verify import Verifier
+        from processor.errors import ImageNotFound, Unavailable
+        from processor.stores.clients import open_clients
+        from service.wiring import make_stores
 
     settings, credentials = _target()
 

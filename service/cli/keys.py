@@ -13,6 +13,7 @@ from processor import clock
 from processor.ports.keys import ApiKey, KeyStore
 from service.auth.principal import DEFAULT_GRACE_SECONDS, DEFAULT_TENANT, Scope, is_tenant
 from service.cli.local import running_locally
+from service.cli.start import no_garbage
 
 if TYPE_CHECKING:
     from processor.stores.config import AwsConfig
@@ -117,12 +118,13 @@ def _state(key: ApiKey) -> str:
 
 
 def _with_store(work: Callable[[KeyStore], Awaitable[T]]) -> T:
-    import asyncio
+    with no_garbage():
+        import asyncio
 
-    from processor.errors import KeyEnded, KeyNotFound, Unavailable
-    from processor.stores.clients import open_clients
-    from processor.stores.keys import DynamoKeyStore
-    from processor.stores.table import Table
+        from processor.errors import KeyEnded, KeyNotFound, Unavailable
+        from processor.stores.clients import open_clients
+        from processor.stores.keys import DynamoKeyStore
+        from processor.stores.table import Table
 
     table, config = _place()
 
