@@ -25,8 +25,13 @@ gc.disable()
 TESTS = Path(__file__).parent
 #: Folders whose tests start processes, in the order in which they begin.
 LONGEST_FIRST = ("e2e", "faults", "infra", "integration", "contract")
-#: A backend of the contracts, and the models of the operators.
-SHARED = re.compile(r"tests/contract/.+\[(?P<backend>moto|emulator)\b|tests/chart/test_manifests\.py")
+#: A backend of the contracts, the models of the operators, the template, and an environment without packages.
+SHARED = re.compile(
+    r"tests/contract/.+\[(?P<backend>moto|emulator)\b"
+    r"|tests/chart/test_manifests\.py"
+    r"|tests/packaging/test_set_up\.py"
+    r"|tests/(?P<template>infra/test_(template|delivery|values)\.py|chart/test_stack\.py)"
+)
 
 
 @pytest.fixture
@@ -64,7 +69,9 @@ class OneByOne(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
 
     def _split_scope(self, nodeid: str) -> str:
         shared = SHARED.match(nodeid)
-        return nodeid if shared is None else shared["backend"] or shared[0]
+        if shared is None:
+            return nodeid
+        return "the template" if shared["template"] else shared["backend"] or shared[0]
 
 
 @pytest.hookimpl(optionalhook=True)

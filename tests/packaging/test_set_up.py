@@ -21,6 +21,8 @@ from tests.packaging import dockerfile
 
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 SET_UP = ROOT / "requirements" / "set_up.py"
+#: An index that nobody can reach.
+NOWHERE = {"PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_RETRIES": "0"}
 #: What a distribution asks for and never gets: the framework around files that are served without it.
 LEFT_OUT = {("drf-spectacular-sidecar", "django")}
 
@@ -111,13 +113,17 @@ def _as(patch: str, at: Path) -> tuple[int, str]:
     return _run("-c", script, at=at)
 
 
-@pytest.fixture
-def copied(tmp_path: Path) -> Path:
+def _copy(to: Path) -> Path:
     """The script in a folder of its own, with spaces in its name, where no environment is."""
-    folder = tmp_path / "a new folder"
+    folder = to / "a new folder"
     shutil.copytree(ROOT / "requirements", folder / "requirements")
     shutil.copy(ROOT / "pyproject.toml", folder)
     return folder / "requirements" / "set_up.py"
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    return _copy(tmp_path)
 
 
 @pytest.mark.parametrize("version", [(2, 7), (3, 6), (3, 10), (3, 15), (4, 0)])
@@ -152,20 +158,26 @@ def test_a_folder_that_cannot_be_written_is_named(copied: Path) -> None:
     assert re.search(r"Cannot write .*\.venv: .", said.splitlines()[-1])
 
 
-def test_without_a_network_the_index_is_named_and_the_next_run_goes_on(copied: Path) -> None:
-    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_RETRIES": "0"}
-    code, said = _run(str(copied), "run", at=copied, environment=nowhere)
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
+    """A copy that came as far as an empty environment, for want of a network; with what it said."""
+    script = _copy(tmp_path_factory.mktemp("begun"))
+    return script, *_run(str(script), "run", at=script, environment=NOWHERE)
+
+
+def test_without_a_network_the_index_is_named_and_the_next_run_goes_on(begun: tuple[Path, int, str]) -> None:
+    script, code, said = begun
     assert code == 1
     assert said.splitlines()[-1].startswith("The Python package index cannot be reached: ")
     assert "PIP_INDEX_URL" in said
-    again, said = _run(str(copied), "run", at=copied, environment=nowhere)
+    again, said = _run(str(script), "run", at=script, environment=NOWHERE)
     assert again == 1
     assert "Making" not in said
 
 
-def test_a_mirror_without_https_is_told_how_pip_comes_to_trust_it(copied: Path) -> None:
+def test_a_mirror_without_https_is_told_how_pip_comes_to_trust_it(begun: tuple[Path, int, str]) -> None:
     mirror = {"PIP_INDEX_URL": "http://mirror.invalid/simple", "PIP_RETRIES": "0"}
-    code, said = _run(str(copied), "run", at=copied, environment=mirror)
+    code, said = _run(str(begun[0]), "run", at=begun[0], environment=mirror)
     assert code == 1
     assert "name mirror.invalid in PIP_TRUSTED_HOST" in said.splitlines()[-1]
 
@@ -175,7 +187,7 @@ def test_two_set_ups_of_one_folder_take_turns(copied: Path) -> None:
     fcntl.flock(folder, fcntl.LOCK_EX)
     with subprocess.Popen(
         [sys.executable, str(copied), "run"],
-        env={"PATH": os.environ["PATH"], "PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_RETRIES": "0"},
+        env={"PATH": os.environ["PATH"], **NOWHERE},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -187,10 +199,10 @@ def test_two_set_ups_of_one_folder_take_turns(copied: Path) -> None:
         assert second.stdout.readline().startswith("Making .venv ")
 
 
-def test_settings_of_the_users_pip_install_nothing_elsewhere(copied: Path) -> None:
-    elsewhere = copied.parents[1] / "elsewhere"
-    settings = {"PIP_TARGET": str(elsewhere), "PIP_USER": "1", "PIP_INDEX_URL": "http://127.0.0.1:1/simple"}
-    _, said = _run(str(copied), "run", at=copied, environment=settings)
+def test_settings_of_the_users_pip_install_nothing_elsewhere(begun: tuple[Path, int, str]) -> None:
+    elsewhere = begun[0].parents[1] / "elsewhere"
+    settings = NOWHERE | {"PIP_TARGET": str(elsewhere), "PIP_USER": "1"}
+    _, said = _run(str(begun[0]), "run", at=begun[0], environment=settings)
     assert "cannot be reached" in said.splitlines()[-1]
     assert not elsewhere.exists()
 
