@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -75,9 +75,13 @@ PARTS: Mapping[str, Callable[[], str]] = {
 }
 
 
-def generated(text: str) -> str:
-    """The document with every generated part written anew."""
-    return _PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]()}\n\n{part[3]}", text)
+def generated(text: str, *, leave: Collection[str] = ()) -> str:
+    """The document with every generated part written anew, but for those to leave as they are."""
+
+    def anew(part: re.Match[str]) -> str:
+        return part[0] if part["name"] in leave else f"{part[1]}\n{PARTS[part['name']]()}\n\n{part[3]}"
+
+    return _PART.sub(anew, text)
 
 
 def documents() -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate import PARTS, ROOT, documents
+from docs.generate import PARTS, ROOT, documents, generated
 from processor.errors import ImageRejected, JobNotFound, leaves
 from processor.recipes import STANDARD_VARIANTS
 from processor.work.outcomes import OutcomeKind
@@ -29,8 +29,19 @@ def _name(document: Path) -> str:
     return str(document.relative_to(ROOT))
 
 
-@pytest.mark.timeout(300)
+#: Parts for which dozens of days are simulated.
+SWEEPS = {name for name in PARTS if name.startswith("sweep-")} | {"scaling-spread"}
+
+
 def test_generated_parts_are_fresh() -> None:
+    pages = {_name(page): page.read_text() for page in documents()}
+    stale = [name for name, text in pages.items() if generated(text, leave=SWEEPS) != text]
+    assert stale == [], "run `make docs`"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_parts_that_simulate_dozens_of_days_are_fresh() -> None:
     """In a process of its own without the coverage's tracer, which slows the simulation down."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     done = subprocess.run(
