@@ -30,6 +30,7 @@ run: setup-run ## Run the whole system on 127.0.0.1:8080 (PORT=... and DATA_DIR=
 # Hundreds of processes would compile the project anew, each of them.
 test slow cover fuzz browser: export PYTHONDONTWRITEBYTECODE =
 
+test: export QUICK = 4
 test: setup ## Run the tests, all but those of `make slow`, and tell the ten slowest
 	$(BIN)/pytest $(PARALLEL) --durations=10 -m "not slow"
 

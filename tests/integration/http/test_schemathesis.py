@@ -16,6 +16,7 @@ import schemathesis
 from aiohttp import web
 from hypothesis import HealthCheck
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.pytest.lazy import get_all_tests
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -100,6 +101,7 @@ def test_every_answer_to_a_caller_is_as_documented_and_a_stranger_learns_nothing
     """The tool makes its hundreds of cases here, where they run, and not wherever the tests are collected."""
     schema = schemathesis.openapi.from_dict(document()).include(name=operation)
     (made,) = get_all_tests(schema=schema, test_func=_tell, settings=EXAMPLES, given_kwargs={})
+    assert isinstance(made, Ok)
     _, tell_all = made.ok()
     tell_all(running=running, session=session)
 

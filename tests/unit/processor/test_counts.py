@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processor import clock, races
@@ -34,6 +34,7 @@ from processor.ports.stores import Stores
 from processor.recipes import Recipe
 from processor.usage import MEGAPIXEL, Limits, Quota, Usage
 from processor.work.conversion import Converter
+from tests.searching import searching
 from tests.unit.turns import Stage
 from tests.unit.world import MAKER, TENANT, ScriptedRenderer, World, events_of
 
@@ -327,6 +328,6 @@ def _no_pauses_and_no_midnight() -> Iterator[None]:
 
 
 @given(STEPS)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@searching(300)
 def test_what_is_counted_is_what_there_is_and_what_the_dead_had_in_hand(steps: list[tuple[str, int]]) -> None:
     asyncio.run(_tell(steps))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import settings
 
 from tests.conftest import LONGEST_FIRST, TESTS, pytest_xdist_auto_num_workers
-from tests.searching import FUZZ
+from tests.searching import FUZZ, QUICK
 
 
 def test_every_folder_that_begins_is_there() -> None:
@@ -15,7 +17,13 @@ def test_every_folder_that_begins_is_there() -> None:
 
 def test_property_tests_try_the_same_cases_every_time_unless_they_are_told_to_search() -> None:
     profile = settings()
-    assert (profile.derandomize, profile.deadline, profile.max_examples) == (not FUZZ, None, 100 * max(1, FUZZ))
+    cases = 100 * max(1, FUZZ) / QUICK
+    assert (profile.derandomize, profile.deadline, profile.max_examples) == (not FUZZ, None, cases)
+
+
+def test_everything_that_continuous_integration_runs_is_searched_in_full() -> None:
+    recipes = (TESTS.parent / "Makefile").read_text()
+    assert re.findall(r"^([a-z ]+): export QUICK\b", recipes, re.MULTILINE) == ["test"]
 
 
 def test_the_number_of_workers_may_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

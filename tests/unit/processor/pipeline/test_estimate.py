@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import pyvips
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.formats.info import ImageInfo
@@ -17,6 +17,7 @@ from processor.pipeline.roll import leaves_gaps
 from processor.recipes import standard
 from tests import corpus
 from tests.corpus.animations import APNG_PREVIOUS, BACKGROUND, KEEP, PREVIOUS, Part, apng_of, gif_of
+from tests.searching import searching
 
 WIDTH, HEIGHT = 8, 6
 
@@ -40,7 +41,7 @@ def _pixels(data: bytes) -> pyvips.Image:
     return load(data, probe(data), lambda image: image, lambda: None, strict=True).copy_memory()
 
 
-@settings(deadline=None, max_examples=50)
+@searching(50)
 @given(st.lists(_parts(apng=False), min_size=1, max_size=5))
 def test_a_gif_that_is_called_solid_is_solid(parts: list[Part]) -> None:
     data = gif_of(WIDTH, HEIGHT, parts)
@@ -48,7 +49,7 @@ def test_a_gif_that_is_called_solid_is_solid(parts: list[Part]) -> None:
     assert probe(data).has_alpha or not _pixels(data).hasalpha()
 
 
-@settings(deadline=None, max_examples=50)
+@searching(50)
 @given(st.lists(_parts(apng=True), max_size=4), st.integers(0, APNG_PREVIOUS))
 def test_an_apng_whose_frames_leave_no_gap_is_solid(parts: list[Part], dispose: int) -> None:
     first = Part(width=WIDTH, height=HEIGHT, colour=(1, 2, 3, 255), dispose=dispose)

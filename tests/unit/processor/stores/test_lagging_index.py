@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processor import clock
@@ -25,6 +25,7 @@ from processor.recipes import STANDARD
 from processor.stores.clients import RAW, from_attribute, to_attribute
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.table import Table
+from tests.searching import searching
 
 TENANT = "acme"
 KEYS = {"by-time": "listKey", "by-status": "statusKey"}
@@ -200,7 +201,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(("submit", "convert", "process", "pro
     newest_first=st.booleans(),
     lags=st.lists(st.integers(0, 2), min_size=1, max_size=20),
 )
-@settings(max_examples=300, deadline=None)
+@searching(300)
 def test_a_walk_misses_nothing_though_the_index_is_behind_with_every_item(
     before: list[tuple[str, int]], between: list[list[tuple[str, int]]], lags: list[int], **asked: Any
 ) -> None:

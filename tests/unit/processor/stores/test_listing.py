@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.jobs import Job, new_processing_id, pending_job
@@ -17,6 +17,7 @@ from processor.stores.listing import list_jobs
 from processor.stores.pages import Page
 from processor.stores.records import job_item
 from processor.stores.schema import SHARDS, list_key
+from tests.searching import searching
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -72,7 +73,7 @@ async def _pages(table: Partitions, query: JobQuery) -> list[Job]:
     return listed
 
 
-@settings(max_examples=150, deadline=None)
+@searching(150)
 @given(
     st.lists(st.sampled_from([0, 0, 0, 0, 1, 2, 3]), max_size=90),
     st.integers(min_value=1, max_value=40),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processor import clock
@@ -45,6 +45,7 @@ from processor.stores.memory import MemoryJobStore
 from processor.stores.records import from_wire
 from processor.stores.schema import shard, status_key
 from processor.stores.table import Table
+from tests.searching import searching
 from tests.unit.processor.stores.in_process import NAME, InProcessDynamo
 from tests.unit.processor.stores.test_records import COMPLETED
 
@@ -425,6 +426,6 @@ async def _tell(steps: list[Step]) -> None:
 
 
 @given(STEPS)
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@searching(250)
 def test_both_stores_go_the_same_way_whatever_is_asked_in_whatever_order(steps: list[Step]) -> None:
     asyncio.run(_tell(steps))
