@@ -116,7 +116,7 @@ def theatre(emulator: LocalAws, session: aiohttp.ClientSession, tmp_path: Path) 
     return Theatre(emulator, session, tmp_path)
 
 
-@pytest.mark.parametrize("steps", CONVERSION)
+@pytest.mark.parametrize("steps", ["the first half", pytest.param("the second half", marks=pytest.mark.slow)])
 async def test_a_kill_at_any_step_of_a_conversion_leaves_a_job_that_the_next_service_completes(
     theatre: Theatre, steps: str
 ) -> None:
@@ -143,6 +143,7 @@ async def test_a_kill_at_the_end_of_a_refusal_leaves_its_code(theatre: Theatre) 
     assert await theatre.play(("finish:1:before", "finish:1:after"), play) == {}
 
 
+@pytest.mark.slow
 async def test_a_kill_while_a_newer_upload_takes_over_leaves_one_result_of_the_newest_bytes(theatre: Theatre) -> None:
     async def play(scene: Scene, point: str) -> None:
         async with scene.mortal(point) as mortal:
@@ -167,6 +168,7 @@ async def test_a_kill_while_a_newer_upload_takes_over_leaves_one_result_of_the_n
     assert await theatre.play(("replace:1:before", "replace:1:after", "store:7:after"), play) == {}
 
 
+@pytest.mark.slow
 async def test_a_kill_of_the_second_try_too_is_mended_by_the_third(theatre: Theatre) -> None:
     async def play(scene: Scene, point: str) -> None:
         async with scene.mortal("render:1:before") as first:
@@ -215,6 +217,7 @@ async def test_a_kill_while_an_upload_is_issued_leaves_nothing_in_the_way(theatr
     assert await theatre.play(("create:1:after",), play) == {}
 
 
+@pytest.mark.slow
 async def test_a_kill_while_an_image_is_processed_again_leaves_what_asking_again_or_reconciling_completes(
     theatre: Theatre,
 ) -> None:

@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -138,7 +138,12 @@ async def engine() -> AsyncIterator[Engine]:
     await engine.close()
 
 
-@pytest.mark.parametrize("name", GOOD)
+def in_part(names: Sequence[str]) -> list[Any]:
+    """One in four for every run. Each of the others starts a child too, and is slow."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if number % 4 else []) for number, name in enumerate(names)]
+
+
+@pytest.mark.parametrize("name", in_part(GOOD))
 async def test_a_good_image_becomes_the_same_bytes_as_in_the_engine(name: str, engine: Engine, make: Make) -> None:
     data = corpus.SAMPLES[name].make()
 
