@@ -131,7 +131,7 @@ class Score:
 
     def __call__(self, data: bytes) -> float:
         """Of an encoded file."""
-        _middle(pyvips.Image.webpload_buffer(data)).pngsave(str(self._written), compression=1)
+        _middle(pyvips.Image.new_from_buffer(data, "")).pngsave(str(self._written), compression=1)
         command = [str(self._scorer), "image", str(self._original), str(self._written)]
         one = {**os.environ, "RAYON_NUM_THREADS": "1"}
         said = subprocess.run(command, check=True, capture_output=True, text=True, env=one).stdout

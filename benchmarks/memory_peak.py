@@ -1,7 +1,7 @@
 """The memory that one image really takes, beside the estimate by which it is admitted.
 
-    python -m benchmarks.memory_peak [--megapixels 24] [--effort 0 2 4 6] [--sharpen 0.8] [--preload libjemalloc.so.2]
-        [NAME ...]
+    python -m benchmarks.memory_peak [--megapixels 24] [--effort 0 2 4 6] [--sharpen 0.8] [--format webp]
+        [--preload libjemalloc.so.2] [NAME ...]
 
 Every file is drawn by formula and rendered in a fresh process, as the only image in it. The peak is what Linux counted
 as resident (`VmHWM`) above what the process held before, the file counted in. Linux only. It depends on the allocator,
@@ -21,18 +21,19 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import pyvips
 
+from processor.formats import WEBP
 from processor.pipeline.allocator import tune_allocator
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.estimate import least_bytes, working_bytes
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.render import Rendering, inspect, render
-from processor.recipes import sharpened, standard
+from processor.recipes import FURTHER, STANDARD, Recipe, sharpened, standard
 from processor.sandbox.process import GIVEN
 from tests import corpus
 from tests.corpus import animations
@@ -286,7 +287,12 @@ def _animations(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
 
 
 def measure(
-    data: bytes, effort: int = 2, allocator: Mapping[str, str] = ALLOCATORS["engine"], *, sharpen: float = 0
+    data: bytes,
+    effort: int = 2,
+    allocator: Mapping[str, str] = ALLOCATORS["engine"],
+    *,
+    sharpen: float = 0,
+    format_: str = WEBP.name,
 ) -> Measured:
     """In a process of its own."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "LD_PRELOAD"))}
@@ -295,7 +301,7 @@ def measure(
         file.write(data)
         file.flush()
         command = [sys.executable, "-m", "benchmarks.memory_peak", "--measure", file.name]
-        command += ["--effort", str(effort), "--sharpen", str(sharpen)]
+        command += ["--effort", str(effort), "--sharpen", str(sharpen), "--format", format_]
         told = subprocess.run(command, check=True, capture_output=True, env=environment, timeout=600)
     return Measured(**json.loads(told.stdout))
 
@@ -306,6 +312,13 @@ def _noise(width: int, height: int) -> pyvips.Image:
         for band in range(3)
     ]
     return bands[0].bandjoin(bands[1:]).copy(interpretation="srgb").copy_memory()
+
+
+def _recipe(effort: int, format_: str) -> Recipe:
+    if format_ == WEBP.name:
+        return standard(effort)
+    further = tuple(replace(spec, effort=effort) for spec in FURTHER[format_])
+    return replace(STANDARD, further=further).in_format(format_)
 
 
 def _status(name: str) -> int:
@@ -322,10 +335,10 @@ def _render_side_by_side(rendering: Rendering) -> None:
             each.result()
 
 
-def _measure_here(file: Path, effort: int, sharpen: float) -> Measured:
+def _measure_here(file: Path, effort: int, sharpen: float, format_: str) -> Measured:
     tune_allocator()
     set_up_libvips()
-    recipe = sharpened(standard(effort), [sharpen])
+    recipe = sharpened(_recipe(effort, format_), [sharpen])
     for make in (corpus.jpeg, corpus.png, corpus.webp, corpus.gif):  # code and tables are the process's own
         data = make()
         render(data, inspect(data, NO_LIMITS), recipe, Deadline(NO_LIMITS.timeout_seconds))
@@ -335,7 +348,12 @@ def _measure_here(file: Path, effort: int, sharpen: float) -> Measured:
     info = inspect(data, NO_LIMITS)
     decoded = _Decoded()
     deadline = Deadline(NO_LIMITS.timeout_seconds)
-    _render_side_by_side(Rendering(data, info, recipe, deadline, settled=decoded))
+    rendering = Rendering(data, info, recipe, deadline, settled=decoded)
+    if format_ == WEBP.name:
+        _render_side_by_side(rendering)
+    else:  # by a child, which has one thread
+        rendering.first()
+        rendering.rest()
     later = _status("VmHWM") - before
     estimate = working_bytes(info, len(data), recipe)
     return Measured(
@@ -366,11 +384,13 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, default=24, help="size of a picture, all frames together")
     parser.add_argument("--effort", type=int, nargs="+", default=[2], choices=range(7), help="as `WEBP_EFFORT`")
     parser.add_argument("--sharpen", type=float, default=0, help="as `SHARPEN_SIGMA`")
+    parser.add_argument("--format", choices=[WEBP.name, *FURTHER], default=WEBP.name, help="of the variants")
     parser.add_argument("--preload", help="jemalloc, as the loader finds it")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        print(json.dumps(asdict(_measure_here(arguments.measure, *arguments.effort, arguments.sharpen))))
+        asked = (*arguments.effort, arguments.sharpen, arguments.format)
+        print(json.dumps(asdict(_measure_here(arguments.measure, *asked))))
         return
     allocators = {**ALLOCATORS}
     if arguments.preload:
@@ -383,7 +403,8 @@ def main() -> None:
         if not arguments.names or name in arguments.names:
             data = make()
             for effort in arguments.effort:
-                found = [measure(data, effort, each, sharpen=arguments.sharpen) for each in allocators.values()]
+                how = {"sharpen": arguments.sharpen, "format_": arguments.format}
+                found = [measure(data, effort, each, **how) for each in allocators.values()]
                 print(_row(name, effort, found), flush=True)
                 beside.extend(_beside(f"{name} at effort {effort}", found))
     print("\n" + "\n".join(beside or ["No peak is more than a tenth beside its estimate."]))

@@ -35,7 +35,7 @@ class JobStatus(StrEnum):
     PENDING = "pending"  # the URL is issued, nothing is uploaded yet
     UPLOADED = "uploaded"  # the source is there, the job is queued
     PROCESSING = "processing"  # a worker holds the lease
-    COMPLETED = "completed"  # every variant is stored
+    COMPLETED = "completed"  # every variant is stored; further formats may follow
     FAILED = "failed"  # settled with a code
 
 
@@ -85,13 +85,17 @@ CLAIM = Transition(
     sources=frozenset({_UPLOADED, _PROCESSING, _FAILED}), targets=frozenset({_PROCESSING}), refusal=Conflict
 )
 #: What the worker that holds it does to a job and lets it stay in work: renew its lease, or give it back.
-HOLD = Transition(sources=frozenset({_PROCESSING}), refusal=LeaseLost)
+#: Likewise a completed job that is taken up for what it owes.
+HOLD = Transition(sources=frozenset({_PROCESSING, _COMPLETED}), refusal=LeaseLost)
 FINISH = Transition(sources=frozenset({_PROCESSING}), targets=frozenset({_COMPLETED, _FAILED}), refusal=LeaseLost)
 FAIL = Transition(sources=frozenset({_UPLOADED}), targets=frozenset({_FAILED}), refusal=RecordChanged)
 SUPERSEDE = Transition(
     sources=frozenset({_PENDING, _UPLOADED, _PROCESSING}), targets=frozenset({_FAILED}), refusal=RecordChanged
 )
-CHANGES = (ACCEPT, EXTEND, CLAIM, HOLD, FINISH, FAIL, SUPERSEDE)
+#: A completed job that owes further formats is taken up for them; it stays completed, whatever comes of it.
+TAKE_UP = Transition(sources=frozenset({_COMPLETED}), refusal=Conflict)
+AMEND = Transition(sources=frozenset({_COMPLETED}), refusal=LeaseLost)
+CHANGES = (ACCEPT, EXTEND, CLAIM, HOLD, FINISH, FAIL, SUPERSEDE, TAKE_UP, AMEND)
 
 #: Every change of status that may happen.
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
@@ -180,6 +184,27 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FormatSet:
+    """A job's variants in a further format, under the names of its own; or why there are none.
+
+    What is too large for the format is not among them.
+    """
+
+    format: str
+    maker: Maker | None = None
+    variants: tuple[StoredVariant, ...] = ()
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What viewers of an image may be shown."""
+
+    variants: tuple[StoredVariant, ...] = ()
+    further: tuple[FormatSet, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What the client said of its file, which binds its upload: `size` in bytes, `checksum_sha256` in base64."""
 
@@ -218,6 +243,9 @@ class Job:
     manifest: Manifest | None = field(default=None, metadata=_BROUGHT)
     #: What was found out about the picture; nothing in records of before, or where the recipe asks for nothing.
     facts: Facts = field(default_factory=Facts, metadata=_BROUGHT)
+    #: Formats in which its variants are still to be made, after it has completed; and what came of others.
+    owed: tuple[str, ...] = field(default=(), metadata=_BROUGHT)
+    further: tuple[FormatSet, ...] = field(default=(), metadata=_BROUGHT)
     error: Failure | None = field(default=None, metadata=_BROUGHT)
     timings: Timings | None = field(default=None, metadata=_BROUGHT)
     #: Where its image stands in listings; None: where its own making puts it, as with an image's first job.
@@ -239,6 +267,11 @@ class Job:
     recipe: Recipe | None = None
     #: The `Maker` that began. Nobody else goes on under the same keys: other code may write other bytes.
     maker: str | None = None
+
+    @property
+    def shown(self) -> Shown:
+        """What it has stored, as far as the record tells."""
+        return Shown(variants=self.variants, further=self.further)
 
     @property
     def ended(self) -> bool:
@@ -463,7 +496,7 @@ def released(job: Job | None, lease: Lease) -> Job:
 
 def noted(job: Job | None, lease: Lease, variants: Sequence[StoredVariant]) -> Job:
     """A job in work with what is stored of it so far. Raises `LeaseLost`."""
-    return replace(held(job, lease), variants=tuple(variants))
+    return replace(held(FINISH.out_of(job), lease), variants=tuple(variants))
 
 
 def ended(job: Job | None, lease: Lease, outcome: Job) -> Job:
@@ -480,19 +513,38 @@ def ended(job: Job | None, lease: Lease, outcome: Job) -> Job:
     )
 
 
+def taken_up(job: Job | None, lease: Lease, now: datetime) -> Job:
+    """A completed job that a worker has taken for the formats that it owes. Raises `Conflict`."""
+    job = TAKE_UP.out_of(job)
+    if not job.owed or job.is_held(now):
+        raise TAKE_UP.refusal
+    return replace(job, lease=lease, attempts=job.attempts + 1)
+
+
+def amended(job: Job | None, lease: Lease, outcome: Job) -> Job:
+    """A job that was taken up, with what it owes by now, and what came of the rest. Raises `LeaseLost`."""
+    return replace(
+        held(AMEND.out_of(job), lease),
+        owed=outcome.owed,
+        further=outcome.further,
+        updated_at=outcome.updated_at,
+        lease=lease if outcome.owed else None,
+    )
+
+
 def failed(job: Job | None, why: Failure | None, now: datetime) -> Job:
     """A job that no worker holds, and none shall take. Raises `RecordChanged`."""
     return replace(FAIL.out_of(job), status=FAIL.into(JobStatus.FAILED), error=why, updated_at=now)
 
 
 def superseded(job: Job, new: Job) -> Job:
-    """A job whose place another took: it names that, and has failed if it had not ended."""
+    """A job whose place another took: it names that, and has failed if it had not ended. It owes nothing any more."""
     if not job.ended:
         failed = SUPERSEDE.into(JobStatus.FAILED)
         job = replace(
             SUPERSEDE.out_of(job), status=failed, error=REPLACED, lease=None, variants=(), updated_at=clock.now()
         )
-    return replace(job, superseded_by=new.processing_id)
+    return replace(job, superseded_by=new.processing_id, owed=(), lease=None)
 
 
 def removed(image: Image) -> Job:

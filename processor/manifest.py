@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from processor import clock
 from processor.codec import Codec
 from processor.errors import ObjectNotFound, Rejected
+from processor.formats import FORMATS
 from processor.images import StoredVariant, job_prefix
-from processor.jobs import Job, Manifest
+from processor.jobs import FormatSet, Job, Manifest, Shown
 from processor.ports.objects import ObjectStore
 from processor.recipes import VariantSpec
 
 CONTENT_TYPE = "application/json"
-_NAME = "manifest.json"
+_KEY = re.compile(r".*/manifest(\.[a-z0-9]+)?\.json")
 #: Far above any manifest, in bytes: nothing that claims to be one fills the memory.
 MAX_BYTES = 256 * 1024
 
@@ -25,45 +27,63 @@ _CODEC = Codec({})
 _ELSEWHERE = frozenset({"name", "storedAt"})
 
 
-def manifest_key(unique_id: str, processing_id: str) -> str:
-    """Where a job's manifest lies: beside its variants, written after them."""
-    return f"{job_prefix(unique_id, processing_id)}{_NAME}"
+def manifest_key(unique_id: str, processing_id: str, format_: str | None = None) -> str:
+    """Where a job's manifest lies: beside its variants, written after them; each further format has one of its own."""
+    return f"{job_prefix(unique_id, processing_id)}manifest{f'.{format_}' if format_ else ''}.json"
 
 
 def is_manifest(key: str) -> bool:
     """Whether an object beside variants is their manifest."""
-    return key.endswith(f"/{_NAME}")
+    return _KEY.fullmatch(key) is not None
 
 
-def document(job: Job) -> bytes:
-    """The manifest of a completed job as canonical JSON.
+def document(job: Job, made: FormatSet | None = None) -> bytes:
+    """The manifest of a completed job as canonical JSON, or that of what it has in a further format.
 
     It names no times: whoever takes a job over must write the same bytes.
     """
-    made = job.manifest
-    if made is None:
+    source = job.manifest
+    if source is None:
         raise ValueError(f"{job.processing_id} has no manifest")
-    specs = {spec.name: spec for spec in job.recipe.specs} if job.recipe else {}
     content = {
         "uniqueId": job.unique_id,
         "processingId": job.processing_id,
         "source": {
             "key": job.original_key,
-            "etag": made.etag,
-            "sha256": made.sha256,
-            "size": made.size,
-            "format": made.format,
-            "width": made.width,
-            "height": made.height,
-            "frames": made.frames,
+            "etag": source.etag,
+            "sha256": source.sha256,
+            "size": source.size,
+            "format": source.format,
+            "width": source.width,
+            "height": source.height,
+            "frames": source.frames,
         },
-        "variants": {variant.name: _described(variant, specs.get(variant.name), made) for variant in job.variants},
-        **({"facts": job.facts.found} if job.facts.found else {}),
         **({"recipe": job.recipe.reference} if job.recipe else {}),
+        **(_own(job, source) if made is None else _of_set(job, source, made)),
+    }
+    return json.dumps(content, sort_keys=True, indent=2).encode()
+
+
+def _own(job: Job, made: Manifest) -> Mapping[str, Any]:
+    specs, further = (job.recipe.specs, job.recipe.further_formats) if job.recipe else ((), ())
+    return {
+        "variants": _variants(job.variants, specs, made),
+        **({"facts": job.facts.found} if job.facts.found else {}),
+        **({"further": list(further)} if further else {}),
         "encoder": made.encoder,
         "service": made.service,
     }
-    return json.dumps(content, sort_keys=True, indent=2).encode()
+
+
+def _of_set(job: Job, source: Manifest, made: FormatSet) -> Mapping[str, Any]:
+    specs = job.recipe.in_format(made.format).specs if job.recipe else ()
+    maker = {"encoder": made.maker.encoder, "service": made.maker.service} if made.maker else {}
+    return {"format": made.format, "variants": _variants(made.variants, specs, source), **maker}
+
+
+def _variants(variants: Sequence[StoredVariant], specs: Sequence[VariantSpec], made: Manifest) -> Mapping[str, Any]:
+    asked = {spec.name: spec for spec in specs}
+    return {variant.name: _described(variant, asked.get(variant.name), made) for variant in variants}
 
 
 def variants_in(manifest: bytes, stored_at: datetime) -> tuple[StoredVariant, ...]:
@@ -76,15 +96,34 @@ def variants_in(manifest: bytes, stored_at: datetime) -> tuple[StoredVariant, ..
     return tuple(sorted(variants, key=lambda variant: (variant.width * variant.height, variant.name)))
 
 
-async def stored_variants(processed: ObjectStore, unique_id: str, processing_id: str) -> tuple[StoredVariant, ...]:
+async def stored_variants(processed: ObjectStore, unique_id: str, processing_id: str) -> Shown:
     """What the bucket says of a job whose record has expired; nothing when it never completed."""
-    key = manifest_key(unique_id, processing_id)
+    own = await _stored(processed, manifest_key(unique_id, processing_id))
+    if own is None:
+        return Shown()
+    further = []
+    for format_ in _further_in(own[0]):
+        found = await _stored(processed, manifest_key(unique_id, processing_id, format_))
+        if found is not None:
+            further.append(FormatSet(format=format_, variants=variants_in(*found)))
+    return Shown(variants=variants_in(*own), further=tuple(further))
+
+
+async def _stored(processed: ObjectStore, key: str) -> tuple[bytes, datetime] | None:
     try:
         found = await processed.head(key)
-        manifest = await processed.fetch(key, max_bytes=MAX_BYTES)
+        return await processed.fetch(key, max_bytes=MAX_BYTES), found.last_modified
     except ObjectNotFound:
+        return None
+
+
+def _further_in(manifest: bytes) -> Sequence[str]:
+    """The formats that were asked for beside its own. What is no manifest, `variants_in` refuses."""
+    try:
+        further = json.loads(manifest).get("further", [])
+    except (ValueError, AttributeError):
         return ()
-    return variants_in(manifest, found.last_modified)
+    return [name for name in further if isinstance(name, str) and name in {each.name for each in FORMATS}]
 
 
 def _described(variant: StoredVariant, spec: VariantSpec | None, made: Manifest) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from processor.formats import encoding_of, format_of
+from processor.formats import AVIF, encoding_of, format_of
 from processor.formats.format import Encoding
 from processor.formats.webp import WEBP
 
@@ -21,6 +21,8 @@ DEFAULT_EFFORT = 2
 _DIGEST_LENGTH = 16
 #: Recipes that are not read again: every record of a job has one, and nearly all the same.
 KNOWN_TEXTS = 64
+#: What stands before a further format in a recipe's text.
+_FURTHER = "+"
 _TEXT = re.compile(r"(?P<name>[a-z][a-z0-9-]{0,31})@(?P<version>[1-9][0-9]{0,8})#[0-9a-f]{16}:(?P<content>.+)")
 
 Number = TypeVar("Number", int, float)
@@ -87,6 +89,8 @@ class Recipe:
     version: int
     specs: tuple[VariantSpec, ...]
     analyses: tuple[str, ...] = ()
+    #: The same variants, by name, in further formats, which are made once those of `specs` are there.
+    further: tuple[VariantSpec, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -97,6 +101,17 @@ class Recipe:
     def full_size(self) -> VariantSpec:
         """What clients who ask for one picture get: the variant of the original's own size, or else the largest."""
         return next((spec for spec in self.specs if spec.box is None), self.specs[-1])
+
+    @property
+    def further_formats(self) -> tuple[str, ...]:
+        """Their names, in the order in which they are made."""
+        return tuple(dict.fromkeys(spec.format for spec in self.further))
+
+    def in_format(self, format_: str) -> Recipe:
+        """What is made in one of the further formats, and no more: effects alone ask for what analyses found."""
+        specs = tuple(spec for spec in self.further if spec.format == format_)
+        analyses = self.analyses if any(spec.effects for spec in specs) else ()
+        return replace(self, specs=specs, analyses=analyses, further=())
 
     @property
     def reference(self) -> str:
@@ -115,10 +130,11 @@ class Recipe:
     def _content(self) -> str:
         """Short, since every record of a job has it: in the order of the fields, and a box of nothing is left out.
 
-        An effect is a pair at the end of a row, and an analysis a name among the rows: so a recipe without any reads as
-        it always did.
+        An effect is a pair at the end of a row, an analysis a name among the rows, and a further format has a sign
+        before it: so a recipe without any reads as it always did.
         """
-        return json.dumps([*map(_row, self.specs), *self.analyses], separators=(",", ":"), allow_nan=False)
+        rows = [*map(_row, self.specs), *(_row(spec, _FURTHER) for spec in self.further), *self.analyses]
+        return json.dumps(rows, separators=(",", ":"), allow_nan=False)
 
 
 @lru_cache(maxsize=KNOWN_TEXTS)
@@ -127,24 +143,31 @@ def _read(text: str) -> Recipe:
     if found is None:
         raise ValueError("no recipe")
     rows = json.loads(found["content"])
+    specs = [row for row in rows if not isinstance(row, str)]
     return Recipe(
         name=found["name"],
         version=int(found["version"]),
-        specs=tuple(_spec(*row) for row in rows if not isinstance(row, str)),
+        specs=tuple(_spec(*row) for row in specs if not row[1].startswith(_FURTHER)),
         analyses=tuple(row for row in rows if isinstance(row, str)),
+        further=tuple(_spec(*row) for row in specs if row[1].startswith(_FURTHER)),
     )
 
 
-def _row(spec: VariantSpec) -> list[object]:
+def _row(spec: VariantSpec, sign: str = "") -> list[object]:
     effects = [[effect.name, dict(effect.parameters)] for effect in spec.effects]
-    return [spec.name, spec.format, spec.quality, spec.effort, *(spec.box or ()), *effects]
+    return [spec.name, sign + spec.format, spec.quality, spec.effort, *(spec.box or ()), *effects]
 
 
 def _spec(name: str, format_: str, quality: int, effort: int, *rest: int | list[Any]) -> VariantSpec:
     sides = [each for each in rest if isinstance(each, int)]
-    box = (sides[0], sides[1]) if sides else None
-    effects = tuple(Effect.of(*each) for each in rest if isinstance(each, list))
-    return VariantSpec(name=name, format=format_, quality=quality, effort=effort, box=box, effects=effects)
+    return VariantSpec(
+        name=name,
+        format=format_.removeprefix(_FURTHER),
+        quality=quality,
+        effort=effort,
+        box=(sides[0], sides[1]) if sides else None,
+        effects=tuple(Effect.of(*each) for each in rest if isinstance(each, list)),
+    )
 
 
 def _plain(value: Value) -> Value:
@@ -173,24 +196,41 @@ STANDARD_VARIANTS = STANDARD.specs
 FULL_SIZE = STANDARD.full_size
 
 
+#: Its variants in the formats that may be made beside it, likewise measured.
+FURTHER: Mapping[str, tuple[VariantSpec, ...]] = {
+    AVIF.name: tuple(
+        replace(spec, format=AVIF.name, quality=quality, effort=effort)
+        for spec, (quality, effort) in zip(STANDARD.specs, ((60, 3), (65, 2), (75, 1), (60, 1)), strict=True)
+    ),
+}
+
+
 def standard(effort: int) -> Recipe:
     """The standard recipe, with so much effort for every variant."""
     return adapted(efforts=[effort], qualities=[spec.quality for spec in STANDARD.specs])
 
 
-def adapted(efforts: Sequence[int], qualities: Sequence[int]) -> Recipe:
-    """The standard recipe with other efforts and qualities: one for each variant, or one for all."""
-    count = len(STANDARD.specs)
-    each = zip(STANDARD.specs, _for_all(efforts, count), _for_all(qualities, count), strict=True)
-    specs = tuple(replace(spec, effort=effort, quality=quality) for spec, effort, quality in each)
-    return replace(STANDARD, specs=specs)
+def adapted(efforts: Sequence[int], qualities: Sequence[int], further: Sequence[VariantSpec] = ()) -> Recipe:
+    """The standard recipe with other efforts and qualities, one for each variant or one for all, and with `further`."""
+    return replace(STANDARD, specs=encoded_with(STANDARD.specs, efforts, qualities), further=tuple(further))
+
+
+def encoded_with(
+    specs: Sequence[VariantSpec], efforts: Sequence[int], qualities: Sequence[int]
+) -> tuple[VariantSpec, ...]:
+    """The same variants with these efforts and qualities: one for each, or one for all."""
+    each = zip(specs, _for_all(efforts, len(specs)), _for_all(qualities, len(specs)), strict=True)
+    return tuple(replace(spec, effort=effort, quality=quality) for spec, effort, quality in each)
 
 
 def sharpened(recipe: Recipe, sigmas: Sequence[float]) -> Recipe:
-    """The recipe with variants sharpened: one sigma for each, or one for all; 0 leaves a variant as it is."""
+    """The recipe with variants sharpened, in all formats: one sigma for each, or one for all; 0 leaves one as it is."""
     each = zip(recipe.specs, _for_all(sigmas, len(recipe.specs)), strict=True)
-    effects = ((spec, (Effect.of("sharpen", {"sigma": sigma}),) if sigma else ()) for spec, sigma in each)
-    return replace(recipe, specs=tuple(replace(spec, effects=found) for spec, found in effects))
+    effects = {spec.name: (Effect.of("sharpen", {"sigma": sigma}),) if sigma else () for spec, sigma in each}
+    specs, further = (
+        tuple(replace(spec, effects=effects[spec.name]) for spec in some) for some in (recipe.specs, recipe.further)
+    )
+    return replace(recipe, specs=specs, further=further)
 
 
 def _for_all(values: Sequence[Number], count: int) -> Sequence[Number]:

@@ -64,7 +64,12 @@ class Settings(
     @property
     def conversion_budget_bytes(self) -> int:
         """What conversions may use together, and so the most that one may: the rest is for files that wait."""
-        return self.memory_budget_bytes - self.max_upload_bytes
+        return self.memory_budget_bytes - self._waiting_bytes
+
+    @property
+    def _waiting_bytes(self) -> int:
+        """For files that wait for their conversion; and for those that wait for a further one, if there is any."""
+        return self.max_upload_bytes * (2 if self.recipe.further else 1)
 
     @property
     def told_conversion_budget_bytes(self) -> int | None:
@@ -83,7 +88,7 @@ class Settings(
         left = self.memory_budget_bytes
         if memory_limit_bytes is not None:
             left = min(left, max(0, memory_limit_bytes - machine.OWN_BYTES))
-        least = self.max_upload_bytes + LEAST_BUDGET_BYTES
+        least = self._waiting_bytes + LEAST_BUDGET_BYTES
         if left < least:
             limit = "none" if memory_limit_bytes is None else f"{memory_limit_bytes} bytes"
             raise SettingsError(

@@ -17,12 +17,14 @@ from processor.jobs import Maker
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig, libvips_version
 from processor.pipeline.lanes import Lanes
+from processor.pipeline.spare import Spare
 from processor.ports.keys import KeyStore
 from processor.ports.listener import Listener
 from processor.ports.replays import ReplayStore
 from processor.ports.stores import AllStores, Stores
 from processor.probe import NO_PROBES, Probes
 from processor.sandbox.renderer import ChildRenderer
+from processor.sandbox.spare import SpareRenderer
 from processor.stores.backlog import DynamoBacklogStore
 from processor.stores.clients import AwsClients
 from processor.stores.cloudfront import CloudFrontEdge
@@ -61,9 +63,14 @@ class Renderers:
     children: ChildRenderer
     #: For files that wait for either.
     room: MemoryBudget
+    #: For what nobody waits for: what the engine and the children leave; and for files that wait for that.
+    spare: Spare
+    spare_renderer: SpareRenderer
+    spare_room: MemoryBudget
 
     async def close(self) -> None:
         """Children first: the engine waits for what it gave them."""
+        await self.spare_renderer.close()
         await self.children.close()
         await self.engine.close()
 
@@ -148,9 +155,19 @@ def make_renderers(settings: Settings, probes: Probes = NO_PROBES) -> Renderers:
     lanes = Lanes(config.threads)
     children = ChildRenderer(config, budget=budget, lane=lanes.long, probes=probes)
     engine = Engine(config, budget=budget, lanes=lanes, outside=children, probes=probes)
-    # A budget of its own: a file that kept memory from the image whose turn it is would wait for ever.
+    # Budgets of their own: a file that kept memory from the image whose turn it is would wait for ever.
     room = MemoryBudget(slots=settings.slots, budget_bytes=settings.max_upload_bytes)
-    return Renderers(engine=engine, children=children, room=room)
+    spare_room = MemoryBudget(slots=settings.slots, budget_bytes=settings.max_upload_bytes)
+    spare = Spare(budget, lanes)
+    spare_renderer = SpareRenderer(ChildRenderer(config, budget=spare, patient=True), spare, config.limits)
+    return Renderers(
+        engine=engine,
+        children=children,
+        room=room,
+        spare=spare,
+        spare_renderer=spare_renderer,
+        spare_room=spare_room,
+    )
 
 
 def make_work(settings: Settings, stores: AllStores, quota: Quota, probes: Probes) -> Work:
@@ -169,6 +186,8 @@ def make_worker(settings: Settings, stores: AllStores, quota: Quota, renderers: 
         suspect_renderer=renderers.children,
         eraser=Eraser(stores=stores, quota=quota),
         room=renderers.room,
+        spare_renderer=renderers.spare_renderer,
+        spare_room=renderers.spare_room,
         source_bucket=settings.source_bucket,
         max_bytes=settings.max_upload_bytes,
         retention=settings.retention,
@@ -184,6 +203,7 @@ def make_worker(settings: Settings, stores: AllStores, quota: Quota, renderers: 
         dead_letters=stores.dead_letters,
         probes=probes,
         fit=lambda: not renderers.engine.stuck,
+        idle=renderers.spare.idle,
     )
 
 

@@ -25,8 +25,7 @@ from processor.errors import (
     Unavailable,
 )
 from processor.events import JobRequested
-from processor.images import StoredVariant
-from processor.jobs import MAX_JOBS, UNAVAILABLE, Failure, Image, Job, JobStatus, Source, epoch, next_job
+from processor.jobs import MAX_JOBS, UNAVAILABLE, Failure, Image, Job, JobStatus, Shown, Source, epoch, next_job
 from processor.manifest import stored_variants
 from processor.pace import pause_before_job
 from processor.ports.jobs import JobPage, JobQuery, JobStore, known_job
@@ -89,7 +88,7 @@ class Catalog:
         """A page of the tenant's images, one row each: its current job."""
         return await self.stores.jobs.list(query)
 
-    async def processed_images(self, tenant: str, unique_id: str) -> tuple[StoredVariant, ...]:
+    async def processed_images(self, tenant: str, unique_id: str) -> Shown:
         """The variants of the newest completed job over the newest source; none while there is no such job.
 
         Raises `ImageNotFound`.
@@ -99,11 +98,11 @@ class Catalog:
         job = await known_job(self.stores.jobs, tenant, shown)
         if job is not None and job.status is not JobStatus.COMPLETED:
             if job.previous_job is None:
-                return ()
+                return Shown()
             shown = job.previous_job
             job = await known_job(self.stores.jobs, tenant, shown)
         # A job's record expires before its image does; then the bucket tells.
-        return job.variants if job is not None else await stored_variants(self.stores.processed, unique_id, shown)
+        return job.shown if job is not None else await stored_variants(self.stores.processed, unique_id, shown)
 
     async def reprocess(
         self, tenant: str, unique_id: str, *, delay_seconds: int = 0, instead_of: str | None = None

@@ -32,6 +32,7 @@ class FindingKind(StrEnum):
     UNHEARD = "unheard"  # an upload whose event never came
     UNCLAIMED = "unclaimed"  # a job that waits, for longer than any message is hidden
     ABANDONED = "abandoned"  # a job whose worker's lease has run out
+    OWED = "owed"  # a completed job that owes further formats, and on which nobody works
     UNRECORDED = "unrecorded"  # an upload that there is no record of
     REVENANT = "revenant"  # an object of a deleted image
     ORPHAN = "orphan"  # variants that no record names
@@ -118,6 +119,8 @@ class Reconciler:
             return await self._queued(FindingKind.UNCLAIMED, found.key, _request(job))
         if job.status is JobStatus.PROCESSING and _lease_is_over(job):
             return await self._queued(FindingKind.ABANDONED, found.key, _request(job))
+        if job.owed and _lease_is_over(job):
+            return await self._queued(FindingKind.OWED, found.key, _request(job))
         return None
 
     async def _unrecorded(self, unique_id: str, found: ObjectInfo) -> Finding:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from processor.errors import ImageNotFound, JobNotFound, ObjectNotFound
 from processor.images import VARIANT_PREFIX, StoredVariant, job_of_variant
-from processor.jobs import Job, JobStatus
+from processor.jobs import FormatSet, Job, JobStatus
 from processor.manifest import MAX_BYTES, document, manifest_key, stored_variants
 from processor.ports.stores import AllStores
 
@@ -52,25 +52,26 @@ class Verifier:
         try:
             job = await self.stores.jobs.get_job(image.tenant, image.current_job)
         except JobNotFound:
-            variants = await stored_variants(self.stores.processed, unique_id, image.current_job)
+            shown = await stored_variants(self.stores.processed, unique_id, image.current_job)
         else:
             if job.status is not JobStatus.COMPLETED:
                 return
-            variants = job.variants
-            async for difference in self._manifest(job):
-                yield difference
-        for variant in variants:
+            shown = job.shown
+            for made in (None, *(made for made in shown.further if made.variants)):
+                async for difference in self._manifest(job, made):
+                    yield difference
+        for variant in (*shown.variants, *(variant for made in shown.further for variant in made.variants)):
             async for difference in self._variant(variant):
                 yield difference
 
-    async def _manifest(self, job: Job) -> AsyncIterator[Difference]:
-        key = manifest_key(job.unique_id, job.processing_id)
+    async def _manifest(self, job: Job, made: FormatSet | None) -> AsyncIterator[Difference]:
+        key = manifest_key(job.unique_id, job.processing_id, made.format if made else None)
         try:
             stored = await self.stores.processed.fetch(key, max_bytes=MAX_BYTES)
         except ObjectNotFound:
             yield Difference(key=key, problem="missing")
             return
-        if stored != document(job):
+        if stored != document(job, made):
             yield Difference(key=key, problem="not what the record says")
 
     async def _variant(self, variant: StoredVariant) -> AsyncIterator[Difference]:

@@ -2,17 +2,55 @@
 
 from __future__ import annotations
 
-from processor.formats.format import Decoding, Format
+from collections.abc import Mapping
+
+from processor.formats.format import Decoding, Encoding, Format, sizes_at
 from processor.formats.info import ImageInfo
 from processor.formats.items import dissect
 from processor.formats.signatures import has_brand
 
-#: Nanoseconds a pixel in which libaom hears of no deadline; see `pipeline.silence`.
+#: Nanoseconds a pixel in which libaom hears of no deadline while it decodes; see `pipeline.silence`.
 _DECODING_NS = 150
+#: The same while it encodes, which is one call: noise at the most effort. Photographs at effort 2 take a fortieth.
+_ENCODING_NS = 20_000
+#: Longest side. libvips writes one pixel more; a variant has the size that it has as WebP.
+_LONGEST_SIDE = 16_383
+#: Most pixels of the AVIF Advanced Profile (AOM, "AV1 Image File Format", section 8.3: level 6.0).
+_MOST_PIXELS = 35_651_584
+#: By quality, how large files get beside each other; see `docs/performance.md`. And where lowering it ends.
+_SIZES = {30: 0.53, 40: 0.62, 50: 0.75, 60: 1.0, 70: 1.33, 80: 1.9, 90: 3.2, 100: 8.0}
+_LEAST_QUALITY = 35
+#: Bytes per pixel that libheif and libaom take: of one colour; of noise, of which photographs take nine tenths; of an
+#: alpha on top. And for each step of quality above this one, for noise and for its alpha.
+_FLAT_BYTES, _NOISE_BYTES, _ALPHA_BYTES = 14.3, 23.0, 18.0
+_FINE_QUALITY, _FINE_BYTES, _FINE_ALPHA_BYTES = 85, 1.75, 1.3
+#: From this effort on, on top, but for the largest pictures, of which libaom expects that they are too many.
+_THOROUGH_EFFORT, _THOROUGH_BYTES, _LARGE_PIXELS = 4, 15.0, 3840 * 2160
+#: Bytes that libaom takes of every picture, however small.
+_OWN_BYTES = 3 * 1024 * 1024
 
 
 def _silent_seconds(info: ImageInfo) -> float:
     return info.pixels * _DECODING_NS / 1e9
+
+
+def _silent_encoding(info: ImageInfo) -> float:
+    return info.pixels * _ENCODING_NS / 1e9
+
+
+def _options(quality: int, effort: int) -> Mapping[str, object]:
+    # 8 bits with half the colour, as every player shows it; libaom is the one encoder that libvips' wheels have.
+    return {"compression": "av1", "bitdepth": 8, "subsample_mode": "on", "Q": quality, "effort": effort}
+
+
+def _still_bytes(pixels: int, info: ImageInfo, quality: int, effort: int) -> tuple[int, int]:
+    fine = max(0, quality - _FINE_QUALITY)
+    most = _NOISE_BYTES + fine * _FINE_BYTES
+    if info.has_alpha:
+        most += _ALPHA_BYTES + fine * _FINE_ALPHA_BYTES
+    if effort >= _THOROUGH_EFFORT and pixels < _LARGE_PIXELS:
+        most += _THOROUGH_BYTES
+    return round(pixels * _FLAT_BYTES), round(pixels * most) + _OWN_BYTES
 
 
 AVIF = Format(
@@ -26,5 +64,18 @@ AVIF = Format(
         loader_class="VipsForeignLoadHeif",
         dissect=dissect,
         silent_seconds=_silent_seconds,
+    ),
+    encoding=Encoding(
+        saver="heifsave_buffer",
+        longest_side=_LONGEST_SIDE,
+        options=_options,
+        size_at=sizes_at(_SIZES),
+        least_quality=_LEAST_QUALITY,
+        lossless={"lossless": True},
+        lossless_pixels=0,
+        most_pixels=_MOST_PIXELS,
+        animates=False,
+        still_bytes=_still_bytes,
+        silent_seconds=_silent_encoding,
     ),
 )

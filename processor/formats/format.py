@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -34,6 +35,18 @@ def composed(info: ImageInfo, held_bytes: int, drawn_bytes: int) -> int:
     """
     frame = info.width * info.height
     return held_bytes + info.pixels * ROLL_BYTES + frame * drawn_bytes + info.decoder_bytes
+
+
+def sizes_at(known: Mapping[int, float]) -> Callable[[int], float]:
+    """For `Encoding.size_at`, out of some qualities: what lies between is on a straight line."""
+    qualities = list(known)
+
+    def size_at(quality: int) -> float:
+        above = min(max(1, bisect_left(qualities, quality)), len(qualities) - 1)
+        low, high = qualities[above - 1], qualities[above]
+        return known[low] + (known[high] - known[low]) * (quality - low) / (high - low)
+
+    return size_at
 
 
 def _never_silent(_: ImageInfo) -> float:
@@ -97,6 +110,13 @@ class Encoding:
     #: in which no deadline is heard.
     lossless: Mapping[str, object]
     lossless_pixels: int
+    #: The largest picture that is written, in pixels: what is larger, players of the format need not show. None: any.
+    most_pixels: int | None = None
+    #: Whether it holds animations.
+    animates: bool = True
+    #: What memory it takes to write so many pixels of a still, by quality and effort, beside the pixels themselves: the
+    #: least and the most. None: `pipeline.estimate` knows.
+    still_bytes: Callable[[int, ImageInfo, int, int], tuple[int, int]] | None = None
     #: The least effort at which every picture can be written: what failed below is tried once more with it.
     careful_effort: int = 0
     #: As of `Decoding`.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
 from processor.formats.anatomy import Anatomy, Pieces
-from processor.formats.format import ROLL_BYTES, Decoding, Encoding, Format, Size
+from processor.formats.format import ROLL_BYTES, Decoding, Encoding, Format, Size, sizes_at
 from processor.formats.info import ImageInfo
 from processor.formats.signatures import riff
 
@@ -70,13 +69,6 @@ _LEAST_QUALITY = 40
 _LOSSLESS_PIXELS = 2**21
 
 
-def _size_at(quality: int) -> float:
-    known = list(_SIZES)
-    above = min(max(1, bisect_left(known, quality)), len(known) - 1)
-    low, high = known[above - 1], known[above]
-    return _SIZES[low] + (_SIZES[high] - _SIZES[low]) * (quality - low) / (high - low)
-
-
 def _is_bare(data: bytes) -> bool:
     if _UNCOUNTED + int.from_bytes(data[4:8], "little") != len(data):
         return False
@@ -127,7 +119,7 @@ WEBP = Format(
         saver="webpsave_buffer",
         longest_side=_LONGEST_SIDE,
         options=_options,
-        size_at=_size_at,
+        size_at=sizes_at(_SIZES),
         least_quality=_LEAST_QUALITY,
         lossless={"lossless": True},
         lossless_pixels=_LOSSLESS_PIXELS,

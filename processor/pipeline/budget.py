@@ -36,6 +36,8 @@ class MemoryBudget(Turns):
     def __init__(self, *, slots: int, budget_bytes: int) -> None:
         super().__init__(slots)
         self._budget_bytes = budget_bytes
+        #: Bytes that are out of the budget without a turn; see `spare`.
+        self.lent = 0
 
     @classmethod
     def of_threads(cls, threads: int, budget_bytes: int) -> Self:
@@ -48,7 +50,17 @@ class MemoryBudget(Turns):
 
     @property
     def free_bytes(self) -> int:
-        return self._budget_bytes - sum(self._taken)
+        return self._budget_bytes - sum(self._taken) - self.lent
+
+    @property
+    def short(self) -> bool:
+        """Whether somebody waits, and not for a slot."""
+        return bool(self.waiting) and super()._fits(0)
+
+    def lend(self, more_bytes: int) -> None:
+        """To work behind everybody's turn, which takes no slot; or less than before."""
+        self.lent += more_bytes
+        self.call_next()
 
     async def enter(self, weight: int, tenant: str = "") -> None:
         """Wait for a slot and for `weight` bytes. Raises `TooLargeForMemory` when there never are so many."""
@@ -62,4 +74,4 @@ class MemoryBudget(Turns):
         return Share(self, weight, tenant)
 
     def _fits(self, weight: int) -> bool:
-        return super()._fits(weight) and sum(self._taken) + weight <= self._budget_bytes
+        return super()._fits(weight) and weight <= self.free_bytes

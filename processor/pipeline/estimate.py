@@ -79,12 +79,18 @@ class _Decided:
 
 def working_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -> int:
     """What rendering takes, the file itself counted in; where that depends on the pixels, the most."""
+    told = _told_by_formats(info, recipe)
+    if told is not None:
+        return _rendering_as_told(info, file_bytes, recipe, told[1], _decoding(info, recipe))
     decided = _most(info, recipe)
     return _rendering(info, file_bytes, recipe, decided, _decoding(info, recipe))
 
 
 def least_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -> int:
     """The least that it can take: with an alpha that turns out to be solid, and little to list."""
+    told = _told_by_formats(info, recipe)
+    if told is not None:
+        return _rendering_as_told(info, file_bytes, recipe, told[0], _decoding(info, recipe))
     if decoding_of(info.format).is_composed(info):
         info = replace(info, has_alpha=False)
     decided = _Decided(frame_bytes=FRAME_LEAST_BYTES, alpha_bytes=0.0, written_bytes=0)
@@ -92,7 +98,9 @@ def least_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -> 
 
 
 def is_open(info: ImageInfo, file_bytes: int, recipe: Recipe) -> bool:
-    """Whether the pixels decide over so much that it is worth looking at them."""
+    """Whether the pixels decide over so much that it is worth looking at them, and how is known."""
+    if _told_by_formats(info, recipe) is not None:
+        return False
     return working_bytes(info, file_bytes, recipe) > least_bytes(info, file_bytes, recipe) + WORTH_BYTES
 
 
@@ -101,6 +109,9 @@ def left_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe, texture: Textur
 
     Without a `texture`, whatever its pixels are.
     """
+    told = _told_by_formats(info, recipe)
+    if told is not None:
+        return _rendering_as_told(info, file_bytes, recipe, told[1])
     if texture is None:
         return _rendering(info, file_bytes, recipe, _most(info, recipe))
     if not texture.levels and decoding_of(info.format).is_composed(info):
@@ -163,6 +174,25 @@ def _decoding(info: ImageInfo, recipe: Recipe) -> int:
 
 def _held_while_encoding(info: ImageInfo, recipe: Recipe) -> int:
     return 0 if passes.is_streamed(info, recipe) else _held(info)
+
+
+def _told_by_formats(info: ImageInfo, recipe: Recipe) -> tuple[int, int] | None:
+    """What it takes to write the largest of the variants, least and most, where the records of their formats tell it.
+
+    Such formats are written one variant after the other.
+    """
+    told = []
+    for spec in recipe.specs:
+        width, height = geometry.target_size(info, spec)
+        if spec.encoding.still_bytes is not None:
+            told.append(spec.encoding.still_bytes(width * height, info, spec.quality, spec.effort))
+    return (max(least for least, _ in told), max(most for _, most in told)) if told else None
+
+
+def _rendering_as_told(info: ImageInfo, file_bytes: int, recipe: Recipe, writing_bytes: int, decoding: int = 0) -> int:
+    pictures, changed = _held_while_encoding(info, recipe) + _reduced(info, recipe.specs), _changed(info, recipe.specs)
+    made = pictures + max(changed + writing_bytes, 2 * changed)
+    return BASE_BYTES + file_bytes + max(decoding, made)
 
 
 def _listed(info: ImageInfo, recipe: Recipe, pixel_bytes: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from processor.errors import (
@@ -57,28 +58,32 @@ class FileLimits:
 
 
 class Deadline:
-    """Until when one image may be worked on. Any thread may ask, and any thread may call it off."""
+    """Until when one image may be worked on. Any thread may ask, and any thread may call it off.
 
-    __slots__ = ("_at", "_called_off", "_left", "_timeout_seconds")
+    `clock` counts seconds; a process that may stand still counts its processor time.
+    """
 
-    def __init__(self, timeout_seconds: float) -> None:
+    __slots__ = ("_at", "_called_off", "_clock", "_left", "_timeout_seconds")
+
+    def __init__(self, timeout_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._timeout_seconds = timeout_seconds
+        self._clock = clock
         self._at = math.inf
         self._left: float | None = None
         self._called_off = False
 
     def start(self) -> None:
         """The clock runs from here: waiting for a thread is not the image's fault."""
-        self._at = time.monotonic() + self._timeout_seconds
+        self._at = self._clock() + self._timeout_seconds
 
     def pause(self) -> None:
         """The clock stands: the image waits for a thread, and nothing of it runs."""
-        self._left, self._at = self._at - time.monotonic(), math.inf
+        self._left, self._at = self._at - self._clock(), math.inf
 
     def go_on(self) -> None:
         """The clock runs again, if it stood."""
         if self._left is not None:
-            self._at = time.monotonic() + self._left
+            self._at = self._clock() + self._left
             self._left = None
 
     @property
@@ -89,11 +94,11 @@ class Deadline:
     @property
     def passed(self) -> bool:
         """Whether to stop now, for whatever reason."""
-        return self._called_off or time.monotonic() >= self._at
+        return self._called_off or self._clock() >= self._at
 
     def overdue(self, seconds: float) -> bool:
         """Whether the work goes on although its time was up so many seconds ago."""
-        return time.monotonic() >= self._at + seconds
+        return self._clock() >= self._at + seconds
 
     def call_off(self) -> None:
         """Stop at once. It is not the image's fault, so it does not end in `TimedOut`."""

@@ -88,8 +88,9 @@ class JobStore(Protocol):
         """Make `new` the current job, and note up to which version all uploads are counted, if that is given.
 
         `old` (the current job, if its record still exists) leaves the listing and names `new` as `superseded_by`; when
-        it has not ended it fails with `superseded`. Raises `RecordChanged` unless the image is not deleted, has the
-        current job and the counted versions that `image` has, and `old` still has the status it was read with.
+        it has not ended it fails with `superseded`, and else it owes nothing any more. Raises `RecordChanged` unless
+        the image is not deleted, has the current job and the counted versions that `image` has, and `old` still has the
+        status it was read with.
         """
         ...
 
@@ -109,7 +110,8 @@ class JobStore(Protocol):
         ...
 
     async def renew(self, processing_id: str, lease: Lease) -> None:
-        """Write the lease's new expiry. Raises `LeaseLost` unless its token holds a `processing` job."""
+        """Write the lease's new expiry. Raises `LeaseLost` unless its token holds a `processing` job, or a `completed`
+        one that was taken up."""
         ...
 
     async def release(self, processing_id: str, lease: Lease) -> None:
@@ -118,12 +120,22 @@ class JobStore(Protocol):
         ...
 
     async def note(self, processing_id: str, lease: Lease, variants: Sequence[StoredVariant]) -> None:
-        """What is stored of a job in work. Raises `LeaseLost` like `renew`."""
+        """What is stored of a job in work. Raises `LeaseLost` like `finish`."""
         ...
 
     async def finish(self, job: Job, lease: Lease) -> None:
-        """Write the outcome (`status`, `variants`, `error`, `timings`, `updated_at`, `expires_at`) and drop the lease.
-        Raises `LeaseLost` like `renew`."""
+        """Write the outcome (`status`, `variants`, `owed`, `error`, `timings`, `updated_at`, `expires_at`) and drop the
+        lease. Raises `LeaseLost` unless its token holds a `processing` job."""
+        ...
+
+    async def take_up(self, processing_id: str, lease: Lease, now: datetime) -> Job:
+        """Put a lease on a completed, current job that owes further formats and that nobody holds; attempts + 1. Raises
+        `Conflict` otherwise."""
+        ...
+
+    async def amend(self, job: Job, lease: Lease) -> None:
+        """Write `owed`, `further` and `updated_at` of a completed job, and drop the lease once nothing is owed. Raises
+        `LeaseLost` unless its token holds a `completed` job."""
         ...
 
     async def fail(self, job: Job) -> None:

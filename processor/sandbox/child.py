@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import BinaryIO
 
-from processor.pipeline.courtesy import step_back
+from processor.pipeline.courtesy import step_aside, step_back
 from processor.sandbox.confine import confine
 from processor.sandbox.messages import receive
 
@@ -16,7 +16,10 @@ def main() -> None:
     questions, answers = _streams()
     with contextlib.suppress(EOFError, BrokenPipeError), questions, answers:
         task = receive(questions).header
-        step_back()
+        if task["patient"]:
+            step_aside()
+        else:
+            step_back()
         confine(memory_bytes=task["memory_bytes"], cpu_seconds=task["cpu_seconds"])
         # Only now, with the limits in place, is there to be any libvips in this process.
         from processor.sandbox.task import perform  # noqa: PLC0415 - see above

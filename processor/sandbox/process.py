@@ -62,9 +62,12 @@ class _Protocol(SubprocessStreamProtocol):
         self.exited.set()
 
     def kill_group(self) -> None:
+        self.signal_group(signal.SIGKILL)
+
+    def signal_group(self, number: signal.Signals) -> None:
         """The process leads a session and so a group, which whatever it started is in."""
         with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left in it
-            os.killpg(self._group, signal.SIGKILL)
+            os.killpg(self._group, number)
 
 
 class ChildProcess:
@@ -94,7 +97,7 @@ class ChildProcess:
         return cls(transport, protocol)
 
     async def ask(
-        self, header: Mapping[str, Any], body: bytes = b"", *, within_seconds: float, max_body_bytes: int = 0
+        self, header: Mapping[str, Any], body: bytes = b"", *, within_seconds: float | None, max_body_bytes: int = 0
     ) -> Packet:
         """Say something and hear the answer.
 
@@ -108,7 +111,7 @@ class ChildProcess:
         finally:
             telling.cancel()
 
-    async def listen(self, *, within_seconds: float, max_body_bytes: int = 0) -> Packet:
+    async def listen(self, *, within_seconds: float | None, max_body_bytes: int = 0) -> Packet:
         """Hear what the child says next. Raises what `ask` raises."""
         try:
             async with asyncio.timeout(within_seconds):
@@ -120,10 +123,14 @@ class ChildProcess:
         except ValueError:
             raise DecoderCrashed from None
 
+    def signal(self, number: signal.Signals) -> None:
+        """To the process and everything that it started."""
+        if not self._protocol.exited.is_set():
+            self._protocol.signal_group(number)
+
     def kill(self) -> None:
         """End the process and everything that it started."""
-        if not self._protocol.exited.is_set():
-            self._protocol.kill_group()
+        self.signal(signal.SIGKILL)
 
     async def end(self) -> None:
         """Kill it if it still runs, and wait until nothing is left of it. May be repeated."""

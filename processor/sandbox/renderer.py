@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from processor.pipeline.effects import check_effects
 from processor.pipeline.engine import EngineConfig
 from processor.pipeline.estimate import share as share_of
 from processor.pipeline.render import nobody_counts
+from processor.pipeline.spare import Spare
 from processor.ports.renderer import NO_TICKET, Ticket
 from processor.probe import NO_PROBES, Probes
 from processor.recipes import Recipe, VariantSpec
@@ -54,6 +56,9 @@ class ChildRenderer:
     With a `budget` (the engine's), an image waits for its share of it once its header is known, and only then does the
     next one begin: no more than one file lies in a child uncounted. Without, one image is tried at a time. With a
     `lane`, it takes turns there with the engine's threads. `command` replaces the program that is started.
+
+    What is `patient` may stand still, and gets what processor time is left: its limit is on that, and somebody else
+    looks after the time that passes.
     """
 
     def __init__(
@@ -61,11 +66,14 @@ class ChildRenderer:
         config: EngineConfig,
         *,
         command: Sequence[str] | None = None,
-        budget: MemoryBudget | None = None,
+        budget: MemoryBudget | Spare | None = None,
         lane: Turns | None = None,
         probes: Probes = NO_PROBES,
+        patient: bool = False,
     ) -> None:
         self._limits = config.limits
+        self._patient = patient
+        self._standing: set[ChildProcess] = set()
         self._memory_bytes = config.memory_budget_bytes
         self._command = tuple(command or COMMAND)
         self._budget = budget
@@ -98,6 +106,18 @@ class ChildRenderer:
                     raise TimedOut(limit=math.ceil(self._limits.timeout_seconds)) from None
                 raise
 
+    def stand_still(self, still: bool) -> bool:  # noqa: FBT001 - it is a state
+        """Have the children stop, or go on; whether they stand still."""
+        if still:
+            for child in self._children - self._standing:
+                child.signal(signal.SIGSTOP)
+            self._standing = set(self._children)
+        else:
+            for child in self._standing & self._children:
+                child.signal(signal.SIGCONT)
+            self._standing.clear()
+        return still
+
     def abort(self) -> None:
         """Kill the children, if any: their renders, and those that wait, end with `Unavailable`. No more are taken."""
         self._closed = True
@@ -121,7 +141,8 @@ class ChildRenderer:
         try:
             self._refuse_when_closed()
             try:
-                await child.ask(self._task(file_bytes, recipe), within_seconds=START_SECONDS)
+                start_seconds = None if self._patient else START_SECONDS
+                await child.ask(self._task(file_bytes, recipe), within_seconds=start_seconds)
             except ImageRejected:
                 raise Unavailable from None
             yield child
@@ -134,7 +155,7 @@ class ChildRenderer:
     async def _converse(
         self, child: ChildProcess, data: bytes, recipe: Recipe, ticket: Ticket, turn: AsyncExitStack
     ) -> Rendered:
-        seconds = self._limits.timeout_seconds + GRACE_SECONDS
+        seconds = None if self._patient else self._limits.timeout_seconds + GRACE_SECONDS
         found = _checked(await child.ask({}, data, within_seconds=seconds))
         with _garbage_is_a_crash():
             info = read_info(found.header)
@@ -152,7 +173,7 @@ class ChildRenderer:
                 await turn.aclose()
             await ticket.begin(info)
             # The outputs come out of the child's memory, so they are no larger than that.
-            until = time.monotonic() + seconds
+            until = None if seconds is None else time.monotonic() + seconds
             variants: dict[str, Variant] = {}
             try:
                 first = _checked(await child.ask(grant, within_seconds=seconds, max_body_bytes=memory_bytes))
@@ -195,7 +216,8 @@ class ChildRenderer:
         # Before the header is known.
         memory_bytes = self._bounded(file_bytes + self._memory_bytes)
         cpu_seconds = math.ceil(limits.timeout_seconds * CPU_FACTOR + START_CPU_SECONDS)
-        return {**task_of(recipe, limits), "memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds}
+        bounds = {"memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds}
+        return {**task_of(recipe, limits, patient=self._patient), **bounds}
 
     def _bounded(self, memory_bytes: int) -> int:
         """So that the child dies of its own limit and not of the container's, which takes the container along."""
@@ -207,7 +229,7 @@ class ChildRenderer:
 
 
 async def _variants(
-    child: ChildProcess, answer: Packet, specs: Sequence[VariantSpec], until: float, memory_bytes: int
+    child: ChildProcess, answer: Packet, specs: Sequence[VariantSpec], until: float | None, memory_bytes: int
 ) -> AsyncIterator[Variant]:
     """What the child makes, each as soon as it comes, beginning with the `answer` that is there."""
     earlier: list[Variant] = []
@@ -219,7 +241,7 @@ async def _variants(
         yield earlier[-1]
 
 
-async def _facts(child: ChildProcess, names: Sequence[str], until: float) -> Facts:
+async def _facts(child: ChildProcess, names: Sequence[str], until: float | None) -> Facts:
     """What the child found out, behind the variants."""
     if not names:
         return Facts()
@@ -228,8 +250,8 @@ async def _facts(child: ChildProcess, names: Sequence[str], until: float) -> Fac
         return read_facts(answer.header, names)
 
 
-def _left(until: float) -> float:
-    return max(0.0, until - time.monotonic())
+def _left(until: float | None) -> float | None:
+    return None if until is None else max(0.0, until - time.monotonic())
 
 
 def _checked(answer: Packet) -> Packet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -31,15 +32,16 @@ from processor.sandbox.messages import receive, send
 _PLANE_BYTES = 4
 
 
-def task_of(recipe: Recipe, limits: FileLimits) -> dict[str, Any]:
-    """What is asked of a child, as JSON has it."""
-    return {"recipe": recipe.to_text(), "limits": asdict(limits)}
+def task_of(recipe: Recipe, limits: FileLimits, *, patient: bool = False) -> dict[str, Any]:
+    """What is asked of a child, as JSON has it; one that is `patient` may be made to stand still."""
+    return {"recipe": recipe.to_text(), "limits": asdict(limits), "patient": patient}
 
 
 def perform(task: Mapping[str, Any], questions: BinaryIO, answers: BinaryIO) -> None:
     """Read the file from `questions`; say on `answers` what became of it. Raises `EOFError` when the parent ended."""
     set_up_libvips()
     recipe, limits = Recipe.from_text(task["recipe"]), FileLimits(**task["limits"])
+    deadline = Deadline(limits.timeout_seconds, time.process_time if task["patient"] else time.monotonic)
     send(answers, {})
     data = receive(questions).body
     try:
@@ -59,7 +61,6 @@ def perform(task: Mapping[str, Any], questions: BinaryIO, answers: BinaryIO) -> 
                 send(answers, need(left_bytes))
 
         with _lack_of_memory(info, memory_bytes):
-            deadline = Deadline(limits.timeout_seconds)
             rendered = render.render(data, info, recipe, deadline, ready, settled=settled)
         if recipe.analyses:
             send(answers, pack_facts(rendered.facts))

@@ -14,12 +14,14 @@ from processor.errors import Busy, Conflict, ImageNotFound, JobNotFound, LeaseLo
 from processor.images import StoredVariant
 from processor.jobs import (
     ACCEPT,
+    AMEND,
     CLAIM,
     EXTEND,
     FAIL,
     FINISH,
     HOLD,
     NOT_THE_FILES_FAULT,
+    TAKE_UP,
     Failure,
     Image,
     Job,
@@ -81,8 +83,8 @@ def _statuses(transition: Transition) -> Mapping[str, str]:
     return {status.name.lower(): status.value for status in sorted(transition.sources)}
 
 
-#: The lease is the caller's.
-HELD = f"{_out_of(HOLD)} AND #lease.#token = :token"
+#: Nobody's lease holds.
+FREE = "(attribute_not_exists(#lease) OR #lease.#expiresAt < :now)"
 
 
 class DynamoJobStore:
@@ -279,7 +281,7 @@ class DynamoJobStore:
         #                        │    └─ lease runs out ── claim ── processing ...
         #                        └─ failed, but not for its file ── redriven, uploaded again ── claim ── processing ...
         waiting = "#status = :uploaded"
-        abandoned = "(#status = :processing AND (attribute_not_exists(#lease) OR #lease.#expiresAt < :now))"
+        abandoned = f"(#status = :processing AND {FREE})"
         codes = {f"code{number}": code for number, code in enumerate(sorted(NOT_THE_FILES_FAULT))}
         not_its_fault = f"#error.#code IN ({', '.join(f':{name}' for name in codes)})"
         let_in = "attribute_exists(#source) AND attribute_not_exists(#uncounted)"
@@ -307,8 +309,33 @@ class DynamoJobStore:
                 **codes,
             },
         )
+        return await self._leased(claim, lease)
+
+    async def take_up(self, processing_id: str, lease: Lease, now: datetime) -> Job:
+        """A completed job that owes further formats, under `lease`. Raises `Conflict`, `Unavailable`."""
+        if not _JOB_ID.fullmatch(processing_id):
+            raise Conflict
+        # completed, owing ── take_up ── held ── amend ── completed, with what was owed
+        #                                 └─ lease runs out ── take_up ...
+        take_up = Update(
+            key=job_key(processing_id),
+            sets={"lease": RECORDS.encode(lease)},
+            also=("#attempts = #attempts + :one",),
+            remove=("endedBy",),
+            condition=f"{LIVING} AND {CURRENT} AND {_out_of(TAKE_UP)} AND attribute_exists(#owed) AND {FREE}",
+            values={
+                "present": int(now.timestamp()),
+                "now": seconds_value(now.timestamp()),
+                "one": 1,
+                **_statuses(TAKE_UP),
+            },
+        )
+        return await self._leased(take_up, lease)
+
+    async def _leased(self, change: Update, lease: Lease) -> Job:
+        """The job as it is then; one that has the lease already has it by a call whose answer was lost."""
         try:
-            return job_from_item(await self._table.update(claim))
+            return job_from_item(await self._table.update(change))
         except ConditionFailed as failed:
             if failed.item and failed.item.get("lease", {}).get("token") == lease.token:
                 return job_from_item(failed.item)
@@ -336,14 +363,13 @@ class DynamoJobStore:
         try:
             await self._table.update(release)
         except ConditionFailed as failed:
-            if not _ended(failed.item, lease, JobStatus.PROCESSING):
+            if not any(_ended(failed.item, lease, status) for status in HOLD.sources):
                 raise LeaseLost from None
 
     async def note(self, processing_id: str, lease: Lease, variants: Sequence[StoredVariant]) -> None:
         """What is stored so far. Raises `LeaseLost`, `Unavailable`."""
-        noted = self._held_update(
-            processing_id, lease, sets={"processedImages": [RECORDS.encode(variant) for variant in variants]}
-        )
+        variants_so_far = [RECORDS.encode(variant) for variant in variants]
+        noted = self._held_update(processing_id, lease, FINISH, sets={"processedImages": variants_so_far})
         try:
             await self._table.update(noted)
         except ConditionFailed:
@@ -359,6 +385,7 @@ class DynamoJobStore:
         outcome = self._held_update(
             job.processing_id,
             lease,
+            FINISH,
             sets={
                 **outcome_values(job),
                 **digest_attributes(job),
@@ -374,6 +401,24 @@ class DynamoJobStore:
             await self._table.update(outcome)
         except ConditionFailed as failed:
             if not _ended(failed.item, lease, job.status):
+                raise LeaseLost from None
+
+    async def amend(self, job: Job, lease: Lease) -> None:
+        """Write what came of what was owed. Raises `LeaseLost`, `Unavailable`."""
+        values = RECORDS.encode(job)
+        sets = {name: values[name] for name in ("owed", "further") if name in values}
+        ended: Item = {} if job.owed else {"endedBy": lease.token}
+        amended = self._held_update(
+            job.processing_id,
+            lease,
+            AMEND,
+            sets={**sets, "updatedAt": clock.to_iso(job.updated_at), **ended},
+            remove=() if job.owed else ("lease", "owed"),
+        )
+        try:
+            await self._table.update(amended)
+        except ConditionFailed as failed:
+            if job.owed or not _ended(failed.item, lease, job.status):
                 raise LeaseLost from None
 
     async def fail(self, job: Job) -> None:
@@ -419,15 +464,16 @@ class DynamoJobStore:
         condition = " AND ".join(filter(None, (LIVING, living, UNCHANGED, first, through)))
         return Update(key=image_key(image.unique_id), condition=condition, values=values, **change)
 
-    def _held_update(self, processing_id: str, lease: Lease, **change: Any) -> Update:
+    def _held_update(self, processing_id: str, lease: Lease, transition: Transition = HOLD, **change: Any) -> Update:
         """A change to a job in work, by whoever holds its lease."""
         values = {
             "present": self._table.present(),
             "token": lease.token,
-            **_statuses(HOLD),
+            **_statuses(transition),
             **change.pop("values", {}),
         }
-        return Update(key=job_key(processing_id), condition=f"{LIVING} AND {HELD}", values=values, **change)
+        held = f"{LIVING} AND {_out_of(transition)} AND #lease.#token = :token"
+        return Update(key=job_key(processing_id), condition=held, values=values, **change)
 
     def _retirement(self, old: Job, new: Job) -> Update:
         """Take a job out of the hands of whoever works on it; it names its successor."""
@@ -444,7 +490,7 @@ class DynamoJobStore:
         return Update(
             key=job_key(old.processing_id),
             sets={**({} if old.ended else failure), "supersededBy": retired.superseded_by},
-            remove=goes if old.ended else (*goes, "lease", "processedImages"),
+            remove=(*goes, "lease", *(("owed",) if old.ended else ("processedImages",))),
             condition=f"{LIVING} AND #status = :status",
             values={"present": self._table.present(), "status": old.status.value},
         )

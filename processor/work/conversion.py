@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import structlog
 
-from processor import clock, manifest
+from processor import clock
 from processor.endings import Endings
 from processor.erasure import Eraser
 from processor.errors import (
@@ -33,7 +33,7 @@ from processor.errors import (
 )
 from processor.events import Event, JobRequested, SourceArrived
 from processor.formats.info import ImageInfo
-from processor.images import Rendered, StoredVariant, Variant, job_prefix, variant_key
+from processor.images import Rendered, Variant, job_prefix
 from processor.jobs import (
     SOURCE_MISSING,
     UNAVAILABLE,
@@ -56,15 +56,14 @@ from processor.probe import NO_PROBES, Probes, Span
 from processor.races import races
 from processor.recipes import STANDARD, Recipe
 from processor.usage import Quota, Usage, today
+from processor.work.further import Further, owing
 from processor.work.intake import Accepted, Intake
 from processor.work.leases import Held, Leases
 from processor.work.outcomes import Outcome, OutcomeKind, Replaced, Settled, of_end, of_job
 from processor.work.places import place_for
 from processor.work.progress import Progress
+from processor.work.storing import Shelf
 from processor.work.tenants import Tenants
-
-#: A variant's key names the job that made it, so its bytes never change and caches may keep it for ever.
-CACHE_CONTROL = "public, max-age=31536000, immutable"
 
 #: When to look again after others were faster, again and again: somewhere between the two, in seconds.
 BUSY_SECONDS = (1, 5)
@@ -117,17 +116,36 @@ class Converter:
     maker: Maker
     #: For jobs of which no record says what was asked: those of the release before.
     recipe: Recipe = STANDARD
+    #: Makes further formats of what the machine has spare, and has room for files that wait for that; without, they are
+    #: made as suspects are.
+    spare_renderer: Renderer | None = None
+    spare_room: Room | None = None
     #: Are told of every end of a job.
     listeners: Sequence[Listener] = ()
     #: Are told of the steps of the work.
     probes: Probes = NO_PROBES
     leases: Leases = field(init=False)
+    further: Further = field(init=False)
+    _shelf: Shelf = field(init=False)
     _tenants: Tenants = field(init=False)
     _intake: Intake = field(init=False)
 
     def __post_init__(self) -> None:
         """What stands before the work, and what holds it."""
         self.leases = Leases(jobs=self.jobs, seconds=self.lease_seconds)
+        self._shelf = Shelf(processed=self.processed, probes=self.probes)
+        self.further = Further(
+            jobs=self.jobs,
+            source=self.source,
+            processed=self.processed,
+            shelf=self._shelf,
+            renderer=self.spare_renderer or self.suspect_renderer,
+            room=self.spare_room,
+            leases=self.leases,
+            max_bytes=self.max_bytes,
+            maker=self.maker,
+            probes=self.probes,
+        )
         self._tenants = Tenants(jobs=self.jobs)
         self._intake = Intake(
             jobs=self.jobs,
@@ -169,6 +187,11 @@ class Converter:
     async def tenant_of(self, event: Event) -> str:
         """Whose image an event is about; empty for nobody's. Raises `Unavailable`, `Busy`."""
         return await self._tenants.of(event)
+
+    async def make_further(self, event: JobRequested) -> Outcome:
+        """Make the formats that a completed job owes. Safe to call twice, late, and in two processes at once. Raises
+        what `convert` raises."""
+        return await self.further.make(event.processing_id)
 
     async def renew_leases(self) -> None:
         """Extend the leases of all jobs in work. Raises what `Leases.renew` raises."""
@@ -237,7 +260,7 @@ class Converter:
         if job.ended:
             await endings.again(job)
             await self._follow(job)
-            return of_job(OutcomeKind.DUPLICATE, job)
+            return replace(of_job(OutcomeKind.DUPLICATE, job), owes=bool(job.owed))
         if job.status is JobStatus.PENDING:  # nobody of ours asks for a job that has no source
             return of_job(OutcomeKind.MISSING, job)
         left = job.lease.expires_at - time.time() if job.lease else 0
@@ -303,7 +326,8 @@ class Converter:
             made = self._manifest(run, digest.hexdigest(), len(data), rendered.source)
             variants = run.progress.variants
             completed = replace(job, status=JobStatus.COMPLETED, variants=variants, manifest=made, facts=rendered.facts)
-            await self._store_manifest(completed)
+            completed = owing(completed, run.recipe)
+            await self._shelf.store_manifest(completed)
         return replace(completed, timings=_timings(downloaded, run.rendered, work.milliseconds))
 
     async def _fetch(self, job: Job, download: Download | None) -> bytes:
@@ -357,35 +381,7 @@ class Converter:
             await self.quota.take(tenant, Usage(day=today(), pixels=info.pixels))
 
     async def _store(self, run: _Run, variant: Variant) -> None:
-        job, spec = run.job, variant.spec
-        key = variant_key(job.unique_id, job.processing_id, spec.file_name)
-        with self.probes.span("store", variant=spec.name, bytes=len(variant.data)):
-            sha256 = await asyncio.to_thread(_sha256, variant.data)
-            await self.processed.store(
-                key,
-                variant.data,
-                content_type=spec.content_type,
-                cache_control=CACHE_CONTROL,
-                metadata={
-                    "unique-id": job.unique_id,
-                    "processing-id": job.processing_id,
-                    "width": str(variant.width),
-                    "height": str(variant.height),
-                },
-                sha256=sha256,
-            )
-        run.progress.add(
-            StoredVariant(
-                **variant.known(),
-                name=spec.name,
-                key=key,
-                size=len(variant.data),
-                content_type=spec.content_type,
-                quality=spec.quality,
-                sha256=sha256,
-                stored_at=clock.now(),
-            )
-        )
+        run.progress.add(await self._shelf.store(run.job, variant))
 
     async def _take_back(self, run: _Run) -> None:
         """What was stored before the image was refused: some variants of a picture are not its variants."""
@@ -407,16 +403,6 @@ class Converter:
             encoder=self.maker.encoder,
             effort=run.recipe.full_size.effort,
             service=self.maker.service,
-        )
-
-    async def _store_manifest(self, job: Job) -> None:
-        """Last, so that where a manifest is, everything that it names is too."""
-        await self.processed.store(
-            manifest.manifest_key(job.unique_id, job.processing_id),
-            manifest.document(job),
-            content_type=manifest.CONTENT_TYPE,
-            cache_control=CACHE_CONTROL,
-            metadata={"unique-id": job.unique_id, "processing-id": job.processing_id},
         )
 
     async def _fail(self, run: _Run, why: Failure) -> Outcome:
@@ -471,7 +457,3 @@ def _check_announced(job: Job, size: int, digest: bytes) -> None:
     other_bytes = terms.checksum_sha256 is not None and base64.b64decode(terms.checksum_sha256) != digest
     if other_size or other_bytes:
         raise UnexpectedFile
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
 from processor import clock
 from processor.events import Event
-from processor.jobs import Job, JobStatus, Timings
+from processor.jobs import FormatSet, Job, JobStatus, Timings
 
 
 class OutcomeKind(StrEnum):
@@ -17,6 +17,7 @@ class OutcomeKind(StrEnum):
 
     COMPLETED = "completed"  # every variant is stored and the record says so
     FAILED = "failed"  # the record says why
+    ADDED = "added"  # a completed job has the further formats that it owed, or the record says why not
     DUPLICATE = "duplicate"  # the job had ended already
     STALE = "stale"  # the bucket holds another upload than the event speaks of, and that one is known or on its way
     MISSING = "missing"  # there is no such object: the event came before its upload, or after its removal
@@ -42,6 +43,12 @@ class Outcome:
     #: The same of each variant, by its name, until it was stored.
     stored_seconds: Mapping[str, float] = field(default_factory=dict)
     retry_after_seconds: int = 0
+    #: Whether the job is completed and owes further formats: the message is kept until it has them.
+    owes: bool = False
+    #: What came of formats that were owed: a code of failure, or nothing; and from the end of the upload until the last
+    #: variant of one was stored.
+    formats: Mapping[str, str | None] = field(default_factory=dict)
+    format_seconds: Mapping[str, float] = field(default_factory=dict)
     #: Whether every listener has heard what ended on the way, or will not be told any more.
     told: bool = True
 
@@ -81,6 +88,7 @@ def of_end(job: Job) -> Outcome:
         processing_id=job.processing_id,
         code=job.error.code if job.error else None,
         timings=job.timings,
+        owes=bool(job.owed),
         servable_seconds=_seconds_since_upload(job, job.updated_at),
         stored_seconds={
             variant.name: seconds
@@ -88,6 +96,23 @@ def of_end(job: Job) -> Outcome:
             if (seconds := _seconds_since_upload(job, variant.stored_at)) is not None
         },
     )
+
+
+def of_formats(job: Job, sets: Sequence[FormatSet]) -> Outcome:
+    """For a completed job that has what it owed just now."""
+    return replace(
+        of_job(OutcomeKind.ADDED, job),
+        formats={made.format: made.error.code if made.error else None for made in sets},
+        format_seconds={
+            made.format: seconds
+            for made in sets
+            if made.variants and (seconds := _seconds_since_upload(job, _stored_at(made))) is not None
+        },
+    )
+
+
+def _stored_at(made: FormatSet) -> datetime:
+    return max(variant.stored_at for variant in made.variants)
 
 
 def _seconds_since_upload(job: Job, moment: datetime) -> float | None:

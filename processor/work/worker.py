@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -14,7 +14,7 @@ import structlog
 
 from processor import events
 from processor.errors import Busy, NotAnEvent, Throttled, Unavailable
-from processor.events import Event, Unreadable
+from processor.events import Event, JobRequested, Unreadable
 from processor.ports.queue import Message, MessageQueue
 from processor.probe import NO_PROBES, Probes, Span
 from processor.turns import Turns
@@ -39,6 +39,10 @@ RETRY_SECONDS = (5, 120, 1200, 7200)
 BUSY_SECONDS = 5
 #: Longest time that a message can be delayed, in seconds (AWS, "Amazon SQS message timers").
 MAX_DELAY_SECONDS = 900
+#: Messages that wait here at once because their jobs owe further formats; others wait in the queue, for so long.
+MAX_OWING, OWING_SECONDS = 100, 300
+#: Why something is left of an event that has come to its end.
+OWED = "owed"
 #: Most dead letters that are made of one message; with more unreadable records it becomes one as a whole.
 MAX_LETTERS = 10
 #: Largest body of a dead letter, in bytes: queues take 256 KiB unless they are told otherwise, the reason included.
@@ -54,6 +58,8 @@ class WorkerConfig:
     slots: int
     #: How many more may wait here while every slot is taken, so that tenants take turns at slots.
     ahead: int = 0
+    #: Jobs at once that further formats are made of.
+    further: int = 1
     #: Length of a long poll; SQS allows at most 20.
     wait_seconds: int = 20
     #: How long a received message stays hidden between two heartbeats.
@@ -90,8 +96,18 @@ class _Rest:
     @property
     def can_be_parted(self) -> bool:
         """Whether it is of a message of many, and nothing speaks against sending now."""
-        many = self.done + len(self.later) + len(self.unreadable) > 1
-        return many and all(later.reason in ("busy", "broken", "untold") for later in self.later)
+        return self._many and all(later.reason in ("busy", "broken", "untold", OWED) for later in self.later)
+
+    @property
+    def owed(self) -> JobRequested | None:
+        """What a message of one event is kept for, if that is all: its job owes further formats."""
+        if self._many or not self.later or self.later[0].reason != OWED:
+            return None
+        return cast("JobRequested", self.later[0].event)
+
+    @property
+    def _many(self) -> bool:
+        return self.done + len(self.later) + len(self.unreadable) > 1
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -110,6 +126,10 @@ class _NotBuried(Exception):
     """An unreadable record could not be kept as a dead letter."""
 
 
+async def _always() -> None:
+    """There is no other work."""
+
+
 @dataclass(slots=True)
 class Worker:
     """Runs until `stop`; a message is settled only after the record says so."""
@@ -123,6 +143,8 @@ class Worker:
     probes: Probes = NO_PROBES
     #: Whether work can be begun; while it cannot, no messages are taken.
     fit: Callable[[], bool] = lambda: True
+    #: Waits until the machine has something spare.
+    idle: Callable[[], Awaitable[None]] = _always
     #: When the poll loop last heard from the queue (monotonic seconds); None before the first answer.
     last_poll: float | None = None
     #: What was sent before has been received, as far as this process knows: seconds since the epoch, by the queue's
@@ -135,6 +157,8 @@ class Worker:
     _running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _held: dict[str, str] = field(default_factory=dict)
     _waiting: set[asyncio.Task[None]] = field(default_factory=set)
+    _owing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _further: Turns = field(init=False)
     _places: set[_Place] = field(default_factory=set)
     _settled: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     _receivers: list[asyncio.Task[None]] = field(default_factory=list)
@@ -148,6 +172,7 @@ class Worker:
         self.circuit = Circuit(self.converter.ping)
         self._free = asyncio.Semaphore(self.config.slots)
         self._turns = Turns(self.config.slots)
+        self._further = Turns(self.config.further)
 
     @property
     def in_work(self) -> int:
@@ -157,6 +182,11 @@ class Worker:
     def waiting(self) -> int:
         """Messages that wait here for a turn."""
         return len(self._waiting)
+
+    @property
+    def owing(self) -> int:
+        """Messages that are kept because their jobs owe further formats."""
+        return len(self._owing)
 
     @property
     def alive(self) -> bool:
@@ -191,9 +221,10 @@ class Worker:
 
     def stop_receiving(self) -> None:
         """Take no more messages. A long poll that is under way is not cut short: what its answer brings would be lost
-        to sight until its visibility ends. It is given back instead, and so is what waits for a turn."""
+        to sight until its visibility ends. It is given back instead, and so is what waits for a turn, or is at further
+        formats."""
         self._stopping.set()
-        for task in self._waiting:
+        for task in (*self._waiting, *self._owing.values()):
             task.cancel()
 
     async def drain(self, seconds: float) -> None:
@@ -201,10 +232,11 @@ class Worker:
         self.stop_receiving()
         deadline = time.monotonic() + seconds
         await _wait(self._receivers, seconds)
-        await _wait(self._running.values(), deadline - time.monotonic())
+        while (self._running or self._owing) and time.monotonic() < deadline:
+            await _wait([*self._running.values(), *self._owing.values()], deadline - time.monotonic())
         log.info("Worker drained", unfinished=len(self._running))
         self._drained = True
-        await _cancel([*self._receivers, *self._running.values(), *self._upkeep])
+        await _cancel([*self._receivers, *self._running.values(), *self._owing.values(), *self._upkeep])
         while not self._settled.empty():
             await self._settle([self._settled.get_nowait()])
 
@@ -298,7 +330,8 @@ class Worker:
 
     def _end(self, message: Message, at_end: Callable[[], None]) -> None:
         self._running.pop(message.receipt, None)
-        self._held.pop(message.receipt, None)
+        if message.receipt not in self._owing:
+            self._held.pop(message.receipt, None)
         at_end()
 
     @asynccontextmanager
@@ -380,6 +413,9 @@ class Worker:
             return
         try:
             rest = await self._convert_all(message)
+            if rest.owed is not None:
+                self._keep(message, rest.owed)
+                return
             reason, retry_after = await self._leave(message, rest)
         except asyncio.CancelledError:
             await asyncio.shield(self._send_anew(message, "stopping", span))
@@ -506,6 +542,84 @@ class Worker:
         except Unavailable:
             log.warning("Message not given back; it returns when its visibility ends")
 
+    # -- further formats -----------------------------------------------------------------------------------------
+
+    def _keep(self, message: Message, owed: JobRequested) -> None:
+        """The message leaves its slot, and stays until its job has the formats that it owes."""
+        full = self.owing >= MAX_OWING
+        task = asyncio.create_task(
+            self._further_formats(message, owed, full=full), name=f"further-{message.message_id}"
+        )
+        self._owing[message.receipt] = task
+        task.add_done_callback(lambda _: self._forget(message))
+
+    def _forget(self, message: Message) -> None:
+        self._owing.pop(message.receipt, None)
+        self._held.pop(message.receipt, None)
+
+    async def _further_formats(self, message: Message, owed: JobRequested, *, full: bool) -> None:
+        reason: str
+        seconds: int | None
+        with self.probes.span("message") as span:
+            try:
+                if full:
+                    reason, seconds = OWED, round(jittered(OWING_SECONDS))
+                else:
+                    reason, seconds = await self._in_spare_time(message, owed)
+            except asyncio.CancelledError:
+                if not self._stopping.is_set():
+                    raise
+                cast("asyncio.Task[None]", asyncio.current_task()).uncancel()
+                # Not before the last long poll of this process has ended.
+                reason, seconds = "stopping", self.config.wait_seconds
+            except Exception:
+                log.exception("Further formats broke")
+                reason, seconds = "broken", _retry_seconds(message.receive_count)
+            await asyncio.shield(self._leave_owing(message, owed, reason, seconds, span))
+
+    async def _in_spare_time(self, message: Message, owed: JobRequested) -> tuple[str, int | None]:
+        """Why to look again, and in how many seconds; None when all is done."""
+        if self._stopping.is_set():
+            return "stopping", self.config.wait_seconds
+        async with self._further.turn(await self._tenant_of(message)):
+            while self.circuit.state is CircuitState.OPEN and not self._stopping.is_set():
+                await pause(self._stopping, FIT_SECONDS)
+            await self.idle()
+            return await self._make_further(message, owed)
+
+    async def _make_further(self, message: Message, owed: JobRequested) -> tuple[str, int | None]:
+        try:
+            with self.probes.span("event") as span:
+                span.facts["outcome"] = outcome = await self.converter.make_further(owed)
+                self.circuit.succeeded()
+        except Busy:
+            return "busy", round(jittered(BUSY_SECONDS))
+        except Throttled as error:
+            log.warning("Dependency busy", code=error.code)
+            return "throttled", _retry_seconds(message.receive_count)
+        except Unavailable as error:
+            self.circuit.failed()
+            log.warning("Dependency unavailable", code=error.code)
+            return "unavailable", _retry_seconds(message.receive_count)
+        busy = outcome.kind is OutcomeKind.BUSY
+        return ("busy", outcome.retry_after_seconds) if busy else ("", None)
+
+    async def _leave_owing(
+        self, message: Message, owed: JobRequested, reason: str, seconds: int | None, span: Span
+    ) -> None:
+        """Settle it; or have it tried again. What others stood in the way of is no try, and becomes a new message."""
+        if seconds is None:
+            span.facts["end"] = "settled"
+            self._settled.put_nowait(message.receipt)
+            return
+        if reason in ("stopping", "busy", OWED):
+            with contextlib.suppress(Unavailable):
+                await self.queue.send(owed.to_message(), delay_seconds=min(seconds, MAX_DELAY_SECONDS))
+                span.facts["end"] = reason
+                self._settled.put_nowait(message.receipt)
+                return
+        await self._give_back(message, seconds, reason, span)
+
     # -- in the background ---------------------------------------------------------------------------------------
 
     async def _heartbeat_loop(self) -> None:
@@ -546,10 +660,17 @@ class Worker:
 
 def _left(event: Event, outcome: Outcome, receive_count: int) -> _Later | None:
     if outcome.settles:
-        return None
+        return _owed(outcome)
     if outcome.kind is OutcomeKind.BUSY:
         return _Later(event=event, reason="busy", seconds=outcome.retry_after_seconds)
     return _Later(event=event, reason="untold", seconds=_retry_seconds(receive_count))
+
+
+def _owed(outcome: Outcome) -> _Later | None:
+    if not outcome.owes or outcome.unique_id is None or outcome.processing_id is None:
+        return None
+    event = JobRequested(unique_id=outcome.unique_id, processing_id=outcome.processing_id)
+    return _Later(event=event, reason=OWED, seconds=0)
 
 
 def _retry_seconds(receive_count: int) -> int:

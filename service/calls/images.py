@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Self
@@ -13,8 +12,7 @@ from structlog.contextvars import bind_contextvars
 
 from processor.erasure import Erasure
 from processor.errors import Busy, DailyLimitReached, ImageNotFound, NotUploaded, TooManyJobs
-from processor.images import StoredVariant
-from processor.jobs import Job
+from processor.jobs import Job, Shown
 from processor.manifest import manifest_key
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
@@ -55,9 +53,10 @@ class ProcessedAnswer(Answer):
     count: int
 
     @classmethod
-    def of(cls, unique_id: str, variants: Sequence[StoredVariant]) -> Self:
+    def of(cls, unique_id: str, shown: Shown) -> Self:
         images = [
-            ProcessedImage.of(variant, size_type=variant.name, last_modified=variant.stored_at) for variant in variants
+            ProcessedImage.with_formats(variant, shown.further, size_type=variant.name, last_modified=variant.stored_at)
+            for variant in shown.variants
         ]
         return cls(unique_id=unique_id, processed_images=images, count=len(images))
 
@@ -97,7 +96,7 @@ class DeleteAnswer(Answer):
 
 
 PROCESS = ProcessAnswer.of(replace(samples.PENDING, processing_id=samples.NEW_ID))
-PROCESSED = ProcessedAnswer.of(samples.UNIQUE_ID, samples.COMPLETED.variants)
+PROCESSED = ProcessedAnswer.of(samples.UNIQUE_ID, samples.COMPLETED.shown)
 DELETE = DeleteAnswer.of(
     samples.UNIQUE_ID,
     Erasure(
@@ -137,8 +136,8 @@ async def process(request: web.Request) -> web.Response:
 async def processed(request: web.Request) -> web.Response:
     """List the variants of an image."""
     unique_id = unique_id_in(request)
-    variants = await request.app[CATALOG].processed_images(tenant_of(request), unique_id)
-    return render(request, ProcessedAnswer.of(unique_id, variants))
+    shown = await request.app[CATALOG].processed_images(tenant_of(request), unique_id)
+    return render(request, ProcessedAnswer.of(unique_id, shown))
 
 
 @call("deleteImage", groups.IMAGES, reply("What is gone", DELETE), path=(UNIQUE_ID,), problems=(ImageNotFound,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Self
 
 from aiohttp import web
@@ -9,7 +10,7 @@ from pydantic import Field
 from structlog.contextvars import bind_contextvars
 
 from processor.errors import ImageNotFound, JobNotFound
-from processor.jobs import Failure, Job, JobStatus, Timings
+from processor.jobs import Failure, FormatSet, Job, JobStatus, Timings
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
 from service.calls.names import (
@@ -25,7 +26,7 @@ from service.calls.use_cases import CATALOG
 from service.calls.variants import VariantAnswer, named
 from service.http.call import call, reply
 from service.http.rendering import render
-from service.http.wire import Answer, Time, is_none
+from service.http.wire import Answer, Time, is_empty, is_none
 
 
 class FailureAnswer(Answer):
@@ -68,6 +69,29 @@ class JobVariantAnswer(VariantAnswer):
     stored_at: Time = Field(description="Since when its URL works.")
 
 
+class FormatStatus(StrEnum):
+    """How far a further format has come."""
+
+    PENDING = "pending"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class FormatAnswer(Answer):
+    """How far the variants in a further format have come."""
+
+    status: FormatStatus = Field(
+        description="`pending`: they follow. `completed`: each is in `formats` of its variant, but what is too large "
+        "for the format. `failed`: there are none, and the job is completed all the same."
+    )
+    error: FailureAnswer | None = Field(description="Only of what failed: `stills_only` of an animation.")
+
+    @classmethod
+    def of(cls, made: FormatSet) -> Self:
+        status = FormatStatus.COMPLETED if made.error is None else FormatStatus.FAILED
+        return cls(status=status, error=None if made.error is None else FailureAnswer.of(made.error))
+
+
 class JobAnswer(Answer):
     """How far a job has come, and what came out of it."""
 
@@ -90,6 +114,12 @@ class JobAnswer(Answer):
         description="The variants by name: those that are stored so far, and all of them once it is completed.",
         json_schema_extra=named,
     )
+    other_formats: dict[str, FormatAnswer] = Field(
+        default={},
+        exclude_if=is_empty,
+        description="Of a completed job, the formats that follow its variants, by name: `avif`. Not there when none "
+        "was asked for.",
+    )
     error: FailureAnswer | None = Field(description="Only of a failed job.")
     timings: TimingsAnswer | None = Field(description="Once the job has run.")
     superseded_by: ProcessingId | None = Field(
@@ -111,7 +141,12 @@ class JobAnswer(Answer):
             listed_at=job.listed_at,
             updated_at=job.updated_at,
             processed_images={
-                variant.name: JobVariantAnswer.of(variant, stored_at=variant.stored_at) for variant in job.variants
+                variant.name: JobVariantAnswer.with_formats(variant, job.further, stored_at=variant.stored_at)
+                for variant in job.variants
+            },
+            other_formats={
+                **{made.format: FormatAnswer.of(made) for made in job.further},
+                **{name: FormatAnswer(status=FormatStatus.PENDING, error=None) for name in job.owed},
             },
             error=None if job.error is None else FailureAnswer.of(job.error),
             timings=None if job.timings is None else TimingsAnswer.of(job.timings),
@@ -122,6 +157,7 @@ class JobAnswer(Answer):
 JOBS = {
     "pending": JobAnswer.of(samples.PENDING),
     "completed": JobAnswer.of(samples.COMPLETED),
+    "completed, in two formats": JobAnswer.of(samples.IN_TWO_FORMATS),
     "failed": JobAnswer.of(samples.FAILED),
     "superseded": JobAnswer.of(samples.SUPERSEDED),
 }

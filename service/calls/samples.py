@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from processor.errors import CorruptImage
+from processor.formats import AVIF
 from processor.images import StoredVariant, source_key, variant_key
-from processor.jobs import REPLACED, UNAVAILABLE, Failure, Job, JobStatus, Timings
+from processor.jobs import REPLACED, UNAVAILABLE, Failure, FormatSet, Job, JobStatus, Timings
 from processor.ports.objects import PostForm, PresignedUpload
 
 URL = "https://images.example.com"
@@ -47,6 +48,23 @@ COMPLETED = replace(
             stored_at=DONE_AT,
         )
         for name, width, height, size in (*_SIZES, ("webp", 4032, 3024, 901544))
+    ),
+)
+IN_TWO_FORMATS = replace(
+    COMPLETED,
+    further=(
+        FormatSet(
+            format=AVIF.name,
+            variants=tuple(
+                replace(
+                    variant,
+                    key=variant_key(UNIQUE_ID, PENDING.processing_id, f"{variant.name}.avif"),
+                    size=variant.size * 3 // 5,
+                    content_type=AVIF.content_type,
+                )
+                for variant in COMPLETED.variants
+            ),
+        ),
     ),
 )
 FAILED = replace(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 from pydantic import Field
 
 from processor.images import StoredVariant, variant_key
-from processor.jobs import Job
+from processor.jobs import FormatSet, Job
 from processor.recipes import STANDARD
 from service.calls.names import PublicUrl
-from service.http.wire import Answer
+from service.http.wire import Answer, is_empty
 
 VARIANT_NAMES = tuple(spec.name for spec in STANDARD.specs)
 
@@ -33,8 +34,8 @@ def places(job: Job) -> dict[str, Any]:
     }
 
 
-class VariantAnswer(Answer):
-    """A stored variant; `size` in bytes, `width` and `height` in pixels."""
+class FileAnswer(Answer):
+    """A stored file; `size` in bytes, `width` and `height` in pixels."""
 
     key: str
     url: PublicUrl
@@ -45,8 +46,8 @@ class VariantAnswer(Answer):
     sha256: str = Field(description="SHA-256 of the variant, in hex.")
 
     @classmethod
-    def of(cls, variant: StoredVariant, **further: Any) -> Self:
-        """With what a subclass tells further."""
+    def of(cls, variant: StoredVariant, **more: Any) -> Self:
+        """With what a subclass tells beside it."""
         return cls(
             key=variant.key,
             url=variant.key,
@@ -55,5 +56,27 @@ class VariantAnswer(Answer):
             size=variant.size,
             content_type=variant.content_type,
             sha256=variant.sha256,
-            **further,
+            **more,
         )
+
+
+class VariantAnswer(FileAnswer):
+    """A stored variant, and the same in further formats."""
+
+    formats: dict[str, FileAnswer] = Field(
+        default={},
+        exclude_if=is_empty,
+        description="The same variant in further formats, by name, once they are stored: `avif`. Not there while there "
+        "is none.",
+    )
+
+    @classmethod
+    def with_formats(cls, variant: StoredVariant, further: Sequence[FormatSet], **more: Any) -> Self:
+        """As `of`, with what there is of it in further formats."""
+        formats = {
+            made.format: FileAnswer.of(other)
+            for made in further
+            for other in made.variants
+            if other.name == variant.name
+        }
+        return cls.of(variant, formats=formats, **more)

@@ -71,6 +71,11 @@ def is_none(value: object) -> bool:
     return value is None
 
 
+def is_empty(value: Sized) -> bool:
+    """Likewise."""
+    return not value
+
+
 class Answer(BaseModel):
     """The habits that all answers share."""
 

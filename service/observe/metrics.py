@@ -93,6 +93,19 @@ class Metrics:
             buckets=_LAG_BUCKETS,
             registry=registry,
         )
+        self._formats = Counter(
+            "truss_formats",
+            "Further formats of completed jobs that were made; with the code of the failure, if they could not be.",
+            ("format", "code"),
+            registry=registry,
+        )
+        self._format_stored = Histogram(
+            "truss_format_stored_seconds",
+            "From the end of an upload, as S3 tells it, until its variants were stored in this further format.",
+            ("format",),
+            buckets=_SERVABLE_BUCKETS,
+            registry=registry,
+        )
 
     def late(self, seconds: float) -> None:
         """The event loop was."""
@@ -130,6 +143,10 @@ class Metrics:
             self._servable.observe(outcome.servable_seconds)
         for name, seconds in outcome.stored_seconds.items():
             self._stored.labels(name).observe(seconds)
+        for name, code in outcome.formats.items():
+            self._formats.labels(name, code or "").inc()
+        for name, seconds in outcome.format_seconds.items():
+            self._format_stored.labels(name).observe(seconds)
 
     def watch(self, worker: Worker, engine: Engine, room: Room) -> None:
         """Have the state of these read whenever somebody asks."""
@@ -190,6 +207,7 @@ class _Gauges(Collector):
             _gauge("truss_worker_slots", "Messages that may be in work at once.", worker.config.slots),
             _gauge("truss_worker_in_work", "Messages in work.", worker.in_work),
             _gauge("truss_worker_waiting", "Messages that wait here for their tenant's turn.", worker.waiting),
+            _gauge("truss_worker_owing", "Messages kept here because their jobs owe further formats.", worker.owing),
             _gauge("truss_engine_running", "Images that are being converted.", load.running),
             _gauge("truss_engine_waiting", "Images that wait for a thread or for memory.", load.waiting),
             _gauge("truss_engine_free_bytes", "What is left of the memory for conversions.", load.free_bytes),

@@ -8,10 +8,11 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from processor.formats import AVIF, WEBP
 from processor.pipeline.effects import check_effects
 from processor.pipeline.effects.sharpen import LEAST_SIGMA, MOST_SIGMA
 from processor.pipeline.limits import FileLimits
-from processor.recipes import STANDARD, Recipe, adapted, sharpened
+from processor.recipes import FURTHER, STANDARD, Recipe, VariantSpec, adapted, encoded_with, sharpened
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -19,6 +20,20 @@ Count = Annotated[int, Field(ge=1)]
 def _by_commas(value: object) -> object:
     """`5, 2` or a single number as a list."""
     return str(value).split(",") if isinstance(value, str | int | float) else value
+
+
+def _names_by_commas(value: object) -> object:
+    """`webp, avif` as a list."""
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+
+def _formats(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The first one is always there; none twice."""
+    known = (WEBP.name, *FURTHER)
+    if WEBP.name not in names or len(set(names)) < len(names) or not set(names) <= set(known):
+        others = " or ".join(f"{WEBP.name},{name}" for name in known[1:])
+        raise PydanticCustomError("formats", f"must be {WEBP.name}, which is always made, or {others}")
+    return tuple(name for name in known if name in names)
 
 
 def _for_each_variant(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -78,6 +93,28 @@ class FileSettings(BaseModel):
             f"sigma in pixels, {LEAST_SIGMA:g} to {MOST_SIGMA:g}; 0 for not at all.",
         ),
     ] = (0,)
+    output_formats: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_names_by_commas),
+        AfterValidator(_formats),
+        Field(
+            alias="OUTPUT_FORMATS",
+            description="Formats of the variants, by commas: webp, or webp,avif. AVIF is made after the WebP is there, "
+            "with what the machine has left.",
+        ),
+    ] = (WEBP.name,)
+    avif_effort: Annotated[
+        tuple[Annotated[int, Field(ge=0, le=6)], ...],
+        BeforeValidator(_by_commas),
+        AfterValidator(_for_each_variant),
+        Field(alias="AVIF_EFFORT", description="As `WEBP_EFFORT`, of AVIF."),
+    ] = tuple(spec.effort for spec in FURTHER[AVIF.name])
+    avif_quality: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=100)], ...],
+        BeforeValidator(_by_commas),
+        AfterValidator(_for_each_variant),
+        Field(alias="AVIF_QUALITY", description="As `WEBP_QUALITY`, of AVIF; the numbers mean something else there."),
+    ] = tuple(spec.quality for spec in FURTHER[AVIF.name])
     retention_days: Annotated[
         int, Field(alias="RETENTION_DAYS", ge=1, le=3650, description="How long job records are kept.")
     ] = 30
@@ -95,7 +132,13 @@ class FileSettings(BaseModel):
     @property
     def recipe(self) -> Recipe:
         """What is made of an image."""
-        return sharpened(adapted(self.webp_effort, self.webp_quality), self.sharpen_sigma)
+        return sharpened(adapted(self.webp_effort, self.webp_quality, self._further), self.sharpen_sigma)
+
+    @property
+    def _further(self) -> tuple[VariantSpec, ...]:
+        if AVIF.name not in self.output_formats:
+            return ()
+        return encoded_with(FURTHER[AVIF.name], self.avif_effort, self.avif_quality)
 
     @property
     def retention(self) -> timedelta:

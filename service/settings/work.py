@@ -80,6 +80,7 @@ class WorkSettings(BaseModel):
         return WorkerConfig(
             slots=self.slots,
             ahead=AHEAD_PER_SLOT * self.slots,
+            further=self.worker_threads,
             wait_seconds=self.queue_wait_seconds,
             visibility_seconds=self.visibility_seconds,
         )

@@ -20,10 +20,12 @@ from processor.jobs import (
     SUPERSEDED,
     UNAVAILABLE,
     Failure,
+    FormatSet,
     Image,
     Job,
     JobStatus,
     Lease,
+    Maker,
     Manifest,
     Source,
     Timings,
@@ -522,6 +524,89 @@ async def test_a_finished_job_shows_its_outcome(records: Records) -> None:
     )
     assert await listed(records, JobStatus.PROCESSING) == []
     assert await listed(records, JobStatus.COMPLETED) == [job.processing_id]
+
+
+async def owing(records: Records) -> tuple[Image, Job, Lease]:
+    """A completed job that is taken up for the format that it owes."""
+    image, job, held = await claim(records)
+    await records.store.finish(replace(completed(job), owed=("avif",)), held)
+    taken = lease()
+    return image, await records.store.take_up(job.processing_id, taken, clock.now()), taken
+
+
+def paid(job: Job) -> Job:
+    maker = Maker(encoder="libvips 8", service="0")
+    made = FormatSet(format="avif", maker=maker, variants=completed(job).variants)
+    return replace(job, owed=(), further=(made,), updated_at=clock.now())
+
+
+async def test_a_completed_job_is_taken_up_for_what_it_owes_and_then_shows_it(records: Records) -> None:
+    _, job, held = await owing(records)
+    assert (job.status, job.owed, job.attempts, job.lease) == (JobStatus.COMPLETED, ("avif",), 2, held)
+    await records.store.renew(job.processing_id, replace(held, expires_at=held.expires_at + 60))
+
+    outcome = paid(job)
+    await records.store.amend(outcome, held)
+    await records.store.amend(outcome, held)  # as after an answer that was lost
+
+    assert await records.store.job_of_any_tenant(job.processing_id) == replace(outcome, lease=None)
+    assert await listed(records, JobStatus.COMPLETED) == [job.processing_id]
+    with pytest.raises(Conflict):
+        await records.store.take_up(job.processing_id, lease(), clock.now())
+    with pytest.raises(LeaseLost):
+        await records.store.renew(job.processing_id, held)
+
+
+async def test_a_format_that_could_not_be_made_leaves_its_reason(records: Records) -> None:
+    _, job, held = await owing(records)
+    made = FormatSet(format="avif", error=Failure(code="timed_out", message="Too slow.", limit=60))
+    await records.store.amend(replace(job, owed=(), further=(made,)), held)
+    assert (await records.store.job_of_any_tenant(job.processing_id)).further == (made,)
+
+
+async def test_what_is_owed_is_taken_up_by_one_at_a_time_and_again_when_that_one_is_gone(records: Records) -> None:
+    _, job, held = await owing(records)
+    with pytest.raises(Conflict):
+        await records.store.take_up(job.processing_id, lease(), clock.now())
+    assert await records.store.take_up(job.processing_id, held, clock.now()) == job  # the same call again
+
+    later = clock.now() + timedelta(seconds=61)
+    again = await records.store.take_up(job.processing_id, lease(seconds=120), later)
+    assert again.attempts == 3
+    with pytest.raises(LeaseLost):
+        await records.store.amend(paid(job), held)
+
+    assert again.lease is not None
+    await records.store.release(job.processing_id, again.lease)
+    third = await records.store.take_up(job.processing_id, lease(), clock.now())
+    assert third.attempts == 3  # a try that was given back does not count
+
+
+async def test_a_job_that_was_replaced_or_deleted_owes_nothing_any_more(records: Records) -> None:
+    image, job, held = await owing(records)
+    await records.store.replace(image, job, successor(records, image))
+    found = await records.store.job_of_any_tenant(job.processing_id)
+    assert (found.status, found.owed, found.lease) == (JobStatus.COMPLETED, (), None)
+    with pytest.raises(LeaseLost):
+        await records.store.amend(paid(job), held)
+
+    image, job, held = await owing(records)
+    await records.store.tombstone(image, clock.now(), int(time.time()) + DAY_SECONDS)
+    with pytest.raises(LeaseLost):
+        await records.store.amend(paid(job), held)
+    with pytest.raises(Conflict):
+        await records.store.take_up(job.processing_id, lease(), clock.now())
+
+
+async def test_a_job_that_owes_nothing_is_not_taken_up(records: Records) -> None:
+    _, job, held = await claim(records)
+    with pytest.raises(Conflict):
+        await records.store.take_up(job.processing_id, lease(), clock.now())
+    await records.store.finish(completed(job), held)
+    with pytest.raises(Conflict):
+        await records.store.take_up(job.processing_id, lease(), clock.now())
+    with pytest.raises(Conflict):
+        await records.store.take_up("img_1_missing", lease(), clock.now())
 
 
 async def test_a_job_that_fails_says_why(records: Records) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from processor.pipeline.engine import Engine
 from processor.sandbox.renderer import ChildRenderer
+from processor.sandbox.spare import SpareRenderer
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.s3 import S3Download, S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue
@@ -29,6 +30,9 @@ STEPS: dict[str, tuple[type, str]] = {
     "fetch": (S3Download, "read"),
     "render": (Engine, "render"),
     "render-suspect": (ChildRenderer, "render"),
+    "render-spare": (SpareRenderer, "render"),
+    "take-up": (DynamoJobStore, "take_up"),
+    "amend": (DynamoJobStore, "amend"),
     "store": (S3ObjectStore, "store"),
     "finish": (DynamoJobStore, "finish"),
     "settle": (SqsMessageQueue, "settle"),

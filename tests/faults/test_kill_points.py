@@ -39,6 +39,11 @@ CONVERSION = {
         *("store:1:after", "store:2:after", "store:4:after", "store:5:after", "finish:1:after", "settle:1:after"),
     ),
 }
+#: Of a job that owes AVIF, from the end of the one format to the end of the other: four more variants, and a manifest.
+FURTHER = {
+    "the first half": ("finish:1:before", "finish:1:after", "take-up:1:after", "render-spare:1:after", "store:6:after"),
+    "the second half": ("store:9:after", "store:10:after", "amend:1:before", "amend:1:after", "settle:1:after"),
+}
 #: What a repeated DELETE answers, by where the first was cut short.
 DELETION = {
     "tombstone:1:after": 200,
@@ -56,12 +61,13 @@ class Scene:
     stage: Stage
     session: aiohttp.ClientSession
     log_file: Path
+    settings: dict[str, str] = field(default_factory=dict)
 
     @asynccontextmanager
     async def mortal(self, point: str) -> AsyncIterator[ServiceProcess]:
         """A service that has died at `point` when the block is over."""
         service = ServiceProcess(
-            self.stage.environment(VISIBILITY_SECONDS=str(VISIBILITY_SECONDS), DIE_AT=point),
+            self.stage.environment(VISIBILITY_SECONDS=str(VISIBILITY_SECONDS), DIE_AT=point, **self.settings),
             self.session,
             self.log_file,
             command=(sys.executable, "-m", "tests.faults.dying_service"),
@@ -76,8 +82,8 @@ class Scene:
     @asynccontextmanager
     async def ordinary(self) -> AsyncIterator[ServiceProcess]:
         """A service that lives."""
-        visibility = str(VISIBILITY_SECONDS)
-        async with run_service(self.stage, self.session, self.log_file, VISIBILITY_SECONDS=visibility) as service:
+        settings: dict[str, Any] = {"VISIBILITY_SECONDS": str(VISIBILITY_SECONDS), **self.settings}
+        async with run_service(self.stage, self.session, self.log_file, **settings) as service:
             yield service
 
     async def assert_nothing_is_amiss(self) -> None:
@@ -97,18 +103,18 @@ class Theatre:
     folder: Path
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONCURRENCY))
 
-    async def play(self, points: Any, play: Play) -> dict[str, BaseException]:
+    async def play(self, points: Any, play: Play, **settings: str) -> dict[str, BaseException]:
         """What went wrong, by kill point."""
-        ends = await asyncio.gather(*(self._one(point, play) for point in points), return_exceptions=True)
+        ends = await asyncio.gather(*(self._one(point, play, settings) for point in points), return_exceptions=True)
         return {point: end for point, end in zip(points, ends, strict=True) if end is not None}
 
-    async def _one(self, point: str, play: Play) -> None:
+    async def _one(self, point: str, play: Play, settings: dict[str, str]) -> None:
         async with self.room:
             stage = await new_stage(self.aws)
             async with stage.stores() as stores:  # S3 begins with a test message, which would be the first step
                 first = await stores.queue.receive(10, wait_seconds=1, visibility_seconds=60)
                 await stores.queue.settle([message.receipt for message in first])
-            await play(Scene(stage, self.session, self.folder / f"{point}.log"), point)
+            await play(Scene(stage, self.session, self.folder / f"{point}.log", settings), point)
 
 
 @pytest.fixture
@@ -130,6 +136,29 @@ async def test_a_kill_at_any_step_of_a_conversion_leaves_a_job_that_the_next_ser
             await scene.assert_nothing_is_amiss()
 
     assert await theatre.play(CONVERSION[steps], play) == {}
+
+
+@pytest.mark.parametrize("steps", FURTHER)
+async def test_a_kill_between_two_formats_costs_neither_of_them(theatre: Theatre, steps: str) -> None:
+    async def play(scene: Scene, point: str) -> None:
+        async with scene.mortal(point) as mortal:
+            job = (await mortal.put(GOOD))["processingId"]
+        async with scene.ordinary() as service:
+
+            async def both() -> Any:
+                found = await service.settled(job)
+                return found if found["otherFormats"]["avif"]["status"] != "pending" else None
+
+            found = await eventually(both, what="both formats")
+            assert (found["status"], found["otherFormats"]) == (
+                "completed",
+                {"avif": {"status": "completed", "error": None}},
+            )
+            assert list(found["processedImages"]) == VARIANTS
+            assert [list(each["formats"]) for each in found["processedImages"].values()] == [["avif"]] * 4
+            await scene.assert_nothing_is_amiss()
+
+    assert await theatre.play(FURTHER[steps], play, OUTPUT_FORMATS="webp,avif") == {}
 
 
 async def test_a_kill_at_the_end_of_a_refusal_leaves_its_code(theatre: Theatre) -> None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from benchmarks.memory_peak import NO_LIMITS, Measured, cases, measure, picture
+from benchmarks.memory_peak import ALLOCATORS, NO_LIMITS, Measured, cases, measure, picture
 from processor.pipeline.estimate import least_bytes
 from processor.pipeline.limits import Deadline
 from processor.pipeline.render import inspect, render
@@ -154,6 +154,17 @@ def test_what_effects_take_is_reserved(name: str) -> None:
     measured = measure(CASES[name](), sharpen=0.8)
 
     assert measured.least > least_of(name)
+    assert measured.peak <= measured.estimate * (1 + TOLERANCE) + JITTER_BYTES
+
+
+@pytest.mark.parametrize(
+    ("name", "effort"),
+    [("jpeg", 1), ("jpeg-flat", 1), ("jpeg-noise", 3), ("png-alpha-mask", 1), ("png-alpha-of-noise", 2), ("jpeg", 4)],
+)
+def test_what_avif_takes_lies_between_the_least_and_the_most(name: str, effort: int) -> None:
+    measured = measure(CASES[name](), effort, ALLOCATORS["child"], format_="avif")
+
+    assert measured.least <= measured.peak * (1 + TOLERANCE) + JITTER_BYTES
     assert measured.peak <= measured.estimate * (1 + TOLERANCE) + JITTER_BYTES
 
 

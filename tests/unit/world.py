@@ -26,7 +26,7 @@ from processor.ports.renderer import NO_TICKET, Ticket
 from processor.ports.room import Room
 from processor.ports.stores import AllStores
 from processor.probe import NO_PROBES, Probes, Span
-from processor.recipes import Recipe
+from processor.recipes import STANDARD, Recipe
 from processor.stores.memory import MemoryEdge, MemoryJobStore, MemoryObjectStore, MemoryQueue, MemoryUsageStore
 from processor.usage import Limits, Quota
 from processor.work.conversion import Converter
@@ -130,19 +130,22 @@ class ScriptedRenderer:
 
     during: Callable[[], Awaitable[None]] | None = None
     instead: str | None = None
+    picture: ImageInfo = PICTURE
     rendered: list[bytes] = field(default_factory=list)
+    recipes: list[Recipe] = field(default_factory=list)
     facts: Facts = field(default_factory=Facts)
 
     async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
-        await ticket.begin(PICTURE)
+        await ticket.begin(self.picture)
         self.rendered.append(data)
+        self.recipes.append(recipe)
         if self.during is not None:
             await self.during()
         made, instead = b"webp of " + data, self.instead
         variants = tuple(Variant(spec=spec, data=made, width=4, height=3, instead=instead) for spec in recipe.specs)
         for variant in variants:
             ticket.ready(variant)
-        return Rendered(source=PICTURE, variants=variants, facts=self.facts)
+        return Rendered(source=self.picture, variants=variants, facts=self.facts)
 
 
 @dataclass
@@ -153,6 +156,8 @@ class World:
     jobs: MemoryJobStore = field(default_factory=MemoryJobStore)
     renderer: ScriptedRenderer = field(default_factory=ScriptedRenderer)
     suspects: ScriptedRenderer = field(default_factory=ScriptedRenderer)
+    spare: ScriptedRenderer = field(default_factory=ScriptedRenderer)
+    recipe: Recipe = STANDARD
     listeners: Sequence[Listener] = ()
     probes: Probes = NO_PROBES
 
@@ -169,8 +174,8 @@ class World:
             edge=self.edge,
             listeners=self.listeners,
         )
-        self.uploads = Uploads(stores=self.stores, quota=self.quota, max_bytes=1000)
-        self.catalog = Catalog(stores=self.stores, quota=self.quota, retention=timedelta(days=30))
+        self.uploads = Uploads(stores=self.stores, quota=self.quota, max_bytes=1000, recipe=self.recipe)
+        self.catalog = Catalog(stores=self.stores, quota=self.quota, retention=timedelta(days=30), recipe=self.recipe)
         self.converter = self.another_converter()
 
     def another_converter(self, lease_seconds: int = 60, room: Room | None = None) -> Converter:
@@ -180,6 +185,8 @@ class World:
             processed=self.processed,
             renderer=self.renderer,
             suspect_renderer=self.suspects,
+            spare_renderer=self.spare,
+            recipe=self.recipe,
             eraser=Eraser(stores=self.stores, quota=self.quota),
             room=room,
             source_bucket="source",

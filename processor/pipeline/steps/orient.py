@@ -23,7 +23,9 @@ def orient(image: pyvips.Image) -> pyvips.Image:
     turn = _TURNS.get(int(image.get("orientation"))) if image.get_typeof("orientation") else None
     if turn is None:
         return image
-    return map_frames(image, lambda frame: _turned(frame, *turn))
+    upright = map_frames(image, lambda frame: _turned(frame, *turn)).copy()
+    upright.remove("orientation")  # else it is written into formats that know it, whatever else is stripped
+    return upright
 
 
 def _turned(frame: pyvips.Image, angle: str, mirrored: bool) -> pyvips.Image:  # noqa: FBT001 - a column of the table

@@ -11,7 +11,21 @@ from datetime import datetime
 from processor import jobs
 from processor.errors import Conflict, ImageNotFound, JobNotFound, RecordChanged
 from processor.images import StoredVariant
-from processor.jobs import ACCEPT, CLAIM, EXTEND, FAIL, Failure, Image, Job, JobStatus, Lease, Source, Transition
+from processor.jobs import (
+    ACCEPT,
+    CLAIM,
+    EXTEND,
+    FAIL,
+    HOLD,
+    TAKE_UP,
+    Failure,
+    Image,
+    Job,
+    JobStatus,
+    Lease,
+    Source,
+    Transition,
+)
 from processor.ports.jobs import JobPage, JobQuery
 from processor.stores.listing import bounds_of, page_of
 
@@ -200,7 +214,7 @@ class MemoryJobStore:
 
     async def release(self, processing_id: str, lease: Lease) -> None:
         """Raises `LeaseLost`."""
-        if not self._has_ended(processing_id, lease, JobStatus.PROCESSING):
+        if not any(self._has_ended(processing_id, lease, status) for status in HOLD.sources):
             self._jobs[processing_id] = jobs.released(self._job(processing_id), lease)
             self._ended_by[processing_id] = lease.token
 
@@ -214,6 +228,26 @@ class MemoryJobStore:
             return
         self._jobs[job.processing_id] = jobs.ended(self._job(job.processing_id), lease, job)
         self._ended_by[job.processing_id] = lease.token
+
+    async def take_up(self, processing_id: str, lease: Lease, now: datetime) -> Job:
+        """Raises `Conflict`."""
+        try:
+            taken = jobs.taken_up(self._current(processing_id, TAKE_UP, now.timestamp()), lease, now)
+        except Conflict:
+            job = self._jobs.get(processing_id)
+            if job is None or job.lease is None or job.lease.token != lease.token:
+                raise
+            return job
+        self._ended_by.pop(processing_id, None)
+        self._jobs[processing_id] = taken
+        return taken
+
+    async def amend(self, job: Job, lease: Lease) -> None:
+        """Raises `LeaseLost`."""
+        if not self._has_ended(job.processing_id, lease, job.status):
+            self._jobs[job.processing_id] = jobs.amended(self._job(job.processing_id), lease, job)
+            if not job.owed:
+                self._ended_by[job.processing_id] = lease.token
 
     async def fail(self, job: Job) -> None:
         """Raises `RecordChanged`."""

@@ -11,7 +11,7 @@ from processor.catalog.verify import Verifier
 from processor.errors import Rejected
 from processor.facts import Facts
 from processor.images import variant_key
-from processor.jobs import Job
+from processor.jobs import Job, Shown
 from processor.manifest import document, is_manifest, manifest_key, stored_variants, variants_in
 from processor.recipes import STANDARD_VARIANTS
 from processor.work.outcomes import OutcomeKind
@@ -86,16 +86,16 @@ async def test_the_manifest_tells_what_was_made_in_place_of_what_was_asked_for(w
     assert (variants["webp"]["quality"], variants["webp"]["instead"]) == (84, "quality 62")
     assert [each.instead for each in job.variants] == ["quality 62"] * len(STANDARD_VARIANTS)
     del world.jobs._jobs[job.processing_id]
-    found = await stored_variants(world.processed, job.unique_id, job.processing_id)
+    found = (await stored_variants(world.processed, job.unique_id, job.processing_id)).variants
     assert {each.instead for each in found} == {"quality 62"}
 
 
 async def test_the_variants_of_a_manifest_come_in_the_order_of_their_sizes(world: World) -> None:
     job = await completed(world)
-    variants = await stored_variants(world.processed, job.unique_id, job.processing_id)
+    variants = (await stored_variants(world.processed, job.unique_id, job.processing_id)).variants
     assert {variant.name for variant in variants} == {spec.name for spec in STANDARD_VARIANTS}
     assert {variant.sha256 for variant in variants} == {variant.sha256 for variant in job.variants}
-    assert await stored_variants(world.processed, job.unique_id, "img_1_never") == ()
+    assert await stored_variants(world.processed, job.unique_id, "img_1_never") == Shown()
 
 
 @pytest.mark.parametrize("broken", [b"", b"[]", b'{"variants": []}', b'{"variants": {"webp": {}}}'])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.pipeline.analyses import ANALYSES
-from processor.recipes import STANDARD, Effect, Recipe, VariantSpec, adapted, sharpened, standard
+from processor.recipes import FURTHER, STANDARD, Effect, Recipe, VariantSpec, adapted, sharpened, standard
 
 sides = st.integers(min_value=1, max_value=20_000)
 numbers = st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False)
@@ -33,6 +33,7 @@ recipes = st.builds(
     version=st.integers(min_value=1, max_value=999_999_999),
     specs=st.lists(specs, min_size=1, max_size=8).map(tuple),
     analyses=st.lists(st.from_regex(r"[a-z][a-z0-9]{0,31}", fullmatch=True), max_size=3, unique=True).map(tuple),
+    further=st.lists(specs.map(lambda spec: replace(spec, format="avif")), max_size=4).map(tuple),
 )
 
 
@@ -43,7 +44,8 @@ def test_whatever_is_asked_for_is_read_as_it_was_written(recipe: Recipe) -> None
 
 @given(recipes, recipes)
 def test_recipes_of_one_digest_ask_for_the_same(one: Recipe, other: Recipe) -> None:
-    assert (one.digest == other.digest) == ((one.specs, one.analyses) == (other.specs, other.analyses))
+    asked = [(recipe.specs, recipe.analyses, recipe.further) for recipe in (one, other)]
+    assert (one.digest == other.digest) == (asked[0] == asked[1])
 
 
 def test_a_record_says_it_so_that_people_can_read_it() -> None:
@@ -118,3 +120,16 @@ def test_another_effort_or_quality_is_another_recipe_whatever_it_is_called() -> 
 def test_a_text_that_many_records_have_is_read_once() -> None:
     text = STANDARD.to_text()
     assert Recipe.from_text(text) is Recipe.from_text(str(text.encode(), "ascii"))
+
+
+def test_a_further_format_has_the_variants_of_the_recipe_and_is_asked_for_beside_them() -> None:
+    recipe = replace(STANDARD, further=FURTHER["avif"])
+
+    assert recipe.further_formats == ("avif",)
+    assert recipe.specs == STANDARD.specs
+    assert recipe.digest != STANDARD.digest
+    avif = recipe.in_format("avif")
+    assert [(spec.name, spec.box) for spec in avif.specs] == [(spec.name, spec.box) for spec in STANDARD.specs]
+    assert {spec.content_type for spec in avif.specs} == {"image/avif"}
+    assert (avif.analyses, avif.further) == ((), ())
+    assert '["thumbnail","+avif",' in recipe.to_text()

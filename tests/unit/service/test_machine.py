@@ -129,6 +129,8 @@ def test_the_largest_file_has_room_beside_the_largest_conversion() -> None:
     settings = Settings.from_env(REQUIRED | {"MEMORY_BUDGET_BYTES": str(960 * MIB)})
 
     assert settings.conversion_budget_bytes == (960 - 100) * MIB
+    both = settings.model_copy(update={"output_formats": ("webp", "avif")})
+    assert both.conversion_budget_bytes == (960 - 200) * MIB  # files wait for either format
 
 
 @pytest.mark.parametrize(("limit_mib", "budget_mib"), [(400, 960), (None, 150)])

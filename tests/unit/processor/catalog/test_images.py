@@ -19,7 +19,7 @@ from processor.errors import (
     Unavailable,
 )
 from processor.events import JobRequested, parse
-from processor.jobs import PENDING_GRACE, JobStatus
+from processor.jobs import PENDING_GRACE, JobStatus, Shown
 from processor.ports.jobs import JobQuery
 from processor.stores.memory import MemoryJobStore
 from tests.unit.world import TENANT, World, events_of
@@ -44,11 +44,11 @@ async def test_a_completed_image_is_kept_though_its_job_expires_and_the_bucket_t
 ) -> None:
     submission, event = await world.uploaded()
     await world.converter.convert(event)
-    before = await world.catalog.processed_images(TENANT, submission.job.unique_id)
+    before = (await world.catalog.processed_images(TENANT, submission.job.unique_id)).variants
 
     del world.jobs._jobs[submission.job.processing_id]
 
-    after = await world.catalog.processed_images(TENANT, submission.job.unique_id)
+    after = (await world.catalog.processed_images(TENANT, submission.job.unique_id)).variants
     assert {replace(image, stored_at=before[0].stored_at) for image in after} == {
         replace(image, stored_at=before[0].stored_at) for image in before
     }
@@ -56,7 +56,7 @@ async def test_a_completed_image_is_kept_though_its_job_expires_and_the_bucket_t
 
 async def test_nothing_is_shown_before_there_is_something(world: World) -> None:
     submission = await world.submitted()
-    assert await world.catalog.processed_images(TENANT, submission.job.unique_id) == ()
+    assert await world.catalog.processed_images(TENANT, submission.job.unique_id) == Shown()
 
 
 async def test_another_tenants_image_is_as_good_as_none(world: World) -> None:
@@ -69,7 +69,7 @@ async def test_another_tenants_image_is_as_good_as_none(world: World) -> None:
         with pytest.raises(ImageNotFound):
             await attempt("other", unique_id)
     assert (await world.catalog.list(JobQuery(tenant="other", limit=10))).jobs == ()
-    assert len(await world.catalog.processed_images(TENANT, unique_id)) == 4
+    assert len((await world.catalog.processed_images(TENANT, unique_id)).variants) == 4
 
 
 async def test_processing_again_needs_an_upload(world: World) -> None:

@@ -156,7 +156,7 @@ async def test_a_completed_upload_is_converted_like_any_other(world: World, file
     job = await world.catalog.status(TENANT, submission.job.processing_id)
     assert job.status is JobStatus.COMPLETED
     assert world.renderer.rendered == [BODY]
-    assert len(await world.catalog.processed_images(TENANT, job.unique_id)) == 4
+    assert len((await world.catalog.processed_images(TENANT, job.unique_id)).variants) == 4
 
 
 async def test_a_file_that_is_not_the_announced_one_fails_though_its_parts_have_the_right_sizes(

@@ -18,6 +18,7 @@ from processor.errors import Conflict, NotFound
 from processor.images import source_key
 from processor.jobs import (
     ACCEPT,
+    AMEND,
     CHANGES,
     CLAIM,
     EXTEND,
@@ -26,8 +27,10 @@ from processor.jobs import (
     HOLD,
     NOT_THE_FILES_FAULT,
     SUPERSEDE,
+    TAKE_UP,
     TRANSITIONS,
     Failure,
+    FormatSet,
     Image,
     Job,
     JobStatus,
@@ -103,6 +106,16 @@ def completed(job: Job) -> Job:
     )
 
 
+def owing(job: Job) -> Job:
+    return replace(completed(job), owed=("avif",))
+
+
+def paid(job: Job) -> Job:
+    """Nothing is owed any more."""
+    made = FormatSet(format="avif", variants=COMPLETED.variants)
+    return replace(job, owed=(), further=(made,), updated_at=clock.now())
+
+
 def failed(job: Job, code: str) -> Job:
     why = Failure(code=code, message="No.")
     return replace(job, status=JobStatus.FAILED, error=why, updated_at=clock.now())
@@ -122,7 +135,8 @@ class Subject:
     lease: Lease
 
     @classmethod
-    async def brought_into(cls, status: JobStatus, store: AllJobs, time: Time) -> Subject:
+    async def brought_into(cls, status: JobStatus, store: AllJobs, time: Time, *, owes: bool = False) -> Subject:
+        """With `owes`, it has completed and was taken up for a further format."""
         job = pending(IMAGES[0])
         lease = Lease(token="t", owner="pod", expires_at=time.after(60))
         image = first_image(job)
@@ -132,7 +146,10 @@ class Subject:
         if status not in (JobStatus.PENDING, JobStatus.UPLOADED):
             job = await store.claim(job.processing_id, lease, time.now(), MAKER)
         if status is JobStatus.COMPLETED:
-            await store.finish(completed(job), lease)
+            await store.finish(owing(job) if owes else completed(job), lease)
+        if owes:
+            lease = replace(lease, token="v")
+            job = await store.take_up(job.processing_id, lease, time.now())
         if status is JobStatus.FAILED:
             await store.finish(failed(job, min(NOT_THE_FILES_FAULT)), lease)
         stored = await store.job_of_any_tenant(job.processing_id)
@@ -158,6 +175,14 @@ class Subject:
         lease = self.lease if self.job.lease else replace(self.lease, token="u")
         await self.store.finish(completed(self.job), lease)
 
+    async def take_up(self) -> object:
+        self.time.seconds += 61
+        return await self.store.take_up(self.job.processing_id, replace(self.lease, token="w"), self.time.now())
+
+    async def amend(self) -> None:
+        lease = self.lease if self.job.lease else replace(self.lease, token="u")
+        await self.store.amend(paid(replace(self.job, status=JobStatus.COMPLETED)), lease)
+
     async def fail(self) -> None:
         # For another reason: for the same at the same time, it is the same call again.
         await self.store.fail(replace(self.job, error=Failure(code="unavailable", message="Not queued.")))
@@ -175,7 +200,13 @@ ASKED: list[tuple[Transition, Callable[[Subject], Awaitable[object]]]] = [
     (HOLD, Subject.renew),
     (FINISH, Subject.finish),
     (FAIL, Subject.fail),
+    (TAKE_UP, Subject.take_up),
+    (AMEND, Subject.amend),
 ]
+#: Every status, and a completed job that is taken up for what it owes.
+STATES = [*((status, False) for status in JobStatus), (JobStatus.COMPLETED, True)]
+#: What is asked of a completed job that owes nothing, or on which there is no lease, is refused all the same.
+IF_IT_OWES = (HOLD, TAKE_UP, AMEND)
 
 
 def test_every_change_of_the_table_is_asked_for() -> None:
@@ -186,15 +217,16 @@ def _store(kind: str, time: Time) -> AllJobs:
     return MemoryJobStore(now=time) if kind == "memory" else dynamo_store(time, InProcessDynamo())
 
 
-@pytest.mark.parametrize("status", JobStatus)
+@pytest.mark.parametrize(("status", "owes"), STATES)
 @pytest.mark.parametrize(("change", "ask"), ASKED, ids=[ask.__name__ for _, ask in ASKED])
 @pytest.mark.parametrize("kind", ["memory", "dynamodb"])
 async def test_a_store_allows_what_the_table_allows_and_refuses_the_rest_in_its_words(
-    kind: str, change: Transition, ask: Callable[[Subject], Awaitable[object]], status: JobStatus
+    kind: str, change: Transition, ask: Callable[[Subject], Awaitable[object]], status: JobStatus, owes: bool
 ) -> None:
     with time_of_the_test() as time:
-        subject = await Subject.brought_into(status, _store(kind, time), time)
-        if status in change.sources:
+        subject = await Subject.brought_into(status, _store(kind, time), time, owes=owes)
+        nothing_owed = status is JobStatus.COMPLETED and not owes and change in IF_IT_OWES
+        if status in change.sources and not nothing_owed:
             await ask(subject)
             found = (await subject.store.job_of_any_tenant(subject.job.processing_id)).status
             assert found in (change.targets or {status})
@@ -336,6 +368,17 @@ class Twins:
         job, lease = self.job(step), self.lease(step)
         await self.both(lambda store: store.claim(job.processing_id, lease, self.time.now(), f"{MAKER}.{step.number}"))
 
+    async def take_up(self, step: Step) -> None:
+        job, lease = self.job(step), self.lease(step)
+        await self.both(lambda store: store.take_up(job.processing_id, lease, self.time.now()))
+
+    async def amend(self, step: Step) -> None:
+        def outcome(job: Job) -> Job:
+            job = replace(job, status=JobStatus.COMPLETED, updated_at=clock.now())
+            return replace(paid(job), owed=("avif",)) if step.number == 3 else paid(job)
+
+        await self.held(step, lambda store, job, lease: store.amend(outcome(job), lease))
+
     async def renew(self, step: Step) -> None:
         await self.held(step, lambda store, job, lease: store.renew(job.processing_id, lease))
 
@@ -349,7 +392,8 @@ class Twins:
     async def finish(self, step: Step) -> None:
         def outcome(job: Job) -> Job:
             if step.number % 2:
-                return replace(completed(job), expires_at=self.time.after(30 * DAY))
+                made = owing(job) if step.number == 3 else completed(job)
+                return replace(made, expires_at=self.time.after(30 * DAY))
             return failed(job, CODES[step.number // 2 % 2])
 
         await self.held(step, lambda store, job, lease: store.finish(outcome(job), lease))
@@ -393,6 +437,8 @@ WEIGHTS = {
     "finish": 3,
     "replace": 2,
     "fail": 2,
+    "take_up": 2,
+    "amend": 2,
     "pass_time": 2,
     "create": 1,
     "extend": 1,

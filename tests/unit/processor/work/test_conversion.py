@@ -29,8 +29,8 @@ from processor.jobs import Failure, Image, Job, JobStatus, Source, Terms
 from processor.recipes import STANDARD_VARIANTS
 from processor.stores.memory import MemoryJobStore, MemoryObjectStore
 from processor.work import intake
-from processor.work.conversion import CACHE_CONTROL
 from processor.work.outcomes import Outcome, OutcomeKind
+from processor.work.storing import CACHE_CONTROL
 from tests.unit.world import TENANT, World
 
 
@@ -514,9 +514,9 @@ async def test_processing_again_makes_a_new_job_and_the_old_variants_are_shown_u
     unique_id = submission.job.unique_id
 
     again = await world.catalog.reprocess(TENANT, unique_id)
-    before = await world.catalog.processed_images(TENANT, unique_id)
+    before = (await world.catalog.processed_images(TENANT, unique_id)).variants
     outcome = await world.converter.convert(JobRequested(unique_id=unique_id, processing_id=again.processing_id))
-    after = await world.catalog.processed_images(TENANT, unique_id)
+    after = (await world.catalog.processed_images(TENANT, unique_id)).variants
 
     assert outcome.kind is OutcomeKind.COMPLETED
     assert {submission.job.processing_id in image.key for image in before} == {True}

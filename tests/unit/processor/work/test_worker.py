@@ -22,6 +22,7 @@ from processor.events import Event, JobRequested, SourceArrived
 from processor.ports.queue import Message
 from processor.probe import NO_PROBES, Probes
 from processor.work import circuit, worker
+from processor.work.circuit import CircuitState
 from processor.work.outcomes import Outcome, OutcomeKind
 from processor.work.worker import Worker, WorkerConfig
 from service.observe.lines import LogLines
@@ -43,6 +44,10 @@ class ScriptedConverter:
     renewals: int = 0
     away: bool = False
     pings: int = 0
+    #: What is said of further formats, and who asked for them.
+    further: Callable[[str], Outcome | Exception] = lambda _: Outcome(kind=OutcomeKind.ADDED)
+    further_gate: asyncio.Event | None = None
+    made: list[str] = field(default_factory=list)
 
     async def ping(self) -> None:
         self.pings += 1
@@ -64,8 +69,26 @@ class ScriptedConverter:
             raise outcome
         return outcome
 
+    async def make_further(self, event: JobRequested) -> Outcome:
+        self.made.append(event.processing_id)
+        if self.further_gate is not None:
+            await self.further_gate.wait()
+        outcome = self.further(event.processing_id)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def tenant_of(self, event: Event) -> str:
+        """Everything is one tenant's."""
+        return ""
+
     async def renew_leases(self) -> None:
         self.renewals += 1
+
+
+def owing(processing_id: str) -> Outcome:
+    """Completed, and not with everything."""
+    return Outcome(kind=OutcomeKind.COMPLETED, unique_id="u", processing_id=processing_id, owes=True)
 
 
 def job(number: int) -> str:
@@ -711,3 +734,132 @@ async def test_a_worker_that_cannot_begin_stops_when_it_is_told_to() -> None:
     await asyncio.sleep(0)
 
     await asyncio.wait_for(pod.drain(10), 10)
+
+
+# -- further formats ---------------------------------------------------------------------------------------------
+
+
+async def test_a_message_whose_job_owes_further_formats_leaves_its_slot_and_is_settled_when_they_are_there() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter(script=owing, further_gate=asyncio.Event())
+    for number in range(3):
+        await queue.send(job(number))
+    async with running(queue, converter, slots=1) as pod:
+        await _that(lambda: len(converter.started) == 3)  # one after the other, and none waits for a further format
+        await _that(lambda: pod.in_work == 0 and pod.owing == 3)
+        kept = len(queue.bodies)
+        assert converter.further_gate is not None
+        converter.further_gate.set()
+        await _that(lambda: not queue.bodies)
+    assert kept == 3
+    assert sorted(converter.made) == ["img_0", "img_1", "img_2"]
+
+
+async def test_while_it_is_kept_a_message_stays_hidden_from_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WorkerConfig, "heartbeat_seconds", 0.01)
+    queue, converter = RecordingQueue(), ScriptedConverter(script=owing, further_gate=asyncio.Event())
+    await queue.send(job(1))
+    async with running(queue, converter) as pod:
+        await _that(lambda: pod.owing == 1 and converter.made)
+        heard = len(queue.visibilities)
+        await _that(lambda: len(queue.visibilities) > heard + 3)
+        assert converter.further_gate is not None
+        converter.further_gate.set()
+        await _that(lambda: not queue.bodies)
+
+
+async def test_what_is_at_further_formats_is_not_waited_for_at_the_end_and_is_for_the_next_worker() -> None:
+    now = [0.0]
+    queue = RecordingQueue(clock=lambda: now[0])
+    converter = ScriptedConverter(script=owing, further_gate=asyncio.Event())
+    for number in range(3):
+        await queue.send(job(number))
+    async with running(queue, converter, drain_seconds=600) as pod:
+        await _that(lambda: pod.owing == 3)
+    now[0] += 1  # what the worker that ends does not receive itself
+    assert sorted(queue.bodies) == [job(number) for number in range(3)]
+    # No try is counted: pods that end one after the other would else make dead letters.
+    messages = await queue.receive(10, wait_seconds=0, visibility_seconds=60)
+    assert [message.receive_count for message in messages] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("outcome", [Outcome(kind=OutcomeKind.BUSY, retry_after_seconds=40), Busy()])
+async def test_who_must_give_way_comes_back_as_a_new_message(outcome: Outcome | Exception) -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter(script=owing, further=lambda _: outcome)
+    await queue.send(job(1))
+    noted = Noted()
+    async with running(queue, converter, probes=Probes((noted,))):
+        await _that(lambda: noted.messages["busy"] == 1)
+    assert queue.bodies == [job(1)]
+    assert converter.made == ["img_1"]  # it is delayed
+
+
+@pytest.mark.parametrize(
+    ("error", "end"), [(Unavailable(), "unavailable"), (Throttled(), "throttled"), (OSError(), "broken")]
+)
+async def test_what_fails_at_further_formats_is_given_back_and_counted(error: Exception, end: str) -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter(script=owing, further=lambda _: error)
+    await queue.send(job(1))
+    noted = Noted()
+    async with running(queue, converter, probes=Probes((noted,))) as pod:
+        await _that(lambda: noted.messages[end] == 1)
+        assert pod.owing == 0
+    assert queue.bodies == [job(1)]
+    assert queue.visibilities[-1] > 0
+
+
+async def test_more_than_so_many_wait_in_the_queue_and_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "MAX_OWING", 2)
+    queue, converter = RecordingQueue(), ScriptedConverter(script=owing, further_gate=asyncio.Event())
+    noted = Noted()
+    for number in range(5):
+        await queue.send(job(number))
+    async with running(queue, converter, slots=5, probes=Probes((noted,))) as pod:
+        await _that(lambda: noted.messages["owed"] == 3)
+        assert pod.owing == 2
+    assert len(queue.bodies) == 5
+
+
+async def test_what_a_message_of_many_owes_becomes_messages_of_its_own() -> None:
+    desk = Desk(ByKey(script=owing))
+    await desk.handle(many(*(arrival(f"key-{number}") for number in range(3))))
+
+    messages = await desk.queue.receive(10, wait_seconds=0, visibility_seconds=60)
+    sent = [message.body for message in messages if "Records" not in message.body]
+    assert sent == [JobRequested(unique_id="u", processing_id=f"key-{number}").to_message() for number in range(3)]
+    assert desk.noted.messages == {"settled": 1}
+
+
+async def test_further_formats_wait_until_the_machine_has_something_spare() -> None:
+    queue, converter = RecordingQueue(), ScriptedConverter(script=owing)
+    spare = asyncio.Event()
+
+    async def idle() -> None:
+        await spare.wait()
+
+    await queue.send(job(1))
+    async with running(queue, converter) as pod:
+        pod.idle = idle
+        await _that(lambda: pod.owing == 1)
+        await queue.send(job(2))
+        await _that(lambda: len(converter.started) == 2)
+        assert converter.made == []
+        spare.set()
+        await _that(lambda: not queue.bodies)
+    assert sorted(converter.made) == ["img_1", "img_2"]
+
+
+async def test_after_an_outage_a_further_format_closes_the_circuit_where_nothing_else_is_to_be_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(circuit, "PAUSE_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(worker, "RETRY_SECONDS", (0,))
+    monkeypatch.setattr(worker, "FIT_SECONDS", 0.01)
+    queue = RecordingQueue()
+    results: list[Outcome | Exception] = [Unavailable()]
+    added = Outcome(kind=OutcomeKind.ADDED)
+    converter = ScriptedConverter(script=owing, further=lambda _: results.pop() if results else added)
+    await queue.send(job(1))
+    async with running(queue, converter) as pod:
+        await _that(lambda: not queue.bodies)
+        assert pod.circuit.state is CircuitState.CLOSED
+    assert len(converter.made) == 2

@@ -48,6 +48,16 @@ def test_steps_and_the_time_to_servable_are_seconds() -> None:
     assert _value(metrics, 'truss_variant_stored_seconds_sum{variant="webp"}') == 2.0
 
 
+def test_a_further_format_counts_by_itself_and_a_failure_by_its_code() -> None:
+    metrics = Metrics()
+    _event(metrics, Outcome(kind=OutcomeKind.ADDED, formats={"avif": None}, format_seconds={"avif": 3.5}))
+    _event(metrics, Outcome(kind=OutcomeKind.ADDED, formats={"avif": "timed_out"}))
+    assert _value(metrics, 'truss_formats_total{code="",format="avif"}') == 1
+    assert _value(metrics, 'truss_formats_total{code="timed_out",format="avif"}') == 1
+    assert _value(metrics, 'truss_format_stored_seconds_sum{format="avif"}') == 3.5
+    assert _value(metrics, 'truss_events_total{code="",outcome="added"}') == 2
+
+
 def test_a_method_that_a_stranger_made_up_is_no_label() -> None:
     metrics = Metrics()
     with Probes((metrics,)).span("request", method="BREW", route="unmatched", status=405, quiet=False):

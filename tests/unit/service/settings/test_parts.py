@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from pydantic import BaseModel
 
-from processor.recipes import STANDARD, sharpened
+from processor.recipes import FURTHER, STANDARD, sharpened
 from processor.stores.config import AwsCredentials
 from service.config import Settings, SettingsError
 from tests.unit.service.test_config import REQUIRED
@@ -120,9 +120,33 @@ def test_the_recipe_sharpens_what_it_is_told_to(given: dict[str, str], sigmas: l
     assert settings(**given).recipe == sharpened(STANDARD, sigmas)
 
 
+@pytest.mark.parametrize("given", ["webp,avif", "avif, webp"])
+def test_a_further_format_has_the_variants_of_the_recipe_with_numbers_of_its_own(given: str) -> None:
+    recipe = settings(OUTPUT_FORMATS=given, AVIF_EFFORT="1", AVIF_QUALITY="50,55,60,65", SHARPEN_SIGMA="0.5").recipe
+
+    assert recipe.specs == sharpened(STANDARD, [0.5]).specs
+    assert recipe.further_formats == ("avif",)
+    assert [(spec.name, spec.box, spec.effects) for spec in recipe.further] == [
+        (spec.name, spec.box, spec.effects) for spec in recipe.specs
+    ]
+    assert [(spec.effort, spec.quality) for spec in recipe.further] == [(1, 50), (1, 55), (1, 60), (1, 65)]
+
+
+def test_by_default_there_is_no_further_format_and_the_recipe_is_what_it_was() -> None:
+    assert settings(AVIF_EFFORT="4").recipe == STANDARD
+    assert settings(OUTPUT_FORMATS="webp,avif").recipe.further == FURTHER["avif"]
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
+        ("OUTPUT_FORMATS", "avif"),
+        ("OUTPUT_FORMATS", "webp,jpeg"),
+        ("OUTPUT_FORMATS", "webp,webp"),
+        ("OUTPUT_FORMATS", "webp,"),
+        ("OUTPUT_FORMATS", "WEBP"),
+        ("AVIF_EFFORT", "7"),
+        ("AVIF_QUALITY", "0,1,2,3"),
         ("WEBP_EFFORT", "7"),
         ("WEBP_EFFORT", "-1"),
         ("WEBP_EFFORT", "5,2"),

@@ -1,0 +1,86 @@
+"""What of the machine nothing urgent needs: for work that nobody waits for."""
+
+from __future__ import annotations
+
+import asyncio
+
+from processor.errors import TooLargeForMemory
+from processor.pipeline.budget import MemoryBudget
+from processor.pipeline.lanes import Lanes
+
+#: Time between two looks at what is spare, in seconds: for so long may it hold what somebody wants.
+LOOK_SECONDS = 0.1
+
+
+class Loan:
+    """What is lent for one image, as `budget.Share`."""
+
+    def __init__(self, budget: MemoryBudget, weight: int) -> None:
+        self._budget = budget
+        self._weight = weight
+
+    def keep(self, weight: int) -> None:
+        """From now on so much is enough, if that is less than before."""
+        less = min(weight, self._weight)
+        self._budget.lend(less - self._weight)
+        self._weight = less
+
+    def leave(self) -> None:
+        """Give back all that is left."""
+        self.keep(0)
+
+
+class Spare:
+    """A lane behind all others, with what is free of the budget as a `ports.Room`.
+
+    Whoever takes from it stands in nobody's way: it begins when a thread is free and nobody waits, it stands still
+    while every thread is at work (`crowded`), and it gives its memory back when somebody waits for that (`wanted`).
+    """
+
+    def __init__(self, budget: MemoryBudget, lanes: Lanes) -> None:
+        self._budget = budget
+        self._lanes = lanes
+
+    @property
+    def budget_bytes(self) -> int:
+        return self._budget.budget_bytes
+
+    @property
+    def free_bytes(self) -> int:
+        return self._budget.free_bytes
+
+    @property
+    def crowded(self) -> bool:
+        """Whether every thread is at work."""
+        return self._lanes.running >= self._lanes.threads
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for memory, and some is lent."""
+        return self._budget.short and self._budget.lent > 0
+
+    async def idle(self) -> None:
+        """Wait until there may be something spare."""
+        while self.crowded or self._budget.waiting:  # noqa: ASYNC110 - what frees something has many places
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def waits(self, weight: int = 0) -> bool:
+        """Whether `weight` bytes are not to be had at once."""
+        return bool(self._budget.waiting) or weight > self.free_bytes
+
+    async def enter(self, weight: int, _tenant: str = "") -> None:
+        """Wait for `weight` bytes. Raises `TooLargeForMemory` when there never are so many."""
+        if weight > self.budget_bytes:
+            raise TooLargeForMemory(limit=self.budget_bytes, actual=weight)
+        while self.waits(weight):  # noqa: ASYNC110 - likewise
+            await asyncio.sleep(LOOK_SECONDS)
+        self._budget.lend(weight)
+
+    async def share(self, weight: int, tenant: str = "") -> Loan:
+        """Wait for a share, of `weight` at first. Raises what `enter` raises."""
+        await self.enter(weight, tenant)
+        return Loan(self._budget, weight)
+
+    def leave(self, weight: int, _tenant: str = "") -> None:
+        """Give back what `enter` took."""
+        self._budget.lend(-weight)

@@ -1,0 +1,59 @@
+"""Renders with what the machine has spare: in child processes, which stand still or end when they are in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+
+from processor.errors import Busy, TimedOut
+from processor.images import Rendered
+from processor.pipeline.limits import FileLimits
+from processor.pipeline.spare import LOOK_SECONDS, Spare
+from processor.ports.renderer import NO_TICKET, Ticket
+from processor.recipes import Recipe
+from processor.sandbox.renderer import ChildRenderer
+
+#: How many times the time limit of an image one may take here, while it does not stand still: the limit is on processor
+#: time, of which others on the machine may leave it little. What takes longer hangs.
+PATIENCE = 10
+
+
+class SpareRenderer:
+    """Implements `ports.Renderer`. Made and used within one event loop.
+
+    `children` have `spare` for their budget, and are patient.
+    """
+
+    def __init__(self, children: ChildRenderer, spare: Spare, limits: FileLimits) -> None:
+        self._children = children
+        self._spare = spare
+        self._limit_seconds = math.ceil(limits.timeout_seconds)
+        self._most_seconds = PATIENCE * limits.timeout_seconds
+
+    async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
+        """As `ChildRenderer`; and raises `Busy` when somebody wants the memory."""
+        task = asyncio.create_task(self._children.render(data, recipe, ticket))
+        try:
+            await self._watched(task)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return task.result()
+
+    async def close(self) -> None:
+        """As `ChildRenderer`."""
+        await self._children.close()
+
+    async def _watched(self, task: asyncio.Task[Rendered]) -> None:
+        """Wait for its end. Raises `Busy`, `TimedOut`."""
+        went_on, since = 0.0, time.monotonic()
+        while not task.done():
+            await asyncio.wait({task}, timeout=LOOK_SECONDS)
+            before, since = since, time.monotonic()
+            if self._spare.wanted:
+                raise Busy
+            if not self._children.stand_still(self._spare.crowded):
+                went_on += since - before
+            if went_on > self._most_seconds:
+                raise TimedOut(limit=self._limit_seconds)

@@ -1,0 +1,192 @@
+"""Makes the further formats that completed jobs owe, when nobody waits for anything else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from processor import clock
+from processor.errors import Busy, Conflict, ImageRejected, JobNotFound, LeaseLost, ObjectNotFound, Unavailable
+from processor.formats import encoding_of
+from processor.formats.info import ImageInfo
+from processor.images import Rendered, StoredVariant, job_prefix, variant_key
+from processor.jobs import SOURCE_MISSING, Failure, FormatSet, Job, Maker, failure_of
+from processor.manifest import manifest_key
+from processor.ports.jobs import AllJobs, known_job
+from processor.ports.objects import ObjectStore
+from processor.ports.renderer import Renderer, Ticket
+from processor.ports.room import Room
+from processor.probe import NO_PROBES, Probes
+from processor.recipes import Recipe, VariantSpec
+from processor.work.leases import Held, Leases
+from processor.work.outcomes import Outcome, OutcomeKind, of_formats, of_job
+from processor.work.places import place_for
+from processor.work.storing import Shelf
+
+#: How long to leave the machine to others that want it, in seconds.
+ASIDE_SECONDS = 15
+#: Why there are no variants in a format.
+STILLS_ONLY = Failure(code="stills_only", message="This format is made of pictures that stand still.")
+GONE = Failure(code=SOURCE_MISSING, message="The uploaded file is not there any more.")
+
+log = structlog.get_logger(__name__)
+
+
+def owing(job: Job, recipe: Recipe) -> Job:
+    """A job that is about to complete, with the formats that it then owes."""
+    moves = job.manifest is not None and job.manifest.frames > 1
+    never = {name for name in recipe.further_formats if moves and not encoding_of(name).animates}
+    owed = tuple(name for name in recipe.further_formats if name not in never)
+    further = tuple(FormatSet(format=name, error=STILLS_ONLY) for name in recipe.further_formats if name in never)
+    return replace(job, owed=owed, further=further)
+
+
+@dataclass(slots=True, kw_only=True)
+class Further:
+    """One per process."""
+
+    jobs: AllJobs
+    source: ObjectStore
+    processed: ObjectStore
+    shelf: Shelf
+    renderer: Renderer
+    room: Room | None
+    leases: Leases
+    #: Largest source, in bytes.
+    max_bytes: int
+    maker: Maker
+    probes: Probes = NO_PROBES
+
+    async def make(self, processing_id: str) -> Outcome:
+        """Make what is owed, under a lease. The job stays completed, whatever comes of it.
+
+        Raises `Unavailable`, or whatever a defect raises; the job is then free to be taken up again.
+        """
+        lease = self.leases.new()
+        try:
+            job = await self.jobs.take_up(processing_id, lease, clock.now())
+        except Busy:  # nobody knows yet
+            raise
+        except Conflict:
+            return await self._not_taken(processing_id)
+        structlog.contextvars.bind_contextvars(uniqueId=job.unique_id, processingId=job.processing_id)
+        with self.leases.holding(processing_id, lease) as held:
+            try:
+                return await self._all(job, held)
+            except LeaseLost:
+                return await self._overtaken(job)
+            except Busy:  # somebody wants the machine
+                await self._give_back(held)
+                return replace(of_job(OutcomeKind.BUSY, job), retry_after_seconds=ASIDE_SECONDS)
+            except BaseException:  # also when this process is told to stop
+                await asyncio.shield(self._give_back(held))
+                raise
+
+    async def _all(self, job: Job, held: Held) -> Outcome:
+        sets = []
+        for format_ in job.owed:
+            sets.append(await self._made(job, format_, held))
+            left = tuple(other for other in job.owed if other != format_)
+            job = replace(job, owed=left, further=(*job.further, sets[-1]), updated_at=clock.now())
+            with self.probes.span("record", status=job.status.value):
+                await asyncio.shield(self.jobs.amend(job, held.lease))
+        return of_formats(job, sets)
+
+    async def _made(self, job: Job, format_: str, held: Held) -> FormatSet:
+        """Stored, with its manifest. Raises `LeaseLost`, `Busy`, `Unavailable`."""
+        empty = FormatSet(format=format_, maker=self.maker)
+        try:
+            with self.probes.span("render", format=format_):
+                rendered = await held.rendered(self._rendered(job, format_))
+        except ImageRejected as error:
+            made = replace(empty, error=failure_of(error))
+        except ObjectNotFound:
+            made = replace(empty, error=GONE)
+        else:
+            stored = await asyncio.gather(*(self.shelf.store(job, variant) for variant in rendered.variants))
+            made = replace(empty, variants=tuple(stored))
+            await self.shelf.store_manifest(job, made)
+            return made
+        log.warning("Format not made", format=format_, code=made.error.code if made.error else None)
+        await self._take_back(job, format_)  # whoever was at it before may have stored some
+        return made
+
+    async def _rendered(self, job: Job, format_: str) -> Rendered:
+        recipe = _recipe(job).in_format(format_)
+        recipe = replace(recipe, specs=tuple(_within(recipe.specs, job.variants)))
+        size = job.source.size if job.source else self.max_bytes
+        async with place_for(size, job.tenant, self.room) as place:
+            data = await self._fetch(job)
+
+            async def begin(_: ImageInfo) -> None:
+                place.leave()
+
+            return await self.renderer.render(data, recipe, Ticket(tenant=job.tenant, begin=begin))
+
+    async def _fetch(self, job: Job) -> bytes:
+        """What the job completed over, by whatever ETag. Raises `ObjectNotFound` for anything else."""
+        with self.probes.span("download") as span:
+            data = await self.source.fetch(job.original_key, max_bytes=self.max_bytes)
+            span.facts["bytes"] = len(data)
+        digest = await asyncio.to_thread(hashlib.sha256, data)
+        if job.manifest is None or digest.hexdigest() != job.manifest.sha256:
+            raise ObjectNotFound
+        return data
+
+    async def _not_taken(self, processing_id: str) -> Outcome:
+        try:
+            job = await self.jobs.job_of_any_tenant(processing_id)
+        except JobNotFound:
+            return Outcome(kind=OutcomeKind.DELETED, processing_id=processing_id)
+        if job.owed and job.lease is not None and job.is_held(clock.now()):
+            left = job.lease.expires_at - time.time()
+            return replace(of_job(OutcomeKind.BUSY, job), retry_after_seconds=max(1, round(left) + 1))
+        return of_job(OutcomeKind.DUPLICATE, job)
+
+    async def _overtaken(self, job: Job) -> Outcome:
+        """Remove what was stored for a job that owes nothing any more, since it was deleted or another took its place;
+        unless a worker that has taken it up since writes the same keys."""
+        now = await known_job(self.jobs, job.tenant, job.processing_id)
+        if now is None:
+            await self.processed.purge(job_prefix(job.unique_id, job.processing_id))
+        elif now.superseded_by is not None:
+            there = {made.format for made in now.further if made.variants}
+            for format_ in _recipe(job).further_formats:
+                if format_ not in there:
+                    await self._take_back(job, format_)
+        return of_job(OutcomeKind.SUPERSEDED, job)
+
+    async def _take_back(self, job: Job, format_: str) -> None:
+        """Everything of a format. What is not removed now goes with the image."""
+        specs = _recipe(job).in_format(format_).specs
+        keys = [variant_key(job.unique_id, job.processing_id, spec.file_name) for spec in specs]
+        try:
+            for key in (*keys, manifest_key(job.unique_id, job.processing_id, format_)):
+                await self.processed.purge(key)
+        except (Unavailable, Busy) as error:
+            log.warning("Variants of a further format not removed", code=error.code)
+
+    async def _give_back(self, held: Held) -> None:
+        """The records may be what is unavailable; the lease then runs out by itself."""
+        with contextlib.suppress(LeaseLost, Unavailable, Busy):
+            await self.jobs.release(held.processing_id, held.lease)
+
+
+def _recipe(job: Job) -> Recipe:
+    """A job without one owes nothing."""
+    if job.recipe is None:
+        raise ValueError(f"{job.processing_id} has no recipe")
+    return job.recipe
+
+
+def _within(specs: Sequence[VariantSpec], there: Sequence[StoredVariant]) -> Sequence[VariantSpec]:
+    """Those that the format can hold: each has the size of the variant that is there."""
+    pixels = {variant.name: variant.width * variant.height for variant in there}
+    most = {spec.format: spec.encoding.most_pixels for spec in specs}
+    return [spec for spec in specs if (limit := most[spec.format]) is None or pixels.get(spec.name, 0) <= limit]
