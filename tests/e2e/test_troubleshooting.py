@@ -34,6 +34,8 @@ from tests.local_aws import ADMINISTRATOR
 from tests.ports import held_port
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.slow  # every command of a page, and the AWS CLI takes a second each time
+
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docs" / "troubleshooting.md"
 TEXT, PAGE = FILE.read_text(), Page.read(FILE)

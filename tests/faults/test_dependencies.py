@@ -163,6 +163,7 @@ HEARTBEAT_FAILURES: dict[str, tuple[Strike, ...]] = {
 OVERTAKEN = {("sqs:ChangeMessageVisibilityBatch", "all")}
 
 
+@pytest.mark.slow
 async def test_heartbeats_that_fail_make_no_second_result(run_lanes: RunLanes) -> None:
     async def strike(lane: Lane, operation: str, how_many: str) -> None:
         faults = [

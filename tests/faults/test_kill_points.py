@@ -212,6 +212,7 @@ async def test_a_kill_of_the_second_try_too_is_mended_by_the_third(theatre: Thea
     assert await theatre.play(("render-suspect:1:before", "render-suspect:1:after", "store:2:after"), play) == {}
 
 
+@pytest.mark.slow
 async def test_a_delete_that_was_cut_short_anywhere_is_finished_by_the_next(theatre: Theatre) -> None:
     async def play(scene: Scene, point: str) -> None:
         async with scene.mortal(point) as mortal:

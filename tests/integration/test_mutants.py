@@ -15,6 +15,8 @@ from tests.fleet import untraced
 from tests.mutants.subject import Rules
 from tests.mutants.watch import Judge, Watched
 
+pytestmark = pytest.mark.slow  # each starts processes that render
+
 SUBJECT = Path(__file__).with_name("faulty_subject.py")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what a process held")
 FAULTS = [

@@ -165,6 +165,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
     return script, *_run(str(script), "run", at=script, environment=NOWHERE)
 
 
+@pytest.mark.slow  # it makes an environment
 def test_without_a_network_the_index_is_named_and_the_next_run_goes_on(begun: tuple[Path, int, str]) -> None:
     script, code, said = begun
     assert code == 1
@@ -175,6 +176,7 @@ def test_without_a_network_the_index_is_named_and_the_next_run_goes_on(begun: tu
     assert "Making" not in said
 
 
+@pytest.mark.slow  # it makes an environment
 def test_a_mirror_without_https_is_told_how_pip_comes_to_trust_it(begun: tuple[Path, int, str]) -> None:
     mirror = {"PIP_INDEX_URL": "http://mirror.invalid/simple", "PIP_RETRIES": "0"}
     code, said = _run(str(begun[0]), "run", at=begun[0], environment=mirror)
@@ -182,6 +184,7 @@ def test_a_mirror_without_https_is_told_how_pip_comes_to_trust_it(begun: tuple[P
     assert "name mirror.invalid in PIP_TRUSTED_HOST" in said.splitlines()[-1]
 
 
+@pytest.mark.slow  # it makes an environment
 def test_two_set_ups_of_one_folder_take_turns(copied: Path) -> None:
     folder = os.open(copied.parents[1], os.O_RDONLY)
     fcntl.flock(folder, fcntl.LOCK_EX)
@@ -199,6 +202,7 @@ def test_two_set_ups_of_one_folder_take_turns(copied: Path) -> None:
         assert second.stdout.readline().startswith("Making .venv ")
 
 
+@pytest.mark.slow  # it makes an environment
 def test_settings_of_the_users_pip_install_nothing_elsewhere(begun: tuple[Path, int, str]) -> None:
     elsewhere = begun[0].parents[1] / "elsewhere"
     settings = NOWHERE | {"PIP_TARGET": str(elsewhere), "PIP_USER": "1"}
