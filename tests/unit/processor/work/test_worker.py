@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -768,14 +769,14 @@ async def test_while_it_is_kept_a_message_stays_hidden_from_others(monkeypatch: 
 
 
 async def test_what_is_at_further_formats_is_not_waited_for_at_the_end_and_is_for_the_next_worker() -> None:
-    now = [0.0]
-    queue = RecordingQueue(clock=lambda: now[0])
+    ahead = [0.0]
+    queue = RecordingQueue(clock=lambda: time.monotonic() + ahead[0])
     converter = ScriptedConverter(script=owing, further_gate=asyncio.Event())
     for number in range(3):
         await queue.send(job(number))
     async with running(queue, converter, drain_seconds=600) as pod:
         await _that(lambda: pod.owing == 3)
-    now[0] += 1  # what the worker that ends does not receive itself
+    ahead[0] += 1  # what the worker that ends does not receive itself
     assert sorted(queue.bodies) == [job(number) for number in range(3)]
     # No try is counted: pods that end one after the other would else make dead letters.
     messages = await queue.receive(10, wait_seconds=0, visibility_seconds=60)
