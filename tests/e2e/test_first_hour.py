@@ -200,11 +200,14 @@ async def test_a_terminal_shows_the_first_key_once_and_a_request_on_one_line(tmp
 async def test_an_end_while_it_starts_leaves_no_trace_and_no_emulator(
     tmp_path: Path, number: signal.Signals, times: int
 ) -> None:
-    async with _Terminal(tmp_path) as terminal:
+    folder, slow = tmp_path / "data", tmp_path / "python"
+    slow.write_text(f'#!/bin/sh\nsleep 2\nexec "{LOCAL_AWS}" "$@"\n')  # or all might be up before the signal comes
+    slow.chmod(0o755)
+    async with _Terminal(folder, LOCAL_AWS_PYTHON=str(slow)) as terminal:
         await terminal.shows("Starting over the data")
 
         async def emulator_starts() -> bool:
-            return (tmp_path / "emulator.log").exists()
+            return (folder / "emulator.log").exists()
 
         await eventually(emulator_starts, what="the start of the emulator")
         for _ in range(times):
