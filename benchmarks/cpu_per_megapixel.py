@@ -1,7 +1,6 @@
 """CPU seconds that the shipped pipeline spends on an image, by its size: what capacity is reckoned from.
 
     python -m benchmarks.cpu_per_megapixel [--megapixels 0.3 2 8 12 24 50] [--rounds 3] [--effort N] [--json FILE]
-    python -m benchmarks.cpu_per_megapixel --service 40     # the whole service beside the pipeline, over the local AWS
 
 Every file is drawn by formula, the same on every machine, and becomes the four variants on one thread. A round runs
 all of them in turn, so that a noisy moment falls on all; the table shows medians of the rounds. The line
@@ -12,7 +11,6 @@ the same size, and so the same cost. Below, where variants shrink with their sou
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import math
 import platform
@@ -25,7 +23,6 @@ from statistics import median
 import pyvips
 
 from benchmarks.scaling.measured import GRAPHIC, PHOTO, Measured, lines_of
-from benchmarks.scaling.service_cpu import cpu_per_image
 from processor.pipeline.engine import libvips_version, set_up_libvips
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.render import inspect, render
@@ -104,17 +101,6 @@ def report(measured: Sequence[Measured]) -> str:
     return "\n".join(lines)
 
 
-def compare_service(megapixels: Sequence[float], rounds: int, images: int) -> str:
-    """CPU of the whole service beside that of the pipeline, for the same photographs, in one run."""
-    files = [KINDS[PHOTO](*sides(size)) for size in megapixels]
-    whole = asyncio.run(cpu_per_image(files, images))
-    lines = [f"{'MP':>5} {'pipeline':>9} {'service':>9} {'added':>7} {'ratio':>6}"]
-    for size, data, service in zip(megapixels, files, whole, strict=True):
-        pipeline = median(convert(PHOTO, data, STANDARD).cpu_seconds for _ in range(rounds))
-        lines.append(f"{size:5.1f} {pipeline:9.3f} {service:9.3f} {service - pipeline:7.3f} {service / pipeline:6.2f}")
-    return "\n".join(lines)
-
-
 def machine() -> str:
     """What this ran on."""
     cpus = Path("/proc/cpuinfo")
@@ -135,13 +121,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--effort", type=int, help="of every variant; without it each has its own")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--service", type=int, metavar="IMAGES", help="compare with the service, over so many uploads")
     options = parser.parse_args()
     set_up_libvips()
-    if options.service:
-        print(f"{machine()}; {options.service} uploads of each photograph, CPU seconds an image")
-        print(compare_service(options.megapixels, options.rounds, options.service))
-        return
     recipe = STANDARD if options.effort is None else standard(options.effort)
     measured = measure(options.megapixels, options.rounds, recipe)
     print(f"{machine()}; {recipe.reference}, median of {options.rounds} rounds")

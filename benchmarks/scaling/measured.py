@@ -94,7 +94,7 @@ FILES: tuple[Measured, ...] = (
         (8165, 6124, 542_218, 933_116, 1.333),
     ),
 )
-#: One run of `python -m benchmarks.cpu_per_megapixel --service 40`: megapixels, CPU seconds of the pipeline alone and
+#: One run of `python -m benchmarks.end_to_end`: megapixels, CPU seconds of the pipeline alone and
 #: of the whole service for the same photograph. The machine is noisy: from 8 megapixels on the difference drowns.
 SERVICE = ((0.3, 0.036, 0.065), (2.0, 0.173, 0.195), (8.0, 0.379, 0.377), (12.0, 0.488, 0.492), (24.0, 1.108, 0.893))
 #: The line that capacity and cost are reckoned with: photographs cost more than graphics.

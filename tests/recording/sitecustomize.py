@@ -28,6 +28,7 @@ def _record(folder: Path) -> None:
         call = {
             "accessKeyId": credentials.access_key,
             "operation": f"{self.meta.service_model.service_name}:{operation_model.name}",
+            "signedOnly": bool(context.get("is_presign_request")),
             "parameters": {name: api_params[name] for name in TELLING if name in api_params},
             "transaction": [kind for part in api_params.get("TransactItems", ()) for kind in part],
         }

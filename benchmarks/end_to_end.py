@@ -1,0 +1,180 @@
+"""What the whole service adds to the pipeline: CPU of its process beside the pipeline's, and AWS calls of an image.
+
+    python -m benchmarks.end_to_end [--megapixels 2 8 12 24] [--images 10] [--rounds 3] [--json FILE]
+
+The service runs over the local AWS, whose CPU is not counted, though it works beside it and so slows it. In the
+service's are the API's part (one URL an image), the worker's and its children's; over plain HTTP, so TLS is not in it.
+Both take turns on the same photographs, so that a noisy moment falls on both; the ratio is the median of the rounds.
+The service has one thread. Long polls of an empty queue are among the calls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import aiohttp
+
+from benchmarks.cpu_per_megapixel import KINDS, convert, machine, sides
+from benchmarks.scaling.measured import PHOTO
+from processor.pipeline.engine import set_up_libvips
+from processor.ports.stores import AllStores
+from processor.recipes import STANDARD
+from tests.fleet import ServiceProcess, run_service, run_stage
+from tests.waiting import eventually
+
+#: Photographs of phones and cameras.
+MEGAPIXELS = (2.0, 8.0, 12.0, 24.0)
+#: Uploads under way at once: enough that the worker never waits.
+CONCURRENCY = 4
+#: What is made once per process is made in so many uploads, which are not counted.
+WARM_UP = 2
+#: Makes a process write down its calls of AWS.
+RECORDING = Path(__file__).parents[1] / "tests" / "recording"
+#: Longest that all uploads of one file may take, in seconds.
+PATIENCE_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One photograph, in each round. CPU seconds an image; calls an image, by service and operation."""
+
+    megapixels: float
+    pipeline: tuple[float, ...]
+    service: tuple[float, ...]
+    calls: Mapping[str, float]
+
+    @property
+    def ratio(self) -> float:
+        """Of the service to the pipeline."""
+        return median(whole / alone for whole, alone in zip(self.service, self.pipeline, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measuring:
+    """A running service, what it is looked at with, and how often a photograph is uploaded."""
+
+    service: ServiceProcess
+    stores: AllStores
+    recorded: Path
+    images: int
+
+    async def compare(self, megapixels: float, rounds: int) -> Compared:
+        """The photograph of this size through both, in turns."""
+        data = KINDS[PHOTO](*sides(megapixels))
+        before = self.calls()
+        pipeline, whole = [], []
+        for _ in range(rounds):
+            pipeline.append(await asyncio.to_thread(_alone, data))
+            whole.append(await self._cpu_per_image(data))
+        asked = self.calls()
+        asked.subtract(before)
+        made = {name: count / (rounds * self.images) for name, count in sorted(asked.items()) if count}
+        return Compared(megapixels=megapixels, pipeline=tuple(pipeline), service=tuple(whole), calls=made)
+
+    async def upload(self, data: bytes, images: int) -> None:
+        """So many times, each to its end."""
+        room = asyncio.Semaphore(CONCURRENCY)
+
+        async def one() -> None:
+            async with room:
+                issued = await self.service.put(data)
+                await self._ended(issued["processingId"])
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(images):
+                group.create_task(one())
+
+    def calls(self) -> Counter[str]:
+        """What the service has asked of AWS so far."""
+        lines = [line for file in self.recorded.glob("*.jsonl") for line in file.read_text().splitlines()]
+        return Counter(call["operation"] for call in map(json.loads, lines) if not call["signedOnly"])
+
+    async def _cpu_per_image(self, data: bytes) -> float:
+        assert self.service.process is not None
+        before = cpu_seconds(self.service.process.pid)
+        await self.upload(data, self.images)
+        return (cpu_seconds(self.service.process.pid) - before) / self.images
+
+    async def _ended(self, processing_id: str) -> None:
+        """Asked of the records, past the service, which would else spend CPU on the answers."""
+
+        async def over() -> bool:
+            return (await self.stores.jobs.job_of_any_tenant(processing_id)).ended
+
+        await eventually(over, within=PATIENCE_SECONDS, what=f"the end of {processing_id}")
+
+
+async def measure(megapixels: Sequence[float], rounds: int, images: int) -> list[Compared]:
+    """Every size, over a service of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        recorded = Path(folder, "calls")
+        await asyncio.to_thread(recorded.mkdir)
+        async with run_stage(Path(folder, "aws")) as stage, aiohttp.ClientSession() as session:
+            variables = {
+                "WORKER_THREADS": "1",
+                "LOG_LEVEL": "error",
+                "RECORD_AWS_CALLS": str(recorded),
+                "PYTHONPATH": str(RECORDING),
+            }
+            async with (
+                run_service(stage, session, Path(folder, "service.log"), **variables) as service,
+                stage.stores() as stores,
+            ):
+                measuring = Measuring(service=service, stores=stores, recorded=recorded, images=images)
+                await measuring.upload(KINDS[PHOTO](*sides(megapixels[0])), WARM_UP)
+                return [await measuring.compare(size, rounds) for size in megapixels]
+
+
+def report(found: Sequence[Compared]) -> str:
+    """Two tables: CPU, and calls."""
+    lines = [f"{'MP':>5} {'pipeline':>9} {'service':>9} {'added':>7} {'ratio':>6}"]
+    for each in found:
+        pipeline, service = median(each.pipeline), median(each.service)
+        lines.append(
+            f"{each.megapixels:5.1f} {pipeline:9.3f} {service:9.3f} {service - pipeline:+7.3f} {each.ratio:6.2f}"
+        )
+    lines.append("\nAWS calls an image")
+    names = sorted({name for each in found for name in each.calls})
+    lines += [f"{name:30}" + "".join(f" {each.calls.get(name, 0):6.2f}" for each in found) for name in names]
+    lines.append(f"{'in all':30}" + "".join(f" {sum(each.calls.values()):6.2f}" for each in found))
+    return "\n".join(lines)
+
+
+def cpu_seconds(pid: int) -> float:
+    """What the kernel says that a process and its ended children have used, in user and in system mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
+
+def _alone(data: bytes) -> float:
+    return convert(PHOTO, data, STANDARD).cpu_seconds
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megapixels", type=float, nargs="+", default=MEGAPIXELS)
+    parser.add_argument("--images", type=int, default=10, help="uploads of each photograph in a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    set_up_libvips()
+    print(f"{machine()}; {options.rounds} rounds of {options.images} uploads, CPU seconds an image")
+    found = asyncio.run(measure(options.megapixels, options.rounds, options.images))
+    print(report(found))
+    if options.json:
+        document = {"machine": machine(), "photographs": [{**asdict(each), "ratio": each.ratio} for each in found]}
+        options.json.write_text(json.dumps(document, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
