@@ -29,6 +29,7 @@ from tempfile import TemporaryDirectory
 import aiohttp
 
 from benchmarks.cpu_per_megapixel import machine
+from benchmarks.end_to_end import cpu_seconds
 from benchmarks.photos import files
 from processor.formats.webp import WEBP
 from processor.pipeline.engine import set_up_libvips
@@ -192,9 +193,7 @@ async def _started(
 def _cpu_seconds(pid: int) -> float:
     """Of a process and of all that it has started, ended or not."""
     children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _words(task / "children")]
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    own = sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
-    return own + sum(_cpu_seconds(child) for child in children)
+    return cpu_seconds(pid) + sum(_cpu_seconds(child) for child in children)
 
 
 def _words(file: Path) -> list[str]:

@@ -143,9 +143,8 @@ def _told(info: ImageInfo, recipe: Recipe, texture: Texture) -> _Decided:
     listed = LISTED_OF_PHOTO * min(1.0, texture.colour_bytes / PHOTO_WRITTEN)
     listed += (LISTED_BYTES - LISTED_OF_PHOTO) * noise
     written = max(_listed(info, recipe, listed), _lossless(info, recipe, alpha))
-    written += _noise_written(info, recipe, noise, min(1.0, texture.alpha_bytes / ALPHA_WRITTEN)) + _shrunk(
-        info, recipe
-    )
+    written += _noise_written(info, recipe, noise, min(1.0, texture.alpha_bytes / ALPHA_WRITTEN))
+    written += _shrunk(info, recipe)
     frame = FRAME_LEAST_BYTES + (FRAME_BYTES - FRAME_LEAST_BYTES) * noise
     return _Decided(frame_bytes=frame, alpha_bytes=alpha, written_bytes=written)
 
@@ -231,11 +230,13 @@ def _encoding(info: ImageInfo, decided: _Decided) -> int:
 
 def _changed(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
     """What effects make of a picture, until its file is written; of a large and a small one at once."""
-    sizes = [geometry.target_size(info, spec) for spec in specs if spec.effects]
-    lanes = {
-        geometry.takes_long(info, size): size[0] * size[1] for size in sorted(sizes, key=lambda size: size[0] * size[1])
-    }
-    return sum(lanes.values()) * info.frames * _bands(info)
+    large, small = 0, 0
+    for size in (geometry.target_size(info, spec) for spec in specs if spec.effects):
+        if geometry.takes_long(info, size):
+            large = max(large, size[0] * size[1])
+        else:
+            small = max(small, size[0] * size[1])
+    return (large + small) * info.frames * _bands(info)
 
 
 def _beside(info: ImageInfo, recipe: Recipe, alpha_bytes: float) -> int:

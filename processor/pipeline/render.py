@@ -239,16 +239,14 @@ class Rendering:
         """The file of a picture that is decoded while it is encoded; see `passes`."""
 
         def written(*, strict: bool) -> bytes:
-            lines = decode.load(self._data, self._info, self._watch, self.deadline.check, strict=strict)
+            watch = partial(watched, deadline=self.deadline)
+            lines = decode.load(self._data, self._info, watch, self.deadline.check, strict=strict)
             return encode.write(to_srgb(lines), spec)
 
         with suppress(pyvips.Error):
             return written(strict=True)
         self.deadline.check()
         return written(strict=False)
-
-    def _watch(self, image: pyvips.Image) -> pyvips.Image:
-        return watched(image, self.deadline)
 
 
 def _prepare(data: bytes, info: ImageInfo, deadline: Deadline, shrink: int = 1) -> pyvips.Image:
@@ -257,10 +255,9 @@ def _prepare(data: bytes, info: ImageInfo, deadline: Deadline, shrink: int = 1) 
     Its decoder, which may have a whole picture of its own in memory, ends with this call.
     """
 
-    def load(*, strict: bool) -> pyvips.Image:
-        def watch(image: pyvips.Image) -> pyvips.Image:
-            return watched(image, deadline)
+    watch = partial(watched, deadline=deadline)
 
+    def load(*, strict: bool) -> pyvips.Image:
         if shrink > 1:
             return decode.load_shrunk(data, shrink, watch, strict=strict)
         return decode.load(data, info, watch, deadline.check, strict=strict)

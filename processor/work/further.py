@@ -188,5 +188,4 @@ def _recipe(job: Job) -> Recipe:
 def _within(specs: Sequence[VariantSpec], there: Sequence[StoredVariant]) -> Sequence[VariantSpec]:
     """Those that the format can hold: each has the size of the variant that is there."""
     pixels = {variant.name: variant.width * variant.height for variant in there}
-    most = {spec.format: spec.encoding.most_pixels for spec in specs}
-    return [spec for spec in specs if (limit := most[spec.format]) is None or pixels.get(spec.name, 0) <= limit]
+    return [spec for spec in specs if (most := spec.encoding.most_pixels) is None or pixels.get(spec.name, 0) <= most]

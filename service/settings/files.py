@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from processor.formats import AVIF, WEBP
@@ -18,13 +18,8 @@ Count = Annotated[int, Field(ge=1)]
 
 
 def _by_commas(value: object) -> object:
-    """`5, 2` or a single number as a list."""
+    """`5, 2` or a single value as a list."""
     return str(value).split(",") if isinstance(value, str | int | float) else value
-
-
-def _names_by_commas(value: object) -> object:
-    """`webp, avif` as a list."""
-    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 
 def _formats(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -94,8 +89,8 @@ class FileSettings(BaseModel):
         ),
     ] = (0,)
     output_formats: Annotated[
-        tuple[str, ...],
-        BeforeValidator(_names_by_commas),
+        tuple[Annotated[str, StringConstraints(strip_whitespace=True)], ...],
+        BeforeValidator(_by_commas),
         AfterValidator(_formats),
         Field(
             alias="OUTPUT_FORMATS",

@@ -197,16 +197,11 @@ class MemoryJobStore:
 
     async def claim(self, processing_id: str, lease: Lease, now: datetime, maker: str) -> Job:
         """Raises `Conflict`."""
-        try:
-            claimed = jobs.claimed(self._current(processing_id, CLAIM, now.timestamp()), lease, now, maker)
-        except Conflict:
-            job = self._jobs.get(processing_id)
-            if job is None or job.lease is None or job.lease.token != lease.token:
-                raise
-            return job
-        self._ended_by.pop(processing_id, None)
-        self._jobs[processing_id] = claimed
-        return claimed
+
+        def claimed() -> Job:
+            return jobs.claimed(self._current(processing_id, CLAIM, now.timestamp()), lease, now, maker)
+
+        return self._leased(processing_id, lease, claimed)
 
     async def renew(self, processing_id: str, lease: Lease) -> None:
         """Raises `LeaseLost`."""
@@ -231,16 +226,11 @@ class MemoryJobStore:
 
     async def take_up(self, processing_id: str, lease: Lease, now: datetime) -> Job:
         """Raises `Conflict`."""
-        try:
-            taken = jobs.taken_up(self._current(processing_id, TAKE_UP, now.timestamp()), lease, now)
-        except Conflict:
-            job = self._jobs.get(processing_id)
-            if job is None or job.lease is None or job.lease.token != lease.token:
-                raise
-            return job
-        self._ended_by.pop(processing_id, None)
-        self._jobs[processing_id] = taken
-        return taken
+
+        def taken_up() -> Job:
+            return jobs.taken_up(self._current(processing_id, TAKE_UP, now.timestamp()), lease, now)
+
+        return self._leased(processing_id, lease, taken_up)
 
     async def amend(self, job: Job, lease: Lease) -> None:
         """Raises `LeaseLost`."""
@@ -300,6 +290,19 @@ class MemoryJobStore:
         if not self._is_current(job):
             raise transition.refusal
         return job
+
+    def _leased(self, processing_id: str, lease: Lease, change: Callable[[], Job]) -> Job:
+        """The job as it is then; one that has the lease already has it by a call whose answer was lost."""
+        try:
+            changed = change()
+        except Conflict:
+            job = self._jobs.get(processing_id)
+            if job is None or job.lease is None or job.lease.token != lease.token:
+                raise
+            return job
+        self._ended_by.pop(processing_id, None)
+        self._jobs[processing_id] = changed
+        return changed
 
     def _has_ended(self, processing_id: str, lease: Lease, status: JobStatus) -> bool:
         job = self._jobs.get(processing_id)
