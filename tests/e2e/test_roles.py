@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from tests import corpus
-from tests.e2e.rights import ROOT, recorded_in, used
+from tests.e2e.rights import DEAD, EDGE, PROCESSED, QUEUE, ROOT, SOURCE, TABLE, recorded_in, used
 from tests.fleet import ServiceProcess, Stage, assert_nothing_is_amiss, run_service, run_stage
 from tests.ports import held_port
 from tests.waiting import eventually
@@ -77,7 +77,7 @@ async def test_what_comes_through_the_api_process_the_worker_process_converts(
     for role in ("api", "worker"):
         rights = used(tmp_path / role)
         assert rights
-        assert {right for right, _ in rights} <= _documented(role)
+        assert {(right, resource.partition("/index/")[0]) for right, resource in rights} <= _documented(role)
     assert "sqs:ReceiveMessage" not in {right for right, resource in used(tmp_path / "api") if resource == "queue"}
 
 
@@ -111,12 +111,26 @@ async def test_an_api_process_that_may_not_reach_its_table_never_becomes_ready(
             await service.kill()
 
 
-def _documented(role: str) -> set[str]:
-    """The rights that docs/operations.md gives to a role."""
-    row = re.search(rf"^\| `{role}` \| (.*) \|$", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
-    assert row is not None
+def _documented(role: str) -> set[tuple[str, str]]:
+    """The rights that docs/operations.md gives to a role, on resources by our names for them."""
+    resources = {
+        "source objects": [f"{SOURCE}/*"],
+        "variants": [f"{PROCESSED}/*"],
+        "both buckets": [SOURCE, PROCESSED],
+        "queue": [QUEUE],
+        "dead-letter queue": [DEAD],
+        "table": [TABLE],
+        "distribution": [EDGE],
+    }
+    rows = re.findall(
+        r"^\| ([\w -]+) \| `(\w+):([\w, ]+)` \| (yes)? ?\| (yes)? ?\|$",
+        (ROOT / "docs" / "operations.md").read_text(),
+        re.MULTILINE,
+    )
     return {
-        f"{service}:{action}"
-        for service, actions in re.findall(r"`(\w+):([\w, ]+)`", row[1])
+        (f"{service}:{action}", resource)
+        for thing, service, actions, api, worker in rows
+        if {"api": api, "worker": worker}[role]
         for action in actions.split(", ")
+        for resource in resources[thing]
     }
