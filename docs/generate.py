@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from benchmarks.scaling.sections import SECTIONS
-from docs import extending
+from docs import extending, metrics
 from processor import errors
 from service.calls import jobs, samples, uploads
 from service.config import Settings
@@ -71,6 +71,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "answer-status": lambda: shown(jobs.JOBS["completed"].model_copy(update={"metadata": {}})),
     "parameters": parameters,
     "extending": extending.table,
+    "metrics": metrics.table,
     **SECTIONS,
 }
 

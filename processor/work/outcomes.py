@@ -49,6 +49,8 @@ class Outcome:
     #: variant of one was stored.
     formats: Mapping[str, str | None] = field(default_factory=dict)
     format_seconds: Mapping[str, float] = field(default_factory=dict)
+    #: The job that came to its end just now, for whoever tells of it.
+    job: Job | None = None
     #: Whether every listener has heard what ended on the way, or will not be told any more.
     told: bool = True
 
@@ -89,6 +91,7 @@ def of_end(job: Job) -> Outcome:
         code=job.error.code if job.error else None,
         timings=job.timings,
         owes=bool(job.owed),
+        job=job,
         servable_seconds=_seconds_since_upload(job, job.updated_at),
         stored_seconds={
             variant.name: seconds

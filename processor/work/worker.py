@@ -462,6 +462,8 @@ class Worker:
 
     async def _convert(self, event: Event, message: Message, *, last_try: bool) -> _Later | None:
         """None when the event has come to its end."""
+        if event.unique_id:  # so that every line of its story names it, whatever befalls it before its job is known
+            structlog.contextvars.bind_contextvars(uniqueId=event.unique_id)
         try:
             with self.probes.span("event") as span:
                 span.facts["outcome"] = outcome = await self.converter.convert(event, last_try=last_try)

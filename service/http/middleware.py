@@ -30,6 +30,7 @@ DEFAULT_HEADERS = {
 }
 
 _REQUEST_ID_KEY = web.RequestKey("request_id", str)
+_CODE_KEY = web.RequestKey("code", str)
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +56,8 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
             "status": response.status,
             "bytes": response.content_length or 0,
             "quiet": is_quiet(request.match_info.handler),
+            "code": request.get(_CODE_KEY, ""),
+            "agent": request.headers.get(hdrs.USER_AGENT, ""),
         }
     return response
 
@@ -66,6 +69,7 @@ async def error_boundary(request: web.Request, handler: Handler) -> web.StreamRe
         return await handler(request)
     except Exception as error:
         problem = problem_of(error)
+        request[_CODE_KEY] = problem.code
         if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             log.exception("Request failed")
         return problem.to_response(request_id_of(request))

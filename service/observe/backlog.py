@@ -106,8 +106,8 @@ class BacklogWatch(Collector):
             return
         messages = GaugeMetricFamily(
             "truss_queue_messages",
-            "About how many messages the queue holds, the same from every process: visible (they wait), in_flight "
-            "(received, not settled), delayed.",
+            "About how many messages the queue holds, the same from every process: `visible` (they wait), `in_flight` "
+            "(received, not settled), `delayed`.",
             labels=("state",),
         )
         for state in ("visible", "in_flight", "delayed"):
@@ -115,13 +115,14 @@ class BacklogWatch(Collector):
         yield messages
         yield GaugeMetricFamily(
             "truss_queue_oldest_message_age_seconds",
-            "At most so long, about, the oldest visible message has waited: since the newest that was received was "
+            "The oldest visible message has waited about so long, or less: since the newest received message was "
             "sent, or since the queue was last seen empty. 0 while it is empty.",
             value=max(0.0, self.now() - latest.received_through) if latest.visible else 0.0,
         )
         if latest.dead_letters is not None:
             yield GaugeMetricFamily(
                 "truss_dead_letter_messages",
-                "About how many messages lie in the dead-letter queue.",
+                "About how many messages lie in the dead-letter queue; absent where the service does not know that "
+                "queue.",
                 value=latest.dead_letters,
             )

@@ -21,8 +21,8 @@ class EndCounter:
     def __init__(self, registry: CollectorRegistry, *, remembered: int = REMEMBERED) -> None:
         self._ends = Counter(
             "truss_jobs_ended",
-            "Jobs that ended, by how, whoever ended them. One that is told again after long, or to another process, "
-            "counts again.",
+            "Jobs that ended, whoever ended them, also the API: `completed`, `failed`, `superseded`, `deleted`. An "
+            "end that is told again counts again only in another process, or after 10,000 others.",
             ("end",),
             registry=registry,
         )

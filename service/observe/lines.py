@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from http import HTTPStatus
 
 import structlog
 
+from processor.jobs import Job
 from processor.probe import Span
 from processor.work.outcomes import Outcome, OutcomeKind
 
 #: An event that says nothing about our images is worth a person's look.
 _WORTH_A_LOOK = frozenset({OutcomeKind.FAILED, OutcomeKind.FOREIGN, OutcomeKind.UNKNOWN, OutcomeKind.REFUSED})
+#: Characters of a `User-Agent`: enough to tell the client and its version.
+AGENT_CHARACTERS = 80
 
 log = structlog.get_logger(__name__)
 
@@ -35,9 +39,12 @@ def _request(span: Span) -> None:
     log.log(
         _level(facts["status"], quiet=facts["quiet"]),
         "Request answered",
-        **{name: facts[name] for name in ("method", "route", "path", "status")},
+        **{name: facts[name] for name in ("method", "path", "status")},
+        **({"code": facts["code"]} if facts["code"] else {}),
         duration_ms=round(span.seconds * 1000, 1),
         bytes=facts["bytes"],
+        route=facts["route"],
+        agent=facts["agent"][:AGENT_CHARACTERS],
     )
 
 
@@ -50,12 +57,44 @@ def _level(status: int, *, quiet: bool) -> int:
 
 def _event(outcome: Outcome) -> None:
     fields: dict[str, object] = {"outcome": outcome.kind.value}
+    if outcome.code:
+        fields["code"] = outcome.code
     if outcome.unique_id:
         fields["uniqueId"] = outcome.unique_id
     if outcome.processing_id:
         fields["processingId"] = outcome.processing_id
-    if outcome.code:
-        fields["code"] = outcome.code
-    if outcome.timings:
-        fields["totalMs"] = outcome.timings.total
+    if outcome.job:
+        fields |= dict(_told_of(outcome.job))
+    if outcome.servable_seconds is not None:
+        fields["servableMs"] = round(outcome.servable_seconds * 1000)
+    if outcome.stored_seconds:
+        fields["firstVariantMs"] = round(min(outcome.stored_seconds.values()) * 1000)
+    if outcome.formats:
+        fields["formats"] = {name: code or "made" for name, code in outcome.formats.items()}
     log.log(logging.WARNING if outcome.kind in _WORTH_A_LOOK else logging.INFO, "Event handled", **fields)
+
+
+def _told_of(job: Job) -> Iterator[tuple[str, object]]:
+    """What answers "what happened to this image": whose it is, how long it took, what went in, what came out."""
+    yield "tenant", job.tenant
+    if job.timings:
+        yield "totalMs", job.timings.total
+        yield "downloadMs", job.timings.download
+        yield "processMs", job.timings.process
+        yield "uploadMs", job.timings.upload
+    if job.error and job.error.limit is not None:
+        yield "limit", job.error.limit
+        yield "actual", job.error.actual
+    if job.source:
+        yield "sourceBytes", job.source.size
+    if job.manifest:
+        yield "format", job.manifest.format
+        yield "width", job.manifest.width
+        yield "height", job.manifest.height
+        yield "frames", job.manifest.frames
+    if job.variants:
+        yield "variants", len(job.variants)
+        yield "variantBytes", sum(variant.size for variant in job.variants)
+    if job.recipe:
+        yield "recipe", job.recipe.reference
+    yield "attempts", job.attempts

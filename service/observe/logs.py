@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from service.observe.terminal import TerminalRenderer
 
-#: Libraries that tell more at `info` than anybody reads.
-_QUIET = ("aiobotocore", "aioboto3", "botocore", "boto3", "urllib3", "asyncio", "pyvips")
+#: Libraries that tell more at `info` than anybody reads. What libvips says of a damaged file is no warning either: the
+#: job says why it failed.
+_QUIET = dict.fromkeys(("aiobotocore", "aioboto3", "botocore", "boto3", "urllib3", "asyncio"), "WARNING") | {
+    "pyvips": "ERROR"
+}
+#: What a reader looks at first.
+_FIRST = ("timestamp", "level", "event")
 
 
 def set_up_logging(level: str, style: Literal["auto", "json", "console"], *, viewer: str | None = None) -> None:
@@ -35,10 +40,12 @@ def set_up_logging(level: str, style: Literal["auto", "json", "console"], *, vie
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    renderer: Processor = TerminalRenderer(viewer=viewer) if console else structlog.processors.JSONRenderer()
+    renderers: list[Processor] = (
+        [TerminalRenderer(viewer=viewer)] if console else [_first_things_first, structlog.processors.JSONRenderer()]
+    )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
@@ -47,5 +54,10 @@ def set_up_logging(level: str, style: Literal["auto", "json", "console"], *, vie
     root.setLevel(level.upper())
     # It logs requests that are no HTTP, with a piece of each: whatever a stranger sends, or a client by mistake.
     logging.getLogger("aiohttp.server").setLevel("CRITICAL")
-    for name in _QUIET:
-        logging.getLogger(name).setLevel("WARNING")
+    for name, least in _QUIET.items():
+        logging.getLogger(name).setLevel(least)
+
+
+def _first_things_first(_: Any, __: str, line: EventDict) -> EventDict:
+    """When, how bad, what: then what the line itself says, and behind it what is known on the way to it."""
+    return {**{name: line[name] for name in _FIRST if name in line}, **line}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import math
 import platform
+import resource
 from collections.abc import Iterable
 from dataclasses import asdict
 
@@ -15,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from processor.jobs import Manifest
 from processor.pipeline.engine import Engine
 from processor.ports.room import Room
 from processor.probe import Span
@@ -46,14 +48,15 @@ class Metrics:
         PlatformCollector(registry=registry)
         self._requests = Histogram(
             "truss_http_request_seconds",
-            "Requests to the API, and how long they took.",
+            "Requests to the API. `route` is the pattern of the path.",
             ("method", "route", "status"),
             buckets=_REQUEST_BUCKETS,
             registry=registry,
         )
         self._classes = Counter(
             "truss_api_requests",
-            "Requests to the API, but for those of probes, by the class of their status: 2xx, 3xx, 4xx, 5xx.",
+            "Requests to the API by the class of their status (`2xx` to `5xx`), without those of probes: for an "
+            "objective such as: 999 of 1,000 do not end in 5xx.",
             ("class",),
             registry=registry,
         )
@@ -61,13 +64,13 @@ class Metrics:
             self._classes.labels(each)
         self._events = Counter(
             "truss_events",
-            "Events that came to their end, by outcome; with the code of the failure for `failed`.",
+            "Events that came to their end, also duplicates, stale and superseded ones. `code` says why one failed.",
             ("outcome", "code"),
             registry=registry,
         )
         self._steps = Histogram(
             "truss_conversion_step_seconds",
-            "Steps of completed conversions: download, process, upload, total.",
+            "Steps of completed conversions: `download`, `process`, `upload`, and `total`.",
             ("step",),
             buckets=_STEP_BUCKETS,
             registry=registry,
@@ -81,7 +84,7 @@ class Metrics:
 
         self._stored = Histogram(
             "truss_variant_stored_seconds",
-            "From the end of an upload, as S3 tells it, until this variant was stored, of completed conversions.",
+            "From the end of an upload, as S3 tells it, until this variant was stored: how soon a thumbnail is there.",
             ("variant",),
             buckets=_SERVABLE_BUCKETS,
             registry=registry,
@@ -89,13 +92,14 @@ class Metrics:
 
         self._lag = Histogram(
             "truss_event_loop_lag_seconds",
-            "How late the event loop came, looked at a hundred times a second.",
+            "How late the event loop was, looked at a hundred times a second. Above 0.05, something blocks it, or the "
+            "processors are not enough.",
             buckets=_LAG_BUCKETS,
             registry=registry,
         )
         self._formats = Counter(
             "truss_formats",
-            "Further formats of completed jobs that were made; with the code of the failure, if they could not be.",
+            "Further formats of completed jobs that were made. `code` says why one could not be made.",
             ("format", "code"),
             registry=registry,
         )
@@ -105,6 +109,23 @@ class Metrics:
             ("format",),
             buckets=_SERVABLE_BUCKETS,
             registry=registry,
+        )
+
+        self._source_bytes = Counter(
+            "truss_source_bytes",
+            "Bytes of the sources of completed conversions, by the format that was found in them.",
+            ("format",),
+            registry=registry,
+        )
+        self._source_megapixels = Counter(
+            "truss_source_megapixels",
+            "Megapixels of the sources of completed conversions, over all frames. With `process_cpu_seconds_total` and "
+            "`truss_children_cpu_seconds_total`: CPU seconds a megapixel.",
+            ("format",),
+            registry=registry,
+        )
+        self._variant_bytes = Counter(
+            "truss_variant_bytes", "Bytes of the variants of completed conversions.", registry=registry
         )
 
     def late(self, seconds: float) -> None:
@@ -139,6 +160,9 @@ class Metrics:
         if outcome.timings is not None:
             for step, milliseconds in asdict(outcome.timings).items():
                 self._steps.labels(step).observe(milliseconds / 1000)
+        if outcome.job is not None and outcome.job.manifest is not None:
+            self._went_in(outcome.job.manifest)
+            self._variant_bytes.inc(sum(variant.size for variant in outcome.job.variants))
         if outcome.servable_seconds is not None:
             self._servable.observe(outcome.servable_seconds)
         for name, seconds in outcome.stored_seconds.items():
@@ -148,6 +172,10 @@ class Metrics:
         for name, seconds in outcome.format_seconds.items():
             self._format_stored.labels(name).observe(seconds)
 
+    def _went_in(self, source: Manifest) -> None:
+        self._source_bytes.labels(source.format).inc(source.size)
+        self._source_megapixels.labels(source.format).inc(source.width * source.height * source.frames / 1_000_000)
+
     def watch(self, worker: Worker, engine: Engine, room: Room) -> None:
         """Have the state of these read whenever somebody asks."""
         self.registry.register(_Gauges(worker, engine, room, self._messages))
@@ -156,9 +184,13 @@ class Metrics:
         """What this process may use, which does not change."""
         limit = math.inf if memory_limit_bytes is None else memory_limit_bytes
         facts = (
-            ("truss_engine_threads", "Images that may be converted at once.", threads),
-            ("truss_memory_budget_bytes", "What images and their files may take together.", memory_budget_bytes),
-            ("truss_memory_limit_bytes", "The container's limit; +Inf where there is none.", limit),
+            ("truss_engine_threads", "Images that may be converted at once (`WORKER_THREADS`).", threads),
+            (
+                "truss_memory_budget_bytes",
+                "`MEMORY_BUDGET_BYTES`: what images and their files may take together.",
+                memory_budget_bytes,
+            ),
+            ("truss_memory_limit_bytes", "The memory limit of the container; `+Inf` where there is none.", limit),
         )
         for name, documentation, value in facts:
             Gauge(name, documentation, registry=self.registry).set(value)
@@ -192,23 +224,33 @@ class _Gauges(Collector):
     def collect(self) -> Iterable[Metric]:
         worker, load = self._worker, self._engine.load
         messages = CounterMetricFamily(
-            "truss_messages", "Messages by what became of them: settled, or why they were given back.", labels=("end",)
+            "truss_messages",
+            "Messages by what became of them: see the table of ends.",
+            labels=("end",),
         )
         for end, count in self._messages.items():
             messages.add_metric((end,), count)
-        circuit = GaugeMetricFamily("truss_circuit_state", "1 for the state that the circuit is in.", labels=("state",))
+        circuit = GaugeMetricFamily(
+            "truss_circuit_state", "1 for the state of the circuit: `closed`, `open` or `trying`.", labels=("state",)
+        )
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
         for state in CircuitState:
             circuit.add_metric((state.value,), float(worker.circuit.state is state))
         return (
             messages,
             circuit,
+            CounterMetricFamily(
+                "truss_children_cpu_seconds",
+                "CPU seconds of child processes that have ended, user and system.",
+                value=children.ru_utime + children.ru_stime,
+            ),
             _gauge("truss_circuit_failures", "Failures since the circuit was last closed.", worker.circuit.failures),
             _gauge("truss_worker_polling", "1 while the poll loop hears from its queue.", worker.polling),
             _gauge("truss_worker_slots", "Messages that may be in work at once.", worker.config.slots),
             _gauge("truss_worker_in_work", "Messages in work.", worker.in_work),
             _gauge("truss_worker_waiting", "Messages that wait here for their tenant's turn.", worker.waiting),
             _gauge("truss_worker_owing", "Messages kept here because their jobs owe further formats.", worker.owing),
-            _gauge("truss_engine_running", "Images that are being converted.", load.running),
+            _gauge("truss_engine_running", "Images that are converted now.", load.running),
             _gauge("truss_engine_waiting", "Images that wait for a thread or for memory.", load.waiting),
             _gauge("truss_engine_free_bytes", "What is left of the memory for conversions.", load.free_bytes),
             _gauge("truss_sources_free_bytes", "What is left of the memory for waiting files.", self._room.free_bytes),

@@ -47,11 +47,17 @@ class TerminalRenderer:
 
     def _event(self, line: Mapping[str, Any]) -> str:
         outcome, unique_id, processing_id = (line.get(name, "") for name in ("outcome", "uniqueId", "processingId"))
-        told = [self._painted(_GREEN if outcome == "completed" else _YELLOW, outcome), f"image {unique_id}"]
+        told = [
+            self._painted(_GREEN if outcome == "completed" else _YELLOW, outcome),
+            f"image {_shown(unique_id, VALUE_CHARACTERS)}",
+        ]
         if line.get("code"):
             told.append(f"({line['code']})")
         if "totalMs" in line:
             told.append(f"in {line['totalMs']} ms")
+        if "format" in line:
+            size = line["sourceBytes"] / 1_000_000
+            told.append(f"from {line['format']} {line['width']} x {line['height']}, {size:.1f} MB")
         said = " ".join(told)
         if self._viewer and outcome == "completed":
             # Alone on its line: there it is clicked or copied most easily.

@@ -36,33 +36,42 @@ class Workings:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._calls = Counter(
             "truss_aws_calls",
-            "Calls of AWS, their retries included, by what they ended with: ok, AWS's code, or unreachable.",
+            "Calls of AWS, with their retries, by what they ended with: `ok`, the code of AWS, `unreachable`, "
+            "`called_off`, `defect` (ours); after 60 codes `other`. A failed condition "
+            "(`ConditionalCheckFailedException`, `TransactionCanceledException`) is no trouble.",
             ("service", "operation", "code"),
             registry=registry,
         )
         self._call_seconds = Histogram(
             "truss_aws_call_seconds",
-            "How long calls of AWS took, their retries and pauses included; of ReceiveMessage, the long poll too.",
+            "How long calls of AWS took, with retries and pauses. `ReceiveMessage` includes the long poll.",
             ("service", "operation"),
             buckets=_CALL_BUCKETS,
             registry=registry,
         )
         self._waits = Histogram(
             "truss_wait_seconds",
-            "How long work waited: messages for a slot, files for a place, images for memory and then for a thread.",
+            "How long work waited: a message for a `slot`, a file for a `place` in memory, an image for `memory` "
+            "and its turn, and then for a `thread`.",
             ("what",),
             buckets=_WAIT_BUCKETS,
             registry=registry,
         )
         self._heartbeats = Counter(
-            "truss_heartbeats", "Heartbeats, which hold messages and leases together.", ("result",), registry=registry
+            "truss_heartbeats",
+            "Heartbeats of work: `ok`, `failed`. Two may fail before a message comes back.",
+            ("result",),
+            registry=registry,
         )
         self._suspects = Counter(
-            "truss_suspects", "Images whose worker vanished the last time, rendered in a child.", registry=registry
+            "truss_suspects",
+            "Images whose worker vanished the last time. They are rendered in a child process.",
+            registry=registry,
         )
         self._children = Counter(
             "truss_children",
-            "Child processes by how their work ended; those that crashed, took too long or too much died of it.",
+            "Child processes by how their work ended: `completed`, `refused` (the file), `crashed`, `timed_out`, "
+            "`too_large`, `called_off`, `unavailable`.",
             ("end",),
             registry=registry,
         )

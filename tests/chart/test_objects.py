@@ -759,7 +759,7 @@ def test_every_selector_finds_the_pods_of_the_server_and_no_others() -> None:
 
 def _metric_names() -> set[str]:
     """What the service exports, with the endings that queries use."""
-    table = (CHART.parents[1] / "docs" / "operations.md").read_text()
+    table = (CHART.parents[1] / "docs" / "metrics.md").read_text()
     documented = set(re.findall(r"`(truss_[a-z_]+)`", table))
     endings = ("", "_bucket", "_count", "_sum")
     process = {"process_resident_memory_bytes", "process_cpu_seconds_total"}
@@ -771,7 +771,7 @@ def _metrics_in(text: str) -> set[str]:
 
 
 def test_alerts_ask_for_metrics_that_there_are() -> None:
-    """What there is stands in operations.md, which is held to what a running service tells."""
+    """What there is stands in metrics.md, which is held to what a running service tells."""
     rule = one("prometheusrule.yaml", **WATCHED)
     for alert in (each for group in rule["spec"]["groups"] for each in group["rules"]):
         assert _metrics_in(alert["expr"]) != set() or "kube_" in alert["expr"]

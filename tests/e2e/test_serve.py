@@ -46,7 +46,7 @@ async def test_the_service_runs_on_its_environment_with_the_rights_of_its_role(
     assert issued["uniqueId"] not in metrics
     families = re.findall(r"^# TYPE (truss_\w+) ", metrics, re.MULTILINE)
     exposed = {name for name in families if not name.endswith("_created")}  # when each counter began
-    documented = set(re.findall(r"`(truss_\w+)`", (ROOT / "docs" / "operations.md").read_text()))
+    documented = set(re.findall(r"`(truss_\w+)`", (ROOT / "docs" / "metrics.md").read_text()))
     assert exposed == documented
     shown = log_file.read_text()
     assert "Authentication is off" in shown

@@ -158,8 +158,8 @@ def test_every_file_that_a_page_names_exists(document: Path) -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
-def test_every_log_line_that_operations_explains_is_written_somewhere() -> None:
-    table = (DOCS / "operations.md").read_text().partition("| `event` | level |")[2].partition("\n\n")[0]
+def test_every_log_line_that_is_explained_is_written_somewhere() -> None:
+    table = (DOCS / "logs.md").read_text().partition("| `event` | level |")[2].partition("\n\n")[0]
     events = {name for row in table.splitlines()[2:] for name in re.findall(r"`([A-Z][^`]+)`", row.split("|")[1])}
     code = "".join(file.read_text() for package in ("service", "processor") for file in (ROOT / package).rglob("*.py"))
     assert len(events) > 15

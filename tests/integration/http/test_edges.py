@@ -137,6 +137,7 @@ async def test_every_request_is_one_line_without_its_query(client: Any, logged: 
     assert entry.pop("bytes") > 500
     assert entry.pop("uniqueId")
     assert entry.pop("processingId")
+    assert entry.pop("agent").startswith("Python/")
     assert entry == {
         "event": "Request answered",
         "log_level": "info",
