@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -326,13 +326,55 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
-def _render_side_by_side(rendering: Rendering) -> None:
-    """As the engine renders an image that is alone: its small variants beside the large ones."""
-    with ThreadPoolExecutor(1) as pool:
-        rest: list[Future[None]] = []
-        rendering.first(lambda: rest.append(pool.submit(rendering.rest)))
-        for each in rest:
-            each.result()
+class _Peaks:
+    """How much a rendering holds at most, in bytes above what its process held before.
+
+    As the engine renders an image that is alone, its small variants are made beside the large ones, by two threads. How
+    far those run together is for the machine to decide. So here one waits for the other, and what each takes at most
+    is added up.
+    """
+
+    def __init__(self, *, beside: bool) -> None:
+        self._beside = beside
+        self._before = _status("VmRSS")
+        self._decoding = self._resizing = 0
+        self._left: int | None = None
+        _begin_anew()
+
+    def settled(self, left_bytes: int) -> None:
+        """The picture is decoded."""
+        self._left, self._decoding = left_bytes, self._highest()
+
+    def decoded(self) -> None:
+        """From now on both parts may run."""
+        self._resizing = self._highest()
+
+    def of(self, rendering: Rendering) -> tuple[int, int]:
+        """The peak in all, and once the picture is decoded."""
+        rendering.first(self.decoded)
+        first = self._highest()
+        held = _status("VmRSS") - self._before
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(rendering.rest).result()
+        rest = self._highest()
+        encoding = first + rest - held if self._beside and rendering.has_rest else max(first, rest)
+        later = max(self._resizing, encoding)
+        return max(self._decoding, later), later
+
+    def left(self, estimate: int) -> int:
+        """What is reserved once the picture is decoded; a JPEG that is never held gives nothing back."""
+        return estimate if self._left is None else min(estimate, self._left)
+
+    def _highest(self) -> int:
+        """Since it was asked for last."""
+        highest = _status("VmHWM") - self._before
+        _begin_anew()
+        return highest
+
+
+def _begin_anew() -> None:
+    """Linux counts the most that is resident from now on."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def _measure_here(file: Path, effort: int, sharpen: float, format_: str) -> Measured:
@@ -342,39 +384,19 @@ def _measure_here(file: Path, effort: int, sharpen: float, format_: str) -> Meas
     for make in (corpus.jpeg, corpus.png, corpus.webp, corpus.gif):  # code and tables are the process's own
         data = make()
         render(data, inspect(data, NO_LIMITS), recipe, Deadline(NO_LIMITS.timeout_seconds))
-    before = _status("VmRSS")
+    peaks = _Peaks(beside=format_ == WEBP.name)  # further formats are made by a child, which has one thread
     data = file.read_bytes()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     info = inspect(data, NO_LIMITS)
-    decoded = _Decoded()
     deadline = Deadline(NO_LIMITS.timeout_seconds)
-    rendering = Rendering(data, info, recipe, deadline, settled=decoded)
-    if format_ == WEBP.name:
-        _render_side_by_side(rendering)
-    else:  # by a child, which has one thread
-        rendering.first()
-        rendering.rest()
-    later = _status("VmHWM") - before
+    peak, later = peaks.of(Rendering(data, info, recipe, deadline, settled=peaks.settled))
     estimate = working_bytes(info, len(data), recipe)
     return Measured(
         least=least_bytes(info, len(data), recipe),
         estimate=estimate,
-        peak=max(decoded.highest - before, later),
-        left=min(estimate, decoded.left) if decoded.left else estimate,
+        peak=peak,
+        left=peaks.left(estimate),
         later=later,
     )
-
-
-@dataclass(slots=True)
-class _Decoded:
-    """Notes the peak until the picture is decoded, in bytes; from then on it begins anew."""
-
-    highest: int = 0
-    left: int = 0
-
-    def __call__(self, left_bytes: int) -> None:
-        self.left, self.highest = left_bytes, _status("VmHWM")
-        Path("/proc/self/clear_refs").write_text("5")
 
 
 def main() -> None:

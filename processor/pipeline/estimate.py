@@ -54,8 +54,8 @@ WRITTEN_BYTES, COPIED_BYTES, KEPT_BYTES = 0.75, 0.6, 0.4
 #: The same of noise, on top; and of an alpha of noise, which is written without loss: for each byte of it that is
 #: written; and for each byte of either that is kept in a further file.
 NOISE_WRITTEN_BYTES, ALPHA_WRITTEN_BYTES, NOISE_KEPT_BYTES, ALPHA_KEPT_BYTES = 0.9, 3.7, 0.2, 1.0
-#: Of a small variant that is encoded beside a large one, whose peaks seldom meet: what its alpha takes, which is soft
-#: once it is resized, whatever it was; and bytes per pixel of a frame, alpha or not.
+#: Of a small variant that is encoded beside a large one: what its alpha takes at least, which is soft once it is
+#: resized, whatever it was; and bytes per pixel of a frame without it.
 BESIDE_ALPHA_BYTES, BESIDE_FRAME_BYTES = 10.7, 11.0
 #: Bytes for each pixel that libwebp makes of a photograph, and of noise; and of an alpha of noise.
 PHOTO_WRITTEN, NOISE_WRITTEN, ALPHA_WRITTEN = 0.14, 0.91, 0.97
@@ -245,9 +245,8 @@ def _beside(info: ImageInfo, recipe: Recipe, alpha_bytes: float) -> int:
     if not any(geometry.takes_long(info, size) for size in sizes):
         return 0
     soon = max((across * down for across, down in sizes if not geometry.takes_long(info, (across, down))), default=0)
-    if info.frames > 1:
-        return round(soon * BESIDE_FRAME_BYTES)
-    return round(soon * (STILL_BYTES + (BESIDE_ALPHA_BYTES if alpha_bytes else 0)))
+    alpha = max(BESIDE_ALPHA_BYTES, alpha_bytes) if alpha_bytes else 0.0
+    return round(soon * ((BESIDE_FRAME_BYTES if info.frames > 1 else STILL_BYTES) + alpha))
 
 
 def _kept(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:

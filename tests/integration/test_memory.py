@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from benchmarks.memory_peak import ALLOCATORS, NO_LIMITS, Measured, cases, measure, picture
+from benchmarks.memory_peak import ALLOCATORS, NO_LIMITS, cases, measure, picture
 from processor.pipeline.estimate import least_bytes
 from processor.pipeline.limits import Deadline
 from processor.pipeline.render import inspect, render
@@ -25,8 +25,6 @@ MEGAPIXELS = 4
 TOLERANCE = 0.1
 #: The jitter of what a process holds beside its pictures.
 JITTER_BYTES = 6 * 1024 * 1024
-#: Most measurements of one picture.
-RUNS = 4
 CASES = cases(MEGAPIXELS)
 #: What the header tells, or takes for what nearly all pictures take.
 TOLD = (
@@ -85,20 +83,9 @@ TOLD_BY_PIXELS = (
 LISTED = ("jpeg-noise", "png-noise", "webp-of-three", "apng-of-three-alpha", "webp-of-many-noisy-alpha")
 
 
-def measured_peak(name: str, effort: int = 2) -> Measured:
-    """The highest of some runs: two threads side by side do not always meet at their most."""
-    data = CASES[name]()
-    highest = measure(data, effort)
-    for _ in range(RUNS - 1):
-        if highest.peak * (1 + TOLERANCE) + JITTER_BYTES >= highest.estimate:
-            break
-        highest = max(highest, measure(data, effort), key=lambda each: each.peak)
-    return highest
-
-
 @pytest.mark.parametrize("name", TOLD)
 def test_the_estimate_is_what_a_picture_takes(name: str) -> None:
-    measured = measured_peak(name)
+    measured = measure(CASES[name]())
 
     assert measured.peak * (1 - TOLERANCE) - JITTER_BYTES <= measured.estimate
     assert measured.estimate <= measured.peak * (1 + TOLERANCE) + JITTER_BYTES
@@ -114,12 +101,7 @@ def test_what_the_pixels_decide_lies_between_the_least_and_the_most(name: str) -
 
 @pytest.mark.parametrize("name", TOLD_BY_PIXELS)
 def test_what_is_kept_once_a_picture_is_decoded_is_what_it_takes_from_then_on(name: str) -> None:
-    data = CASES[name]()
-    measured = measure(data)
-    for _ in range(RUNS - 1):
-        if measured.later * (1 + TOLERANCE) + JITTER_BYTES >= measured.left:
-            break
-        measured = max(measured, measure(data), key=lambda each: each.later)
+    measured = measure(CASES[name]())
 
     assert measured.later * (1 - TOLERANCE) - JITTER_BYTES <= measured.left
     assert measured.left <= measured.later * (1 + TOLERANCE) + JITTER_BYTES
@@ -134,7 +116,7 @@ def test_alpha_that_hides_nothing_takes_the_least() -> None:
 
 @pytest.mark.parametrize("name", LISTED)
 def test_the_most_that_more_effort_takes_is_what_noise_takes(name: str) -> None:
-    measured = measured_peak(name, effort=4)
+    measured = measure(CASES[name](), effort=4)
 
     assert measured.peak <= measured.estimate * (1 + TOLERANCE) + JITTER_BYTES
     assert measured.estimate <= measured.peak * (1 + TOLERANCE) + JITTER_BYTES
