@@ -5,11 +5,12 @@ What is signed in an answer ends before the answer is forgotten: see docs/adr/00
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
-import math
 import re
+import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -18,7 +19,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from processor import clock
-from processor.errors import AnswerNotKept, Busy, Unavailable
+from processor.errors import AnswerNotKept, Busy, ImageNotFound, Unavailable
 from processor.ports.replays import Repeatable, ReplayStore
 from service.auth.middleware import find_principal, tenant_of
 from service.http.body import raw_body
@@ -33,11 +34,17 @@ KEY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"
 #: How much of its time a URL may have lost when it is answered once more as it is, as a part of one.
 WORN = 0.1
+#: What is longer, in bytes, is kept packed: an item of the table has 400 KB, and answers of batches may have more.
+LONG_BYTES = 32 * 1024
+#: What is still longer then is not kept.
+MOST_KEPT_BYTES = 300 * 1024
 #: Visible characters; quotes around them, which the draft asks for and few send, are not part of the key.
 _KEY = re.compile(r'"?([!#-~]{1,255})"?')
 
 _SECRET = web.RequestKey("answer_is_secret", bool)
+_ANEW = web.RequestKey("request_is_done_anew", bool)
 _GOOD_FOR = web.RequestKey("answer_is_good_for_seconds", int)
+_IMAGES = web.RequestKey("images_of_the_answer", tuple)
 _EARLIER = web.RequestKey("earlier_answer", Mapping[str, Any])
 
 
@@ -65,7 +72,10 @@ async def replay(request: web.Request, handler: Handler) -> web.StreamResponse:
             await replays.abandon(repeatable)
         raise
     with suppress(Unavailable, Busy):  # what is done is done, and its caller has the answer
-        await replays.record(repeatable, _kept(request, response))
+        if request.get(_ANEW, False):
+            await replays.abandon(repeatable)
+        else:
+            await replays.record(repeatable, await _kept(request, response))
     return response
 
 
@@ -74,10 +84,18 @@ def keep_no_answer(request: web.Request) -> None:
     request[_SECRET] = True
 
 
-def good_for(request: web.Request, seconds: int) -> None:
+def done_anew(request: web.Request) -> None:
+    """The request changes nothing: a repetition is answered as things are then."""
+    request[_ANEW] = True
+
+
+def good_for(request: web.Request, seconds: int, images: Sequence[str] = ()) -> None:
     """The answer holds URLs that end. Once they have lost a tenth of their time, the handler answers a repetition: it
-    finds the `earlier` answer then, and must make nothing new."""
+    finds the `earlier` answer then, and must make nothing new. Of a batch, whose `images` are named here, also once one
+    of them is deleted."""
     request[_GOOD_FOR] = seconds
+    if images:
+        request[_IMAGES] = tuple(images)
 
 
 def earlier(request: web.Request) -> Mapping[str, Any] | None:
@@ -106,28 +124,33 @@ def _digest(*parts: str | bytes) -> str:
     return digest.hexdigest()
 
 
-def _kept(request: web.Request, response: web.StreamResponse) -> bytes:
+async def _kept(request: web.Request, response: web.StreamResponse) -> bytes:
     if request.get(_SECRET, False) or not isinstance(response, web.Response) or not isinstance(response.body, bytes):
         return b""
-    body = base64.b64encode(response.body).decode()
-    kept = {"status": response.status, "contentType": response.content_type, "body": body}
+    kept: dict[str, Any] = {"status": response.status, "contentType": response.content_type}
     if _GOOD_FOR in request:
         kept["goodUntil"] = clock.now().timestamp() + request[_GOOD_FOR] * WORN
-    return json.dumps(kept).encode()
+    images = request.get(_IMAGES)
+    if images is not None:
+        kept["images"] = images
+    if len(response.body) <= LONG_BYTES:
+        return json.dumps({**kept, "body": base64.b64encode(response.body).decode()}).encode()
+    packed = await asyncio.to_thread(zlib.compress, response.body)
+    record = json.dumps({**kept, "packed": base64.b64encode(packed).decode()}).encode()
+    return record if len(record) <= MOST_KEPT_BYTES else b""
 
 
 async def _replayed(request: web.Request, handler: Handler, answer: bytes) -> web.StreamResponse:
     if not answer:
         raise AnswerNotKept
     kept = json.loads(answer)
-    body = base64.b64decode(kept["body"])
-    if kept.get("goodUntil", math.inf) <= clock.now().timestamp():
+    packed = kept.get("packed")
+    body = base64.b64decode(kept["body"]) if packed is None else await asyncio.to_thread(_unpacked, packed)
+    if "goodUntil" in kept and not await _holds(request, kept, body):
         request[_EARLIER] = json.loads(body)
         response = await handler(request)
         response.headers[REPLAYED_HEADER] = "true"
         return response
-    if "goodUntil" in kept:
-        await request.app[STILL_THERE](tenant_of(request), json.loads(body)["uniqueId"])
     return web.Response(
         status=kept["status"],
         body=body,
@@ -135,3 +158,23 @@ async def _replayed(request: web.Request, handler: Handler, answer: bytes) -> we
         charset="utf-8",
         headers={REPLAYED_HEADER: "true"},
     )
+
+
+def _unpacked(packed: str) -> bytes:
+    return zlib.decompress(base64.b64decode(packed))
+
+
+async def _holds(request: web.Request, kept: Mapping[str, Any], body: bytes) -> bool:
+    """Whether the URLs of an answer may be given out once more as they are. Raises `ImageNotFound` where there is one
+    image, and that is deleted; of a batch the handler tells which."""
+    if kept["goodUntil"] <= clock.now().timestamp():
+        return False
+    still_there, tenant = request.app[STILL_THERE], tenant_of(request)
+    if "images" not in kept:
+        await still_there(tenant, json.loads(body)["uniqueId"])
+        return True
+    with suppress(ImageNotFound):
+        for unique_id in kept["images"]:
+            await still_there(tenant, unique_id)
+        return True
+    return False

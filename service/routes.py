@@ -8,7 +8,21 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from service.auth.principal import Scope
-from service.calls import docs, failed, health, images, jobs, keys, limits, listing, parts, uploads, uppy, viewer
+from service.calls import (
+    batches,
+    docs,
+    failed,
+    health,
+    images,
+    jobs,
+    keys,
+    limits,
+    listing,
+    parts,
+    uploads,
+    uppy,
+    viewer,
+)
 from service.http.body import expect
 from service.http.call import Handler
 from service.settings.roles import RoleSettings
@@ -56,6 +70,10 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/images/process/{uniqueId}", images.process, Scope.WRITE),
     Route("GET", "/images/processed/{uniqueId}", images.processed, Scope.READ),
     Route("DELETE", "/images/image/{uniqueId}", images.delete, Scope.DELETE),
+    Route("POST", "/images/batch/upload-urls", batches.upload_urls, Scope.WRITE),
+    Route("POST", "/images/batch/status", batches.status, Scope.READ),
+    Route("POST", "/images/batch/process", batches.process, Scope.WRITE),
+    Route("POST", "/images/batch/delete", batches.delete, Scope.DELETE),
     Route("GET", "/images/limits", limits.show, Scope.READ),
     Route("PUT", "/images/limits", limits.override, Scope.ADMIN),
     Route("GET", "/images/keys", keys.list_keys, Scope.ADMIN),

@@ -7,6 +7,7 @@ from service.http.call import Group
 UPLOADS = Group("uploads", "Upload URLs")
 UPPY = Group("uppy", "Uploads by Uppy, in the words of its Companion")
 IMAGES = Group("images", "Images and their variants")
+BATCHES = Group("batches", "Many images at once")
 FAILURES = Group("failures", "Images whose conversion failed")
 ACCESS = Group("access", "API keys and limits")
 SERVICE = Group("service", "The service itself")

@@ -166,15 +166,15 @@ JOBS = {
 @call("getStatus", groups.IMAGES, reply("The job", JOBS), path=(PROCESSING_ID,), problems=(JobNotFound, ImageNotFound))
 async def status(request: web.Request) -> web.Response:
     """See how far a job has come."""
-    processing_id = await _named(request)
+    processing_id = await named_job(request.app, tenant_of(request), request.match_info[PROCESSING_ID.name])
     bind_contextvars(processingId=processing_id)
     job = await request.app[CATALOG].status(tenant_of(request), processing_id)
     bind_contextvars(uniqueId=job.unique_id)
     return render(request, JobAnswer.of(job))
 
 
-async def _named(request: web.Request) -> str:
-    name = request.match_info[PROCESSING_ID.name]
+async def named_job(app: web.Application, tenant: str, name: str) -> str:
+    """The id of the job that is named, or that an image which is named shows. Raises `JobNotFound`, `ImageNotFound`."""
     if not is_unique_id(name):
         return processing_id_of(name)
-    return await request.app[CATALOG].current_job(tenant_of(request), unique_id_of(name))
+    return await app[CATALOG].current_job(tenant, unique_id_of(name))

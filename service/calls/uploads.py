@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
 from aiohttp import web
 from pydantic import BeforeValidator, ConfigDict, Field
@@ -198,25 +199,36 @@ async def refresh(request: web.Request) -> web.Response:
     unique_id = unique_id_in(request)
     asked = await asked_by(request, RefreshRequest, await optional_json_body(request))
     submission = await request.app[UPLOADS].refresh(tenant_of(request), unique_id, asked.expires_in)
-    return _render(request, submission, asked)
+    return _render(request, UploadUrlAnswer.of(submission).ignoring(asked.ignored))
+
+
+async def issue(app: web.Application, tenant: str, asked: UploadUrlRequest) -> UploadUrlAnswer:
+    """A new upload, or the image that makes it needless. Raises what `to_upload` and `Uploads.submit` raise."""
+    upload = asked.to_upload(max_bytes=app[SETTINGS].max_upload_bytes)
+    if asked.dedupe and asked.checksum_sha256 is not None:
+        duplicate = await app[UPLOADS].find_duplicate(tenant, asked.checksum_sha256)
+        if duplicate is not None:
+            return UploadUrlAnswer.of_duplicate(duplicate).ignoring(asked.ignored)
+    return UploadUrlAnswer.of(await app[UPLOADS].submit(tenant, upload)).ignoring(asked.ignored)
+
+
+async def issue_again(
+    app: web.Application, tenant: str, asked: UploadUrlRequest, answered: Mapping[str, Any]
+) -> UploadUrlAnswer:
+    """What was `answered` before, with URLs that hold. Raises what `Uploads.repeat` raises."""
+    submission = await app[UPLOADS].repeat(tenant, answered["uniqueId"], asked.expires_in)
+    return UploadUrlAnswer.of(submission).ignoring(asked.ignored)
 
 
 async def _create(request: web.Request, asked: UploadUrlRequest) -> web.Response:
-    upload = asked.to_upload(max_bytes=request.app[SETTINGS].max_upload_bytes)
-    uploads, tenant = request.app[UPLOADS], tenant_of(request)
-    answered = earlier(request)
+    app, tenant, answered = request.app, tenant_of(request), earlier(request)
     if answered is not None:
-        return _render(request, await uploads.repeat(tenant, answered["uniqueId"], asked.expires_in), asked)
-    if asked.dedupe and asked.checksum_sha256 is not None:
-        duplicate = await uploads.find_duplicate(tenant, asked.checksum_sha256)
-        if duplicate is not None:
-            bind_contextvars(uniqueId=duplicate.unique_id, processingId=duplicate.processing_id)
-            known = UploadUrlAnswer.of_duplicate(duplicate)
-            return render(request, known.ignoring(asked.ignored))
-    return _render(request, await uploads.submit(tenant, upload), asked)
+        return _render(request, await issue_again(app, tenant, asked, answered))
+    return _render(request, await issue(app, tenant, asked))
 
 
-def _render(request: web.Request, submission: Submission, asked: Question) -> web.Response:
-    bind_contextvars(uniqueId=submission.job.unique_id, processingId=submission.job.processing_id)
-    good_for(request, submission.upload.expires_in_seconds)
-    return render(request, UploadUrlAnswer.of(submission).ignoring(asked.ignored))
+def _render(request: web.Request, issued: UploadUrlAnswer) -> web.Response:
+    bind_contextvars(uniqueId=issued.unique_id, processingId=issued.processing_id)
+    if issued.upload_url is not None:
+        good_for(request, issued.expires_in)
+    return render(request, issued)

@@ -74,22 +74,27 @@ class ProblemDocument(BaseModel):
     )
     error: str = Field(description="The same as `detail`.", examples=["There is no job with this id."])
     errors: list[FieldError] | None = Field(
-        default=None, description="One entry per bad field; with the code `invalid_request` alone."
+        default=None, exclude_if=_is_none, description="One entry per bad field; with the code `invalid_request` alone."
     )
     limit: int | float | None = Field(
         default=None,
+        exclude_if=_is_none,
         description="What is accepted, where it is a matter of a number: of bytes, seconds, requests, by the code.",
         examples=[104857600],
     )
     actual: int | float | None = Field(
         default=None,
+        exclude_if=_is_none,
         description="What was sent or asked for, beside `limit`; one more than that where nobody counted further.",
     )
     accepted: list[str] | None = Field(
-        default=None, description="The content types that are converted; with the code `unsupported_content_type`."
+        default=None,
+        exclude_if=_is_none,
+        description="The content types that are converted; with the code `unsupported_content_type`.",
     )
     missing_parts: list[int] | None = Field(
         default=None,
+        exclude_if=_is_none,
         alias="missingParts",
         description="Numbers of the parts that have not arrived, the first thousand of them; with the code "
         "`upload_incomplete`.",
@@ -308,6 +313,12 @@ class Problem:
     further: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def retry_after(self) -> int | None:
+        """When it makes sense to try again, in seconds."""
+        seconds = self.headers.get(hdrs.RETRY_AFTER)
+        return None if seconds is None else int(seconds)
+
+    @property
     def title(self) -> str:
         return self.code.replace("_", " ").capitalize()
 
@@ -335,7 +346,7 @@ class Problem:
         )
 
     def to_response(self, request_id: str) -> web.Response:
-        body = self.document(request_id).model_dump_json(by_alias=True, exclude_none=True).encode()
+        body = self.document(request_id).model_dump_json(by_alias=True).encode()
         return web.Response(
             status=self.status, reason=self.reason, headers=self.headers, body=body, content_type=CONTENT_TYPE
         )

@@ -151,6 +151,11 @@ def read_body(model: type[Q], body: bytes) -> Q:
     except ValueError:
         raise InvalidJson from None
     _refuse_repeated(repeated_names(text))
+    return read_object(model, value)
+
+
+def read_object(model: type[Q], value: object) -> Q:
+    """What stands in a body as a model; null is as good as absent. Raises `InvalidRequest`."""
     if not isinstance(value, dict):
         raise InvalidRequest([FieldError(field="body", message="must be a JSON object")])
     # Whoever gives the known name, too, has not misspelled it.

@@ -43,6 +43,14 @@ class Lines:
         """Wait for it, and hold it. Raises `TooManyRequests`, and `RequestTimeout` when the caller has hung up."""
         if self.waiting_of(tenant) >= self.most_waiting:
             raise TooManyRequests(limit=self.at_once + int(self.most_waiting))
+        async with self.place(tenant):
+            if request.transport is None:  # what nobody waits for any more need not be done
+                raise RequestTimeout
+            yield
+
+    @asynccontextmanager
+    async def place(self, tenant: str) -> AsyncIterator[None]:
+        """The same for a part of a request, which stands in line by itself and goes on whoever hangs up."""
         line = self._lines.setdefault(tenant, Turns(self.at_once))
         await line.enter(0)
         leave = self._leaving(tenant, line)
@@ -50,8 +58,6 @@ class Lines:
             None if self.hold_seconds == math.inf else asyncio.get_running_loop().call_later(self.hold_seconds, leave)
         )
         try:
-            if request.transport is None:  # what nobody waits for any more need not be done
-                raise RequestTimeout
             yield
         finally:
             if timer is not None:

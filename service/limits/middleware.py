@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aiohttp import hdrs, web
@@ -27,6 +27,7 @@ ANSWER_BYTES = 128 * 1024
 READ_BYTES = 2 * ANSWER_BYTES
 
 _COUNTED = web.RequestKey("counted_requests", int)
+_ITEMS = web.RequestKey("counted_items", int)
 _HEADERS = web.RequestKey("rate_limit_headers", dict)
 
 
@@ -40,25 +41,43 @@ class _Bucket:
     burst: int
 
 
+_TAKEN_FROM = web.RequestKey("buckets", Sequence[_Bucket])
+
+
 @web.middleware
 async def rate_limit(request: web.Request, handler: Handler) -> web.StreamResponse:
     """After authentication: a stranger cannot use up what is a caller's."""
     principal = find_principal(request)
     if principal is None or principal is ANONYMOUS:
         return await handler(request)
-    buckets = await _buckets(request, principal)
+    request[_TAKEN_FROM] = buckets = await _buckets(request, principal)
     levels = _take(request.app[BUCKETS], buckets)
     request[_HEADERS] = rate_limit_headers(levels)
-    for level in levels.values():
-        if level.retry_after is not None:
-            raise TooManyRequests(level.retry_after, limit=level.capacity)
+    _refuse_emptied(levels)
     response = await handler(request)
-    more = max(weight(response), request.get(_COUNTED, 1)) - 1
-    if more:
+    more = max(weight(response), request.get(_COUNTED, 1)) - request.get(_ITEMS, 1)
+    if more > 0:
         charge = request.app[BUCKETS].charge
         levels = {each.owner: charge(each.name, more, rate=each.rate, burst=each.burst) for each in buckets}
         request[_HEADERS] = rate_limit_headers(levels)
     return response
+
+
+def count_item(request: web.Request) -> None:
+    """An item of a batch counts as a call; the first one is counted as the request itself. Raises `TooManyRequests`."""
+    items = request.get(_ITEMS, 0)
+    buckets = request.get(_TAKEN_FROM, ())
+    if items and buckets:
+        levels = _take(request.app[BUCKETS], buckets)
+        _refuse_emptied(levels)
+        request[_HEADERS] = rate_limit_headers(levels)
+    request[_ITEMS] = items + 1
+
+
+def _refuse_emptied(levels: Mapping[str, Level]) -> None:
+    for level in levels.values():
+        if level.retry_after is not None:
+            raise TooManyRequests(level.retry_after, limit=level.capacity)
 
 
 def weight(response: web.StreamResponse) -> int:

@@ -62,6 +62,12 @@ class Metrics:
         )
         for each in _CLASSES:
             self._classes.labels(each)
+        self._items = Counter(
+            "truss_batch_items",
+            "Items of batches and of bulk jobs, by the call that they stand for; with the code of the problem, if any.",
+            ("call", "code"),
+            registry=registry,
+        )
         self._events = Counter(
             "truss_events",
             "Events that came to their end, also duplicates, stale and superseded ones. `code` says why one failed.",
@@ -146,6 +152,8 @@ class Metrics:
             case "malformed request":
                 self._request("other", "unmatched", facts["status"], 0)
                 self._classes.labels(f"{facts['status'] // 100}xx").inc()
+            case "item":
+                self._items.labels(facts["call"], facts["code"]).inc()
             case "message" if "end" in facts:
                 self._messages[facts["end"]] += 1
             case "event" if "outcome" in facts:

@@ -91,7 +91,7 @@ def path_parameter(part: PathPart) -> Parameter:
 def problem(description: str, error: TrussError, *, retry: bool = False) -> Response:
     """A call that is refused so."""
     document = problem_of(error).document(_EXAMPLE_REQUEST_ID)
-    example = document.model_dump(mode="json", by_alias=True, exclude_none=True)
+    example = document.model_dump(mode="json", by_alias=True)
     headers = {"X-Request-Id": REQUEST_ID, **({"Retry-After": _RETRY_AFTER} if retry else {})}
     return Response(
         description=description,

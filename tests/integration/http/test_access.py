@@ -29,6 +29,10 @@ BODIES = {
     "/images/s3/multipart": {"filename": "a.jpg"},
     "/images/s3/multipart/{uploadId}/complete": {"parts": [{"PartNumber": 1, "ETag": "e"}]},
     "/images/multipart/{uniqueId}/parts": {"partNumbers": [1]},
+    "/images/batch/upload-urls": {"uploads": [{"filename": "a.jpg"}]},
+    "/images/batch/status": {"processingIds": [UNKNOWN_JOB]},
+    "/images/batch/process": {"uniqueIds": [UNKNOWN_IMAGE]},
+    "/images/batch/delete": {"uniqueIds": [UNKNOWN_IMAGE]},
     "/images/keys": {"name": "n", "scopes": ["images:read"]},
 }
 

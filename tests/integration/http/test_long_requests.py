@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from service.app import MAX_BODY_BYTES
 from service.auth.principal import Scope
+from service.calls.batches import MAX_ITEMS
 from service.calls.files import MAX_METADATA_ENTRIES
 from service.http.protocol import MAX_FIELDS
 from service.routes import ROUTES, Route
@@ -39,6 +41,8 @@ def _many(text: str, most: int) -> str:
     return ",".join([text] * ((most - 100) // (len(text) + 1)))
 
 
+#: As many nearly right names as a hundredth of a body has room for.
+MISSPELLED = f"{{{_names('filenam', MAX_BODY_BYTES // MAX_ITEMS, '0')}}}"
 #: Objects as large as a body may be, of as many pieces as possible.
 BODIES = {
     "names": f"{{{_names('n', MAX_BODY_BYTES, '0')}}}",
@@ -48,6 +52,11 @@ BODIES = {
     "parts": json.dumps({"parts": [{"PartNumber": n, "ETag": "e"} for n in range(1, 1800)]}),
     "numbers": f'{{"partNumbers":[{_many("1", MAX_BODY_BYTES)}],"limit":{"9" * 60}}}',
     "lists in lists": f'{{"scopes":{"[" * 150}{"]" * 150}}}',
+    "uploads": f'{{"uploads":[{",".join([MISSPELLED] * MAX_ITEMS)}]}}',
+    "upload": f'{{"uploads":[{{"filename":"a.jpg","metadata":{{{_names("k", MAX_BODY_BYTES, EMPTY)}}}}}]}}',
+    "job ids": json.dumps({"processingIds": [f"img_{n}_a" for n in range(MAX_ITEMS)]}),
+    "too many job ids": f'{{"processingIds":[{_many(EMPTY, MAX_BODY_BYTES)}]}}',
+    "image ids": json.dumps({"uniqueIds": [str(uuid.UUID(int=n)) for n in range(MAX_ITEMS)]}),
     "metadata": f'{{"filename":"a.jpg","metadata":{{{_names("k", MAX_BODY_BYTES, EMPTY)}}}}}',
 }
 QUERIES = {
@@ -119,7 +128,7 @@ async def test_the_largest_requests_are_understood_beside_the_loop_or_in_small_s
 async def test_answers_with_as_much_as_there_may_be_are_made_beside_the_loop_or_in_small_steps(
     serve: Serve, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = await serve(locked=True, max_upload_bytes=800 * MIB)
+    client = await serve(locked=True, max_upload_bytes=800 * MIB, limit_request_burst=10_000)
     caller = await key_of(world, *Scope)
     send = world.queue.send
 
@@ -131,13 +140,17 @@ async def test_answers_with_as_much_as_there_may_be_are_made_beside_the_loop_or_
     for _ in range(ROWS):
         await key_of(world, Scope.READ)
     metadata = {f"key-{number:02}": "x" * 190 for number in range(MAX_METADATA_ENTRIES)}
+    made = []
     for _ in range(ROWS):
         body = {"filename": "a.jpg", "metadata": metadata}
         async with client.post("/images/upload-url", json=body, headers=caller) as answer:
             assert answer.status == 200
-            await world.fail((await answer.json())["processingId"])
+            made.append(await answer.json())
+            await world.fail(made[-1]["processingId"])
     large = {"filename": "a.jpg", "size": 800 * MIB}
     again = {"Idempotency-Key": "one"}
+    uploads = {"uploads": [{"filename": f"{'x' * 200}.jpg"}] * ROWS}
+    images = {"uniqueIds": [each["uniqueId"] for each in made]}
     calls: list[tuple[str, str, dict[str, Any]]] = [
         ("GET", f"/images/list?limit={ROWS}", {}),
         ("GET", f"/images/failed?limit={ROWS}", {}),
@@ -146,8 +159,13 @@ async def test_answers_with_as_much_as_there_may_be_are_made_beside_the_loop_or_
         ("GET", "/images/openapi.json", {}),
         ("POST", "/images/multipart", {"json": large, "headers": again}),
         ("POST", "/images/multipart", {"json": large, "headers": again}),
+        ("POST", "/images/batch/status", {"json": {"processingIds": [each["processingId"] for each in made]}}),
+        ("POST", "/images/batch/upload-urls", {"json": uploads, "headers": {"Idempotency-Key": "two"}}),
+        ("POST", "/images/batch/upload-urls", {"json": uploads, "headers": {"Idempotency-Key": "two"}}),
         ("POST", "/images/failed/redrive", {"json": {"limit": ROWS}}),
         ("POST", "/images/failed/redrive", {"json": {"limit": ROWS, "dryRun": False}}),
+        ("POST", "/images/batch/process", {"json": images}),
+        ("POST", "/images/batch/delete", {"json": images}),
     ]
     for method, path, options in calls:
         options["headers"] = {**caller, **options.get("headers", {})}

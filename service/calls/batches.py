@@ -1,0 +1,394 @@
+"""Many calls at once: each item is done, counted and answered as the single call would be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
+
+from aiohttp import web
+from pydantic import ConfigDict, Field, WithJsonSchema
+from structlog.contextvars import bind_contextvars
+
+from processor.aside import aside
+from processor.erasure import Erasure
+from processor.errors import ImageNotFound
+from service.auth.middleware import tenant_of
+from service.calls import groups, samples
+from service.calls.images import PROCESS, ProcessAnswer
+from service.calls.jobs import JOBS, JobAnswer, named_job
+from service.calls.names import UniqueId, is_unique_id, unique_id_of
+from service.calls.uploads import UPLOAD_URL, UploadUrlAnswer, UploadUrlRequest, issue, issue_again
+from service.calls.use_cases import CATALOG
+from service.http.body import json_body
+from service.http.call import call, reply
+from service.http.middleware import request_id_of
+from service.http.problems import FieldError, InvalidRequest, ProblemDocument, problem_of
+from service.http.rendering import PUBLIC_URL, render_rows
+from service.http.wire import Answer, Heard, Question, Time, as_plain, is_none, read_object
+from service.idempotency import done_anew, earlier, good_for
+from service.limits.batches import each
+from service.limits.long_bodies import asked_by, understood
+
+#: Most items of a batch.
+MAX_ITEMS = 100
+#: What other APIs call a list of ids.
+_ID_WORDS = ("ids", "images", "imageIds", "jobs", "jobIds")
+
+Shown = TypeVar("Shown", bound=Answer)
+
+
+# -- what is asked ------------------------------------------------------------------------------------------------
+
+
+class BatchUploadsRequest(Question):
+    """The files that are about to be uploaded."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"uploads": [{"filename": "a.jpg"}, {"filename": "b.jpg", "size": 482113}]}]}
+    )
+    other_words: ClassVar[Mapping[str, str]] = dict.fromkeys(("files", "items", "requests"), "uploads")
+
+    # Each is understood by itself, so that what is wrong with one is told there.
+    uploads: list[Annotated[Any, WithJsonSchema({"$ref": "#/components/schemas/UploadUrlRequest"})]] = Field(
+        min_length=1,
+        max_length=MAX_ITEMS,
+        description=f"1 to {MAX_ITEMS} files, each as `POST /images/upload-url` is asked for it.",
+    )
+
+
+class BatchStatusRequest(Question):
+    """The jobs that are asked for."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"processingIds": [samples.PENDING.processing_id]}]})
+    other_words: ClassVar[Mapping[str, str]] = dict.fromkeys((*_ID_WORDS, "uniqueIds"), "processingIds")
+
+    processing_ids: list[str] = Field(
+        min_length=1,
+        max_length=MAX_ITEMS,
+        description=f"1 to {MAX_ITEMS} jobs. A `uniqueId` stands for the image's current job.",
+    )
+
+
+class ImagesRequest(Question):
+    """The images that are meant."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"uniqueIds": [samples.UNIQUE_ID]}]})
+    other_words: ClassVar[Mapping[str, str]] = dict.fromkeys((*_ID_WORDS, "processingIds"), "uniqueIds")
+
+    unique_ids: list[str] = Field(min_length=1, max_length=MAX_ITEMS, description=f"1 to {MAX_ITEMS} images.")
+
+
+class BatchProcessRequest(ImagesRequest):
+    """The images to convert again."""
+
+
+class BatchDeleteRequest(ImagesRequest):
+    """The images to delete for ever."""
+
+
+# -- what is answered ---------------------------------------------------------------------------------------------
+
+
+class ItemResult(Answer, Generic[Shown]):
+    """What the single call would be answered."""
+
+    index: int = Field(description="Which item of the request it is, from 0 on; results are in that order.")
+    status: int = Field(description="The HTTP status that the single call would have.", examples=[200])
+    answer: Shown | None = Field(description="What the single call answers; null where there is a problem.")
+    problem: ProblemDocument | None = Field(description="What the single call is refused with; null where it is not.")
+    retry_after: int | None = Field(
+        default=None,
+        exclude_if=is_none,
+        description="Beside a problem that may pass: when it makes sense to ask for this item again, in seconds.",
+    )
+
+    @classmethod
+    def of(
+        cls, index: int, found: Shown | Exception, request_id: str, *, good: HTTPStatus = HTTPStatus.OK, **named: str
+    ) -> Self:
+        """From what the single call returned or raised."""
+        if not isinstance(found, Exception):
+            return cls(index=index, status=good, answer=found, problem=None, **named)
+        problem = problem_of(found)
+        return cls(
+            index=index,
+            status=problem.status,
+            answer=None,
+            problem=problem.document(request_id),
+            retry_after=problem.retry_after,
+            **named,
+        )
+
+
+class NamedResult(ItemResult[Shown], Generic[Shown]):
+    """Of an item that is named by an id."""
+
+    id: str = Field(description="As it was asked for.", examples=[samples.UNIQUE_ID])
+
+
+class UploadResult(ItemResult[UploadUrlAnswer]):
+    """What became of one upload."""
+
+
+class StatusResult(NamedResult[JobAnswer]):
+    """How far one job has come."""
+
+
+class ProcessResult(NamedResult[ProcessAnswer]):
+    """What became of one request to convert again."""
+
+
+class DeletedImage(Answer):
+    """What is gone, without the keys that are in the receipt of the single call."""
+
+    message: str = "Image deleted"
+    unique_id: UniqueId
+    deleted_processed_images: int = Field(description="How many variants there were.", examples=[4])
+    erased_at: Time
+
+    @classmethod
+    def of(cls, unique_id: str, erasure: Erasure) -> Self:
+        return cls(unique_id=unique_id, deleted_processed_images=len(erasure.variants), erased_at=erasure.erased_at)
+
+
+class DeleteResult(NamedResult[DeletedImage]):
+    """What became of one image."""
+
+
+Result = TypeVar("Result", bound=ItemResult[Any])
+
+
+class BatchAnswer(Heard, Generic[Result]):
+    """What became of each item, also where none of them succeeded."""
+
+    results: list[Result]
+    succeeded: int = Field(description="How many results have an `answer`.")
+    failed: int = Field(description="How many have a `problem`.")
+
+    @classmethod
+    def of(cls, results: Sequence[Result]) -> Self:
+        failed = sum(result.problem is not None for result in results)
+        return cls(results=list(results), succeeded=len(results) - failed, failed=failed)
+
+
+class BatchUploadsAnswer(BatchAnswer[UploadResult]):
+    """What became of each upload."""
+
+
+class BatchStatusAnswer(BatchAnswer[StatusResult]):
+    """How far each job has come."""
+
+
+class BatchProcessAnswer(BatchAnswer[ProcessResult]):
+    """What became of each request to convert again."""
+
+
+class BatchDeleteAnswer(BatchAnswer[DeleteResult]):
+    """What became of each image."""
+
+
+_UNKNOWN, _REQUEST = ImageNotFound(), "0b6c7e5f4a3d4a0f8c2d1e9b7a605f43"
+_OTHER_ID = "0d9f6b7c-2f0a-4a55-8c1e-5b1f3a6e9d4e"
+UPLOADS_ANSWER = BatchUploadsAnswer.of(
+    [
+        UploadResult.of(0, UPLOAD_URL, _REQUEST),
+        UploadResult.of(1, InvalidRequest([FieldError(field="filename", message="is required")]), _REQUEST),
+    ]
+)
+STATUS_ANSWER = BatchStatusAnswer.of(
+    [
+        StatusResult.of(0, JOBS["completed"], _REQUEST, id=samples.PENDING.processing_id),
+        StatusResult.of(1, _UNKNOWN, _REQUEST, id=_OTHER_ID),
+    ]
+)
+PROCESS_ANSWER = BatchProcessAnswer.of(
+    [
+        ProcessResult.of(0, PROCESS, _REQUEST, good=HTTPStatus.ACCEPTED, id=samples.UNIQUE_ID),
+        ProcessResult.of(1, _UNKNOWN, _REQUEST, id=_OTHER_ID),
+    ]
+)
+DELETE_ANSWER = BatchDeleteAnswer.of(
+    [
+        DeleteResult.of(
+            0,
+            DeletedImage(unique_id=samples.UNIQUE_ID, deleted_processed_images=4, erased_at=samples.DONE_AT),
+            _REQUEST,
+            id=samples.UNIQUE_ID,
+        ),
+        DeleteResult.of(1, _UNKNOWN, _REQUEST, id=_OTHER_ID),
+    ]
+)
+
+
+# -- the calls ----------------------------------------------------------------------------------------------------
+
+
+@call("createUploadUrls", groups.BATCHES, reply("The upload URLs", UPLOADS_ANSWER), body=BatchUploadsRequest)
+async def upload_urls(request: web.Request) -> web.Response:
+    """Get up to 100 upload URLs at once.
+
+    Each upload is asked for, counted, answered or refused as by `POST /images/upload-url`; one that is refused stops
+    no other.
+    """
+    body = await json_body(request)
+    asked = await asked_by(request, BatchUploadsRequest, body)
+    uploads = await understood(request, partial(_read_each, asked.uploads), body)
+    answered = earlier(request)
+    if answered is not None:
+        return await _issued_again(request, uploads, answered)
+    app, tenant = request.app, tenant_of(request)
+
+    async def one(upload: UploadUrlRequest | InvalidRequest) -> UploadUrlAnswer:
+        if isinstance(upload, InvalidRequest):
+            raise upload
+        issued = await issue(app, tenant, upload)
+        bind_contextvars(uniqueId=issued.unique_id, processingId=issued.processing_id)
+        return issued
+
+    found = await each(request, "upload-urls", one, uploads)
+    _tell_how_long(request, [issued for issued in found if isinstance(issued, UploadUrlAnswer)])
+    return await _rendered(
+        request,
+        lambda request_id: BatchUploadsAnswer.of(
+            [UploadResult.of(index, issued, request_id) for index, issued in enumerate(found)]
+        ).ignoring(asked.ignored),
+        len(found),
+    )
+
+
+@call("getStatuses", groups.BATCHES, reply("The jobs", STATUS_ANSWER), body=BatchStatusRequest)
+async def status(request: web.Request) -> web.Response:
+    """See how far up to 100 jobs have come.
+
+    Under an `Idempotency-Key` too, a repetition is answered as things are then.
+    """
+    asked = await asked_by(request, BatchStatusRequest, await json_body(request))
+    done_anew(request)
+    app, tenant = request.app, tenant_of(request)
+
+    async def one(name: str) -> JobAnswer:
+        processing_id = await named_job(app, tenant, name)
+        return JobAnswer.of(await app[CATALOG].status(tenant, processing_id))
+
+    found = await _by_name(request, "status", one, asked.processing_ids)
+    return await _rendered(
+        request,
+        lambda request_id: BatchStatusAnswer.of(
+            [StatusResult.of(index, job, request_id, id=name) for index, (name, job) in enumerate(found)]
+        ).ignoring(asked.ignored),
+        len(found),
+    )
+
+
+@call("processImages", groups.BATCHES, reply("The new jobs", PROCESS_ANSWER), body=BatchProcessRequest)
+async def process(request: web.Request) -> web.Response:
+    """Convert up to 100 images again.
+
+    Each as by `POST /images/process/{uniqueId}`. An image that is named twice is converted once.
+    """
+    asked = await asked_by(request, BatchProcessRequest, await json_body(request))
+    catalog, tenant = request.app[CATALOG], tenant_of(request)
+
+    async def one(name: str) -> ProcessAnswer:
+        return ProcessAnswer.of(await catalog.reprocess(tenant, unique_id_of(name)))
+
+    found = await _by_name(request, "process", one, asked.unique_ids)
+    return await _rendered(
+        request,
+        lambda request_id: BatchProcessAnswer.of(
+            [
+                ProcessResult.of(index, job, request_id, good=HTTPStatus.ACCEPTED, id=name)
+                for index, (name, job) in enumerate(found)
+            ]
+        ).ignoring(asked.ignored),
+        len(found),
+    )
+
+
+@call("deleteImages", groups.BATCHES, reply("What is gone", DELETE_ANSWER), body=BatchDeleteRequest)
+async def delete(request: web.Request) -> web.Response:
+    """Delete up to 100 images for ever.
+
+    Each as by `DELETE /images/image/{uniqueId}`. An image that is named twice is deleted once, and told of twice.
+    """
+    asked = await asked_by(request, BatchDeleteRequest, await json_body(request))
+    catalog, tenant = request.app[CATALOG], tenant_of(request)
+
+    async def one(name: str) -> DeletedImage:
+        unique_id = unique_id_of(name)
+        return DeletedImage.of(unique_id, await catalog.delete(tenant, unique_id))
+
+    found = await _by_name(request, "delete", one, asked.unique_ids)
+    return await _rendered(
+        request,
+        lambda request_id: BatchDeleteAnswer.of(
+            [DeleteResult.of(index, image, request_id, id=name) for index, (name, image) in enumerate(found)]
+        ).ignoring(asked.ignored),
+        len(found),
+    )
+
+
+async def _by_name(
+    request: web.Request, call: str, work: Callable[[str], Awaitable[Shown]], names: Sequence[str]
+) -> list[tuple[str, Shown | Exception]]:
+    """What became of each name. One that is there twice is done and counted once."""
+    meant = [name.lower() if is_unique_id(name) else name for name in names]
+    distinct = list(dict.fromkeys(meant))
+    found = dict(zip(distinct, await each(request, call, work, distinct), strict=True))
+    return [(name, found[each]) for name, each in zip(names, meant, strict=True)]
+
+
+async def _rendered(request: web.Request, make: Callable[[str], BatchAnswer[Any]], items: int) -> web.Response:
+    request_id = request_id_of(request)
+    return await render_rows(request, lambda: make(request_id), rows=items, tenant=tenant_of(request))
+
+
+# -- uploads ------------------------------------------------------------------------------------------------------
+
+
+def _read_each(uploads: Sequence[object]) -> list[UploadUrlRequest | InvalidRequest]:
+    return [_read(upload) for upload in uploads]
+
+
+def _read(upload: object) -> UploadUrlRequest | InvalidRequest:
+    try:
+        return read_object(UploadUrlRequest, upload)
+    except InvalidRequest as refusal:
+        return refusal
+
+
+def _tell_how_long(request: web.Request, issued: Sequence[UploadUrlAnswer]) -> None:
+    """The first of the URLs that ends decides."""
+    signed = [each for each in issued if each.upload_url is not None]
+    if signed:
+        good_for(request, min(each.expires_in for each in signed), [each.unique_id for each in signed])
+
+
+async def _issued_again(
+    request: web.Request, uploads: Sequence[UploadUrlRequest | InvalidRequest], answered: Mapping[str, Any]
+) -> web.Response:
+    """The earlier answer; where it has URLs, with new ones, or with what has befallen the image since."""
+    app, tenant = request.app, tenant_of(request)
+    results: list[Any] = list(answered["results"])
+    signed = [result["index"] for result in results if (result["answer"] or {}).get("uploadUrl")]
+
+    async def one(index: int) -> UploadUrlAnswer:
+        upload = uploads[index]
+        if isinstance(upload, InvalidRequest):  # the same request was good before; another release may be stricter
+            raise upload
+        return await issue_again(app, tenant, upload, results[index]["answer"])
+
+    found = await each(request, "upload-urls", one, signed)
+    request_id, public_url = request_id_of(request), app[PUBLIC_URL]
+
+    def written() -> bytes:
+        for index, issued in zip(signed, found, strict=True):
+            results[index] = as_plain(UploadResult.of(index, issued, request_id), public_url)
+        failed = sum(result["problem"] is not None for result in results)
+        counts = {"succeeded": len(results) - failed, "failed": failed}
+        return json.dumps({**answered, "results": results, **counts}).encode()
+
+    return web.Response(body=await aside(written, tenant), content_type="application/json", charset="utf-8")
