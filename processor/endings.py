@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from processor import clock
-from processor.jobs import Failure, Image, Job, Lease, Source, end_of, failed, removed, superseded
+from processor.jobs import Failure, Image, Job, Lease, Source, end_of, failed, removed, superseded, with_end
 from processor.ports.jobs import JobStore, known_job
 from processor.ports.listener import Listener
 
@@ -37,7 +37,7 @@ class Endings:
     async def finish(self, job: Job, lease: Lease) -> None:
         """The run is over, as `job` says; a cancelled caller still writes it. Raises what `JobStore.finish` raises."""
         await asyncio.shield(self.jobs.finish(job, lease))
-        await self.tell(job)
+        await self.tell(with_end(job))
 
     async def fail(self, job: Job, why: Failure) -> None:
         """No worker holds the job, and none shall take it. Raises what `JobStore.fail` raises."""

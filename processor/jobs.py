@@ -20,6 +20,7 @@ from processor.errors import (
 )
 from processor.facts import Facts
 from processor.images import StoredVariant
+from processor.moments import Kind, Moment
 from processor.recipes import Recipe
 
 #: How long a record outlives the URL of an upload that never came. Longer than the queue keeps a message (4 days), so
@@ -267,6 +268,8 @@ class Job:
     recipe: Recipe | None = None
     #: The `Maker` that began. Nobody else goes on under the same keys: other code may write other bytes.
     maker: str | None = None
+    #: Its journal: what happened to it, in the order in which the record heard of it. It only grows.
+    moments: tuple[Moment, ...] = ()
 
     @property
     def shown(self) -> Shown:
@@ -426,11 +429,18 @@ def next_job(
         place=old.position if old else position(image.created_at, image.job_ids[0]),
         source=source,
         previous_job=previous_job,
+        moments=(Moment(kind=Kind.UPLOADED, at=created_at),),
         untold=old.processing_id if old and (not old.ended or old.ended_without_a_worker) else None,
         terms=old.terms if old else None,
         uncounted_bytes=old.uncounted_bytes if old else 0,
         recipe=recipe,
     )
+
+
+def not_let_in(job: Job, why: Failure, *, uncounted: bool) -> Job:
+    """A further job whose upload is over a limit: it has failed before anybody could take it."""
+    moments = (_failure(why, job.created_at),)
+    return replace(job, status=JobStatus.FAILED, error=why, source=None, uncounted=uncounted, moments=moments)
 
 
 def pending_until(signed_at: datetime, expires_in_seconds: int) -> int:
@@ -446,6 +456,8 @@ def arrived(job: Job, source: Source, expires_at: int, *, counted: bool, refusal
 
     With a `refusal` it is not let in: the job has failed, and has no source. Raises `RecordChanged`.
     """
+    now = clock.now()
+    moment = Moment(kind=Kind.UPLOADED, at=now) if refusal is None else _failure(refusal, now)
     return replace(
         ACCEPT.out_of(job),
         status=ACCEPT.into(JobStatus.UPLOADED if refusal is None else JobStatus.FAILED),
@@ -453,7 +465,8 @@ def arrived(job: Job, source: Source, expires_at: int, *, counted: bool, refusal
         source=source if refusal is None else None,
         uncounted=not counted,
         expires_at=expires_at,
-        updated_at=clock.now(),
+        updated_at=now,
+        moments=(*job.moments, moment),
     )
 
 
@@ -477,6 +490,7 @@ def claimed(job: Job | None, lease: Lease, now: datetime, maker: str) -> Job:
         variants=(),
         error=None,
         updated_at=now,
+        moments=(*job.moments, began_at(now)),
     )
 
 
@@ -494,15 +508,16 @@ def released(job: Job | None, lease: Lease) -> Job:
     return replace(job, lease=None, attempts=job.attempts - 1)
 
 
-def noted(job: Job | None, lease: Lease, variants: Sequence[StoredVariant]) -> Job:
+def noted(job: Job | None, lease: Lease, variants: Sequence[StoredVariant], now: datetime) -> Job:
     """A job in work with what is stored of it so far. Raises `LeaseLost`."""
-    return replace(held(FINISH.out_of(job), lease), variants=tuple(variants))
+    return replace(held(FINISH.out_of(job), lease), variants=tuple(variants), updated_at=now)
 
 
 def ended(job: Job | None, lease: Lease, outcome: Job) -> Job:
     """A job whose run is over, with what the run brought. Raises `LeaseLost`."""
+    job = held(FINISH.out_of(job), lease)
     return replace(
-        held(FINISH.out_of(job), lease),
+        job,
         **{name: getattr(outcome, name) for name in OUTCOME},
         status=FINISH.into(outcome.status),
         updated_at=outcome.updated_at,
@@ -510,6 +525,7 @@ def ended(job: Job | None, lease: Lease, outcome: Job) -> Job:
         lease=None,
         uncounted=False,
         uncounted_bytes=0,
+        moments=(*job.moments, ended_at(outcome)),
     )
 
 
@@ -534,15 +550,20 @@ def amended(job: Job | None, lease: Lease, outcome: Job) -> Job:
 
 def failed(job: Job | None, why: Failure | None, now: datetime) -> Job:
     """A job that no worker holds, and none shall take. Raises `RecordChanged`."""
-    return replace(FAIL.out_of(job), status=FAIL.into(JobStatus.FAILED), error=why, updated_at=now)
+    job = replace(FAIL.out_of(job), status=FAIL.into(JobStatus.FAILED), error=why, updated_at=now)
+    return with_end(job)
 
 
 def superseded(job: Job, new: Job) -> Job:
     """A job whose place another took: it names that, and has failed if it had not ended. It owes nothing any more."""
     if not job.ended:
-        failed = SUPERSEDE.into(JobStatus.FAILED)
         job = replace(
-            SUPERSEDE.out_of(job), status=failed, error=REPLACED, lease=None, variants=(), updated_at=clock.now()
+            SUPERSEDE.out_of(job),
+            status=SUPERSEDE.into(JobStatus.FAILED),
+            error=REPLACED,
+            variants=(),
+            updated_at=clock.now(),
+            moments=(*job.moments, overtaken_at(new)),
         )
     return replace(job, superseded_by=new.processing_id, owed=(), lease=None)
 
@@ -562,7 +583,36 @@ def removed(image: Image) -> Job:
         created_at=image.created_at,
         updated_at=deleted_at,
         expires_at=image.expires_at or epoch(deleted_at),
+        moments=(Moment(kind=Kind.DELETED, at=deleted_at),),
     )
+
+
+# -- moments: each from what is in the record, so that whoever works it out again comes to the same
+
+
+def began_at(now: datetime) -> Moment:
+    return Moment(kind=Kind.PROCESSING, at=now)
+
+
+def ended_at(job: Job) -> Moment:
+    """Of a job that has completed or failed."""
+    if job.status is JobStatus.COMPLETED:
+        return Moment(kind=Kind.COMPLETED, at=job.updated_at)
+    return Moment(kind=Kind.FAILED, at=job.updated_at, code=job.error.code if job.error else "")
+
+
+def overtaken_at(new: Job) -> Moment:
+    """Of a job in whose place the new one came."""
+    return Moment(kind=Kind.SUPERSEDED, at=new.created_at)
+
+
+def with_end(job: Job) -> Job:
+    """A job that has just completed or failed, with its end in the journal, as the store writes it."""
+    return replace(job, moments=(*job.moments, ended_at(job)))
+
+
+def _failure(why: Failure, at: datetime) -> Moment:
+    return Moment(kind=Kind.FAILED, at=at, code=why.code)
 
 
 def end_of(job: Job) -> End | None:

@@ -193,7 +193,8 @@ class Catalog:
         unseen = sum(each.size for each in uncounted(versions, image, old))
         parts = 0 if unseen else parts
         unseen += max(0, parts - held.bytes)
-        deleted_at = clock.now()
+        # It is the last that happens to the image, also where this clock is behind another.
+        deleted_at = max(clock.now(), old.updated_at) if old else clock.now()
         async with self._counted(image, Usage(day=today(), bytes=unseen)):
             image = await self.stores.jobs.tombstone(
                 image,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 #: A value as DynamoDB writes it, `1` as `{"N": "1"}`, and back.
 to_attribute, from_attribute = TypeSerializer().serialize, TypeDeserializer().deserialize
-#: Where an answer to a query has its body, as DynamoDB sent it.
+#: Where an answer with many items has its body, as DynamoDB sent it.
 RAW = "Raw"
 #: Of ourselves to AWS. The SDK would put together a longer name of its own for every call.
 USER_AGENT = "truss-image"
@@ -80,7 +80,8 @@ async def open_clients(config: AwsConfig, probes: Probes = NO_PROBES) -> AsyncIt
             return _probed(client, service, probes)
 
         dynamodb = await opened("dynamodb", calls)
-        dynamodb.meta.events.register("before-parse.dynamodb.Query", _leave_raw)
+        for operation in ("Query", "BatchGetItem"):
+            dynamodb.meta.events.register(f"before-parse.dynamodb.{operation}", _leave_raw)
         yield AwsClients(
             config=config,
             credentials=await session.get_credentials(),

@@ -30,14 +30,19 @@ from processor.jobs import (
     Source,
     Transition,
     arrived,
+    began_at,
+    ended_at,
+    overtaken_at,
     superseded,
 )
+from processor.moments import Moment
 from processor.ports.jobs import JobPage, JobQuery
 from processor.stores.codec import RECORDS, seconds_value
 from processor.stores.listing import list_jobs
 from processor.stores.records import (
     INDEX_ATTRIBUTES,
     Item,
+    change_attributes,
     digest_attributes,
     image_from_item,
     image_item,
@@ -81,6 +86,14 @@ def _out_of(transition: Transition) -> str:
 
 def _statuses(transition: Transition) -> Mapping[str, str]:
     return {status.name.lower(): status.value for status in sorted(transition.sources)}
+
+
+#: The journal grows by one; `_more` has the values.
+MORE_MOMENTS = "#moments = list_append(if_not_exists(#moments, :nothing), :more)"
+
+
+def _more(moment: Moment) -> Mapping[str, Any]:
+    return {"nothing": [], "more": [moment.to_text()]}
 
 
 #: Nobody's lease holds.
@@ -175,6 +188,8 @@ class DynamoJobStore:
                 "status": accepted.status.value,
                 "statusKey": index_attributes(accepted)["statusKey"],
                 "updatedAt": clock.to_iso(accepted.updated_at),
+                "moments": [moment.to_text() for moment in accepted.moments],
+                **change_attributes(job),
                 TTL: expires_at,
                 **({"source": RECORDS.encode(source)} if refusal is None else {"error": RECORDS.encode(refusal)}),
             },
@@ -233,9 +248,9 @@ class DynamoJobStore:
         """Mark the image deleted and remove its current job. Raises `RecordChanged`, `Unavailable`."""
         # living ── tombstone ── deleted ── forget_jobs ── erased ── ttl runs out: gone
         #               └─ its current job goes with it, so that no worker's outcome finds a record
-        buried = self._image_update(
-            image, sets={"deletedAt": clock.to_iso(deleted_at), TTL: expires_at, **_counted_value(counted_through)}
-        )
+        found_by = {**change_attributes(image), "updatedAt": clock.to_iso(deleted_at)}
+        sets = {"deletedAt": clock.to_iso(deleted_at), TTL: expires_at, **_counted_value(counted_through), **found_by}
+        buried = self._image_update(image, sets=sets)
         as_read: dict[str, Any] = {"uncounted": True} if uncounted else {}
         if status is not None:
             as_read |= {"status": status.value}
@@ -297,10 +312,12 @@ class DynamoJobStore:
                 "#statusKey = #claimKey",
                 "#attempts = #attempts + :one",
                 "#maker = if_not_exists(#maker, :maker)",
+                MORE_MOMENTS,
             ),
             remove=("error", "endedBy", "processedImages"),
             condition=f"{LIVING} AND {CURRENT} AND ({waiting} OR {abandoned} OR {given_up})",
             values={
+                **_more(began_at(now)),
                 "present": int(now.timestamp()),
                 "now": seconds_value(now.timestamp()),
                 "one": 1,
@@ -369,7 +386,8 @@ class DynamoJobStore:
     async def note(self, processing_id: str, lease: Lease, variants: Sequence[StoredVariant]) -> None:
         """What is stored so far. Raises `LeaseLost`, `Unavailable`."""
         variants_so_far = [RECORDS.encode(variant) for variant in variants]
-        noted = self._held_update(processing_id, lease, FINISH, sets={"processedImages": variants_so_far})
+        sets = {"processedImages": variants_so_far, "updatedAt": clock.to_iso(clock.now())}
+        noted = self._held_update(processing_id, lease, FINISH, sets=sets)
         try:
             await self._table.update(noted)
         except ConditionFailed:
@@ -389,12 +407,15 @@ class DynamoJobStore:
             sets={
                 **outcome_values(job),
                 **digest_attributes(job),
+                **change_attributes(job),
                 "status": status.value,
                 "statusKey": index_attributes(job)["statusKey"],
                 "updatedAt": clock.to_iso(job.updated_at),
                 TTL: job.expires_at,
                 "endedBy": lease.token,
             },
+            also=(MORE_MOMENTS,),
+            values=_more(ended_at(job)),
             remove=("lease", "uncounted", "uncountedBytes", *(() if job.variants else ("processedImages",))),
         )
         try:
@@ -431,9 +452,11 @@ class DynamoJobStore:
                 "statusKey": index_attributes(failed_job)["statusKey"],
                 "error": RECORDS.encode(job.error),
                 "updatedAt": clock.to_iso(job.updated_at),
+                **change_attributes(job),
             },
+            also=(MORE_MOMENTS,),
             condition=f"{LIVING} AND {CURRENT} AND {_out_of(FAIL)}",
-            values={"present": self._table.present(), **_statuses(FAIL)},
+            values={"present": self._table.present(), **_statuses(FAIL), **_more(ended_at(failed_job))},
         )
         try:
             await self._table.update(failure)
@@ -482,6 +505,7 @@ class DynamoJobStore:
             "status": retired.status.value,
             "error": RECORDS.encode(retired.error),
             "updatedAt": clock.to_iso(retired.updated_at),
+            **change_attributes(retired),
         }
         # Where both belong, in the list of all and perhaps in that of a status, the row of the old one stays: the
         # index may lose it a moment before it has the new one.
@@ -490,9 +514,10 @@ class DynamoJobStore:
         return Update(
             key=job_key(old.processing_id),
             sets={**({} if old.ended else failure), "supersededBy": retired.superseded_by},
+            also=() if old.ended else (MORE_MOMENTS,),
             remove=(*goes, "lease", *(("owed",) if old.ended else ("processedImages",))),
             condition=f"{LIVING} AND #status = :status",
-            values={"present": self._table.present(), "status": old.status.value},
+            values={"present": self._table.present(), "status": old.status.value, **_more(overtaken_at(new))},
         )
 
     async def _transact(self, *changes: Update | Put | Delete) -> None:

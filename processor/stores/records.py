@@ -8,7 +8,7 @@ from typing import Any
 from processor.jobs import OUTCOME, Image, Job, JobStatus
 from processor.stores.clients import from_attribute, to_attribute
 from processor.stores.codec import RECORDS
-from processor.stores.schema import KEY, digest_key, list_key, shard, status_key
+from processor.stores.schema import KEY, change_key, digest_key, list_key, shard, status_key
 
 #: An item or a value as this code sees it, and as DynamoDB writes it.
 Item = Mapping[str, Any]
@@ -64,9 +64,14 @@ def digest_attributes(job: Job) -> Item:
     return {"digestKey": digest_key(job.tenant, job.manifest.sha256)}
 
 
+def change_attributes(record: Job | Image) -> Item:
+    """Where a job of which there is something to tell is found by the time of its last change; and a deleted image."""
+    return {"changeKey": change_key(record.tenant, shard(record.unique_id))}
+
+
 def job_item(job: Job) -> Item:
     """A current job as an item."""
-    return {**index_attributes(job), **RECORDS.encode(job)}
+    return {**index_attributes(job), **(change_attributes(job) if job.moments else {}), **RECORDS.encode(job)}
 
 
 def outcome_values(job: Job) -> Item:

@@ -18,6 +18,7 @@ KEY = "processingId"
 BY_TIME = "by-time"
 BY_STATUS = "by-status"
 BY_DIGEST = "by-digest"
+BY_CHANGE = "by-change"
 TTL = "ttl"
 
 #: Partitions that a tenant's listing is spread over: each takes 1,000 writes a second (AWS, "Partition key design").
@@ -88,8 +89,13 @@ def digest_key(tenant: str, sha256: str) -> str:
     return f"{tenant}#{sha256}"
 
 
+def change_key(tenant: str, number: int) -> str:
+    """Partition of `by-change`."""
+    return f"{tenant}#{number}"
+
+
 def table_definition(table: str) -> Request:
-    attributes = (KEY, "listKey", "statusKey", "digestKey", "sortKey")
+    attributes = (KEY, "listKey", "statusKey", "digestKey", "changeKey", "sortKey", "updatedAt")
     return {
         "TableName": table,
         "BillingMode": "PAY_PER_REQUEST",
@@ -98,14 +104,20 @@ def table_definition(table: str) -> Request:
         "GlobalSecondaryIndexes": [
             _index(BY_TIME, "listKey"),
             _index(BY_STATUS, "statusKey"),
-            _index(BY_DIGEST, "digestKey", projection="KEYS_ONLY"),  # whatever it finds is read again
+            _index(BY_DIGEST, "digestKey", projection={"ProjectionType": "KEYS_ONLY"}),  # what it finds is read again
+            _index(
+                BY_CHANGE,
+                "changeKey",
+                "updatedAt",
+                projection={"ProjectionType": "INCLUDE", "NonKeyAttributes": ["uniqueId"]},
+            ),
         ],
     }
 
 
-def _index(name: str, partition: str, projection: str = "ALL") -> dict[str, Any]:
-    keys = [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": "sortKey", "KeyType": "RANGE"}]
-    return {"IndexName": name, "KeySchema": keys, "Projection": {"ProjectionType": projection}}
+def _index(name: str, partition: str, sort: str = "sortKey", projection: Request | None = None) -> dict[str, Any]:
+    keys = [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]
+    return {"IndexName": name, "KeySchema": keys, "Projection": projection or {"ProjectionType": "ALL"}}
 
 
 # -- the queue -------------------------------------------------------------------------------------------------------
@@ -235,6 +247,7 @@ def service_policy(
         (
             [
                 "dynamodb:GetItem",
+                "dynamodb:BatchGetItem",
                 "dynamodb:PutItem",
                 "dynamodb:UpdateItem",
                 "dynamodb:DeleteItem",
@@ -242,7 +255,7 @@ def service_policy(
             ],
             [table_arn],
         ),
-        (["dynamodb:Query"], [f"{table_arn}/index/{index}" for index in (BY_TIME, BY_STATUS, BY_DIGEST)]),
+        (["dynamodb:Query"], [f"{table_arn}/index/{index}" for index in (BY_TIME, BY_STATUS, BY_DIGEST, BY_CHANGE)]),
     ]
     if distribution_arn is not None:
         statements.append((["cloudfront:CreateInvalidation"], [distribution_arn]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -11,16 +12,16 @@ from tenacity import retry_if_result
 from processor.stores import writes
 from processor.stores.again import again
 from processor.stores.clients import AwsClients
-from processor.stores.pages import Page, page_of_answer
+from processor.stores.pages import Page, batch_of_answer, page_of_answer
 from processor.stores.records import Item, from_wire, to_wire
-from processor.stores.schema import TTL
+from processor.stores.schema import KEY, TTL
 from processor.stores.translate import translated
 from processor.stores.writes import Delete, Put, Update
 
 Row = TypeVar("Row")
 
-#: Most requests of one `BatchWriteItem` (AWS, "BatchWriteItem").
-BATCH = 25
+#: Most requests of one `BatchWriteItem`, and of one `BatchGetItem` (AWS, under these names).
+BATCH, READ_BATCH = 25, 100
 #: Tries of a batch of which DynamoDB leaves a part undone, and the longest first pause between two, in seconds.
 BATCH_TRIES, BATCH_PAUSE_SECONDS = 6, 0.05
 
@@ -48,6 +49,42 @@ class Table:
         item = from_wire(answer.get("Item", {}))
         expired = TTL in item and item[TTL] <= self.present()
         return None if expired or not item else item
+
+    async def get_many(
+        self, read: Callable[[Item], Row], tenant: str, keys: Sequence[Item], *, names: Sequence[str] = ()
+    ) -> list[Row]:
+        """Those items that are there and have not expired, by consistent reads, in any order; every one through `read`,
+        in the turn of `tenant`. Of each all attributes, or these and the key."""
+        batches = [keys[start : start + READ_BATCH] for start in range(0, len(keys), READ_BATCH)]
+        found = await asyncio.gather(*(self._get_batch(read, tenant, batch, names) for batch in batches))
+        return [row for rows in found for row in rows]
+
+    async def _get_batch(
+        self, read: Callable[[Item], Row], tenant: str, keys: Sequence[Item], names: Sequence[str]
+    ) -> list[Row]:
+        asked: dict[str, Any] = {"Keys": [to_wire(key) for key in keys], "ConsistentRead": True}
+        if names:
+            expression = ", ".join(f"#{name}" for name in (KEY, TTL, *names))
+            asked |= {"ProjectionExpression": expression, **writes.attributes(expression, {})}
+        left: Any = {self.name: asked}
+        found: list[Row] = []
+        present = self.present()
+
+        def living(item: Item) -> Row | None:
+            return None if item.get(TTL, present + 1) <= present else read(item)
+
+        async def attempt() -> Any:
+            nonlocal left
+            with translated():
+                answer = await self.dynamodb.batch_get_item(RequestItems=left)
+                batch = await batch_of_answer(answer, self.name, living, tenant)
+            found.extend(row for row in batch.rows if row is not None)
+            left = batch.left
+            return left
+
+        unfinished = retry_if_result(bool)
+        await again(unfinished, tries=BATCH_TRIES, pause_seconds=BATCH_PAUSE_SECONDS)(attempt)
+        return found
 
     async def query(self, read: Callable[[Item], Row], tenant: str, **request: Any) -> Page[Row]:
         """One page of an index, every item through `read`, in the turn of `tenant`; `request` is DynamoDB's."""

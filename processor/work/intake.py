@@ -16,7 +16,7 @@ from processor.endings import Endings
 from processor.erasure import Eraser
 from processor.errors import ImageNotFound, ObjectChanged, ObjectNotFound, RecordChanged, TooManyJobs
 from processor.events import Event, JobRequested, SourceArrived
-from processor.jobs import MAX_JOBS, Failure, Image, Job, JobStatus, Source, epoch, failure_of, next_job
+from processor.jobs import MAX_JOBS, Failure, Image, Job, JobStatus, Source, epoch, failure_of, next_job, not_let_in
 from processor.pace import pause_before_job
 from processor.ports.jobs import AllJobs, known_job
 from processor.ports.objects import Download, ObjectInfo, ObjectStore
@@ -198,7 +198,7 @@ class Intake:
         new = next_job(image, current, source, self.retention, recipe=self.recipe)
         async with self._counting(image, came, Usage()) as refusal:
             if refusal is not None:
-                new = replace(new, status=JobStatus.FAILED, error=refusal, source=None, uncounted=bool(came.images))
+                new = not_let_in(new, refusal, uncounted=bool(came.images))
             through = fresh[0].version if fresh else ""
             await arrival.endings.replace(image, current, new, counted_through=through)
         if refusal is not None:

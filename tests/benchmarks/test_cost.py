@@ -258,7 +258,8 @@ def test_the_units_of_an_image_are_added_up_by_hand() -> None:
     assert units.table == created + accepted + claimed + finished + counted
     assert units.by_time == 1 + 1 + 1 + 3
     assert units.by_status == 1 + (1 + 1) + (1 + 1) + (1 + 3)
-    assert units.total == units.table + units.by_time + units.by_status + 1
+    assert units.by_change == 1 + (1 + 1) + (1 + 1)
+    assert units.total == units.table + units.by_time + units.by_status + 1 + 5
     assert image_read_units(3) == 1 + 1 + 3
 
 

@@ -32,7 +32,9 @@ from processor.jobs import (
     first_image,
     next_job,
     pending_job,
+    with_end,
 )
+from processor.moments import Kind, Moment
 from processor.ports.jobs import JobQuery
 from processor.recipes import STANDARD
 from processor.stores.dynamodb import DynamoJobStore
@@ -403,8 +405,9 @@ async def test_a_claimed_job_is_processing_under_the_lease(records: Records) -> 
     _, job = await accept(records)
     held, now = lease(), clock.now()
     claimed = await records.store.claim(job.processing_id, held, now, "tests")
+    begun = (*job.moments, Moment(kind=Kind.PROCESSING, at=now))
     expected = replace(job, status=JobStatus.PROCESSING, lease=held, attempts=1, maker="tests", updated_at=now)
-    assert claimed == expected
+    assert claimed == replace(expected, moments=begun)
     assert await records.store.job_of_any_tenant(job.processing_id) == claimed
     assert await listed(records, JobStatus.UPLOADED) == []
     assert await listed(records, JobStatus.PROCESSING) == [job.processing_id]
@@ -520,7 +523,7 @@ async def test_a_finished_job_shows_its_outcome(records: Records) -> None:
     outcome = completed(job)
     await records.store.finish(outcome, held)
     assert await records.store.job_of_any_tenant(job.processing_id) == replace(
-        outcome, lease=None, uncounted=False, uncounted_bytes=0
+        with_end(outcome), lease=None, uncounted=False, uncounted_bytes=0
     )
     assert await listed(records, JobStatus.PROCESSING) == []
     assert await listed(records, JobStatus.COMPLETED) == [job.processing_id]
@@ -615,7 +618,7 @@ async def test_a_job_that_fails_says_why(records: Records) -> None:
     outcome = replace(job, status=JobStatus.FAILED, error=error, updated_at=clock.now())
     await records.store.finish(outcome, held)
     assert await records.store.job_of_any_tenant(job.processing_id) == replace(
-        outcome, lease=None, uncounted=False, uncounted_bytes=0
+        with_end(outcome), lease=None, uncounted=False, uncounted_bytes=0
     )
     assert await listed(records, JobStatus.FAILED) == [job.processing_id]
 
@@ -647,7 +650,7 @@ async def test_a_job_that_nobody_holds_is_failed(records: Records) -> None:
         job, status=JobStatus.FAILED, error=Failure(code=UNAVAILABLE, message="Not queued."), updated_at=clock.now()
     )
     await records.store.fail(failed)
-    assert await records.store.job_of_any_tenant(job.processing_id) == failed
+    assert await records.store.job_of_any_tenant(job.processing_id) == with_end(failed)
     assert await listed(records, JobStatus.FAILED) == [job.processing_id]
     assert await listed(records, JobStatus.UPLOADED) == []
 

@@ -64,7 +64,7 @@ async def test_the_queues_keep_messages_and_move_what_fails(stage: tuple[AwsClie
     assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": made.names.account_id}
 
 
-INDEXES = ["by-digest", "by-status", "by-time"]
+INDEXES = ["by-change", "by-digest", "by-status", "by-time"]
 
 
 async def test_a_table_of_an_earlier_version_gets_the_indexes_that_it_lacks(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from processor import jobs
+from processor import clock, jobs
 from processor.errors import Conflict, ImageNotFound, JobNotFound, RecordChanged
 from processor.images import StoredVariant
 from processor.jobs import (
@@ -73,6 +73,12 @@ class MemoryJobStore:
         if job is None:
             raise JobNotFound
         return job
+
+    def living_jobs(self) -> list[Job]:
+        return [job for job in self._jobs.values() if self._living(job.expires_at)]
+
+    def living_images(self) -> list[Image]:
+        return [image for image in self._images.values() if self._living(image.expires_at)]
 
     async def list(self, query: JobQuery) -> JobPage:
         """The current jobs of a tenant."""
@@ -215,7 +221,7 @@ class MemoryJobStore:
 
     async def note(self, processing_id: str, lease: Lease, variants: Sequence[StoredVariant]) -> None:
         """Raises `LeaseLost`."""
-        self._jobs[processing_id] = jobs.noted(self._job(processing_id), lease, variants)
+        self._jobs[processing_id] = jobs.noted(self._job(processing_id), lease, variants, clock.now())
 
     async def finish(self, job: Job, lease: Lease) -> None:
         """Raises `LeaseLost`."""

@@ -16,7 +16,10 @@ from processor.endings import Endings
 from processor.errors import CorruptImage, DailyLimitReached, Unavailable
 from processor.events import Event, JobRequested, SourceArrived
 from processor.jobs import End, Job, JobStatus
+from processor.notices import last_notice
+from processor.ports.changes import IMAGE_PREFIX
 from processor.probe import Probes
+from processor.stores.memory import MemoryChanges
 from processor.stores.memory.jobs import MemoryJobStore
 from processor.usage import Quota
 from processor.work import worker as work
@@ -264,6 +267,20 @@ async def test_every_end_is_told_to_every_listener_after_the_record_says_so(
     if way.end is not End.DELETED:
         record = await scene.world.jobs.job_of_any_tenant(way.job)
         assert (record.status, record.error, record.variants) == (told.status, told.error, told.variants)
+
+
+@every_way
+async def test_an_end_has_one_id_whoever_tells_it(ways: Ways, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    way = await ways(scene, monkeypatch)
+    await way.happens()
+    heard = next(job for job in reversed(scene.ear.jobs) if job.processing_id == way.job)
+    name = IMAGE_PREFIX + heard.unique_id if way.end is End.DELETED else way.job
+    (record,) = await MemoryChanges(scene.world.jobs).read(TENANT, [name])
+    told = last_notice(heard)
+    assert told is not None
+    assert told == last_notice(record)
+    assert told.kind == f"image.{way.end}"
 
 
 @every_way

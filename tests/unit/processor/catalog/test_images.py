@@ -186,6 +186,17 @@ async def test_a_delete_removes_source_variants_and_records_and_counts_the_varia
             await attempt(TENANT, unique_id)
 
 
+async def test_a_delete_comes_last_also_by_a_clock_that_is_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    done = await world.jobs.job_of_any_tenant(submission.job.processing_id)
+    monkeypatch.setattr(clock, "now", lambda: done.created_at)
+    await world.catalog.delete(TENANT, done.unique_id)
+    assert (await world.jobs.image_of_any_tenant(done.unique_id)).deleted_at == done.updated_at
+
+
 async def test_a_delete_that_was_cut_short_is_finished_by_the_next(world: World) -> None:
     submission, event = await world.uploaded()
     await world.converter.convert(event)

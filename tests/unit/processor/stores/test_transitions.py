@@ -303,6 +303,7 @@ class Twins:
             if isinstance(found, Job) and found != known[-1]:
                 before = known[-1].status
                 assert found.status is before or found.status in TRANSITIONS[before]
+                assert found.moments[: len(known[-1].moments)] == known[-1].moments
                 known.append(found)
         self._compare_listings()
 
