@@ -1,4 +1,4 @@
-"""Which uploads have come and are not counted yet. S3 is asked, and no message is believed."""
+"""Which uploads have arrived and are not counted yet. The bucket says so; messages are not trusted."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ NOTHING = "-"
 
 
 def uncounted(versions: Iterable[ObjectInfo], image: Image, current: Job | None) -> tuple[ObjectInfo, ...]:
-    """Of the versions of a source, newest first, those that no count knows yet.
+    """Those of a source's `versions` (newest first) that are not counted yet.
 
-    Where the bucket keeps no versions, and in records of earlier releases, which name none, a source is known by its
-    ETag, and what came before it is taken for counted.
+    In a bucket without versions, and in records of earlier releases, the ETag identifies a source. There, all uploads
+    before it are taken as counted.
     """
     named = bool(image.first_version or image.counted_through)
     found: list[ObjectInfo] = []
@@ -38,14 +38,15 @@ def uncounted(versions: Iterable[ObjectInfo], image: Image, current: Job | None)
 
 
 def counted_through(versions: Sequence[ObjectInfo], image: Image) -> str:
-    """The version up to which all are counted once `versions` are; empty where that stays what it was."""
+    """The version up to which all uploads are counted after `versions` were; empty if that does not change."""
     if versions:
         return versions[0].version
     return "" if image.first_version or image.counted_through else NOTHING
 
 
 def reserved(job: Job) -> Usage:
-    """What a pending upload has reserved of today: nothing, if that was on another day, or if nobody asked for it."""
+    """What a pending upload has reserved today; nothing if it reserved on another day, or if nobody asked for the
+    upload."""
     if job.status is not JobStatus.PENDING or job.terms is None or day_of(job.created_at) != today():
         return Usage(day=today())
     return Usage(day=today(), bytes=job.reserved_bytes or job.terms.size or 0, open=1)
@@ -57,14 +58,15 @@ def _is_known(found: ObjectInfo, current: Job | None) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrivals:
-    """Counts uploads beside those that become jobs: overwritten before anybody looked, repeated, or too late."""
+    """Counts uploads that do not become jobs: they were overwritten before the worker looked, repeated, or came too
+    late."""
 
     jobs: JobStore
     #: None: nobody counts.
     quota: Quota | None = None
 
     async def count(self, image: Image, found: Iterable[ObjectInfo]) -> Image:
-        """Count uploads, newest first, and note that they are; the image as written.
+        """Count uploads (newest first) and note that in the image's record. Returns the image as written.
 
         Raises `RecordChanged` when others were faster; `Busy`, `Unavailable`.
         """
@@ -77,10 +79,8 @@ class Arrivals:
             return await self.jobs.count_through(image, uploads[0].version)
 
     async def count_removed(self, image: Image, found: tuple[ObjectInfo, ...]) -> None:
-        """Count, before it is removed, what nobody will look at: it came too late, or just now.
-
-        Raises `Busy`, `Unavailable`.
-        """
+        """Count uploads just before they are removed, because no worker will look at them. Raises `Busy`,
+        `Unavailable`."""
         for _ in range(TRIES):
             try:
                 await self.count(image, uncounted(found, image, None))

@@ -1,4 +1,4 @@
-"""Work beside the event loop that keeps the interpreter busy: piece by piece, tenants by turns, half of the time."""
+"""Runs long pure Python outside the event loop: one piece at a time, tenants by turns, at most half of the time."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary(
 
 
 async def aside(work: Callable[[], Result], tenant: str) -> Result:
-    """What `work` returns or raises. For pure Python of more than a few milliseconds.
+    """Run `work` in a thread and return its result. For pure Python of more than a few milliseconds.
 
-    After each piece the loop has the interpreter for itself for as long as that took.
+    After each piece the loop has the interpreter for as long as the piece took.
     """
     loop = asyncio.get_running_loop()
     turns = _TURNS.setdefault(loop, Turns(1))

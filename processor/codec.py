@@ -1,4 +1,4 @@
-"""Values as plain data, and back: what a field is called and how it is written follows from its class."""
+"""Converts values to plain data and back. The class of a value decides the names and the form of its fields."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Layout:
 
 
 class Codec:
-    """Writes frozen dataclasses as maps, and reads them; times as `clock` has them, spans in whole seconds.
+    """Writes frozen dataclasses as maps, and reads them; times as `clock` writes them, durations in whole seconds.
 
-    What has a text of its own (`to_text`, `from_text`) is that text. What is not there is as by default, and what is
-    not known is passed over: so a field with a default may come, and go, while two releases share their data. `number`
-    is what becomes of a float.
+    A class with a text form (`to_text`, `from_text`) is written as that text. A missing field gets its default, and an
+    unknown field is ignored. So two releases can share data while a field with a default comes or goes. `number`
+    converts a float.
     """
 
     def __init__(self, layouts: Mapping[type, Layout], *, number: Callable[[float], Any] = float) -> None:

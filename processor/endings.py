@@ -1,4 +1,4 @@
-"""The one door through which jobs end: the record is written, and then whoever listens is told."""
+"""The only code that ends jobs: it writes the record, and then calls the listeners."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from processor.jobs import Failure, Image, Job, Lease, Source, end_of, failed, r
 from processor.ports.jobs import JobStore, known_job
 from processor.ports.listener import Listener
 
-#: Longest that a listener may take. It holds up a slot of the worker, or somebody's request; what takes longer is for
-#: the listener to note and to do by itself.
+#: The most time that a listener may take. It blocks a slot of the worker, or a request. For longer work, a listener
+#: makes a note and does the work by itself.
 LISTENER_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
@@ -22,31 +22,31 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class Endings:
-    """What ends jobs, for one message or request. Nobody else calls what of a store may end a job.
+    """Ends jobs, for one message or request. Only this class calls the methods of a store that end jobs.
 
-    A listener that fails changes nothing of what is recorded and stops nobody; `all_told` remembers it.
+    A listener that fails changes no record and stops nobody; `all_told` remembers the failure.
     """
 
     jobs: JobStore
     listeners: Sequence[Listener] = ()
     #: Whether every listener has heard of every end so far.
     all_told: bool = True
-    #: Jobs that were made here: of what they took the place of was told here too.
+    #: Jobs that were made here. The end of the jobs that they replaced was told here too.
     _made: set[str] = field(default_factory=set)
 
     async def finish(self, job: Job, lease: Lease) -> None:
-        """The run is over, as `job` says; a cancelled caller still writes it. Raises what `JobStore.finish` raises."""
+        """Write the end of a run, even if the caller is cancelled. Raises what `JobStore.finish` raises."""
         await asyncio.shield(self.jobs.finish(job, lease))
         await self.tell(with_end(job))
 
     async def fail(self, job: Job, why: Failure) -> None:
-        """No worker holds the job, and none shall take it. Raises what `JobStore.fail` raises."""
+        """Fail a job that no worker holds, so that none takes it. Raises what `JobStore.fail` raises."""
         ended = failed(job, why, clock.now())
         await self.jobs.fail(ended)
         await self.tell(ended)
 
     async def replace(self, image: Image, old: Job | None, new: Job, *, counted_through: str = "") -> None:
-        """`new` becomes current: `old` ends if it had not, and so does `new` if it was refused when it was made.
+        """Make `new` current. `old` ends if it had not ended; `new` ends too if it was refused when it was made.
 
         Raises what `JobStore.replace` raises.
         """
@@ -67,7 +67,7 @@ class Endings:
         refusal: Failure | None,
         version: str,
     ) -> Job:
-        """The first source arrived; with a `refusal` that is the end. Raises what `JobStore.accept` raises."""
+        """Record the first source. With a `refusal` the job ends. Raises what `JobStore.accept` raises."""
         accepted = await self.jobs.accept(
             image, job, source, expires_at, counted=counted, refusal=refusal, version=version
         )
@@ -75,17 +75,20 @@ class Endings:
         return accepted
 
     async def deleted(self, image: Image) -> None:
-        """There is a tombstone. To be said before the erasure, so that who dies in between leaves something that
-        another erasure is made for, which says it again."""
+        """Tell the listeners that an image was deleted. Call it after the tombstone and before the erasure.
+
+        If the process dies in between, something is left to erase, and the next erasure tells the listeners again.
+        """
         await self.tell(removed(image))
 
     async def again(self, job: Job) -> None:
-        """A message led to a job that may have ended: whoever ended it may have died before all were told."""
+        """Tell the listeners of a job again if it has ended: the process that ended it may have died before it told
+        all."""
         await self.tell(job)
         await self.before(job)
 
     async def before(self, job: Job) -> None:
-        """The same of the job in whose place this one is, if no worker ended that. Raises `Unavailable`."""
+        """The same for the job that this one replaced, if no worker ended that one. Raises `Unavailable`."""
         if not self.listeners or job.untold is None or job.processing_id in self._made:
             return
         old = await known_job(self.jobs, job.tenant, job.untold)

@@ -1,4 +1,4 @@
-"""Removes what a deleted image left behind, everywhere, and tells what there was."""
+"""Removes everything of a deleted image, and reports what was removed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from processor.usage import Quota
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
-    """The keys of what was removed with all versions, and when it was seen that nothing was left."""
+    """The keys that were removed, in all versions, and when the bucket was seen empty."""
 
     sources: tuple[str, ...]
     variants: tuple[str, ...]
@@ -29,7 +29,7 @@ class Erasure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Eraser:
-    """One for all who may meet a deleted image: the API, the worker, the reconciler."""
+    """Erases deleted images, for the API, the worker and the reconciler."""
 
     stores: Stores
     #: Where it is counted what came after the image was deleted; None: nobody counts.
@@ -37,15 +37,14 @@ class Eraser:
 
     @property
     def arrivals(self) -> Arrivals:
-        """What counts uploads that no job comes of."""
+        """Counts uploads that become no job."""
         return Arrivals(jobs=self.stores.jobs, quota=self.quota)
 
     async def erase(self, image: Image) -> Erasure:
-        """Remove every object, have the edge forget, then remove the records. Safe to repeat at any point.
+        """Remove every object, invalidate the cache, then remove the records. Safe to repeat at any point.
 
-        Uploads that came late are counted first. Objects go before the edge, which would else fetch them anew, and
-        records last, so that an erasure which is cut short still knows that it has work left. Raises `Busy`,
-        `Unavailable`.
+        Late uploads are counted first. Objects go before the invalidation, because a cache would fetch them again.
+        Records go last, so that an interrupted erasure can be finished. Raises `Busy`, `Unavailable`.
         """
         sources = await self.purge_source(image)
         removed = await self.stores.processed.purge(image_prefix(image.unique_id))
@@ -61,13 +60,13 @@ class Eraser:
         )
 
     async def purge_source(self, image: Image) -> tuple[str, ...]:
-        """Remove what was uploaded; the keys of what there was. Raises `Busy`, `Unavailable`."""
+        """Remove what was uploaded, and return the keys. Raises `Busy`, `Unavailable`."""
         return await self.stores.source.purge(
             source_prefix(image.unique_id), before=partial(self.arrivals.count_removed, image)
         )
 
     async def _invalidate(self, image: Image, removed: tuple[str, ...]) -> str | None:
-        """Until an erasure is known to be complete, an earlier one may have removed objects and got no further."""
+        """Invalidate always: an earlier erasure may have removed objects and then died."""
         edge = self.stores.edge  # None: nothing stands between the bucket and its viewers, or nobody said what
         if edge is None or (image.erased_at is not None and not removed):
             return None

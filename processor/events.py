@@ -1,6 +1,6 @@
-"""What a queue message means: S3 notifications in every shape that reaches a queue, and this service's own requests.
+"""What a queue message means: S3 notifications in all their forms, and this service's own requests.
 
-A message may be forged, late or damaged, so an event only says where to look. What is there S3 is asked.
+A message may be forged, late or damaged, so an event only says where to look. S3 says what is there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _S3_NAME, _WORDS = re.compile("[A-Z][A-Za-z]+(:[A-Z][A-Za-z]+)?"), re.compile("[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceArrived:
-    """S3 says that an object was created. `key` is decoded; what follows may be empty, and may be wrong."""
+    """S3 says that an object was created. `key` is decoded. The other fields may be empty or wrong."""
 
     bucket: str
     key: str
@@ -54,7 +54,7 @@ class SourceArrived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequested:
-    """This service asks itself to run a job that is already recorded."""
+    """The service's own request to run a recorded job."""
 
     unique_id: str
     processing_id: str
@@ -69,13 +69,13 @@ Event = SourceArrived | JobRequested
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
-    """A record that says nothing this service understands; `body` is a message that holds it alone."""
+    """A record that the service cannot read; `body` is a message with this record only."""
 
     body: str = field(repr=False)
 
 
 def parse(body: str) -> tuple[Event | Unreadable, ...]:
-    """What a message body holds, in order.
+    """The events of a message body, in order.
 
     Reads a bare notification with any number of records, one wrapped by SNS (raw delivery on or off), an EventBridge
     event, and this service's own requests. `s3:TestEvent` and notifications about anything but created objects are no
@@ -122,7 +122,7 @@ def _read(document: Mapping[str, Any], depth: int) -> Iterator[Event | Unreadabl
 
 
 def _record(record: object, depth: int) -> Iterator[Event | Unreadable]:
-    """One bad record says nothing against its neighbours."""
+    """A record as an event; a bad one becomes `Unreadable` and does not affect the others."""
     try:
         yield from _events_of(record, depth)
     except (NotAnEvent, KeyError, TypeError, ValueError, AttributeError):
@@ -130,7 +130,7 @@ def _record(record: object, depth: int) -> Iterator[Event | Unreadable]:
 
 
 def _alone(record: object) -> str:
-    """A message that holds one record, no longer than the one that it came in, but for a float that is spelled out."""
+    """A message with this one record. It is no longer than the original, except for floats that are written out."""
     try:
         text = json.dumps({"Records": [record]}, ensure_ascii=False, separators=(",", ":"))
     except RecursionError:
@@ -181,12 +181,12 @@ def _job_requested(request: Mapping[str, Any]) -> JobRequested:
 
 
 def _hint(value: object) -> str:
-    """What nothing rests on; whatever is no text is as good as none."""
+    """An optional text; anything else counts as empty. No decision depends on it."""
     return value.strip('"') if isinstance(value, str) else ""
 
 
 def _named(value: object, names: re.Pattern[str]) -> str:
-    """What happened. Raises `NotAnEvent` where nobody can tell, lest what may have been an upload be lost."""
+    """The name of what happened. Raises `NotAnEvent` if it is missing, so that an upload is not lost silently."""
     name = _text(value).removeprefix("s3:")
     if not names.fullmatch(name):
         raise NotAnEvent

@@ -1,4 +1,4 @@
-"""What analyses found of a picture: plain values by name, from the pipeline to the record and the manifest."""
+"""Facts about a picture: plain values by name, from the pipeline to the record and the manifest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_DEPTH = 5
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """By the name of the analysis, what JSON can say: text, numbers, truth values, null, lists, maps."""
+    """The results of analyses by name, as JSON values: text, numbers, booleans, null, lists, maps."""
 
     found: Mapping[str, Any] = field(default_factory=dict)
 

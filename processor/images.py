@@ -25,9 +25,9 @@ _VARIANT_KEY = re.compile(r"processed/(?P<image>[^/]+)/(?P<job>[^/]+)/[^/]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What is known of a variant once it is encoded, in plain values. `width` x `height` is one frame.
+    """What is known of a variant after encoding, as plain values. `width` x `height` is one frame.
 
-    A field here travels by itself: out of a child process, into the record and into the manifest.
+    A field that is added here travels by itself: from a child process to the record and the manifest.
     """
 
     width: int
@@ -37,7 +37,7 @@ class Output:
     instead: str | None = None
 
     def known(self) -> dict[str, Any]:
-        """All of it, for what is made of the output next."""
+        """All fields by name, to build another value from this one."""
         return {each.name: getattr(self, each.name) for each in fields(Output)}
 
 

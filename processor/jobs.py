@@ -23,8 +23,8 @@ from processor.images import StoredVariant
 from processor.moments import Kind, Moment
 from processor.recipes import Recipe
 
-#: How long a record outlives the URL of an upload that never came. Longer than the queue keeps a message (4 days), so
-#: that an event which was held up by an outage still finds its record.
+#: How long the record of a pending upload outlives its URL. That is longer than the queue keeps a message (4 days), so
+#: an event that an outage delayed still finds its record.
 PENDING_GRACE = timedelta(days=7)
 #: Most jobs of an image, over all its uploads: its record names each, and has 400 KB (AWS, "Quotas in DynamoDB").
 MAX_JOBS = 1000
@@ -51,9 +51,9 @@ class End(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """A change that a store may make of a job: out of which statuses it leads, and into which. No target: it stays.
+    """A change of a job that a store may make: from which statuses, and to which. Without a target the status stays.
 
-    `refusal` is what the store raises for a job in any other status, or for none.
+    `refusal` is what the store raises for a job in any other status, or for a missing one.
     """
 
     sources: frozenset[JobStatus]
@@ -61,13 +61,13 @@ class Transition:
     refusal: type[Conflict]
 
     def out_of(self, job: Job | None) -> Job:
-        """The job, if it may be changed so. Raises `refusal`."""
+        """The job, if this transition is legal for it. Raises `refusal`."""
         if job is None or job.status not in self.sources:
             raise self.refusal
         return job
 
     def into(self, status: JobStatus) -> JobStatus:
-        """The status, if this leads there. Raises `ValueError`: whoever asks for another is mistaken."""
+        """The target status. Raises `ValueError` for any other, which is a defect of the caller."""
         if status not in self.targets:
             raise ValueError(f"this makes no job {status}")
         return status
@@ -76,24 +76,22 @@ class Transition:
 _PENDING, _UPLOADED, _PROCESSING = JobStatus.PENDING, JobStatus.UPLOADED, JobStatus.PROCESSING
 _COMPLETED, _FAILED = JobStatus.COMPLETED, JobStatus.FAILED
 
-#: The table that every store obeys: what may become of a job, beside that it expires or goes with its image. The
-#: functions below say what else is asked, and what changes.
-#: An upload that is over a limit fails at once.
+#: All transitions of a job. Every store obeys this table. The functions below say what else is required, and what
+#: changes.
 ACCEPT = Transition(sources=frozenset({_PENDING}), targets=frozenset({_UPLOADED, _FAILED}), refusal=RecordChanged)
 EXTEND = Transition(sources=frozenset({_PENDING}), refusal=RecordChanged)
-#: A job that failed through no fault of its file is taken up again when its message returns, or its file.
+#: A job that failed without a fault of its file runs again when its message returns, or its file is uploaded again.
 CLAIM = Transition(
     sources=frozenset({_UPLOADED, _PROCESSING, _FAILED}), targets=frozenset({_PROCESSING}), refusal=Conflict
 )
-#: What the worker that holds it does to a job and lets it stay in work: renew its lease, or give it back.
-#: Likewise a completed job that is taken up for what it owes.
+#: A worker renews the lease of its job, or gives the job back.
 HOLD = Transition(sources=frozenset({_PROCESSING, _COMPLETED}), refusal=LeaseLost)
 FINISH = Transition(sources=frozenset({_PROCESSING}), targets=frozenset({_COMPLETED, _FAILED}), refusal=LeaseLost)
 FAIL = Transition(sources=frozenset({_UPLOADED}), targets=frozenset({_FAILED}), refusal=RecordChanged)
 SUPERSEDE = Transition(
     sources=frozenset({_PENDING, _UPLOADED, _PROCESSING}), targets=frozenset({_FAILED}), refusal=RecordChanged
 )
-#: A completed job that owes further formats is taken up for them; it stays completed, whatever comes of it.
+#: A completed job that owes further formats is claimed for them. It stays completed, whatever happens.
 TAKE_UP = Transition(sources=frozenset({_COMPLETED}), refusal=Conflict)
 AMEND = Transition(sources=frozenset({_COMPLETED}), refusal=LeaseLost)
 CHANGES = (ACCEPT, EXTEND, CLAIM, HOLD, FINISH, FAIL, SUPERSEDE, TAKE_UP, AMEND)
@@ -103,24 +101,24 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     status: frozenset().union(*(each.targets for each in CHANGES if status in each.sources)) for status in JobStatus
 }
 
-#: Code of a job whose source was replaced, or which was asked for again, before it had ended.
+#: Code of a job that was replaced before it had ended.
 SUPERSEDED = "superseded"
 #: Code of a job whose source object is not in the bucket any more.
 SOURCE_MISSING = "source_missing"
 #: Code of a job that was given up because a dependency stayed away; a redrive takes it up again.
 UNAVAILABLE = "unavailable"
 
-#: Codes of what a limit of its tenant stood against.
+#: Codes of jobs that a limit of their tenant stopped.
 OVER_LIMIT = frozenset({DailyLimitReached.code, ImageLimitReached.code})
-#: Codes that say nothing against the file: its job may be taken up again, under its own id, when its event returns.
+#: Codes without a fault of the file. Such a job may run again, under its own id, when its event returns.
 NOT_THE_FILES_FAULT = frozenset({UNAVAILABLE, SOURCE_MISSING, SUPERSEDED, *OVER_LIMIT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The uploaded object that a job works on, as S3 tells of it: `size` in bytes.
+    """The uploaded object that a job works on, as S3 describes it: `size` in bytes.
 
-    `event_time` is when it was uploaded; empty for one that was there already when its job was made.
+    `event_time` is the time of the upload. It is empty for an upload that was there before its job was made.
     """
 
     etag: str
@@ -139,7 +137,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a job failed: a stable code, a sentence for people, and of a limit, what it is and what the file has."""
+    """Why a job failed: a stable code, and a sentence for people. For a limit: its value, and that of the file."""
 
     code: str
     message: str
@@ -170,7 +168,8 @@ class Maker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a completed job was made from, and by what. `size` in bytes, `sha256` in hex, one frame's pixels."""
+    """The source of a completed job, and the software that made it. `size` in bytes, `sha256` in hex, pixels of one
+    frame."""
 
     etag: str
     sha256: str
@@ -186,10 +185,8 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormatSet:
-    """A job's variants in a further format, under the names of its own; or why there are none.
-
-    What is too large for the format is not among them.
-    """
+    """A job's variants in a further format, or why there are none. Variants that are too large for the format are
+    missing."""
 
     format: str
     maker: Maker | None = None
@@ -199,7 +196,7 @@ class FormatSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What viewers of an image may be shown."""
+    """The variants that viewers may see."""
 
     variants: tuple[StoredVariant, ...] = ()
     further: tuple[FormatSet, ...] = ()
@@ -212,9 +209,9 @@ class Terms:
     content_type: str
     size: int | None = None
     checksum_sha256: str | None = None
-    #: The URL is good for one object: what is there is never overwritten.
+    #: The URL works once: it never overwrites an object.
     once: bool = False
-    #: S3's id of an upload in parts; None: the file comes in one piece.
+    #: S3's id of a multipart upload; None: the file comes in one piece.
     multipart: str | None = field(default=None, repr=False)
 
 
@@ -238,35 +235,36 @@ class Job:
     metadata: Mapping[str, str] = field(default_factory=dict)
     source: Source | None = None
     lease: Lease | None = None
-    #: How often a worker began and neither ended nor gave the job back, the present one included.
+    #: How many attempts there were, this one included. An attempt that was given back does not count.
     attempts: int = 0
     variants: tuple[StoredVariant, ...] = field(default=(), metadata=_BROUGHT)
     manifest: Manifest | None = field(default=None, metadata=_BROUGHT)
-    #: What was found out about the picture; nothing in records of before, or where the recipe asks for nothing.
+    #: Facts about the picture. Empty in records of earlier releases, and if the recipe has no analyses.
     facts: Facts = field(default_factory=Facts, metadata=_BROUGHT)
-    #: Formats in which its variants are still to be made, after it has completed; and what came of others.
+    #: Formats that must still be made after the job has completed, and the results of others.
     owed: tuple[str, ...] = field(default=(), metadata=_BROUGHT)
     further: tuple[FormatSet, ...] = field(default=(), metadata=_BROUGHT)
     error: Failure | None = field(default=None, metadata=_BROUGHT)
     timings: Timings | None = field(default=None, metadata=_BROUGHT)
-    #: Where its image stands in listings; None: where its own making puts it, as with an image's first job.
+    #: The image's position, taken over from the job before. None: the job's own time decides, as with an image's first
+    #: job.
     place: str | None = None
-    #: The last completed job over the same source: what a client is shown while this one runs.
+    #: The last completed job with the same source. Clients see its variants while this one runs.
     previous_job: str | None = None
     terms: Terms | None = None
-    #: Its image does not count as stored: the upload has not come, or was refused.
+    #: The image does not count as stored: nothing was uploaded, or the upload was refused.
     uncounted: bool = False
-    #: Bytes that are reserved for an upload in parts whose size nobody announced.
+    #: Bytes that are reserved for a multipart upload without an announced size.
     reserved_bytes: int = 0
-    #: Bytes of uploads that its tenant's count does not know; only earlier releases left any.
+    #: Bytes of uploads that are not counted yet; only earlier releases left any.
     uncounted_bytes: int = 0
-    #: The job whose place it took, if no worker had ended that one: perhaps nobody has been told of its end.
+    #: The job that it replaced, if no worker had ended that one: perhaps no listener was told of its end.
     untold: str | None = None
-    #: The job that took this one's place.
+    #: The job that replaced it.
     superseded_by: str | None = None
-    #: What is to be made; None: the release before made the record, and whoever works on it makes what is usual then.
+    #: What to make. None: the record is of an earlier release, and the worker uses its own recipe.
     recipe: Recipe | None = None
-    #: The `Maker` that began. Nobody else goes on under the same keys: other code may write other bytes.
+    #: The `Maker` that began the job. No other continues it under the same keys: other code may write other bytes.
     maker: str | None = None
     #: Its journal: what happened to it, in the order in which the record heard of it. It only grows.
     moments: tuple[Moment, ...] = ()
@@ -283,20 +281,21 @@ class Job:
 
     @property
     def ended_without_a_worker(self) -> bool:
-        """Whether it was superseded, or failed before a worker ever began: perhaps no message of its own tells."""
+        """Whether it was superseded, or failed before a worker claimed it. Then perhaps no message of its own will
+        report it."""
         if self.status is not JobStatus.FAILED or self.error is None:
             return False
         return self.error.code == SUPERSEDED or not self.attempts
 
     @property
     def was_refused(self) -> bool:
-        """Whether its upload was not let in, and so is no source. What comes again is a new upload."""
+        """Whether its upload was refused, so that it has no source. The same bytes again are a new upload."""
         over_limit = self.error is not None and self.error.code in OVER_LIMIT
         return self.status is JobStatus.FAILED and (self.uncounted or (over_limit and self.source is None))
 
     @property
     def may_be_taken_up_again(self) -> bool:
-        """Whether it failed through no fault of its file, which was let in."""
+        """Whether it may run again: it failed without a fault of its file, and the upload was not refused."""
         if self.error is None or self.was_refused:
             return False
         return self.status is JobStatus.FAILED and self.error.code in NOT_THE_FILES_FAULT
@@ -306,7 +305,7 @@ class Job:
         return self.lease is not None and self.lease.expires_at >= at.timestamp()
 
     def is_over(self, etag: str) -> bool:
-        """Whether its source is the object with this ETag: the same bytes, whenever and however often they came."""
+        """Whether its source has this ETag: the same bytes, whenever and however often they came."""
         return self.source is not None and bool(etag) and self.source.etag == etag
 
     @property
@@ -340,18 +339,19 @@ class Image:
     deleted_at: datetime | None = None
     #: When the last object and record of a deleted image were gone.
     erased_at: datetime | None = None
-    #: The version, as S3 calls each upload under a key, that was the first to be counted; older ones may not be.
+    #: The S3 version that was counted first; older ones may not be counted.
     first_version: str = ""
-    #: The version up to which all are counted; empty while there was no further one, or where the bucket keeps none.
+    #: The S3 version up to which all uploads are counted; empty without a further upload, or without versions in the
+    #: bucket.
     counted_through: str = ""
 
 
-#: What a job says of itself that had not ended when another one took its place.
+#: The failure of a job that was replaced before it had ended.
 REPLACED = Failure(code=SUPERSEDED, message="A newer job replaced this one.")
 
 
 def failure_of(error: TrussError) -> Failure:
-    """What a job says of itself that failed by `error`."""
+    """The failure that a job records for `error`."""
     limit, actual = (None if number is None else int(number) for number in error.numbers)
     return Failure(code=error.code, message=error.message, limit=limit, actual=actual)
 
@@ -413,7 +413,7 @@ def next_job(
     recipe: Recipe,
     previous_job: str | None = None,
 ) -> Job:
-    """A further job for an image, ready to be claimed, in place of `old`, if there is a record of that."""
+    """A new job for an image, ready to be claimed. It replaces `old`, if there is a record of that."""
     created_at = clock.now()
     return Job(
         processing_id=new_processing_id(created_at),
@@ -444,7 +444,8 @@ def not_let_in(job: Job, why: Failure, *, uncounted: bool) -> Job:
 
 
 def pending_until(signed_at: datetime, expires_in_seconds: int) -> int:
-    """When the record of an upload may expire whose URLs were signed at `signed_at`: in seconds since the epoch."""
+    """When the record of a pending upload may expire, in seconds since the epoch. Its URLs were signed at
+    `signed_at`."""
     return epoch(signed_at + timedelta(seconds=expires_in_seconds) + PENDING_GRACE)
 
 
@@ -452,9 +453,9 @@ def pending_until(signed_at: datetime, expires_in_seconds: int) -> int:
 
 
 def arrived(job: Job, source: Source, expires_at: int, *, counted: bool, refusal: Failure | None = None) -> Job:
-    """A pending job whose source has come; `counted` says whether its image counts as stored from now on.
+    """A pending job whose source has arrived; `counted` says whether its image counts as stored from now on.
 
-    With a `refusal` it is not let in: the job has failed, and has no source. Raises `RecordChanged`.
+    With a `refusal` the upload is refused: the job has failed, and has no source. Raises `RecordChanged`.
     """
     now = clock.now()
     moment = Moment(kind=Kind.UPLOADED, at=now) if refusal is None else _failure(refusal, now)
@@ -471,11 +472,9 @@ def arrived(job: Job, source: Source, expires_at: int, *, counted: bool, refusal
 
 
 def claimed(job: Job | None, lease: Lease, now: datetime, maker: str) -> Job:
-    """A job that a worker has taken: one that waits, whose worker vanished, or that may be taken up again.
+    """A claimed job: it was waiting, or its worker died, or it may run again. `maker` is noted if none was.
 
-    Nothing of it is stored so far as this run knows; `maker` is noted if none was.
-
-    Raises `Conflict`.
+    It begins without stored variants. Raises `Conflict`.
     """
     job = CLAIM.out_of(job)
     taken = job.status is JobStatus.PROCESSING and job.is_held(now)
@@ -495,7 +494,7 @@ def claimed(job: Job | None, lease: Lease, now: datetime, maker: str) -> Job:
 
 
 def held(job: Job | None, lease: Lease) -> Job:
-    """A job in work, if the lease is on it. Raises `LeaseLost`."""
+    """A job in work, if it has this lease. Raises `LeaseLost`."""
     job = HOLD.out_of(job)
     if job.lease is None or job.lease.token != lease.token:
         raise HOLD.refusal
@@ -530,7 +529,7 @@ def ended(job: Job | None, lease: Lease, outcome: Job) -> Job:
 
 
 def taken_up(job: Job | None, lease: Lease, now: datetime) -> Job:
-    """A completed job that a worker has taken for the formats that it owes. Raises `Conflict`."""
+    """A completed job that a worker has claimed to make the formats that it owes. Raises `Conflict`."""
     job = TAKE_UP.out_of(job)
     if not job.owed or job.is_held(now):
         raise TAKE_UP.refusal
@@ -538,7 +537,7 @@ def taken_up(job: Job | None, lease: Lease, now: datetime) -> Job:
 
 
 def amended(job: Job | None, lease: Lease, outcome: Job) -> Job:
-    """A job that was taken up, with what it owes by now, and what came of the rest. Raises `LeaseLost`."""
+    """A completed job with the formats that it still owes, and those that were made. Raises `LeaseLost`."""
     return replace(
         held(AMEND.out_of(job), lease),
         owed=outcome.owed,
@@ -549,13 +548,13 @@ def amended(job: Job | None, lease: Lease, outcome: Job) -> Job:
 
 
 def failed(job: Job | None, why: Failure | None, now: datetime) -> Job:
-    """A job that no worker holds, and none shall take. Raises `RecordChanged`."""
+    """A failed job that no worker held. Raises `RecordChanged`."""
     job = replace(FAIL.out_of(job), status=FAIL.into(JobStatus.FAILED), error=why, updated_at=now)
     return with_end(job)
 
 
 def superseded(job: Job, new: Job) -> Job:
-    """A job whose place another took: it names that, and has failed if it had not ended. It owes nothing any more."""
+    """A replaced job. It names its successor, has failed if it had not ended, and owes nothing any more."""
     if not job.ended:
         job = replace(
             SUPERSEDE.out_of(job),
@@ -569,7 +568,7 @@ def superseded(job: Job, new: Job) -> Job:
 
 
 def removed(image: Image) -> Job:
-    """What there is to tell of the current job of a deleted image: its record went with it."""
+    """The current job of a deleted image, for the listeners: its record is gone."""
     deleted_at = image.deleted_at or clock.now()
     return Job(
         processing_id=image.current_job,
@@ -624,7 +623,7 @@ def end_of(job: Job) -> End | None:
 
 
 def position(created_at: datetime, processing_id: str) -> str:
-    """By time, and unique, so that the last position seen is all that a cursor needs."""
+    """Ordered by time, and unique. So the last position is all that a cursor needs."""
     return f"{clock.to_iso(created_at)}#{processing_id}"
 
 
@@ -634,5 +633,5 @@ def new_processing_id(created_at: datetime) -> str:
 
 
 def epoch(moment: datetime) -> int:
-    """As records say until when they live: in whole seconds."""
+    """A time as records store it: whole seconds since the epoch."""
     return int(moment.timestamp())

@@ -1,4 +1,4 @@
-"""The manifest of a completed job: what it was made from, by what, and what came out, byte for byte."""
+"""The manifest of a completed job: its source, the software, and each variant with its SHA-256."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ _ELSEWHERE = frozenset({"name", "storedAt"})
 
 
 def manifest_key(unique_id: str, processing_id: str, format_: str | None = None) -> str:
-    """Where a job's manifest lies: beside its variants, written after them; each further format has one of its own."""
+    """The key of a job's manifest. It lies beside the variants and is written after them. Each further format has its
+    own."""
     return f"{job_prefix(unique_id, processing_id)}manifest{f'.{format_}' if format_ else ''}.json"
 
 
@@ -38,9 +39,9 @@ def is_manifest(key: str) -> bool:
 
 
 def document(job: Job, made: FormatSet | None = None) -> bytes:
-    """The manifest of a completed job as canonical JSON, or that of what it has in a further format.
+    """The manifest of a completed job, or of one of its further formats, as canonical JSON.
 
-    It names no times: whoever takes a job over must write the same bytes.
+    It contains no times, so that a worker which takes over the job writes the same bytes.
     """
     source = job.manifest
     if source is None:
@@ -97,7 +98,7 @@ def variants_in(manifest: bytes, stored_at: datetime) -> tuple[StoredVariant, ..
 
 
 async def stored_variants(processed: ObjectStore, unique_id: str, processing_id: str) -> Shown:
-    """What the bucket says of a job whose record has expired; nothing when it never completed."""
+    """The variants of a job whose record has expired, from the bucket; nothing if it never completed."""
     own = await _stored(processed, manifest_key(unique_id, processing_id))
     if own is None:
         return Shown()

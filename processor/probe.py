@@ -1,4 +1,4 @@
-"""What is around a step of work: whoever wants to know hears when it begins and when it has ended."""
+"""Spans around the steps of work: probes are called when a step begins and when it has ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Span:
-    """One step, from its beginning to its end. Whoever does it may add facts on the way."""
+    """One step, from its beginning to its end. The code that does the step may add facts."""
 
     name: str
     facts: dict[str, Any] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Span:
 
 
 class Probe(Protocol):
-    """Hears of every step, in the task or thread that does it: it must be quick, and safe to call from threads."""
+    """Called at every step, in the task or thread that does it. It must be quick and thread-safe."""
 
     def begun(self, span: Span) -> None:
         """The step begins."""
@@ -53,7 +53,7 @@ class Probe(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """All that are told, or nobody. A probe that breaks is logged, and changes nothing of the work."""
+    """All probes of a process. A probe that fails is logged, and does not affect the work."""
 
     told: tuple[Probe, ...] = ()
 

@@ -1,4 +1,4 @@
-"""Changes that are made on the condition that nobody else was faster, and are tried again when somebody was."""
+"""Conditional changes, with retries if somebody else was faster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_RACES, RACE_PAUSE_SECONDS = 5, 0.02
 
 
 async def races() -> AsyncIterator[None]:
-    """The tries of a change that is made on the condition that nobody else was faster: look anew, then write."""
+    """The tries of a conditional change: in each, read again, then write."""
     for number in range(MAX_RACES):
         if number:
             pause = RACE_PAUSE_SECONDS * 2**number

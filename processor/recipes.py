@@ -1,4 +1,4 @@
-"""What is made of an image: a recipe travels with its job, so that whoever takes the job up makes the same."""
+"""Recipes: what a job makes. The recipe is stored with its job, so that a worker which takes over makes the same."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ Value = str | int | float
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What is to be done to the picture of a variant: the name of an effect, and its parameters in alphabetical order.
+    """An effect on the picture of a variant: its name, and its parameters in alphabetical order.
 
-    What they mean, and which there are, the renderer knows.
+    The renderer knows which effects exist and what they mean.
     """
 
     name: str
@@ -49,8 +49,8 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantSpec:
-    """What is asked of a variant: a box to fit into (None: the original's own size), effects in their order, and of its
-    file a format, a quality, an effort."""
+    """The description of a variant: a box to fit into (None: the original's own size), effects in order, format,
+    quality, effort."""
 
     name: str
     format: str
@@ -80,9 +80,9 @@ class VariantSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """The variants of an image, smallest first, and what is found out about it, by the names of analyses.
+    """The variants of an image, smallest first, and the names of the analyses.
 
-    Whoever changes what a name stands for gives it another version.
+    If the meaning of a recipe's name changes, it gets a new version.
     """
 
     name: str

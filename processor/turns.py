@@ -1,4 +1,4 @@
-"""Turns that go round between tenants, where there is not enough for all at once."""
+"""Turns between tenants, where there is not enough for all at once."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ _Entry = tuple[int, asyncio.Future[None]]
 class Turns:
     """A semaphore with a queue for each tenant.
 
-    The turn is with the tenant that has the fewest in work, and of several with the one that has waited for the longest
-    time since it had one. Whose turn it is nobody overtakes: else what is large would wait for as long as small ones
-    come.
+    The next turn goes to the tenant with the fewest in work; among equals, to the one that had its last turn longest
+    ago. Nobody overtakes that tenant. Otherwise a heavy piece of work would wait for as long as light ones come.
     """
 
-    def __init__(self, places: int) -> None:
-        self._places = places
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
         self._taken: list[int] = []
         self._running: Counter[str] = Counter()
         self._queues: dict[str, deque[_Entry]] = {}
 
     @property
     def running(self) -> int:
-        """Who had a turn and has not left yet."""
+        """How many had a turn and have not left yet."""
         return len(self._taken)
 
     @property
@@ -35,7 +34,7 @@ class Turns:
         return sum(map(len, self._queues.values()))
 
     def waits(self, weight: int = 0) -> bool:
-        """Whether whoever comes now has to stand in a queue."""
+        """Whether a new caller would have to wait."""
         return bool(self._queues) or not self._fits(weight)
 
     async def enter(self, weight: int, tenant: str = "") -> None:
@@ -63,13 +62,13 @@ class Turns:
         self.call_next()
 
     def lessen(self, weight: int, to: int) -> None:
-        """Somebody in work turned out to be lighter."""
+        """Reduce the weight of somebody in work."""
         self._taken[self._taken.index(weight)] = to
         self.call_next()
 
     @asynccontextmanager
     async def turn(self, tenant: str = "") -> AsyncIterator[None]:
-        """Hold a place without a weight."""
+        """Hold a turn without a weight."""
         await self.enter(0, tenant)
         try:
             yield
@@ -77,12 +76,12 @@ class Turns:
             self.leave(0, tenant)
 
     def rename(self, tenant: str, to: str) -> None:
-        """Somebody in work turned out to be another tenant's."""
+        """Change the tenant of somebody in work."""
         self._count(tenant, -1)
         self._count(to, +1)
 
     def call_next(self) -> None:
-        """Let in whose turn it is, while there is room."""
+        """Let the next ones in, while there is room."""
         while self._queues:
             tenant = min(self._queues, key=self._running.__getitem__)
             entry = weight, turn = self._queues[tenant][0]
@@ -96,7 +95,7 @@ class Turns:
 
     def _fits(self, weight: int) -> bool:  # noqa: ARG002 - for those that have a weight
         """Whether there is room for one more, of this weight."""
-        return len(self._taken) < self._places
+        return len(self._taken) < self._at_once
 
     def _move_to_end(self, tenant: str) -> None:
         if tenant in self._queues:

@@ -1,4 +1,4 @@
-"""What a tenant has used, and how much it may."""
+"""The usage and the limits of a tenant."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import structlog
 from processor import clock
 from processor.errors import Busy, DailyLimitReached, ImageLimitReached, RecordChanged, Unavailable
 
-#: How long a tenant's record is believed, in seconds, by what only asks.
+#: How long a tenant's record is cached, in seconds, for checks without a write.
 CACHE_SECONDS = 5.0
 #: Tenants remembered at once; the least recently seen goes first.
 CACHE_SIZE = 4096
@@ -39,17 +39,17 @@ class Usage:
     images: int = 0
 
     def on(self, day: str) -> Usage:
-        """The same on a later day, when nothing of that day is used yet. A day that is over does not come back."""
+        """The usage on a later day, of which nothing is used yet. An earlier day changes nothing."""
         return self if day <= self.day else replace(self, day=day, bytes=0, pixels=0, open=0)
 
     def __add__(self, more: Usage) -> Usage:
-        """On the later of both days: whoever counts just after midnight may meet one whose clock is behind."""
+        """The sum, on the later of both days: just after midnight, the clock of another process may be behind."""
         before = self.on(more.day)
         counts = {name: getattr(before, name) + count for name, count in more.counts.items()}
         return replace(before, **counts)
 
     def __sub__(self, less: Usage) -> Usage:
-        """Without what was counted before. Of a day that is over, images alone are counted still."""
+        """The difference. If `less` is of a day that is over, only its images are subtracted."""
         returned = less if less.day == self.day else Usage(day=self.day, images=less.images)
         return replace(self, **{name: getattr(self, name) - count for name, count in returned.counts.items()})
 
@@ -107,13 +107,18 @@ class UsageStore(Protocol):
         ...
 
     async def add(self, tenant: str, used: Usage) -> TenantRecord:
-        """Add to what was used, in one write that no other process can undo; the record as it is then. A write whose
-        answer is lost may be carried out once more: what is used is never counted too low."""
+        """Add usage, in one atomic write. Returns the record afterwards.
+
+        If the answer is lost, the write may be repeated: usage is never counted too low.
+        """
         ...
 
     async def give_back(self, tenant: str, used: Usage) -> TenantRecord | None:
-        """Take off what was added, once at most; the record as it is then, or None where less is counted. Of a day that
-        is over, images alone are counted still. A write that fails leaves the count too high, never too low."""
+        """Subtract usage, at most once. Returns the record afterwards, or None if less than that is counted.
+
+        If it is of a day that is over, only its images are subtracted. A failed write leaves the count too high, never
+        too low.
+        """
         ...
 
     async def set_overrides(self, tenant: str, overrides: Overrides) -> None: ...
@@ -121,11 +126,11 @@ class UsageStore(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Quota:
-    """The one place that counts, and says no to more than a tenant may.
+    """The only code that counts usage and enforces limits.
 
-    What is taken is counted first and compared afterwards, as the record is then: of any number of processes that take
-    at once, none passes a limit unseen. What is given back is owed by one change of a record, which one process makes.
-    So whoever dies in between leaves a count too high, never too low. `check_...` only asks, of a record that may be
+    It counts first and compares afterwards, with the record as it is then. So however many processes count at once,
+    none exceeds a limit unseen. A count is given back after one change of a record, by the process that made the
+    change. So a process that dies leaves a count too high, never too low. `check_...` only reads a record that may be
     some seconds old.
     """
 
@@ -135,7 +140,7 @@ class Quota:
     _known: OrderedDict[str, tuple[TenantRecord, float]] = field(default_factory=OrderedDict)
 
     async def check_upload(self, tenant: str, size: int | None) -> None:
-        """Whether a URL may be issued, for `size` in bytes, where it is announced.
+        """Check whether a URL may be issued, for `size` bytes if that is announced.
 
         Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
         """
@@ -143,7 +148,7 @@ class Quota:
         _check(usage, limits, Usage(day=usage.day, bytes=size or 0, open=1))
 
     async def check_open(self, tenant: str, size: int = 0) -> None:
-        """Whether an upload may go on whose URL is issued, with `size` in bytes that nobody announced.
+        """Check whether an upload with a URL may go on, with `size` bytes that were not announced.
 
         Raises the same.
         """
@@ -161,9 +166,9 @@ class Quota:
         _check(usage, limits, Usage(day=usage.day, pixels=1))
 
     async def take(self, tenant: str, used: Usage) -> None:
-        """Count it, unless that passes a limit.
+        """Count usage, unless that exceeds a limit.
 
-        The last image of a day may pass the limit of megapixels. Raises `DailyLimitReached`, `ImageLimitReached`,
+        The last image of a day may exceed the limit of megapixels. Raises `DailyLimitReached`, `ImageLimitReached`,
         `Busy`, `Unavailable`.
         """
         record = await self.count(tenant, used)
@@ -174,10 +179,10 @@ class Quota:
             raise
 
     async def arrive(self, tenant: str, came: Usage, reserved: Usage) -> DailyLimitReached | ImageLimitReached | None:
-        """Count an upload that has come; why it may not stay, if it may not.
+        """Count an upload that has arrived. Returns why it must be removed, or None.
 
-        Its bytes count in any case, an image only if it stays. One that is `reserved` had its place before those that
-        are still waited for. Raises `Busy`, `Unavailable`.
+        Its bytes count in any case; its image counts only if it stays. A `reserved` upload goes before those that have
+        not arrived. Raises `Busy`, `Unavailable`.
         """
         record = await self.count(tenant, came)
         before = record.usage - replace(came, day=record.usage.day)
@@ -192,9 +197,9 @@ class Quota:
 
     @asynccontextmanager
     async def owing(self, tenant: str, used: Usage) -> AsyncIterator[None]:
-        """What was counted for a change of a record is given back when others were faster.
+        """Give back what was counted for a change of a record, if others were faster.
 
-        When it is not known whether the change was made it stays counted, because it may be there.
+        If it is unknown whether the change was made, the count stays.
         """
         try:
             yield
@@ -207,7 +212,7 @@ class Quota:
         return self._remembered(tenant, await self.store.add(tenant, used))
 
     async def give_back(self, tenant: str, used: Usage) -> None:
-        """What cannot be given back stays counted, and changes no result."""
+        """Give back usage. If that fails, it stays counted, and the caller's result does not change."""
         if used.counts:
             await asyncio.shield(self._give_back(tenant, used))
 
@@ -237,7 +242,7 @@ class Quota:
         return record.usage.on(today()), record.overrides.over(self.defaults)
 
     def _remembered(self, tenant: str, record: TenantRecord) -> TenantRecord:
-        """A write tells what others have written too."""
+        """Remember the record of a write: it contains the writes of others too."""
         self._remember(tenant, record, self.monotonic() + CACHE_SECONDS)
         return record
 
@@ -249,7 +254,7 @@ class Quota:
 
 
 def _check(usage: Usage, limits: Limits, more: Usage) -> None:
-    """Whether `more` may come to what is used. Of what is not asked for, no limit stands in the way."""
+    """Check `more` on top of `usage`. Only the limits of what is asked for count."""
     images = usage.images + max(0, usage.open) + more.images + more.open
     if images > limits.images and (more.open or more.images):
         raise ImageLimitReached(limit=limits.images, actual=images)

@@ -1,4 +1,4 @@
-"""The HTTP application, complete but for its dependencies, which the caller puts under their keys."""
+"""The HTTP application. The caller adds its dependencies under their keys."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MAX_BODY_BYTES = 64 * 1024
 
 
 def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Application:
-    """The API. Before it serves, what `lifespan` puts under its keys must be there."""
+    """The API. Before it serves, `lifespan` must have added the dependencies."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[SETTINGS] = settings
     app[PUBLIC_URL] = settings.cloudfront_url
@@ -56,14 +56,14 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
 
 
 def _document() -> dict[str, Any]:
-    """Whoever never asks for it does not pay for what describes it: a fifth of the time that the start takes."""
+    """Build the OpenAPI document on first use: it would take a fifth of the start."""
     from service.openapi import document  # noqa: PLC0415 - see above
 
     return document()
 
 
 def create_metrics_app(metrics: Metrics) -> web.Application:
-    """What Prometheus asks, on a port of its own that nobody else needs to reach."""
+    """The application for Prometheus, on a port of its own."""
 
     async def expose(_: web.Request) -> web.Response:
         return web.Response(body=metrics.exposition(), headers={hdrs.CONTENT_TYPE: metrics.content_type})

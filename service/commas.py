@@ -5,4 +5,4 @@ from __future__ import annotations
 
 def comma_separated(value: object) -> object:
     """`a, b` as a list; what is no text is as it is."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value

@@ -17,7 +17,7 @@ from service.http.urls import without_password
 from service.limits.settings import LimitSettings
 from service.observe.settings import LogSettings
 from service.settings.files import FileSettings
-from service.settings.places import PlaceSettings
+from service.settings.resources import ResourceSettings
 from service.settings.roles import RoleSettings
 from service.settings.work import LEAST_BUDGET_BYTES, WorkSettings
 
@@ -28,7 +28,7 @@ class SettingsError(Exception):
 
 # The last has its fields first.
 class Settings(
-    AuthSettings, LimitSettings, LogSettings, FileSettings, WorkSettings, HttpSettings, PlaceSettings, RoleSettings
+    AuthSettings, LimitSettings, LogSettings, FileSettings, WorkSettings, HttpSettings, ResourceSettings, RoleSettings
 ):
     """The whole configuration: the settings of all components, each of which may be handed it as its own.
 

@@ -1,6 +1,6 @@
-"""`Idempotency-Key`: a POST that is repeated because its answer got lost is answered the same, and done once.
+"""`Idempotency-Key`: a repeated POST gets the first answer, and is carried out once.
 
-What is signed in an answer ends before the answer is forgotten: see docs/adr/0039-an-answer-is-a-promise.md.
+The URLs in an answer expire before the answer is forgotten: see docs/adr/0039-an-answer-is-a-promise.md.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ _EARLIER = web.RequestKey("earlier_answer", Mapping[str, Any])
 
 @web.middleware
 async def replay(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Only what succeeded is kept: what failed did nothing, and may be tried again (draft-ietf-httpapi-idempotency)."""
+    """Answer a repeated request. Only successes are stored: a failed request did nothing, and may be retried
+    (draft-ietf-httpapi-idempotency)."""
     keys = request.headers.getall(KEY_HEADER, [])
     if request.method != hdrs.METH_POST or find_principal(request) is None:
         return await handler(request)
@@ -80,7 +81,7 @@ async def replay(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def keep_no_answer(request: web.Request) -> None:
-    """The answer holds a secret that is kept nowhere: a repetition is told so."""
+    """Do not store the answer, because it contains a secret: a repeated request gets an error that says so."""
     request[_SECRET] = True
 
 
@@ -90,16 +91,16 @@ def done_anew(request: web.Request) -> None:
 
 
 def good_for(request: web.Request, seconds: int, images: Sequence[str] = ()) -> None:
-    """The answer holds URLs that end. Once they have lost a tenth of their time, the handler answers a repetition: it
-    finds the `earlier` answer then, and must make nothing new. Of a batch, whose `images` are named here, also once one
-    of them is deleted."""
+    """Say that the URLs in the answer expire. When a tenth of their time is over, the handler answers a repeated
+    request: it finds the `earlier` answer then, and must create nothing. For a batch of `images`, the same holds when
+    one of them is deleted."""
     request[_GOOD_FOR] = seconds
     if images:
         request[_IMAGES] = tuple(images)
 
 
 def earlier(request: web.Request) -> Mapping[str, Any] | None:
-    """What this request was answered before, when its URLs are to be signed anew."""
+    """The earlier answer to this request, if its URLs must be signed again."""
     return request.get(_EARLIER)
 
 

@@ -32,7 +32,7 @@ from service.observe.checks import dependency_checks, first_answers, liveness_ch
 from service.observe.health import DRAINING, HEALTH, LIVENESS, READINESS, Health
 from service.observe.metrics import METRICS
 from service.observe.probes import PROBES
-from service.settings.places import PlaceSettings
+from service.settings.resources import ResourceSettings
 from service.wiring import Work
 
 log = structlog.get_logger(__name__)
@@ -64,7 +64,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
 
 @asynccontextmanager
 async def _at_work(app: web.Application, work: Work | None) -> AsyncIterator[None]:
-    """Take messages until the process is to stop, and finish what is begun, while requests are still answered."""
+    """Run the worker until the process stops; then finish what has begun, while requests are still answered."""
     if work is None:
         yield
         return
@@ -90,7 +90,7 @@ async def _end_when(draining: asyncio.Event, work: Work, seconds: float) -> None
 
 @asynccontextmanager
 async def _watching(app: web.Application, watch: BacklogWatch) -> AsyncIterator[None]:
-    """Tell how much there is to do, where anybody can ask."""
+    """Watch the backlog, if metrics are served."""
     if app[SETTINGS].metrics_port is None:
         yield
         return
@@ -103,15 +103,15 @@ async def _watching(app: web.Application, watch: BacklogWatch) -> AsyncIterator[
 
 
 def open_http(ca_file: str | None = None) -> aiohttp.ClientSession:
-    """For calls to others than AWS. A proxy that the environment names is used, as the AWS clients do; `ca_file` has
-    the authorities to trust, if not the system's."""
+    """The HTTP client for calls to others than AWS. It uses the proxy of the environment, like the AWS clients.
+    `ca_file` has the trusted authorities, if not those of the system."""
     trust = ssl.create_default_context(cafile=ca_file)
     return aiohttp.ClientSession(trust_env=True, connector=aiohttp.TCPConnector(ssl=trust))
 
 
-def _tell_of_sessions(settings: PlaceSettings) -> None:
-    """A setting without an effect is told of, where somebody chose it."""
-    usual = PlaceSettings.model_fields["role_session_seconds"].default
+def _tell_of_sessions(settings: ResourceSettings) -> None:
+    """Log a setting that has no effect, if somebody set it."""
+    usual = ResourceSettings.model_fields["role_session_seconds"].default
     if told_by_pod_identity(os.environ) and settings.role_session_seconds != usual:
         log.warning("ROLE_SESSION_SECONDS has no effect: EKS Pod Identity says how long a session lasts")
 

@@ -1,4 +1,4 @@
-"""What the container may use of its machine, as Linux' control groups say it, in their first and second version."""
+"""The limits of the container, read from Linux's control groups, version 1 and 2."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def memory_limit_bytes(root: Path = Path("/")) -> int | None:
 
 
 def memory_budget_bytes(root: Path = Path("/")) -> int:
-    """What there is for images and for the files that they come in: all that the limit leaves."""
+    """The memory for images and their files: all that the limit leaves."""
     limit = memory_limit_bytes(root)
     return UNLIMITED_BUDGET_BYTES if limit is None else max(0, limit - OWN_BYTES)
 

@@ -1,4 +1,4 @@
-"""Runs the application until it is told to stop, and takes it down in order."""
+"""Runs the application until a signal, and shuts it down in order."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ async def run(
     local_viewer: bool = False,
     on_ready: OnReady | None = None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT, then shut down; the process's exit code. Raises `CannotListen`.
+    """Serve until SIGTERM or SIGINT, then shut down; the process's exit code.
 
-    Raises `SettingsError` when the container's memory does not hold what the settings ask for at the least.
+    Raises `CannotListen`; `SettingsError` when the container's memory is too small for the settings.
 
-    The order of the end: readiness goes false, and the worker stops receiving and drains; requests are still answered,
-    each as the last of its connection, until the load balancers have heard of it; the sockets stop accepting; running
-    handlers finish; the engine joins; the clients close. A second signal ends the process at once: nothing is lost by
-    that, the messages in work come back to the queue when their visibility ends.
+    The order of the shutdown: readiness becomes false, and the worker stops receiving and drains. Requests are still
+    answered, each as the last of its connection, until the load balancers have noticed. The sockets stop accepting,
+    running handlers finish, the engine joins, the clients close. A second signal ends the process at once. Nothing is
+    lost by that: the messages in work return to the queue when their visibility timeout ends.
     """
     settings = _within_memory(settings)
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -102,15 +102,15 @@ async def run(
 
 
 def _keep_what_is_there() -> None:
-    """What was built at the start stays to the end, as what was imported does (`cli.start`). The collector would look
-    at all of it again and again, and hold up the loop each time: a tenth of a second for 160,000 objects.
-    """
+    """Exclude the objects of the start from garbage collection, like the imports (`cli.start`). They live until the
+    end. The collector would scan them again and again, and block the loop each time: a tenth of a second for 160,000
+    objects."""
     gc.collect()
     gc.freeze()
 
 
 def _within_memory(settings: Settings) -> Settings:
-    """A budget that the container does not hold would end in its death, with everybody's images in it."""
+    """Lower a memory budget that exceeds the container. Otherwise the container would be killed with all its work."""
     limit = memory_limit_bytes()
     within = settings.affordable(limit)
     if within.memory_budget_bytes < settings.memory_budget_bytes:
@@ -124,7 +124,7 @@ def _within_memory(settings: Settings) -> Settings:
 
 
 def _machine(settings: Settings) -> dict[str, int | None]:
-    """What this process may use, for the log; nothing where it converts nothing."""
+    """The limits of this process, for the log; nothing if it converts nothing."""
     if not settings.converts:
         return {}
     return {

@@ -1,4 +1,4 @@
-"""Stores, use cases and the worker out of the settings, each built once; what serves and every command take them."""
+"""Builds stores, use cases and the worker from the settings, each once, for the server and for every command."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ from service.observe.ends import EndCounter
 from service.observe.metrics import Metrics
 from service.observe.settings import LogSettings
 from service.settings.files import FileSettings
-from service.settings.places import PlaceSettings
+from service.settings.resources import ResourceSettings
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renderers:
-    """What makes variants: in threads of this process, and in child processes. They share one budget."""
+    """The renderers: in threads of this process, and in child processes. They share one budget."""
 
     engine: Engine
     children: ChildRenderer
@@ -77,7 +77,7 @@ class Renderers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What takes messages and converts images; a process that only answers the API has none."""
+    """The worker and its renderers; a process that only answers the API has none."""
 
     worker: Worker
     renderers: Renderers
@@ -90,7 +90,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UseCases:
-    """What the API asks."""
+    """The use cases of the API."""
 
     uploads: Uploads
     large_files: LargeFiles
@@ -99,18 +99,18 @@ class UseCases:
 
 
 def tell_build(settings: LogSettings, metrics: Metrics) -> None:
-    """Have the metrics say what runs here."""
+    """Set the versions in the metrics."""
     libvips = libvips_version().removeprefix("libvips ")
     metrics.build(version=version("truss-image"), revision=settings.revision, libvips=libvips)
 
 
 def make_listeners(metrics: Metrics | None) -> tuple[Listener, ...]:
-    """Who is told of every end of a job, whoever brings it about; a command has no metrics that anybody could ask."""
+    """The listeners of a process. A command has no metrics that anybody could read."""
     return () if metrics is None else (EndCounter(metrics.registry),)
 
 
-def make_stores(settings: PlaceSettings, clients: AwsClients, metrics: Metrics | None = None) -> AllStores:
-    """Over real AWS, or over whatever speaks its protocols at the configured endpoint."""
+def make_stores(settings: ResourceSettings, clients: AwsClients, metrics: Metrics | None = None) -> AllStores:
+    """Stores on AWS, or on an endpoint that speaks its protocols."""
     dead_letters, distribution = settings.dead_letter_queue_url, settings.cloudfront_distribution_id
     return AllStores(
         jobs=DynamoJobStore(Table(clients, settings.processing_table)),
@@ -123,12 +123,12 @@ def make_stores(settings: PlaceSettings, clients: AwsClients, metrics: Metrics |
     )
 
 
-def make_key_store(settings: PlaceSettings, clients: AwsClients) -> KeyStore:
+def make_key_store(settings: ResourceSettings, clients: AwsClients) -> KeyStore:
     return DynamoKeyStore(Table(clients, settings.processing_table))
 
 
-def make_replay_store(settings: PlaceSettings, clients: AwsClients) -> ReplayStore:
-    """Of answers that may be asked for again."""
+def make_replay_store(settings: ResourceSettings, clients: AwsClients) -> ReplayStore:
+    """The store of answers to repeated requests."""
     return DynamoReplayStore(Table(clients, settings.processing_table))
 
 
@@ -171,7 +171,7 @@ def make_renderers(settings: Settings, probes: Probes = NO_PROBES) -> Renderers:
 
 
 def make_work(settings: Settings, stores: AllStores, quota: Quota, probes: Probes) -> Work:
-    """It takes nothing before its worker is started."""
+    """The worker takes no messages before it is started."""
     renderers = make_renderers(settings, probes)
     return Work(worker=make_worker(settings, stores, quota, renderers, probes), renderers=renderers)
 
@@ -207,8 +207,10 @@ def make_worker(settings: Settings, stores: AllStores, quota: Quota, renderers: 
     )
 
 
-def make_backlog_watch(settings: PlaceSettings, clients: AwsClients, stores: Stores, work: Work | None) -> BacklogWatch:
-    """It looks at nothing before it is run."""
+def make_backlog_watch(
+    settings: ResourceSettings, clients: AwsClients, stores: Stores, work: Work | None
+) -> BacklogWatch:
+    """It does not look before it is run."""
     return BacklogWatch(
         queue=stores.queue,
         dead_letters=stores.dead_letters,
@@ -218,7 +220,7 @@ def make_backlog_watch(settings: PlaceSettings, clients: AwsClients, stores: Sto
 
 
 def engine_config(settings: Settings) -> EngineConfig:
-    """The slice of the settings that the pipeline needs."""
+    """The settings of the pipeline."""
     limit = memory_limit_bytes()
     return EngineConfig(
         threads=settings.worker_threads,
@@ -229,7 +231,7 @@ def engine_config(settings: Settings) -> EngineConfig:
 
 
 def authenticator(settings: Settings, keys: KeyStore, session: aiohttp.ClientSession) -> Authenticator | Open:
-    """The ways in that the settings open."""
+    """Accepts the kinds of credentials that the settings name."""
     modes = settings.auth_modes
     if AuthMode.NONE in modes:
         log.warning("Authentication is off: whoever reaches this service may do everything", stage=settings.stage)

@@ -1,1 +1,1 @@
-"""What a client can do with images, apart from converting them."""
+"""The use cases of clients, except the conversion."""

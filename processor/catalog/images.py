@@ -35,32 +35,32 @@ from processor.races import races
 from processor.recipes import STANDARD, Recipe
 from processor.usage import Quota, Usage, today
 
-#: How old a job is that is queued once more when it is asked for again. Before, its message is on its way: one more for
-#: every request would only stand before the messages of others.
+#: How old a job must be to be queued again when a client asks for it again. A younger one has a message on its way;
+#: another message for every request would only delay others.
 MESSAGE_GRACE = timedelta(minutes=1)
-#: How long requests for one image are collected, in seconds, while it is asked for more often than it may be converted.
+#: How long requests for one image are collected, in seconds, while the image has to wait.
 STORM_SECONDS = 0.5
-#: Why a job failed that no message tells of.
+#: The failure of a job without a message.
 NOT_QUEUED = Failure(code=UNAVAILABLE, message="The job could not be queued; ask again.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """Images that have been submitted. Every call is told the tenant; another tenant's image is as good as none."""
+    """Images that have been submitted. Every call names the tenant; another tenant's image is treated as missing."""
 
     stores: Stores
-    #: What tenants may use; None: as much as they like.
+    #: Enforces limits; None: there are none.
     quota: Quota | None = None
     #: How long job records and tombstones are kept.
     retention: timedelta
     #: What is made of an image.
     recipe: Recipe = STANDARD
-    #: Requests to process an image again: at once they would only race each other.
+    #: Merges simultaneous requests to process an image again, which would only race each other.
     _requests: Joined[Job] = field(default_factory=Joined, compare=False)
 
     @property
     def endings(self) -> Endings:
-        """What ends jobs. A request is answered also when a listener fails."""
+        """Ends jobs. A request succeeds even if a listener fails."""
         return Endings(jobs=self.stores.jobs, listeners=self.stores.listeners)
 
     @property
@@ -72,7 +72,7 @@ class Catalog:
         return (await living(self.stores.jobs, tenant, unique_id)).current_job
 
     async def status(self, tenant: str, processing_id: str) -> Job:
-        """A job whose place another took names its image's current one, however many came in between.
+        """The job. A job that was replaced names its image's current job, however many came in between.
 
         Raises `JobNotFound`.
         """
@@ -107,16 +107,16 @@ class Catalog:
     async def reprocess(
         self, tenant: str, unique_id: str, *, delay_seconds: int = 0, instead_of: str | None = None
     ) -> Job:
-        """Make a new job over the newest source and queue it.
+        """Make a new job for the newest source and queue it.
 
-        A job over the same bytes that has not ended yet is what was asked for, and is queued once more when it is so
-        old that its message may be lost; one over other bytes fails as superseded. No worker takes the new job before
-        `delay_seconds` (0 to 900) are over, nor before the image may have another one. With `instead_of` it takes the
-        place of that failed job or of none.
+        An unfinished job for the same bytes is returned instead. It is queued again if it is so old that its message
+        may be lost. An unfinished job for other bytes fails as superseded. No worker takes the new job before
+        `delay_seconds` (0 to 900) are over, nor before the pace of the image allows it. With `instead_of` the new job
+        replaces only that failed job.
 
         Raises `ImageNotFound`; `NotUploaded` while no source has arrived, or when it is gone; `DailyLimitReached`,
-        `TooManyJobs`; `RecordChanged` when the job of `instead_of` is not the current one or not failed any more;
-        `Busy`; `Unavailable`.
+        `TooManyJobs`; `RecordChanged` when the job of `instead_of` is not current or not failed any more; `Busy`;
+        `Unavailable`.
         """
         if self.quota is not None:
             await self.quota.check_request(tenant)
@@ -159,10 +159,10 @@ class Catalog:
         raise Busy
 
     async def delete(self, tenant: str, unique_id: str, *, sent: int | None = None) -> Erasure:
-        """Remove the source, the variants and the records; what there was.
+        """Remove the source, the variants and the records. Returns what was removed.
 
-        `sent` are the bytes of parts that had arrived, where the upload in parts is ended already. A tombstone stays,
-        so that nothing which arrives late revives the image. A delete that was cut short is finished by the next one.
+        `sent` is the size of the parts that had arrived, if the multipart upload has been aborted already. A tombstone
+        stays, so that no late event revives the image. If a delete was interrupted, the next one finishes it.
 
         Raises `ImageNotFound`; `ImageDeleted` for an image that is erased already; `Busy`; `Unavailable`.
         """
@@ -180,9 +180,10 @@ class Catalog:
         raise Busy
 
     async def _bury(self, image: Image, sent: int | None) -> Image:
-        """Whoever writes the tombstone, and nobody else, gives back what the image had counted for.
+        """Write the tombstone, and then give back what the image had counted for: only its writer does so.
 
-        What came, and nobody has looked at, was stored nevertheless. Raises `RecordChanged`, `Busy`, `Unavailable`.
+        Uploads that no worker has looked at were stored, so they are counted. Raises `RecordChanged`, `Busy`,
+        `Unavailable`.
         """
         old = await known_job(self.stores.jobs, image.tenant, image.current_job)
         waiting = old if old is not None and old.uncounted else None
@@ -209,8 +210,8 @@ class Catalog:
         return image
 
     async def _sent(self, waiting: Job, sent: int | None) -> int:
-        """Bytes of the parts that have arrived, which end here: they were stored. When nobody knows any more, as many
-        as are reserved.
+        """Bytes of the parts that have arrived and are aborted here: they were stored. If that is unknown, the reserved
+        bytes.
 
         Raises `Unavailable`.
         """
@@ -226,7 +227,7 @@ class Catalog:
 
     @asynccontextmanager
     async def _counted(self, image: Image, used: Usage) -> AsyncIterator[None]:
-        """Count what cannot be refused any more, for as long as the change of the record is made."""
+        """Count what cannot be refused any more, while the block changes the record."""
         if self.quota is None or not used.counts:
             yield
             return
@@ -235,8 +236,11 @@ class Catalog:
             yield
 
     async def _replace(self, image: Image, old: Job | None, new: Job, version: str) -> None:
-        """Make a job current. What it works on may have come a moment ago, and is counted first; so is an image whose
-        upload was refused, and has come again. Raises what `take` raises, and `RecordChanged`."""
+        """Make a job current. Its source is counted first, because it may be new; so is an image that was refused and
+        came again.
+
+        Raises what `take` raises, and `RecordChanged`.
+        """
         if version and version not in (image.first_version, image.counted_through):
             versions = await self.stores.source.versions(image.key, until=image.counted_through)
             image = await self.eraser.arrivals.count(image, uncounted(versions, image, old))
@@ -249,7 +253,7 @@ class Catalog:
             await self.endings.replace(image, old, new)
 
     async def _newest_source(self, image: Image, old: Job | None) -> tuple[Source, str]:
-        """And the version that S3 calls it."""
+        """The newest source, and its version id in S3."""
         if old is not None and old.status is JobStatus.PENDING:
             raise NotUploaded
         try:
@@ -283,7 +287,7 @@ async def living(jobs: JobStore, tenant: str, unique_id: str) -> Image:
 
 
 def _shown_meanwhile(old: Job | None) -> str | None:
-    """The job whose variants are shown until that over the same source has completed which takes the place of `old`."""
+    """The job whose variants are shown until a new job, which replaces `old` for the same source, has completed."""
     if old is None:
         return None
     return old.processing_id if old.status is JobStatus.COMPLETED else old.previous_job

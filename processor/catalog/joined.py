@@ -1,4 +1,4 @@
-"""Calls about one thing, one after the other: those that come meanwhile share one run, which begins after they came."""
+"""Merges simultaneous calls about one thing: calls that come during a run share the next run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class Joined(Generic[Result]):
-    """A storm of calls costs no more than calls in a row. Whoever is cancelled leaves the others their run."""
+    """Many simultaneous calls cost no more than calls in a row. A cancelled caller does not cancel the run of the
+    others."""
 
     _running: dict[str, asyncio.Task[Result]] = field(default_factory=dict)
     _next: dict[str, asyncio.Task[Result]] = field(default_factory=dict)
 
     async def run(self, name: str, work: Callable[[], Awaitable[Result]]) -> Result:
-        """What a run returns or raises that begins now, or when the one of this name has ended that is under way."""
+        """The result of a run that begins now; or, if one of this name is running, of the next one after it."""
         if name not in self._running:
             task = self._running[name] = asyncio.create_task(self._first(name, work))
         elif name in self._next:

@@ -41,7 +41,8 @@ MAX_NAMED_PARTS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MultipartSubmission:
-    """A recorded upload in parts of `part_size` bytes, the last one less, and the ways to send those asked for."""
+    """A recorded upload in parts of `part_size` bytes (the last one is smaller), and presigned URLs for the parts asked
+    for."""
 
     job: Job
     part_size: int
@@ -49,13 +50,13 @@ class MultipartSubmission:
 
     @property
     def expires_in_seconds(self) -> int:
-        """How long all of them hold."""
+        """How long all of the URLs are valid."""
         return min(part.expires_in_seconds for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartsState:
-    """What has arrived whole of an upload in parts, and which of its parts have not."""
+    """The parts of an upload that have arrived completely, and the numbers of the others."""
 
     job: Job
     size: int
@@ -66,7 +67,7 @@ class PartsState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingUpload:
-    """An upload that is still open: its records, what S3 calls it, and the size in bytes, if it was announced."""
+    """An unfinished upload: its records, its id in S3, and its size in bytes, if that was announced."""
 
     image: Image
     job: Job
@@ -76,23 +77,22 @@ class PendingUpload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LargeFiles:
-    """Uploads in parts. Every call is told the tenant; another tenant's image is as good as none."""
+    """Uploads in parts. Every call names the tenant; another tenant's image is treated as missing."""
 
     stores: Stores
-    #: What tenants may use; None: as much as they like.
+    #: Enforces limits; None: there are none.
     quota: Quota | None = None
     #: What is made of an image.
     recipe: Recipe = STANDARD
-    #: What removes an image whose upload is given up.
+    #: Removes an image whose upload is aborted.
     catalog: Catalog
 
     async def begin(self, tenant: str, request: UploadRequest, size: int) -> MultipartSubmission:
         """Begin an upload of `size` bytes, record a pending image, and sign every part.
 
-        The upload is begun before the record is made, which names it: a record without its upload would be of no use,
-        while an upload without a record is empty, because nobody was given its URLs.
-
-        Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
+        The upload begins before its record is written. A record without its upload would be useless; an upload without
+        a record stays empty, because nobody has its URLs. Raises `DailyLimitReached`, `ImageLimitReached`,
+        `Unavailable`.
         """
         await check_upload(self.quota, tenant, size)
         job, upload = await self._begin(tenant, request, size)
@@ -103,7 +103,7 @@ class LargeFiles:
     async def sign(
         self, tenant: str, unique_id: str, numbers: Sequence[int] | None, expires_in_seconds: int
     ) -> MultipartSubmission:
-        """Sign parts of a pending upload anew, all of them without `numbers`. What was signed before holds on.
+        """Sign parts of a pending upload again; all parts if `numbers` is missing. Earlier URLs stay valid.
 
         Raises `ImageNotFound`; `WrongUploadMethod`; `AlreadyUploaded`; `UploadExpired`; `NoSuchPart`; `Unavailable`.
         """
@@ -119,7 +119,7 @@ class LargeFiles:
         return MultipartSubmission(job=job, part_size=part_size(size), parts=parts)
 
     async def state(self, tenant: str, unique_id: str) -> PartsState:
-        """Which parts are there: those of the size that was announced for them.
+        """Which parts have arrived with the announced size.
 
         Raises `ImageNotFound`; `WrongUploadMethod`; `AlreadyUploaded`; `UploadExpired`; `Unavailable`.
         """
@@ -130,7 +130,7 @@ class LargeFiles:
         )
 
     async def complete(self, tenant: str, unique_id: str) -> Image:
-        """Make one file of the parts, once all have arrived; what was completed before is complete.
+        """Make one file of the parts, once all have arrived. Safe to repeat.
 
         Raises `ImageNotFound`; `WrongUploadMethod`; `UploadIncomplete`, and nothing is lost; `UploadExpired`;
         `Unavailable`.
@@ -146,11 +146,12 @@ class LargeFiles:
         return pending.image
 
     async def abort(self, tenant: str, unique_id: str) -> Erasure:
-        """Remove the parts and the records; what there was. A call that was cut short is finished by the next one.
+        """Remove the parts and the records. Returns what was removed. If a call was interrupted, the next one finishes
+        it.
 
-        The upload ends first: afterwards nothing can make an object of it, so that no file which has arrived is
-        removed. Raises `ImageNotFound`; `ImageDeleted` for an image that is erased already; `WrongUploadMethod`;
-        `AlreadyUploaded`; `Unavailable`.
+        The upload is aborted first. After that nothing can complete it, so no completed file is removed. Raises
+        `ImageNotFound`; `ImageDeleted` for an image that is erased already; `WrongUploadMethod`; `AlreadyUploaded`;
+        `Unavailable`.
         """
         sent: int | None = None
         with suppress(ImageDeleted):  # a delete that was cut short is the catalog's to finish
@@ -201,14 +202,15 @@ class LargeFiles:
         return PendingUpload(image=image, job=job, upload=upload, size=terms.size)
 
     async def _arrived(self, pending: PendingUpload) -> tuple[Part, ...]:
-        """The parts that are there. Raises `AlreadyUploaded` when they are a file by now, else `UploadExpired`."""
+        """The parts that have arrived. Raises `AlreadyUploaded` when they were completed to a file, else
+        `UploadExpired`."""
         try:
             return await self.stores.source.list_parts(pending.upload)
         except ObjectNotFound:
             raise await self._why_gone(pending) from None
 
     async def _whole(self, pending: PendingUpload, size: int) -> tuple[list[Part], list[int]]:
-        """The parts that are there whole, and the numbers of the others."""
+        """The parts that have arrived completely, and the numbers of the others."""
         wanted = part_sizes(size)
         whole = [part for part in await self._arrived(pending) if wanted.get(part.number) == part.size]
         return whole, sorted(wanted.keys() - {part.number for part in whole})
@@ -222,7 +224,7 @@ class LargeFiles:
             raise await self._why_gone(pending) from None
 
     async def _why_gone(self, pending: PendingUpload) -> AlreadyUploaded | UploadExpired:
-        """The job is pending until the event of S3 has been handled, so the bucket knows first."""
+        """Why the upload is gone. The job stays pending until S3's event is handled, so only the bucket knows."""
         return AlreadyUploaded() if await self._is_there(pending.image.key) else UploadExpired()
 
     async def _is_there(self, key: str) -> bool:
@@ -239,7 +241,8 @@ class LargeFiles:
 
 
 def part_size(size: int) -> int:
-    """Bytes of each part, but for the last, of a file of `size` bytes: whole MiB, and the same whenever it is asked."""
+    """Bytes of each part, except the last, of a file of `size` bytes. It is whole MiB, and always the same for the same
+    size."""
     mebibytes = -(-size // (MAX_PARTS * MIB))
     return max(LEAST_PART_BYTES, mebibytes * MIB)
 
@@ -261,7 +264,7 @@ def _chosen(sizes: Mapping[int, int], numbers: Sequence[int] | None) -> Mapping[
 
 
 def incomplete(missing: Sequence[int], count: int) -> UploadIncomplete:
-    """The complaint about parts that have not arrived, in order, of `count` in all."""
+    """The error for parts (in order, of `count` in all) that have not arrived."""
     named = ", ".join(map(str, missing[:MAX_NAMED_PARTS]))
     more = ", and more" if len(missing) > MAX_NAMED_PARTS else ""
     return UploadIncomplete(

@@ -1,4 +1,4 @@
-"""Compares the buckets with the records, and mends what no message will come for."""
+"""Compares the buckets with the records, and repairs what no message will repair."""
 
 from __future__ import annotations
 
@@ -57,21 +57,21 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciler:
-    """Safe to run at any time, twice, and beside itself and the workers.
+    """Safe to run at any time, twice, and beside other runs and the workers.
 
-    It decides by consistent reads, leaves alone whatever changed within `grace`, and mends by the same events that the
-    workers take for duplicates when they are one too many.
+    It decides by consistent reads and ignores whatever changed within `grace`. It repairs by the same events that the
+    workers handle; an extra event is a duplicate for them.
     """
 
     stores: AllStores
     source_bucket: str
-    #: What is younger may still be on its way: longer than the longest time that a message stays hidden.
+    #: Younger uploads are ignored: their messages may still arrive. This is longer than a message can stay hidden.
     grace: timedelta
-    #: Say what would be done, and do nothing.
+    #: Report what would be done, and do nothing.
     dry_run: bool = False
     #: What is made of an image that is adopted.
     recipe: Recipe = STANDARD
-    #: Whose an upload without a record is; None leaves it where it is.
+    #: The tenant that gets uploads without a record; None: they stay as they are.
     adopt_as: str | None = None
 
     async def findings(self) -> AsyncIterator[Finding]:
@@ -108,7 +108,7 @@ class Reconciler:
         return await self._unfinished(job, found)
 
     async def _erase(self, image: Image) -> None:
-        """Whoever wrote the tombstone may have died before anybody was told of it."""
+        """Erase, and tell the listeners again: whoever wrote the tombstone may have died before that."""
         await Endings(jobs=self.stores.jobs, listeners=self.stores.listeners).deleted(image)
         await Eraser(stores=self.stores).erase(image)
 
@@ -178,7 +178,8 @@ class Reconciler:
         )
 
     async def _is_orphan(self, unique_id: str, processing_id: str) -> bool:
-        """A job is named by its image before it stores anything, so one that is not named now never was, or is over."""
+        """Whether no job has these variants. An image names its job before the job stores anything, so an unnamed job
+        is over."""
         try:
             image = await self.stores.jobs.image_of_any_tenant(unique_id)
         except ImageNotFound:
@@ -208,7 +209,7 @@ class Reconciler:
 
 
 async def _all(batch: list[Awaitable[Finding | None]]) -> list[Finding]:
-    """What a batch has found; the batch is empty afterwards."""
+    """The findings of a batch, which is emptied."""
     waiting, batch[:] = list(batch), []
     return [finding for finding in await asyncio.gather(*waiting) if finding is not None]
 

@@ -33,14 +33,14 @@ class RedrivePlan:
     #: How many jobs and messages become visible to the workers in a second.
     per_second: int
     code: str | None = None
-    #: Say what would be done, and do nothing.
+    #: Report what would be done, and do nothing.
     dry_run: bool = True
     #: Position of the last failed job already seen.
     after: str | None = None
 
     @property
     def query(self) -> JobQuery:
-        """An image whose new job fails stands where it stood, behind the position: so paging comes to an end."""
+        """The query for failed jobs. A job that fails again keeps its position behind the cursor, so paging ends."""
         return JobQuery(tenant=self.tenant, limit=self.limit, status=JobStatus.FAILED, after=self.after)
 
 
@@ -50,7 +50,7 @@ class RedrivenJob:
 
     job: Job
     new_processing_id: str | None = None
-    #: Code of the error that stood against a new job.
+    #: Code of the error that prevented a new job.
     refused: str | None = None
 
 
@@ -114,10 +114,10 @@ async def _waiting(dead_letters: MessageQueue | None, plan: RedrivePlan) -> int:
 
 
 async def _move(stores: Stores, plan: RedrivePlan, queued: int) -> int:
-    """How many dead letters are in the queue again; they come after what is queued already.
+    """Move dead letters behind what is queued already. Returns how many were moved.
 
-    A dead letter is settled once it is in the queue. A process that dies in between leaves it in both. One that has a
-    reason cannot be read, and would be a dead letter again at once: it stays.
+    A dead letter is settled after it was sent to the queue. If the process dies in between, it is in both. A letter
+    with a reason cannot be read and would only come back, so it stays.
     """
     dead_letters, moved, seen = stores.dead_letters, 0, 0
     if dead_letters is None or plan.code is not None:
@@ -139,7 +139,7 @@ async def _move(stores: Stores, plan: RedrivePlan, queued: int) -> int:
 
 
 def _delay(queued: int, per_second: int) -> int:
-    """Seconds until a message may be seen that comes after so many others."""
+    """The delay in seconds of a message, after so many others."""
     return min(queued // per_second, MAX_DELAY_SECONDS)
 
 

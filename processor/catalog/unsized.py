@@ -30,18 +30,18 @@ S3_MAX_PARTS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnsizedFiles(LargeFiles):
-    """Uploads in parts, each of the size that its sender likes.
+    """Uploads in parts of any size.
 
-    Whoever sends them names the upload by the key of the image and the id of its first job. Names that do not belong
-    together, or to the tenant, are as good as none. What is there already counts against the largest size before a
-    further part is signed, and all of it before the file is made.
+    The sender names an upload by the key of the image and the id of its first job. If they do not belong together, or
+    to the tenant, the upload is treated as missing. The arrived parts must fit the largest file before another part is
+    signed, and again before the file is made.
     """
 
     #: Largest upload, in bytes.
     max_bytes: int
 
     async def start(self, tenant: str, request: UploadRequest) -> Job:
-        """Begin an upload and record it. As nobody says how large the file is, the largest is reserved for it.
+        """Begin an upload and record it. Its size is unknown, so the largest file is reserved.
 
         Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
         """
@@ -54,11 +54,11 @@ class UnsizedFiles(LargeFiles):
     async def sign_part(
         self, tenant: str, processing_id: str, key: str, number: int, *, expires_in_seconds: int
     ) -> SignedUrl:
-        """Where the part may be PUT. A part that is sent again takes the place of the one before.
+        """A presigned URL for a part. A part that is sent again replaces the earlier one.
 
-        Raises `ImageNotFound`; `WrongUploadMethod`; `NoSuchPart`; `FileTooLarge` when the other parts, or the least
-        that those before it must have, leave nothing for it; `DailyLimitReached`, `ImageLimitReached`;
-        `AlreadyUploaded`; `UploadExpired`; `Unavailable`.
+        Raises `ImageNotFound`; `WrongUploadMethod`; `NoSuchPart`; `FileTooLarge` when the other parts (or the least
+        size of the parts before it) leave no room; `DailyLimitReached`, `ImageLimitReached`; `AlreadyUploaded`;
+        `UploadExpired`; `Unavailable`.
         """
         pending = await self._unsized(await self._named(tenant, processing_id, key))
         if not 1 <= number <= S3_MAX_PARTS:
@@ -76,7 +76,7 @@ class UnsizedFiles(LargeFiles):
         return await self._arrived(await self._unsized(await self._named(tenant, processing_id, key)))
 
     async def finish(self, tenant: str, processing_id: str, key: str, etags: Mapping[int, str]) -> Image:
-        """Make one file of the parts that its sender names by number and ETag; what was completed before is complete.
+        """Make one file of the parts that the sender names by number and ETag. Safe to repeat.
 
         Raises `ImageNotFound`; `WrongUploadMethod`; `UploadIncomplete`, and nothing is lost; `PartTooSmall`;
         `FileTooLarge`; `DailyLimitReached`, `ImageLimitReached`; `UploadExpired`; `Unavailable`.
@@ -92,12 +92,12 @@ class UnsizedFiles(LargeFiles):
         return image
 
     async def give_up(self, tenant: str, processing_id: str, key: str) -> Erasure:
-        """Remove the parts and the records, like `abort`; what there was."""
+        """Remove the parts and the records, like `abort`. Returns what was removed."""
         image = await self._named(tenant, processing_id, key)
         return await self.abort(tenant, image.unique_id)
 
     async def _named(self, tenant: str, processing_id: str, key: str) -> Image:
-        """Also a deleted one: whoever knows both names may hear of that."""
+        """The image and the job. A deleted image is found too: the caller knows both of its names."""
         nothing = ImageNotFound("There is no upload with this uploadId and key.")
         unique_id = unique_id_of(key)
         if unique_id is None:
@@ -119,7 +119,7 @@ class UnsizedFiles(LargeFiles):
         return pending
 
     async def _check(self, pending: PendingUpload, parts: Sequence[Part]) -> None:
-        """What is checked of other uploads before they begin."""
+        """The checks that other uploads pass before they begin."""
         for part in parts[:-1]:
             if part.size < S3_LEAST_PART_BYTES:
                 raise PartTooSmall(part.number, limit=S3_LEAST_PART_BYTES, actual=part.size)
@@ -129,21 +129,22 @@ class UnsizedFiles(LargeFiles):
         await self._check_day(pending, size)
 
     async def _check_day(self, pending: PendingUpload, size: int) -> None:
-        """What has come counts, though nobody announced it; also what was reserved on another day."""
+        """Count the arrived parts against the day's limit, although they were not announced; also those reserved on
+        another day."""
         if self.quota is not None:
             more = max(0, size - reserved(pending.job).bytes)
             await self.quota.check_open(pending.image.tenant, more)
 
 
 def _too_large_with_this_part(*, limit: int, actual: int) -> FileTooLarge:
-    """How large the file is nobody knows before its end; the part has one byte at least."""
+    """The error for a part that does not fit. The size of the file is unknown; the part has at least one byte."""
     error = FileTooLarge(limit=limit, actual=actual)
     error.message = f"With this part the file has at least {actual:,} bytes; the service accepts {limit:,}."
     return error
 
 
 def _chosen(arrived: Sequence[Part], etags: Mapping[int, str]) -> list[Part]:
-    """Parts 1 to the last that is named, in order. Raises `UploadIncomplete`."""
+    """Parts 1 to the last one named, in order. Raises `UploadIncomplete`."""
     wanted = range(1, max(etags) + 1)
     whole = [part for part in arrived if etags.get(part.number) == part.etag]
     missing = sorted(set(wanted) - {part.number for part in whole})

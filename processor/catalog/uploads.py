@@ -41,10 +41,10 @@ class Submission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uploads:
-    """Uploads in one piece. Every call is told the tenant; another tenant's image is as good as none."""
+    """Uploads in one piece. Every call names the tenant; another tenant's image is treated as missing."""
 
     stores: Stores
-    #: What tenants may use; None: as much as they like.
+    #: Enforces limits; None: there are none.
     quota: Quota | None = None
     #: Largest upload, in bytes.
     max_bytes: int
@@ -73,7 +73,7 @@ class Uploads:
         return Submission(job=job, upload=upload)
 
     async def refresh(self, tenant: str, unique_id: str, expires_in_seconds: int) -> Submission:
-        """Sign a pending upload anew, on the same terms. What was signed before holds until its own end.
+        """Sign a pending upload again, on the same terms. Earlier URLs stay valid until their own end.
 
         Raises `ImageNotFound`; `AlreadyUploaded`; `WrongUploadMethod`; `Unavailable`.
         """
@@ -94,7 +94,7 @@ class Uploads:
         return Submission(job=job, upload=upload)
 
     async def repeat(self, tenant: str, unique_id: str, expires_in_seconds: int) -> Submission:
-        """What `submit` answered, with URLs that hold again, for whoever lost the answer; the file may have arrived.
+        """The answer of `submit` with new URLs, for a caller who lost it. The file may have arrived meanwhile.
 
         Raises `ImageNotFound`; `AlreadyUploaded` when nothing can be signed; what `refresh` raises.
         """
@@ -115,7 +115,8 @@ class Uploads:
         return None
 
     async def _is_shown(self, job: Job) -> bool:
-        """The index may lag: the image may be deleted by now, or show another file."""
+        """Whether the image still shows this job. The index lags: the image may be deleted by now, or show another
+        file."""
         try:
             image = await living(self.stores.jobs, job.tenant, job.unique_id)
         except ImageNotFound:
@@ -137,13 +138,13 @@ class Uploads:
 
 
 async def check_upload(quota: Quota | None, tenant: str, size: int | None) -> None:
-    """Before anything is begun. Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`."""
+    """Check the limits before anything begins. Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`."""
     if quota is not None:
         await quota.check_upload(tenant, size)
 
 
 async def record(stores: Stores, quota: Quota | None, job: Job) -> None:
-    """Write a new image with its first job; what its upload may bring counts from here on.
+    """Write a new image with its first job, and reserve what its upload may bring.
 
     Raises `DailyLimitReached`, `ImageLimitReached`, `Busy`, `Unavailable`.
     """

@@ -37,7 +37,7 @@ class Item:
     extents: list[tuple[int, int]] = field(default_factory=list)
     properties: list[Property] = field(default_factory=list)
     #: What it is put together of.
-    parts: list[int] = field(default_factory=list)
+    inputs: list[int] = field(default_factory=list)
     #: What it accompanies.
     companion_of: list[int] = field(default_factory=list)
     #: The alpha that is multiplied in already.
@@ -80,7 +80,7 @@ class Items:
         for _ in range(_DEEPEST):
             made = [self.by_id.get(name, Item()) for name in shown]
             pairs = zip(shown, made, strict=True)
-            shown = list(dict.fromkeys(n for name, item in pairs for n in (item.parts if item.is_derived else [name])))
+            shown = list(dict.fromkeys(n for name, item in pairs for n in (item.inputs if item.is_derived else [name])))
         return {name: self.by_id.get(name, Item()) for name in shown}
 
 
@@ -158,7 +158,7 @@ class _Reading:
             count = self._number(at + wide, 2)
             others = [self._one(at + wide + 2 + wide * place, wide) for place in range(count)]
             if kind == b"dimg":
-                item.parts += others
+                item.inputs += others
             elif kind == b"auxl":
                 item.companion_of += others
             elif kind == b"prem":

@@ -17,10 +17,7 @@ _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 
 
 def tune_allocator() -> None:
-    """Once, before the threads that are to obey. Whoever sets a variable of glibc's malloc is left to it.
-
-    Under another allocator it changes nothing: it speaks to glibc's alone, and where there is no glibc to nobody.
-    """
+    """Call it once, before threads start. Variables of glibc's malloc, if set, win. Another allocator ignores it."""
     if any(name.startswith("MALLOC_") for name in os.environ):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

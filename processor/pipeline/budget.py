@@ -1,4 +1,4 @@
-"""Who may start: tenants by turns, while threads and memory last."""
+"""Decides which conversion starts: tenants take turns, while threads and memory are free."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ IMAGES_PER_THREAD = 2
 
 
 class Share:
-    """What one image has of a budget; it may turn out to need less."""
+    """The memory of one image in a budget; it may shrink."""
 
     def __init__(self, budget: MemoryBudget, weight: int, tenant: str) -> None:
         self._budget, self._weight, self._tenant = budget, weight, tenant
         self._over = False
 
     def keep(self, weight: int) -> None:
-        """Give back what is above that, so that the next image may start; nothing once it has left."""
+        """Shrink to this many bytes, so that the next image may start. No effect after `leave`."""
         if weight < self._weight and not self._over:
             was, self._weight = self._weight, weight
             self._budget.lessen(was, weight)
@@ -54,11 +54,11 @@ class MemoryBudget(Turns):
 
     @property
     def short(self) -> bool:
-        """Whether somebody waits, and not for a slot."""
+        """Whether somebody waits for memory."""
         return bool(self.waiting) and super()._fits(0)
 
     def lend(self, more_bytes: int) -> None:
-        """To work behind everybody's turn, which takes no slot; or less than before."""
+        """Lend memory to work that has no turn and no slot; or change the loan to less."""
         self.lent += more_bytes
         self.call_next()
 

@@ -1,4 +1,5 @@
-"""Conversions step back for the event loop: they take seconds, and whoever asks the API waits for milliseconds."""
+"""Conversions have a lower CPU priority than the event loop: they take seconds, and API callers wait for
+milliseconds."""
 
 from __future__ import annotations
 
@@ -15,14 +16,15 @@ _MOST_STEPS = 20
 
 
 def step_back() -> None:
-    """For the thread that calls it, and those that it starts. Only Linux knows a niceness of threads."""
+    """Lower the priority of the calling thread, and of threads that it starts. Only Linux has a niceness for
+    threads."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + STEPS)
 
 
 def step_aside() -> None:
-    """For a whole process, before it starts a thread: it gets what nobody else wants of a processor."""
+    """Lower the priority of a whole process, before it starts a thread: it gets only CPU that nobody else wants."""
     with suppress(OSError):  # a container may forbid it
         if sys.platform == "linux":
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

@@ -312,7 +312,7 @@ def _probe_heic(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
 def _load_heic(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image:
     del strict
     still = heif.read(data, HEIC, heif.HEVC)
-    hevc.check_parts(data, still, check)
+    hevc.check_coded(data, still, check)
     image = hevc.decode(data)
     if (image.width, image.height) != (info.width, info.height):
         raise CorruptImage

@@ -63,7 +63,8 @@ class EngineLoad:
 
 @dataclass(slots=True, kw_only=True)
 class _Rest:
-    """What takes long of an image: it begins when the image is decoded and a thread is free, beside the first part."""
+    """The second phase of an image. It begins when the image is decoded and a thread is free, beside the
+    first phase."""
 
     lane: Turns
     tenant: str
@@ -77,7 +78,7 @@ class _Rest:
         self._task = asyncio.create_task(self._in_turn())
 
     async def end(self) -> None:
-        """The first part has ended: wait for this one. Raises what it raises."""
+        """The first phase has ended: wait for this one. Raises what it raises."""
         if self._task is None:
             return
         if not self._begun:
@@ -85,7 +86,7 @@ class _Rest:
         await self._task
 
     async def call_off(self) -> None:
-        """The first part has failed. A thread cannot be cancelled, so it is told, and waited for."""
+        """The first phase has failed: stop this one. A thread cannot be cancelled, so it is told, and waited for."""
         if self._task is None:
             return
         if self._begun:
@@ -104,8 +105,8 @@ class _Rest:
 class Engine:
     """Implements `ports.Renderer`. Made and used within one event loop.
 
-    `outside` renders what a thread must not: what could be deaf to its time limit, or run out of memory. It shares the
-    `budget`. The `probes` are told of the steps of a render, in its thread.
+    `outside` renders in child processes what must not run in a thread: pictures whose codec may ignore the time limit,
+    and those that may run out of memory. It shares the `budget`. The `probes` get the steps of a render, in its thread.
     """
 
     def __init__(
@@ -145,14 +146,14 @@ class Engine:
 
     @property
     def stuck(self) -> bool:
-        """Whether a thread goes on although its image's time was up a moment ago: nothing new is to be begun."""
+        """Whether a thread is still running a moment after its time limit. Then nothing new should begin."""
         return any(deadline.overdue(STUCK_SECONDS) for deadline in self._deadlines)
 
     @property
     def wedged(self) -> bool:
-        """Whether a thread goes on long after its image's time was up: it hears nothing, and only a restart ends it.
+        """Whether a thread is still running long after its time limit. It hears nothing, and only a restart ends it.
 
-        What was begun beside it has had its own time by now, and so has ended.
+        Whatever began beside it has had its own time by now, and so has ended.
         """
         grace = self._limits.timeout_seconds
         return any(deadline.overdue(grace) for deadline in self._deadlines)
@@ -180,13 +181,13 @@ class Engine:
             self._note_idle()
 
     def abort(self) -> None:
-        """Call off every render, running or waiting: each ends soon, with `Unavailable`. No more are taken."""
+        """Cancel every render, running or waiting: each ends soon with `Unavailable`. No new ones are accepted."""
         self._closed = True
         for deadline in self._deadlines:
             deadline.call_off()
 
     async def close(self) -> None:
-        """Take no more, let what was taken end, join the threads."""
+        """Accept no new renders, let the others end, join the threads."""
         self._closed = True
         await self._idle.wait()
         for pool in (self._prober, self._pool):
@@ -224,13 +225,13 @@ class Engine:
     async def _work(self, rendering: Rendering, info: ImageInfo, held: Share, ticket: Ticket) -> Rendered:
         try:
             await ticket.begin(info)
-            await self._both_parts(rendering, ticket.tenant)
+            await self._both_phases(rendering, ticket.tenant)
             return rendering.rendered()
         finally:
             rendering.forget()
             held.leave()
 
-    async def _both_parts(self, rendering: Rendering, tenant: str) -> None:
+    async def _both_phases(self, rendering: Rendering, tenant: str) -> None:
         loop, lanes = asyncio.get_running_loop(), self._lanes
         rest = _Rest(
             lane=lanes.long,
@@ -306,4 +307,4 @@ def _words(text: Any) -> str:
 
 def libvips_version() -> str:
     """The encoder, as manifests name it."""
-    return "libvips " + ".".join(str(pyvips.version(part)) for part in range(3))
+    return "libvips " + ".".join(str(pyvips.version(number)) for number in range(3))

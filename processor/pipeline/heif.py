@@ -35,7 +35,7 @@ DECODING_BYTES = {AV1: ((17, 13), (25, 17)), HEVC: ((10, 7), (18, 12))}
 class Still:
     """The primary picture, upright: turns are part of the picture, and EXIF is not to turn it again.
 
-    `colour` counts where there is no profile; None: sRGB. `parts`: what has to be decoded for it, by its number.
+    `colour` counts where there is no profile; None: sRGB. `coded`: what has to be decoded for it, by its number.
     """
 
     width: int
@@ -47,7 +47,7 @@ class Still:
     is_coarse: bool
     colour: Colour | None
     profile: bytes | None
-    parts: dict[int, Item]
+    coded: dict[int, Item]
     items: Items
 
     @property
@@ -67,7 +67,7 @@ def read(data: bytes, format_: Format, coded_as: frozenset[bytes]) -> Still:
 def each_tile(data: bytes, still: Still) -> Iterator[bytearray]:
     """The file once for each tile, as if that were the primary picture: libheif leaves out those that are damaged."""
     whole = {still.items.primary, *still.items.alphas()}
-    tiles = [name for name in still.parts if name not in whole]
+    tiles = [name for name in still.coded if name not in whole]
     file, place = bytearray(data if tiles else b""), still.items.named_at
     for name in tiles:
         file[place] = name.to_bytes(place.stop - place.start, "big")
@@ -77,16 +77,16 @@ def each_tile(data: bytes, still: Still) -> Iterator[bytearray]:
 def _still(items: Items, file_bytes: int, format_: Format, coded_as: frozenset[bytes]) -> Still:
     if items.primary is None:
         raise UnsupportedFormat(f"{format_.title} (without a still)") if items.moves else CorruptImage
-    primary, parts = items.by_id.get(items.primary, Item()), items.coded()
-    for item in parts.values():
+    primary, coded = items.by_id.get(items.primary, Item()), items.coded()
+    for item in coded.values():
         if item.kind not in coded_as:
             raise UnsupportedFormat(f"{format_.title} ({item.kind.decode()})") if item.kind.isalnum() else CorruptImage
         if not item.extents or max(end for _, end in item.extents) > file_bytes:
             raise CorruptImage
-    if not parts:
+    if not coded:
         raise CorruptImage
     width, height = _upright(primary)
-    told = (primary, next(iter(parts.values())))
+    told = (primary, next(iter(coded.values())))
     bits, coarse = _coding(told[1])
     return Still(
         width=width,
@@ -98,7 +98,7 @@ def _still(items: Items, file_bytes: int, format_: Format, coded_as: frozenset[b
         is_coarse=coarse,
         colour=_colour(told),
         profile=next((body[4:] for body in _said(told, b"colr") if body[:4] in (b"prof", b"rICC")), None),
-        parts=parts,
+        coded=coded,
         items=items,
     )
 

@@ -1,6 +1,6 @@
-"""Decodes the pictures of a HEIC: the only module that loads libheif and libde265 as `pi-heif` brings them.
+"""Decodes the pictures of a HEIC: the only module that loads libheif and libde265, which `pi-heif` contains.
 
-libheif hands out whatever libde265 makes of damaged data. So each part is decoded by libde265 alone, too, which tells.
+libheif does not report damaged data. So libde265 decodes each coded picture once more by itself, and reports damage.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def decode(data: bytes) -> pyvips.Image:
     return image.copy_memory()  # the samples end with the file
 
 
-def check_parts(data: bytes, still: Still, check: Callable[[], None]) -> None:
-    """Raises `CorruptImage` when a part lost any of its pixels, and what `check` raises between two."""
-    for item in still.parts.values():
+def check_coded(data: bytes, still: Still, check: Callable[[], None]) -> None:
+    """Raises `CorruptImage` when a coded picture lost any of its pixels, and what `check` raises between two."""
+    for item in still.coded.values():
         check()
         if not _is_whole(_units(data, item)):
             raise CorruptImage

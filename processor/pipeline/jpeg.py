@@ -173,11 +173,11 @@ def has_all_restarts(data: bytes, jpeg: Jpeg) -> bool:
 def filled(data: bytes, jpeg: Jpeg) -> bytes:
     """The same picture to a decoder that finds all the data that it asks for, and another one to one that does not."""
     filling = _ZEROS + _FILLING if jpeg.is_arithmetic else _FILLING
-    parts, at = [], 0
+    slices, at = [], 0
     for scan in jpeg.scans:
-        parts += [data[at : scan.start], *_filled(data[scan.start : scan.end], filling, restarts=jpeg.restarts)]
+        slices += [data[at : scan.start], *_filled(data[scan.start : scan.end], filling, restarts=jpeg.restarts)]
         at = scan.end
-    return b"".join((*parts, data[at:] if jpeg.ended else _END))
+    return b"".join((*slices, data[at:] if jpeg.ended else _END))
 
 
 def _filled(scan: bytes, filling: bytes, *, restarts: bool) -> Iterator[bytes]:

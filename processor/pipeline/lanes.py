@@ -1,4 +1,4 @@
-"""Threads for images, in two lanes: a first picture does not wait behind another image's full size."""
+"""Threads for images, in two lanes, so that a thumbnail does not wait behind another image's full size."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from processor.turns import Turns
 
 
 class Lanes:
-    """As many threads as there are processors, and one more for first pictures while all of them are at long work.
+    """As many threads as there are processors, and one more for first pictures while all of them do long work.
 
-    In the lane for first pictures an image is decoded, and its small variants are made, in tenths of a second; in the
-    lane for long work, the large ones. An image alone has a thread of each at once; among others it has one. In each,
-    tenants take turns.
+    The lane for first pictures decodes an image and makes its small variants, in tenths of a second. The lane for long
+    work makes the large ones. A single image gets a thread in each; among others it gets one. In each lane, tenants
+    take turns.
     """
 
     def __init__(self, threads: int) -> None:

@@ -71,7 +71,7 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """One frame of an animation, and the parts of its compressed pixels."""
+    """One frame of an animation, and the chunks of its compressed pixels."""
 
     left: int
     top: int
@@ -80,7 +80,7 @@ class Frame:
     delay_ms: int
     dispose: Dispose
     over: bool
-    parts: list[Chunk] = field(default_factory=list, repr=False)
+    chunks: list[Chunk] = field(default_factory=list, repr=False)
     #: Nothing of its area is left out; what alpha leaves out, the colour type tells.
     draws_all: ClassVar[bool] = True
 
@@ -177,7 +177,7 @@ def completed(data: bytes, png: Png, check: Callable[[], None]) -> bytes:
     `check` is asked now and then, and may raise. Raises `CorruptImage`.
     """
     view = memoryview(data)
-    stream = b"".join(view[part.start : part.end] for part in _arrived(data, png.pixels))
+    stream = b"".join(view[chunk.start : chunk.end] for chunk in _arrived(data, png.pixels))
     again = zlib.compressobj(_LEVEL)
     packed = [again.compress(piece) for piece in _inflated(stream, _raw_bytes(data, png), check)]
     pixels = b"".join((*packed, again.flush()))
@@ -186,25 +186,25 @@ def completed(data: bytes, png: Png, check: Callable[[], None]) -> bytes:
 
 
 def still(data: bytes, png: Png, frame: Frame) -> bytes:
-    """One frame of an animation as a PNG of its own. Raises `CorruptImage` when a part of it has a wrong checksum."""
+    """One frame of an animation as a PNG of its own. Raises `CorruptImage` for a chunk with a wrong checksum."""
     view = memoryview(data)
     size = struct.pack(">II", frame.width, frame.height)
     head = _chunk(b"IHDR", size + data[png.header.start + len(size) : png.header.end])
     found = (png.preamble[kind] for kind in _SHARED if kind in png.preamble)
     shared = [view[chunk.start - _HEAD.size : _end(chunk)] for chunk in found]
     pixels = b"".join(
-        view[part.start + (_SEQUENCE_BYTES if part.kind == b"fdAT" else 0) : part.end]
-        for part in _arrived(data, frame.parts)
+        view[chunk.start + (_SEQUENCE_BYTES if chunk.kind == b"fdAT" else 0) : chunk.end]
+        for chunk in _arrived(data, frame.chunks)
     )
     return b"".join((SIGNATURE, head, *shared, _chunk(b"IDAT", pixels), _chunk(b"IEND", b"")))
 
 
-def _arrived(data: bytes, parts: Sequence[Chunk]) -> Sequence[Chunk]:
+def _arrived(data: bytes, chunks: Sequence[Chunk]) -> Sequence[Chunk]:
     """All of them, if none is damaged. In the last one the file may end; what came of it is for a decoder to judge."""
-    torn = 1 if parts and _end(parts[-1]) > len(data) else 0
-    if not parts or not all(is_intact(data, part) for part in parts[: len(parts) - torn]):
+    torn = 1 if chunks and _end(chunks[-1]) > len(data) else 0
+    if not chunks or not all(is_intact(data, chunk) for chunk in chunks[: len(chunks) - torn]):
         raise CorruptImage
-    return parts
+    return chunks
 
 
 def _inflated(stream: bytes, wanted: int, check: Callable[[], None]) -> Iterator[bytes]:
@@ -404,7 +404,7 @@ def _frames(data: bytes, width: int, height: int, playing: Sequence[Chunk]) -> t
         if chunk.kind == b"IDAT":
             if frames:
                 _check_default(frames, width, height)
-                frames[0].parts.append(chunk)
+                frames[0].chunks.append(chunk)
             continue
         if chunk.end > len(data) and chunk.kind == b"fcTL":
             break  # told by the number of frames
@@ -414,7 +414,7 @@ def _frames(data: bytes, width: int, height: int, playing: Sequence[Chunk]) -> t
         if chunk.kind == b"fcTL":
             frames.append(_frame(data, chunk, width, height))
         elif frames:
-            frames[-1].parts.append(chunk)
+            frames[-1].chunks.append(chunk)
         else:
             raise CorruptImage
     return tuple(frames)
@@ -430,7 +430,7 @@ def _check_default(frames: Sequence[Frame], width: int, height: int) -> None:
 def _frame(data: bytes, chunk: Chunk, screen_width: int, screen_height: int) -> Frame:
     if chunk.end - chunk.start != _CONTROL.size or not is_intact(data, chunk):
         raise CorruptImage
-    _, width, height, left, top, parts, of, disposal, blending = _CONTROL.unpack_from(data, chunk.start)
+    _, width, height, left, top, units, of, disposal, blending = _CONTROL.unpack_from(data, chunk.start)
     fits = 0 < width <= screen_width - left and 0 < height <= screen_height - top
     if not fits or disposal >= len(_DISPOSALS) or blending > _OVER:
         raise CorruptImage
@@ -439,7 +439,7 @@ def _frame(data: bytes, chunk: Chunk, screen_width: int, screen_height: int) -> 
         top=top,
         width=width,
         height=height,
-        delay_ms=round(1000 * parts / (of or _HUNDREDTHS)),
+        delay_ms=round(1000 * units / (of or _HUNDREDTHS)),
         dispose=_DISPOSALS[disposal],
         over=blending == _OVER,
     )

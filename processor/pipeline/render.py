@@ -84,14 +84,12 @@ def render(
 
 
 class Rendering:
-    """One image on its way, in two parts of which each holds a thread: `first`, and once that has decoded it, `rest`.
+    """The render of one image, in two phases: `first`, and after the decoding, `rest`. Each uses a thread.
 
-    Both may run at once. Each variant is told to `ready` as soon as it is encoded, the smallest of a part first; the
-    files are the same, whichever thread makes them. `settled` is told how many bytes all takes once the picture is
-    decoded, which may be less than what its header promised.
-
-    Both raise an `ImageRejected` when the file is at fault or late, `Unavailable` when the machine is at fault or the
-    work was called off. The deadline starts with `first`.
+    Both may run at once. Each variant goes to `ready` as soon as it is encoded, the smallest of a phase first. The
+    files are the same, whichever thread makes them. After decoding, `settled` gets the bytes that the render needs,
+    which may be fewer than the header promised. Both phases raise an `ImageRejected` when the file is at fault or late,
+    `Unavailable` when the machine is at fault or the work was cancelled. The deadline starts with `first`.
     """
 
     def __init__(
@@ -119,7 +117,7 @@ class Rendering:
 
     @property
     def has_rest(self) -> bool:
-        """Whether anything takes long."""
+        """Whether there is a second phase."""
         return bool(self._long)
 
     def first(self, decoded: Callable[[], None] = _nobody_waits) -> None:
@@ -148,7 +146,7 @@ class Rendering:
             self._make(spec, size)
 
     def rendered(self) -> Rendered:
-        """Everything, in the order of the recipe, once both parts have ended."""
+        """All variants in the order of the recipe, once both phases have ended."""
         variants = tuple(self._variants[spec.name] for spec in self._recipe.specs)
         return Rendered(source=self._info, variants=variants, facts=self._facts)
 
@@ -157,7 +155,7 @@ class Rendering:
         self._images.clear()
 
     def _decode_whole(self, planned: Sequence[_Planned], decoded: Callable[[], None] = _nobody_waits) -> None:
-        """What is planned comes from a picture that is held."""
+        """All planned variants come from one picture in memory."""
         with self._probes.span("decode", format=self._info.format):
             whole = _prepare(self._data, self._info, self.deadline)
         full = whole.width, page_height(whole)
@@ -180,7 +178,7 @@ class Rendering:
             self._images |= _resized(small, [size for _, size in self._soon], self.deadline)
 
     def _left_bytes(self, whole: pyvips.Image) -> int:
-        """What it takes from now on, by its pixels where they decide."""
+        """The memory that the render needs from now on, by its pixels where they decide."""
         info, recipe, size = self._info, self._recipe, len(self._data)
         texture = None
         if is_open(info, size, recipe):
@@ -302,10 +300,10 @@ def _origin(size: Size, made: dict[Size, pyvips.Image]) -> Size:
 
 @contextmanager
 def _stage(failure: type[TrussError], deadline: Deadline, frame: int) -> Iterator[None]:
-    """What breaks in here breaks with `failure`, unless it was stopped for its time or the machine gave out.
+    """Turn every error inside into `failure`, unless the time was over or the machine failed.
 
-    libvips' own words say nothing reliable, since all threads write them into one buffer, and they go nowhere. `frame`
-    is the number of pixels in a frame.
+    libvips' own texts are not reliable, since all threads write them into one buffer, so they are dropped. `frame` is
+    the number of pixels in a frame.
     """
     deadline.check()
     try:
@@ -318,5 +316,5 @@ def _stage(failure: type[TrussError], deadline: Deadline, frame: int) -> Iterato
 
 
 def _not_convertible(frame: int) -> TrussError:
-    """The picture is at fault unless the system has no memory: it would be tried, and fail, again and again."""
+    """An encoder failed. The picture is at fault, unless the system has no memory: it would fail again on every try."""
     return NotConvertible(actual=frame) if is_to_be_had(frame * _WORK_BYTES) else Unavailable()

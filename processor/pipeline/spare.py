@@ -1,4 +1,4 @@
-"""What of the machine nothing urgent needs: for work that nobody waits for."""
+"""Spare threads and memory, for work that nobody waits for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Loan:
         self._weight = weight
 
     def keep(self, weight: int) -> None:
-        """From now on so much is enough, if that is less than before."""
+        """Shrink to this many bytes, if that is less than before."""
         less = min(weight, self._weight)
         self._budget.lend(less - self._weight)
         self._weight = less
@@ -31,10 +31,10 @@ class Loan:
 
 
 class Spare:
-    """A lane behind all others, with what is free of the budget as a `ports.Room`.
+    """A lane behind all others, with the free memory of the budget as a `ports.Room`.
 
-    Whoever takes from it stands in nobody's way: it begins when a thread is free and nobody waits, it stands still
-    while every thread is at work (`crowded`), and it gives its memory back when somebody waits for that (`wanted`).
+    It delays nobody. Its work begins when a thread is free and nobody waits. It pauses while every thread is busy
+    (`crowded`). It gives its memory back when somebody waits for that (`wanted`).
     """
 
     def __init__(self, budget: MemoryBudget, lanes: Lanes) -> None:

@@ -1,4 +1,4 @@
-"""What the pixels of a decoded picture tell of the memory that its encoding takes, and its header does not."""
+"""Estimates from decoded pixels how much memory the encoding needs; the header does not say it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from processor.pipeline.encode import write
 from processor.recipes import VariantSpec
 
 #: Side of a sample, in pixels, and where samples are taken: of the way from the upper left corner to the lower right.
-_SIDE, _PLACES = 128, (0.25, 0.5, 0.75)
-#: Rows of alpha that are compared with those above them, at each of so many places.
+_SIDE, _SAMPLES = 128, (0.25, 0.5, 0.75)
+#: Rows of alpha that are compared with those above them, in each of so many strips.
 _ROWS, _STRIPS = 8, 16
 
 
@@ -24,7 +24,7 @@ class Texture:
     alpha_bytes: float
     #: How many degrees of alpha there are; 0: there is no alpha, or it hides nothing.
     levels: int
-    #: The part of alpha's pixels that are neither as the one on their left nor as the one above.
+    #: The fraction of alpha's pixels that are neither as the one on their left nor as the one above.
     change: float
 
 
@@ -45,11 +45,11 @@ def texture_of(image: pyvips.Image, spec: VariantSpec) -> Texture:
 
 def _written(image: pyvips.Image, spec: VariantSpec) -> float:
     width, height = min(_SIDE, int(image.width)), min(_SIDE, int(image.height))
-    written, count = 0, len(_PLACES) * width * height
-    for place in _PLACES:
-        part = image.crop(round((image.width - width) * place), round((image.height - height) * place), width, height)
+    written, count = 0, len(_SAMPLES) * width * height
+    for at in _SAMPLES:
+        band = image.crop(round((image.width - width) * at), round((image.height - height) * at), width, height)
         # Without what is said of frames: a sample is a still.
-        still = pyvips.Image.new_from_memory(part.write_to_memory(), width, height, image.bands, image.format)
+        still = pyvips.Image.new_from_memory(band.write_to_memory(), width, height, image.bands, image.format)
         written += len(write(still.copy(interpretation=image.interpretation), spec))
     return written / count
 
@@ -64,11 +64,11 @@ def _change(alpha: pyvips.Image) -> float:
     rows = min(_ROWS, alpha.height - 1)
     if alpha.width < 2 or rows < 1:  # noqa: PLR2004 - nothing to compare
         return 0.0
-    parts = []
+    fractions = []
     for number in range(_STRIPS):
         top = (alpha.height - 1 - rows) * number // _STRIPS
         strip = alpha.crop(0, top, alpha.width, rows + 1).copy_memory()
         here = strip.crop(1, 1, strip.width - 1, rows)
         left, above = strip.crop(0, 1, strip.width - 1, rows), strip.crop(1, 0, strip.width - 1, rows)
-        parts.append(float(((here != left) & (here != above)).avg()) / 255)
-    return sum(parts) / len(parts)
+        fractions.append(float(((here != left) & (here != above)).avg()) / 255)
+    return sum(fractions) / len(fractions)

@@ -1,4 +1,4 @@
-"""What all processes know together of how much there is to do."""
+"""The backlog that all processes share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What was seen in the queues at one look; about, as the queues themselves tell it."""
+    """The counts of one look at the queues; approximate, like those of the queues."""
 
     #: Which look it was: each has the number after the one that it took the place of.
     look: int
@@ -29,7 +29,7 @@ class BacklogStore(Protocol):
         ...
 
     async def replace(self, old: Backlog | None, new: Backlog) -> bool:
-        """False, and nothing is changed, when another look has taken the place of `old` already."""
+        """Write `new` in place of `old`. False, and no change, when another look has replaced `old` already."""
         ...
 
     async def received(self, through: int) -> None:

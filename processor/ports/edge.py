@@ -1,4 +1,4 @@
-"""What the core needs of the caches before the processed bucket."""
+"""The interface to the caches in front of the processed bucket."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Protocol
 
 
 class EdgeCache(Protocol):
-    """What stands between the processed bucket and its viewers."""
+    """The caches between the processed bucket and its viewers."""
 
     async def invalidate(self, prefix: str) -> str:
-        """Have every edge forget what lies under the prefix; the id of the order, which takes a minute or so."""
+        """Invalidate everything under the prefix in every cache. Returns the id of the invalidation, which takes about
+        a minute."""
         ...

@@ -1,4 +1,4 @@
-"""What the core needs of the records of images and jobs."""
+"""The interface to the records of images and jobs."""
 
 from __future__ import annotations
 
@@ -36,20 +36,24 @@ class JobPage:
 
 
 class AnyTenant(Protocol):
-    """What the worker and an operator's commands read: an event or an object names an image, and nobody's tenant."""
+    """Reads without a tenant, for the worker and the operator's commands: events and objects name images, not
+    tenants."""
 
     async def image_of_any_tenant(self, unique_id: str) -> Image:
         """Consistent read; a deleted image is returned while its tombstone lives. Raises `ImageNotFound`."""
         ...
 
     async def job_of_any_tenant(self, processing_id: str) -> Job:
-        """Consistent read; an expired record is as good as gone. Raises `JobNotFound`."""
+        """Consistent read; an expired record counts as missing. Raises `JobNotFound`."""
         ...
 
 
 class JobStore(Protocol):
-    """The records. Every change is conditional: `RecordChanged` or `LeaseLost` say that somebody was faster, and `Busy`
-    that so many others were at the same record that it could not be found out."""
+    """The records. Every change is conditional.
+
+    `RecordChanged` and `LeaseLost` say that somebody was faster. `Busy` says that so many others wrote to the same
+    record that the result is unknown.
+    """
 
     async def create(self, image: Image, job: Job) -> None:
         """Write a new image and its first job together."""
@@ -61,7 +65,7 @@ class JobStore(Protocol):
         ...
 
     async def get_job(self, tenant: str, processing_id: str) -> Job:
-        """Consistent read; an expired record is as good as gone. Raises `JobNotFound`, also for another tenant's."""
+        """Consistent read; an expired record counts as missing. Raises `JobNotFound`, also for another tenant's."""
         ...
 
     async def accept(
@@ -75,20 +79,20 @@ class JobStore(Protocol):
         refusal: Failure | None = None,
         version: str = "",
     ) -> Job:
-        """The first source arrived, as `version`: `pending -> uploaded`, and the image lives on. `job` expires at
-        `expires_at`. With `counted` its image counts as stored; without, it expires with the job. With a `refusal` the
-        job is `failed` at once, and has no source.
+        """Record the first source, with its `version`: `pending -> uploaded`. The image lives on. `job` expires at
+        `expires_at`.
 
-        Raises `RecordChanged` unless the image is not deleted, has the current job that `image` has, and the job is
-        still pending. Returns the job as written.
+        With `counted` its image counts as stored; without, it expires with the job. With a `refusal` the job is
+        `failed` at once, and has no source. Raises `RecordChanged` unless the image is not deleted, has the current job
+        that `image` has, and the job is still pending. Returns the job as written.
         """
         ...
 
     async def replace(self, image: Image, old: Job | None, new: Job, *, counted_through: str = "") -> None:
-        """Make `new` the current job, and note up to which version all uploads are counted, if that is given.
+        """Make `new` the current job. If `counted_through` is given, note up to which version all uploads are counted.
 
-        `old` (the current job, if its record still exists) leaves the listing and names `new` as `superseded_by`; when
-        it has not ended it fails with `superseded`, and else it owes nothing any more. Raises `RecordChanged` unless
+        `old` (the current job, if its record still exists) leaves the listing and names `new` as `superseded_by`. An
+        unfinished `old` fails with `superseded`; a finished one owes nothing any more. Raises `RecordChanged` unless
         the image is not deleted, has the current job and the counted versions that `image` has, and `old` still has the
         status it was read with.
         """
@@ -129,8 +133,10 @@ class JobStore(Protocol):
         ...
 
     async def take_up(self, processing_id: str, lease: Lease, now: datetime) -> Job:
-        """Put a lease on a completed, current job that owes further formats and that nobody holds; attempts + 1. Raises
-        `Conflict` otherwise."""
+        """Put a lease on a completed, current job that owes further formats and that nobody holds; attempts + 1.
+
+        Raises `Conflict` otherwise.
+        """
         ...
 
     async def amend(self, job: Job, lease: Lease) -> None:

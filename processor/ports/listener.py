@@ -1,4 +1,4 @@
-"""Who is told that a job has ended."""
+"""The interface for code that is called when a job has ended."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from processor.jobs import End, Job
 
 
 class Listener(Protocol):
-    """Is told of every end of a job, at least once.
+    """Called at every end of a job, at least once.
 
-    It may be told twice, by two processes, and late: whoever must act once remembers `job.processing_id` and `end`. A
-    job that failed through no fault of its file may be taken up again, and then it ends again.
+    It may be called twice, by two processes, and late. A listener that must act once remembers `job.processing_id` and
+    `end`. A job that failed without a fault of its file may run again, and then it ends again.
     """
 
     async def ended(self, job: Job, end: End) -> None:
-        """The record says so already; the message that led to it is not settled before this returns.
+        """Called after the record says so. The message is not settled before this returns.
 
-        Of a deleted image there is no record: `job` has what the image knew. Whatever this raises, and more than
-        `endings.LISTENER_SECONDS`, counts as not told.
+        A deleted image has no record: `job` has what the image knew. Anything that this raises counts as not told, and
+        so does more time than `endings.LISTENER_SECONDS`.
         """
         ...

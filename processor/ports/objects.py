@@ -1,4 +1,4 @@
-"""What the core needs of a bucket, and what it tells and is told of objects."""
+"""The interface to a bucket."""
 
 from __future__ import annotations
 
@@ -121,18 +121,20 @@ class ObjectStore(Protocol):
     async def presign_upload(self, terms: UploadTerms) -> PresignedUpload: ...
 
     async def begin_multipart(self, key: str, *, content_type: str) -> MultipartUpload:
-        """There is no object before the upload is completed, and nothing is told to the queue."""
+        """Begin a multipart upload. Until it is completed there is no object, and the queue gets no event."""
         ...
 
     async def sign_parts(
         self, upload: MultipartUpload, sizes: Mapping[int, int], *, expires_in_seconds: int
     ) -> tuple[PresignedPart, ...]:
-        """The parts whose `sizes` in bytes are given by number, in that order. It is not asked whether the upload is
-        still there. A part that is sent again takes the place of the one before."""
+        """Presigned URLs for the parts whose `sizes` in bytes are given by number, in that order.
+
+        It is not checked whether the upload still exists. A part that is sent again replaces the earlier one.
+        """
         ...
 
     async def sign_part(self, upload: MultipartUpload, number: int, *, expires_in_seconds: int) -> SignedUrl:
-        """Where one part may be PUT, of whatever size. It is not asked whether the upload is still there."""
+        """A presigned URL for one part of any size. It is not checked whether the upload still exists."""
         ...
 
     async def list_parts(self, upload: MultipartUpload) -> tuple[Part, ...]:
@@ -158,9 +160,10 @@ class ObjectStore(Protocol):
         ...
 
     def open(self, key: str, *, etag: str | None = None) -> AbstractAsyncContextManager[Download]:
-        """Begin to fetch an object: one call tells what it is, and brings it if it is wanted.
+        """Begin to fetch an object. One call returns its description, and its body if it is read.
 
-        Raises `ObjectNotFound`; `ObjectChanged` when it has another etag than `etag`."""
+        Raises `ObjectNotFound`; `ObjectChanged` when it has another etag than `etag`.
+        """
         ...
 
     async def fetch(self, key: str, *, max_bytes: int, etag: str | None = None) -> bytes:
@@ -182,10 +185,11 @@ class ObjectStore(Protocol):
         ...
 
     async def purge(self, prefix: str, *, before: Removal = unwatched) -> tuple[str, ...]:
-        """Remove every object under the prefix with all its versions, and every unfinished upload, and look again until
-        nothing is left; the keys of the objects that there were. Nothing under the prefix is no error.
+        """Remove every object under the prefix with all its versions, and every unfinished upload, until nothing is
+        left.
 
-        `before` is told what is going to be removed, each time it was looked: the versions of a key newest first.
+        Returns the keys of the objects that were removed. Nothing under the prefix is no error. `before` gets what will
+        be removed, each time before it is removed: the versions of a key, newest first.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What the core needs of the queue."""
+"""The interface to the queue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """An SQS envelope. `receive_count` includes this receive, and those of the message whose place it took."""
+    """An SQS envelope. `receive_count` includes this receive, and those of the message that it was resent from."""
 
     message_id: str
     receipt: str
@@ -24,7 +24,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueDepth:
-    """About how many messages a queue holds: not received now, delayed ones included; received and not settled."""
+    """Approximate numbers of messages: not received now (delayed ones included), and received but not settled."""
 
     waiting: int
     in_flight: int

@@ -1,4 +1,4 @@
-"""What the core needs of whoever turns bytes into variants."""
+"""The interface to the code that converts bytes to variants."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def nobody_waits(_: Variant) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """Whose an image is, for fair turns, and who is to know that its turn has come."""
+    """The tenant of an image, for fair turns, and the callbacks of its render."""
 
     tenant: str = ""
     #: Awaited when memory is there, before a pixel is worked on. What it raises ends the render.
@@ -35,7 +35,7 @@ NO_TICKET = Ticket()
 
 
 class Renderer(Protocol):
-    """Turns bytes into variants. A render whose caller is cancelled is called off."""
+    """Converts bytes to variants. If the caller is cancelled, the render is cancelled."""
 
     async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
         """Every variant that the recipe asks for, in its order.

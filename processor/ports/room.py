@@ -1,4 +1,4 @@
-"""What the core needs of whoever keeps memory for files that wait for their conversion."""
+"""The interface to the memory for files that wait for their conversion."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Room(Protocol):
-    """So many bytes, by turns. Nobody waits for more while it holds some, so that there is always an end."""
+    """Memory for files, given out by turns. Nobody waits for more while holding some, so there is no deadlock."""
 
     @property
     def budget_bytes(self) -> int:

@@ -1,4 +1,4 @@
-"""Everything that holds what is kept, and who is told of it, in one value: a use case asks it for what it uses."""
+"""All stores and listeners in one value; a use case takes what it uses."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ class Stores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllStores(Stores):
-    """The same for the worker and an operator's commands, which are told no tenant."""
+    """The same for the worker and an operator's commands, which work for all tenants."""
 
     jobs: AllJobs

@@ -42,10 +42,10 @@ def opening(header: Mapping[str, Any], body_bytes: int) -> bytes:
     return HEAD.pack(len(text), body_bytes) + text
 
 
-def send(stream: BinaryIO, header: Mapping[str, Any], parts: tuple[bytes, ...] = ()) -> None:
-    """Write a packet whose bytes are the parts, one behind the other."""
-    stream.write(opening(header, sum(map(len, parts))))
-    stream.writelines(parts)
+def send(stream: BinaryIO, header: Mapping[str, Any], buffers: tuple[bytes, ...] = ()) -> None:
+    """Write a packet whose bytes are the buffers, one behind the other."""
+    stream.write(opening(header, sum(map(len, buffers))))
+    stream.writelines(buffers)
     stream.flush()
 
 

@@ -1,7 +1,7 @@
-"""Renders what no thread should: in processes of their own, which can be killed and whose memory is limited.
+"""Renders in child processes, which can be killed and whose memory is limited.
 
-Those are suspects, images whose worker vanished the last time; and what the engine sends, because a codec could be deaf
-to the time limit or because it depends on the pixels whether the memory is enough.
+Two kinds of images come here: suspects, and those that the engine sends, because a codec may ignore the time limit or
+because only the pixels decide whether the memory is enough.
 """
 
 from __future__ import annotations
@@ -53,12 +53,11 @@ START_CPU_SECONDS = 5.0
 class ChildRenderer:
     """Implements `ports.Renderer`. Made and used within one event loop.
 
-    With a `budget` (the engine's), an image waits for its share of it once its header is known, and only then does the
-    next one begin: no more than one file lies in a child uncounted. Without, one image is tried at a time. With a
-    `lane`, it takes turns there with the engine's threads. `command` replaces the program that is started.
-
-    What is `patient` may stand still, and gets what processor time is left: its limit is on that, and somebody else
-    looks after the time that passes.
+    With a `budget` (the engine's), an image waits for its share once its header is known. Only then does the next image
+    begin, so at most one file is in a child without being counted. Without a budget, one image is rendered at a time.
+    With a `lane`, it takes turns there with the engine's threads. `command` replaces the program that is started. A
+    `patient` child may be paused, and gets only spare CPU. Its limit is on CPU time, and somebody else watches the
+    clock.
     """
 
     def __init__(
@@ -196,7 +195,7 @@ class ChildRenderer:
     async def _admitted(
         self, child: ChildProcess, memory_bytes: int, tenant: str
     ) -> AsyncIterator[Callable[[int], None]]:
-        """What may be called with less, once that is enough."""
+        """A callback that shrinks the share, once less is enough."""
         if self._budget is None:
             yield nobody_counts
             return
@@ -220,7 +219,7 @@ class ChildRenderer:
         return {**task_of(recipe, limits, patient=self._patient), **bounds}
 
     def _bounded(self, memory_bytes: int) -> int:
-        """So that the child dies of its own limit and not of the container's, which takes the container along."""
+        """Bound the child's memory below the container's limit: exceeding that would kill the container too."""
         return memory_bytes if self._ceiling_bytes is None else min(memory_bytes, self._ceiling_bytes)
 
     def _refuse_when_closed(self) -> None:

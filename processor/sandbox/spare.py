@@ -1,4 +1,4 @@
-"""Renders with what the machine has spare: in child processes, which stand still or end when they are in the way."""
+"""Renders with spare capacity: in child processes, which pause or end when others need the machine."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from processor.errors import Throttled, TrussError
 
 
 def again(when: retry_base, *, tries: int, pause_seconds: float, else_: type[TrussError] = Throttled) -> AsyncRetrying:
-    """Calls a function up to `tries` times, with a random part of a pause in between that begins with `pause_seconds`
-    and doubles. Raises `else_` in the end."""
+    """Calls a function up to `tries` times. Between two it waits for a random fraction of a pause, which begins with
+    `pause_seconds` and doubles. Raises `else_` in the end."""
 
     def give_up(_: RetryCallState) -> NoReturn:
         raise else_

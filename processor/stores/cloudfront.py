@@ -16,10 +16,11 @@ class CloudFrontEdge:
         self._distribution_id = distribution_id
 
     async def invalidate(self, prefix: str) -> str:
-        """One order for all that lies under the prefix, its id.
+        """Invalidate everything under the prefix. Returns the id of the invalidation. A wildcard is billed as one path,
+        however many objects it covers.
 
-        A wildcard is billed as one path, however many objects it covers. Raises `Unavailable`; `Throttled` while too
-        many orders are in progress (AWS, "Quotas on invalidations": 15 with a wildcard).
+        Raises `Unavailable`; `Throttled` while too many are in progress (AWS, "Quotas on invalidations": 15 with a
+        wildcard).
         """
         with translated():
             answer = await self._cloudfront.create_invalidation(

@@ -1,4 +1,4 @@
-"""One listing out of the partitions that a tenant's jobs are spread over."""
+"""One listing from the shards of a tenant's jobs."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _age(job: Job) -> tuple[bool, datetime]:
 
 
 async def _current(table: Table, row: Job, status: JobStatus | None) -> Job | None:
-    """What an image shows of which the index has older rows alone: its current job is on its way there, or is gone."""
+    """The current job of an image of which the index has only older rows: its current row is on its way, or is gone."""
     image = await table.get(image_key(row.unique_id))
     if image is None or "deletedAt" in image:
         return None
@@ -154,7 +154,7 @@ def _request(table: Table, query: JobQuery, bounds: Bounds, number: int) -> dict
 
 
 def _share(limit: int) -> int:
-    """Of a page that is spread evenly by chance, what one partition holds, twice the spread more, and `after`."""
+    """How many rows to read from one shard: its share of an evenly spread page, twice the spread more, and `after`."""
     return limit // SHARDS + isqrt(limit) + 2
 
 

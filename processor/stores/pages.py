@@ -1,4 +1,4 @@
-"""Many items at once, taken apart beside the event loop, which the SDK would keep busy for a tenth of a second."""
+"""Parses many items outside the event loop, where the SDK would block it for a tenth of a second."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMALL_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[Row]):
-    """A part of a partition; `next_key` is where the next one starts, as DynamoDB writes it."""
+    """One page of a partition; `next_key` is where the next page starts, as DynamoDB writes it."""
 
     rows: list[Row]
     next_key: Mapping[str, Any] | None

@@ -18,7 +18,7 @@ LIST_PAGE = 100
 
 
 class MultipartUploads:
-    """The side of a bucket on which files that arrive in parts lie until they are whole."""
+    """The multipart uploads of a bucket."""
 
     def __init__(self, clients: AwsClients, bucket: str) -> None:
         self._clients = clients

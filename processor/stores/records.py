@@ -41,9 +41,9 @@ def secret_key(name: str) -> Item:
 
 
 def index_attributes(job: Job) -> Item:
-    """What only the current job of an image has: its place in the listings.
+    """The attributes that only the current job of an image has, for the listings.
 
-    A claim knows nothing but the job's id, so the `statusKey` that it has to write lies ready in `claimKey`.
+    A claim knows only the job's id. So the `statusKey` that it must write is stored in `claimKey`.
     """
     number = shard(job.unique_id)
     return {
@@ -58,7 +58,7 @@ INDEX_ATTRIBUTES = ("listKey", "statusKey", "sortKey", "claimKey", "digestKey")
 
 
 def digest_attributes(job: Job) -> Item:
-    """What only a completed current job has: where it is found by the SHA-256 of its source."""
+    """The attribute that only a completed current job has: it is found by the SHA-256 of its source."""
     if job.status is not JobStatus.COMPLETED or job.manifest is None:
         return {}
     return {"digestKey": digest_key(job.tenant, job.manifest.sha256)}

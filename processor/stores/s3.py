@@ -253,8 +253,8 @@ def _listed(found: ObjectTypeDef | ObjectVersionTypeDef, version: str = "") -> O
 
 
 def _version(version_id: str | None) -> str:
-    """What was stored while the bucket kept no versions is `null` (AWS, "Working with objects in a versioning-suspended
-    bucket"), and so is whatever takes its place: such an id names nothing."""
+    """The version of an object. Without versions in the bucket, S3 calls each `null` (AWS, "Working with objects in a
+    versioning-suspended bucket"), and each one replaces the last: such an id names nothing."""
     return "" if version_id in (None, "null") else version_id
 
 

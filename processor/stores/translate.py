@@ -1,4 +1,4 @@
-"""The border where errors of the AWS SDK become errors of this project: one table, used around every call."""
+"""Translates errors of the AWS SDK to errors of this project: one table, used around every call."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def code_of(error: sdk.ClientError) -> str:
 
 
 def meaning_of(code: str) -> type[TrussError]:
-    """What a code means, wherever it stands: in an error, or in the part of an answer that tells of failures."""
+    """What an error code means, in an error or in an answer that reports failures of single items."""
     return CODES.get(code, Unavailable)
 
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 #: Tries of a write that meets a transaction on the same item. Every transaction here is over in milliseconds.
 CONFLICT_TRIES = 6
-#: Longest first pause between two such tries, in seconds; it doubles, and a random part of it is waited.
+#: Longest first pause between two such tries, in seconds; it doubles, and a random fraction of it is waited.
 CONFLICT_PAUSE_SECONDS = 0.02
-#: A single write and a part of a transaction name the same conflict differently.
+#: A single write and an item of a transaction name the same conflict differently.
 CONFLICT_CODES = frozenset({"TransactionConflict", "TransactionConflictException", "TransactionInProgressException"})
 CONDITION_CODES = frozenset({"ConditionalCheckFailed", "ConditionalCheckFailedException"})
 
@@ -143,11 +143,11 @@ async def transact(dynamodb: DynamoDBClient, table: str, *changes: Update | Put 
 
     One token for all tries: a transaction whose answer was lost is not carried out twice, and succeeds again.
     """
-    parts = [{type(change).__name__: change.to_request(table)} for change in changes]
+    items = [{type(change).__name__: change.to_request(table)} for change in changes]
     token = str(uuid.uuid4())
 
     async def call() -> None:
-        await dynamodb.transact_write_items(TransactItems=parts, ClientRequestToken=token)  # type: ignore[arg-type]
+        await dynamodb.transact_write_items(TransactItems=items, ClientRequestToken=token)  # type: ignore[arg-type]
 
     await _through_conflicts(call)
 

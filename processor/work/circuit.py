@@ -1,4 +1,4 @@
-"""Keeps the worker from taking messages while what it needs to work on them is away."""
+"""Stops the worker from taking messages while a dependency is away."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ class CircuitState(StrEnum):
 
 @dataclass(slots=True)
 class Circuit:
-    """Opens when work fails for want of a dependency; every message received meanwhile would fail for nothing.
+    """Opens when work fails because a dependency is away.
 
-    A receive that leads nowhere is worse than none: the queue counts it, and after a handful the message is dead.
+    Every message received meanwhile would fail too. The queue counts each receive, and after a handful the message is
+    dead.
     """
 
     #: Raises `Unavailable` while a dependency is away.

@@ -60,15 +60,15 @@ from processor.work.further import Further, owing
 from processor.work.intake import Accepted, Intake
 from processor.work.leases import Held, Leases
 from processor.work.outcomes import Outcome, OutcomeKind, Replaced, Settled, of_end, of_job
-from processor.work.places import place_for
 from processor.work.progress import Progress
+from processor.work.space import space_for
 from processor.work.storing import Shelf
 from processor.work.tenants import Tenants
 
-#: When to look again after others were faster, again and again: somewhere between the two, in seconds.
+#: When to try again after several lost races: a random time between the two, in seconds.
 BUSY_SECONDS = (1, 5)
 
-#: Why a job failed, other than for what its file is.
+#: Failures without a fault of the file.
 VANISHED = Failure(code=SOURCE_MISSING, message="The uploaded file is not there any more.")
 GIVEN_UP = Failure(code=UNAVAILABLE, message="The job was given up after several tries; it can be redriven.")
 
@@ -77,13 +77,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class _Run:
-    """What there is of a job in work."""
+    """A job in work."""
 
     job: Job
     recipe: Recipe
     held: Held
     endings: Endings
-    #: When the variants were there, in milliseconds since the work began.
+    #: When all variants were encoded, in milliseconds since the work began.
     rendered: int = 0
     progress: Progress = field(init=False)
 
@@ -94,16 +94,16 @@ class _Run:
 
 @dataclass(slots=True, kw_only=True)
 class Converter:
-    """Runs events to their end. One per process."""
+    """Handles events. One per process."""
 
     jobs: AllJobs
     source: ObjectStore
     processed: ObjectStore
     renderer: Renderer
-    #: Takes what a worker vanished over: there, the image can bring down no more than itself.
+    #: Renders suspects, in a child process: there an image can crash only itself.
     suspect_renderer: Renderer
     eraser: Eraser
-    #: For files that wait for their turn; None: they take what they take.
+    #: Memory for files that wait for their turn; None: it is not limited.
     room: Room | None = None
     source_bucket: str
     #: Largest source, in bytes.
@@ -111,18 +111,18 @@ class Converter:
     #: How long job records are kept.
     retention: timedelta
     lease_seconds: int
-    #: What tenants may use, and where it is noted what they have used; None: nobody asks.
+    #: Counts usage and enforces limits; None: there are no limits.
     quota: Quota | None = None
     maker: Maker
-    #: For jobs of which no record says what was asked: those of the release before.
+    #: The recipe of jobs whose record has none: those of earlier releases.
     recipe: Recipe = STANDARD
-    #: Makes further formats of what the machine has spare, and has room for files that wait for that; without, they are
-    #: made as suspects are.
+    #: Renders further formats with spare capacity, and the memory for their waiting files. Without them, further
+    #: formats are rendered like suspects.
     spare_renderer: Renderer | None = None
     spare_room: Room | None = None
-    #: Are told of every end of a job.
+    #: Called at every end of a job.
     listeners: Sequence[Listener] = ()
-    #: Are told of the steps of the work.
+    #: Called at every step of the work.
     probes: Probes = NO_PROBES
     leases: Leases = field(init=False)
     further: Further = field(init=False)
@@ -131,7 +131,7 @@ class Converter:
     _intake: Intake = field(init=False)
 
     def __post_init__(self) -> None:
-        """What stands before the work, and what holds it."""
+        """Build the helpers that this converter shares its stores with."""
         self.leases = Leases(jobs=self.jobs, seconds=self.lease_seconds)
         self._shelf = Shelf(processed=self.processed, probes=self.probes)
         self.further = Further(
@@ -160,11 +160,11 @@ class Converter:
         )
 
     async def convert(self, event: Event, *, last_try: bool = False) -> Outcome:
-        """Bring one event to its end. Safe to call twice, late, out of order, and in two processes at once.
+        """Handle one event. Safe to call twice, late, out of order, and in two processes at once.
 
-        `last_try` says that the queue will not deliver the message again: the job is then recorded as failed before
-        the error goes on, and no listener is told again. Raises `Unavailable`, `Busy`, or whatever a defect raises; the
-        job is then free to be claimed again.
+        `last_try` says that the queue will not deliver the message again. Then a failing job is recorded as failed
+        before the error is raised, and no listener is told again. Raises `Unavailable`, `Busy`, or whatever a defect
+        raises; the job can then be claimed again.
         """
         endings = Endings(jobs=self.jobs, listeners=self.listeners)
         outcome = await self._brought_to_an_end(event, endings, last_try=last_try)
@@ -185,12 +185,12 @@ class Converter:
         return Outcome(kind=OutcomeKind.BUSY, unique_id=event.unique_id, retry_after_seconds=pause)
 
     async def tenant_of(self, event: Event) -> str:
-        """Whose image an event is about; empty for nobody's. Raises `Unavailable`, `Busy`."""
+        """The tenant of an event's image; empty if it has none. Raises `Unavailable`, `Busy`."""
         return await self._tenants.of(event)
 
     async def make_further(self, event: JobRequested) -> Outcome:
         """Make the formats that a completed job owes. Safe to call twice, late, and in two processes at once. Raises
-        what `convert` raises."""
+        what `convert` raises; the job can then be claimed again."""
         return await self.further.make(event.processing_id)
 
     async def renew_leases(self) -> None:
@@ -235,10 +235,10 @@ class Converter:
                 raise
 
     async def _begin(self, run: _Run) -> None:
-        """Unless another release has begun it: there may be variants of it, under keys that caches keep for ever, and
-        this one may make other bytes. Then a new job takes its place.
+        """Begin the work, unless another release has begun it. That release may have stored variants, which caches keep
+        for ever, and this one may make other bytes. Then a new job replaces this one.
 
-        Raises `Replaced` with that one, `RecordChanged` when others were faster.
+        Raises `Replaced` with the new job, `RecordChanged` when others were faster.
         """
         job = run.job
         if job.maker == str(self.maker) and (job.recipe is not None or job.attempts <= 1):
@@ -267,8 +267,8 @@ class Converter:
         return replace(of_job(OutcomeKind.BUSY, job), retry_after_seconds=max(1, round(left) + 1))
 
     async def _follow(self, job: Job) -> None:
-        """Raises `Replaced` when a job took the place of this one, as `_begin` has it, and nobody works on it: whoever
-        made it may have died, and then no other message tells of it."""
+        """Raises `Replaced` when `_begin` has replaced this job and nobody works on the new one. Whoever made it may
+        have died, and no other message leads to it."""
         if job.superseded_by is None:
             return
         with contextlib.suppress(ImageNotFound, JobNotFound):
@@ -281,8 +281,8 @@ class Converter:
     async def _work(self, run: _Run, download: Download | None) -> Outcome:
         try:
             await self._check_quota(run.job)
-            async with place_for(self._size(run.job, download), run.job.tenant, self.room, self.probes) as place:
-                completed = await self._completed(run, download if place.at_once else None, place.leave)
+            async with space_for(self._size(run.job, download), run.job.tenant, self.room, self.probes) as space:
+                completed = await self._completed(run, download if space.at_once else None, space.leave)
         except ImageRejected as error:
             outcome = await self._fail(run, failure_of(error))
             await self._take_back(run)
@@ -310,9 +310,9 @@ class Converter:
         return job.source.size if job.source else self.max_bytes
 
     async def _completed(self, run: _Run, download: Download | None, leave: Callable[[], None]) -> Job:
-        """The job, with everything that it is to have stored. Raises what may befall it on the way.
+        """Do the work of a job: fetch, render, store. Returns the completed job.
 
-        `leave` is called when its turn has come.
+        `leave` is called when its turn to render has come. Raises everything that can go wrong on the way.
         """
         job = run.job
         with self.probes.span("conversion") as work:
@@ -337,7 +337,7 @@ class Converter:
         return await self.source.fetch(job.original_key, max_bytes=self.max_bytes, etag=etag)
 
     async def _render_and_store(self, run: _Run, data: bytes, work: Span, leave: Callable[[], None]) -> Rendered:
-        """Every variant is stored as soon as it is there, while the next is encoded."""
+        """Store every variant as soon as it is encoded, while the next one is encoded."""
         storing: list[asyncio.Task[None]] = []
         telling = asyncio.create_task(self._tell(run))
         suspect = run.job.attempts > 1
@@ -368,14 +368,14 @@ class Converter:
         return rendered
 
     async def _tell(self, run: _Run) -> None:
-        """Have the record tell what is stored, for as long as there is more to come."""
+        """Note the stored variants in the record, for as long as more will come."""
         while True:
             variants = await run.progress.worth_a_note()
             with self.probes.span("note", variants=len(variants)):
                 await self.jobs.note(run.job.processing_id, run.held.lease, variants)
 
     async def _count_work(self, tenant: str, info: ImageInfo) -> None:
-        """Before the work, so that it counts whoever ends it and however. Raises `DailyLimitReached`, `Busy`,
+        """Count the pixels before the work, so that they count however it ends. Raises `DailyLimitReached`, `Busy`,
         `Unavailable`."""
         if self.quota is not None:
             await self.quota.take(tenant, Usage(day=today(), pixels=info.pixels))
@@ -384,7 +384,7 @@ class Converter:
         run.progress.add(await self._shelf.store(run.job, variant))
 
     async def _take_back(self, run: _Run) -> None:
-        """What was stored before the image was refused: some variants of a picture are not its variants."""
+        """Remove what was stored before the image was refused: a few of its variants are of no use."""
         if run.progress.variants:
             try:
                 await self.processed.purge(job_prefix(run.job.unique_id, run.job.processing_id))
@@ -409,7 +409,7 @@ class Converter:
         return await self._finish(run, replace(run.job, status=JobStatus.FAILED, error=why))
 
     async def _finish(self, run: _Run, job: Job) -> Outcome:
-        """Bring the job to its end under the fence of the lease."""
+        """Write the end of the job, fenced by its lease."""
         ended = replace(job, updated_at=clock.now(), expires_at=epoch(clock.now() + self.retention))
         try:
             with self.probes.span("record", status=ended.status.value):
@@ -419,9 +419,9 @@ class Converter:
         return of_end(ended)
 
     async def _overtaken(self, run: _Run) -> Outcome:
-        """Remove what a job that lost its lease has stored, unless another worker now does the same job.
+        """Remove what a job has stored that lost its lease, unless another worker now does the same job.
 
-        That worker writes the same keys, so only a job that is over for good, superseded or deleted, is cleaned up.
+        That worker writes the same keys. So only a job that is over for good (superseded or deleted) is cleaned up.
         """
         job = run.job
         now = await known_job(self.jobs, job.tenant, job.processing_id)
@@ -432,9 +432,9 @@ class Converter:
         return of_job(OutcomeKind.SUPERSEDED, job)
 
     async def _give_back(self, run: _Run, *, last_try: bool) -> None:
-        """Let go of a job that could not be brought to its end, so that the next delivery can claim it at once.
+        """Release a job that could not be finished, so that the next delivery can claim it at once.
 
-        The records may be what is unavailable; the lease then runs out by itself.
+        If the records are unavailable, the lease expires by itself.
         """
         with contextlib.suppress(LeaseLost, Unavailable, Busy):
             if last_try:
@@ -444,12 +444,12 @@ class Converter:
 
 
 def _timings(downloaded: int, rendered: int, total: int) -> Timings:
-    """Out of the milliseconds after which each step had ended. The digest of the source is of the second step."""
+    """The timings, from the milliseconds at which each step ended. The source's digest belongs to the second step."""
     return Timings(download=downloaded, process=rendered - downloaded, upload=total - rendered, total=total)
 
 
 def _check_announced(job: Job, size: int, digest: bytes) -> None:
-    """S3 has checked it, where the way of the upload let it; the record of what was promised is here."""
+    """Compare the file with its terms. S3 has checked them already, if the kind of upload allowed it."""
     terms = job.terms
     if terms is None:
         return

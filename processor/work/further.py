@@ -1,4 +1,4 @@
-"""Makes the further formats that completed jobs owe, when nobody waits for anything else."""
+"""Makes the further formats that completed jobs owe, with spare capacity."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from processor.probe import NO_PROBES, Probes
 from processor.recipes import Recipe, VariantSpec
 from processor.work.leases import Held, Leases
 from processor.work.outcomes import Outcome, OutcomeKind, of_formats, of_job
-from processor.work.places import place_for
+from processor.work.space import space_for
 from processor.work.storing import Shelf
 
-#: How long to leave the machine to others that want it, in seconds.
+#: How long to wait, in seconds, after others wanted the machine.
 ASIDE_SECONDS = 15
 #: Why there are no variants in a format.
 STILLS_ONLY = Failure(code="stills_only", message="This format is made of pictures that stand still.")
@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 
 
 def owing(job: Job, recipe: Recipe) -> Job:
-    """A job that is about to complete, with the formats that it then owes."""
+    """The job with the formats that it will owe when it completes."""
     moves = job.manifest is not None and job.manifest.frames > 1
     never = {name for name in recipe.further_formats if moves and not encoding_of(name).animates}
     owed = tuple(name for name in recipe.further_formats if name not in never)
@@ -64,9 +64,9 @@ class Further:
     probes: Probes = NO_PROBES
 
     async def make(self, processing_id: str) -> Outcome:
-        """Make what is owed, under a lease. The job stays completed, whatever comes of it.
+        """Make what is owed, under a lease. The job stays completed, whatever happens.
 
-        Raises `Unavailable`, or whatever a defect raises; the job is then free to be taken up again.
+        Raises `Unavailable`, or whatever a defect raises; the job can then be claimed again.
         """
         lease = self.leases.new()
         try:
@@ -121,16 +121,16 @@ class Further:
         recipe = _recipe(job).in_format(format_)
         recipe = replace(recipe, specs=tuple(_within(recipe.specs, job.variants)))
         size = job.source.size if job.source else self.max_bytes
-        async with place_for(size, job.tenant, self.room) as place:
+        async with space_for(size, job.tenant, self.room) as space:
             data = await self._fetch(job)
 
             async def begin(_: ImageInfo) -> None:
-                place.leave()
+                space.leave()
 
             return await self.renderer.render(data, recipe, Ticket(tenant=job.tenant, begin=begin))
 
     async def _fetch(self, job: Job) -> bytes:
-        """What the job completed over, by whatever ETag. Raises `ObjectNotFound` for anything else."""
+        """The source that the job completed with, whatever its ETag is now. Raises `ObjectNotFound` for another one."""
         with self.probes.span("download") as span:
             data = await self.source.fetch(job.original_key, max_bytes=self.max_bytes)
             span.facts["bytes"] = len(data)
@@ -150,8 +150,8 @@ class Further:
         return of_job(OutcomeKind.DUPLICATE, job)
 
     async def _overtaken(self, job: Job) -> Outcome:
-        """Remove what was stored for a job that owes nothing any more, since it was deleted or another took its place;
-        unless a worker that has taken it up since writes the same keys."""
+        """Remove what was stored for a job that was deleted or replaced, unless a worker that claimed it since writes
+        the same keys."""
         now = await known_job(self.jobs, job.tenant, job.processing_id)
         if now is None:
             await self.processed.purge(job_prefix(job.unique_id, job.processing_id))

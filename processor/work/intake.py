@@ -1,4 +1,4 @@
-"""From an event to the job that is to do its work."""
+"""Finds or makes the job of an event."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from processor.usage import Quota, Usage, today
 from processor.work.outcomes import Outcome, OutcomeKind, Settled, of_end, of_job
 from processor.work.tenants import Tenants
 
-#: S3 tells the time of an upload to the second.
+#: The precision with which S3 gives the time of an upload.
 LAST_MODIFIED_PRECISION = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The job that is to do the work, and its source, where it has been looked at already."""
+    """The job of an event, and its source, if that was opened already."""
 
     processing_id: str
     download: Download | None = None
@@ -39,7 +39,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Arrival:
-    """An event about a living image, and that image's current job, if there is a record of it."""
+    """An event about an image that is not deleted, and the image's current job, if there is a record of it."""
 
     event: SourceArrived
     image: Image
@@ -48,7 +48,7 @@ class _Arrival:
     last_try: bool
 
     def settled(self, kind: OutcomeKind, code: str | None = None) -> Settled:
-        """There is nothing to be done for it."""
+        """The outcome when there is nothing to do."""
         return Settled(Outcome(kind=kind, unique_id=self.image.unique_id, code=code))
 
 
@@ -56,7 +56,7 @@ class _Arrival:
 class Intake:
     """Finds or makes the job of an event.
 
-    An event only says where to look: it may be late or forged. What decides is the record and the bucket.
+    An event only says where to look: it may be late or forged. The record and the bucket decide.
     """
 
     jobs: AllJobs
@@ -68,19 +68,18 @@ class Intake:
     max_bytes: int
     #: How long job records are kept.
     retention: timedelta
-    #: What tenants may use, and where it is noted what they have used; None: nobody asks.
+    #: Counts usage and enforces limits; None: there are no limits.
     quota: Quota | None
-    #: What is made of an image whose new job nobody asked for.
+    #: The recipe of a job that an upload starts.
     recipe: Recipe
     _looks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     @contextlib.asynccontextmanager
     async def accepted(self, event: Event, endings: Endings, *, last_try: bool) -> AsyncIterator[Accepted]:
-        """The job of an event; its source, where it was looked at, stays open so long.
+        """The job of an event. Its source, if it was opened, stays open in the block.
 
-        Events of one image look one after the other: at once they would only race each other.
-
-        Raises `Settled` when there is none, `RecordChanged` on a lost race.
+        Events of one image are handled one after the other: together they would only race. Raises `Settled` when there
+        is no job, `RecordChanged` on a lost race.
         """
         if isinstance(event, JobRequested):
             yield Accepted(processing_id=event.processing_id)
@@ -108,7 +107,7 @@ class Intake:
             raise arrival.settled(OutcomeKind.MISSING) from None
 
     async def _image(self, event: SourceArrived, endings: Endings) -> Image:
-        """The living image that an event is about. Raises `Settled` when there is none."""
+        """The image of an event, if it is not deleted. Raises `Settled` when there is none."""
         unique_id = event.unique_id
         if event.bucket != self.source_bucket or unique_id is None:
             raise Settled(Outcome(kind=OutcomeKind.FOREIGN))
@@ -126,7 +125,10 @@ class Intake:
         return image
 
     async def _first(self, arrival: _Arrival, pending: Job, opened: contextlib.AsyncExitStack) -> Accepted:
-        """The call that asks what is there brings it along: whatever it is, it is this job's source."""
+        """Handle the first upload of an image: whatever is in the bucket becomes the source of the pending job.
+
+        One GET describes the object and can read it.
+        """
         event, image = arrival.event, arrival.image
         download = await opened.enter_async_context(self.source.open(image.key))
         source, promised = _source(download.info, event), reserved(pending)
@@ -153,11 +155,11 @@ class Intake:
         return Accepted(processing_id=pending.processing_id, download=download)
 
     async def _further(self, arrival: _Arrival) -> Accepted:
-        """What an event means for an image that has a source already.
+        """Handle an event of an image that has a source already.
 
-        The record was read before the bucket, and is changed on the condition that nobody has changed it since. The new
-        job fetches its source anew: an upload in between may have been taken for what the record said until then. What
-        was overwritten before anybody looked counts with what took its place.
+        The record is read before the bucket, and changed only if nobody has changed it since. The new job fetches its
+        source again, because another upload may have come in between. Uploads that were overwritten before any worker
+        looked are counted together with the one that replaced them.
         """
         image, current = arrival.image, arrival.current
         versions = await self.source.versions(image.key)
@@ -181,14 +183,14 @@ class Intake:
     async def _same(
         self, arrival: _Arrival, current: Job, found: ObjectInfo, fresh: tuple[ObjectInfo, ...]
     ) -> Accepted:
-        """The current job is over what is there: it is this event's too, unless that speaks of another upload."""
+        """The current job has this source, so the event belongs to it, unless it names another upload."""
         await self.eraser.arrivals.count(arrival.image, fresh)
         if arrival.event.etag and arrival.event.etag != found.etag:
             raise arrival.settled(OutcomeKind.STALE)
         return Accepted(processing_id=current.processing_id)
 
     async def _another(self, arrival: _Arrival, fresh: tuple[ObjectInfo, ...], source: Source) -> Accepted:
-        """A new job becomes current, over the newest of what is `fresh`."""
+        """Make a new job current, for the newest of the `fresh` uploads."""
         image, current = arrival.image, arrival.current
         if len(image.job_ids) >= MAX_JOBS:
             await self.eraser.purge_source(image)
@@ -207,8 +209,8 @@ class Intake:
 
     @contextlib.asynccontextmanager
     async def _counting(self, image: Image, came: Usage, promised: Usage) -> AsyncIterator[Failure | None]:
-        """Count an upload before it is recorded, and take that back when the record was changed by others; why it may
-        not stay, if it may not. Its bytes have come in any case."""
+        """Count an upload before it is recorded, and give that back if others changed the record. Yields why it must be
+        removed, or None. Its bytes count in any case."""
         if self.quota is None:
             yield None
             return
@@ -218,7 +220,7 @@ class Intake:
             yield None if refusal is None else failure_of(refusal)
 
     async def _refused(self, image: Image, job: Job) -> Settled:
-        """The record says why, and what may not be stored is removed."""
+        """Remove an upload that was refused; the record says why."""
         with contextlib.suppress(ImageNotFound):
             await self.eraser.purge_source(await self.jobs.get_image(image.tenant, image.unique_id))
         return Settled(of_end(job))
@@ -228,8 +230,11 @@ class Intake:
             await self.quota.give_back(image.tenant, used)
 
     async def _is_over(self, current: Job, found: ObjectInfo) -> bool:
-        """Whether a job has completed over these bytes, though S3 calls them by another ETag: what is copied in parts,
-        or encrypted under a key of KMS, has one of its own each time. Raises `ObjectNotFound`, `RecordChanged`."""
+        """Whether a job has completed with the same bytes under another ETag. A multipart copy and a KMS key give a new
+        ETag each time.
+
+        Raises `ObjectNotFound`, `RecordChanged`.
+        """
         made = current.manifest
         if made is None or made.size != found.size or made.size > self.max_bytes:
             return False
@@ -242,15 +247,17 @@ class Intake:
 
 
 def _is_known(event: SourceArrived, image: Image, current: Job) -> bool:
-    """Whether an event tells of what the record knows and a count has. What it says may be wrong, and then it is one
-    look more, or none that anybody else would miss."""
+    """Whether the record knows the event's upload already, and has counted it.
+
+    The event may be wrong. Then the worker looks once more, or misses a look that changes nothing.
+    """
     known = (image.first_version, image.counted_through)
     counted = not event.version or event.version in known or not any(known)
     return counted and current.is_over(event.etag) and not current.was_refused
 
 
 def _check_pace(arrival: _Arrival, found: ObjectInfo) -> None:
-    """Raises `Settled` while the image has had so many jobs of late that another one must wait."""
+    """Raises `Settled` while the image has had so many recent jobs that another one must wait."""
     pause = 0 if arrival.last_try else pause_before_job(arrival.image.job_ids, clock.now())
     if not pause:
         return
@@ -261,7 +268,8 @@ def _check_pace(arrival: _Arrival, found: ObjectInfo) -> None:
 
 
 def _source(found: ObjectInfo, event: SourceArrived) -> Source:
-    """What S3 says. When the upload ended it tells to the second, and its event, if that can be true, more exactly."""
+    """The source as S3 describes it. S3 gives the time of the upload in seconds; a plausible time of the event is more
+    exact."""
     uploaded_at = found.last_modified
     with contextlib.suppress(ValueError, OverflowError):
         said = clock.from_iso(event.event_time)

@@ -1,4 +1,4 @@
-"""The leases of the jobs that this process works on: taken, held while the work goes on, renewed together."""
+"""The leases of the jobs in this process: taken, held during the work, renewed together."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Held:
     _lost: bool = False
 
     def call_off(self) -> None:
-        """The lease is lost: nobody wants the job any more."""
+        """Cancel the work: the lease is lost, so nobody wants the result."""
         self._lost = True
         if self._render is not None:
             self._render.cancel()
@@ -70,10 +70,10 @@ class Leases:
                 del self._held[processing_id]
 
     async def renew(self) -> None:
-        """Extend every lease, each for itself. Where one is lost nobody wants the job any more: its render is called
-        off, and whatever else it is at, the fence in `finish` meets it.
+        """Extend every lease separately.
 
-        Raises `Unavailable` when any could not be extended, after all were tried.
+        If one is lost, nobody wants the job's result: its render is cancelled. Whatever else it does, the fence in
+        `finish` stops it. Raises `Unavailable` when any could not be extended, after all were tried.
         """
         expires_at = self._expiry()
         held = tuple(self._held.values())

@@ -45,18 +45,18 @@ class Outcome:
     retry_after_seconds: int = 0
     #: Whether the job is completed and owes further formats: the message is kept until it has them.
     owes: bool = False
-    #: What came of formats that were owed: a code of failure, or nothing; and from the end of the upload until the last
-    #: variant of one was stored.
+    #: The results of owed formats: a code of failure, or None. And the seconds from the end of the upload until the
+    #: last variant of a format was stored.
     formats: Mapping[str, str | None] = field(default_factory=dict)
     format_seconds: Mapping[str, float] = field(default_factory=dict)
-    #: The job that came to its end just now, for whoever tells of it.
+    #: The job that has just ended, for the log and the metrics.
     job: Job | None = None
-    #: Whether every listener has heard what ended on the way, or will not be told any more.
+    #: Whether every listener was told of every end, or will not be told any more.
     told: bool = True
 
     @property
     def settles(self) -> bool:
-        """Whether the message has done its duty."""
+        """Whether the message can be settled."""
         return self.told and self.kind is not OutcomeKind.BUSY
 
 
@@ -69,7 +69,7 @@ class Settled(Exception):
 
 
 class Replaced(Exception):
-    """Another job is to do the work, as `event` says: over another source, or by another release."""
+    """Another job must do the work, as `event` says: for another source, or by another release."""
 
     def __init__(self, event: Event) -> None:
         super().__init__("the source was replaced")
@@ -77,12 +77,12 @@ class Replaced(Exception):
 
 
 def of_job(kind: OutcomeKind, job: Job) -> Outcome:
-    """For a job about which nothing new is to be said."""
+    """The outcome for a job with nothing new."""
     return Outcome(kind=kind, unique_id=job.unique_id, processing_id=job.processing_id)
 
 
 def of_end(job: Job) -> Outcome:
-    """For a job that came to its end just now."""
+    """The outcome for a job that has just ended."""
     kind = OutcomeKind.COMPLETED if job.status is JobStatus.COMPLETED else OutcomeKind.FAILED
     return Outcome(
         kind=kind,
@@ -102,7 +102,7 @@ def of_end(job: Job) -> Outcome:
 
 
 def of_formats(job: Job, sets: Sequence[FormatSet]) -> Outcome:
-    """For a completed job that has what it owed just now."""
+    """The outcome for a completed job that has just got its further formats."""
     return replace(
         of_job(OutcomeKind.ADDED, job),
         formats={made.format: made.error.code if made.error else None for made in sets},

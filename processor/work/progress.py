@@ -1,4 +1,4 @@
-"""What is stored of a job in work, and when its record is to tell of it."""
+"""The stored variants of a job in work, and when its record should show them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from processor.images import StoredVariant
 from processor.recipes import Recipe
 
-#: How long the rest of a job must take for its record to tell what is stored before it is: less, and nobody gains from
-#: one call more. And between two times, in seconds.
+#: A note is written only if the rest of the job takes at least this long; otherwise the extra call helps nobody. Also
+#: the time between two notes, in seconds.
 WORTH_A_NOTE_SECONDS, NOTE_SECONDS = 0.3, 1.0
-#: An image of so many pixels, all frames together, is known to take that long: its record tells of the first variant at
-#: once. Another takes that long only because others are at work too, and shows it when that time is over.
+#: An image with this many pixels (all frames) is known to take that long, so its first variants are noted at once. A
+#: smaller image takes that long only beside other work; its variants are noted when the time is over.
 WORTH_A_NOTE_PIXELS = 8_000_000
 
 
@@ -25,7 +25,7 @@ class Progress:
     #: Pixels of the source, once they are known.
     pixels: int = 0
     _stored: dict[str, StoredVariant] = field(default_factory=dict)
-    #: Set while something is stored that the record does not tell of.
+    #: Set while the record lacks a stored variant.
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _noted: float | None = None
 
@@ -35,7 +35,7 @@ class Progress:
         return tuple(self._stored[spec.name] for spec in self.recipe.specs if spec.name in self._stored)
 
     def add(self, variant: StoredVariant) -> None:
-        """One more is stored; the end of the job is not far when all of it is."""
+        """Add a stored variant. When all are stored, the job will end soon."""
         self._stored[variant.name] = variant
         if len(self._stored) < len(self.recipe.specs):
             self._news.set()
@@ -43,7 +43,7 @@ class Progress:
             self._news.clear()
 
     async def worth_a_note(self) -> tuple[StoredVariant, ...]:
-        """Wait until the record is to tell of what is stored; then all that is."""
+        """Wait until a note is worth while; then return all stored variants."""
         while True:
             await self._news.wait()
             await asyncio.sleep(self._pause_seconds())

@@ -1,4 +1,4 @@
-"""Puts what was made of an image where its viewers find it."""
+"""Stores variants and manifests in the processed bucket."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CACHE_CONTROL = "public, max-age=31536000, immutable"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
-    """The processed bucket, for what a job has made."""
+    """The processed bucket, for the output of jobs."""
 
     processed: ObjectStore
     probes: Probes = NO_PROBES
@@ -51,8 +51,11 @@ class Shelf:
         )
 
     async def store_manifest(self, job: Job, made: FormatSet | None = None) -> None:
-        """Of a completed job, or of what it has in a further format. Last, so that where a manifest is, everything that
-        it names is too. Raises `Busy`, `Unavailable`."""
+        """Store the manifest of a completed job, or of one of its further formats. It is written last, so everything
+        that it names exists.
+
+        Raises `Busy`, `Unavailable`.
+        """
         await self.processed.store(
             manifest.manifest_key(job.unique_id, job.processing_id, made.format if made else None),
             manifest.document(job, made),

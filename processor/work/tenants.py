@@ -1,4 +1,4 @@
-"""Whose the images are that events are about."""
+"""Finds the tenants of events' images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from processor.events import Event
 from processor.jobs import Image, Job
 from processor.ports.jobs import AnyTenant
 
-#: Images whose tenant is remembered at once: it never changes, and of one image come many events in a storm.
+#: How many images' tenants are remembered. A tenant never changes, and a flood has many events of one image.
 MAX_TENANTS_KNOWN = 10_000
 
 
@@ -22,7 +22,7 @@ class Tenants:
     _known: OrderedDict[str, str] = field(default_factory=OrderedDict)
 
     async def of(self, event: Event) -> str:
-        """Whose image an event is about; empty for nobody's. Raises `Unavailable`, `Busy`."""
+        """The tenant of an event's image; empty if it has none. Raises `Unavailable`, `Busy`."""
         unique_id = event.unique_id
         if unique_id is None:
             return ""
@@ -34,7 +34,7 @@ class Tenants:
         return self._known[unique_id]
 
     def remember(self, found: Image | Job) -> None:
-        """What was read for another reason need not be read for this one."""
+        """Remember the tenant of a record that was read for another reason."""
         self._known[found.unique_id] = found.tenant
         while len(self._known) > MAX_TENANTS_KNOWN:
             self._known.popitem(last=False)

@@ -1,4 +1,5 @@
-"""The queue worker: takes capacity, then messages; runs one task per message; settles or gives back; drains."""
+"""The queue worker: waits for a free slot, then receives messages; runs one task per message; settles or gives back;
+drains."""
 
 from __future__ import annotations
 
@@ -26,22 +27,22 @@ from processor.work.outcomes import Outcome, OutcomeKind
 BATCH = 10
 #: How long settled messages are collected before they are deleted in one call.
 SETTLE_DELAY_SECONDS = 0.05
-#: While every slot is taken, time between two looks at what else is there.
+#: Time between two receives ahead, while every slot is taken.
 LOOK_SECONDS = 0.5
 #: First and longest pause of the poll loop while the queue is unavailable.
 BACKOFF_SECONDS = (0.5, 30.0)
 #: Time between two looks at whether work can be begun again.
 FIT_SECONDS = 1.0
-#: How long a message stays hidden after its first, second, ... failure. Between the first try and the last of five
-#: lies more than an hour, so that an hour of trouble which the circuit does not see kills no message.
+#: How long a message stays hidden after its first, second, ... failure. More than an hour lies between the first try
+#: and the last of five, so an outage of an hour that the circuit does not see kills no message.
 RETRY_SECONDS = (5, 120, 1200, 7200)
 #: Longest pause after others were faster, in seconds.
 BUSY_SECONDS = 5
 #: Longest time that a message can be delayed, in seconds (AWS, "Amazon SQS message timers").
 MAX_DELAY_SECONDS = 900
-#: Messages that wait here at once because their jobs owe further formats; others wait in the queue, for so long.
+#: How many messages are kept here because their jobs owe further formats. Others wait in the queue for this long.
 MAX_OWING, OWING_SECONDS = 100, 300
-#: Why something is left of an event that has come to its end.
+#: The reason to keep an event that was handled: its job owes further formats.
 OWED = "owed"
 #: Most dead letters that are made of one message; with more unreadable records it becomes one as a whole.
 MAX_LETTERS = 10
@@ -52,13 +53,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
-    """How much the worker takes on, and how long it hides what it took."""
+    """How many messages the worker takes, and how long it hides them."""
 
     #: Messages in work at once.
     slots: int
-    #: How many more may wait here while every slot is taken, so that tenants take turns at slots.
+    #: How many more messages may wait here while every slot is taken, so that tenants take turns.
     ahead: int = 0
-    #: Jobs at once that further formats are made of.
+    #: How many jobs get their further formats at once.
     further: int = 1
     #: Length of a long poll; SQS allows at most 20.
     wait_seconds: int = 20
@@ -87,20 +88,21 @@ class _Later:
 
 @dataclass(slots=True, kw_only=True)
 class _Rest:
-    """What is left of a message after every event of it was tried."""
+    """The rest of a message after every event of it was tried."""
 
     done: int = 0
     later: list[_Later] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
     @property
-    def can_be_parted(self) -> bool:
-        """Whether it is of a message of many, and nothing speaks against sending now."""
+    def can_be_split(self) -> bool:
+        """Whether the rest can be sent as messages of its own: the message had many events, and sending now makes
+        sense."""
         return self._many and all(later.reason in ("busy", "broken", "untold", OWED) for later in self.later)
 
     @property
     def owed(self) -> JobRequested | None:
-        """What a message of one event is kept for, if that is all: its job owes further formats."""
+        """The job that owes further formats, if that is the only reason to keep a message of one event."""
         if self._many or not self.later or self.later[0].reason != OWED:
             return None
         return cast("JobRequested", self.later[0].event)
@@ -111,7 +113,7 @@ class _Rest:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class _Place:
+class _Slot:
     """A message in work, and its tenant once that is known."""
 
     message: Message
@@ -119,7 +121,7 @@ class _Place:
 
 
 class _PutBack(Exception):
-    """A message that waited here is not begun: this process stops, or a dependency went away."""
+    """A message that waited here is not begun, because this process stops or a dependency went away."""
 
 
 class _NotBuried(Exception):
@@ -137,18 +139,19 @@ class Worker:
     queue: MessageQueue
     converter: Converter
     config: WorkerConfig
-    #: Where the queue puts what failed on every try; this process, what nobody can read. None: it does not know.
+    #: The dead-letter queue. The queue moves messages there after their last try; this process, those that nobody can
+    #: read. None: unknown.
     dead_letters: MessageQueue | None = None
-    #: Are told of every message and event.
+    #: Called for every message and event.
     probes: Probes = NO_PROBES
     #: Whether work can be begun; while it cannot, no messages are taken.
     fit: Callable[[], bool] = lambda: True
-    #: Waits until the machine has something spare.
+    #: Waits until there is spare capacity.
     idle: Callable[[], Awaitable[None]] = _always
     #: When the poll loop last heard from the queue (monotonic seconds); None before the first answer.
     last_poll: float | None = None
-    #: What was sent before has been received, as far as this process knows: seconds since the epoch, by the queue's
-    #: clock. 0 before the first message.
+    #: Messages that were sent before this time have been received, as far as this process knows: seconds since the
+    #: epoch, by the queue's clock. 0 before the first message.
     received_through: float = 0
     circuit: Circuit = field(init=False)
     _turns: Turns = field(init=False)
@@ -159,7 +162,7 @@ class Worker:
     _waiting: set[asyncio.Task[None]] = field(default_factory=set)
     _owing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _further: Turns = field(init=False)
-    _places: set[_Place] = field(default_factory=set)
+    _slots: set[_Slot] = field(default_factory=set)
     _settled: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     _receivers: list[asyncio.Task[None]] = field(default_factory=list)
     _upkeep: list[asyncio.Task[None]] = field(default_factory=list)
@@ -190,8 +193,8 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether every loop of it still runs: each mends its own errors, so one that has ended is a defect, unless it
-        was to end."""
+        """Whether every loop still runs. A loop handles its own errors, so one that has ended is a defect, unless it
+        had to end."""
         if self._drained:
             return True
         loops = [*self._upkeep, *(() if self._stopping.is_set() else self._receivers)]
@@ -220,15 +223,15 @@ class Worker:
         ]
 
     def stop_receiving(self) -> None:
-        """Take no more messages. A long poll that is under way is not cut short: what its answer brings would be lost
-        to sight until its visibility ends. It is given back instead, and so is what waits for a turn, or is at further
+        """Take no more messages. A running long poll is not cancelled, because its messages would stay hidden until
+        their visibility timeout. Its messages are resent instead, and so are those that wait for a turn or for further
         formats."""
         self._stopping.set()
         for task in (*self._waiting, *self._owing.values()):
             task.cancel()
 
     async def drain(self, seconds: float) -> None:
-        """Let what runs end within `seconds`, cancel and give back the rest, settle what is done."""
+        """Let running work end within `seconds`, cancel and resend the rest, settle what is done."""
         self.stop_receiving()
         deadline = time.monotonic() + seconds
         await _wait(self._receivers, seconds)
@@ -266,9 +269,9 @@ class Worker:
                 await pause(self._stopping, backoff(failures, BACKOFF_SECONDS))
 
     async def _look_ahead_loop(self) -> None:
-        """While one tenant's messages have every slot, look behind them for another's, whose turn is next.
+        """While every slot is taken, receive further messages, so that another tenant can have the next slot.
 
-        Without a long poll: what has just come is for a process that has a slot free.
+        It does not use long polls: a new message is for a process that has a free slot.
         """
         while not self._stopping.is_set():
             await pause(self._stopping, LOOK_SECONDS)
@@ -336,31 +339,31 @@ class Worker:
 
     @asynccontextmanager
     async def _turn(self, message: Message) -> AsyncIterator[None]:
-        """Hold a place in work. Raises `_PutBack`."""
-        place = _Place(message=message)
+        """Hold a slot. Raises `_PutBack`."""
+        slot = _Slot(message=message)
         waited = self._turns.waits()
         with self.probes.span("wait", of="slot"):
             if waited:
-                await self._stand_in_line(place)
+                await self._wait_for_slot(slot)
             else:
                 await self._turns.enter(0)
-        self._places.add(place)
+        self._slots.add(slot)
         try:
             if waited and (self._stopping.is_set() or self.circuit.state is not CircuitState.CLOSED):
                 raise _PutBack
             yield
         finally:
-            self._places.discard(place)
-            self._turns.leave(0, place.tenant)
+            self._slots.discard(slot)
+            self._turns.leave(0, slot.tenant)
 
-    async def _stand_in_line(self, place: _Place) -> None:
+    async def _wait_for_slot(self, slot: _Slot) -> None:
         """Wait for the turn of its tenant. Raises `_PutBack`."""
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self._waiting.add(task)
         try:
-            await self._tell_tenants()
-            place.tenant = await self._tenant_of(place.message)
-            await self._turns.enter(0, place.tenant)
+            await self._learn_tenants()
+            slot.tenant = await self._tenant_of(slot.message)
+            await self._turns.enter(0, slot.tenant)
         except asyncio.CancelledError:
             if not self._stopping.is_set():
                 raise
@@ -369,16 +372,16 @@ class Worker:
         finally:
             self._waiting.discard(task)
 
-    async def _tell_tenants(self) -> None:
-        """Whose the messages in work are: nobody asks before somebody has to wait."""
-        for place in [place for place in self._places if not place.tenant]:
-            tenant = await self._tenant_of(place.message)
-            if place in self._places and not place.tenant:
-                self._turns.rename(place.tenant, tenant)
-                place.tenant = tenant
+    async def _learn_tenants(self) -> None:
+        """Find the tenants of the messages in work. Nobody needs them before somebody has to wait."""
+        for slot in [slot for slot in self._slots if not slot.tenant]:
+            tenant = await self._tenant_of(slot.message)
+            if slot in self._slots and not slot.tenant:
+                self._turns.rename(slot.tenant, tenant)
+                slot.tenant = tenant
 
     async def _tenant_of(self, message: Message) -> str:
-        """Whose the message is, by its first event; a message that is nobody's takes turns like a tenant's."""
+        """The tenant of a message, by its first event. Messages without one take turns like a tenant."""
         with contextlib.suppress(NotAnEvent, Unavailable, Busy):
             for event in events.parse(message.body):
                 if not isinstance(event, Unreadable):
@@ -392,7 +395,7 @@ class Worker:
         structlog.contextvars.bind_contextvars(messageId=message.message_id, receiveCount=message.receive_count)
         with self.probes.span("message") as span:
             if self._stopping.is_set():  # the last long poll brought it after the order to stop
-                await self._send_anew(message, "put_back", span)
+                await self._resend(message, "put_back", span)
             else:
                 await self._take_its_turn(message, span)
 
@@ -401,7 +404,7 @@ class Worker:
             async with self._turn(message):
                 await self._bring_to_an_end(message, span)
         except _PutBack:
-            await asyncio.shield(self._send_anew(message, "put_back", span))
+            await asyncio.shield(self._resend(message, "put_back", span))
         except Exception:
             log.exception("Message broke")
             await self._give_back(message, _retry_seconds(message.receive_count), "broken", span)
@@ -418,7 +421,7 @@ class Worker:
                 return
             reason, retry_after = await self._leave(message, rest)
         except asyncio.CancelledError:
-            await asyncio.shield(self._send_anew(message, "stopping", span))
+            await asyncio.shield(self._resend(message, "stopping", span))
             raise
         except Exception:
             log.exception("Message broke")
@@ -430,8 +433,8 @@ class Worker:
             await self._give_back(message, retry_after, reason, span)
 
     async def _dead(self, message: Message) -> bool:
-        """Whether it was tried as often as it may be, and is a dead letter now. The queue moves such a message by
-        itself, unless some of its tries were those of another, whose place it took."""
+        """Whether the message has had all its tries, and is a dead letter now. The queue moves such a message by
+        itself, unless it was resent: then some of its tries were those of the earlier message."""
         if self._max_receives is None or message.receive_count <= self._max_receives:
             return False
         try:
@@ -441,7 +444,7 @@ class Worker:
         return True
 
     async def _convert_all(self, message: Message) -> _Rest:
-        """Run every event of a message, whatever becomes of the others; what is left of it."""
+        """Handle every event of a message, whatever happens to the others. Returns the rest of the message."""
         last_try = self._max_receives is not None and message.receive_count >= self._max_receives
         rest = _Rest()
         try:
@@ -461,8 +464,8 @@ class Worker:
         return rest
 
     async def _convert(self, event: Event, message: Message, *, last_try: bool) -> _Later | None:
-        """None when the event has come to its end."""
-        if event.unique_id:  # so that every line of its story names it, whatever befalls it before its job is known
+        """Handle one event. Returns what is left to do; None when nothing is."""
+        if event.unique_id:  # so that every log line names the image, even before its job is known
             structlog.contextvars.bind_contextvars(uniqueId=event.unique_id)
         try:
             with self.probes.span("event") as span:
@@ -485,13 +488,14 @@ class Worker:
         return _left(event, outcome, message.receive_count)
 
     async def _leave(self, message: Message, rest: _Rest) -> tuple[str, int | None]:
-        """Put what is left of a message where it belongs; then None, or why and in how many seconds to look again.
+        """Send the rest of a message on. Returns why and in how many seconds to try the message again; None: it is
+        done.
 
-        Of a message of many what must be tried again becomes messages of its own, so that it alone is tried and
-        counted. All of that is sent before the message is settled: whoever dies in between leaves it doubled.
+        Events that must be tried again become messages of their own, so that only they are tried and counted. They are
+        sent before the message is settled; if the process dies in between, they are in the queue twice.
         """
         longest = max(rest.later, key=lambda later: later.seconds, default=None)
-        if longest is not None and not rest.can_be_parted:
+        if longest is not None and not rest.can_be_split:
             return longest.reason, longest.seconds
         try:
             if rest.unreadable:
@@ -508,7 +512,7 @@ class Worker:
         return "", None
 
     async def _bury(self, letters: Sequence[str], *, reason: str = "") -> None:
-        """Keep as dead letters what says nothing to this service, with the reason, or what was tried often enough.
+        """Send dead letters: what the service cannot read (with the reason), or what has had all its tries.
 
         Raises `_NotBuried`: the queue then moves the message by itself after its last receive.
         """
@@ -522,9 +526,10 @@ class Worker:
             log.warning("Dead letter not sent", code=error.code)
             raise _NotBuried from None
 
-    async def _send_anew(self, message: Message, reason: str, span: Span) -> None:
-        """As if it had not been received: what ends for want of this process is no try, and pods that stop one after
-        the other would else make it a dead letter. Sent first, settled afterwards; earlier tries stay counted."""
+    async def _resend(self, message: Message, reason: str, span: Span) -> None:
+        """Send a copy of a message and settle it, as if it had not been received. This process cannot work on
+        it, which is no try: pods that stop one after the other would otherwise make it a dead letter. Earlier
+        tries stay counted."""
         delay_seconds = 0 if self._stopping.is_set() else RETRY_SECONDS[0]
         tries = message.receive_count - 1
         try:
@@ -547,7 +552,7 @@ class Worker:
     # -- further formats -----------------------------------------------------------------------------------------
 
     def _keep(self, message: Message, owed: JobRequested) -> None:
-        """The message leaves its slot, and stays until its job has the formats that it owes."""
+        """Keep a message without its slot until its job has the formats that it owes."""
         full = self.owing >= MAX_OWING
         task = asyncio.create_task(
             self._further_formats(message, owed, full=full), name=f"further-{message.message_id}"
@@ -580,7 +585,8 @@ class Worker:
             await asyncio.shield(self._leave_owing(message, owed, reason, seconds, span))
 
     async def _in_spare_time(self, message: Message, owed: JobRequested) -> tuple[str, int | None]:
-        """Why to look again, and in how many seconds; None when all is done."""
+        """Make the further formats when there is spare capacity. Returns why and in how many seconds to try again;
+        None: all is done."""
         if self._stopping.is_set():
             return "stopping", self.config.wait_seconds
         async with self._further.turn(await self._tenant_of(message)):
@@ -609,7 +615,7 @@ class Worker:
     async def _leave_owing(
         self, message: Message, owed: JobRequested, reason: str, seconds: int | None, span: Span
     ) -> None:
-        """Settle it; or have it tried again. What others stood in the way of is no try, and becomes a new message."""
+        """Settle a message, or have it tried again. A delay by others is no try, so it becomes a new message."""
         if seconds is None:
             span.facts["end"] = "settled"
             self._settled.put_nowait(message.receipt)
@@ -625,7 +631,7 @@ class Worker:
     # -- in the background ---------------------------------------------------------------------------------------
 
     async def _heartbeat_loop(self) -> None:
-        """Keep what is in work hidden from others: the messages and the leases together."""
+        """Extend the visibility timeout of messages and the leases of their jobs together."""
         while True:
             await asyncio.sleep(self.config.heartbeat_seconds)
             if not self._held:
@@ -640,7 +646,7 @@ class Worker:
                 log.exception("Heartbeat broke")
 
     async def _settle_loop(self) -> None:
-        """Delete settled messages, as many in a call as come within a moment."""
+        """Delete settled messages, in batches of those that come within a moment."""
         while True:
             receipts = [await self._settled.get()]
             try:

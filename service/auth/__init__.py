@@ -1,1 +1,1 @@
-"""Who is calling, and what may they touch."""
+"""Authentication, and the scopes of callers."""

@@ -1,4 +1,4 @@
-"""API keys: how one is made, and who it proves to be calling."""
+"""API keys: how they are made and verified."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _NO_DIGEST = "0" * 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Minted:
-    """A new key, and the one chance to see its text."""
+    """A new key with its text, which exists only here."""
 
     key: ApiKey
     token: str = field(repr=False)
@@ -94,10 +94,8 @@ async def create(
 async def rotate(store: KeyStore, old: ApiKey, grace: timedelta) -> Minted:
     """A new key with the same rights; the old one ends after `grace`.
 
-    Raises `KeyEnded` for one that opens nothing any more, also when it is revoked meanwhile; `RecordChanged`,
-    `Unavailable`.
-
-    The new one is there first, so that whatever fails leaves at least one that works.
+    The new key is stored first, so that after any failure at least one key works. Raises `KeyEnded` for a key that has
+    ended, also when it is revoked meanwhile; `RecordChanged`, `Unavailable`.
     """
     now = clock.now()
     if not old.holds(now):
@@ -117,7 +115,7 @@ async def rotate(store: KeyStore, old: ApiKey, grace: timedelta) -> Minted:
 
 
 class ApiKeyVerifier:
-    """Knows keys by their text; asks the store at most once in a while for each."""
+    """Verifies API keys, with a cache of the store's records."""
 
     def __init__(
         self,
@@ -134,9 +132,10 @@ class ApiKeyVerifier:
         self._checksum_key: bytes | None = None
 
     async def verify(self, token: str) -> Principal:
-        """Who calls with this key. Raises `Unauthenticated`, `TooManyRequests`, `Unavailable`.
+        """The caller with this key.
 
-        A made-up key is known by its checksum, without asking the store: strangers cannot hold up those who have one.
+        The checksum of a key shows whether it is invented, without the store. So strangers cannot delay callers with
+        real keys. Raises `Unauthenticated`, `TooManyRequests`, `Unavailable`.
         """
         parsed = _TOKEN.fullmatch(token)
         if parsed is None:
@@ -176,8 +175,8 @@ class ApiKeyVerifier:
         return key
 
     def _spend_lookup(self) -> None:
-        """Keys without a checksum can be made up: they must not make the table work without end. Who was known a moment
-        ago is not held up."""
+        """Limit the look-ups of keys without a checksum: anybody can invent such keys, and must not overload the table.
+        Known keys are not delayed."""
         level = self._lookups.take("unknown", rate=LOOKUPS_PER_SECOND, burst=LOOKUP_BURST)
         if level.retry_after is not None:
             raise TooManyRequests(level.retry_after, limit=level.capacity)

@@ -1,4 +1,4 @@
-"""The ways in, and which of them are open."""
+"""The kinds of credentials, and which of them are accepted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ANONYMOUS = Principal(tenant=DEFAULT_TENANT, scopes=frozenset(Scope), subject="a
 
 
 class Verifier(Protocol):
-    """Knows one kind of credentials."""
+    """Verifies one kind of credentials."""
 
     async def verify(self, credential: str, /) -> Principal:
         """Raises `Unauthenticated`, `Unavailable`."""
@@ -24,16 +24,16 @@ class Verifier(Protocol):
 
 
 class Authenticator:
-    """Finds the credentials of a request and has them verified. None for a verifier: that way is closed."""
+    """Finds the credentials of a request and verifies them. Without a verifier, that kind is not accepted."""
 
     def __init__(self, *, bearer: Verifier | None, api_key: Verifier | None) -> None:
         self._bearer = bearer
         self._api_key = api_key
 
     async def authenticate(self, headers: CIMultiDictProxy[str]) -> Principal:
-        """Who calls. Raises `Unauthenticated`, `NoTenant`, `Unavailable`.
+        """The caller. Exactly one credential must be sent: with two, it is unclear which one counts.
 
-        One credential, sent once: whoever sends two leaves it to others to decide which one counts.
+        Raises `Unauthenticated`, `NoTenant`, `Unavailable`.
         """
         bearers = headers.getall(hdrs.AUTHORIZATION, []) if self._bearer else []
         keys = headers.getall(API_KEY_HEADER, []) if self._api_key else []
@@ -48,7 +48,7 @@ class Authenticator:
 
 
 class Open:
-    """Asks nobody who it is: for one machine, and one person at it."""
+    """Accepts everybody without credentials: for one person on one machine."""
 
     async def authenticate(self, headers: CIMultiDictProxy[str]) -> Principal:
         del headers

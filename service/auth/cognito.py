@@ -1,4 +1,4 @@
-"""JWTs of an Amazon Cognito user pool: who calls, for which tenant, with which scopes."""
+"""Verifies JWTs of an Amazon Cognito user pool, and finds their tenant and scopes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CLIENT_CLAIMS = {"access": "client_id", "id": "aud"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CognitoConfig:
-    """Whose tokens are accepted, and what their claims mean here.
+    """Which tokens are accepted, and what their claims mean.
 
     `tenant_claim` must not be writable by the app clients: by default a Cognito user may change every attribute of its
     own that its client may write (AWS, "Attribute permissions and scopes").
@@ -49,7 +49,7 @@ class CognitoVerifier:
         self._keys = keys
 
     async def verify(self, token: str) -> Principal:
-        """Who calls with this token. Raises `Unauthenticated`, `NoTenant`, `Unavailable`."""
+        """The caller with this token. Raises `Unauthenticated`, `NoTenant`, `Unavailable`."""
         claims = await self._claims(token)
         groups = _texts(claims.get("cognito:groups", []))
         return Principal(
@@ -87,7 +87,7 @@ class CognitoVerifier:
             raise Unauthenticated("client")
 
     def _tenant(self, claims: Mapping[str, Any], groups: Iterable[str]) -> str:
-        """The claim, else the one group that names a tenant, else everybody's."""
+        """The tenant: the claim, else the one group that names a tenant, else the default."""
         prefix = self._config.tenant_group_prefix
         named = {group.removeprefix(prefix) for group in groups if group.startswith(prefix)}
         if self._config.tenant_claim in claims:
@@ -112,7 +112,7 @@ class CognitoVerifier:
 
 
 def _kid(token: str) -> str:
-    """The key that a token names. What else its header says of keys is not looked at, let alone followed."""
+    """The id of the key that a token names. Everything else in the header about keys is ignored."""
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""The public keys of an issuer: fetched, kept, fetched anew when one is unknown, and kept through an outage."""
+"""The public keys of an issuer: fetched, cached, fetched again for an unknown id, and kept during an outage."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ class HttpKeySource:
         self._url = url
 
     async def __call__(self) -> bytes:
-        """Never follows a redirect: whoever can redirect could name other keys. Raises `Unavailable`."""
+        """Fetch the document. Redirects are not followed, because they could lead to other keys. Raises
+        `Unavailable`."""
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 async with self._session.get(self._url, allow_redirects=False) as answer:
@@ -69,7 +70,7 @@ class HttpKeySource:
 
 
 class JwksCache:
-    """Keys by their id. One fetch serves all who wait for it."""
+    """A cache of keys by id. Simultaneous callers share one fetch."""
 
     def __init__(self, source: KeySource, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._source = source
@@ -81,7 +82,7 @@ class JwksCache:
         self._fetching = asyncio.Lock()
 
     async def key(self, kid: str) -> RSAPublicKey | None:
-        """The key of that id; None when the issuer has none. Raises `Unavailable` when nobody can know."""
+        """The key with this id; None if the issuer has none. Raises `Unavailable` if that is unknown."""
         known = kid in self._keys
         # Whoever has a key that is merely old does not wait behind the one who fetches.
         if not known or (self._age() >= FRESH_SECONDS and not self._fetching.locked()):

@@ -1,4 +1,4 @@
-"""Decides for every request who makes it, for which tenant, and whether it may."""
+"""Finds the caller, the tenant and the scope of every request, and decides whether it is allowed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 def authentication(needs: Needs) -> Middleware:
-    """The one place where it is decided. A route that nothing was decided about is a defect, and closed."""
+    """Authenticate and decide; nothing else does. A route without a scope is a defect, and closed."""
 
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -44,7 +44,7 @@ def authentication(needs: Needs) -> Middleware:
 
 @web.middleware
 async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """After the rate limit, so that what is refused counts, too."""
+    """Check the scope, after the rate limit, so that refused requests count too."""
     principal = find_principal(request)
     if principal is not None:
         if not principal.may(request[_SCOPE]):
@@ -56,12 +56,12 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 def find_principal(request: web.Request) -> Principal | None:
-    """Who makes the request; None for a public call."""
+    """The caller; None for a public call."""
     return request.get(_PRINCIPAL)
 
 
 def tenant_of(request: web.Request) -> str:
-    """The tenant that the request acts for; not to be asked of a public call."""
+    """The tenant of the request; not for public calls."""
     return request[_TENANT]
 
 

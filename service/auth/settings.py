@@ -1,4 +1,4 @@
-"""The settings that decide who gets in."""
+"""The settings of authentication."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.commas import comma_separated
 
 
 class AuthMode(StrEnum):
-    """A way in."""
+    """A kind of credentials that is accepted."""
 
     COGNITO = "cognito"
     API_KEY = "api_key"
@@ -119,7 +119,7 @@ class AuthSettings(BaseModel):
         return self.cognito_jwks_url or f"{self.cognito_issuer or ''}/.well-known/jwks.json"
 
     def complaints_about_access(self, stage: str) -> list[str]:
-        """What does not fit together, one line for each."""
+        """Settings that contradict each other, one line for each."""
         found = []
         if AuthMode.NONE in self.auth_modes and len(self.auth_modes) > 1:
             found.append("AUTH_MODES: `none` goes with no other mode")

@@ -187,9 +187,9 @@ REDRIVES = {
 async def list_failed_images(request: web.Request) -> web.Response:
     """List images whose conversion failed, newest first.
 
-    In the order of `listedAt`, which never changes: whoever reads page after page, until `lastEvaluatedKey` is null,
-    sees once each image that matched all the while. A list lags a moment behind what the other calls answer; an image
-    whose new job took the place of an old one in this very moment may be missing from a page.
+    The order is that of `listedAt`, which never changes. A client that reads page after page, until `lastEvaluatedKey`
+    is null, sees every image exactly once, if it matched all the time. A list lags a moment behind other calls. An
+    image whose job was replaced at this very moment may be missing from a page.
     """
     asked = read_query(FailedQuery, request.query)
     query = asked.to_query(tenant_of(request))
@@ -220,11 +220,10 @@ async def list_failed_images(request: web.Request) -> web.Response:
 async def redrive_failed_images(request: web.Request) -> web.Response:
     """Convert failed images again.
 
-    Makes a new job in place of each failed one, newest first, and moves messages from the dead-letter queue back to the
-    queue; with a `code` it leaves the messages alone. The workers get to see `perSecond` of them in a second.
-
-    A dry run, which is the default, changes nothing. A call may be repeated, also after a 503: an image that was
-    redriven is not failed any more. While there is more, `lastEvaluatedKey` is not null; give it back as `lastKey`.
+    Makes a new job for each failed one, newest first, and moves messages from the dead-letter queue back to the queue.
+    With a `code`, it does not move messages. `perSecond` of them become visible to the workers each second. A dry run,
+    which is the default, changes nothing. A call may be repeated, also after a 503: an image that was redriven is not
+    failed any more. While `lastEvaluatedKey` is not null there is more; pass it as `lastKey`.
     """
     asked = await asked_by(request, RedriveRequest, await json_body(request))
     plan = asked.to_plan(tenant_of(request))

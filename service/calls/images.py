@@ -62,7 +62,7 @@ class ProcessedAnswer(Answer):
 
 
 class Receipt(Answer):
-    """What was removed, every version of it, and when it was seen that nothing was left."""
+    """What was removed, in all versions, and when the buckets were seen empty."""
 
     sources: list[str] = Field(description="Keys in the source bucket.", examples=[[EXAMPLE_KEY]])
     variants: list[str] = Field(description="Keys in the processed bucket.")
@@ -122,8 +122,9 @@ ABORTED_UPLOAD = DeleteAnswer.of(
 async def process(request: web.Request) -> web.Response:
     """Convert an uploaded image again.
 
-    Makes a new job, or answers the one over the same file that has not ended yet. The variants of the last completed
-    job are shown until this one is. After five jobs of an image in a minute each further one waits for some seconds.
+    Makes a new job. If a job for the same file has not ended yet, the answer names that one. The variants of the last
+    completed job are shown until the new one has completed. After five jobs of an image in a minute, each further one
+    waits for some seconds.
     """
     job = await request.app[CATALOG].reprocess(tenant_of(request), unique_id_in(request))
     bind_contextvars(processingId=job.processing_id)

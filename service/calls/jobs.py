@@ -123,8 +123,8 @@ class JobAnswer(Answer):
     error: FailureAnswer | None = Field(description="Only of a failed job.")
     timings: TimingsAnswer | None = Field(description="Once the job has run.")
     superseded_by: ProcessingId | None = Field(
-        description="The image's current job, when it took this one's place: other bytes were uploaded under the same "
-        "key, or the image was to be processed again. Null for the current job."
+        description="The image's current job, if it replaced this one: other bytes were uploaded under the same key, "
+        "or the image was processed again. Null for the current job."
     )
 
     @classmethod

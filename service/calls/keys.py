@@ -188,7 +188,7 @@ async def create(request: web.Request) -> web.Response:
 async def rotate(request: web.Request) -> web.Response:
     """Replace an API key by one with the same rights.
 
-    The old one goes on for `grace` seconds, or until its own end if that is sooner.
+    The old key still works for `grace` seconds, or until its own end if that is sooner.
     """
     asked = await asked_by(request, RotateRequest, await optional_json_body(request))
     old = await _own_key(request)
@@ -202,7 +202,7 @@ async def rotate(request: web.Request) -> web.Response:
 async def revoke(request: web.Request) -> web.Response:
     """End an API key now.
 
-    It may open the door for half a minute more. Repeating the call changes nothing.
+    It may still work for half a minute. Repeating the call changes nothing.
     """
     key = await _own_key(request)
     revoked = await request.app[KEY_STORE].revoke(key.key_id, clock.now())

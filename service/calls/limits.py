@@ -162,7 +162,7 @@ async def show(request: web.Request) -> web.Response:
 async def override(request: web.Request) -> web.Response:
     """Give the tenant limits of its own.
 
-    What is left out is everybody's again. It holds within seconds.
+    A limit that is left out goes back to the default. The limits take effect within seconds.
     """
     asked = await asked_by(request, OverridesRequest, await json_body(request))
     quota = request.app[QUOTA]

@@ -146,9 +146,9 @@ LIST = ListAnswer.of([samples.COMPLETED], None)
 async def list_images(request: web.Request) -> web.Response:
     """List images, newest first.
 
-    In the order of `listedAt`, which never changes: whoever reads page after page, until `lastEvaluatedKey` is null,
-    sees once each image that matched all the while. A list lags a moment behind what the other calls answer; an image
-    whose new job took the place of an old one in this very moment may be missing from a page.
+    The order is that of `listedAt`, which never changes. A client that reads page after page, until `lastEvaluatedKey`
+    is null, sees every image exactly once, if it matched all the time. A list lags a moment behind other calls. An
+    image whose job was replaced at this very moment may be missing from a page.
     """
     asked = read_query(ListQuery, request.query)
     query = asked.to_query(tenant_of(request))

@@ -31,7 +31,7 @@ from service.calls.files import MAX_EXPIRES_SECONDS, FileRequest
 from service.calls.images import ABORTED_UPLOAD, DeleteAnswer
 from service.calls.names import UNIQUE_ID, ProcessingId, PublicUrl, SourceKey, UniqueId, Url, unique_id_in
 from service.calls.use_cases import CATALOG, LARGE_FILES, UPLOADS
-from service.calls.variants import named, places
+from service.calls.variants import locations, named
 from service.config import SETTINGS
 from service.http.body import json_body, optional_json_body
 from service.http.call import call, reply
@@ -114,18 +114,18 @@ class MultipartAnswer(Heard):
             part_size=submission.part_size,
             parts=parts,
             expires_in=submission.expires_in_seconds,
-            **places(submission.job),
+            **locations(submission.job),
         )
 
     @classmethod
     def of_duplicate(cls, job: Job, *, part_size: int) -> Self:
         """The completed job that makes an upload needless."""
-        return cls(part_size=part_size, parts=[], duplicate_of=job.unique_id, expires_in=0, **places(job))
+        return cls(part_size=part_size, parts=[], duplicate_of=job.unique_id, expires_in=0, **locations(job))
 
     @classmethod
     def of_ended(cls, job: Job, *, part_size: int) -> Self:
         """The first job of an image for which there is nothing to upload any more."""
-        return cls(part_size=part_size, parts=[], expires_in=0, **places(job))
+        return cls(part_size=part_size, parts=[], expires_in=0, **locations(job))
 
 
 class ArrivedPart(Answer):
@@ -211,11 +211,10 @@ COMPLETED_UPLOAD = CompletedUploadAnswer.of(first_image(samples.PENDING))
 async def begin(request: web.Request) -> web.Response:
     """Begin to upload a large file in parts.
 
-    For a file so large that losing a connection should not cost all of it. Cut the file into parts of `partSize` bytes,
-    the last one less, and PUT each to its `url` with its `headers`, several at once if you like; a part that fails is
-    sent again. Then complete the upload. What is not completed within a day is removed.
-
-    `size` is that of your own file: replace the one of the example, or S3 refuses the parts.
+    This is for a file so large that a broken connection should not cost all of it. Cut the file into parts of
+    `partSize` bytes (the last one is smaller). PUT each part to its `url` with its `headers`, several at once if you
+    like. Send a part again if it fails. Then complete the upload. An upload that is not completed within a day is
+    removed. `size` is that of your own file: replace the one of the example, or S3 refuses the parts.
     """
     asked = await asked_by(request, MultipartRequest, await json_body(request))
     upload = asked.to_upload(max_bytes=request.app[SETTINGS].max_upload_bytes)
@@ -251,7 +250,7 @@ async def begin(request: web.Request) -> web.Response:
 async def sign(request: web.Request) -> web.Response:
     """Get new URLs for parts of an upload that is not completed.
 
-    On the same terms, under the same ids. What was signed before holds until its own end.
+    The terms and the ids stay the same. Earlier URLs stay valid until their own end.
     """
     unique_id = unique_id_in(request)
     asked = await asked_by(request, PartsRequest, await optional_json_body(request))
@@ -271,8 +270,8 @@ async def sign(request: web.Request) -> web.Response:
 async def show(request: web.Request) -> web.Response:
     """See which parts of an upload are there.
 
-    Asks S3. A page that was reloaded goes on with this: it asks for new URLs of the `missingParts`. When the file is
-    whole already, the answer is 409 with `already_uploaded`; when its parts were removed after a day, with
+    Asks S3. A page that was reloaded continues with this call: it asks for new URLs of the `missingParts`. When the
+    file is complete already, the answer is 409 with `already_uploaded`; when its parts were removed after a day, with
     `upload_expired`.
     """
     return render(
@@ -290,7 +289,7 @@ async def show(request: web.Request) -> web.Response:
 async def complete(request: web.Request) -> web.Response:
     """Make one file of the parts, and convert it.
 
-    The service asks S3 itself which parts there are. While one is missing, or has another size, the answer is 409 with
+    The service asks S3 which parts there are. While one is missing, or has another size, the answer is 409 with
     `upload_incomplete` and their numbers in `missingParts`; nothing is lost. The call may be repeated, also after it
     succeeded.
     """
@@ -308,8 +307,8 @@ async def complete(request: web.Request) -> web.Response:
 async def abort(request: web.Request) -> web.Response:
     """Give up an upload in parts.
 
-    Removes the parts and the records. Only an upload that has not been completed can be aborted; afterwards there is an
-    image, which is deleted by the call for images.
+    Removes the parts and the records. Only an upload that has not been completed can be aborted. A completed one is an
+    image; delete it with the call for images.
     """
     unique_id = unique_id_in(request)
     erasure = await request.app[LARGE_FILES].abort(tenant_of(request), unique_id)

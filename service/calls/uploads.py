@@ -25,7 +25,7 @@ from service.calls import groups, samples
 from service.calls.files import MAX_EXPIRES_SECONDS, FileRequest, Metadata
 from service.calls.names import UNIQUE_ID, ProcessingId, PublicUrl, SourceKey, UniqueId, Url, unique_id_in
 from service.calls.use_cases import UPLOADS
-from service.calls.variants import named, places
+from service.calls.variants import locations, named
 from service.config import SETTINGS
 from service.http.body import json_body, optional_json_body
 from service.http.call import call, reply
@@ -148,7 +148,7 @@ class UploadUrlAnswer(Heard):
             post=None if post is None else PostForm(url=post.url, fields=dict(post.fields)),
             duplicate_of=None,
             expires_in=upload.expires_in_seconds,
-            **places(submission.job),
+            **locations(submission.job),
         )
 
     @classmethod
@@ -160,7 +160,7 @@ class UploadUrlAnswer(Heard):
             post=None,
             duplicate_of=job.unique_id,
             expires_in=0,
-            **places(job),
+            **locations(job),
         )
 
 
@@ -194,7 +194,7 @@ async def create_from_query(request: web.Request) -> web.Response:
 async def refresh(request: web.Request) -> web.Response:
     """Get a new URL for an upload that has not come yet.
 
-    On the same terms, under the same ids. What was signed before holds until its own end.
+    The terms and the ids stay the same. Earlier URLs stay valid until their own end.
     """
     unique_id = unique_id_in(request)
     asked = await asked_by(request, RefreshRequest, await optional_json_body(request))

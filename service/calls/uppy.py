@@ -261,9 +261,8 @@ async def params(request: web.Request) -> web.Response:
 async def start(request: web.Request) -> web.Response:
     """Begin to upload a large file in parts, of a size that is not known.
 
-    For Uppy. Unlike the call for uploads in parts, this one is told no size: parts are signed one by one, of whatever
-    size. What has arrived is counted before a further one is signed, and before the file is made of them. What is not
-    completed within a day is removed.
+    For Uppy. Parts are signed one by one, and may have any size. The parts that have arrived are counted before another
+    one is signed, and before the file is made. An upload that is not completed within a day is removed.
     """
     asked = await asked_by(request, UppyFile, await json_body(request))
     upload = asked.to_upload(max_bytes=request.app[SETTINGS].max_upload_bytes)
@@ -322,7 +321,7 @@ async def list_parts(request: web.Request) -> web.Response:
 async def finish(request: web.Request) -> web.Response:
     """Make one file of the parts, and convert it.
 
-    Parts 1 to the last that is named must be there with these ETags; else the answer is 409 with `upload_incomplete`,
+    Parts 1 to the last one named must be there with these ETags. Otherwise the answer is 409 with `upload_incomplete`,
     and nothing is lost. Every part but the last has at least 5 MiB. The call may be repeated, also after it succeeded.
     """
     asked = await asked_by(request, CompleteRequest, await json_body(request))

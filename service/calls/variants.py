@@ -1,4 +1,4 @@
-"""Variants in answers: where they are, or are going to be."""
+"""Variants in answers: their keys and URLs, before and after they exist."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ VARIANT_NAMES = tuple(spec.name for spec in STANDARD.specs)
 
 
 def named(schema: dict[str, Any]) -> None:
-    """For `json_schema_extra` of a map by variant: these names are always meant, others may come."""
+    """For `json_schema_extra` of a map by variant: it always has these names, and may have others."""
     schema["properties"] = dict.fromkeys(VARIANT_NAMES, schema["additionalProperties"])
 
 
-def places(job: Job) -> dict[str, Any]:
-    """Where everything of a job is, or is going to be."""
+def locations(job: Job) -> dict[str, Any]:
+    """The ids, the key and the variants' keys of a job, before and after they exist."""
     recipe = job.recipe or STANDARD
     variants = {spec.name: variant_key(job.unique_id, job.processing_id, spec.file_name) for spec in recipe.specs}
     return {

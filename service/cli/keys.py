@@ -126,7 +126,7 @@ def _with_store(work: Callable[[KeyStore], Awaitable[T]]) -> T:
         from processor.stores.keys import DynamoKeyStore
         from processor.stores.table import Table
 
-    table, config = _place()
+    table, config = _table_and_aws()
 
     async def run() -> T:
         async with open_clients(config) as clients:
@@ -138,8 +138,8 @@ def _with_store(work: Callable[[KeyStore], Awaitable[T]]) -> T:
         raise click.ClickException(error.message) from None
 
 
-def _place() -> tuple[str, AwsConfig]:
-    """Where the keys are: as the environment says, or else in the running local mode."""
+def _table_and_aws() -> tuple[str, AwsConfig]:
+    """The table and the AWS configuration: of the environment, or else of the running local mode."""
     from processor.stores.config import AwsConfig
     from service.config import Settings
 

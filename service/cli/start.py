@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_garbage() -> Iterator[None]:
-    """Nothing is looked through for garbage meanwhile, and what is there afterwards never again.
+    """Switch off garbage collection during the block, and exclude its objects afterwards.
 
-    Imports make hundreds of thousands of objects that stay to the end. Python looks through them again and again while
-    they come, with every large collection while the process serves, and once more when it ends: a third of the time
-    that the start and the end take.
+    Imports make hundreds of thousands of objects that live until the end. Python scans them again and again: while they
+    are made, with every large collection while the process serves, and once more at the end. That is a third of the
+    time of start and end.
     """
     gc.disable()
     atexit.register(gc.freeze)  # what came later is given back with the process

@@ -1,1 +1,1 @@
-"""What stands around every call."""
+"""What all calls share."""

@@ -1,4 +1,4 @@
-"""The body of a request, before anybody looks into it."""
+"""Reads the body of a request."""
 
 from __future__ import annotations
 
@@ -36,12 +36,13 @@ async def optional_json_body(request: web.Request) -> bytes:
 
 
 def announces_too_much(request: web.Request) -> bool:
-    """Whether its head says that the body is larger than it may be, so that nobody needs to wait for it."""
+    """Whether the headers announce a body that is too large, so that nobody needs to wait for it."""
     return (request.content_length or 0) > request.client_max_size
 
 
 async def expect(request: web.Request) -> None:
-    """Whoever asks before it sends a body is not asked for one that is refused anyway; the refusal follows at once."""
+    """Handle `Expect: 100-continue`. A client is not asked for a body that will be refused; the refusal follows at
+    once."""
     if request.version < HttpVersion11:  # it is not to be heeded then (RFC 9110, 10.1.1)
         return
     if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
@@ -78,8 +79,11 @@ async def _read(request: web.Request) -> bytes:
 
 
 def decoded(body: bytes, encoding: int, most: int) -> bytes:
-    """At most `most` bytes, and no more than that is unpacked: a few kilobytes may stand for gigabytes, which aiohttp
-    would unpack on the event loop before anybody counted. Raises `InvalidBody`, `PayloadTooLarge`."""
+    """The body, decompressed to at most `most` bytes.
+
+    A few kilobytes may expand to gigabytes, which aiohttp would decompress on the event loop before anybody counted.
+    Raises `InvalidBody`, `PayloadTooLarge`.
+    """
     if encoding == _ZLIB and body[0] & 0xF != zlib.DEFLATED:
         encoding = _BARE
     whole = b""

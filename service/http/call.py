@@ -1,4 +1,4 @@
-"""What a caller is told of a call. It stands at the handler; path and scope stand in `service/routes.py` alone."""
+"""The documentation of a call. It stands at the handler; only `service/routes.py` has path and scope."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _TOLD = "told_of_the_call"
 
 
 class Undocumented(Exception):
-    """A handler says neither what its call does nor that it is no part of the API."""
+    """A handler has no documentation, and is not marked as unlisted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Calls that stand together in the document."""
+    """A group of calls in the document."""
 
     name: str
     description: str
@@ -34,7 +34,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class PathPart:
-    """What stands for a part of a path, by its name there; `pattern` is a regular expression."""
+    """A parameter of a path, by its name; `pattern` is a regular expression."""
 
     name: str
     description: str
@@ -57,7 +57,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """Everything that a caller is told, but for path and scope."""
+    """The documentation of a call, except path and scope."""
 
     operation_id: str
     group: Group
@@ -115,19 +115,19 @@ def call(
 
 
 def unlisted(handler: H) -> H:
-    """For people or for the local mode: no part of the API, and not in its document."""
+    """Mark a handler for people or the local mode: it is not part of the API or its document."""
     setattr(handler, _TOLD, None)
     return handler
 
 
 def is_quiet(handler: Handler) -> bool:
-    """Whether its calls are noise while all is well; also for what aiohttp answers by itself."""
+    """Whether successful calls should not be logged; also for answers of aiohttp itself."""
     told: Call | None = getattr(handler, _TOLD, None)
     return told is not None and told.quiet
 
 
 def call_of(handler: Handler) -> Call | None:
-    """What is told of a call; None when it is no part of the API. Raises `Undocumented`."""
+    """The documentation of a handler; None if it is not part of the API. Raises `Undocumented`."""
     try:
         told: Call | None = getattr(handler, _TOLD)
     except AttributeError:

@@ -1,4 +1,4 @@
-"""How long a connection may keep the service waiting: for its first request, between two, and for a body."""
+"""Timeouts of connections: for the first request, between two requests, and for a body."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ log = structlog.get_logger(__name__)
 
 
 class Connection(Protocol):
-    """What aiohttp keeps of one."""
+    """The part of aiohttp's connections that is used here."""
 
     def force_close(self) -> None:
-        """At once, whatever is on its way."""
+        """Close at once, even during a transfer."""
         ...
 
 
 @dataclass(slots=True)
 class ConnectionTimeouts:
-    """Ends connections that hold a socket and send nothing; aiohttp itself would wait for a first request for ever."""
+    """Closes connections that send nothing; aiohttp itself would wait for a first request for ever."""
 
     #: From the connection to the end of its first request's headers, and for the body of any request.
     first_seconds: float
@@ -41,7 +41,7 @@ class ConnectionTimeouts:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """While a request is answered its connection may take its time; how long, others decide."""
+        """Suspend the timeout of a connection while a request is answered."""
         connection: Connection = request.protocol
         self._busy.add(connection)
         try:
@@ -51,7 +51,7 @@ class ConnectionTimeouts:
             self._deadlines[connection] = self.monotonic() + self.idle_seconds
 
     def look(self, connections: Iterable[Connection]) -> None:
-        """End those whose time is over, and forget those that are gone."""
+        """Close connections whose time is over, and forget closed ones."""
         now, deadlines = self.monotonic(), self._deadlines
         self._deadlines = {each: deadlines.get(each, now + self.first_seconds) for each in connections}
         for connection, deadline in self._deadlines.items():

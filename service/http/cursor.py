@@ -57,7 +57,7 @@ CURSORS = web.AppKey("cursors", CursorSigner)
 
 
 def _signed(query: JobQuery, position: str) -> bytes:
-    """All that must be the same next time. JSON keeps the parts apart; the limit may change between pages."""
+    """What a cursor is signed for. JSON separates the values; the limit may change between pages."""
     question = (
         query.tenant,
         query.status,

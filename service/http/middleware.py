@@ -1,4 +1,4 @@
-"""What happens around every call: request id, probes, error boundary, headers."""
+"""Middleware of every call: request id, probes, errors, headers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def request_id_of(request: web.BaseRequest) -> str:
 
 @web.middleware
 async def observed(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Bind the request id to everything that is logged on the way, and tell the probes of the result."""
+    """Add the request id to all log lines of the request, and report the result to the probes."""
     # One connection's requests share a context: what the last one bound must not show in this one's lines.
     clear_contextvars()
     bind_contextvars(requestId=request_id_of(request))
@@ -64,7 +64,7 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
 
 @web.middleware
 async def error_boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every error into a problem; only what nobody foresaw is logged with its trace."""
+    """Turn every error into a problem. Only unexpected errors are logged with a traceback."""
     try:
         return await handler(request)
     except Exception as error:

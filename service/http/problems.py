@@ -374,7 +374,7 @@ def known_failures() -> list[tuple[str, str]]:
     """Code and meaning of everything that the `error` of a failed job may be, for the documentation."""
     return [
         *((error.code, default_message(error)) for error in leaves(ImageRejected)),
-        (SUPERSEDED, "A newer upload, or a newer request for the same image, took this job's place."),
+        (SUPERSEDED, "A newer upload, or a newer request for the same image, replaced this job."),
         (SOURCE_MISSING, "The uploaded file is not there any more."),
         *((error.code, default_message(error)) for error in (DailyLimitReached, ImageLimitReached)),
         (UNAVAILABLE, "The job was given up after several tries; it can be redriven."),

@@ -18,7 +18,7 @@ FEW_ROWS = 25
 
 
 async def render_rows(request: web.Request, make: Callable[[], BaseModel], *, rows: int, tenant: str) -> web.Response:
-    """The same for an answer of so many rows: many take tens of milliseconds, and so are written beside the loop."""
+    """The same for an answer with many rows, which takes tens of milliseconds and is written outside the event loop."""
     if rows <= FEW_ROWS:
         return render(request, make())
     public_url = request.app[PUBLIC_URL]

@@ -1,1 +1,1 @@
-"""How much a caller and a tenant may ask for."""
+"""Rate limits and fairness between callers."""

@@ -1,4 +1,4 @@
-"""Lines of requests, one for each tenant: a flood keeps neither the event loop nor the table from others."""
+"""Queues of requests, one for each tenant: a flood blocks neither the event loop nor the table for others."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ from service.auth.authenticator import ANONYMOUS
 from service.auth.middleware import find_principal
 from service.http.problems import RequestTimeout, TooManyRequests
 
-#: Requests of one tenant in work at once in one process. While one waits for AWS another is worked on, and two are
-#: enough for that; with so many, those of others come between after a few milliseconds.
+#: How many requests of a tenant one process works on at once. Two would keep the loop busy while one waits for AWS.
+#: With eight, requests of others come between after a few milliseconds.
 AT_ONCE = 8
-#: What takes longer, in seconds, waits for something else than the processor, and another one may begin beside it.
+#: A request that takes longer, in seconds, waits for something other than the CPU, so another one may begin beside it.
 HOLD_SECONDS = 0.25
 
 
 @dataclass(slots=True)
 class Lines:
-    """The lines of one process. No tenant stands behind another."""
+    """The queues of one process. No tenant waits behind another."""
 
     at_once: int
-    #: Whoever comes when so many of its tenant wait is told to come again.
+    #: With so many waiting requests of a tenant, the next one is refused.
     most_waiting: float = math.inf
-    #: How long one keeps others of its tenant waiting.
+    #: How long a request holds its turn at most, in seconds.
     hold_seconds: float = math.inf
     _lines: dict[str, Turns] = field(default_factory=dict)
 
     def waiting_of(self, tenant: str) -> int:
-        """Who stands in its line."""
+        """How many of its requests wait."""
         return self._lines[tenant].waiting if tenant in self._lines else 0
 
     @asynccontextmanager
     async def turn(self, request: web.Request, tenant: str) -> AsyncIterator[None]:
-        """Wait for it, and hold it. Raises `TooManyRequests`, and `RequestTimeout` when the caller has hung up."""
+        """Wait for a turn, and hold it in the block. Raises `TooManyRequests`, and `RequestTimeout` when the caller has
+        hung up."""
         if self.waiting_of(tenant) >= self.most_waiting:
             raise TooManyRequests(limit=self.at_once + int(self.most_waiting))
         async with self.place(tenant):
@@ -65,7 +66,7 @@ class Lines:
             leave()
 
     def _leaving(self, tenant: str, line: Turns) -> Callable[[], None]:
-        """What gives back a turn, once, however often it is called."""
+        """A callback that gives back a turn; further calls do nothing."""
         held = True
 
         def leave() -> None:
@@ -83,13 +84,13 @@ REQUESTS = web.AppKey("requests", Lines)
 
 
 def request_lines() -> Lines:
-    """Of all requests of a process."""
+    """The queues for all requests of a process."""
     return Lines(AT_ONCE, hold_seconds=HOLD_SECONDS)
 
 
 @web.middleware
 async def in_line(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """After the limits, which keep the line short."""
+    """Let a request wait for its turn, after the rate limits, which keep the queue short."""
     principal = find_principal(request)
     if principal is None or principal is ANONYMOUS:
         return await handler(request)

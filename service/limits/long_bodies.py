@@ -1,4 +1,4 @@
-"""Long bodies are understood beside the event loop, in the turn of their tenant."""
+"""Parses long bodies outside the event loop, in the turn of their tenant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from processor.aside import aside
 from service.auth.middleware import tenant_of
 from service.http.wire import Q, read_body
 
-#: What is shorter, in bytes, is understood sooner than it is handed to another thread.
+#: A shorter body, in bytes, is parsed faster than it is handed to another thread.
 SHORT_BYTES = 8 * 1024
 
 Result = TypeVar("Result")

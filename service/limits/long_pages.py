@@ -1,4 +1,4 @@
-"""Long pages of one tenant stand in a line of their own, behind which its other requests do not stand."""
+"""A separate queue for a tenant's long pages, so that its other requests do not wait behind them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from service.auth.middleware import tenant_of
 from service.http.rendering import FEW_ROWS
 from service.limits.lines import Lines
 
-#: Pages of one tenant in work at once: while one waits for the table, the other is written.
+#: How many pages of a tenant are in work at once: while one waits for the table, the other is written.
 AT_ONCE = 2
-#: Most requests of one tenant that wait; whoever comes then is told to come again.
+#: How many requests of a tenant may wait; the next one is refused.
 MAX_WAITING = 50
 
 LONG_PAGES = web.AppKey("long_pages", Lines)
 
 
 def page_lines() -> Lines:
-    """Of the long pages of a process."""
+    """The queues for the long pages of a process."""
     return Lines(AT_ONCE, MAX_WAITING)
 
 
 @asynccontextmanager
 async def page_turn(request: web.Request, rows: int | None = None) -> AsyncIterator[None]:
-    """Hold a turn for a page of so many rows; None: nobody knows. A few wait for nobody.
+    """Hold a turn for a page of so many rows (None: unknown). A short page does not wait.
 
     Raises `TooManyRequests`, and `RequestTimeout` when the caller has hung up.
     """

@@ -1,4 +1,4 @@
-"""Holds requests against the buckets of their caller and tenant, and tells what is left."""
+"""Checks requests against the token buckets of their caller and tenant, and reports what is left."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.http.problems import TooManyRequests
 
 QUOTA = web.AppKey("quota", Quota)
 
-#: Of the call that sets limits, however low those are: an administrator who set a wrong one can set it right.
+#: The rate of the call that sets limits, however low those are: an administrator can always correct them.
 REPAIR_RATE, REPAIR_BURST = 1, 10
 
 #: Bytes of an answer that count as one request: a page of 100 images is two of them, or five with full metadata.
@@ -46,7 +46,7 @@ _TAKEN_FROM = web.RequestKey("buckets", Sequence[_Bucket])
 
 @web.middleware
 async def rate_limit(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """After authentication: a stranger cannot use up what is a caller's."""
+    """Limit the rate, after authentication, so that a stranger cannot use up a caller's bucket."""
     principal = find_principal(request)
     if principal is None or principal is ANONYMOUS:
         return await handler(request)
@@ -81,17 +81,17 @@ def _refuse_emptied(levels: Mapping[str, Level]) -> None:
 
 
 def weight(response: web.StreamResponse) -> int:
-    """For how many requests a call counts: what is long to write, and to read from the table, is long to answer."""
+    """For how many requests an answer counts: a long one costs more to read and to write."""
     return max(1, math.ceil((response.content_length or 0) / ANSWER_BYTES))
 
 
 def count_work(request: web.Request, *, read_bytes: int, changes: int = 0) -> None:
-    """For how many requests a call counts that shows less than it reads, or changes several things at once."""
+    """Set for how many requests a call counts, if it reads more than it shows, or changes several things."""
     request[_COUNTED] = math.ceil(read_bytes / READ_BYTES) + changes
 
 
 async def _buckets(request: web.Request, principal: Principal) -> list[_Bucket]:
-    """The caller's first: what it does not let pass is not to use up what is its colleagues'."""
+    """The buckets to check. The caller's comes first, so that its refused requests do not use up the tenant's."""
     if _sets_limits(request):
         return [_Bucket(owner="caller", name=f"limits:{principal.subject}", rate=REPAIR_RATE, burst=REPAIR_BURST)]
     limits = await request.app[QUOTA].limits(principal.tenant)
@@ -126,7 +126,7 @@ def _sets_limits(request: web.Request) -> bool:
 
 
 async def tell_rate_limit(request: web.Request, response: web.StreamResponse) -> None:
-    """Just before an answer is sent, whatever it is."""
+    """Add the headers just before an answer is sent."""
     response.headers.update(request.get(_HEADERS, {}))
 
 

@@ -1,4 +1,4 @@
-"""The settings that say how much everybody may, unless a tenant's record says otherwise."""
+"""The settings of the limits, for tenants whose record has none of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of the local mode: made, kept for one at a time, and where a running one is found by other commands."""
+"""The folder of the local mode: created, locked for one process, and read by other commands."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Running(BaseModel):
 
 @contextmanager
 def told(folder: Path) -> Iterator[None]:
-    """Whatever the file system refuses becomes a `LocalError`, in words that help."""
+    """Turn errors of the file system into a `LocalError` with helpful words."""
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:  # the last two of a name that cannot be one
@@ -75,7 +75,7 @@ def refuse_second(folder: Path) -> None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[IO[str]]:
-    """Keep the folder for this process; what is yielded is for `announce`. Raises `LocalError`."""
+    """Lock the folder for this process. Yields the file for `announce`. Raises `LocalError`."""
     with told(folder):
         file = (folder / RUNNING_FILE).open("a+")
     with file:
@@ -95,7 +95,7 @@ def announce(file: IO[str], running: Running) -> None:
 
 
 def find_running(environ: Mapping[str, str]) -> Running:
-    """The local mode that runs over the folder which the environment names. Raises `LocalError`."""
+    """The local mode that runs on the folder of the environment. Raises `LocalError`."""
     path = Path(environ.get(DATA_DIR_VARIABLE) or DATA_DIR).expanduser().absolute() / RUNNING_FILE
     if path.exists():
         with told(path.parent), path.open() as file:

@@ -1,4 +1,4 @@
-"""What the local mode says when it is ready: what is where, and commands that run as they stand."""
+"""The text that the local mode prints when it is ready: addresses, and commands to copy."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ _IN_CONTAINER = "docker compose exec -T truss-image "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where everything is. `locked`: calls need credentials. `contained`: the reader is outside of this container."""
+class Addresses:
+    """The addresses to show. `locked`: calls need credentials. `contained`: the reader is outside of this container."""
 
     url: str
     aws_url: str
@@ -48,17 +48,17 @@ class Place:
     contained: bool = False
 
 
-def greeting(place: Place, *, show_key: bool) -> str:
+def greeting(addresses: Addresses, *, show_key: bool) -> str:
     """All of it. `show_key` is for a terminal alone: elsewhere the text is kept."""
-    parts = [_places(place)]
-    if place.key is not None:
-        parts.append(_key(place.key, place, show_text=show_key))
-    if place.locked and place.key is None:
-        parts.append('  Calls need a token of the user pool: -H "Authorization: Bearer $TOKEN".')
+    sections = [_addresses(addresses)]
+    if addresses.key is not None:
+        sections.append(_key(addresses.key, addresses, show_text=show_key))
+    if addresses.locked and addresses.key is None:
+        sections.append('  Calls need a token of the user pool: -H "Authorization: Bearer $TOKEN".')
     else:
-        parts += ([] if place.contained else [_submit(place)]) + [_steps(place)]
-    parts.append("  Ctrl-C stops it; uploads, variants and records are there at the next start.")
-    return "\n" + "\n\n".join(parts) + "\n"
+        sections += ([] if addresses.contained else [_submit(addresses)]) + [_steps(addresses)]
+    sections.append("  Ctrl-C stops it; uploads, variants and records are there at the next start.")
+    return "\n" + "\n\n".join(sections) + "\n"
 
 
 def command_name(started_as: str) -> str:
@@ -70,36 +70,36 @@ def command_name(started_as: str) -> str:
     return shlex.quote(str(path))
 
 
-def _places(place: Place) -> str:
+def _addresses(addresses: Addresses) -> str:
     return (
         "  Truss image service, on this machine alone\n\n"
-        f"    API        {place.url}\n"
-        f"    Reference  {place.url}/images/docs\n"
-        f"    AWS        {place.aws_url} (emulated; its data is in {place.folder})"
+        f"    API        {addresses.url}\n"
+        f"    Reference  {addresses.url}/images/docs\n"
+        f"    AWS        {addresses.aws_url} (emulated; its data is in {addresses.folder})"
     )
 
 
-def _key(key: FirstKey, place: Place, *, show_text: bool) -> str:
+def _key(key: FirstKey, addresses: Addresses, *, show_text: bool) -> str:
     read = f"cat {shlex.quote(str(key.path))}"
     told = "  Calls need a key. In every terminal from which you call, this takes it from its file:\n\n"
     if key.token and show_text:
         told = f"  A new key that opens everything, shown this once:\n\n    {key.token}\n\n{told}"
-    return f'{told}    export TRUSS_IMAGE_API_KEY="$({_IN_CONTAINER if place.contained else ""}{read})"'
+    return f'{told}    export TRUSS_IMAGE_API_KEY="$({_IN_CONTAINER if addresses.contained else ""}{read})"'
 
 
-def _submit(place: Place) -> str:
+def _submit(addresses: Addresses) -> str:
     return (
         "  In another terminal, the whole way in one command, with this picture or yours:\n\n"
-        f"    curl -s -o photo.png {place.url}/sample.png\n"
-        f"    {command_name(sys.argv[0])} submit --url {place.url} photo.png"
+        f"    curl -s -o photo.png {addresses.url}/sample.png\n"
+        f"    {command_name(sys.argv[0])} submit --url {addresses.url} photo.png"
     )
 
 
-def _steps(place: Place) -> str:
+def _steps(addresses: Addresses) -> str:
     return (
         "  Step by step, as a program does it: get a URL, upload to it, follow the job:\n\n"
-        f"    export TRUSS={place.url}\n"
-        f"    {_API_WITH_KEY if place.key else _API}\n"
+        f"    export TRUSS={addresses.url}\n"
+        f"    {_API_WITH_KEY if addresses.key else _API}\n"
         f"{_STEPS}\n"
         "  Then everything so far, the image's variants, convert it again, delete it:\n\n"
         f"{_MORE.rstrip()}"

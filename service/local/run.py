@@ -1,4 +1,4 @@
-"""Runs the service, as it is in production, over the emulator."""
+"""Runs the service with the emulator."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from service.local import LocalError
 from service.local.emulator import ACCOUNT_ID, PORT_VARIABLE, REGION, Emulator, choose_port, endpoint_url, run_emulator
 from service.local.first_key import FirstKey, first_key
 from service.local.folder import Running, announce, find_running, held, make_folder, refuse_second
-from service.local.greeting import Place, greeting
+from service.local.greeting import Addresses, greeting
 from service.local.ports import EVERYWHERE, LOOPBACK, address_of, free_port, parse_port, refuse_equal
 from service.observe.logs import set_up_logging
 from service.server import run
@@ -73,7 +73,7 @@ async def _serve(settings: Settings, folder: Path, aws_port: int, file: IO[str])
     click.echo(f"Starting over the data in {folder}", err=True)
     async with run_emulator(folder, aws_port) as emulator:
         credentials, key = await _prepare(settings, emulator)
-        place = Place(
+        addresses = Addresses(
             # Not where it listens, which in a container is no address to go to.
             url=settings.cloudfront_url,
             aws_url=emulator.endpoint_url,
@@ -84,14 +84,14 @@ async def _serve(settings: Settings, folder: Path, aws_port: int, file: IO[str])
         )
 
         def tell(_: str) -> None:
-            announce(file, Running(url=place.url, endpoint_url=place.aws_url))
-            click.echo(_writable(greeting(place, show_key=sys.stdout.isatty())))
+            announce(file, Running(url=addresses.url, endpoint_url=addresses.aws_url))
+            click.echo(_writable(greeting(addresses, show_key=sys.stdout.isatty())))
 
         return await run(settings, credentials=credentials, local_viewer=True, on_ready=tell)
 
 
 def keep_out_other_aws() -> None:
-    """What is set up on this machine for an account at AWS must not get between this process and the local one."""
+    """Ignore the AWS configuration of this machine: it must not mix with the local AWS."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
@@ -101,7 +101,7 @@ def keep_out_other_aws() -> None:
 
 
 def local_settings(port: int, endpoint_url: str, environ: Mapping[str, str]) -> Settings:
-    """Production's settings with the local names; limits, threads, logs and the like stay the environment's."""
+    """Settings with the local names. The environment still sets limits, threads, logs and the like."""
     return Settings.from_env(
         # Ctrl-C ends the service without a wait: polls are short, and no load balancer has to hear of it.
         {"QUEUE_WAIT_SECONDS": "2", "STOP_DELAY_SECONDS": "0", "CORS_ORIGINS": "*", "AUTH_MODES": "none"}
@@ -134,15 +134,15 @@ def settings_of_running(environ: Mapping[str, str]) -> tuple[Settings, AwsCreden
 
 
 def _writable(text: str) -> str:
-    """With what standard output cannot write spelled out: a folder may have any name."""
+    """The text with escapes for characters that standard output cannot write: a folder may have any name."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _obey_while_starting() -> list[int]:
-    """Until the service itself obeys signals, the first ends in order what has begun, the second all at once.
+    """Handle signals until the service does: the first stops the start in order, the second ends the process at once.
 
-    Those that came are in the list.
+    The returned list contains the signals that came.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     came: list[int] = []
@@ -159,7 +159,7 @@ def _obey_while_starting() -> list[int]:
 
 
 async def _prepare(settings: Settings, emulator: Emulator) -> tuple[AwsCredentials, FirstKey | None]:
-    """Make and mend what the service needs; its credentials, and the first key where callers need one."""
+    """Create what the service needs. Returns its credentials, and the first key if callers need one."""
     try:
         credentials = await _provision(settings, NAMES)
         if not emulator.intact:
@@ -174,14 +174,14 @@ async def _prepare(settings: Settings, emulator: Emulator) -> tuple[AwsCredentia
 
 
 async def _provision(settings: Settings, names: Names) -> AwsCredentials:
-    """Make what production's stack would make, where it is missing; the service's own credentials."""
+    """Create what the production stack creates, where it is missing. Returns the service's own credentials."""
     async with open_clients(settings.aws(ADMINISTRATOR)) as clients:
         provisioned: Provisioned = await provision(clients, names, cors_origins=settings.cors_origins)
         return await provision_identity(clients, provisioned)
 
 
 async def _mend(settings: Settings, credentials: AwsCredentials) -> None:
-    """Queue what is uploaded and not converted: the emulator was killed before it saved records and messages."""
+    """Queue uploads that are not converted, after an emulator that was killed before it saved records and messages."""
     async with open_clients(settings.aws(credentials)) as clients:
         reconciler = Reconciler(
             stores=make_stores(settings, clients),

@@ -1,1 +1,1 @@
-"""What the process tells of itself: log lines, metrics, health."""
+"""What the process reports: logs, metrics, health."""

@@ -1,4 +1,4 @@
-"""How much there is to do, for Prometheus: one process looks, and all of them tell."""
+"""The backlog for Prometheus: one process looks at the queues, and all of them report it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class BacklogWatch(Collector):
-    """Whoever looked last looks next, and when nobody has for a while, whoever finds that out.
+    """The process that looked last looks next. When nobody has looked for a while, another one does.
 
-    No clock of one process is compared with another's: a look is old when its number has not changed for long.
+    No process compares its clock with another's: a look is old when its number has not changed for long.
     """
 
     queue: MessageQueue
@@ -54,7 +54,7 @@ class BacklogWatch(Collector):
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """See what others saw, or for oneself. Raises `Unavailable`, `Busy`."""
+        """Read the last look of any process, or look. Raises `Unavailable`, `Busy`."""
         known = await self._shared()
         if known is None or self._is_old(known):
             seen = await self._ask(known)
@@ -69,7 +69,7 @@ class BacklogWatch(Collector):
             await self.store.received(through)
 
     async def _shared(self) -> Backlog | None:
-        """The record, or while that cannot be read what this process knows: the queues may still answer."""
+        """The shared record; if it cannot be read, what this process knows. The queues may still answer."""
         try:
             return await self.store.latest()
         except Unavailable:
@@ -100,7 +100,7 @@ class BacklogWatch(Collector):
         )
 
     def collect(self) -> Iterable[Metric]:
-        """Nothing, when it is too old to act on."""
+        """The metrics; nothing when the last look is too old."""
         latest = self._latest
         if latest is None or self.monotonic() - self._changed_at > STALE_SECONDS:
             return

@@ -1,4 +1,4 @@
-"""What is asked to know whether the service can work, by the names that the health calls show."""
+"""The checks of the health calls, by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.observe.health import Check
 
 
 def dependency_checks(stores: Stores) -> dict[str, Check]:
-    """What the service cannot work without."""
+    """Checks of the dependencies."""
     return {
         "sourceBucket": stores.source.ping,
         "processedBucket": stores.processed.ping,
@@ -32,7 +32,7 @@ def worker_checks(worker: Worker) -> dict[str, Check]:
 
 
 def liveness_checks(worker: Worker, engine: Engine) -> dict[str, Check]:
-    """What a restart would mend, and nothing else."""
+    """Checks of what a restart would repair, and nothing else."""
 
     async def worker_lives() -> None:
         if not worker.alive:
@@ -60,7 +60,7 @@ def readiness_checks(worker: Worker) -> dict[str, Check]:
 
 
 def first_answers(checks: Mapping[str, Check]) -> dict[str, Check]:
-    """Whether each has succeeded once; from then on nobody is asked."""
+    """Checks that each dependency has succeeded once; after that it is not asked again."""
     return {name: _once(check) for name, check in checks.items()}
 
 

@@ -1,4 +1,4 @@
-"""How late the event loop is: whoever waits for an answer waits so long more."""
+"""Measures how late the event loop is: every caller waits that much longer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Prometheus is told: counted as it happens, and read off the worker and the engine when it asks."""
+"""Metrics for Prometheus: counted as it happens, and read from the worker and the engine on request."""
 
 from __future__ import annotations
 
@@ -135,14 +135,14 @@ class Metrics:
         )
 
     def late(self, seconds: float) -> None:
-        """The event loop was."""
+        """The event loop was late by so many seconds."""
         self._lag.observe(seconds)
 
     def begun(self, span: Span) -> None:
         """Only what has ended is counted."""
 
     def ended(self, span: Span) -> None:
-        """What of a step is counted, if anything is."""
+        """Count a step, if there is a metric for it."""
         facts = span.facts
         match span.name:
             case "request" if span.error is None:
@@ -185,11 +185,11 @@ class Metrics:
         self._source_megapixels.labels(source.format).inc(source.width * source.height * source.frames / 1_000_000)
 
     def watch(self, worker: Worker, engine: Engine, room: Room) -> None:
-        """Have the state of these read whenever somebody asks."""
+        """Read the state of these on every request."""
         self.registry.register(_Gauges(worker, engine, room, self._messages))
 
     def machine(self, *, threads: int, memory_budget_bytes: int, memory_limit_bytes: int | None) -> None:
-        """What this process may use, which does not change."""
+        """Set the fixed limits of this process."""
         limit = math.inf if memory_limit_bytes is None else memory_limit_bytes
         facts = (
             ("truss_engine_threads", "Images that may be converted at once (`WORKER_THREADS`).", threads),
@@ -204,7 +204,7 @@ class Metrics:
             Gauge(name, documentation, registry=self.registry).set(value)
 
     def build(self, *, version: str, revision: str, libvips: str) -> None:
-        """What runs here."""
+        """Set the versions of this process."""
         Gauge(
             "truss_build_info",
             "1, with what runs here.",

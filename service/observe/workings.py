@@ -1,4 +1,4 @@
-"""What goes on inside, for whoever looks for the cause at night: calls of AWS, waits, heartbeats, child processes."""
+"""Metrics of the inside, to find the cause of a problem: AWS calls, waits, heartbeats, child processes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WAITS = ("slot", "place", "memory", "thread")
 
 
 class Workings:
-    """A probe. What is rare is counted from zero on, so that its first time shows as an increase."""
+    """A probe. Rare events start at zero, so that the first one shows as an increase."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._calls = Counter(
@@ -90,7 +90,7 @@ class Workings:
             self._children.labels(end)
 
     def begun(self, span: Span) -> None:
-        """A suspect may be the end of this process, and of everything that would be counted later."""
+        """Count suspects at the beginning: one may crash this process before the end."""
         if span.name == "render" and span.facts["suspect"]:
             self._suspects.inc()
 

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the routes and from what is told of each call at its handler."""
+"""The OpenAPI 3.1 document, made from the routes and the documentation of their handlers."""
 
 from __future__ import annotations
 

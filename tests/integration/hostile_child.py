@@ -107,12 +107,12 @@ def main(fault: str) -> None:
             FAULTS[fault]()
         return true_render(*args, **options)
 
-    def tell_facts(stream: Any, header: Any, parts: Any = ()) -> None:
-        if fault == "facts" and parts:
-            parts = (b"RIFF....WEBP" + json.dumps(facts()).encode(),) * len(parts)
+    def tell_facts(stream: Any, header: Any, buffers: Any = ()) -> None:
+        if fault == "facts" and buffers:
+            buffers = (b"RIFF....WEBP" + json.dumps(facts()).encode(),) * len(buffers)
         if fault in LIES and "facts" in header:
             header = {"facts": LIES[fault]}
-        true_send(stream, header, parts)
+        true_send(stream, header, buffers)
 
     pipeline.render = render
     task.send = tell_facts  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from service.cli import main
 from service.config import Settings
 from service.local import LocalError
 from service.local.folder import RUNNING_FILE, Running, announce, find_running, held, refuse_second
-from service.local.greeting import Place, greeting
+from service.local.greeting import Addresses, greeting
 from service.local.run import settings_of_running
 
 pytestmark = pytest.mark.usefixtures("process_restored")
@@ -72,14 +72,14 @@ def test_two_ports_that_are_one_are_named_both(tmp_path: Path) -> None:
     assert complaint(tmp_path, **free).endswith("PORT and LOCAL_AWS_PORT are both 18080: choose different ports.")
 
 
-@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere", "/dev/null", "x" * 300])
+@pytest.mark.parametrize("addresses", ["file", "file/below", "/proc/nowhere", "/dev/null", "x" * 300])
 def test_a_folder_that_cannot_be_one_is_named_with_its_variable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, addresses: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    said = complaint(tmp_path, DATA_DIR=place)
-    assert place in said
+    said = complaint(tmp_path, DATA_DIR=addresses)
+    assert addresses in said
     assert said.endswith("choose another folder with DATA_DIR=.")
 
 
@@ -171,25 +171,29 @@ def test_variables_for_an_account_at_aws_do_not_reach_the_local_one(tmp_path: Pa
 def test_the_greeting_fits_a_terminal_of_80_columns_and_names_the_command_as_it_was_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    place = Place(url="http://127.0.0.1:8080", aws_url="http://127.0.0.1:4566", folder=Path("/data"))
+    addresses = Addresses(url="http://127.0.0.1:8080", aws_url="http://127.0.0.1:4566", folder=Path("/data"))
     monkeypatch.setattr("sys.argv", ["/opt/it/bin/truss-image"])
-    said = greeting(place, show_key=True)
+    said = greeting(addresses, show_key=True)
     assert max(map(len, said.splitlines())) <= 80
     assert "\n    /opt/it/bin/truss-image submit --url http://127.0.0.1:8080 photo.png\n" in said
     monkeypatch.setattr("shutil.which", lambda name: f"/opt/it/bin/{name}")
-    assert "\n    truss-image submit --url " in greeting(place, show_key=True)
+    assert "\n    truss-image submit --url " in greeting(addresses, show_key=True)
 
 
 def test_a_container_names_nothing_that_only_exists_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    place = Place(url="http://127.0.0.1:8080", aws_url="http://127.0.0.1:4566", folder=Path("/data"), contained=True)
-    said = greeting(place, show_key=True)
+    addresses = Addresses(
+        url="http://127.0.0.1:8080", aws_url="http://127.0.0.1:4566", folder=Path("/data"), contained=True
+    )
+    said = greeting(addresses, show_key=True)
     assert "truss-image submit" not in said
     assert ".venv" not in said
     assert 'curl -s -o photo.png "$TRUSS/sample.png"' in said
 
 
 def test_whoever_needs_a_token_of_the_user_pool_is_told_so() -> None:
-    place = Place(url="http://127.0.0.1:8080", aws_url="http://127.0.0.1:4566", folder=Path("/data"), locked=True)
-    said = greeting(place, show_key=True)
+    addresses = Addresses(
+        url="http://127.0.0.1:8080", aws_url="http://127.0.0.1:4566", folder=Path("/data"), locked=True
+    )
+    said = greeting(addresses, show_key=True)
     assert "Authorization: Bearer" in said
     assert "X-Api-Key" not in said

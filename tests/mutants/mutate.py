@@ -1,4 +1,4 @@
-"""A mutant: one of the seeds, changed in its parts, in its bytes, or both; the same for the same seed and number."""
+"""A mutant: one of the seeds, changed in its pieces, in its bytes, or both; the same for the same seed and number."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from tests.mutants.parts import Anatomy, Part, take_apart
+from tests.mutants.pieces import Anatomy, Piece, take_apart
 
 #: How often mutants are made of the seeds of a format; a HEIC costs the start of a process.
 WEIGHTS: Mapping[str, float] = {"heic": 0.15}
-#: The part of mutants that are changed in their parts alone, and in their bytes alone; the rest is changed in both.
+#: The share of mutants that are changed in their pieces alone, and in their bytes alone; the rest is changed in both.
 _PARTS, _BYTES = 0.6, 0.25
 #: Most changes of each kind in one mutant; few, so that the rest stays sound.
 _MOST_CHANGES = 4
@@ -124,33 +124,33 @@ class _Making:
         return self.seeds[self.chance.choice(names)]
 
 
-# -- parts -------------------------------------------------------------------------------------------------------
+# -- pieces -------------------------------------------------------------------------------------------------------
 
 
 def _rewritten(making: _Making, file: Anatomy) -> Anatomy:
     path = _chosen(making, file)
-    part = _at(file.parts, path)
-    making.changes.append(f"rewritten {part.kind!r}")
-    return _with(file, path, (replace(part, body=making.rewritten(part.body, file.order)),))
+    piece = _at(file.pieces, path)
+    making.changes.append(f"rewritten {piece.kind!r}")
+    return _with(file, path, (replace(piece, body=making.rewritten(piece.body, file.order)),))
 
 
 def _doubled(making: _Making, file: Anatomy) -> Anatomy:
     path = _chosen(making, file)
-    part = _at(file.parts, path)
+    piece = _at(file.pieces, path)
     times = making.chance.choice((2, 2, 3, 9, 120))
-    making.changes.append(f"{part.kind!r} {times} times")
-    return _with(file, path, (part,) * times)
+    making.changes.append(f"{piece.kind!r} {times} times")
+    return _with(file, path, (piece,) * times)
 
 
 def _without(making: _Making, file: Anatomy) -> Anatomy:
     path = _chosen(making, file)
-    making.changes.append(f"without {_at(file.parts, path).kind!r}")
+    making.changes.append(f"without {_at(file.pieces, path).kind!r}")
     return _with(file, path, ())
 
 
 def _swapped(making: _Making, file: Anatomy) -> Anatomy:
     one, other = _chosen(making, file), _chosen(making, file)
-    first, second = _at(file.parts, one), _at(file.parts, other)
+    first, second = _at(file.pieces, one), _at(file.pieces, other)
     if one[: len(other)] == other or other[: len(one)] == one:
         return file
     making.changes.append(f"{first.kind!r} for {second.kind!r}")
@@ -158,57 +158,59 @@ def _swapped(making: _Making, file: Anatomy) -> Anatomy:
 
 
 def _transplanted(making: _Making, file: Anatomy) -> Anatomy:
-    """A part of another file of the format, in front of one of this, or in its place."""
+    """A piece of another file of the format, in front of one of this, or in its place."""
     donor = take_apart(making.other(alike=True))
-    given, path = _at(donor.parts, _chosen(making, donor)), _chosen(making, file)
-    here = _at(file.parts, path)
+    given, path = _at(donor.pieces, _chosen(making, donor)), _chosen(making, file)
+    here = _at(file.pieces, path)
     making.changes.append(f"{given.kind!r} of another at {here.kind!r}")
     return _with(file, path, (given,) if making.chance.random() < 0.5 else (given, here))
 
 
 def _renamed(making: _Making, file: Anatomy) -> Anatomy:
     path = _chosen(making, file)
-    part = _at(file.parts, path)
-    if not part.kind:
+    piece = _at(file.pieces, path)
+    if not piece.kind:
         return file
-    kind = making.chance.choice((making.rewritten(part.kind, file.order), _at(file.parts, _chosen(making, file)).kind))
-    making.changes.append(f"{part.kind!r} called {kind!r}")
-    return _with(file, path, (replace(part, kind=kind or part.kind),))
+    kind = making.chance.choice(
+        (making.rewritten(piece.kind, file.order), _at(file.pieces, _chosen(making, file)).kind)
+    )
+    making.changes.append(f"{piece.kind!r} called {kind!r}")
+    return _with(file, path, (replace(piece, kind=kind or piece.kind),))
 
 
 def _chosen(making: _Making, file: Anatomy) -> Path:
-    """Any part of any depth; each depth is as likely as the next, so that many deep ones do not hide the few above."""
+    """Any piece of any depth; each depth is as likely as the next, so that many deep ones do not hide the few above."""
     path: Path = ()
-    parts: Sequence[Part] = file.parts
-    while parts:
-        number = making.chance.randrange(len(parts))
-        path, here = (*path, number), parts[number]
-        parts = here.inside
+    pieces: Sequence[Piece] = file.pieces
+    while pieces:
+        number = making.chance.randrange(len(pieces))
+        path, here = (*path, number), pieces[number]
+        pieces = here.inside
         if making.chance.random() < (0.4 if here.body else 0.1):
             break
     return path
 
 
-def _at(parts: Sequence[Part], path: Path) -> Part:
+def _at(pieces: Sequence[Piece], path: Path) -> Piece:
     if not path:
-        return Part(kind=b"")
+        return Piece(kind=b"")
     number, *deeper = path
-    if number >= len(parts):
-        return Part(kind=b"")
-    return _at(parts[number].inside, tuple(deeper)) if deeper else parts[number]
+    if number >= len(pieces):
+        return Piece(kind=b"")
+    return _at(pieces[number].inside, tuple(deeper)) if deeper else pieces[number]
 
 
-def _with(file: Anatomy, path: Path, others: Sequence[Part]) -> Anatomy:
-    return replace(file, parts=_replaced(file.parts, path, others)) if path else file
+def _with(file: Anatomy, path: Path, others: Sequence[Piece]) -> Anatomy:
+    return replace(file, pieces=_replaced(file.pieces, path, others)) if path else file
 
 
-def _replaced(parts: Sequence[Part], path: Path, others: Sequence[Part]) -> tuple[Part, ...]:
+def _replaced(pieces: Sequence[Piece], path: Path, others: Sequence[Piece]) -> tuple[Piece, ...]:
     number, *deeper = path
-    if number >= len(parts):
-        return tuple(parts)
+    if number >= len(pieces):
+        return tuple(pieces)
     inner = tuple(deeper)
-    new = (replace(parts[number], inside=_replaced(parts[number].inside, inner, others)),) if inner else others
-    return (*parts[:number], *new, *parts[number + 1 :])
+    new = (replace(pieces[number], inside=_replaced(pieces[number].inside, inner, others)),) if inner else others
+    return (*pieces[:number], *new, *pieces[number + 1 :])
 
 
 # -- bytes -------------------------------------------------------------------------------------------------------

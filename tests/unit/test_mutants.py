@@ -7,7 +7,7 @@ import pytest
 from processor.formats import DECODED
 from processor.pipeline import decode
 from tests.mutants.mutate import Nursery
-from tests.mutants.parts import take_apart
+from tests.mutants.pieces import take_apart
 from tests.mutants.seeds import seeds
 
 SEEDS = seeds()

@@ -179,7 +179,7 @@ class MemoryObjectStore:
         return self._stored(key).info
 
     async def versions(self, key: str, *, until: str = "") -> tuple[ObjectInfo, ...]:
-        """What is there, and what it took the place of."""
+        """The current version, and those that it replaced."""
         stored = [*([self._objects[key]] if key in self._objects else []), *self._older.get(key, ())]
         found = [_listed(each.info, latest=number == 0) for number, each in enumerate(stored)]
         known = next((number for number, each in enumerate(found) if each.version and each.version == until), None)
@@ -187,7 +187,7 @@ class MemoryObjectStore:
 
     @asynccontextmanager
     async def open(self, key: str, *, etag: str | None = None) -> AsyncIterator[_Stored]:
-        """What is there now, whatever takes its place later. Raises `ObjectNotFound`, `ObjectChanged`."""
+        """The current object, even if it is replaced later. Raises `ObjectNotFound`, `ObjectChanged`."""
         stored = self._stored(key)
         if etag and stored.info.etag != etag:
             raise ObjectChanged

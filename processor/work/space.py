@@ -1,4 +1,4 @@
-"""Memory for a file from its download until its turn: the turn has its own."""
+"""Memory for a file from its download until its conversion starts, which has memory of its own."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from processor.probe import NO_PROBES, Probes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where one file waits."""
+class Space:
+    """The memory in which one file waits."""
 
-    #: Whether there was no wait for it: S3 does not keep a download for whoever waits.
+    #: Whether there was no wait: S3 does not keep a download open for long.
     at_once: bool
     #: May be called again.
     leave: Callable[[], None]
 
 
 @contextlib.asynccontextmanager
-async def place_for(
+async def space_for(
     size_bytes: int, tenant: str, room: Room | None, probes: Probes = NO_PROBES
-) -> AsyncIterator[Place]:
-    """Waits for the place; it is left at the end, if not before. What is larger than the room takes all of it."""
+) -> AsyncIterator[Space]:
+    """Wait for the memory of a file, and release it at the end, if not before. A file larger than the room takes all of
+    it."""
     with contextlib.ExitStack() as held:
         at_once = True
         if room is not None:
@@ -33,4 +34,4 @@ async def place_for(
             with probes.span("wait", of="place"):
                 await room.enter(taken, tenant)
             held.callback(room.leave, taken, tenant)
-        yield Place(at_once=at_once, leave=held.close)
+        yield Space(at_once=at_once, leave=held.close)

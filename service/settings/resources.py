@@ -1,4 +1,4 @@
-"""The settings that say where everything is, and how AWS is reached."""
+"""The settings that name the AWS resources, and how AWS is reached."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _certificates(path: str | None) -> str | None:
     return path
 
 
-class PlaceSettings(BaseModel):
+class ResourceSettings(BaseModel):
     """A part of the whole configuration."""
 
     stage: Annotated[

@@ -14,20 +14,20 @@ from tests.corpus.containers import PNG_SIGNATURE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """A chunk, segment, block, box or tag: what it is called, its bytes, and behind them the parts it is made of."""
+class Piece:
+    """A chunk, segment, block, box or tag: what it is called, its bytes, and behind them the pieces it is made of."""
 
     kind: bytes
     body: bytes = b""
-    inside: tuple[Part, ...] = ()
+    inside: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anatomy:
-    """A file. `order` is that of its numbers; `head` is what stands before its parts and is not made anew."""
+    """A file. `order` is that of its numbers; `head` is what stands before its pieces and is not made anew."""
 
     format: str
-    parts: tuple[Part, ...]
+    pieces: tuple[Piece, ...]
     order: str = ">"
     head: bytes = b""
 
@@ -48,20 +48,20 @@ _RAW = b""
 
 
 def _jpeg_apart(data: bytes) -> Anatomy:
-    parts, at = [], 0
+    pieces, at = [], 0
     while at < len(data):
         start = at
         if data[at] == 0xFF and at + 1 < len(data) and data[at + 1] not in (0x00, 0xFF, *range(0xD0, 0xD8)):
             marker, at = data[at + 1 : at + 2], at + 2
             length = 0 if marker[0] in _BARE else int.from_bytes(data[at : at + 2], "big")
-            parts.append(Part(kind=marker, body=data[at + 2 : at + length] if length else b""))
+            pieces.append(Piece(kind=marker, body=data[at + 2 : at + length] if length else b""))
             at += length
             continue
         at += 1
         while at < len(data) and not (data[at] == 0xFF and data[at + 1 : at + 2] not in _WITHIN):
             at += 1
-        parts.append(Part(kind=_RAW, body=data[start:at]))
-    return Anatomy(format="jpeg", parts=tuple(parts))
+        pieces.append(Piece(kind=_RAW, body=data[start:at]))
+    return Anatomy(format="jpeg", pieces=tuple(pieces))
 
 
 #: What follows an FF within coded pixels: a byte that is none of a marker, or a restart.
@@ -69,48 +69,48 @@ _WITHIN = frozenset({b"", b"\x00", *(bytes([marker]) for marker in range(0xD0, 0
 
 
 def _jpeg_together(file: Anatomy) -> bytes:
-    return b"".join(map(_segment, file.parts))
+    return b"".join(map(_segment, file.pieces))
 
 
-def _segment(part: Part) -> bytes:
-    if part.kind == _RAW:
-        return part.body
-    bare = part.kind[0] in _BARE and not part.body
-    length = b"" if bare else struct.pack(">H", min(len(part.body) + 2, 0xFFFF))
-    return b"\xff" + part.kind[:1] + length + part.body
+def _segment(piece: Piece) -> bytes:
+    if piece.kind == _RAW:
+        return piece.body
+    bare = piece.kind[0] in _BARE and not piece.body
+    length = b"" if bare else struct.pack(">H", min(len(piece.body) + 2, 0xFFFF))
+    return b"\xff" + piece.kind[:1] + length + piece.body
 
 
 # -- PNG: chunks; the pixels lie unpacked in them ----------------------------------------------------------------
 
 #: Chunks of pixels, and what stands in front of these in them.
 _PIXELS = {b"IDAT": 0, b"fdAT": 4}
-#: The kind of a part whose body is packed when the file is put together.
+#: The kind of a piece whose body is packed when the file is put together.
 UNPACKED = b"pixels"
 
 
 def _png_apart(data: bytes) -> Anatomy:
-    parts: list[Part] = []
+    pieces: list[Piece] = []
     for kind, body in containers.png_chunks(data):
         ahead = _PIXELS.get(kind)
-        parts.append(Part(kind=kind, body=body) if ahead is None else _unpacked(kind, body, ahead))
-    return Anatomy(format="png", parts=tuple(parts))
+        pieces.append(Piece(kind=kind, body=body) if ahead is None else _unpacked(kind, body, ahead))
+    return Anatomy(format="png", pieces=tuple(pieces))
 
 
-def _unpacked(kind: bytes, body: bytes, ahead: int) -> Part:
+def _unpacked(kind: bytes, body: bytes, ahead: int) -> Piece:
     try:
         pixels = zlib.decompress(body[ahead:])
     except zlib.error:  # one chunk of several
-        return Part(kind=kind, body=body)
-    return Part(kind=kind, body=body[:ahead], inside=(Part(kind=UNPACKED, body=pixels),))
+        return Piece(kind=kind, body=body)
+    return Piece(kind=kind, body=body[:ahead], inside=(Piece(kind=UNPACKED, body=pixels),))
 
 
 def _png_together(file: Anatomy) -> bytes:
-    chunks = (containers.chunk(part.kind[:4].ljust(4, b"x"), _packed(part)) for part in file.parts)
+    chunks = (containers.chunk(piece.kind[:4].ljust(4, b"x"), _packed(piece)) for piece in file.pieces)
     return PNG_SIGNATURE + b"".join(chunks)
 
 
-def _packed(part: Part) -> bytes:
-    return part.body + b"".join(zlib.compress(each.body, 1) for each in part.inside)
+def _packed(piece: Piece) -> bytes:
+    return piece.body + b"".join(zlib.compress(each.body, 1) for each in piece.inside)
 
 
 # -- GIF: blocks, and the blocks in them -------------------------------------------------------------------------
@@ -125,31 +125,31 @@ def _table(flags: int) -> int:
 
 def _gif_apart(data: bytes) -> Anatomy:
     at = 13 + _table(data[10])
-    parts = [Part(kind=_SCREEN, body=data[6:at])]
+    pieces = [Piece(kind=_SCREEN, body=data[6:at])]
     while data[at] in (_EXTENSION, _IMAGE):
         length = 1 if data[at] == _EXTENSION else 9 + _table(data[at + 9]) + 1
         kind, body = data[at : at + 1], data[at + 1 : at + 1 + length]
         blocks = tuple(_sub_blocks(data, at + 1 + length))
         at += 1 + length + sum(1 + len(block.body) for block in blocks) + 1
-        parts.append(Part(kind=kind, body=body, inside=blocks))
-    return Anatomy(format="gif", parts=tuple(parts), order="<", head=data[:6])
+        pieces.append(Piece(kind=kind, body=body, inside=blocks))
+    return Anatomy(format="gif", pieces=tuple(pieces), order="<", head=data[:6])
 
 
-def _sub_blocks(data: bytes, at: int) -> Iterator[Part]:
+def _sub_blocks(data: bytes, at: int) -> Iterator[Piece]:
     while length := data[at]:
-        yield Part(kind=_SUB, body=data[at + 1 : at + 1 + length])
+        yield Piece(kind=_SUB, body=data[at + 1 : at + 1 + length])
         at += 1 + length
 
 
 def _gif_together(file: Anatomy) -> bytes:
-    return file.head + b"".join(map(_gif_block, file.parts)) + b"\x3b"
+    return file.head + b"".join(map(_gif_block, file.pieces)) + b"\x3b"
 
 
-def _gif_block(part: Part) -> bytes:
-    if part.kind == _SCREEN:
-        return part.body
-    blocks = (bytes([min(len(each.body), 255)]) + each.body[:255] for each in part.inside if each.body)
-    return part.kind[:1] + part.body + b"".join(blocks) + b"\0"
+def _gif_block(piece: Piece) -> bytes:
+    if piece.kind == _SCREEN:
+        return piece.body
+    blocks = (bytes([min(len(each.body), 255)]) + each.body[:255] for each in piece.inside if each.body)
+    return piece.kind[:1] + piece.body + b"".join(blocks) + b"\0"
 
 
 # -- WebP: chunks, and in frames the chunks of each --------------------------------------------------------------
@@ -158,28 +158,28 @@ _FRAME_HEAD = 16
 
 
 def _webp_apart(data: bytes) -> Anatomy:
-    return Anatomy(format="webp", parts=tuple(_riff_chunks(data[12:])), order="<")
+    return Anatomy(format="webp", pieces=tuple(_riff_chunks(data[12:])), order="<")
 
 
-def _riff_chunks(data: bytes) -> Iterator[Part]:
+def _riff_chunks(data: bytes) -> Iterator[Piece]:
     at = 0
     while at + 8 <= len(data):
         kind, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
         body = data[at + 8 : at + 8 + length]
         at += 8 + length + length % 2
         if kind == b"ANMF":
-            yield Part(kind=kind, body=body[:_FRAME_HEAD], inside=tuple(_riff_chunks(body[_FRAME_HEAD:])))
+            yield Piece(kind=kind, body=body[:_FRAME_HEAD], inside=tuple(_riff_chunks(body[_FRAME_HEAD:])))
         else:
-            yield Part(kind=kind, body=body)
+            yield Piece(kind=kind, body=body)
 
 
 def _webp_together(file: Anatomy) -> bytes:
-    return containers.riff(b"".join(map(_riff_chunk, file.parts)))
+    return containers.riff(b"".join(map(_riff_chunk, file.pieces)))
 
 
-def _riff_chunk(part: Part) -> bytes:
-    body = part.body + b"".join(map(_riff_chunk, part.inside))
-    return part.kind[:4].ljust(4) + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+def _riff_chunk(piece: Piece) -> bytes:
+    body = piece.body + b"".join(map(_riff_chunk, piece.inside))
+    return piece.kind[:4].ljust(4) + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
 
 
 # -- AVIF and HEIC: boxes in boxes; places in the file are kept as places in its data ----------------------------
@@ -191,30 +191,30 @@ _LOCATIONS = b"\0\0\0\0\x44\0"
 
 
 def _boxes_apart(data: bytes, name: str) -> Anatomy:
-    parts = tuple(_boxes(data, 0, len(data)))
-    return _moved(Anatomy(format=name, parts=parts), -_data_at(data))
+    pieces = tuple(_boxes(data, 0, len(data)))
+    return _moved(Anatomy(format=name, pieces=pieces), -_data_at(data))
 
 
-def _boxes(data: bytes, at: int, end: int) -> Iterator[Part]:
+def _boxes(data: bytes, at: int, end: int) -> Iterator[Piece]:
     while at + 8 <= end:
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         stop = min(at + max(length, 8), end)
         ahead = _BOXES.get(kind)
         if ahead is None:
-            yield Part(kind=kind, body=data[at + 8 : stop])
+            yield Piece(kind=kind, body=data[at + 8 : stop])
         else:
             body = data[at + 8 : at + 8 + ahead]
-            yield Part(kind=kind, body=body, inside=tuple(_boxes(data, at + 8 + ahead, stop)))
+            yield Piece(kind=kind, body=body, inside=tuple(_boxes(data, at + 8 + ahead, stop)))
         at = stop
 
 
 def _boxes_together(file: Anatomy) -> bytes:
-    whole = b"".join(map(_box, file.parts))
-    return b"".join(map(_box, _moved(file, _data_at(whole)).parts))
+    whole = b"".join(map(_box, file.pieces))
+    return b"".join(map(_box, _moved(file, _data_at(whole)).pieces))
 
 
-def _box(part: Part) -> bytes:
-    return containers.box(part.kind[:4].ljust(4), part.body + b"".join(map(_box, part.inside)))
+def _box(piece: Piece) -> bytes:
+    return containers.box(piece.kind[:4].ljust(4), piece.body + b"".join(map(_box, piece.inside)))
 
 
 def _data_at(data: bytes) -> int:
@@ -222,13 +222,13 @@ def _data_at(data: bytes) -> int:
 
 
 def _moved(file: Anatomy, by: int) -> Anatomy:
-    return replace(file, parts=tuple(_with_places(part, by) for part in file.parts))
+    return replace(file, pieces=tuple(_with_places(piece, by) for piece in file.pieces))
 
 
-def _with_places(part: Part, by: int) -> Part:
-    if part.kind == b"iloc" and part.body.startswith(_LOCATIONS):
-        return replace(part, body=_locations(part.body, by))
-    return replace(part, inside=tuple(_with_places(each, by) for each in part.inside))
+def _with_places(piece: Piece, by: int) -> Piece:
+    if piece.kind == b"iloc" and piece.body.startswith(_LOCATIONS):
+        return replace(piece, body=_locations(piece.body, by))
+    return replace(piece, inside=tuple(_with_places(each, by) for each in piece.inside))
 
 
 def _locations(body: bytes, by: int) -> bytes:
@@ -258,44 +258,44 @@ def _size(type_: int) -> int:
 def _tiff_apart(data: bytes) -> Anatomy:
     order, big = ("<" if data[:2] == b"II" else ">"), data[2:4] in (b"\x2b\0", b"\0\x2b")
     at = _tiff_number(data, order, 8 if big else 4, 8 if big else 4)
-    pages: list[Part] = []
+    pages: list[Piece] = []
     while at and len(pages) < 8:
         count = _tiff_number(data, order, at, 8 if big else 2)
         entries = [at + (8 if big else 2) + number * (20 if big else 12) for number in range(count)]
         tags = [_tag(data, order, entry, big=big) for entry in entries]
-        pages.append(Part(kind=_PAGE, inside=tuple(_with_pieces(data, order, tag, tags) for tag in tags)))
+        pages.append(Piece(kind=_PAGE, inside=tuple(_with_pieces(data, order, tag, tags) for tag in tags)))
         behind = at + (8 if big else 2) + count * (20 if big else 12)
         at = _tiff_number(data, order, behind, 8 if big else 4)
-    return Anatomy(format="tiff", parts=tuple(pages), order=order, head=data[: 8 if big else 4])
+    return Anatomy(format="tiff", pieces=tuple(pages), order=order, head=data[: 8 if big else 4])
 
 
 def _tiff_number(data: bytes, order: str, at: int, size: int) -> int:
     return int.from_bytes(data[at : at + size], "little" if order == "<" else "big")
 
 
-def _tag(data: bytes, order: str, at: int, *, big: bool) -> Part:
+def _tag(data: bytes, order: str, at: int, *, big: bool) -> Piece:
     wide = 8 if big else 4
     type_, count = _tiff_number(data, order, at + 2, 2), _tiff_number(data, order, at + 4, wide)
     length, place = _size(type_) * count, at + 4 + wide
     if length > wide:
         place = _tiff_number(data, order, place, wide)
-    return Part(kind=data[at : at + 4], body=data[place : place + length])
+    return Piece(kind=data[at : at + 4], body=data[place : place + length])
 
 
-def _with_pieces(data: bytes, order: str, tag: Part, tags: Sequence[Part]) -> Part:
+def _with_pieces(data: bytes, order: str, tag: Piece, tags: Sequence[Piece]) -> Piece:
     lengths = _PLACES.get(_name(tag, order))
     told = next((other for other in tags if _name(other, order) == lengths), None)
     if told is None:
         return tag
     pieces = zip(_values(tag, order), _values(told, order), strict=False)
-    return replace(tag, inside=tuple(Part(kind=_PIECE, body=data[at : at + length]) for at, length in pieces))
+    return replace(tag, inside=tuple(Piece(kind=_PIECE, body=data[at : at + length]) for at, length in pieces))
 
 
-def _name(tag: Part, order: str) -> int:
+def _name(tag: Piece, order: str) -> int:
     return _tiff_number(tag.kind, order, 0, 2)
 
 
-def _values(tag: Part, order: str) -> list[int]:
+def _values(tag: Piece, order: str) -> list[int]:
     size = _size(_tiff_number(tag.kind, order, 2, 2))
     return [_tiff_number(tag.body, order, at, size) for at in range(0, len(tag.body), size)]
 
@@ -303,7 +303,7 @@ def _values(tag: Part, order: str) -> list[int]:
 def _tiff_together(file: Anatomy) -> bytes:
     big, order = len(file.head) == 8, file.order
     wide = "Q" if big else "I"
-    pages = [page for page in file.parts if page.inside] or [Part(kind=_PAGE)]
+    pages = [page for page in file.pieces if page.inside] or [Piece(kind=_PAGE)]
     out = bytearray(file.head + bytes(8 if big else 4))
     pointer = len(file.head)
     for page in pages:
@@ -317,7 +317,7 @@ def _tiff_together(file: Anatomy) -> bytes:
     return bytes(out)
 
 
-def _placed(out: bytearray, tag: Part, order: str) -> Part:
+def _placed(out: bytearray, tag: Piece, order: str) -> Piece:
     """The tag with the places of its pieces, which are in the file now."""
     if not tag.inside:
         return tag
@@ -326,10 +326,10 @@ def _placed(out: bytearray, tag: Part, order: str) -> Part:
         places.append(len(out))
         out += piece.body
     kind = tag.kind[:2] + struct.pack(order + "H", _LONG)
-    return Part(kind=kind, body=struct.pack(f"{order}{len(places)}I", *places))
+    return Piece(kind=kind, body=struct.pack(f"{order}{len(places)}I", *places))
 
 
-def _entry(out: bytearray, tag: Part, order: str, wide: str) -> bytes:
+def _entry(out: bytearray, tag: Piece, order: str, wide: str) -> bytes:
     inline = struct.calcsize("=" + wide)
     count = len(tag.body) // _size(_tiff_number(tag.kind, order, 2, 2))
     told = tag.body.ljust(inline, b"\0")
