@@ -33,7 +33,7 @@ def _scope_map(value: object) -> object:
 
 
 class AuthSettings(BaseModel):
-    """A part of the whole configuration."""
+    """The settings of one component."""
 
     auth_modes: Annotated[
         frozenset[AuthMode],

@@ -10,7 +10,7 @@ from service.http.urls import origins
 
 
 class HttpSettings(BaseModel):
-    """A part of the whole configuration."""
+    """The settings of one component."""
 
     host: Annotated[str, Field(alias="HOST", description="Address to listen on.")] = "0.0.0.0"  # noqa: S104 - a pod's
     port: Annotated[int, Field(alias="PORT", ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = (

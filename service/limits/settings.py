@@ -14,7 +14,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class LimitSettings(BaseModel):
-    """A part of the whole configuration."""
+    """The settings of one component."""
 
     limit_requests_per_second: Annotated[
         Rate,

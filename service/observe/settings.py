@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 
 class LogSettings(BaseModel):
-    """A part of the whole configuration."""
+    """The settings of one component."""
 
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],

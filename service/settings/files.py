@@ -47,7 +47,7 @@ def _sharpens(sigmas: tuple[float, ...]) -> tuple[float, ...]:
 
 
 class FileSettings(BaseModel):
-    """A part of the whole configuration."""
+    """The settings of one component."""
 
     max_upload_bytes: Annotated[Count, Field(alias="MAX_UPLOAD_BYTES", description="Largest file.")] = 100 * 1024 * 1024
     max_pixels: Annotated[

@@ -24,7 +24,7 @@ def _certificates(path: str | None) -> str | None:
 
 
 class ResourceSettings(BaseModel):
-    """A part of the whole configuration."""
+    """The settings of one component."""
 
     stage: Annotated[
         str,

@@ -11,14 +11,14 @@ from service.commas import comma_separated
 
 
 class Role(StrEnum):
-    """A part of the service that a process may play."""
+    """What a process does."""
 
     API = "api"
     WORKER = "worker"
 
 
 class RoleSettings(BaseModel):
-    """A part of the whole configuration."""
+    """The settings of one component."""
 
     roles: Annotated[
         frozenset[Role],

@@ -17,7 +17,7 @@ LEAST_BUDGET_BYTES = 64 * MIB
 
 
 class WorkSettings(BaseModel):
-    """A part of the whole configuration."""
+    """The settings of one component."""
 
     worker_threads: Annotated[
         int,
