@@ -39,7 +39,7 @@ class Settings(
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
-        """Read the settings; an empty variable is as good as none. Raises `SettingsError`, naming every bad one."""
+        """Read the settings; an empty variable counts as missing. Raises `SettingsError`, which names every bad one."""
         aliases = [field.alias for field in cls.model_fields.values() if field.alias]
         given = {alias: environ[alias] for alias in aliases if environ.get(alias)}
         try:
@@ -63,7 +63,8 @@ class Settings(
 
     @property
     def conversion_budget_bytes(self) -> int:
-        """What conversions may use together, and so the most that one may: the rest is for files that wait."""
+        """The memory for all conversions together, which one conversion may use alone. The rest is for files
+        that wait."""
         return self.memory_budget_bytes - self._waiting_bytes
 
     @property
@@ -73,13 +74,13 @@ class Settings(
 
     @property
     def told_conversion_budget_bytes(self) -> int | None:
-        """The same for callers; None where other processes convert and nobody said what they may use."""
+        """The same for the API; None if other processes convert and no variable says how much they may use."""
         told = self.converts or "memory_budget_bytes" in self.model_fields_set
         return self.conversion_budget_bytes if told else None
 
     def affordable(self, memory_limit_bytes: int | None) -> Self:
-        """With a budget that the memory of the container holds, beside the process itself. What converts nothing needs
-        none.
+        """The settings with a budget that fits into the container beside the process itself. A process that converts
+        nothing needs no budget.
 
         Raises `SettingsError` when it has no room for the largest file and a photograph.
         """

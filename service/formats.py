@@ -1,4 +1,4 @@
-"""Which files may be uploaded, by their extensions and content types; the content itself decides later."""
+"""Which files may be uploaded, by extension and content type; the content decides later."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from processor.formats.format import Format
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreign:
-    """One that the service knows by name alone."""
+    """A format that the service recognizes but does not convert."""
 
     title: str
     extensions: tuple[str, ...] = ()
@@ -129,16 +129,16 @@ ACCEPTED_NAMES = in_words("and")
 
 
 def extension_for(content_type: str) -> str | None:
-    """How a file of an accepted content type is called; None for any other."""
+    """The extension for an accepted content type; None for any other."""
     kind = _BY_CONTENT_TYPE.get(content_type.lower())
     return kind.extension if isinstance(kind, Format) else None
 
 
 def refusal_of(content_type: str, extension: str | None) -> str | None:
-    """Why a file of which this is said can never be converted; None: it may be.
+    """Why a file with this name and content type can never be converted; None: it may be.
 
-    A content type that is accepted is believed, whatever the file is called: phones turn HEIC into JPEG and keep the
-    name. One that nobody knows says nothing, and then the extension counts.
+    An accepted content type wins over the extension: phones convert HEIC to JPEG and keep the name. For an unknown
+    content type, the extension counts.
     """
     kind = _BY_CONTENT_TYPE.get(content_type.lower()) or _BY_EXTENSION.get(extension or "")
     if kind is None or kind in DECODED:

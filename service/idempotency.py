@@ -117,7 +117,7 @@ async def _repeatable(request: web.Request, keys: Sequence[str]) -> Repeatable:
 
 
 def _digest(*parts: str | bytes) -> str:
-    """Lengths in front keep the parts apart."""
+    """A digest of several texts; their lengths in front keep them apart."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part

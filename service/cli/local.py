@@ -1,4 +1,4 @@
-"""How commands reach the local mode that runs on this machine, where no variable describes a service."""
+"""Lets commands reach the running local mode, if no variable describes a service."""
 
 from __future__ import annotations
 

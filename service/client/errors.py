@@ -1,4 +1,4 @@
-"""What can go wrong on the way; every message is fit for the person who asked."""
+"""The errors of the client; every message is fit for the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""One gate for all calls of a client: when the service tells one of them to wait, all wait, and then go one by one."""
+"""One gate for all calls of a client: when the service tells one call to wait, all calls wait, and then go
+one by one."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ RECOVERY = 0.97
 
 @dataclass(slots=True)
 class Gate:
-    """Lets calls through at once until one is refused; then closes for as long as was asked, and opens at a pace."""
+    """Lets all calls through until one is refused. Then it closes for the requested time, and lets calls through at a
+    pace."""
 
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep

@@ -1,4 +1,4 @@
-"""A file that is to be submitted: looked at before it is opened, read piece by piece, called what the API accepts."""
+"""A file to submit: checked before it is opened, read in pieces, with a name that the API accepts."""
 
 from __future__ import annotations
 

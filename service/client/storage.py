@@ -1,4 +1,4 @@
-"""Uploads to presigned URLs: repeated while the connection breaks or the storage is busy."""
+"""Uploads to presigned URLs, with retries while the connection breaks or the storage is busy."""
 
 from __future__ import annotations
 
@@ -51,10 +51,7 @@ class Storage:
     session: aiohttp.ClientSession
 
     async def put(self, piece: Piece, url: str, headers: Mapping[str, str], tell: Callable[[int], None]) -> bool:
-        """Send a piece; False: it lies there already, and is left as it is.
-
-        Raises `UrlExpired`, `SubmitError`, `OSError` of the file.
-        """
+        """Send a piece; False: it was uploaded already. Raises `UrlExpired`, `SubmitError`, `OSError` of the file."""
         pause, longest = BACKOFF_SECONDS
         tries = AsyncRetrying(
             retry=retry_if_exception_type(_Again),

@@ -163,7 +163,8 @@ class Submitter:
         return await self._status(work)
 
     async def _begin(self, work: Work, content: Content) -> Mapping[str, Any]:
-        """An image that is gone since an earlier run is replaced by a new one, which is named after it."""
+        """Begin an upload. An image that was deleted since an earlier run is replaced by a new one, whose request is
+        named after it."""
         in_place_of = ""
         while True:
             issued = await self._issue_at_last(work, content, in_place_of)
@@ -208,7 +209,7 @@ class Submitter:
         return issued
 
     async def _go_on(self, work: Work, content: Content, issued: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Where the run that was given this answer first has stopped."""
+        """Continue where an earlier run with the same answer stopped."""
         job = await self._status(work)
         if job["status"] == "pending":
             await self._upload(work, content, await self._signed_again(work, issued))
@@ -226,7 +227,8 @@ class Submitter:
         return await self._follow(work)
 
     async def _signed_again(self, work: Work, issued: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What was issued to an earlier run may have expired; nothing for a file that has arrived in the meantime."""
+        """New URLs for an upload of an earlier run, whose URLs may have expired; empty if the file has arrived
+        meanwhile."""
         if "parts" in issued:
             return await self._missing(work)
         try:
@@ -347,7 +349,7 @@ class Submitter:
 
 
 async def look(api: Api, processing_id: str) -> Mapping[str, Any]:
-    """A job as the API shows it, or the one that took its place. Raises `Refused`, `Unusable`."""
+    """A job as the API shows it, or the one that replaced it. Raises `Refused`, `Unusable`."""
     path = f"/images/status/{quote(processing_id, safe='')}"
     answer = await api.call("GET", path, expect=("status", "processingId", "uniqueId", "processedImages", "error"))
     successor = answer.document.get("supersededBy")

@@ -1,4 +1,4 @@
-"""Names that nobody knows, but that somebody meant: `last_key`, `lastkey` or `lsatKey` for `lastKey`."""
+"""Finds misspelled names: `last_key`, `lastkey` or `lsatKey` for `lastKey`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _NO_LETTER = re.compile(r"[^a-z0-9]")
 def near_misses(
     given: Iterable[str], known: Iterable[str], other_words: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """The given names that are not known but close to one that is, and which that is.
+    """The unknown names that are close to a known one, and which one that is.
 
-    `other_words` are names that are not known here but mean one that is. Only long ones of them may be misspelled, too.
+    `other_words` are unknown names that mean a known one. Only long ones of them may be misspelled, too.
     """
     names = set(known)
     unknown = islice((name for name in given if name not in names), MAX_UNKNOWN)
@@ -42,7 +42,7 @@ def _meant(name: str, known: Iterable[str], other_words: Mapping[str, str]) -> s
 
 
 def _letters(name: str) -> str:
-    """Whether it is written in camelCase, in snake_case or otherwise makes no difference."""
+    """The letters of a name, without the differences of camelCase and snake_case."""
     return _NO_LETTER.sub("", name.lower())
 
 
@@ -77,7 +77,7 @@ def _edits(one: str, other: str, most: int) -> int:
 
 
 def nearly(header: str, given: Iterable[str]) -> str | None:
-    """A header that is not `header`, but means it. HTTP ignores headers that nobody knows; who misspells one that
-    protects, or that says for whom, would not learn of it."""
+    """A header that is a misspelling of `header`. HTTP ignores unknown headers. A client that misspells one which
+    protects it, or which names a tenant, would never notice."""
     others = [name for name in given if name.lower() != header.lower()]
     return next(iter(near_misses(others, [header])), None)

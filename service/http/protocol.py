@@ -1,4 +1,4 @@
-"""Below the application: how large a request may be, and what is answered to bytes that are no request."""
+"""Below the application: the limits of a request's size, and the answers to malformed requests."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 class ApiRunner(web.AppRunner):
-    """Runs the application behind these limits, and answers with a problem where aiohttp would answer by itself."""
+    """Runs the application with these limits, and answers with a problem where aiohttp would answer by itself."""
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
@@ -110,7 +110,7 @@ class _Connection(web.RequestHandler):
 
 
 def refusal(error: BaseException | None) -> TrussError:
-    """What aiohttp's parser could not read, as an error of ours."""
+    """An error of aiohttp's parser, as an error of ours."""
     if isinstance(error, http_exceptions.LineTooLong):
         if error.args[1] == MAX_TARGET_BYTES:
             return UriTooLong(f"The path and query are longer than {MAX_TARGET_BYTES} bytes.", limit=MAX_TARGET_BYTES)

@@ -1,4 +1,4 @@
-"""How requests are read and answers written: JSON in camelCase, checked, with words for what is wrong."""
+"""Reads requests and writes answers: JSON in camelCase, validated, with readable error messages."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def is_empty(value: Sized) -> bool:
 
 
 class Answer(BaseModel):
-    """The habits that all answers share."""
+    """The base of all answers."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
@@ -106,10 +106,8 @@ class Heard(Answer):
 
 
 class Question(BaseModel):
-    """What is asked; fields that nobody knows are ignored, as the earlier service did, unless they mean a known one.
-
-    The answer to a body names those that were ignored.
-    """
+    """The base of all requests. Unknown fields are ignored, as in the earlier service, unless they are misspellings of
+    known ones. The answer to a body names the ignored fields."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
     #: Names that are not known here, but mean one that is.
@@ -141,10 +139,8 @@ Q = TypeVar("Q", bound=Question)
 
 
 def read_body(model: type[Q], body: bytes) -> Q:
-    """A JSON body as a model; null is as good as absent.
-
-    Raises `InvalidJson`; `InvalidRequest`, also for a name that is twice in an object.
-    """
+    """A JSON body as a model; null counts as absent. Raises `InvalidJson`; `InvalidRequest`, also for a repeated name
+    in an object."""
     text = body.removeprefix(codecs.BOM_UTF8)  # as RFC 8259 allows, for the sake of libraries that write one
     try:
         value = from_json(text, allow_inf_nan=False)
@@ -165,9 +161,9 @@ def read_object(model: type[Q], value: object) -> Q:
 
 
 def read_query(model: type[Q], query: Mapping[str, object]) -> Q:
-    """Query parameters as a model; an empty one is as good as none.
+    """Query parameters as a model; an empty one counts as absent.
 
-    Raises `InvalidRequest`, also for a parameter that is there twice, and for one whose name is nearly right.
+    Raises `InvalidRequest`, also for a repeated parameter, and for a misspelled one.
     """
     values = single_values(query)
     asked = _validated(model, values, strict=False, misspelled=model.misspelled(values))
@@ -175,7 +171,8 @@ def read_query(model: type[Q], query: Mapping[str, object]) -> Q:
 
 
 def single_values(query: Mapping[str, object]) -> dict[str, object]:
-    """A query of which no parameter is there twice: nobody could say which one is meant. Raises `InvalidRequest`."""
+    """The parameters of a query. Raises `InvalidRequest` for a repeated one, because it is unclear which one
+    is meant."""
     _refuse_repeated(_repeated(name for name, _ in query.items()))
     return dict(query)
 
@@ -227,7 +224,7 @@ def _about(name: str, message: str, limit: float | None = None, actual: float | 
 
 
 def _numbers(detail: ErrorDetails) -> tuple[float | None, float | None]:
-    """What is accepted and what was given, of a complaint about a number, a length or a count."""
+    """The accepted and the given number in an error about a number, a length or a count."""
     context, given = detail.get("ctx", {}), detail["input"]
     limit = next((context[name] for name in _BOUNDS if name in context), None)
     if not isinstance(limit, int | float):

@@ -1,4 +1,4 @@
-"""The two log lines that tell of all that this process does: one for each request, one for each event."""
+"""The log lines of requests and events."""
 
 from __future__ import annotations
 

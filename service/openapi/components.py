@@ -1,4 +1,4 @@
-"""What the operations of the OpenAPI document share: schemas, headers, parameters, problems, security."""
+"""The shared components of the OpenAPI document: schemas, headers, parameters, problems, security."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _EXAMPLE_REQUEST_ID = "0b6c7e5f4a3d4a0f8c2d1e9b7a605f43"
 
 
 class _Untitled(GenerateJsonSchema):
-    """Leaves out the titles that are made from a field's name: they say nothing that the name does not."""
+    """Removes the titles that are made from the names of fields: they add nothing."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         del schema
