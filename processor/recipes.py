@@ -183,7 +183,7 @@ def _plain(value: Value) -> Value:
 #: size, whatever its format. Efforts and qualities were measured: `docs/performance.md`.
 STANDARD = Recipe(
     name="standard",
-    version=4,
+    version=5,
     specs=(
         VariantSpec(name="thumbnail", format=WEBP.name, quality=80, effort=4, box=(300, 300)),
         VariantSpec(name="medium", format=WEBP.name, quality=85, effort=2, box=(800, 600)),

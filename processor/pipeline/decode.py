@@ -13,7 +13,7 @@ from processor.errors import CorruptImage
 from processor.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, WEBP, decoding_of, dissect, sniff
 from processor.formats.anatomy import Anatomy
 from processor.formats.info import ImageInfo
-from processor.pipeline import colour, gif, heif, hevc, jpeg, png, tiff, webp
+from processor.pipeline import coarse, colour, gif, heif, hevc, jpeg, png, tiff, webp
 from processor.pipeline.roll import Blend, Cel, compose, leaves_gaps, page_height
 from processor.pipeline.steps.srgb import has_usable_profile, to_srgb
 
@@ -70,6 +70,19 @@ def load_shrunk(data: bytes, shrink: int, watch: Watch, *, strict: bool = False)
     file, _ = _undamaged(data, watch, strict=strict)
     options: Mapping[str, object] = {"fail_on": "warning"} if strict else {"unlimited": True}
     return watch(_as_declared(_open(file, JPEG.name, access="sequential", shrink=shrink, **options), None))
+
+
+def load_coarse(data: bytes, watch: Watch) -> pyvips.Image:
+    """Likewise, a progressive JPEG with its sides divided by `coarse.SHRINK`; damage to details goes unseen.
+
+    Raises `CorruptImage` for one of another kind, too.
+    """
+    read = jpeg.read(data)
+    part = coarse.part_of(data, read) if read.has_all_scans else None
+    if part is None:
+        raise CorruptImage
+    means = _open(part, JPEG.name, access="sequential", shrink=coarse.SHRINK, fail_on="warning")
+    return watch(_as_declared(means, None))
 
 
 def _probe(data: bytes, name: str, anatomy: Anatomy, read: jpeg.Jpeg | png.Png | None = None) -> ImageInfo:

@@ -35,38 +35,55 @@ _ZEROS = bytes(4)
 _BITS, _BLOCK, _COEFFICIENTS = 8, 8, 64
 #: A frame: bits a sample, height, width, number of components; each component: name, sampling, quantization.
 _FRAME, _COMPONENT, _TALLEST = struct.Struct(">BHHB"), struct.Struct("BBB"), 0xFFFF
-_LENGTH_BYTES = 2
+_MARKER_BYTES, _LENGTH_BYTES = 2, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A colour, and how many of its samples are coded together, across and down."""
+
+    name: int
+    across: int
+    down: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """One pass over some components. `low` is the last bit that it brings; its data lies at `start` to `end`."""
+    """One pass over some components. `low` is the last bit that it brings; its data lies at `start` to `end`, behind
+    its `marker`."""
 
     components: tuple[int, ...]
     first: int
     last: int
     low: int
+    marker: int
     start: int
     end: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jpeg:
-    """A file's frame and its scans. `ended`: there is an end marker. `rows`: lines that are coded together.
-
-    `restarts`: the data is cut into intervals.
-    """
+    """A file's frame and its scans. `ended`: there is an end marker. `restarts`: the data is cut into intervals."""
 
     start: int
     process: int
     precision: int
     width: int
     height: int
-    rows: int
-    components: tuple[int, ...]
+    components: tuple[Component, ...]
     scans: tuple[Scan, ...]
     restarts: bool
     ended: bool
+
+    @property
+    def across(self) -> int:
+        """The most samples of a component that are coded together in a line."""
+        return max(component.across for component in self.components)
+
+    @property
+    def down(self) -> int:
+        """The most lines of samples, likewise."""
+        return max(component.down for component in self.components)
 
     @property
     def is_arithmetic(self) -> bool:
@@ -76,15 +93,17 @@ class Jpeg:
     @property
     def needs_a_line_more(self) -> bool:
         """Whether libvips overlooks what libjpeg says of the last lines: see `with_a_line_more`."""
-        last = self.height % self.rows or self.rows
+        rows = _BLOCK * self.down
+        last = self.height % rows or rows
         return len(self.scans) == 1 and last <= _BLOCK and self.height + _BLOCK < _TALLEST
 
     @property
     def has_all_scans(self) -> bool:
         """Whether every component came, and of a progressive one every bit."""
+        names = {component.name for component in self.components}
         if self.process not in _PROGRESSIVE:
-            return set(self.components) <= {component for scan in self.scans for component in scan.components}
-        missing = {component: [1] * _COEFFICIENTS for component in self.components}
+            return names <= {component for scan in self.scans for component in scan.components}
+        missing = {name: [1] * _COEFFICIENTS for name in names}
         for scan in self.scans:
             span = scan.last - scan.first + 1
             for component in scan.components:
@@ -111,15 +130,14 @@ def read(data: bytes) -> Jpeg:
     process, start, end = frame
     precision, height, width, _ = _FRAME.unpack_from(data, start)
     described = data[start + _FRAME.size : end]
-    components = list(_COMPONENT.iter_unpack(described[: len(described) // _COMPONENT.size * _COMPONENT.size]))
+    components = _COMPONENT.iter_unpack(described[: len(described) // _COMPONENT.size * _COMPONENT.size])
     return Jpeg(
         start=start,
         process=process,
         precision=precision,
         width=width,
         height=height,
-        rows=_BLOCK * max(sampling & 0x0F for _, sampling, _ in components),
-        components=tuple(name for name, _, _ in components),
+        components=tuple(Component(name, sampling >> 4, sampling & 0x0F) for name, sampling, _ in components),
         scans=tuple(scans),
         restarts=restarts,
         ended=ended,
@@ -225,6 +243,7 @@ def _scan(data: bytes, start: int, length: int, end: int) -> Scan:
         first=first,
         last=last,
         low=bits & 0x0F,
+        marker=start - _LENGTH_BYTES - _MARKER_BYTES,
         start=start + length,
         end=end,
     )

@@ -1,10 +1,14 @@
-"""Large JPEGs are read twice: shrunk by the decoder, for the small variants; and straight into the encoder."""
+"""Large JPEGs are read twice: shrunk by the decoder, for small variants, and then in full.
+
+One of a single scan goes straight into the encoder then; of a progressive one, the means of its blocks come first.
+"""
 
 from __future__ import annotations
 
 from processor.formats import JPEG
 from processor.formats.info import ImageInfo
-from processor.pipeline import geometry
+from processor.pipeline import coarse, geometry
+from processor.pipeline.geometry import Size
 from processor.recipes import Recipe
 
 #: Factors by which libjpeg shrinks while it decodes, the one that leaves least to do first.
@@ -24,6 +28,14 @@ def shrink(info: ImageInfo, recipe: Recipe) -> int:
         return 1
     least = min(min(width / size[0], height / size[1]) for size in small) / geometry.CASCADE_MIN_SHRINK
     return next((factor for factor in SHRINKS if factor <= least), 1)
+
+
+def is_from_means(info: ImageInfo, size: Size) -> bool:
+    """Whether a variant of this size is made from the means of blocks, if the file tells them apart."""
+    width, height = whole = geometry.upright(info)
+    if info.format != JPEG.name or info.scans == 1 or not geometry.takes_long(info, whole):
+        return False
+    return min(width / size[0], height / size[1]) >= coarse.SHRINK * geometry.CASCADE_MIN_SHRINK
 
 
 def is_streamed(info: ImageInfo, recipe: Recipe) -> bool:

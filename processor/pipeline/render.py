@@ -13,7 +13,7 @@ from processor.errors import CorruptImage, NotConvertible, TrussError, Unavailab
 from processor.facts import Facts
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
-from processor.pipeline import decode, encode, geometry, passes
+from processor.pipeline import coarse, decode, encode, geometry, passes
 from processor.pipeline.allocator import is_to_be_had
 from processor.pipeline.analyses import ANALYSES
 from processor.pipeline.effects import change_of
@@ -123,18 +123,16 @@ class Rendering:
     def first(self, decoded: Callable[[], None] = _nobody_waits) -> None:
         """Decode the file, and make the variants that are soon made. `decoded` is told when the rest can begin."""
         self.deadline.start()
-        needs_facts = bool(self._soon) and any(spec.effects for spec, _ in self._long)
+        early = self._decode_means()
+        self._make_soon(early)
+        later = [each for each in self._soon if each not in early]
+        needs_facts = bool(later) and not early and any(spec.effects for spec, _ in self._long)
         soon_decoded = _nobody_waits if needs_facts else decoded
         if self._shrink == 1:
-            self._decode_whole((*self._soon, *self._long), soon_decoded)
+            self._decode_whole((*later, *self._long), soon_decoded)
         else:
             self._decode_shrunk(soon_decoded)
-        if self._soon:
-            self._facts = self._analysed(self._soon[0][1])
-        if needs_facts:
-            decoded()
-        for spec, size in self._soon:
-            self._make(spec, size)
+        self._make_soon(later, decoded if needs_facts else _nobody_waits)
 
     def rest(self) -> None:
         """Make the other variants."""
@@ -177,6 +175,21 @@ class Rendering:
         with self._probes.span("resize"):
             self._images |= _resized(small, [size for _, size in self._soon], self.deadline)
 
+    def _decode_means(self) -> Sequence[_Planned]:
+        """The smallest variants of a progressive picture, where the means of its blocks are there for them."""
+        early = [(spec, size) for spec, size in self._soon if passes.is_from_means(self._info, size)]
+        if not early:
+            return ()
+        watch = partial(watched, deadline=self.deadline)
+        try:
+            with self._probes.span("decode", format=self._info.format, shrink=coarse.SHRINK):
+                means = _picture(partial(decode.load_coarse, self._data, watch), self._info, self.deadline)
+        except CorruptImage:  # who reads all of it will tell
+            return ()
+        with self._probes.span("resize"):
+            self._images |= _resized(means, [size for _, size in early], self.deadline)
+        return early
+
     def _left_bytes(self, whole: pyvips.Image) -> int:
         """The memory that the render needs from now on, by its pixels where they decide."""
         info, recipe, size = self._info, self._recipe, len(self._data)
@@ -194,6 +207,14 @@ class Rendering:
                 with self._step(size, "analyse", analysis=name):
                     found[name] = ANALYSES[name](watched(self._images[size], self.deadline))
         return Facts.of(found, self._recipe.analyses)
+
+    def _make_soon(self, planned: Sequence[_Planned], analysed: Callable[[], None] = _nobody_waits) -> None:
+        """A part of the small variants; with the first of all, the facts. `analysed` is told when they are there."""
+        if planned and planned[0] == self._soon[0]:
+            self._facts = self._analysed(planned[0][1])
+        analysed()
+        for spec, size in planned:
+            self._make(spec, size)
 
     def _make(self, spec: VariantSpec, size: Size) -> None:
         # Of an image that is smaller than a box, the same file would be made again; once is enough.

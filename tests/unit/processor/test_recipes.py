@@ -50,7 +50,7 @@ def test_recipes_of_one_digest_ask_for_the_same(one: Recipe, other: Recipe) -> N
 
 def test_a_record_says_it_so_that_people_can_read_it() -> None:
     assert STANDARD.to_text() == (
-        'standard@4#7d5a03b0cb88b3f0:[["thumbnail","webp",80,4,300,300],["medium","webp",85,2,800,600],'
+        'standard@5#7d5a03b0cb88b3f0:[["thumbnail","webp",80,4,300,300],["medium","webp",85,2,800,600],'
         '["large","webp",90,1,1920,1080],["webp","webp",84,2],"colour"]'
     )
 

@@ -116,6 +116,45 @@ async def test_a_child_makes_the_same_files() -> None:
         await child.close()
 
 
+PROGRESSIVE = {
+    "even": corpus.jpeg(corpus.photo(480, 320), interlace=True),
+    "fine colours": corpus.jpeg(corpus.photo(480, 320), interlace=True, subsample_mode="off"),
+    "odd": corpus.jpeg(corpus.photo(481, 323), interlace=True),
+    "grey": corpus.jpeg(corpus.photo(480, 320).colourspace("b-w"), interlace=True),
+    "cmyk": corpus.jpeg(corpus.photo(480, 320).colourspace("cmyk"), interlace=True),
+    "another profile": corpus.jpeg(corpus.photo(480, 320), interlace=True, profile="p3"),
+    "turned": corpus.jpeg(corpus.photo(480, 320), interlace=True, orientation=6),
+}
+
+
+def from_all_scans(data: bytes, recipe: Recipe) -> Rendered:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes, "is_from_means", lambda *_: False)
+        return rendered(data, recipe)
+
+
+@pytest.mark.parametrize("name", PROGRESSIVE)
+def test_of_a_progressive_file_the_smallest_is_the_same_picture_and_the_others_are_the_same_files(name: str) -> None:
+    data = PROGRESSIVE[name]
+
+    held, found = from_all_scans(data, recipe_of(36, 60)), rendered(data, recipe_of(36, 60))
+
+    assert found.variants[1:] == held.variants[1:]
+    one, other = found.variants[0], held.variants[0]
+    assert (one.width, one.height) == (other.width, other.height)
+    assert one.data != other.data
+    assert difference(opened(one), opened(other)) < (CUT if name in UNEVEN else SHRUNK)
+
+
+@pytest.mark.parametrize("name", PROGRESSIVE)
+async def test_progressive_files_give_the_same_every_time_and_whoever_makes_them(name: str) -> None:
+    data, recipe = PROGRESSIVE[name], recipe_of(36, 60)
+    alone = rendered(data, recipe)
+    engine = Engine(EngineConfig(threads=2, memory_budget_bytes=10**9))
+    assert [await engine.render(data, recipe) for _ in range(2)] == [alone] * 2
+    await engine.close()
+
+
 class Steps:
     """A probe that keeps the spans."""
 
@@ -145,6 +184,23 @@ def test_small_variants_do_not_wait_for_the_whole_picture_nor_long_work_for_them
     assert steps_of(FILES["turned"], RECIPES[2]) == [*shrunk, "decode jpeg", "resize", "encode own"]
 
 
+def test_the_smallest_of_a_progressive_picture_does_not_wait_for_all_of_its_scans() -> None:
+    means = ["decode jpeg 8", "resize", "analyse colour", "encode in-36"]
+    whole = ["decode jpeg", "rest may begin", "resize"]
+
+    assert steps_of(PROGRESSIVE["even"], recipe_of(36, 60)) == [*means, *whole, "encode in-60", "encode own"]
+    assert steps_of(PROGRESSIVE["even"], recipe_of(36)) == [*means, *whole, "encode own"]
+    assert steps_of(PROGRESSIVE["even"], recipe_of(60))[0] == "decode jpeg"
+
+
+def test_where_the_means_cannot_be_had_all_variants_come_from_the_whole() -> None:
+    """Of a file that decoders only warn of."""
+    data, recipe = corpus.damage.with_stray_bytes(PROGRESSIVE["even"]), recipe_of(36, 60)
+
+    assert rendered(data, recipe) == from_all_scans(data, recipe)
+    assert steps_of(data, recipe)[:2] == ["decode jpeg 8", "decode jpeg"]
+
+
 def test_a_picture_that_goes_through_is_not_held() -> None:
     data = FILES["even"]
     rendering = Rendering(data, inspect(data, LIMITS), RECIPES[2], Deadline(60))
@@ -159,6 +215,25 @@ def damaged(data: bytes, at: float, byte: int, *, cut: bool) -> bytes:
     start = data.index(b"\xff\xda") + 14
     place = start + int((len(data) - start) * at)
     return data[:place] if cut else data[:place] + bytes([byte]) + data[place + 1 :]
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    name=st.sampled_from(list(PROGRESSIVE)),
+    at=st.floats(0, 0.999),
+    byte=st.integers(0, 255),
+    cut=st.booleans(),
+)
+def test_damage_to_a_progressive_picture_is_damage_wherever_it_lies(
+    name: str, at: float, byte: int, *, cut: bool
+) -> None:
+    data, recipe = damaged(PROGRESSIVE[name], at, byte, cut=cut), recipe_of(36, 60)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(geometry, "LONG_PIXELS", 20_000)
+        held, found = own_or_refusal(from_all_scans, data, recipe), own_or_refusal(rendered, data, recipe)
+
+    assert found == held
 
 
 @settings(deadline=None, max_examples=60)
@@ -242,6 +317,27 @@ def test_what_is_read_twice(
     monkeypatch.setattr(geometry, "LONG_PIXELS", 3_000_000)
 
     assert passes.shrink(info, replace(STANDARD, specs=tuple(specs))) == shrink
+
+
+@pytest.mark.parametrize(
+    ("info", "size", "early"),
+    [
+        (replace(LARGE, scans=8), (300, 192), True),
+        (replace(LARGE, scans=8), (1042, 667), False),
+        (replace(LARGE, scans=8, width=2400, height=1600), (200, 133), True),
+        (replace(LARGE, scans=8, width=2400, height=1600), (201, 134), False),
+        (replace(LARGE, scans=8, width=1600, height=2400, orientation=6), (200, 133), True),
+        (replace(LARGE, scans=8, width=1800, height=1200), (100, 67), False),  # soon read as a whole
+        (LARGE, (300, 192), False),
+        (replace(LARGE, format="png", scans=8), (300, 192), False),
+    ],
+)
+def test_what_is_made_of_means(
+    info: ImageInfo, size: geometry.Size, monkeypatch: pytest.MonkeyPatch, *, early: bool
+) -> None:
+    monkeypatch.setattr(geometry, "LONG_PIXELS", 3_000_000)
+
+    assert passes.is_from_means(info, size) == early
 
 
 @pytest.mark.parametrize(

@@ -268,7 +268,7 @@ API_KEY_ITEM = {
 }
 
 RECIPE_TEXT = (
-    "standard@4#7d5a03b0cb88b3f0:"
+    "standard@5#7d5a03b0cb88b3f0:"
     '[["thumbnail","webp",80,4,300,300],["medium","webp",85,2,800,600],'
     '["large","webp",90,1,1920,1080],["webp","webp",84,2],"colour"]'
 )
