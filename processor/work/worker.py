@@ -689,6 +689,8 @@ async def _wait(tasks: Iterable[asyncio.Task[None]], seconds: float | None = Non
     pending = [task for task in tasks if not task.done()]
     if pending:
         await asyncio.wait(pending, timeout=None if seconds is None else max(0, seconds))
+    else:  # what a task does once it has ended is done in the next round of the loop
+        await asyncio.sleep(0)
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from processor import pace
 from processor.errors import Busy, RecordChanged, Unavailable
@@ -115,6 +116,16 @@ async def test_no_more_messages_wait_here_than_may() -> None:
         assert len(queue.bodies) == 30
         assert (await queue.depth()).in_flight == 8
         assert max(queue.asked) <= 7
+
+
+async def test_a_drain_leaves_the_loop_to_what_has_just_ended() -> None:
+    queue, converter = RecordingQueue(), Turnstile()
+    for number in range(30):
+        await queue.send(job("attacker", number))
+    with capture_logs() as lines:
+        async with running(queue, converter, ahead=7) as pod:
+            await _that(lambda: pod.waiting == 7)
+    assert [line["unfinished"] for line in lines if line["event"] == "Worker drained"] == [0]
 
 
 async def test_while_a_slot_is_free_messages_are_left_to_other_processes() -> None:
