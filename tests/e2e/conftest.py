@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from tests.fleet import ServiceProcess
 from tests.no_secrets import secret_in
@@ -49,10 +50,7 @@ MakeService = Callable[..., Awaitable[LocalService]]
 @pytest.fixture
 async def make_service(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncIterator[MakeService]:
     """Start a service; every one that was started is stopped at the end."""
-    if not LOCAL_AWS.exists():
-        if os.environ.get("CI"):
-            pytest.fail("the local AWS is not installed: run `make setup`")
-        pytest.skip("the local AWS is not installed: run `make setup`")
+    _need_the_local_aws()
     made: list[LocalService] = []
 
     async def make(
@@ -68,3 +66,32 @@ async def make_service(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncI
     for service in made:
         await service.stop()
         assert secret_in(service.log_file.read_text()) is None
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def one_for_all(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalService]:
+    """One service for tests that neither stop it nor ask what else it has."""
+    _need_the_local_aws()
+    log_file = tmp_path_factory.mktemp("one") / "data.log"
+    async with aiohttp.ClientSession() as session:
+        service = LocalService(SHORT_POLLS, session, log_file, (str(COMMAND),))
+        try:
+            await service.start()
+            yield service
+            assert await service.stop() == 0
+        finally:
+            await service.kill()
+    assert secret_in(log_file.read_text()) is None
+
+
+@pytest.fixture
+def service(one_for_all: LocalService, session: aiohttp.ClientSession) -> LocalService:
+    """The same for all of them, asked by a client of this test."""
+    return replace(one_for_all, session=session)
+
+
+def _need_the_local_aws() -> None:
+    if not LOCAL_AWS.exists():
+        if os.environ.get("CI"):
+            pytest.fail("the local AWS is not installed: run `make setup`")
+        pytest.skip("the local AWS is not installed: run `make setup`")

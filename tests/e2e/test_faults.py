@@ -17,7 +17,7 @@ from tests.waiting import eventually
 
 async def _uploads_in_work(service: LocalService, count: int = 6) -> list[Any]:
     """Upload so much that some of it is being converted when this returns."""
-    photo = corpus.jpeg(corpus.large(4000, 3000))
+    photo = corpus.jpeg(corpus.large(2400, 1800))  # just large enough for long work
     issued = [await service.put(photo) for _ in range(count)]
 
     async def converting() -> bool:

@@ -57,16 +57,19 @@ def _answers(output: str) -> list[Any]:
     return found
 
 
-@pytest.fixture
-async def service(make_service: MakeService, tmp_path: Path) -> LocalService:
+@pytest.fixture(autouse=True)
+def written(tmp_path: Path) -> None:
+    """The photo and the programs, where the guide has them."""
     (tmp_path / "photo.jpg").write_bytes(corpus.jpeg(corpus.photo(640, 480)))
     save_programs(GUIDE, tmp_path)
-    return await make_service()
 
 
 @needs_curl
 @needs_node
-async def test_whoever_copies_every_block_into_one_shell_gets_to_the_end(service: LocalService, tmp_path: Path) -> None:
+async def test_whoever_copies_every_block_into_one_shell_gets_to_the_end(
+    make_service: MakeService, tmp_path: Path
+) -> None:
+    service = await make_service()
     output = await _run("bash", "-euo", "pipefail", "-c", script(GUIDE), cwd=tmp_path, service=service)
     lines = output.splitlines()
     answers = _answers(output)
@@ -87,7 +90,8 @@ async def test_whoever_copies_every_block_into_one_shell_gets_to_the_end(service
 
 
 @needs_curl
-async def test_the_operators_calls_are_answered_with_success(service: LocalService, tmp_path: Path) -> None:
+async def test_the_operators_calls_are_answered_with_success(make_service: MakeService, tmp_path: Path) -> None:
+    service = await make_service()
     assert {block.section for block in OPERATIONS} == {"Keys", "Limits", "Redriving"}
     broken = await service.put(b"no picture")
     await service.settled(broken["processingId"])

@@ -41,8 +41,10 @@ CONVERSION = {
 }
 #: Of a job that owes AVIF, from the end of the one format to the end of the other: four more variants, and a manifest.
 FURTHER = {
-    "the first half": ("finish:1:before", "finish:1:after", "take-up:1:after", "render-spare:1:after", "store:6:after"),
-    "the second half": ("store:9:after", "store:10:after", "amend:1:before", "amend:1:after", "settle:1:after"),
+    "steps of its own": ("take-up:1:after", "render-spare:1:after", "store:6:after", "amend:1:before", "amend:1:after"),
+    "steps that every job has": (
+        *("finish:1:before", "finish:1:after", "store:9:after", "store:10:after", "settle:1:after"),
+    ),
 }
 #: What a repeated DELETE answers, by where the first was cut short.
 DELETION = {
@@ -138,7 +140,9 @@ async def test_a_kill_at_any_step_of_a_conversion_leaves_a_job_that_the_next_ser
     assert await theatre.play(CONVERSION[steps], play) == {}
 
 
-@pytest.mark.parametrize("steps", FURTHER)
+@pytest.mark.parametrize(
+    "steps", ["steps of its own", pytest.param("steps that every job has", marks=pytest.mark.slow)]
+)
 async def test_a_kill_between_two_formats_costs_neither_of_them(theatre: Theatre, steps: str) -> None:
     async def play(scene: Scene, point: str) -> None:
         async with scene.mortal(point) as mortal:
