@@ -37,7 +37,9 @@ test: setup ## Run the tests, all but those of `make slow`, and tell the ten slo
 slow: setup ## Run the tests that take long by their nature, and that `make test` leaves out
 	$(BIN)/pytest $(PARALLEL) --durations=10 -m slow
 
-check: setup lint types walls cover ## Everything that CI runs, every test included
+check: setup ## Everything that CI runs, every test included
+	@$(MAKE) --no-print-directory -j2 lint types walls
+	@$(MAKE) --no-print-directory cover slow
 
 lint: setup
 	$(BIN)/ruff check
@@ -54,7 +56,7 @@ walls: setup
 	$(BIN)/lint-imports
 
 cover: setup
-	$(BIN)/pytest $(PARALLEL) --durations=10 --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest $(PARALLEL) --durations=10 -m "not slow" --cov --cov-report=term-missing:skip-covered
 
 audit: setup ## Ask whether any locked dependency is known to be vulnerable (needs the internet)
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
