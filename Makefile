@@ -111,8 +111,8 @@ docs: setup ## Write the generated parts of the documentation anew
 
 lock: setup ## Resolve the dependencies anew
 	$(LOCK) --output-file requirements/build.txt --group pyproject.toml:build
-	$(LOCK) --output-file requirements/runtime.txt pyproject.toml
-	$(LOCK) --output-file requirements/dev.txt --constraint requirements/runtime.txt --group dev pyproject.toml
+	$(LOCK) --output-file requirements/runtime.txt --extra traces pyproject.toml
+	$(LOCK) --output-file requirements/dev.txt --constraint requirements/runtime.txt --extra traces --group dev pyproject.toml
 	$(LOCK) --output-file requirements/browser.txt --constraint requirements/dev.txt --group pyproject.toml:browser
 	$(LOCK) --output-file requirements/local-aws.txt --group pyproject.toml:local-aws
 	$(LOCK) --output-file requirements/aws-cli.txt --constraint requirements/local-aws.txt --group pyproject.toml:aws-cli

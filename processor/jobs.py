@@ -21,6 +21,7 @@ from processor.errors import (
 from processor.facts import Facts
 from processor.images import StoredVariant
 from processor.moments import Kind, Moment
+from processor.probe import TRACE
 from processor.recipes import Recipe
 
 #: How long the record of a pending upload outlives its URL. That is longer than the queue keeps a message (4 days), so
@@ -268,6 +269,8 @@ class Job:
     maker: str | None = None
     #: Its journal: what happened to it, in the order in which the record heard of it. It only grows.
     moments: tuple[Moment, ...] = ()
+    #: The step that asked for it, as `probe.TRACE` has it: its run belongs to the same trace.
+    trace: str | None = None
 
     @property
     def shown(self) -> Shown:
@@ -386,6 +389,7 @@ def pending_job(
         terms=terms,
         uncounted=True,
         recipe=recipe,
+        trace=TRACE.get() or None,
     )
 
 
@@ -434,6 +438,7 @@ def next_job(
         terms=old.terms if old else None,
         uncounted_bytes=old.uncounted_bytes if old else 0,
         recipe=recipe,
+        trace=TRACE.get() or None,
     )
 
 

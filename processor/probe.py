@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
 
 log = structlog.get_logger(__name__)
+
+#: The step of which the present work is a part, as W3C's `traceparent` writes it, for whoever goes on with the work in
+#: another process. Empty while nobody traces.
+TRACE: ContextVar[str] = ContextVar("trace", default="")
+_TRACEPARENT = re.compile(r"00-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})")
 
 
 @dataclass(slots=True, eq=False)
@@ -82,3 +89,23 @@ def _tell(calls: Iterable[Callable[[Span], None]], span: Span) -> None:
             call(span)
         except Exception:
             log.exception("Probe broke", span=span.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """Where in which trace a step is: ids in hex, and whether the trace is recorded."""
+
+    trace: str
+    span: str
+    recorded: bool
+
+    @classmethod
+    def read(cls, text: str | None) -> Position | None:
+        """From a `traceparent` (https://www.w3.org/TR/trace-context/); None for anything else."""
+        found = _TRACEPARENT.fullmatch(text or "")
+        if found is None or not int(found["trace"], 16) or not int(found["span"], 16):
+            return None
+        return cls(trace=found["trace"], span=found["span"], recorded=bool(int(found["flags"], 16) & 1))
+
+    def __str__(self) -> str:
+        return f"00-{self.trace}-{self.span}-{int(self.recorded):02x}"

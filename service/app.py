@@ -8,10 +8,10 @@ from typing import Any
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from processor.probe import Probes
+from processor.probe import Probe, Probes
 from service.auth.middleware import authentication, authorize
 from service.calls.docs import DOCUMENT
-from service.config import SETTINGS, Settings
+from service.config import SETTINGS, Settings, SettingsError
 from service.http.buckets import BUCKETS, Buckets
 from service.http.connections import CONNECTION_TIMEOUTS, ConnectionTimeouts
 from service.http.cors import CORS, Cors
@@ -38,7 +38,7 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     app[SETTINGS] = settings
     app[PUBLIC_URL] = settings.cloudfront_url
     app[METRICS] = metrics = Metrics()
-    app[PROBES] = Probes((metrics, Workings(metrics.registry), LogLines()))
+    app[PROBES] = Probes((*_traces(app, settings), metrics, Workings(metrics.registry), LogLines()))
     app[BUCKETS] = Buckets()
     app[REQUESTS] = request_lines()
     app[LONG_PAGES] = page_lines()
@@ -62,11 +62,29 @@ def _document() -> dict[str, Any]:
     return document()
 
 
+def _traces(app: web.Application, settings: Settings) -> tuple[Probe, ...]:
+    """Before all others, so that these know of what trace a step is. Raises `SettingsError` without the extra."""
+    if settings.traces == "off":
+        return ()
+    try:
+        from service.observe.traces import otlp_traces  # noqa: PLC0415 - whoever does not trace needs none of it
+    except ImportError as error:
+        raise SettingsError(f"TRACES: install the extra `traces`, which is not there ({error.name})") from None
+    traces = otlp_traces(settings.stage, settings.revision)
+
+    async def close(_: web.Application) -> None:
+        await asyncio.to_thread(traces.close)
+
+    app.on_cleanup.append(close)
+    return (traces,)
+
+
 def create_metrics_app(metrics: Metrics) -> web.Application:
     """The application for Prometheus, on a port of its own."""
 
-    async def expose(_: web.Request) -> web.Response:
-        return web.Response(body=metrics.exposition(), headers={hdrs.CONTENT_TYPE: metrics.content_type})
+    async def expose(request: web.Request) -> web.Response:
+        body, content_type = metrics.exposition(request.headers.get(hdrs.ACCEPT, ""))
+        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
     app = web.Application()
     app.router.add_get("/metrics", expose)

@@ -59,7 +59,7 @@ from processor.usage import Quota, Usage, today
 from processor.work.further import Further, owing
 from processor.work.intake import Accepted, Intake
 from processor.work.leases import Held, Leases
-from processor.work.outcomes import Outcome, OutcomeKind, Replaced, Settled, of_end, of_job
+from processor.work.outcomes import Outcome, OutcomeKind, Replaced, Settled, job_span, of_end, of_job
 from processor.work.progress import Progress
 from processor.work.space import space_for
 from processor.work.storing import Shelf
@@ -216,7 +216,7 @@ class Converter:
             return await self._unclaimable(accepted.processing_id, endings)
         self._tenants.remember(job)
         structlog.contextvars.bind_contextvars(uniqueId=job.unique_id, processingId=job.processing_id)
-        with self.leases.holding(job.processing_id, lease) as held:
+        with job_span(self.probes, job), self.leases.holding(job.processing_id, lease) as held:
             run = _Run(job=job, recipe=job.recipe or self.recipe, held=held, endings=endings)
             try:
                 await endings.before(job)

@@ -25,7 +25,7 @@ from processor.ports.room import Room
 from processor.probe import NO_PROBES, Probes
 from processor.recipes import Recipe, VariantSpec
 from processor.work.leases import Held, Leases
-from processor.work.outcomes import Outcome, OutcomeKind, of_formats, of_job
+from processor.work.outcomes import Outcome, OutcomeKind, job_span, of_formats, of_job
 from processor.work.space import space_for
 from processor.work.storing import Shelf
 
@@ -76,7 +76,7 @@ class Further:
         except Conflict:
             return await self._not_taken(processing_id)
         structlog.contextvars.bind_contextvars(uniqueId=job.unique_id, processingId=job.processing_id)
-        with self.leases.holding(processing_id, lease) as held:
+        with job_span(self.probes, job), self.leases.holding(processing_id, lease) as held:
             try:
                 return await self._all(job, held)
             except LeaseLost:

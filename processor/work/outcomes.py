@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -10,6 +11,7 @@ from enum import StrEnum
 from processor import clock
 from processor.events import Event
 from processor.jobs import FormatSet, Job, JobStatus, Timings
+from processor.probe import Probes, Span
 
 
 class OutcomeKind(StrEnum):
@@ -74,6 +76,18 @@ class Replaced(Exception):
     def __init__(self, event: Event) -> None:
         super().__init__("the source was replaced")
         self.event = event
+
+
+def job_span(probes: Probes, job: Job) -> AbstractContextManager[Span]:
+    """Around all that a worker does for a job: it belongs to the trace of whoever asked for the job."""
+    return probes.span(
+        "job",
+        continues=job.trace,
+        processingId=job.processing_id,
+        uniqueId=job.unique_id,
+        tenant=job.tenant,
+        attempts=job.attempts,
+    )
 
 
 def of_job(kind: OutcomeKind, job: Job) -> Outcome:

@@ -49,13 +49,18 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
     # One connection's requests share a context: what the last one bound must not show in this one's lines.
     clear_contextvars()
     bind_contextvars(requestId=request_id_of(request))
-    with request.app[PROBES].span("request", method=request.method, path=request.path) as span:
+    facts = {
+        "method": request.method,
+        "path": request.path,
+        "route": _template(request),
+        "quiet": is_quiet(request.match_info.handler),
+        "continues": request.headers.get("traceparent"),
+    }
+    with request.app[PROBES].span("request", **facts) as span:
         response = await handler(request)
         span.facts |= {
-            "route": _template(request),
             "status": response.status,
             "bytes": response.content_length or 0,
-            "quiet": is_quiet(request.match_info.handler),
             "code": request.get(_CODE_KEY, ""),
             "agent": request.headers.get(hdrs.USER_AGENT, ""),
         }

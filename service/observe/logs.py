@@ -9,6 +9,7 @@ from typing import Any, Literal
 import structlog
 from structlog.typing import EventDict, Processor
 
+from processor.probe import TRACE, Position
 from service.observe.terminal import TerminalRenderer
 
 #: Libraries that tell more at `info` than anybody reads. What libvips says of a damaged file is no warning either: the
@@ -28,6 +29,7 @@ def set_up_logging(level: str, style: Literal["auto", "json", "console"], *, vie
     console = style == "console" or (style == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _traced,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
@@ -56,6 +58,13 @@ def set_up_logging(level: str, style: Literal["auto", "json", "console"], *, vie
     logging.getLogger("aiohttp.server").setLevel("CRITICAL")
     for name, least in _QUIET.items():
         logging.getLogger(name).setLevel(least)
+
+
+def _traced(_: Any, __: str, line: EventDict) -> EventDict:
+    """The trace that tells more, where there is one."""
+    if position := Position.read(TRACE.get()):
+        line["traceId"] = position.trace
+    return line
 
 
 def _first_things_first(_: Any, __: str, line: EventDict) -> EventDict:

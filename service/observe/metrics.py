@@ -13,13 +13,13 @@ from aiohttp import web
 from aiohttp.hdrs import METH_ALL
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from processor.jobs import Manifest
 from processor.pipeline.engine import Engine
 from processor.ports.room import Room
-from processor.probe import Span
+from processor.probe import TRACE, Position, Span
 from processor.work.circuit import CircuitState
 from processor.work.outcomes import Outcome
 from processor.work.worker import Worker
@@ -38,8 +38,6 @@ _LAG_BUCKETS = (0.0025, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.25, 1
 
 class Metrics:
     """A probe, with one registry per application. Labels have few values: no id, no key and no tenant is ever one."""
-
-    content_type = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -161,20 +159,22 @@ class Metrics:
 
     def _request(self, method: str, route: str, status: int, seconds: float) -> None:
         """`route` is the path's pattern, so that no id becomes a label; nor does a method that a stranger made up."""
-        self._requests.labels(method if method in METH_ALL else "other", route, str(status)).observe(seconds)
+        labels = self._requests.labels(method if method in METH_ALL else "other", route, str(status))
+        labels.observe(seconds, _exemplar(TRACE.get()))
 
     def _outcome(self, outcome: Outcome) -> None:
         self._events.labels(outcome.kind.value, outcome.code or "").inc()
+        exemplar = _exemplar(outcome.job.trace if outcome.job else None)
         if outcome.timings is not None:
             for step, milliseconds in asdict(outcome.timings).items():
-                self._steps.labels(step).observe(milliseconds / 1000)
+                self._steps.labels(step).observe(milliseconds / 1000, exemplar)
         if outcome.job is not None and outcome.job.manifest is not None:
             self._went_in(outcome.job.manifest)
             self._variant_bytes.inc(sum(variant.size for variant in outcome.job.variants))
         if outcome.servable_seconds is not None:
-            self._servable.observe(outcome.servable_seconds)
+            self._servable.observe(outcome.servable_seconds, exemplar)
         for name, seconds in outcome.stored_seconds.items():
-            self._stored.labels(name).observe(seconds)
+            self._stored.labels(name).observe(seconds, exemplar)
         for name, code in outcome.formats.items():
             self._formats.labels(name, code or "").inc()
         for name, seconds in outcome.format_seconds.items():
@@ -212,9 +212,11 @@ class Metrics:
             registry=self.registry,
         ).labels(version, revision, platform.python_version(), libvips).set(1)
 
-    def exposition(self) -> bytes:
-        """Everything, in Prometheus' text format."""
-        return generate_latest(self.registry)
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """Everything, and its content type: Prometheus' text format, or OpenMetrics for whoever accepts it, which has
+        exemplars."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
 
 
 METRICS = web.AppKey("metrics", Metrics)
@@ -263,6 +265,12 @@ class _Gauges(Collector):
             _gauge("truss_engine_free_bytes", "What is left of the memory for conversions.", load.free_bytes),
             _gauge("truss_sources_free_bytes", "What is left of the memory for waiting files.", self._room.free_bytes),
         )
+
+
+def _exemplar(trace: str | None) -> dict[str, str] | None:
+    """The trace of which an observation is an example, if it is recorded."""
+    position = Position.read(trace)
+    return {"trace_id": position.trace} if position and position.recorded else None
 
 
 def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:

@@ -22,6 +22,14 @@ class LogSettings(BaseModel):
             description="What this was built from, for `truss_build_info`; set by the image.",
         ),
     ] = "unknown"
+    traces: Annotated[
+        Literal["off", "otlp"],
+        Field(
+            alias="TRACES",
+            description="`otlp` sends traces of requests and jobs to an OpenTelemetry collector, which the `OTEL_*` "
+            "variables of its SDK name. It needs the extra `traces`, which the image has.",
+        ),
+    ] = "off"
     log_format: Annotated[
         Literal["auto", "json", "console"],
         Field(alias="LOG_FORMAT", description="`auto` is `console` on a terminal and `json` elsewhere."),

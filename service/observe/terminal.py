@@ -17,7 +17,9 @@ PATH_CHARACTERS, VALUE_CHARACTERS = 64, 48
 #: So much of a request's id is enough to find it again, and lets a look at a job's status fit into 80 columns.
 ID_CHARACTERS = 6
 #: What every line has, and what no person asks for.
-_LEFT_OUT = frozenset({"event", "level", "timestamp", "logger", "exception", "exc_info", "stack", "requestId"})
+_LEFT_OUT = frozenset(
+    {"event", "level", "timestamp", "logger", "exception", "exc_info", "stack", "requestId", "traceId"}
+)
 _RED, _YELLOW, _GREEN, _DIM, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[2m", "\x1b[0m"
 _COLOURS = {"warning": _YELLOW, "error": _RED, "critical": _RED, "exception": _RED}
 

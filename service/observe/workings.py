@@ -91,7 +91,7 @@ class Workings:
 
     def begun(self, span: Span) -> None:
         """Count suspects at the beginning: one may crash this process before the end."""
-        if span.name == "render" and span.facts["suspect"]:
+        if span.name == "render" and span.facts.get("suspect"):
             self._suspects.inc()
 
     def ended(self, span: Span) -> None:

@@ -808,7 +808,7 @@ def test_the_dashboard_chooses_a_namespace_and_in_it_a_release() -> None:
 
 def test_the_metrics_that_are_watched_are_those_that_the_service_exports() -> None:
     metrics = Metrics()
-    exported = {family.name for family in text_string_to_metric_families(metrics.exposition().decode())}
+    exported = {family.name for family in text_string_to_metric_families(metrics.exposition()[0].decode())}
     assert {"truss_events", "truss_servable_seconds", "truss_http_request_seconds"} <= exported
 
 

@@ -347,6 +347,6 @@ async def test_items_are_counted_by_their_end(ask: Ask, client: Client, submit: 
     job = await submit()
     await ask("POST", "/images/batch/status", json={"processingIds": [job["processingId"], "img_1_a"]})
     assert client.app is not None
-    text = client.app[METRICS].exposition().decode()
+    text = client.app[METRICS].exposition()[0].decode()
     assert 'truss_batch_items_total{call="status",code=""} 1.0' in text
     assert 'truss_batch_items_total{call="status",code="job_not_found"} 1.0' in text

@@ -135,7 +135,7 @@ async def test_what_is_no_request_is_counted(start: Any) -> None:
     send, app = await start()
     await send(REFUSED[0][0])
     line = 'truss_http_request_seconds_count{method="other",route="unmatched",status="431"} 1.0'
-    assert line in app[METRICS].exposition().decode()
+    assert line in app[METRICS].exposition()[0].decode()
 
 
 @pytest.mark.parametrize(

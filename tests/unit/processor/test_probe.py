@@ -100,8 +100,8 @@ async def test_the_steps_of_a_conversion_are_told_in_the_order_in_which_they_end
     await world.converter.convert(event)
 
     assert noted.names[0] == "download"
-    assert sorted(noted.names[1:-2]) == ["render", *["store"] * len(STANDARD.specs)]
-    assert noted.names[-2:] == ["conversion", "record"]
+    assert sorted(noted.names[1:-3]) == ["render", *["store"] * len(STANDARD.specs)]
+    assert noted.names[-3:] == ["conversion", "record", "job"]
     facts = {span.name: span.facts for span in noted.spans}
     assert (facts["download"], facts["render"]) == ({"bytes": 5}, {"suspect": False})
     assert facts["record"] == {"status": "completed"}
@@ -124,6 +124,7 @@ async def test_a_render_that_fails_ends_its_steps() -> None:
         ("download", None),
         ("render", Unavailable),
         ("conversion", Unavailable),
+        ("job", Unavailable),
     ]
 
 

@@ -120,5 +120,5 @@ async def test_the_service_counts_ends_beside_its_other_metrics_and_a_command_co
         served, command = make_stores(settings, clients, metrics), make_stores(settings, clients)
     (counter,) = served.listeners
     await counter.ended(await Scene().job(), End.COMPLETED)
-    assert 'truss_jobs_ended_total{end="completed"} 1.0' in metrics.exposition().decode()
+    assert 'truss_jobs_ended_total{end="completed"} 1.0' in metrics.exposition()[0].decode()
     assert command.listeners == ()

@@ -38,7 +38,7 @@ async def test_a_block_is_seen_and_told() -> None:
     watching.cancel()
 
     counts = dict(
-        re.findall(r'truss_event_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)', metrics.exposition().decode())
+        re.findall(r'truss_event_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)', metrics.exposition()[0].decode())
     )
     assert float(counts["+Inf"]) == len(told)
     assert float(counts["0.1"]) < len(told)

@@ -19,7 +19,7 @@ from tests.unit.world import World
 
 
 def _value(metrics: Metrics, sample: str) -> float | None:
-    found = re.search(rf"^{re.escape(sample)} (.*)$", metrics.exposition().decode(), re.MULTILINE)
+    found = re.search(rf"^{re.escape(sample)} (.*)$", metrics.exposition()[0].decode(), re.MULTILINE)
     return None if found is None else float(found[1])
 
 
@@ -62,7 +62,7 @@ def test_a_method_that_a_stranger_made_up_is_no_label() -> None:
     metrics = Metrics()
     with Probes((metrics,)).span("request", method="BREW", route="unmatched", status=405, quiet=False):
         """Nothing is done for it."""
-    assert "BREW" not in metrics.exposition().decode()
+    assert "BREW" not in metrics.exposition()[0].decode()
     assert _value(metrics, 'truss_http_request_seconds_count{method="other",route="unmatched",status="405"}') == 1
 
 

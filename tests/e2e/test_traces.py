@@ -1,0 +1,99 @@
+"""One trace tells an image's whole life across processes, where somebody collects it."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tests import corpus
+from tests.fleet import run_service, run_stage
+from tests.ports import held_port
+from tests.waiting import eventually
+
+
+@dataclass
+class Collector:
+    """What processes told, by process."""
+
+    url: str = ""
+    spans: dict[str, list[Span]] = field(default_factory=dict)
+
+    async def export(self, request: web.Request) -> web.Response:
+        told = ExportTraceServiceRequest.FromString(await request.read())
+        for resource in told.resource_spans:
+            named = {each.key: each.value.string_value for each in resource.resource.attributes}
+            assert named["service.name"] == "truss-image"
+            some = self.spans.setdefault(named["service.instance.id"], [])
+            some.extend(span for scope in resource.scope_spans for span in scope.spans)
+        return web.Response()
+
+    def of_trace(self, trace: str) -> list[set[str]]:
+        """The names of its spans, of each process."""
+        named = ({span.name for span in spans if span.trace_id.hex() == trace} for spans in self.spans.values())
+        return [names for names in named if names]
+
+
+@asynccontextmanager
+async def run_collector() -> AsyncIterator[Collector]:
+    collector, app = Collector(), web.Application()
+    app.router.add_post("/v1/traces", collector.export)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        collector.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield collector
+    finally:
+        await runner.cleanup()
+
+
+async def test_one_trace_tells_of_the_request_in_one_process_and_of_each_variant_in_another(
+    tmp_path: Path, session: aiohttp.ClientSession
+) -> None:
+    trace, metrics_port = secrets.token_hex(16), held_port()
+    logs = tmp_path / "api.log", tmp_path / "worker.log"
+    async with run_stage(tmp_path / "aws") as stage, run_collector() as collector:
+        traced: dict[str, Any] = {
+            "TRACES": "otlp",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "OTEL_BSP_SCHEDULE_DELAY": "100",
+        }
+        async with (
+            run_service(stage, session, logs[0], ROLES="api", **traced) as api,
+            run_service(stage, session, logs[1], ROLES="worker", METRICS_PORT=str(metrics_port), **traced),
+        ):
+            headers = {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"}
+            issued = await api.call("POST", "/images/upload-url", json={"filename": "a.jpg"}, headers=headers)
+            picture = corpus.jpeg(corpus.photo(400, 300))
+            async with session.put(issued["uploadUrl"], data=picture, headers=issued["headers"]) as answer:
+                assert answer.status == 200
+            await api.settled(issued["processingId"])
+
+            async def whole() -> Any:
+                return [names for names in collector.of_trace(trace) if "job" in names]
+
+            (worked,) = await eventually(whole, what="what the worker tells")
+            asked = next(names for names in collector.of_trace(trace) if "job" not in names)
+            accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
+            async with session.get(f"http://127.0.0.1:{metrics_port}/metrics", headers=accept) as answer:
+                exposed = await answer.text()
+
+    assert {"POST /images/upload-url", "dynamodb.TransactWriteItems"} <= asked
+    assert {"job", "conversion", "download", "decode", "render", "record", "s3.PutObject"} <= worked
+    variants = ("thumbnail", "medium", "large", "webp")
+    assert {f"store {variant}.webp" for variant in variants} <= worked
+    assert re.search(rf'truss_servable_seconds_bucket.* # {{trace_id="{trace}"}}', exposed)
+    lines = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+    told = {line["event"] for line in lines if line.get("traceId") == trace}
+    assert "Request answered" in told
