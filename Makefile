@@ -39,7 +39,7 @@ slow: setup ## Run the tests that take long by their nature, and that `make test
 
 check: setup ## Everything that CI runs, every test included
 	@$(MAKE) --no-print-directory -j2 lint types walls
-	@$(MAKE) --no-print-directory cover slow
+	@$(MAKE) --no-print-directory cover
 
 lint: setup
 	$(BIN)/ruff check
@@ -56,7 +56,7 @@ walls: setup
 	$(BIN)/lint-imports
 
 cover: setup
-	$(BIN)/pytest $(PARALLEL) --durations=10 -m "not slow" --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest $(PARALLEL) --durations=10 --cov --cov-report=term-missing:skip-covered
 
 audit: setup ## Ask whether any locked dependency is known to be vulnerable (needs the internet)
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
