@@ -12,6 +12,7 @@ import aiohttp
 import structlog
 from aiohttp import web
 
+from processor.catalog.waiting import Waiting
 from processor.ports.stores import Stores
 from processor.stores.clients import AwsClients, open_clients
 from processor.stores.config import AwsCredentials
@@ -20,7 +21,7 @@ from processor.usage import Quota
 from service import wiring
 from service.auth.api_keys import KEY_STORE
 from service.auth.authenticator import AUTHENTICATOR
-from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS
+from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS, WAITING
 from service.calls.viewer import LOCAL_VIEWER
 from service.config import SETTINGS
 from service.http.cursor import CURSORS, CursorSigner
@@ -54,9 +55,11 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             if settings.serves:
                 _put_use_cases(app, stores, quota)
                 _put_access(app, clients, session)
+                app[WAITING] = Waiting(changes=wiring.make_changes(settings, clients))
             _put_checks(app, stores, work)
             wiring.tell_build(settings, app[METRICS])
-            async with _watching(app, wiring.make_backlog_watch(settings, clients, stores, work)), _at_work(app, work):
+            backlog = wiring.make_backlog_watch(settings, clients, stores, work)
+            async with _watching(app, backlog), _open_calls(app), _at_work(app, work):
                 yield
 
     return context
@@ -81,6 +84,23 @@ async def _at_work(app: web.Application, work: Work | None) -> AsyncIterator[Non
     yield
     draining.set()
     await ending
+
+
+@asynccontextmanager
+async def _open_calls(app: web.Application) -> AsyncIterator[None]:
+    """Answer who waits as soon as the process is to stop, so that they ask elsewhere."""
+    if not app[SETTINGS].serves:
+        yield
+        return
+    ending = asyncio.create_task(_let_go(app), name="open calls")
+    yield
+    app[DRAINING].set()
+    await ending
+
+
+async def _let_go(app: web.Application) -> None:
+    await app[DRAINING].wait()
+    app[WAITING].end()
 
 
 async def _end_when(draining: asyncio.Event, work: Work, seconds: float) -> None:

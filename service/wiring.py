@@ -18,6 +18,7 @@ from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig, libvips_version
 from processor.pipeline.lanes import Lanes
 from processor.pipeline.spare import Spare
+from processor.ports.changes import ChangeStore
 from processor.ports.keys import KeyStore
 from processor.ports.listener import Listener
 from processor.ports.replays import ReplayStore
@@ -26,6 +27,7 @@ from processor.probe import NO_PROBES, Probes
 from processor.sandbox.renderer import ChildRenderer
 from processor.sandbox.spare import SpareRenderer
 from processor.stores.backlog import DynamoBacklogStore
+from processor.stores.changes import DynamoChanges
 from processor.stores.clients import AwsClients
 from processor.stores.cloudfront import CloudFrontEdge
 from processor.stores.dynamodb import DynamoJobStore
@@ -121,6 +123,11 @@ def make_stores(settings: ResourceSettings, clients: AwsClients, metrics: Metric
         edge=None if distribution is None else CloudFrontEdge(clients, distribution),
         listeners=make_listeners(metrics),
     )
+
+
+def make_changes(settings: ResourceSettings, clients: AwsClients) -> ChangeStore:
+    """What has changed, for who waits and who is told."""
+    return DynamoChanges(Table(clients, settings.processing_table))
 
 
 def make_key_store(settings: ResourceSettings, clients: AwsClients) -> KeyStore:

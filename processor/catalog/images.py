@@ -57,6 +57,8 @@ class Catalog:
     recipe: Recipe = STANDARD
     #: Merges simultaneous requests to process an image again, which would only race each other.
     _requests: Joined[Job] = field(default_factory=Joined, compare=False)
+    #: Looks at a job that many wait for.
+    _looks: Joined[Job] = field(default_factory=Joined, compare=False)
 
     @property
     def endings(self) -> Endings:
@@ -83,6 +85,10 @@ class Catalog:
             image = await self.stores.jobs.get_image(tenant, job.unique_id)
             return replace(job, superseded_by=image.current_job)
         return job
+
+    async def status_for_all(self, tenant: str, processing_id: str) -> Job:
+        """The same, read once for all who ask at once."""
+        return await self._looks.run(f"{tenant}/{processing_id}", partial(self.status, tenant, processing_id))
 
     async def list(self, query: JobQuery) -> JobPage:
         """A page of the tenant's images, one row each: its current job."""

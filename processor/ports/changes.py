@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from processor import clock
 from processor.jobs import Job
 
 #: What the key of an image's record begins with; a job's is its id.
@@ -39,5 +40,10 @@ class ChangeStore(Protocol):
         ...
 
     async def versions(self, processing_ids: Sequence[str]) -> Mapping[str, str]:
-        """For each job that is there a text that is another one after each change; consistent, and of any tenant."""
+        """`version_of` each job that is there; consistent, and of any tenant."""
         ...
+
+
+def version_of(job: Job) -> str:
+    """A text that is another one after each change."""
+    return f"{job.status} {clock.to_iso(job.updated_at)} {job.superseded_by or ''}"

@@ -99,4 +99,4 @@ def _job(item: Item) -> Job:
 
 
 def _version(item: Item) -> tuple[str, str]:
-    return item[KEY], " ".join(str(item.get(name, "")) for name in VERSION)
+    return item[KEY], " ".join(str(item.get(name, "")) for name in VERSION)  # as `version_of` has it

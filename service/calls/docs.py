@@ -13,12 +13,13 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-from aiohttp import ETag, hdrs, web
+from aiohttp import hdrs, web
 
 from processor.aside import aside
 from processor.errors import NotFound
 from service.http.call import unlisted
 from service.http.problems import known_failures, known_problems
+from service.http.rendering import revalidated
 
 #: Makes the document out of all calls, of which these are some: so it is handed over, and not imported.
 Document = Callable[[], Mapping[str, Any]]
@@ -124,13 +125,7 @@ async def asset(request: web.Request) -> web.Response:
 
 
 def _revalidated(request: web.Request, body: bytes, content_type: str) -> web.Response:
-    etag = _digest(body)
-    known = request.if_none_match or ()
-    if any(tag.value in (etag, "*") for tag in known):
-        response = web.Response(status=304)
-    else:
-        response = web.Response(body=body, content_type=content_type, charset="utf-8")
-    response.etag = ETag(value=etag)
+    response = revalidated(request, web.Response(body=body, content_type=content_type, charset="utf-8"))
     response.headers[hdrs.CACHE_CONTROL] = PAGE_CACHE_CONTROL
     return response
 

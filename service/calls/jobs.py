@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Self
 
 from aiohttp import web
@@ -11,6 +12,7 @@ from structlog.contextvars import bind_contextvars
 
 from processor.errors import ImageNotFound, JobNotFound
 from processor.jobs import Failure, FormatSet, Job, JobStatus, Timings
+from processor.ports.changes import version_of
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
 from service.calls.names import (
@@ -22,11 +24,18 @@ from service.calls.names import (
     processing_id_of,
     unique_id_of,
 )
-from service.calls.use_cases import CATALOG
+from service.calls.use_cases import CATALOG, WAITING
 from service.calls.variants import VariantAnswer, named
-from service.http.call import call, reply
-from service.http.rendering import render
-from service.http.wire import Answer, Time, is_empty, is_none
+from service.http.call import call, reply, unchanged
+from service.http.middleware import held
+from service.http.problems import TooManyWaiting
+from service.http.rendering import render, revalidated
+from service.http.wire import Answer, Question, Time, WholeNumber, is_empty, is_none, read_query
+from service.limits.lines import leave_line, stand_in_line
+from service.limits.open_calls import WAITS
+
+#: Under the minute after which load balancers and CDNs end a silent connection.
+LONGEST_WAIT_SECONDS = 30
 
 
 class FailureAnswer(Answer):
@@ -163,14 +172,69 @@ JOBS = {
 }
 
 
-@call("getStatus", groups.IMAGES, reply("The job", JOBS), path=(PROCESSING_ID,), problems=(JobNotFound, ImageNotFound))
+class StatusQuery(Question):
+    """How long a caller is ready to wait for news."""
+
+    wait: WholeNumber | None = Field(
+        default=None,
+        ge=1,
+        le=LONGEST_WAIT_SECONDS,
+        description="Answer at the job's next change, or after so many seconds if there is none. What has ended is "
+        "answered at once. With `If-None-Match`, the next change is what differs from that answer.",
+        examples=[20],
+    )
+
+
+@call(
+    "getStatus",
+    groups.IMAGES,
+    reply("The job", JOBS),
+    unchanged("It is as in the answer that `If-None-Match` names"),
+    path=(PROCESSING_ID,),
+    query=StatusQuery,
+    problems=(JobNotFound, ImageNotFound, TooManyWaiting),
+)
 async def status(request: web.Request) -> web.Response:
-    """See how far a job has come."""
-    processing_id = await named_job(request.app, tenant_of(request), request.match_info[PROCESSING_ID.name])
+    """See how far a job has come.
+
+    The answer has an `ETag`. A request that names it in `If-None-Match` is answered with 304, and no body, while
+    nothing has changed. With `wait` the answer comes at the next change, or at once while the service is stopping.
+    """
+    seconds = read_query(StatusQuery, request.query).wait
+    tenant, catalog = tenant_of(request), request.app[CATALOG]
+    processing_id = await named_job(request.app, tenant, request.match_info[PROCESSING_ID.name])
     bind_contextvars(processingId=processing_id)
-    job = await request.app[CATALOG].status(tenant_of(request), processing_id)
+    job = await catalog.status(tenant, processing_id)
     bind_contextvars(uniqueId=job.unique_id)
-    return render(request, JobAnswer.of(job))
+    answer = _answer(request, job)
+    if seconds is None or not _has_news_to_come(request, job, answer):
+        return answer
+    seen = version_of(job)
+    del job, answer  # thousands may wait
+    await _wait(request, processing_id, seen, seconds)
+    return _answer(request, await catalog.status_for_all(tenant, processing_id))
+
+
+def _answer(request: web.Request, job: Job) -> web.Response:
+    return revalidated(request, render(request, JobAnswer.of(job)))
+
+
+def _has_news_to_come(request: web.Request, job: Job, answer: web.Response) -> bool:
+    """Whether to wait for what comes after this answer."""
+    if request.if_none_match is None:
+        return not job.ended
+    unchanged = answer.status == HTTPStatus.NOT_MODIFIED
+    return unchanged and not (job.ended and not job.owed)
+
+
+async def _wait(request: web.Request, processing_id: str, seen: str, seconds: int) -> None:
+    """Out of the line of its tenant. Raises `TooManyWaiting`; `RequestTimeout` when the caller has hung up."""
+    tenant = tenant_of(request)
+    with request.app[WAITS].place(tenant):
+        leave_line(request)
+        with held(request):
+            await request.app[WAITING].change(processing_id, seen, seconds)
+    await stand_in_line(request, tenant)
 
 
 async def named_job(app: web.Application, tenant: str, name: str) -> str:

@@ -25,7 +25,9 @@ from service.client.photo import Content, Photo, read_content
 from service.client.result import COMPLETED, ENDS, FAILED, INTERRUPTED, Result
 from service.client.storage import Piece, Storage
 
-#: First and longest pause between two looks at the status, in seconds.
+#: How long the service is asked to wait for a job to change, in seconds.
+WAIT_SECONDS = 10
+#: First and longest time from one look at the status to the next, in seconds: a service of before does not wait.
 POLL_SECONDS = (0.15, 2.0)
 #: Files of more bytes go up in parts, so many of them at once.
 MULTIPART_BYTES = 64 * 1024 * 1024
@@ -327,15 +329,14 @@ class Submitter:
         await self.api.call("POST", f"/images/multipart/{work.unique_id}/complete")
 
     async def _follow(self, work: Work) -> Mapping[str, Any]:
-        for pause in _pauses():
-            job = await self._status(work)
+        async for seconds in _looks():
+            job = await self._status(work, wait_seconds=seconds)
             if job["status"] in ENDS:
                 return job
-            await asyncio.sleep(pause)
-        raise AssertionError("there is always a next pause")
+        raise AssertionError("there is always a next look")
 
-    async def _status(self, work: Work) -> Mapping[str, Any]:
-        job = await look(self.api, work.processing_id)
+    async def _status(self, work: Work, *, wait_seconds: int = 0) -> Mapping[str, Any]:
+        job = await look(self.api, work.processing_id, wait_seconds=wait_seconds)
         self._tell(work, job["status"])
         return job
 
@@ -348,9 +349,12 @@ class Submitter:
         self.observer.changed(work)
 
 
-async def look(api: Api, processing_id: str) -> Mapping[str, Any]:
-    """A job as the API shows it, or the one that replaced it. Raises `Refused`, `Unusable`."""
-    path = f"/images/status/{quote(processing_id, safe='')}"
+async def look(api: Api, processing_id: str, *, wait_seconds: int = 0) -> Mapping[str, Any]:
+    """A job as the API shows it, at its next change if it has not ended; or the one that replaced it.
+
+    Raises `Refused`, `Unusable`.
+    """
+    path = f"/images/status/{quote(processing_id, safe='')}" + (f"?wait={wait_seconds}" if wait_seconds else "")
     answer = await api.call("GET", path, expect=("status", "processingId", "uniqueId", "processedImages", "error"))
     successor = answer.document.get("supersededBy")
     return await look(api, successor) if successor else answer.document
@@ -371,12 +375,12 @@ async def look_up(
 
 async def _looked_up(api: Api, processing_id: str, patience_seconds: float | None) -> Result:
     job = await look(api, processing_id)
-    pauses = _pauses()
     with suppress(TimeoutError):
         async with asyncio.timeout(patience_seconds or 0):
-            while job["status"] not in ENDS:
-                await asyncio.sleep(next(pauses))
-                job = await look(api, processing_id)
+            async for seconds in _looks():
+                if job["status"] in ENDS:
+                    break
+                job = await look(api, processing_id, wait_seconds=seconds)
     return Result(photo=str(job.get("filename", processing_id)), **_fields(job))
 
 
@@ -392,11 +396,13 @@ def _fields(job: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _pauses() -> Iterator[float]:
-    """Between two looks at a job; photos that began together drift apart."""
+async def _looks() -> AsyncIterator[int]:
+    """How long to wait at each look at a job. Photos that began together drift apart."""
     pause, longest = POLL_SECONDS
     while True:
-        yield pause * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        began = time.monotonic()
+        yield WAIT_SECONDS
+        await asyncio.sleep(began + pause * random.uniform(0.8, 1.2) - time.monotonic())  # noqa: S311 - no secret
         pause = min(longest, pause * 1.3)
 
 

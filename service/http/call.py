@@ -43,16 +43,16 @@ class PathPart:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A good answer; the examples, by name, are all of one model."""
+    """A good answer; the examples, by name, are all of one model. Without any it has no body."""
 
     description: str
     status: HTTPStatus
     examples: Mapping[str, BaseModel]
 
     @property
-    def model(self) -> type[BaseModel]:
+    def model(self) -> type[BaseModel] | None:
         """Of this answer, whatever is in it."""
-        return type(next(iter(self.examples.values())))
+        return next((type(example) for example in self.examples.values()), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +78,11 @@ class Call:
 def reply(description: str, shown: BaseModel | Mapping[str, BaseModel], *, status: HTTPStatus = HTTPStatus.OK) -> Reply:
     """A good answer, with one example or several by name."""
     return Reply(description, status, {"example": shown} if isinstance(shown, BaseModel) else shown)
+
+
+def unchanged(description: str) -> Reply:
+    """To whoever has the answer already."""
+    return Reply(description, HTTPStatus.NOT_MODIFIED, {})
 
 
 def call(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
 import structlog
@@ -31,6 +34,7 @@ DEFAULT_HEADERS = {
 
 _REQUEST_ID_KEY = web.RequestKey("request_id", str)
 _CODE_KEY = web.RequestKey("code", str)
+_HELD = web.RequestKey("held_seconds", float)
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +45,16 @@ def request_id_of(request: web.BaseRequest) -> str:
         given = request.headers.get(REQUEST_ID_HEADER, "")
         request[_REQUEST_ID_KEY] = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
     return request[_REQUEST_ID_KEY]
+
+
+@contextmanager
+def held(request: web.Request) -> Iterator[None]:
+    """While a request waits because its caller asked for that: it is no slower by it."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        request[_HELD] = request.get(_HELD, 0.0) + time.monotonic() - began
 
 
 @web.middleware
@@ -63,6 +77,7 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
             "bytes": response.content_length or 0,
             "code": request.get(_CODE_KEY, ""),
             "agent": request.headers.get(hdrs.USER_AGENT, ""),
+            "held": request.get(_HELD, 0.0),
         }
     return response
 

@@ -42,6 +42,8 @@ TYPE_PREFIX = "/images/docs#problem-"
 MAX_COMPLAINTS = 20
 #: How many missing parts are listed: an upload whose parts are signed one by one may have ten thousand.
 MAX_MISSING_PARTS = 1000
+#: When to come again where too many calls are open, in seconds: some of those end by then.
+OPEN_RETRY_SECONDS = 5
 #: Characters of a header that are repeated to whoever sent it.
 LONGEST_SHOWN = 200
 
@@ -236,23 +238,50 @@ class NoTenant(Forbidden):
     code = "no_tenant"
 
 
-class TooManyRequests(Rejected):
+class TooMany(Rejected):
+    """More than may be at once; the answer says when to come again."""
+
+    def __init__(self, message: str | None = None, *, retry_after: int, limit: int | None) -> None:
+        #: Seconds until it makes sense to try again.
+        self.retry_after = retry_after
+        #: How many may be at once; this was one more.
+        self.limit = limit
+        super().__init__(message)
+
+
+class TooManyRequests(TooMany):
     """There were too many requests in a short time."""
 
     code = "too_many_requests"
 
     def __init__(self, retry_after: int = 1, *, limit: int | None = None) -> None:
-        #: Seconds until it makes sense to try again.
-        self.retry_after = retry_after
-        #: How many may come at once; this was one more.
-        self.limit = limit
-        super().__init__(None if limit is None else self._told(limit, retry_after))
+        told = None if limit is None else self._told(limit, retry_after)
+        super().__init__(told, retry_after=retry_after, limit=limit)
 
     @staticmethod
     def _told(limit: int, retry_after: int) -> str:
         requests = "1 request" if limit == 1 else f"{limit:,} requests"
         seconds = "1 second" if retry_after == 1 else f"{retry_after:,} seconds"
         return f"{requests} may come at once, and this was one more; the next may come in {seconds}."
+
+
+class TooManyOpen(TooMany):
+    """More calls are open than may be, each for long."""
+
+    def __init__(self, *, limit: int | None = None) -> None:
+        super().__init__(retry_after=OPEN_RETRY_SECONDS, limit=limit)
+
+
+class TooManyWaiting(TooManyOpen):
+    """Too many calls wait for a change already; ask without `wait`, or again later."""
+
+    code = "too_many_waiting"
+
+
+class TooManyStreams(TooManyOpen):
+    """Too many streams of events are open already; try again later."""
+
+    code = "too_many_streams"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +307,7 @@ RULES: Mapping[type[BaseException], Rule] = {
     Unauthenticated: Rule(status=HTTPStatus.UNAUTHORIZED, headers={hdrs.WWW_AUTHENTICATE: "Bearer, ApiKey"}),
     Forbidden: Rule(status=HTTPStatus.FORBIDDEN),
     DailyLimitReached: Rule(status=HTTPStatus.TOO_MANY_REQUESTS),
-    TooManyRequests: Rule(status=HTTPStatus.TOO_MANY_REQUESTS),
+    TooMany: Rule(status=HTTPStatus.TOO_MANY_REQUESTS),
     OriginRefused: Rule(status=HTTPStatus.FORBIDDEN),
     NotFound: Rule(status=HTTPStatus.NOT_FOUND),
     IdempotencyKeyReused: Rule(status=HTTPStatus.UNPROCESSABLE_ENTITY),
@@ -383,7 +412,7 @@ def known_failures() -> list[tuple[str, str]]:
 
 def _of_ours(error: TrussError) -> Problem:
     rule = next(RULES[kind] for kind in type(error).__mro__ if kind in RULES)
-    retry_after = error.retry_after if isinstance(error, TooManyRequests | DailyLimitReached) else rule.retry_after
+    retry_after = error.retry_after if isinstance(error, TooMany | DailyLimitReached) else rule.retry_after
     # A failure of ours may carry the words of whatever broke; the class's own sentence cannot.
     ours = rule.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     headers: dict[str, str] = dict(rule.headers) if retry_after is None else {hdrs.RETRY_AFTER: str(retry_after)}

@@ -7,6 +7,7 @@ import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -40,47 +41,61 @@ class Lines:
 
     @asynccontextmanager
     async def turn(self, request: web.Request, tenant: str) -> AsyncIterator[None]:
-        """Wait for a turn, and hold it in the block. Raises `TooManyRequests`, and `RequestTimeout` when the caller has
-        hung up."""
-        if self.waiting_of(tenant) >= self.most_waiting:
-            raise TooManyRequests(limit=self.at_once + int(self.most_waiting))
-        async with self.place(tenant):
-            if request.transport is None:  # what nobody waits for any more need not be done
-                raise RequestTimeout
+        """Wait for it, and hold it. Raises what `come` raises."""
+        place = await self.come(request, tenant)
+        try:
             yield
+        finally:
+            place.leave()
 
     @asynccontextmanager
     async def place(self, tenant: str) -> AsyncIterator[None]:
         """The same for a part of a request, which stands in line by itself and goes on whoever hangs up."""
-        line = self._lines.setdefault(tenant, Turns(self.at_once))
-        await line.enter(0)
-        leave = self._leaving(tenant, line)
-        timer = (
-            None if self.hold_seconds == math.inf else asyncio.get_running_loop().call_later(self.hold_seconds, leave)
-        )
+        place = await self._enter(tenant)
         try:
             yield
         finally:
-            if timer is not None:
-                timer.cancel()
-            leave()
+            place.leave()
 
-    def _leaving(self, tenant: str, line: Turns) -> Callable[[], None]:
-        """A callback that gives back a turn; further calls do nothing."""
-        held = True
+    async def come(self, request: web.Request, tenant: str) -> Place:
+        """Wait for a turn. Raises `TooManyRequests`, and `RequestTimeout` when the caller has hung up."""
+        if self.waiting_of(tenant) >= self.most_waiting:
+            raise TooManyRequests(limit=self.at_once + int(self.most_waiting))
+        place = await self._enter(tenant)
+        if request.transport is None:  # what nobody waits for any more need not be done
+            place.leave()
+            raise RequestTimeout
+        return place
 
-        def leave() -> None:
-            nonlocal held
-            if held:
-                held = False
-                line.leave(0)
-            if not line.running and self._lines.get(tenant) is line:
-                del self._lines[tenant]
+    async def _enter(self, tenant: str) -> Place:
+        line = self._lines.setdefault(tenant, Turns(self.at_once))
+        await line.enter(0)
+        return Place(partial(self._left, tenant, line), self.hold_seconds)
 
-        return leave
+    def _left(self, tenant: str, line: Turns) -> None:
+        line.leave(0)
+        if not line.running and self._lines.get(tenant) is line:
+            del self._lines[tenant]
+
+
+class Place:
+    """A turn that is held until it is left, however often that is said; for so many seconds at most."""
+
+    def __init__(self, give_back: Callable[[], None], seconds: float) -> None:
+        self._give_back: Callable[[], None] | None = give_back
+        loop = asyncio.get_running_loop()
+        self._timer = None if seconds == math.inf else loop.call_later(seconds, self.leave)
+
+    def leave(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._give_back is not None:
+            give_back, self._give_back = self._give_back, None
+            give_back()
 
 
 REQUESTS = web.AppKey("requests", Lines)
+_PLACE = web.RequestKey("place_in_line", Place)
 
 
 def request_lines() -> Lines:
@@ -94,5 +109,20 @@ async def in_line(request: web.Request, handler: Handler) -> web.StreamResponse:
     principal = find_principal(request)
     if principal is None or principal is ANONYMOUS:
         return await handler(request)
-    async with request.app[REQUESTS].turn(request, principal.tenant):
+    request[_PLACE] = await request.app[REQUESTS].come(request, principal.tenant)
+    try:
         return await handler(request)
+    finally:
+        request[_PLACE].leave()
+
+
+def leave_line(request: web.Request) -> None:
+    """Let the next request of the tenant begin: this one waits for something else than the processor."""
+    if _PLACE in request:
+        request[_PLACE].leave()
+
+
+async def stand_in_line(request: web.Request, tenant: str) -> None:
+    """Whoever left has something to do again. Raises what `Lines.come` raises."""
+    if _PLACE in request:
+        request[_PLACE] = await request.app[REQUESTS].come(request, tenant)

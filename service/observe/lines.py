@@ -36,12 +36,14 @@ class LogLines:
 
 def _request(span: Span) -> None:
     facts = span.facts
+    held: float = facts.get("held", 0.0)
     log.log(
         _level(facts["status"], quiet=facts["quiet"]),
         "Request answered",
         **{name: facts[name] for name in ("method", "path", "status")},
         **({"code": facts["code"]} if facts["code"] else {}),
-        duration_ms=round(span.seconds * 1000, 1),
+        duration_ms=round((span.seconds - held) * 1000, 1),
+        **({"waited_ms": round(held * 1000)} if held else {}),
         bytes=facts["bytes"],
         route=facts["route"],
         agent=facts["agent"][:AGENT_CHARACTERS],

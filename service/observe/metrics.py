@@ -6,7 +6,7 @@ import collections
 import math
 import platform
 import resource
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
 from aiohttp import web
@@ -46,7 +46,7 @@ class Metrics:
         PlatformCollector(registry=registry)
         self._requests = Histogram(
             "truss_http_request_seconds",
-            "Requests to the API. `route` is the pattern of the path.",
+            "Requests to the API, without the time that `wait` asked for. `route` is the pattern of the path.",
             ("method", "route", "status"),
             buckets=_REQUEST_BUCKETS,
             registry=registry,
@@ -144,7 +144,8 @@ class Metrics:
         facts = span.facts
         match span.name:
             case "request" if span.error is None:
-                self._request(facts["method"], facts["route"], facts["status"], span.seconds)
+                seconds = span.seconds - facts.get("held", 0.0)
+                self._request(facts["method"], facts["route"], facts["status"], seconds)
                 if not facts["quiet"]:
                     self._classes.labels(f"{facts['status'] // 100}xx").inc()
             case "malformed request":
@@ -187,6 +188,17 @@ class Metrics:
     def watch(self, worker: Worker, engine: Engine, room: Room) -> None:
         """Read the state of these on every request."""
         self.registry.register(_Gauges(worker, engine, room, self._messages))
+
+    def open_calls(self, *, waiting: Callable[[], float], streams: Callable[[], float]) -> None:
+        """Have these counted whenever somebody asks."""
+        gauge = Gauge(
+            "truss_open_calls",
+            "Calls that are open for long: waiting (for a change of a job), streams (of events).",
+            ("kind",),
+            registry=self.registry,
+        )
+        gauge.labels("waiting").set_function(waiting)
+        gauge.labels("streams").set_function(streams)
 
     def machine(self, *, threads: int, memory_budget_bytes: int, memory_limit_bytes: int | None) -> None:
         """Set the fixed limits of this process."""

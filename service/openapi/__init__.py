@@ -76,7 +76,8 @@ def _bodies(calls: Iterable[Call]) -> list[type[BaseModel]]:
 
 
 def _answers(calls: Iterable[Call]) -> list[type[BaseModel]]:
-    return list(dict.fromkeys(reply.model for told in calls for reply in told.replies))
+    models = dict.fromkeys(reply.model for told in calls for reply in told.replies)
+    return [model for model in models if model is not None]
 
 
 def _version() -> str:

@@ -62,6 +62,8 @@ def _parameters(route: Route, told: Call) -> list[Parameter | Reference]:
 
 
 def _answer(reply: Reply) -> Response:
+    if reply.model is None:
+        return Response(description=reply.description, headers={"X-Request-Id": REQUEST_ID})
     examples = {name: Example(value=as_plain(answer, samples.URL)) for name, answer in reply.examples.items()}
     content = {"application/json": MediaType(schema=ref(reply.model), examples=examples)}
     return Response(description=reply.description, headers={"X-Request-Id": REQUEST_ID}, content=content)

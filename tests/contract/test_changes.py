@@ -12,7 +12,7 @@ from processor import clock
 from processor.jobs import Image, Job
 from processor.moments import Kind
 from processor.notices import notices_of
-from processor.ports.changes import IMAGE_PREFIX, Change, ChangeStore
+from processor.ports.changes import IMAGE_PREFIX, Change, ChangeStore, version_of
 from processor.stores.changes import DynamoChanges
 from processor.stores.memory import MemoryChanges, MemoryJobStore
 from processor.stores.table import Table
@@ -130,3 +130,5 @@ async def test_a_version_is_another_after_each_change(records: Records, changes:
     await records.store.replace(image, done, successor(records, image))
     seen.append(await changes.store.versions([job.processing_id]))
     assert len({each[job.processing_id] for each in seen}) == len(seen)
+    now = await records.store.get_job(records.tenant, job.processing_id)
+    assert seen[-1] == {job.processing_id: version_of(now)}

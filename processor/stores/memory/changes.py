@@ -8,7 +8,7 @@ from datetime import datetime
 
 from processor.errors import ImageNotFound, JobNotFound
 from processor.jobs import Job, removed
-from processor.ports.changes import IMAGE_PREFIX, Change
+from processor.ports.changes import IMAGE_PREFIX, Change, version_of
 from processor.stores.memory.jobs import MemoryJobStore
 
 
@@ -51,4 +51,4 @@ class MemoryChanges:
         """Of those that live."""
         asked = set(processing_ids)
         jobs = [job for job in self._jobs.living_jobs() if job.processing_id in asked]
-        return {job.processing_id: f"{job.status} {job.updated_at} {job.superseded_by}" for job in jobs}
+        return {job.processing_id: version_of(job) for job in jobs}

@@ -21,6 +21,7 @@ from processor.catalog.images import Catalog
 from processor.catalog.parts import LargeFiles
 from processor.catalog.unsized import UnsizedFiles
 from processor.catalog.uploads import UploadRequest, Uploads
+from processor.catalog.waiting import Waiting
 from processor.errors import Unavailable
 from processor.images import StoredVariant, variant_key
 from processor.jobs import Failure, Job, JobStatus, Lease, Manifest, Terms, Timings
@@ -31,6 +32,7 @@ from processor.ports.queue import QueueDepth
 from processor.ports.stores import AllStores
 from processor.recipes import STANDARD_VARIANTS
 from processor.stores.memory import (
+    MemoryChanges,
     MemoryJobStore,
     MemoryKeyStore,
     MemoryObjectStore,
@@ -42,7 +44,7 @@ from processor.usage import Quota
 from service.app import create_app
 from service.auth.api_keys import KEY_STORE, ApiKeyVerifier
 from service.auth.authenticator import AUTHENTICATOR, Authenticator, Open
-from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS
+from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS, WAITING
 from service.calls.viewer import LOCAL_VIEWER
 from service.config import SETTINGS, Settings
 from service.http.cursor import CURSORS, CursorSigner
@@ -241,6 +243,7 @@ def make_application(
     app[STORES] = stores
     app[UPLOADS] = world.uploads()
     app[CATALOG] = catalog
+    app[WAITING] = Waiting(changes=MemoryChanges(world.jobs))
     app[LARGE_FILES] = LargeFiles(stores=stores, quota=quota, catalog=catalog)
     app[UNSIZED_FILES] = UnsizedFiles(stores=stores, quota=quota, catalog=catalog, max_bytes=1000)
     app[CURSORS] = CursorSigner(stores.jobs)

@@ -93,14 +93,14 @@ def test_every_answer_carries_a_request_id_and_errors_are_problems(
         response = resolved(answer)
         assert "X-Request-Id" in response["headers"]
         expected = "application/json" if status < "400" or path in QUIET else "application/problem+json"
-        assert list(response["content"]) == [expected]
+        assert list(response.get("content", {})) == ([expected] if status != "304" else [])
 
 
 def test_every_example_is_valid_against_its_own_schema() -> None:
     examples = 0
     for _, _, operation in operations():
         for answer in operation["responses"].values():
-            for media in resolved(answer)["content"].values():
+            for media in resolved(answer).get("content", {}).values():
                 shown = [example["value"] for example in media.get("examples", {}).values()]
                 for value in [*shown, *([media["example"]] if "example" in media else [])]:
                     OAS31Validator({**document(), **media["schema"]}).validate(value)
@@ -114,7 +114,7 @@ def test_every_problem_that_is_shown_is_explained_on_the_page() -> None:
         media["example"]["code"]
         for _, _, operation in operations()
         for answer in operation["responses"].values()
-        for media in resolved(answer)["content"].values()
+        for media in resolved(answer).get("content", {}).values()
         if "example" in media
     ]
     assert set(shown) >= {"forbidden", "image_not_found", "unavailable", "internal_error"}
