@@ -87,7 +87,8 @@ def generated(text: str, *, leave: Collection[str] = ()) -> str:
 
 def documents() -> list[Path]:
     """Every document that may have generated parts."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "benchmarks").glob("*.md"))]
+    pages = [ROOT / "README.md", ROOT / "infra" / "README.md"]
+    return [*pages, *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "benchmarks").glob("*.md"))]
 
 
 def main(arguments: Sequence[str]) -> int:

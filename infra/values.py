@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from infra.aws_cli import AwsFailed, NoCli, ask
+
 #: Outputs that are no settings, and the value that they are for; None for what only people need.
 OTHERS: Mapping[str, str | None] = {
     "ServiceRoleArn": "serviceAccount.roleArn",
+    "PodIdentity": "serviceAccount.podIdentity",
     "ServicePolicyArn": None,
     "SignInUrl": None,
     "DistributionDomainName": None,
     "DeadLetterQueueArn": None,
 }
-#: Longest that AWS may take to describe a stack, in seconds.
-TIMEOUT_SECONDS = 60
 
 _SCHEMA = Path(__file__).parents[1] / "helm" / "image-service" / "values.schema.json"
 #: What JSON makes of each type of the schema.
@@ -111,22 +111,12 @@ def outputs_of(description: Any) -> dict[str, str]:
 
 def describe(stack: str, region: str | None) -> Any:
     """Ask AWS. Raises `NoValues` with what the AWS CLI says."""
-    command = ["aws", "cloudformation", "describe-stacks", "--output", "json", "--stack-name", stack]
     try:
-        done = subprocess.run(
-            [*command, *(("--region", region) if region else ())],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise NoValues("The AWS CLI is not installed; --outputs reads a file instead.") from None
-    except subprocess.TimeoutExpired:
-        raise NoValues(f"AWS did not answer within {TIMEOUT_SECONDS} s.") from None
-    if done.returncode:
-        raise NoValues(done.stderr.strip() or f"The AWS CLI ended with {done.returncode}.")
-    return _json(done.stdout, "The AWS CLI")
+        return ask("cloudformation", "describe-stacks", "--stack-name", stack, region=region)
+    except NoCli as error:
+        raise NoValues(f"{error} --outputs reads a file instead.") from None
+    except AwsFailed as error:
+        raise NoValues(str(error)) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -43,6 +43,16 @@ PRICES: Mapping[str, Price] = {
     "s3_put": Price(usd=0.005e-3, per="PUT, POST or LIST", source=_S3),
     "s3_get": Price(usd=0.0004e-3, per="GET", source=_S3),
     "s3_gb": Price(usd=0.023, per="GB and month, S3 Standard", source=_S3),
+    "s3_ia_gb": Price(
+        usd=0.0125, per="GB and month, S3 Standard-IA, and what is rare in Intelligent-Tiering", source=_S3
+    ),
+    "s3_ir_gb": Price(
+        usd=0.004, per="GB and month, S3 Glacier Instant Retrieval, and what is rarest there", source=_S3
+    ),
+    "s3_it_object": Price(usd=0.0025e-3, per="object and month, watched by Intelligent-Tiering", source=_S3),
+    "s3_it_move": Price(usd=0.01e-3, per="object moved to Intelligent-Tiering", source=_S3),
+    "s3_ia_move": Price(usd=0.01e-3, per="object moved to Standard-IA", source=_S3),
+    "s3_ir_move": Price(usd=0.02e-3, per="object moved to Glacier Instant Retrieval", source=_S3),
     "sqs": Price(usd=0.40e-6, per="request, standard queue", source=_SQS),
     "dynamodb_write": Price(usd=0.625e-6, per="write request unit", source=_DYNAMODB, held="since 2024-11"),
     "dynamodb_read": Price(usd=0.125e-6, per="read request unit", source=_DYNAMODB, held="since 2024-11"),

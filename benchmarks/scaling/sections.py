@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from benchmarks import cost
-from benchmarks.scaling import calls, measured, plan, pods, prices, sweeps
+from benchmarks.scaling import calls, measured, plan, pods, prices, storage, sweeps
 from benchmarks.scaling.autoscaler import ScalerConfig
 from benchmarks.scaling.costs import Workload, break_even, default_prices
 from benchmarks.scaling.figures import chart
@@ -100,6 +100,7 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "scaling-limits": calls.limits_table,
     "cost-lines": lambda: cost.lines_table(_inputs()),
     "cost-volumes": lambda: cost.volumes_table(_inputs()),
+    "cost-storage": lambda: storage.table(Workload(), default_prices()),
     "cost-break-even": cheaper,
     "cost-assumptions": assumptions,
     "cost-prices": prices.table,

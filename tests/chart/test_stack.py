@@ -19,6 +19,7 @@ from tests.infra.template import Stack, load, parameters_behind
 CHOICES: Mapping[str, str] = {
     "Stage": "prod",
     "OidcProvider": "oidc.eks.eu-west-1.amazonaws.com/id/ABC123",
+    "PodIdentityCluster": "my-cluster",
     "CorsOrigins": "https://a.example,https://b.example",
     "DomainName": "images.example.com",
     "CreateUserPool": "true",
@@ -42,18 +43,23 @@ def test_every_parameter_that_the_outputs_depend_on_is_chosen_both_ways() -> Non
 
 
 @pytest.mark.parametrize("cluster", [False, True])
+@pytest.mark.parametrize("agent", [False, True])
 @pytest.mark.parametrize("stage", [False, True])
-def test_every_stack_installs_the_chart_and_tells_the_service_all_that_it_says(*, stage: bool, cluster: bool) -> None:
-    for rest in product((False, True), repeat=len(CHOICES) - 2):
-        outputs = _stack((stage, cluster, *rest)).outputs()
+def test_every_stack_installs_the_chart_and_tells_the_service_all_that_it_says(
+    *, stage: bool, cluster: bool, agent: bool
+) -> None:
+    for rest in product((False, True), repeat=len(CHOICES) - 3):
+        outputs = _stack((stage, cluster, agent, *rest)).outputs()
         assert all(type(text) is str for text in outputs.values())
         objects = render(values_of(outputs) | IMAGE)
         said = {variable: text for key, variable in config_variables().items() for text in _outputs_for(key, outputs)}
         data = objects["configmap.yaml"][0]["data"]
         assert said.items() <= data.items()
-        assert Settings.from_env(data).role_session_seconds == (43200 if cluster else 3600)
+        assert Settings.from_env(data).role_session_seconds == (43200 if cluster and not agent else 3600)
         annotations = objects["serviceaccount.yaml"][0]["metadata"].get("annotations", {})
         assert annotations.get("eks.amazonaws.com/role-arn") == outputs.get("ServiceRoleArn")
+        assert ("ServiceRoleArn" in outputs) is (cluster and not agent)
+        assert ("169.254.170.23/32" in json.dumps(objects["networkpolicy.yaml"])) is agent
 
 
 def _outputs_for(key: str, outputs: Mapping[str, str]) -> list[str]:

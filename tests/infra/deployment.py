@@ -22,6 +22,9 @@ SERVICE_ACCOUNT = "system:serviceaccount:truss-image:image-service"
 #: Rights to batches that the emulator asks for and AWS does not know.
 _BATCHES = ("sqs:DeleteMessageBatch", "sqs:ChangeMessageVisibilityBatch")
 
+#: Types of resources that the emulator does not know.
+_UNKNOWN = frozenset({"AWS::EKS::PodIdentityAssociation"})
+
 
 class Deployment:
     """One stack on one emulator."""
@@ -90,7 +93,8 @@ class Deployment:
 def within_the_emulator(loaded: dict[str, Any]) -> dict[str, Any]:
     """The template without what the emulator cannot do.
 
-    It speaks plain HTTP, which the `TlsOnly` statements refuse, and knows no alarm on more than one metric.
+    It speaks plain HTTP, which the `TlsOnly` statements refuse, and knows no alarm on more than one metric, and no
+    association of EKS Pod Identity.
     """
     resources: Mapping[str, Any] = loaded["Resources"]
     kept = {}
@@ -98,7 +102,10 @@ def within_the_emulator(loaded: dict[str, Any]) -> dict[str, Any]:
         properties = resource.get("Properties", {})
         document = properties.get("PolicyDocument", {"Statement": [None]})
         document["Statement"] = [each for each in document["Statement"] if not each or each.get("Sid") != "TlsOnly"]
-        if document["Statement"] and not (resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in properties):
+        unknown = resource["Type"] in _UNKNOWN or (
+            resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in properties
+        )
+        if document["Statement"] and not unknown:
             kept[name] = resource
     return {**loaded, "Resources": kept}
 

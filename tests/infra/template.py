@@ -32,6 +32,14 @@ def complaints(path: Path) -> list[Any]:
     return list(lint_file(path))
 
 
+def replacing_properties(kind: str) -> frozenset[str]:
+    """The properties of a type whose change makes a new resource, by AWS's own schema."""
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # noqa: PLC0415 - as above
+
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, kind).schema
+    return frozenset(path.split("/")[2] for path in schema.get("createOnlyProperties", ()))
+
+
 def load(path: Path = PATH) -> dict[str, Any]:
     """A template as it is written, with the long forms of its functions."""
     return cast("dict[str, Any]", json.loads(_text(path)))
@@ -145,9 +153,13 @@ class Stack:
             return "d111111abcdef8.cloudfront.net"
         return f"<{logical_id}.{attribute}>"
 
-    def _substituted(self, text: str) -> str:
+    def _substituted(self, argument: str | list[Any]) -> str:
+        text, given = (argument, {}) if isinstance(argument, str) else argument
+
         def fill(match: re.Match[str]) -> str:
             name = match[1]
+            if name in given:
+                return str(self._filled(given[name]))
             return self._attribute(name) if "." in name else str(self._reference(name))
 
         return re.sub(r"\$\{([^}!]+)\}", fill, text)

@@ -112,6 +112,27 @@ async def test_a_deployed_stack_converts_finds_twins_redrives_and_forgets(deploy
         assert listed["InvalidationList"]["Quantity"] == 1
 
 
+async def test_an_expired_source_is_not_converted_again_and_all_else_goes_on(deployed: Deployed) -> None:
+    service = deployed.service
+    issued = await service.put(corpus.jpeg(corpus.photo(320, 240)))
+    await service.settled(issued["processingId"])
+    async with AsyncExitStack() as stack:
+        s3 = await deployed.deployment.client(stack, "s3")
+        bucket = deployed.outputs["SourceBucket"]
+        # As S3 expires an object in a bucket with versions: a marker hides it.
+        await s3.delete_object(Bucket=bucket, Key=issued["key"])
+
+        refused = await service.call("POST", f"/images/process/{issued['uniqueId']}", expect=409)
+        assert (refused["code"], refused["detail"]) == ("not_uploaded", "The uploaded file is not there any more.")
+        shown = await service.call("GET", f"/images/status/{issued['processingId']}")
+        assert len(shown["processedImages"]) == 4
+        deleted = await service.call("DELETE", f"/images/image/{issued['uniqueId']}")
+        assert deleted["deletedProcessedImages"] == 4
+        left = await s3.list_object_versions(Bucket=bucket, Prefix=issued["key"])
+        assert not left.get("Versions")
+        assert not left.get("DeleteMarkers")
+
+
 async def test_the_pods_of_another_service_account_get_nothing(deployed: Deployed) -> None:
     folder = deployed.service.log_file.parent / "other"
     folder.mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from processor.stores import schema
 from processor.stores.schema import Names
 from service.config import Settings
 from service.http.urls import origin
-from tests.infra.template import ACCOUNT_ID, PATH, REGION, Stack, complaints, load
+from tests.infra.template import ACCOUNT_ID, PATH, REGION, Stack, complaints, load, replacing_properties
 
 ORIGINS = "https://app.example,https://admin.example"
 CLUSTER = {"OidcProvider": "oidc.eks.eu-west-1.amazonaws.com/id/ABC123"}
@@ -30,6 +31,7 @@ BUCKETS = ("SourceBucket", "ProcessedBucket", "LogsBucket")
 LOGICAL_IDS = [
     "AdminGroup",
     "ApiErrorsAlarm",
+    "CompletedJobs",
     "Dashboard",
     "DeadLetterQueue",
     "DeadLetterQueuePolicy",
@@ -45,6 +47,7 @@ LOGICAL_IDS = [
     "LogsBucketPolicy",
     "OldestMessageAlarm",
     "OriginAccessControl",
+    "PodIdentity",
     "ProcessedBucket",
     "ProcessedBucketPolicy",
     "ProcessingTable",
@@ -63,14 +66,64 @@ LOGICAL_IDS = [
 ]
 
 
+#: The properties of each type that make a new resource when they change: names, keys, and what says whose it is. AWS
+#: refuses to make a new one of a name that there is, so none of these may say anything that somebody would word anew.
+REPLACING = {
+    "AWS::Cognito::UserPoolDomain": {"Domain", "UserPoolId"},
+    "AWS::Cognito::UserPoolClient": {"GenerateSecret", "UserPoolId"},
+    "AWS::Cognito::UserPoolGroup": {"GroupName", "UserPoolId"},
+    "AWS::CloudWatch::Alarm": {"AlarmName"},
+    "AWS::CloudWatch::Dashboard": {"DashboardName"},
+    "AWS::DynamoDB::Table": {"TableName"},
+    # It has no name of ours, so AWS makes a new one.
+    "AWS::EC2::SecurityGroup": {"GroupDescription", "VpcId"},
+    "AWS::EC2::VPCEndpoint": {"ServiceName", "VpcEndpointType", "VpcId"},
+    "AWS::ECR::Repository": {"EncryptionConfiguration", "RepositoryName"},
+    "AWS::EKS::PodIdentityAssociation": {"ClusterName", "Namespace", "ServiceAccount"},
+    "AWS::IAM::ManagedPolicy": {"ManagedPolicyName"},
+    "AWS::IAM::OIDCProvider": {"Url"},
+    "AWS::IAM::Role": {"RoleName"},
+    "AWS::Logs::MetricFilter": {"LogGroupName"},
+    "AWS::S3::Bucket": {"BucketName"},
+    "AWS::S3::BucketPolicy": {"Bucket"},
+    "AWS::SQS::Queue": {"QueueName"},
+}
+#: The longest template that the AWS CLI sends by itself, in bytes (AWS, "CloudFormation quotas").
+LONGEST_TEMPLATE = 51_200
+TEMPLATES = sorted(PATH.parent.glob("*.yaml"))
+
+
 @pytest.fixture
 def stack() -> Stack:
     return Stack()
 
 
-def test_the_template_has_no_finding_and_ignores_none() -> None:
-    assert complaints(PATH) == []
-    assert "cfn-lint" not in PATH.read_text()
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_a_template_has_no_finding_and_ignores_none(path: Path) -> None:
+    assert complaints(path) == []
+    assert "cfn-lint" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_a_template_needs_no_bucket_to_be_sent(path: Path) -> None:
+    assert path.stat().st_size <= LONGEST_TEMPLATE
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_no_change_of_words_makes_a_new_resource(path: Path) -> None:
+    for resource in load(path)["Resources"].values():
+        replacing = replacing_properties(resource["Type"]) & resource.get("Properties", {}).keys()
+        assert replacing == REPLACING.get(resource["Type"], set()) & resource.get("Properties", {}).keys(), resource
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_every_parameter_says_what_it_takes(path: Path) -> None:
+    for name, parameter in load(path)["Parameters"].items():
+        checked = {"AllowedPattern", "AllowedValues", "MinValue"} & parameter.keys()
+        assert checked or "AWS::" in parameter["Type"], name
+        assert ("ConstraintDescription" in parameter) is bool(checked - {"AllowedValues"}), name
+        for default in [parameter["Default"]] if "Default" in parameter and "AllowedPattern" in parameter else []:
+            assert re.fullmatch(parameter["AllowedPattern"], default), name
 
 
 def test_logical_ids_never_change(stack: Stack) -> None:
@@ -233,9 +286,12 @@ def test_only_the_queue_may_fill_the_dead_letter_queue(stack: Stack) -> None:
     }
 
 
-@pytest.mark.parametrize(("stage", "protected"), [("dev", False), ("prod", True)])
-def test_the_table_can_be_restored_and_that_of_prod_cannot_be_deleted(stage: str, protected: bool) -> None:
-    stack = Stack({"Stage": stage, "CreateUserPool": "true"})
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+@pytest.mark.parametrize("protected", [False, True])
+def test_the_table_can_be_restored_and_cannot_be_deleted_once_it_is_protected(stage: str, protected: bool) -> None:
+    # A creation that fails must be able to delete what it has made, in prod too.
+    asked = {"DeletionProtection": "true"} if protected else {}
+    stack = Stack({"Stage": stage, "CreateUserPool": "true", **asked})
     made = stack.resource("ProcessingTable")
     assert made["DeletionProtectionEnabled"] is protected
     assert made["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
@@ -258,6 +314,38 @@ def test_unfinished_uploads_old_versions_and_expired_sources_go() -> None:
     )
     assert rules["forget-old-versions"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 3}
     assert (rules["expire-sources"]["Prefix"], rules["expire-sources"]["ExpirationInDays"]) == ("uploads/", 30)
+
+
+def _rules(bucket: str, **parameters: Any) -> dict[str, Any]:
+    found = Stack(parameters).resource(bucket)["LifecycleConfiguration"]["Rules"]
+    return {rule["Id"]: rule for rule in found}
+
+
+@pytest.mark.parametrize(
+    ("bucket", "thing", "prefix"),
+    [("SourceBucket", "Source", "uploads/"), ("ProcessedBucket", "Variant", "processed/")],
+)
+@pytest.mark.parametrize("storage_class", ["INTELLIGENT_TIERING", "STANDARD_IA", "GLACIER_IR"])
+def test_pictures_may_change_their_class_and_expire(bucket: str, thing: str, prefix: str, storage_class: str) -> None:
+    rules = _rules(bucket, **{f"{thing}StorageClass": storage_class, f"{thing}ExpirationDays": 400})
+    moved, expired = rules[f"move-{thing.lower()}s"], rules[f"expire-{thing.lower()}s"]
+    assert (moved["Prefix"], expired["Prefix"]) == (prefix, prefix)
+    assert moved["Transitions"] == [{"StorageClass": storage_class, "TransitionInDays": 30}]
+    assert expired["ExpirationInDays"] == 400
+    assert _rules(bucket).keys().isdisjoint({f"move-{thing.lower()}s", f"expire-{thing.lower()}s"})
+
+
+@pytest.mark.parametrize("thing", ["Source", "Variant"])
+def test_every_storage_class_can_be_read_at_once(thing: str) -> None:
+    offered = load()["Parameters"][f"{thing}StorageClass"]["AllowedValues"]
+    assert set(offered).isdisjoint({"GLACIER", "DEEP_ARCHIVE"})
+
+
+@pytest.mark.parametrize("thing", ["Source", "Variant"])
+@given(days=st.integers(0, 4000), storage_class=st.sampled_from(["STANDARD", "STANDARD_IA"]))
+def test_what_expires_first_never_changes_its_class(thing: str, days: int, storage_class: str) -> None:
+    refused = Stack({f"{thing}StorageClass": storage_class, f"{thing}ExpirationDays": str(days)}).refusals()
+    assert bool(refused) is (storage_class != "STANDARD" and 1 <= days <= 30)
 
 
 def test_sources_are_kept_unless_asked_otherwise_and_in_versions(stack: Stack) -> None:
@@ -339,9 +427,45 @@ def test_a_name_of_ones_own_comes_with_its_certificate() -> None:
 # -- who runs it, who uses it, who is told
 
 
+AGENT = {"PodIdentityCluster": "my-cluster"}
+
+
+def _trusted(**parameters: str) -> list[dict[str, Any]]:
+    document = json.loads(Stack(parameters).resource("ServiceRole")["AssumeRolePolicyDocument"])
+    found: list[dict[str, Any]] = document["Statement"]
+    return found
+
+
+def test_eks_gives_the_role_to_one_service_account_of_one_cluster_by_pod_identity() -> None:
+    stack = Stack(AGENT)
+    (statement,) = _trusted(**AGENT)
+    assert statement == {
+        "Effect": "Allow",
+        "Principal": {"Service": "pods.eks.amazonaws.com"},
+        "Action": ["sts:AssumeRole", "sts:TagSession"],
+        "Condition": {
+            "StringEquals": {
+                "aws:RequestTag/eks-cluster-arn": f"arn:aws:eks:{REGION}:{ACCOUNT_ID}:cluster/my-cluster",
+                "aws:RequestTag/kubernetes-namespace": "truss-image",
+                "aws:RequestTag/kubernetes-service-account": "image-service",
+            }
+        },
+    }
+    assert stack.resource("PodIdentity") == {
+        "ClusterName": "my-cluster",
+        "Namespace": "truss-image",
+        "ServiceAccount": "image-service",
+        "RoleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/truss-image-service-dev-{REGION}",
+    }
+    assert stack.resource("ServicePolicy")["Roles"] == ["<ServiceRole>"]
+
+
+def test_a_role_may_be_reached_both_ways_while_one_takes_the_place_of_the_other() -> None:
+    assert _trusted(**CLUSTER, **AGENT) == [*_trusted(**CLUSTER), *_trusted(**AGENT)]
+
+
 def test_the_role_is_for_one_service_account_of_one_cluster() -> None:
-    role = Stack(CLUSTER).resource("ServiceRole")
-    (statement,) = json.loads(role["AssumeRolePolicyDocument"])["Statement"]
+    (statement,) = _trusted(**CLUSTER)
     issuer = CLUSTER["OidcProvider"]
     assert statement == {
         "Effect": "Allow",
@@ -420,10 +544,26 @@ def test_every_alarm_names_a_section_that_there_is() -> None:
 
 def test_failed_jobs_are_counted_where_the_service_logs_them() -> None:
     stack = Stack({"ServiceLogGroup": "/pods"})
-    counted, alarm = stack.resource("FailedJobs"), stack.resource("FailedJobsAlarm")
-    assert '$.outcome = "failed"' in counted["FilterPattern"]
-    (metric,) = counted["MetricTransformations"]
-    assert (metric["MetricNamespace"], metric["MetricName"]) == (alarm["Namespace"], alarm["MetricName"])
+    asked = {
+        each["MetricStat"]["Metric"]["MetricName"]: each["MetricStat"]["Metric"]["Namespace"]
+        for each in stack.resource("FailedJobsAlarm")["Metrics"]
+        if "MetricStat" in each
+    }
+    made = {}
+    for name, outcome in {"FailedJobs": "failed", "CompletedJobs": "completed"}.items():
+        counted = stack.resource(name)
+        assert f'$.outcome = "{outcome}"' in counted["FilterPattern"]
+        (metric,) = counted["MetricTransformations"]
+        made[metric["MetricName"]] = metric["MetricNamespace"]
+    assert made == asked
+
+
+def test_the_alarm_on_failed_jobs_counts_what_no_file_is_at_fault_for() -> None:
+    failed = Stack({"ServiceLogGroup": "/pods"}).resource("FailedJobs")["FilterPattern"]
+    rule = (PATH.parents[2] / "helm" / "image-service" / "values.yaml").read_text()
+    (codes,) = re.findall(r"ImageServiceJobsFail: \{.*codes: ([\w|]+),", rule)
+    assert set(re.findall(r'\$\.code = "(\w+)"', failed)) == set(codes.split("|"))
+    assert set(re.findall(r'\$\.log_processed\.code = "(\w+)"', failed)) == set(codes.split("|"))
 
 
 def test_the_dashboard_is_valid_json_about_what_was_made(stack: Stack) -> None:
@@ -451,11 +591,11 @@ def test_every_parameter_is_explained_grouped_and_has_a_default(stack: Stack) ->
     assert all(each["Description"] and "Default" in each for each in parameters.values())
 
 
-def test_every_parameter_that_the_page_of_deployment_sets_exists(stack: Stack) -> None:
-    page = (PATH.parents[2] / "docs" / "deployment.md").read_text()
-    delivery = Stack({}, load(PATH.with_name("delivery.yaml"))).template["Parameters"]
+def test_every_parameter_that_the_pages_of_deployment_set_exists(stack: Stack) -> None:
+    page = "".join((PATH.parents[2] / "docs" / name).read_text() for name in ("deployment.md", "image.md"))
+    others = {name for path in TEMPLATES for name in load(path)["Parameters"]}
     blocks = re.findall(r"--parameter-overrides(.*?)```", page, re.DOTALL)
-    named = {name for block in blocks for name in re.findall(r"(\w+)=", block)}
-    named |= {name for block in re.findall(r"`(\{.*?\})`", page) for name in json.loads(block)}
+    named = {name for block in blocks for name in re.findall(r"\b([A-Z][a-z]\w+)=", block)}
+    named |= {name for block in re.findall(r'`(\{".*?\})`', page) for name in json.loads(block)}
     assert len(named) >= 8
-    assert named <= set(stack.template["Parameters"]) | set(delivery)
+    assert named <= set(stack.template["Parameters"]) | others

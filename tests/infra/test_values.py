@@ -32,7 +32,7 @@ def test_every_output_is_a_setting_or_known_to_be_none() -> None:
     aliases = {field.alias for field in Settings.model_fields.values()}
     outputs = Stack(EVERYTHING).outputs()
     config = values_of(outputs)["config"]
-    assert len(config) == len(outputs) - len(OTHERS)
+    assert len(config) == len(outputs) - len(OTHERS.keys() - {"PodIdentity"})
     assert set(environment_of({"config": config})) <= aliases
 
 
@@ -46,6 +46,13 @@ def test_the_service_accepts_what_the_stack_says() -> None:
     assert settings.stage == "dev"
     assert settings.cors_origins == ("https://app.example",)
     assert {mode.value for mode in settings.auth_modes} == {"api_key", "cognito"}
+
+
+def test_with_pod_identity_the_pods_may_ask_its_agent_and_have_no_role_of_their_own() -> None:
+    outputs = Stack(EVERYTHING | {"PodIdentityCluster": "my-cluster"}).outputs()
+    values = values_of(outputs)
+    assert values["serviceAccount"] == {"podIdentity": True}
+    assert "roleSessionSeconds" not in values["config"]
 
 
 def test_the_role_goes_to_the_service_account() -> None:
@@ -103,7 +110,9 @@ def test_an_output_that_the_chart_does_not_know_is_left_out_and_named(
 
 
 def test_every_value_that_is_no_setting_is_one_of_the_chart() -> None:
-    assert values_of({name: "text" for name, path in OTHERS.items() if path}) == {"serviceAccount": {"roleArn": "text"}}
+    texts = {"ServiceRoleArn": "text", "PodIdentity": "true"}
+    assert texts.keys() == {name for name, path in OTHERS.items() if path}
+    assert values_of(texts) == {"serviceAccount": {"roleArn": "text", "podIdentity": True}}
     assert unknown_among(OTHERS) == []
     assert unknown_among(load()["Outputs"]) == []
 
