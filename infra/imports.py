@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from infra.aws_cli import AwsFailed, ask
 
@@ -48,15 +49,25 @@ class Kept:
 def _bucket(part: str) -> Callable[[str, str], str | None]:
     def find(stage: str, account: str) -> str | None:
         name = f"truss-image-{part}-{stage}-{account}"
-        return name if _there("(404)", "s3api", "head-bucket", "--bucket", name) else None
+        found = _described("(404)", "s3api", "head-bucket", "--bucket", name)
+        return None if found is None else name
 
     return find
 
 
 def _table(stage: str, _account: str) -> str | None:
+    """An import takes its indexes as they are, so those of the template must be there."""
     name = f"truss-image-processing-{stage}"
-    command = ("dynamodb", "describe-table", "--table-name", name)
-    return name if _there("(ResourceNotFoundException)", *command) else None
+    described = _described("(ResourceNotFoundException)", "dynamodb", "describe-table", "--table-name", name)
+    if described is None:
+        return None
+    there = {index["IndexName"] for index in described["Table"].get("GlobalSecondaryIndexes", ())}
+    wanted = set(re.findall(r"- IndexName: (\S+)", _text("image-service")))
+    if missing := sorted(wanted - there):
+        raise NoImport(
+            f"The table {name} has no index {', '.join(missing)}. Make what is missing, or rename the table."
+        )
+    return name
 
 
 def _user_pool(stage: str, _account: str) -> str | None:
@@ -71,8 +82,8 @@ def _user_pool(stage: str, _account: str) -> str | None:
 
 def _registry(stage: str, _account: str) -> str | None:
     name = f"truss-image-service-{stage}"
-    command = ("ecr", "describe-repositories", "--repository-names", name)
-    return name if _there("(RepositoryNotFoundException)", *command) else None
+    found = _described("(RepositoryNotFoundException)", "ecr", "describe-repositories", "--repository-names", name)
+    return None if found is None else name
 
 
 #: By template and logical id.
@@ -88,15 +99,18 @@ KEPT: Mapping[str, Mapping[str, Kept]] = {
 }
 
 
-def _there(missing: str, *command: str) -> bool:
-    """Whether AWS knows it; `missing` is what AWS says if it does not. Raises `AwsFailed` for any other answer."""
+def _described(missing: str, *command: str) -> Any:
+    """What AWS says of it; None if that is `missing`. Raises `AwsFailed` for any other refusal."""
     try:
-        ask(*command)
+        return ask(*command) or {}
     except AwsFailed as error:
         if missing in str(error):
-            return False
+            return None
         raise
-    return True
+
+
+def _text(template: str) -> str:
+    return (_TEMPLATES / f"{template}.yaml").read_text()
 
 
 def find(template: str, stage: str) -> dict[str, str]:
@@ -123,7 +137,7 @@ def resources(template: str, found: Mapping[str, str]) -> list[dict[str, object]
 
 def cut_out(template: str, logical_ids: Sequence[str]) -> str:
     """A template of these resources alone, as an import wants it: without outputs and references to other resources."""
-    text = (_TEMPLATES / f"{template}.yaml").read_text()
+    text = _text(template)
     text = text[text.index("\nResources:\n") : text.index("\nOutputs:\n")]
     return _HEAD + "".join(_block(text, logical_id) for logical_id in logical_ids)
 

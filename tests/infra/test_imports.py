@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ MISSING = {
     "ecr": "An error occurred (RepositoryNotFoundException) when calling the DescribeRepositories operation: none",
 }
 
+#: The indexes of the table.
+INDEXES = [each["IndexName"] for each in Stack().resource("ProcessingTable")["GlobalSecondaryIndexes"]]
+
 Aws = Callable[..., None]
 
 
@@ -39,19 +42,23 @@ Aws = Callable[..., None]
 def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
     """Put an AWS CLI on the path that knows the named things, and `pools` of users by id and name."""
 
-    def put(*there: str, pools: Mapping[str, str] | None = None, refuses: str = "") -> None:
+    def put(
+        *there: str, pools: Mapping[str, str] | None = None, refuses: str = "", indexes: Sequence[str] = INDEXES
+    ) -> None:
+        table = {"Table": {"GlobalSecondaryIndexes": [{"IndexName": name} for name in indexes]}}
         listed = {"UserPools": [{"Id": key, "Name": name} for key, name in (pools or {}).items()]}
         answers = {"sts": json.dumps({"Account": ACCOUNT_ID}), "cognito-idp": json.dumps(listed)}
-        (tmp_path / "state.json").write_text(json.dumps([list(there), refuses, answers, MISSING]))
+        (tmp_path / "state.json").write_text(json.dumps([list(there), refuses, answers, MISSING, table]))
         command = tmp_path / "aws"
         command.write_text(
             f"#!{sys.executable}\n"
             "import json, sys\n"
-            f"there, refuses, answers, missing = json.load(open({str(tmp_path / 'state.json')!r}))\n"
+            f"there, refuses, answers, missing, table = json.load(open({str(tmp_path / 'state.json')!r}))\n"
             "service = sys.argv[3]\n"
             "if service == refuses: sys.exit('An error occurred (403): Forbidden')\n"
             "if service in answers: print(answers[service])\n"
             "elif sys.argv[-1] not in there: sys.exit(missing[service])\n"
+            "elif service == 'dynamodb': print(json.dumps(table))\n"
         )
         command.chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
@@ -159,6 +166,14 @@ def test_a_bucket_of_somebody_else_is_no_missing_bucket(
     aws(refuses="s3api")
     assert _import(tmp_path / "import")[0] == 1
     assert "(403)" in capsys.readouterr().err
+
+
+def test_a_table_without_the_indexes_of_the_template_is_not_imported_as_if_it_had_them(
+    tmp_path: Path, aws: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws(NAMES["ProcessingTable"], indexes=INDEXES[:-2])
+    assert _import(tmp_path / "import")[0] == 1
+    assert f"has no index {', '.join(sorted(INDEXES[-2:]))}" in capsys.readouterr().err
 
 
 def test_two_user_pools_of_one_name_are_told_apart_by_a_person(
