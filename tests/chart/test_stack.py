@@ -48,7 +48,9 @@ def test_every_parameter_that_the_outputs_depend_on_is_chosen_both_ways() -> Non
 def test_every_stack_installs_the_chart_and_tells_the_service_all_that_it_says(
     *, stage: bool, cluster: bool, agent: bool
 ) -> None:
-    for rest in product((False, True), repeat=len(CHOICES) - 3):
+    others = len(CHOICES) - 3
+    # How pods have their role has nothing to do with the rest.
+    for rest in [(False,) * others, (True,) * others] if agent else product((False, True), repeat=others):
         outputs = _stack((stage, cluster, agent, *rest)).outputs()
         assert all(type(text) is str for text in outputs.values())
         objects = render(values_of(outputs) | IMAGE)

@@ -142,6 +142,8 @@ async def _newcomer(tmp_path: Path, stage: str) -> AsyncIterator[Newcomer]:
         yield Newcomer(aws=aws, folder=folder, stage=stage)
 
 
+#: Settings that belong to the network of a pod.
+OF_A_POD = ("HOST", "PORT", "METRICS_PORT")
 #: The page's region is an example, and the emulator is elsewhere.
 HERE = {"AWS_DEFAULT_REGION=eu-west-1": f"AWS_DEFAULT_REGION={REGION}"}
 
@@ -162,14 +164,18 @@ async def test_the_page_leads_from_an_empty_account_to_a_picture(
 
         pod = await Deployment(newcomer.aws, "truss-image-dev").pod(outputs, tmp_path)
         assert release["role"] == pod["AWS_ROLE_ARN"]
-        of_the_emulator = {"QUEUE_WAIT_SECONDS": "1", "AWS_ENDPOINT_URL": newcomer.aws.endpoint_url}
-        service = ServiceProcess(
-            release["environment"] | of_the_emulator | pod, session, tmp_path / "service.log", traced=False
-        )
+        of_this_machine = {
+            "QUEUE_WAIT_SECONDS": "1",
+            "STOP_DELAY_SECONDS": "0",
+            "AWS_ENDPOINT_URL": newcomer.aws.endpoint_url,
+        }
+        settings = {name: value for name, value in release["environment"].items() if name not in OF_A_POD}
+        environment = settings | of_this_machine | pod
+        service = ServiceProcess(environment, session, tmp_path / "service.log", traced=False)
         await service.start()
         try:
             unset = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "")
-            (newcomer.state / "pod.json").write_text(json.dumps(release["environment"] | of_the_emulator | pod | unset))
+            (newcomer.state / "pod.json").write_text(json.dumps(environment | unset))
             printed = await newcomer.follow(
                 "4. The first key", "5. See it work", changed=HERE | {"http://127.0.0.1:8080": service.url}
             )

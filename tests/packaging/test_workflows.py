@@ -301,7 +301,12 @@ class TestValues:
     STEP = workflows.step("service", "Take the values from the stack")
 
     def _run(self, runner: workflows.Runner, seconds: str) -> workflows.Ran:
-        for name in ("infra/__init__.py", "infra/values.py", "helm/image-service/values.schema.json"):
+        for name in (
+            "infra/__init__.py",
+            "infra/aws_cli.py",
+            "infra/values.py",
+            "helm/image-service/values.schema.json",
+        ):
             path = runner.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, path)
