@@ -77,7 +77,7 @@ def kubectl(arguments: Sequence[str]) -> int:
         return 0
     command = arguments[arguments.index("--") + 1 :]
     pod = json.loads((_state() / "pod.json").read_text())
-    program = [sys.executable, "-m", "service", *command[1:]]
+    program = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
     return subprocess.run(program, env={**os.environ, **pod}, check=False).returncode
 
 
