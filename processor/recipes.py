@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
+from processor.fits import Fit, read_fit
 from processor.formats import AVIF, encoding_of, format_of
 from processor.formats.format import Encoding
 from processor.formats.webp import WEBP
@@ -25,7 +26,7 @@ KNOWN_TEXTS = 64
 _FURTHER = "+"
 _TEXT = re.compile(r"(?P<name>[a-z][a-z0-9-]{0,31})@(?P<version>[1-9][0-9]{0,8})#[0-9a-f]{16}:(?P<content>.+)")
 
-Number = TypeVar("Number", int, float)
+Each = TypeVar("Each")
 #: What a parameter of an effect may be.
 Value = str | int | float
 
@@ -49,20 +50,31 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantSpec:
-    """The description of a variant: a box to fit into (None: the original's own size), effects in order, format,
-    quality, effort."""
+    """The description of a variant: a box (None: the original's own size), how the picture gets into it (None: it keeps
+    its shape), effects in order, format, quality, effort."""
 
     name: str
     format: str
     quality: int
     effort: int = DEFAULT_EFFORT
     box: tuple[int, int] | None = None
+    fit: Fit | None = None
     effects: tuple[Effect, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for a fit without a box."""
+        if self.fit and not self.box:
+            raise ValueError("there is no box to fit into")
 
     @property
     def unnamed(self) -> VariantSpec:
         """What tells its file from others of its size."""
-        return replace(self, name="", box=None)
+        return replace(self, name="", box=self.box if self.fit else None)
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether more than the size of the picture changes."""
+        return bool(self.fit or self.effects)
 
     @property
     def encoding(self) -> Encoding:
@@ -130,8 +142,8 @@ class Recipe:
     def _content(self) -> str:
         """Short, since every record of a job has it: in the order of the fields, and a box of nothing is left out.
 
-        An effect is a pair at the end of a row, an analysis a name among the rows, and a further format has a sign
-        before it: so a recipe without any reads as it always did.
+        A fit is a text in a row, an effect a pair at its end, an analysis a name among the rows, and a further format
+        has a sign before it: so a recipe without any reads as it always did.
         """
         rows = [*map(_row, self.specs), *(_row(spec, _FURTHER) for spec in self.further), *self.analyses]
         return json.dumps(rows, separators=(",", ":"), allow_nan=False)
@@ -155,10 +167,11 @@ def _read(text: str) -> Recipe:
 
 def _row(spec: VariantSpec, sign: str = "") -> list[object]:
     effects = [[effect.name, dict(effect.parameters)] for effect in spec.effects]
-    return [spec.name, sign + spec.format, spec.quality, spec.effort, *(spec.box or ()), *effects]
+    fit = [str(spec.fit)] if spec.fit else []
+    return [spec.name, sign + spec.format, spec.quality, spec.effort, *(spec.box or ()), *fit, *effects]
 
 
-def _spec(name: str, format_: str, quality: int, effort: int, *rest: int | list[Any]) -> VariantSpec:
+def _spec(name: str, format_: str, quality: int, effort: int, *rest: int | str | list[Any]) -> VariantSpec:
     sides = [each for each in rest if isinstance(each, int)]
     return VariantSpec(
         name=name,
@@ -166,6 +179,7 @@ def _spec(name: str, format_: str, quality: int, effort: int, *rest: int | list[
         quality=quality,
         effort=effort,
         box=(sides[0], sides[1]) if sides else None,
+        fit=next((read_fit(each) for each in rest if isinstance(each, str)), None),
         effects=tuple(Effect.of(*each) for each in rest if isinstance(each, list)),
     )
 
@@ -233,5 +247,16 @@ def sharpened(recipe: Recipe, sigmas: Sequence[float]) -> Recipe:
     return replace(recipe, specs=specs, further=further)
 
 
-def _for_all(values: Sequence[Number], count: int) -> Sequence[Number]:
+def fitted(recipe: Recipe, fits: Sequence[Fit | None]) -> Recipe:
+    """The recipe with these fits, in all formats: one for each variant, or one for all that have a box."""
+    each = dict(zip((spec.name for spec in recipe.specs), _for_all(fits, len(recipe.specs)), strict=True))
+    one = len(fits) == 1
+    specs, further = (
+        tuple(replace(spec, fit=None if one and not spec.box else each[spec.name]) for spec in some)
+        for some in (recipe.specs, recipe.further)
+    )
+    return replace(recipe, specs=specs, further=further)
+
+
+def _for_all(values: Sequence[Each], count: int) -> Sequence[Each]:
     return list(values) * count if len(values) == 1 else values

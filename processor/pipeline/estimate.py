@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from processor.errors import TooLargeForMemory
+from processor.fits import Contain
 from processor.formats import decoding_of
 from processor.formats.info import ImageInfo
 from processor.pipeline import geometry, passes
@@ -59,6 +60,8 @@ NOISE_WRITTEN_BYTES, ALPHA_WRITTEN_BYTES, NOISE_KEPT_BYTES, ALPHA_KEPT_BYTES = 0
 BESIDE_ALPHA_BYTES, BESIDE_FRAME_BYTES = 10.7, 11.0
 #: Bytes for each pixel that libwebp makes of a photograph, and of noise; and of an alpha of noise.
 PHOTO_WRITTEN, NOISE_WRITTEN, ALPHA_WRITTEN = 0.14, 0.91, 0.97
+#: Of a picture in memory, with alpha.
+_MOST_BANDS = 4
 #: What is not worth looking at the pixels for.
 WORTH_BYTES = 4 * 1024 * 1024
 #: libwebp writes whole blocks of so many pixels.
@@ -161,7 +164,7 @@ def _rendering(info: ImageInfo, file_bytes: int, recipe: Recipe, decided: _Decid
     resizing = held + reduced * (2 if info.frames > 1 else 1)
     encoding = held + reduced + _encoding(info, decided) + _kept(info, recipe.specs) + decided.written_bytes
     changed = _changed(info, recipe.specs)
-    encoding += _beside(info, recipe, decided.alpha_bytes) + changed
+    encoding += _beside(info, recipe, decided.alpha_bytes) + changed + _surrounded(info, recipe.specs)
     # Like sizes, effects are made of an animation frame by frame; and each is made of the one before.
     changing = held + reduced + 2 * changed
     return BASE_BYTES + file_bytes + max(decoding, resizing, changing, encoding)
@@ -231,12 +234,26 @@ def _encoding(info: ImageInfo, decided: _Decided) -> int:
 def _changed(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
     """What effects make of a picture, until its file is written; of a large and a small one at once."""
     large, small = 0, 0
-    for size in (geometry.target_size(info, spec) for spec in specs if spec.effects):
+    for spec in specs:
+        if not spec.is_changed:
+            continue
+        size = geometry.shown_size(info, spec)
+        taken = size[0] * size[1] * (_MOST_BANDS if isinstance(spec.fit, Contain) else _bands(info))
         if geometry.takes_long(info, size):
-            large = max(large, size[0] * size[1])
+            large = max(large, taken)
         else:
-            small = max(small, size[0] * size[1])
-    return (large + small) * info.frames * _bands(info)
+            small = max(small, taken)
+    return (large + small) * info.frames
+
+
+def _surrounded(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
+    """What the largest box takes, beyond the picture in it, when it is encoded: one colour, perhaps with alpha."""
+    taken = [_area(geometry.shown_size(info, spec)) - _area(geometry.target_size(info, spec)) for spec in specs]
+    return round(max(0, *taken) * info.frames * (STILL_BYTES + ALPHA_BYTES[FEW_DEGREES][0]))
+
+
+def _area(size: geometry.Size) -> int:
+    return size[0] * size[1]
 
 
 def _beside(info: ImageInfo, recipe: Recipe, alpha_bytes: float) -> int:

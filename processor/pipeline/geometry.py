@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from processor.fits import Contain, Cover
 from processor.formats import decoding_of
 from processor.formats.info import ImageInfo
 from processor.recipes import VariantSpec
@@ -36,9 +37,30 @@ def target_size(info: ImageInfo, spec: VariantSpec) -> Size:
     width, height = upright(info)
     longest = spec.encoding.longest_side
     box = spec.box or (longest, longest)
+    if isinstance(spec.fit, Cover):
+        return cover_size(width, height, box)
     if spec.box:
         width, height = _shrunk_on_load(info.format, width, height, box)
     return fit_size(width, height, box, animated=info.frames > 1)
+
+
+def shown_size(info: ImageInfo, spec: VariantSpec) -> Size:
+    """Width and height of one frame in the file: smaller than the picture if that is cropped, larger if it is set into
+    a box."""
+    width, height = target_size(info, spec)
+    match spec.fit, spec.box:
+        case Cover(), (across, down):
+            return min(width, across), min(height, down)
+        case Contain(), (across, down):
+            return across, down
+    return width, height
+
+
+def cover_size(width: int, height: int, box: tuple[int, int]) -> Size:
+    """The smallest size of the same shape that the box can be cut out of, and never larger than it is."""
+    shrink = max(1.0, min(width / box[0], height / box[1]))
+    least = min(width, box[0]), min(height, box[1])
+    return max(least[0], _divide(width, shrink)), max(least[1], _divide(height, shrink))
 
 
 def upright(info: ImageInfo) -> tuple[int, int]:

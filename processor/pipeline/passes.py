@@ -46,5 +46,5 @@ def is_streamed(info: ImageInfo, recipe: Recipe) -> bool:
     """
     whole = geometry.upright(info)
     own = [spec for spec in recipe.specs if geometry.target_size(info, spec) == whole]
-    held = any(spec.effects or spec.effort < spec.encoding.careful_effort for spec in own)
+    held = any(spec.is_changed or spec.effort < spec.encoding.careful_effort for spec in own)
     return shrink(info, recipe) > 1 and info.orientation == 1 and not held

@@ -22,6 +22,7 @@ from processor.pipeline.geometry import Size
 from processor.pipeline.guard import no_larger
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.roll import page_height
+from processor.pipeline.steps.box import fit_into
 from processor.pipeline.steps.fit import fit
 from processor.pipeline.steps.frames import Step
 from processor.pipeline.steps.hold import hold
@@ -230,6 +231,9 @@ class Rendering:
     def _changed(self, spec: VariantSpec, size: Size) -> pyvips.Image | None:
         """The picture with the effects that are asked for. None: it is not held."""
         picture = self._images.get(size)
+        if spec.fit and spec.box:
+            with self._step(size, "change", variant=spec.name, effect="fit"):
+                picture = hold(fit_into(watched(picture, self.deadline), spec.box, spec.fit))
         for effect in spec.effects:
             with self._step(size, "change", variant=spec.name, effect=effect.name):
                 before = watched(picture, self.deadline)  # kept until the pixels are there
@@ -243,8 +247,9 @@ class Rendering:
 
     def _encoded(self, spec: VariantSpec, size: Size, picture: pyvips.Image | None) -> Variant:
         write = partial(self._write, picture)
-        asked = Variant(spec=spec, data=write(spec), width=size[0], height=size[1])
-        unchanged = size == geometry.upright(self._info)
+        width, height = geometry.shown_size(self._info, spec)
+        asked = Variant(spec=spec, data=write(spec), width=width, height=height)
+        unchanged = size == geometry.upright(self._info) and not spec.fit
         return no_larger(asked, self._info, self._data, write) if unchanged else asked
 
     def _write(self, picture: pyvips.Image | None, spec: VariantSpec, *, lossless: bool = False) -> bytes:

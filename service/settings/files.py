@@ -8,11 +8,12 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from processor.fits import read_fit
 from processor.formats import AVIF, WEBP
 from processor.pipeline.effects import check_effects
 from processor.pipeline.effects.sharpen import LEAST_SIGMA, MOST_SIGMA
 from processor.pipeline.limits import FileLimits
-from processor.recipes import FURTHER, STANDARD, Recipe, VariantSpec, adapted, encoded_with, sharpened
+from processor.recipes import FURTHER, STANDARD, Recipe, VariantSpec, adapted, encoded_with, fitted, sharpened
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -31,11 +32,19 @@ def _formats(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in known if name in names)
 
 
-def _for_each_variant(values: tuple[float, ...]) -> tuple[float, ...]:
+def _for_each_variant(values: tuple[object, ...]) -> tuple[object, ...]:
     names = [spec.name for spec in STANDARD.specs]
     if len(values) not in (1, len(names)):
-        raise PydanticCustomError("per_variant", f"must be one number for all, or one each for {', '.join(names)}")
+        raise PydanticCustomError("per_variant", f"must be one for all, or one each for {', '.join(names)}")
     return values
+
+
+def _fits(texts: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        fitted(STANDARD, [read_fit(text) for text in texts])
+    except ValueError as error:
+        raise PydanticCustomError("fit", "{why}", {"why": str(error)}) from None
+    return texts
 
 
 def _sharpens(sigmas: tuple[float, ...]) -> tuple[float, ...]:
@@ -77,6 +86,18 @@ class FileSettings(BaseModel):
         AfterValidator(_for_each_variant),
         Field(alias="WEBP_QUALITY", description="Quality, 1 to 100, likewise."),
     ] = tuple(spec.quality for spec in STANDARD.specs)
+    variant_fit: Annotated[
+        tuple[Annotated[str, StringConstraints(strip_whitespace=True)], ...],
+        BeforeValidator(_by_commas),
+        AfterValidator(_for_each_variant),
+        AfterValidator(_fits),
+        Field(
+            alias="VARIANT_FIT",
+            description="How pictures get into the boxes, likewise: `inside` keeps the shape; `cover` fills the box "
+            "and crops, `cover:north` keeps the top, `cover:attention` what people look at; `contain:#ffffff` or "
+            "`contain:transparent` fills the rest of the box. webp has no box: `inside`.",
+        ),
+    ] = ("inside",)
     sharpen_sigma: Annotated[
         tuple[Annotated[float, Field(ge=0, le=MOST_SIGMA)], ...],
         BeforeValidator(_by_commas),
@@ -127,7 +148,8 @@ class FileSettings(BaseModel):
     @property
     def recipe(self) -> Recipe:
         """What is made of an image."""
-        return sharpened(adapted(self.webp_effort, self.webp_quality, self._further), self.sharpen_sigma)
+        encoded = adapted(self.webp_effort, self.webp_quality, self._further)
+        return sharpened(fitted(encoded, [read_fit(text) for text in self.variant_fit]), self.sharpen_sigma)
 
     @property
     def _further(self) -> tuple[VariantSpec, ...]:

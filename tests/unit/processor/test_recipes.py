@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processor.fits import Contain, Cover, Gravity, read_fit
 from processor.pipeline.analyses import ANALYSES
-from processor.recipes import FURTHER, STANDARD, Effect, Recipe, VariantSpec, adapted, sharpened, standard
+from processor.recipes import FURTHER, STANDARD, Effect, Recipe, VariantSpec, adapted, fitted, sharpened, standard
 
 sides = st.integers(min_value=1, max_value=20_000)
 numbers = st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False)
@@ -24,9 +25,14 @@ specs = st.builds(
     format=st.just("webp"),
     quality=st.integers(min_value=0, max_value=100),
     effort=st.integers(min_value=0, max_value=6),
-    box=st.none() | st.tuples(sides, sides),
+    box=st.none(),
     effects=st.lists(effects, max_size=3).map(tuple),
 )
+colours = st.from_regex(r"#[0-9a-f]{6}|transparent", fullmatch=True)
+fits = st.builds(Cover, gravity=st.sampled_from(Gravity)) | st.builds(
+    Contain, colour=colours, gravity=st.sampled_from([each for each in Gravity if each is not Gravity.ATTENTION])
+)
+specs |= st.builds(replace, specs, box=st.tuples(sides, sides), fit=st.none() | fits)
 recipes = st.builds(
     Recipe,
     name=st.from_regex(r"[a-z][a-z0-9-]{0,31}", fullmatch=True),
@@ -40,6 +46,39 @@ recipes = st.builds(
 @given(recipes)
 def test_whatever_is_asked_for_is_read_as_it_was_written(recipe: Recipe) -> None:
     assert Recipe.from_text(recipe.to_text()) == recipe
+
+
+@given(fits)
+def test_a_fit_is_read_as_it_was_written(fit: Cover | Contain) -> None:
+    assert read_fit(str(fit)) == fit
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "inside:1", "stretch", "cover:", "cover:top", "cover:north:x"),
+        *("contain", "contain:red", "contain:#fff", "contain:#FFFFFF", "contain:#ffffff:attention"),
+    ],
+)
+def test_anything_else_is_no_fit(text: str) -> None:
+    with pytest.raises(ValueError, match=r"must be|is|chooses"):
+        read_fit(text)
+
+
+def test_what_has_no_box_cannot_fit_into_it() -> None:
+    with pytest.raises(ValueError, match="no box"):
+        VariantSpec(name="whole", format="webp", quality=80, fit=Cover())
+
+
+def test_a_record_says_how_a_picture_gets_into_its_box() -> None:
+    recipe = fitted(STANDARD, [Cover(gravity=Gravity.ATTENTION), None, Contain(colour="#ffffff"), None])
+    assert '["thumbnail","webp",80,4,300,300,"cover:attention"],["medium","webp",85,2,800,600],' in recipe.to_text()
+    assert '["large","webp",90,1,1920,1080,"contain:#ffffff"],["webp","webp",84,2]' in recipe.to_text()
+
+
+def test_one_fit_for_all_is_for_those_that_have_a_box_in_all_formats() -> None:
+    recipe = fitted(replace(STANDARD, further=FURTHER["avif"]), [Cover()])
+    assert [bool(spec.fit) for spec in (*recipe.specs, *recipe.further)] == [True, True, True, False] * 2
 
 
 @given(recipes, recipes)

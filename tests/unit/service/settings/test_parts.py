@@ -7,12 +7,16 @@ from datetime import timedelta
 import pytest
 from pydantic import BaseModel
 
+from processor.fits import Contain, Cover, Fit, Gravity
 from processor.recipes import FURTHER, STANDARD, sharpened
 from processor.stores.config import AwsCredentials
 from service.config import Settings, SettingsError
 from tests.unit.service.test_config import REQUIRED
 
 PARTS = [part for part in Settings.__mro__ if issubclass(part, BaseModel) and part not in (Settings, BaseModel)]
+
+
+SQUARE = Cover(gravity=Gravity.ATTENTION)
 
 
 def settings(**given: str) -> Settings:
@@ -120,6 +124,18 @@ def test_the_recipe_sharpens_what_it_is_told_to(given: dict[str, str], sigmas: l
     assert settings(**given).recipe == sharpened(STANDARD, sigmas)
 
 
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [
+        ("inside", [None] * 4),
+        ("cover", [Cover(), Cover(), Cover(), None]),
+        ("cover:attention, inside,contain:#ffffff,inside", [SQUARE, None, Contain(colour="#ffffff"), None]),
+    ],
+)
+def test_pictures_get_into_their_boxes_as_they_are_told_to(given: str, fits: list[Fit | None]) -> None:
+    assert [spec.fit for spec in settings(VARIANT_FIT=given).recipe.specs] == fits
+
+
 @pytest.mark.parametrize("given", ["webp,avif", "avif, webp"])
 def test_a_further_format_has_the_variants_of_the_recipe_with_numbers_of_its_own(given: str) -> None:
     recipe = settings(OUTPUT_FORMATS=given, AVIF_EFFORT="1", AVIF_QUALITY="50,55,60,65", SHARPEN_SIGMA="0.5").recipe
@@ -162,6 +178,11 @@ def test_by_default_there_is_no_further_format_and_the_recipe_is_what_it_was() -
         ("SHARPEN_SIGMA", "1,1"),
         ("SHARPEN_SIGMA", "crisp"),
         ("SHARPEN_SIGMA", "nan"),
+        ("VARIANT_FIT", "stretch"),
+        ("VARIANT_FIT", "cover:top"),
+        ("VARIANT_FIT", "contain"),
+        ("VARIANT_FIT", "cover,cover"),
+        ("VARIANT_FIT", "cover,cover,cover,cover"),
     ],
 )
 def test_anything_else_is_named_as_it_was_given(variable: str, value: str) -> None:
