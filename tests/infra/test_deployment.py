@@ -77,7 +77,7 @@ async def deployed(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncItera
             yield Deployed(deployment, service, outputs_of(description), status)
 
 
-async def test_a_deployed_stack_converts_finds_twins_redrives_and_forgets(deployed: Deployed) -> None:
+async def test_a_deployed_stack_converts_finds_twins_redrives_outlives_sources_and_forgets(deployed: Deployed) -> None:
     assert deployed.status == "CREATE_COMPLETE"
     service, picture = deployed.service, corpus.jpeg(corpus.photo(640, 480))
     digest = base64.b64encode(hashlib.sha256(picture).digest()).decode()
@@ -103,34 +103,18 @@ async def test_a_deployed_stack_converts_finds_twins_redrives_and_forgets(deploy
     redriven = await service.call("POST", "/images/failed/redrive", json={"dryRun": False})
     assert redriven["messages"] == 1
 
+    await _expired(deployed, issued)
     deleted = await service.call("DELETE", f"/images/image/{issued['uniqueId']}")
     assert deleted["deletedProcessedImages"] == 4
     async with AsyncExitStack() as stack:
+        s3 = await deployed.deployment.client(stack, "s3")
+        left = await s3.list_object_versions(Bucket=deployed.outputs["SourceBucket"], Prefix=issued["key"])
+        assert not left.get("Versions")
+        assert not left.get("DeleteMarkers")
         cloudfront = await deployed.deployment.client(stack, "cloudfront")
         distribution = deployed.outputs["CloudfrontDistributionId"]
         listed = await cloudfront.list_invalidations(DistributionId=distribution)
         assert listed["InvalidationList"]["Quantity"] == 1
-
-
-async def test_an_expired_source_is_not_converted_again_and_all_else_goes_on(deployed: Deployed) -> None:
-    service = deployed.service
-    issued = await service.put(corpus.jpeg(corpus.photo(320, 240)))
-    await service.settled(issued["processingId"])
-    async with AsyncExitStack() as stack:
-        s3 = await deployed.deployment.client(stack, "s3")
-        bucket = deployed.outputs["SourceBucket"]
-        # As S3 expires an object in a bucket with versions: a marker hides it.
-        await s3.delete_object(Bucket=bucket, Key=issued["key"])
-
-        refused = await service.call("POST", f"/images/process/{issued['uniqueId']}", expect=409)
-        assert (refused["code"], refused["detail"]) == ("not_uploaded", "The uploaded file is not there any more.")
-        shown = await service.call("GET", f"/images/status/{issued['processingId']}")
-        assert len(shown["processedImages"]) == 4
-        deleted = await service.call("DELETE", f"/images/image/{issued['uniqueId']}")
-        assert deleted["deletedProcessedImages"] == 4
-        left = await s3.list_object_versions(Bucket=bucket, Prefix=issued["key"])
-        assert not left.get("Versions")
-        assert not left.get("DeleteMarkers")
 
 
 async def test_the_pods_of_another_service_account_get_nothing(deployed: Deployed) -> None:
@@ -157,6 +141,18 @@ async def test_the_pods_of_another_service_account_get_nothing(deployed: Deploye
         assert await eventually(answers, what="an answer") == 503
     finally:
         await other.kill()
+
+
+async def _expired(deployed: Deployed, issued: dict[str, Any]) -> None:
+    """A source that expired is not converted again, and its variants are there still."""
+    async with AsyncExitStack() as stack:
+        s3 = await deployed.deployment.client(stack, "s3")
+        # As S3 expires an object in a bucket with versions: a marker hides it.
+        await s3.delete_object(Bucket=deployed.outputs["SourceBucket"], Key=issued["key"])
+    refused = await deployed.service.call("POST", f"/images/process/{issued['uniqueId']}", expect=409)
+    assert (refused["code"], refused["detail"]) == ("not_uploaded", "The uploaded file is not there any more.")
+    shown = await deployed.service.call("GET", f"/images/status/{issued['processingId']}")
+    assert len(shown["processedImages"]) == 4
 
 
 async def _told_twice(deployed: Deployed, unique_id: str, processing_id: str) -> None:

@@ -136,7 +136,9 @@ async def _newcomer(tmp_path: Path, stage: str) -> AsyncIterator[Newcomer]:
         program = folder / "programs" / name
         program.write_text(f"#!/bin/sh\n{command}\n")
         program.chmod(0o755)
-    (folder / "state" / "image-service.json").write_text(json.dumps(within_the_emulator(template.load())))
+    for path in template.PATH.parent.glob("*.yaml"):
+        adapted = within_the_emulator(template.load(path))
+        (folder / "state" / f"{path.stem}.json").write_text(json.dumps(adapted))
     (folder / "photo.jpg").write_bytes(corpus.jpeg(corpus.photo(640, 480)))
     async with run_local_emulator(tmp_path) as aws:
         yield Newcomer(aws=aws, folder=folder, stage=stage)
@@ -260,12 +262,28 @@ async def test_a_creation_of_prod_that_failed_half_way_is_mended_by_the_next_ste
         assert await newcomer.status() == wait_for.removeprefix("stack-").replace("-", "_").upper(), printed
 
 
+@pytest.mark.slow
+async def test_the_endpoints_of_the_page_are_made_in_a_network_that_there_is(tmp_path: Path) -> None:
+    async with _newcomer(tmp_path, "dev") as newcomer:
+        vpc = (await newcomer.ask("ec2", "describe-vpcs"))["Vpcs"][0]
+        subnets = [each["SubnetId"] for each in (await newcomer.ask("ec2", "describe-subnets"))["Subnets"][:2]]
+        routes = (await newcomer.ask("ec2", "describe-route-tables"))["RouteTables"][0]["RouteTableId"]
+        of_the_network = {
+            "VpcId=vpc-0123456789abcdef0": f"VpcId={vpc['VpcId']}",
+            "10.0.0.0/16": vpc["CidrBlock"],
+            "subnet-0123456789abcdef0,subnet-0123456789abcdef1": ",".join(subnets),
+            "rtb-0123456789abcdef0": routes,
+        }
+        printed = await newcomer.follow("A private network", changed=HERE | of_the_network)
+        made = await newcomer.ask("ec2", "describe-vpc-endpoints")
+        services = {each["ServiceName"].removeprefix(f"com.amazonaws.{REGION}.") for each in made["VpcEndpoints"]}
+        assert services == {"s3", "dynamodb", "sqs", "sts", "ecr.api", "ecr.dkr", "logs"}, printed
+
+
 def test_the_page_types_nothing_that_no_test_types() -> None:
-    """But for what needs a network, or has to be said in words of one's own."""
     typed = {*STEPS, "4. The first key", "5. See it work", "Before users come", "When a creation fails", ""}
-    typed |= {"The end of a stage"}
-    others = {block.section for block in PAGE if block.language == "console"} - typed
-    assert others == {"A private network"}
+    typed |= {"A private network", "The end of a stage"}
+    assert {block.section for block in PAGE if block.language == "console"} == typed
 
 
 def test_the_load_balancer_of_the_page_is_one_that_the_chart_takes() -> None:
