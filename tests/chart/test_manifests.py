@@ -135,16 +135,42 @@ def test_the_chart_can_be_packaged_with_all_that_it_needs_and_no_more(tmp_path: 
         assert "image-service/templates/deployment.yaml" in chart.render(example())
 
 
-def test_who_deploys_may_make_every_object_of_the_chart_and_nothing_outside_its_namespace() -> None:
+def _granted() -> dict[tuple[str, str], set[str]]:
+    """The verbs that whoever deploys has, by group and resource."""
+    found = list(yaml.safe_load_all((KUSTOMIZE / "deployer.yaml").read_text()))
+    (role,) = [each for each in found if each["kind"] == "Role"]
+    return {
+        (group, resource): set(rule["verbs"])
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+def test_who_deploys_may_make_every_object_of_the_chart() -> None:
+    """`tests/cluster/` tries each right on a cluster. Here no kind of object is forgotten."""
+    made = {
+        (document["apiVersion"].rpartition("/")[0], document["kind"])
+        for file in EXAMPLES
+        for document in objects(yaml.safe_load(file.read_text()))
+    }
+    assert len(made) == 15
+    plurals = {"Ingress": "ingresses", "NetworkPolicy": "networkpolicies"}
+    needed = {(group, plurals.get(kind, f"{kind.lower()}s")) for group, kind in made}
+    granted = _granted()
+    assert {each for each in needed if not {"create", "patch", "delete"} <= granted.get(each, set())} == set()
+    of_helm = {("", "secrets"), ("apps", "replicasets"), ("", "pods/log")}
+    assert granted.keys() - needed == of_helm
+
+
+def test_who_deploys_may_do_nothing_outside_its_namespace_and_nothing_by_a_wildcard() -> None:
     found = list(yaml.safe_load_all((KUSTOMIZE / "deployer.yaml").read_text()))
     for document in found:
         _check(document, VERSIONS[0])
     assert {each["metadata"].get("namespace", "truss-image") for each in found} == {"truss-image"}
-    assert "ClusterRoleBinding" not in {each["kind"] for each in found}
-    (role,) = [each for each in found if each["kind"] == "Role"]
-    granted = {(group, kind) for rule in role["rules"] for group in rule["apiGroups"] for kind in rule["resources"]}
-    needed = {(api.partition("/")[0], f"{kind.lower()}s") for api, kind in OPERATORS}
-    assert granted == needed
+    assert {each["kind"] for each in found} == {"Namespace", "Role", "RoleBinding"}
+    assert {each["roleRef"]["kind"] for each in found if each["kind"] == "RoleBinding"} == {"Role"}
+    assert "*" not in {name for key, verbs in _granted().items() for name in (*key, *verbs)}
 
 
 def test_kustomize_applies_every_file_and_nothing_that_only_helm_understands() -> None:
