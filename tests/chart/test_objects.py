@@ -294,6 +294,12 @@ def test_keda_scales_on_what_waits_and_what_is_in_work_and_on_cpu() -> None:
     assert one("triggerauthentication.yaml", **KEDA)["spec"] == {"podIdentity": {"provider": "aws"}}
 
 
+def test_keda_asks_for_the_queue_where_the_service_does() -> None:
+    endpoint = "https://sqs.internal.example"
+    queue, _ = one("scaledobject.yaml", **KEDA, config__awsEndpointUrl=endpoint)["spec"]["triggers"]
+    assert queue["metadata"]["awsEndpoint"] == endpoint
+
+
 @pytest.mark.parametrize(("cpu", "slots"), [("1500m", "3"), ("500m", "2"), ("4", "5"), (3, "4"), (None, "3")])
 def test_without_a_number_of_threads_a_pod_s_slots_follow_its_limit_of_processors(cpu: object, slots: str) -> None:
     memory = {"memory": "1536Mi"}
@@ -404,10 +410,12 @@ def test_keda_is_one_value_away_and_takes_the_place_of_the_hpa() -> None:
 @pytest.mark.parametrize(
     ("changes", "said", "unsaid"),
     [
-        (BARE, ["on CPU alone", "no metrics-server"], []),
+        (BARE, ["on CPU alone", "no metrics-server", "there are 2 pods"], ["nothing\nremoves them"]),
         ({"apiVersions": ["metrics.k8s.io/v1beta1"]}, ["on CPU alone"], ["no metrics-server"]),
-        (DEPTH, ["no metrics-server"], ["on CPU alone"]),
-        (KEDA, [], ["on CPU alone", "no metrics-server", "Nothing scales"]),
+        (DEPTH, ["no metrics-server", "nothing\nremoves them", "autoscaling.hpa.cpu.enabled=false"], ["on CPU alone"]),
+        (DEPTH | {"autoscaling__hpa__cpu": {"enabled": False}}, [], ["no metrics-server", "on CPU alone"]),
+        (KEDA, ["nothing\nremoves them", "autoscaling.keda.cpu.enabled=false"], ["on CPU alone", "Nothing scales"]),
+        (KEDA | {"apiVersions": ["metrics.k8s.io/v1beta1", "keda.sh/v1alpha1"]}, [], ["no metrics-server", "Nothing"]),
         (NOTHING_SCALES, ["Nothing scales the pods: there are 2"], ["on CPU alone"]),
     ],
 )
