@@ -94,6 +94,10 @@ tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json
 	@npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund
 	@touch $@
 
+.PHONY: cluster
+cluster: setup ## Install the chart on the cluster of KUBECONFIG, in namespaces of their own (needs kubectl and Helm 4)
+	$(BIN)/pytest tests/cluster
+
 .PHONY: mutants
 mutants: setup ## Convert damaged pictures at random, and watch what becomes of the process (MUTANTS_SECONDS=... long)
 	$(BIN)/python -m tests.mutants --seconds $(MUTANTS_SECONDS)

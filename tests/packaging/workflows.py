@@ -52,10 +52,12 @@ class Ran:
 
 @dataclass(slots=True)
 class Runner:
-    """Runs a step's script in an empty folder. `commands` are shell scripts that stand in for the real ones."""
+    """Runs a step's script in a folder. `commands` are shell scripts that stand in for the real ones."""
 
     folder: Path
     commands: dict[str, str] = field(default_factory=dict)
+    #: Longest that a script may take.
+    seconds: float = 60
 
     def run(self, script: str, **environment: str) -> Ran:
         """As `shell: bash` does."""
@@ -74,7 +76,7 @@ class Runner:
             env=_environment(programs, files, self.folder) | environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=self.seconds,
             check=False,
         )
         return Ran(
