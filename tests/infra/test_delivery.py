@@ -29,7 +29,7 @@ def _statements(stack: Stack, role: str) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize(("role", "environment"), [("BuildRole", "prod-build"), ("DeployRole", "prod")])
+@pytest.mark.parametrize(("role", "environment"), [("BuildRole", "prod-build"), ("DeployRole", "prod-deploy")])
 def test_a_role_is_for_one_environment_of_one_repository(stack: Stack, role: str, environment: str) -> None:
     (statement,) = stack.resource(role)["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Condition"] == {

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from docs.generate import ROOT
+from infra import release
 from tests.packaging import workflows
 
 DEPLOY = workflows.load("deploy.yml")
@@ -76,25 +77,51 @@ def test_nothing_else_is_deployed(runner: workflows.Runner, ref: str) -> None:
     assert (ran.code, ran.outputs) == (1, {})
 
 
-def test_deployments_to_one_stage_follow_each_other() -> None:
-    assert DEPLOY["concurrency"]["cancel-in-progress"] is False
-    assert "'prod' || 'dev'" in DEPLOY["concurrency"]["group"]
+def test_what_changes_a_stage_follows_one_another_and_nobody_who_waits_is_put_out() -> None:
+    stage = {"group": "change-${{ needs.stage.outputs.stage }}", "queue": "max"}
+    locked = {name: job["concurrency"] for name, job in DEPLOY["jobs"].items() if "concurrency" in job}
+    assert locked == {
+        "infrastructure": stage,
+        "service": stage,
+        "chart": {"group": "publish-chart", "queue": "max"},
+    }
+
+
+def test_what_waits_for_a_person_holds_no_lock() -> None:
+    """A job enters its group before it is approved. In a group, one that nobody approves would stop every later one."""
+    assert "concurrency" not in DEPLOY
+    approved = "${{ needs.stage.outputs.stage }}"
+    assert [name for name, job in DEPLOY["jobs"].items() if job.get("environment") == approved] == ["approve"]
+    assert "concurrency" not in DEPLOY["jobs"]["approve"]
+
+
+def test_checks_of_a_pull_request_end_only_those_of_its_older_commits() -> None:
+    group = workflows.load("ci.yml")["concurrency"]
+    # The ref of a pull request is its own, and a run's id is nobody else's: nothing else waits or is ended.
+    assert group["group"] == "ci-${{ github.event_name == 'pull_request' && github.ref || github.run_id }}"
+    assert group["cancel-in-progress"] is True
 
 
 def test_every_job_has_only_the_rights_that_it_names() -> None:
     assert DEPLOY["permissions"] == {}
     rights = {name: job.get("permissions", {}) for name, job in DEPLOY["jobs"].items()}
-    assert {right for granted in rights.values() for right in granted.items()} == {
+    publishing = {("packages", "write"), ("attestations", "write")}
+    assert {right for granted in rights.values() for right in granted.items()} == publishing | {
         ("contents", "read"),
         ("id-token", "write"),
     }
-    assert {name for name, granted in rights.items() if "id-token" not in granted} == {"stage", "check"}
+    assert {name for name, granted in rights.items() if publishing & set(granted.items())} == {"chart"}
+    assert {name for name, granted in rights.items() if "id-token" not in granted} == {"stage", "check", "approve"}
 
 
-def test_only_what_changes_a_stage_waits_for_approval() -> None:
+def test_nothing_changes_a_stage_before_it_is_approved() -> None:
     environments = {name: job.get("environment") for name, job in DEPLOY["jobs"].items()}
     stage = "${{ needs.stage.outputs.stage }}"
-    assert {name for name, environment in environments.items() if environment == stage} == {"infrastructure", "service"}
+    changing = {name for name, environment in environments.items() if environment == f"{stage}-deploy"}
+    assert changing == {"infrastructure", "service"}
+    for name in changing:
+        assert "approve" in DEPLOY["jobs"][name]["needs"]
+        assert "needs.approve.result == 'success'" in DEPLOY["jobs"][name]["if"]
     before = {name for name, environment in environments.items() if isinstance(environment, dict)}
     assert before == {"plan", "image", "sign"}
     assert {environments[name]["name"] for name in before} == {f"{stage}-build"}
@@ -114,15 +141,17 @@ def test_aws_is_reached_by_a_role_and_no_key() -> None:
     assert len(configured) == 5
     assert all(set(step["with"]) == {"role-to-assume", "aws-region"} for step in configured)
     secrets = re.findall(r"secrets\.(\w+)", (workflows.FOLDER / "deploy.yml").read_text())
-    assert secrets == ["SMOKE_API_KEY"]
+    assert set(secrets) == {"SMOKE_API_KEY"}
 
 
 def test_nothing_is_deployed_that_was_not_checked_and_signed() -> None:
     needs = {name: set(job.get("needs", [])) for name, job in DEPLOY["jobs"].items()}
     assert "check" in needs["plan"]
     assert "check" in needs["image"]
+    assert "check" in needs["chart"]
     assert "image" in needs["sign"]
-    assert {"plan", "infrastructure", "sign"} <= needs["service"]
+    assert {"check", "plan", "sign"} <= needs["approve"]
+    assert {"approve", "infrastructure", "sign"} <= needs["service"]
     assert "needs.sign.result == 'success'" in DEPLOY["jobs"]["service"]["if"]
 
 
@@ -130,8 +159,8 @@ def test_the_image_is_deployed_by_its_digest_with_an_sbom_and_provenance() -> No
     build = workflows.step("image", "Build, describe and push it")["with"]
     assert build["sbom"] is True
     assert build["provenance"] == "mode=max"
-    assert '"image.digest=$DIGEST"' in workflows.step("service", "Install the chart")["run"]
-    assert DEPLOY["jobs"]["service"]["env"]["DIGEST"] == "${{ needs.sign.outputs.digest }}"
+    assert '"image.digest=${IMAGE#*@}"' in workflows.step("service", "Install the chart")["run"]
+    assert DEPLOY["jobs"]["service"]["env"]["IMAGE"].endswith("@${{ needs.sign.outputs.digest }}")
 
 
 class TestPlan:
@@ -186,6 +215,14 @@ esac"""
         ran = self._run(runner, stack="echo UPDATE_COMPLETE", role=role)
         (created,) = [call for call in ran.calls if "create-change-set" in call]
         assert created.endswith(f"--role-arn {role}") is passed
+
+    def test_a_change_that_another_run_makes_is_waited_for(self, runner: workflows.Runner) -> None:
+        runner.commands["sleep"] = "true"
+        changing = "if [[ -e asked ]]; then echo UPDATE_COMPLETE; else touch asked; echo UPDATE_IN_PROGRESS; fi"
+        ran = self._run(runner, stack=changing)
+        assert ran.code == 0, ran.shown
+        assert ran.outputs["wait_for"] == "stack-update-complete"
+        assert "sleep 15" in ran.calls
 
     def test_nothing_is_executed(self, runner: workflows.Runner) -> None:
         ran = self._run(runner, stack="echo UPDATE_COMPLETE")
@@ -266,33 +303,220 @@ esac"""
         assert "Template error: no such thing" in ran.shown
 
 
-class TestRollback:
-    """What ran before runs again when the new one does not hold."""
+class TestApproval:
+    """A person is asked when there is something to be looked at, once, and never when something failed."""
 
-    STEP = workflows.step("service", "Go back to what ran before")
+    RULE = " ".join(DEPLOY["jobs"]["approve"]["if"].split())
+
+    def _asked(self, *, plan: str, change_set: str, sign: str, event: str = "push", service: bool = True) -> bool:
+        """The rule, with the operators of Python. Words of GitHub's are no names there."""
+        rule = self.RULE.replace("!cancelled()", "True").replace("&&", " and ").replace("||", " or ")
+        given = {
+            "needs.check.result": "success",
+            "needs.plan.result": plan,
+            "needs.plan.outputs.change_set": change_set,
+            "needs.sign.result": sign,
+            "github.event_name": event,
+        }
+        for name, value in given.items():
+            rule = rule.replace(name, repr(value))
+        return bool(eval(rule.replace("!inputs.deploy_image_service", f"(not {service})"), {}))
+
+    @pytest.mark.parametrize("change_set", ["arn:1", ""])
+    def test_a_push_is_once_its_image_is_there(self, change_set: str) -> None:
+        assert self._asked(plan="success", change_set=change_set, sign="success")
+        assert not self._asked(plan="success", change_set=change_set, sign="failure")
+        assert not self._asked(plan="success", change_set=change_set, sign="skipped")  # the image could not be built
+        assert not self._asked(plan="failure", change_set="", sign="success")
+
+    def test_by_hand_it_is_for_what_was_asked(self) -> None:
+        by_hand = "workflow_dispatch"
+        assert self._asked(plan="success", change_set="arn:1", sign="skipped", event=by_hand, service=False)
+        assert not self._asked(plan="success", change_set="", sign="skipped", event=by_hand, service=False)
+        assert self._asked(plan="skipped", change_set="", sign="success", event=by_hand)
+        assert not self._asked(plan="skipped", change_set="", sign="skipped", event=by_hand)
+
+
+class TestHelm:
+    """One version of Helm, which is what was released, deploys, tests and publishes the chart."""
+
+    SCRIPT = (ROOT / ".github" / "install-helm.sh").read_text()
+
+    def _run(self, runner: workflows.Runner, script: str) -> workflows.Ran:
+        runner.commands |= {
+            "curl": """
+while [[ $1 != --output ]]; do shift; done
+mkdir linux-amd64
+echo 'echo v9' > linux-amd64/helm
+tar --create --gzip --file "$2" linux-amd64""",
+            "sudo": 'cp "$2" installed',
+        }
+        return runner.run(script)
+
+    def test_another_file_is_not_installed(self, runner: workflows.Runner) -> None:
+        ran = self._run(runner, self.SCRIPT)
+        assert ran.code == 1
+        assert "FAILED" in ran.shown
+        assert not (runner.folder / "installed").exists()
+
+    def test_the_right_one_is(self, runner: workflows.Runner) -> None:
+        of_what_came = 'checksum=$(sha256sum "$archive" | cut --delimiter " " --fields 1)\necho "$checksum'
+        ran = self._run(runner, self.SCRIPT.replace('echo "$checksum', of_what_came))
+        assert ran.code == 0, ran.shown
+        assert (runner.folder / "installed").read_text() == "echo v9\n"
 
     @pytest.mark.parametrize(
-        ("listed", "revision"), [('[{"name": "image-service", "revision": "7"}]', "7"), ("[]", "")]
+        ("workflow", "job"), [("deploy.yml", "service"), ("deploy.yml", "chart"), ("ci.yml", "cluster")]
     )
-    def test_the_revision_that_runs_is_remembered(self, runner: workflows.Runner, listed: str, revision: str) -> None:
-        runner.commands["helm"] = f"echo '{listed}'"
-        ran = runner.run(workflows.step("service", "Remember what runs")["run"])
-        assert (ran.code, ran.outputs) == (0, {"revision": revision})
+    def test_it_is_there_before_it_is_called(self, workflow: str, job: str) -> None:
+        scripts = [step.get("run", "") for step in workflows.load(workflow)["jobs"][job]["steps"]]
+        first = next(number for number, script in enumerate(scripts) if re.search(r"^\s*helm ", script, re.MULTILINE))
+        assert "bash .github/install-helm.sh" in scripts[:first]
+
+
+class TestRollback:
+    """What ran before runs again when the new one does not hold, and only then."""
+
+    STEP = workflows.step("service", "Go back to what ran before")
+    INSTALL = workflows.step("service", "Install the chart")
+
+    def _run(
+        self, runner: workflows.Runner, *, before: str = "7", baseline: str = "success", runs: str = "8"
+    ) -> workflows.Ran:
+        runner.commands |= {"helm": "true", "python3": f"echo revision={runs}"}
+        return runner.run(self.STEP["run"], BEFORE=before, BASELINE=baseline, INSTALLED="8")
 
     def test_it_comes_after_every_test_and_only_once_something_was_installed(self) -> None:
         assert self.STEP["if"] == "failure() && steps.upgrade.outcome == 'success'"
         assert DEPLOY["jobs"]["service"]["steps"][-1] == self.STEP
 
     def test_the_release_goes_back_to_that_revision(self, runner: workflows.Runner) -> None:
-        runner.commands["helm"] = "true"
-        ran = runner.run(self.STEP["run"], REVISION="7")
-        assert ran.code == 0
-        assert [call.split()[:4] for call in ran.calls] == [["helm", "rollback", "image-service", "7"]]
+        ran = self._run(runner)
+        assert ran.code == 0, ran.shown
+        (undone,) = [call for call in ran.calls if call.startswith("helm")]
+        assert undone.startswith("helm rollback image-service 7 ")
 
     def test_a_first_installation_has_nothing_to_go_back_to(self, runner: workflows.Runner) -> None:
-        runner.commands["helm"] = "true"
-        ran = runner.run(self.STEP["run"], REVISION="")
+        ran = self._run(runner, before="")
         assert (ran.code, ran.calls) == (0, [])
+
+    @pytest.mark.parametrize("baseline", ["failure", "skipped"])
+    def test_tests_that_failed_before_say_nothing_against_a_release(
+        self, runner: workflows.Runner, baseline: str
+    ) -> None:
+        """A key that has expired, a name that does not resolve, AWS away: what ran before would be no better."""
+        ran = self._run(runner, baseline=baseline)
+        assert (ran.code, ran.calls) == (0, [])
+        assert "it is left as it is" in ran.shown
+
+    def test_what_somebody_else_installed_meanwhile_is_left(self, runner: workflows.Runner) -> None:
+        ran = self._run(runner, runs="9")
+        assert ran.code == 0
+        assert not [call for call in ran.calls if call.startswith("helm")]
+
+    def test_the_tests_before_are_those_after_and_stop_nothing(self) -> None:
+        baseline = workflows.step("service", "Test what runs")
+        after = [
+            workflows.step("service", name) for name in ("Test it from inside the cluster", "Test it as a client does")
+        ]
+        assert baseline["run"].split("\n")[:-1] == [step["run"] for step in after]
+        assert baseline["continue-on-error"] is True
+        assert baseline["env"] == after[1]["env"]
+
+    @pytest.mark.parametrize(("before", "undone"), [("7", True), ("", False)])
+    def test_pods_that_never_become_ready_are_taken_back_where_there_is_something_to_go_back_to(
+        self, runner: workflows.Runner, before: str, undone: bool
+    ) -> None:
+        runner.commands |= {"helm": "true", "python3": "echo revision=8"}
+        ran = runner.run(
+            self.INSTALL["run"], REVISION=before, IMAGE="r/i@sha256:d", STAGE="dev", GITHUB_RUN_NUMBER="12"
+        )
+        assert (ran.code, ran.outputs) == (0, {"revision": "8"}), ran.shown
+        (installed, _) = ran.calls
+        assert installed.endswith("--rollback-on-failure") is undone
+        assert "--set-string image.repository=r/i --set-string image.digest=sha256:d" in installed
+        assert "--labels run=12" in installed
+
+    def test_only_pods_are_waited_for(self) -> None:
+        """Helm 4 waits for objects of operators too, unless told otherwise: a good release would be taken back."""
+        scripts = [step.get("run", "") for _, step in workflows.steps()]
+        commands = [
+            command
+            for script in scripts
+            for command in re.findall(r"helm (?:install|upgrade|rollback) (?:[^\n]*\\\n)*[^\n]*", script)
+        ]
+        assert len(commands) >= 3
+        assert [command for command in commands if "--wait=legacy" not in command or "--atomic" in command] == []
+        assert release.UNDO[0] == "--wait=legacy"
+
+
+class TestChart:
+    """A version of the chart is published once, and is what its name says."""
+
+    STEP = workflows.step("chart", "Publish this version, unless it is there")
+    NAME = "ghcr.io/acme/charts/image-service"
+
+    def _run(self, runner: workflows.Runner, pull: str) -> workflows.Ran:
+        shutil.copytree(ROOT / "helm", runner.folder / "helm")
+        chart = runner.folder / "helm" / "image-service"
+        package = (
+            f"tar --create --gzip --file $RUNNER_TEMP/image-service-0.1.0.tgz --directory {chart.parent} image-service"
+        )
+        runner.commands |= {
+            "helm": f'case "$1" in\n package) {package} ;;\n pull) {pull} ;;\nesac',
+            "docker": "echo sha256:d",
+            "python3": f'exec {sys.executable} "$@"',
+        }
+        return runner.run(self.STEP["run"], GITHUB_REPOSITORY_OWNER="Acme", HOME=str(runner.folder))
+
+    THERE = "cp $RUNNER_TEMP/image-service-0.1.0.tgz $RUNNER_TEMP/theirs"
+
+    @pytest.mark.parametrize(
+        "reason", [f"Error: {NAME}:0.1.0: not found", "Error: denied: denied", "Error: 403 Forbidden", "name unknown"]
+    )
+    def test_a_new_version_is_pushed(self, runner: workflows.Runner, reason: str) -> None:
+        ran = self._run(runner, f"echo '{reason}' >&2; exit 1")
+        assert ran.code == 0, ran.shown
+        assert ran.outputs == {"name": self.NAME, "digest": "sha256:d"}
+        assert any(call.endswith("image-service-0.1.0.tgz oci://ghcr.io/acme/charts") for call in ran.calls)
+        said = json.loads((runner.folder / "chart.spdx.json").read_text())
+        assert said["name"] == "image-service-0.1.0"
+
+    def test_a_version_that_is_there_is_not_pushed_again_and_signed_all_the_same(
+        self, runner: workflows.Runner
+    ) -> None:
+        """The run before may have ended between the two."""
+        ran = self._run(runner, self.THERE)
+        assert ran.code == 0, ran.shown
+        assert ran.outputs == {"name": self.NAME, "digest": "sha256:d"}
+        assert not [call for call in ran.calls if call.startswith("helm push")]
+
+    def test_another_chart_under_a_published_version_is_refused(self, runner: workflows.Runner) -> None:
+        changed = "mkdir -p old/image-service; cp -r helm/image-service old; echo x >> old/image-service/values.yaml"
+        published = (
+            "tar --create --gzip --file $RUNNER_TEMP/theirs/image-service-0.1.0.tgz --directory old image-service"
+        )
+        ran = self._run(runner, f"{changed}; {published}")
+        assert ran.code == 1
+        assert "Version 0.1.0 is published, and was another chart. Raise it." in ran.shown
+        assert not [call for call in ran.calls if call.startswith("helm push")]
+
+    def test_a_registry_that_cannot_be_asked_is_not_taken_for_an_empty_one(self, runner: workflows.Runner) -> None:
+        ran = self._run(runner, "echo 'Error: dial tcp: i/o timeout' >&2; exit 1")
+        assert ran.code == 1
+        assert "i/o timeout" in ran.shown
+        assert not [call for call in ran.calls if call.startswith("helm push")]
+
+    def test_it_is_signed_and_says_how_it_was_made_and_what_is_in_it(self) -> None:
+        signing = workflows.step("chart", "Sign it, and see that the signature holds")["run"]
+        assert re.findall("cosign [a-z]+", signing) == ["cosign sign", "cosign verify"]
+        attested = [
+            step["with"]
+            for step in DEPLOY["jobs"]["chart"]["steps"]
+            if step.get("uses", "").startswith("actions/attest@")
+        ]
+        assert all(given["push-to-registry"] is True for given in attested)
+        assert [given.get("sbom-path") for given in attested] == [None, "${{ runner.temp }}/chart.spdx.json"]
 
 
 class TestValues:
@@ -333,14 +557,14 @@ class TestValues:
 class TestSmoke:
     """A picture goes all the way once there is a way in, and does not stay."""
 
-    STEP = workflows.step("service", "Test it as a client does")
+    SCRIPT = (ROOT / ".github" / "as-a-client.sh").read_text()
 
     def _run(self, runner: workflows.Runner, *, url: str, key: str, curl: str = "true") -> workflows.Ran:
         runner.commands |= {
             "curl": curl,
             "docker": """echo '{"uniqueId": "u-1", "status": "completed"}'; echo '{"total": {}}'""",
         }
-        return runner.run(self.STEP["run"], PUBLIC_URL=url, TRUSS_IMAGE_API_KEY=key, REPOSITORY="r", DIGEST="sha256:d")
+        return runner.run(self.SCRIPT, PUBLIC_URL=url, TRUSS_IMAGE_API_KEY=key, IMAGE="r@sha256:d")
 
     def test_a_picture_is_uploaded_and_deleted(self, runner: workflows.Runner) -> None:
         ran = self._run(runner, url="https://img.example", key="k")
@@ -367,3 +591,9 @@ class TestSmoke:
 
     def test_a_service_that_is_not_well_fails_the_deployment(self, runner: workflows.Runner) -> None:
         assert self._run(runner, url="https://img.example", key="k", curl="exit 22").code != 0
+
+    def test_a_picture_that_does_not_come_through_fails_it_too(self, runner: workflows.Runner) -> None:
+        runner.commands |= {"curl": "true", "docker": "echo 'the job failed' >&2; exit 1"}
+        ran = runner.run(self.SCRIPT, PUBLIC_URL="https://img.example", TRUSS_IMAGE_API_KEY="k", IMAGE="r@sha256:d")
+        assert ran.code == 1
+        assert "the job failed" in ran.shown
