@@ -24,7 +24,7 @@ class Price:
 
 _AWS = "https://aws.amazon.com"
 #: Pages on which the prices are listed.
-_EKS, _EC2 = f"{_AWS}/eks/pricing/", f"{_AWS}/ec2/pricing/on-demand/"
+_EKS, EC2 = f"{_AWS}/eks/pricing/", f"{_AWS}/ec2/pricing/on-demand/"
 _S3, _SQS, _DYNAMODB = f"{_AWS}/s3/pricing/", f"{_AWS}/sqs/pricing/", f"{_AWS}/dynamodb/pricing/on-demand/"
 _LAMBDA, _API = f"{_AWS}/lambda/pricing/", f"{_AWS}/api-gateway/pricing/"
 _CLOUDFRONT, _CLOUDWATCH = f"{_AWS}/cloudfront/pricing/", f"{_AWS}/cloudwatch/pricing/"
@@ -32,8 +32,8 @@ _ALB, _VPC, _LINK = f"{_AWS}/elasticloadbalancing/pricing/", f"{_AWS}/vpc/pricin
 
 PRICES: Mapping[str, Price] = {
     "eks_cluster": Price(usd=0.10, per="hour of a control plane", source=_EKS),
-    "node": Price(usd=0.41056, per="hour of a c7a.2xlarge (8 vCPU, 16 GiB), Linux, on demand", source=_EC2),
-    "system_node": Price(usd=0.0416, per="hour of a t3.medium, Linux, on demand", source=_EC2),
+    "node": Price(usd=0.41056, per="hour of a c7a.2xlarge (8 vCPU, 16 GiB), Linux, on demand", source=EC2),
+    "system_node": Price(usd=0.0416, per="hour of a t3.medium, Linux, on demand", source=EC2),
     "alb": Price(usd=0.0225, per="hour of an Application Load Balancer", source=_ALB),
     "alb_lcu": Price(usd=0.008, per="LCU hour", source=_ALB),
     "nat": Price(usd=0.045, per="hour of a NAT gateway", source=_VPC),
@@ -59,7 +59,7 @@ PRICES: Mapping[str, Price] = {
     "dynamodb_gb": Price(usd=0.25, per="GB and month", source=_DYNAMODB),
     "cloudfront_gb": Price(usd=0.085, per="GB out, first 10 TB, North America and Europe", source=_CLOUDFRONT),
     "cloudfront_request": Price(usd=0.0100e-4, per="HTTPS request, United States", source=_CLOUDFRONT),
-    "out_gb": Price(usd=0.09, per="GB out to the internet", source=_EC2),
+    "out_gb": Price(usd=0.09, per="GB out to the internet", source=EC2),
     "logs_gb": Price(usd=0.50, per="GB of logs taken in", source=_CLOUDWATCH),
     "alarm": Price(usd=0.10, per="alarm and month", source=_CLOUDWATCH),
     "lambda_gb_second": Price(usd=0.0000166667, per="GB-second, x86", source=_LAMBDA),

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from benchmarks import cost
-from benchmarks.scaling import calls, measured, plan, pods, prices, storage, sweeps
+from benchmarks.scaling import calls, measured, nodes, plan, pods, prices, storage, sweeps
 from benchmarks.scaling.autoscaler import ScalerConfig
 from benchmarks.scaling.costs import Workload, break_even, default_prices
 from benchmarks.scaling.figures import chart
 from benchmarks.scaling.scenarios import BURST, SCENARIOS, SIZES, STEP, mean_megapixels
 from benchmarks.scaling.simulation import simulate
+
+
+def line() -> str:
+    """How to reckon another size or rate."""
+    pods_are = f"pods = ceil( images a second x CPU seconds an image / {1 - pods.HEADROOM:g} )"
+    base, each = f"{pods.image_cpu_seconds(0):.3f}", f"{measured.LINE.per_megapixel:.4f}"
+    cpu = f"CPU seconds of a photograph from {measured.FIT_FROM:g} megapixels on = {base} + {each} x megapixels"
+    return f"```\n{pods_are}\n{cpu}\n```"
 
 
 def values() -> str:
@@ -87,6 +95,8 @@ def _inputs() -> cost.Inputs:
 
 SECTIONS: Mapping[str, Callable[[], str]] = {
     "scaling-plan": plan.table,
+    "scaling-line": line,
+    "scaling-arm": nodes.table,
     "scaling-values": values,
     "scaling-measured": measured.files_table,
     "scaling-service": measured.service_table,

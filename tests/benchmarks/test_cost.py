@@ -33,7 +33,8 @@ from benchmarks.scaling.calls import (
     write_units,
 )
 from benchmarks.scaling.costs import Design, Month, Workload, break_even, default_prices, month, pod_hours
-from benchmarks.scaling.measured import LINE
+from benchmarks.scaling.measured import LINE, MACHINE
+from benchmarks.scaling.nodes import ARM, still_cheaper
 from benchmarks.scaling.plan import SIZES, plan
 from benchmarks.scaling.pods import (
     HEADROOM,
@@ -458,6 +459,21 @@ def test_the_page_on_capacity_says_in_words_what_is_reckoned() -> None:
     assert f"({mean_megapixels():.1f} megapixels in the mean)" in page
     narrowest = min(limit.images_per_second for limit in limits() if limit.name.startswith("one tenant, `LIMIT"))
     assert f"at about {int(narrowest)} images a second" in page
+
+
+def test_an_image_that_takes_as_much_longer_on_an_arm_node_costs_the_same_there() -> None:
+    work = Workload(images_per_month=100 * 730 * 3600)
+    for price in ARM.values():
+        slower = replace(work, cpu_seconds=work.cpu_seconds * still_cheaper(price))
+        there = slower.cpu_seconds * price.usd
+        assert there == pytest.approx(work.cpu_seconds * default_prices()["node"])
+        assert still_cheaper(price) > 1  # or it would not be worth a line
+
+
+def test_the_page_on_capacity_does_not_say_that_anything_was_measured_on_arm() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
+    assert "**Nothing was measured there.**" in page
+    assert "x86-64" in MACHINE
 
 
 def test_the_page_on_capacity_names_values_that_the_chart_has() -> None:

@@ -85,7 +85,7 @@ def only_good(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 async def test_a_good_release_stays_whatever_operators_say_of_their_objects(workflow: Workflow) -> None:
-    """The queue cannot be read, so KEDA's object never becomes ready: that is not the release's fault."""
+    """KEDA cannot read the queue: that is no fault of the release."""
     values = dict(UNSCHEDULED)
     if workflow.namespace.serves("keda.sh/v1alpha1"):
         values["autoscaling"] = {"keda": {"enabled": True}}
