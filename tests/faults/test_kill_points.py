@@ -140,9 +140,8 @@ async def test_a_kill_at_any_step_of_a_conversion_leaves_a_job_that_the_next_ser
     assert await theatre.play(CONVERSION[steps], play) == {}
 
 
-@pytest.mark.parametrize(
-    "steps", ["steps of its own", pytest.param("steps that every job has", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", FURTHER)
 async def test_a_kill_between_two_formats_costs_neither_of_them(theatre: Theatre, steps: str) -> None:
     async def play(scene: Scene, point: str) -> None:
         async with scene.mortal(point) as mortal:
