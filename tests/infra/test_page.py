@@ -174,8 +174,8 @@ async def test_the_page_leads_from_an_empty_account_to_a_picture(
         settings = {name: value for name, value in release["environment"].items() if name not in OF_A_POD}
         environment = settings | of_this_machine | pod
         service = ServiceProcess(environment, session, tmp_path / "service.log", traced=False)
-        await service.start()
         try:
+            await service.start()
             unset = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "")
             (newcomer.state / "pod.json").write_text(json.dumps(environment | unset))
             printed = await newcomer.follow(
