@@ -11,11 +11,12 @@
     │                            TooManyPieces  TooLargeForMemory  NotConvertible
     ├── NotFound              there is no such thing (or it is another tenant's)
     │   ├── ImageNotFound ── ImageDeleted
-    │   └── JobNotFound  KeyNotFound  ObjectNotFound
+    │   └── JobNotFound  KeyNotFound  BulkNotFound  ObjectNotFound
     ├── Conflict              the state of things forbids it now
     │   ├── LeaseLost  ObjectChanged  NotUploaded  AlreadyUploaded  RecordChanged
     │   ├── UploadIncomplete  UploadExpired  WrongUploadMethod
     │   ├── IdempotencyKeyReused  RequestInProgress  AnswerNotKept  KeyEnded  TooManyJobs
+    │   ├── FilterMismatch  BulkInProgress
     │   ├── DailyLimitReached  ImageLimitReached
     │   └── Busy              others were faster, again and again: try again in a moment
     └── Unavailable           nobody's fault: try again later
@@ -242,6 +243,12 @@ class KeyNotFound(NotFound):
     code = "key_not_found"
 
 
+class BulkNotFound(NotFound):
+    """There is no bulk job with this id."""
+
+    code = "batch_not_found"
+
+
 class ObjectNotFound(NotFound):
     """There is no such object."""
 
@@ -323,6 +330,22 @@ class TooManyJobs(Conflict):
         self.limit, self.actual = limit, actual
         told = "An image has {:,} jobs at most, and this would be number {:,}; upload it as a new one."
         super().__init__(None if limit is None else told.format(limit, actual))
+
+
+class FilterMismatch(Conflict):
+    """The image does not match the filter any more."""
+
+    code = "filter_mismatch"
+
+
+class BulkInProgress(Conflict):
+    """A bulk job of this kind is in progress; wait for its end, or cancel it."""
+
+    code = "batch_in_progress"
+
+    def __init__(self, bulk_id: str | None = None) -> None:
+        told = "The bulk job {} is in progress; wait for its end, or cancel it."
+        super().__init__(None if bulk_id is None else told.format(bulk_id))
 
 
 class IdempotencyKeyReused(Conflict):

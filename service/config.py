@@ -16,6 +16,7 @@ from service.http.settings import HttpSettings
 from service.http.urls import without_password
 from service.limits.settings import LimitSettings
 from service.observe.settings import LogSettings
+from service.settings.bulk import BulkSettings
 from service.settings.files import FileSettings
 from service.settings.resources import ResourceSettings
 from service.settings.roles import RoleSettings
@@ -28,7 +29,15 @@ class SettingsError(Exception):
 
 # The last has its fields first.
 class Settings(
-    AuthSettings, LimitSettings, LogSettings, FileSettings, WorkSettings, HttpSettings, ResourceSettings, RoleSettings
+    AuthSettings,
+    LimitSettings,
+    LogSettings,
+    FileSettings,
+    BulkSettings,
+    WorkSettings,
+    HttpSettings,
+    ResourceSettings,
+    RoleSettings,
 ):
     """The whole configuration: the settings of all components, each of which may be handed it as its own.
 

@@ -12,6 +12,7 @@ import aiohttp
 import structlog
 from aiohttp import web
 
+from processor.bulk.jobs import BulkJobs
 from processor.catalog.waiting import Waiting
 from processor.ports.stores import Stores
 from processor.stores.clients import AwsClients, open_clients
@@ -21,6 +22,7 @@ from processor.usage import Quota
 from service import wiring
 from service.auth.api_keys import KEY_STORE
 from service.auth.authenticator import AUTHENTICATOR
+from service.calls.bulk import BULK
 from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS, WAITING
 from service.calls.viewer import LOCAL_VIEWER
 from service.config import SETTINGS
@@ -51,9 +53,11 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             _tell_of_sessions(settings)
         async with open_clients(aws, app[PROBES]) as clients, open_http(settings.ca_file) as session:
             stores, quota = wiring.make_stores(settings, clients, app[METRICS]), wiring.make_quota(settings, clients)
-            work = wiring.make_work(settings, stores, quota, app[PROBES]) if settings.converts else None
+            bulk = wiring.make_bulk_store(settings, clients)
+            work = wiring.make_work(settings, stores, bulk, quota, app[PROBES]) if settings.converts else None
             if settings.serves:
                 _put_use_cases(app, stores, quota)
+                app[BULK] = BulkJobs(store=bulk)
                 _put_access(app, clients, session)
                 app[WAITING] = Waiting(changes=wiring.make_changes(settings, clients))
             _put_checks(app, stores, work)
@@ -78,7 +82,7 @@ async def _at_work(app: web.Application, work: Work | None) -> AsyncIterator[Non
         memory_budget_bytes=settings.memory_budget_bytes,
         memory_limit_bytes=memory_limit_bytes(),
     )
-    work.worker.start()
+    work.start()
     draining = app[DRAINING]
     ending = asyncio.create_task(_end_when(draining, work, settings.drain_seconds), name="drain")
     yield

@@ -10,6 +10,7 @@ from aiohttp import web
 from service.auth.principal import Scope
 from service.calls import (
     batches,
+    bulk,
     docs,
     failed,
     health,
@@ -74,6 +75,10 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/images/batch/status", batches.status, Scope.READ),
     Route("POST", "/images/batch/process", batches.process, Scope.WRITE),
     Route("POST", "/images/batch/delete", batches.delete, Scope.DELETE),
+    Route("GET", "/images/batch", bulk.list_jobs, Scope.READ),
+    Route("GET", "/images/batch/{batchId}", bulk.show, Scope.READ),
+    Route("GET", "/images/batch/{batchId}/results", bulk.results, Scope.READ),
+    Route("DELETE", "/images/batch/{batchId}", bulk.cancel, Scope.WRITE),
     Route("GET", "/images/limits", limits.show, Scope.READ),
     Route("PUT", "/images/limits", limits.override, Scope.ADMIN),
     Route("GET", "/images/keys", keys.list_keys, Scope.ADMIN),

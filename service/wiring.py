@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from importlib.metadata import version
 
 import aiohttp
 import structlog
 
+from processor.bulk.operations import operations
+from processor.bulk.runner import BulkRunner
 from processor.catalog.images import Catalog
 from processor.catalog.parts import LargeFiles
 from processor.catalog.unsized import UnsizedFiles
@@ -18,6 +21,7 @@ from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.engine import Engine, EngineConfig, libvips_version
 from processor.pipeline.lanes import Lanes
 from processor.pipeline.spare import Spare
+from processor.ports.bulk import AllBulk
 from processor.ports.changes import ChangeStore
 from processor.ports.keys import KeyStore
 from processor.ports.listener import Listener
@@ -27,6 +31,7 @@ from processor.probe import NO_PROBES, Probes
 from processor.sandbox.renderer import ChildRenderer
 from processor.sandbox.spare import SpareRenderer
 from processor.stores.backlog import DynamoBacklogStore
+from processor.stores.bulk import DynamoBulkStore
 from processor.stores.changes import DynamoChanges
 from processor.stores.clients import AwsClients
 from processor.stores.cloudfront import CloudFrontEdge
@@ -83,10 +88,15 @@ class Work:
 
     worker: Worker
     renderers: Renderers
+    bulk: BulkRunner
+
+    def start(self) -> None:
+        self.worker.start()
+        self.bulk.start()
 
     async def end(self, seconds: float) -> None:
         """Finish what is begun, within so many seconds."""
-        await self.worker.drain(seconds)
+        await asyncio.gather(self.worker.drain(seconds), self.bulk.drain(seconds))
         await self.renderers.close()
 
 
@@ -134,6 +144,11 @@ def make_key_store(settings: ResourceSettings, clients: AwsClients) -> KeyStore:
     return DynamoKeyStore(Table(clients, settings.processing_table))
 
 
+def make_bulk_store(settings: ResourceSettings, clients: AwsClients) -> AllBulk:
+    """The store of bulk jobs."""
+    return DynamoBulkStore(Table(clients, settings.processing_table))
+
+
 def make_replay_store(settings: ResourceSettings, clients: AwsClients) -> ReplayStore:
     """The store of answers to repeated requests."""
     return DynamoReplayStore(Table(clients, settings.processing_table))
@@ -177,10 +192,19 @@ def make_renderers(settings: Settings, probes: Probes = NO_PROBES) -> Renderers:
     )
 
 
-def make_work(settings: Settings, stores: AllStores, quota: Quota, probes: Probes) -> Work:
-    """The worker takes no messages before it is started."""
+def make_work(settings: Settings, stores: AllStores, bulk: AllBulk, quota: Quota, probes: Probes) -> Work:
+    """It takes no messages and no bulk jobs before it is started."""
     renderers = make_renderers(settings, probes)
-    return Work(worker=make_worker(settings, stores, quota, renderers, probes), renderers=renderers)
+    runner = BulkRunner(
+        store=bulk,
+        jobs=stores.jobs,
+        queue=stores.queue,
+        operations=operations(make_use_cases(settings, stores, quota).catalog),
+        per_second=settings.bulk_per_second,
+        lease_seconds=settings.visibility_seconds,
+        probes=probes,
+    )
+    return Work(worker=make_worker(settings, stores, quota, renderers, probes), renderers=renderers, bulk=runner)
 
 
 def make_worker(settings: Settings, stores: AllStores, quota: Quota, renderers: Renderers, probes: Probes) -> Worker:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -16,6 +16,7 @@ from processor.endings import Endings
 from processor.erasure import Eraser, Erasure
 from processor.errors import (
     Busy,
+    FilterMismatch,
     ImageDeleted,
     ImageNotFound,
     NotUploaded,
@@ -40,6 +41,8 @@ from processor.usage import Quota, Usage, today
 MESSAGE_GRACE = timedelta(minutes=1)
 #: How long requests for one image are collected, in seconds, while the image has to wait.
 STORM_SECONDS = 0.5
+#: Whether an image's current job is one that is meant. None: its record has expired.
+Matches = Callable[[Job | None], bool]
 #: The failure of a job without a message.
 NOT_QUEUED = Failure(code=UNAVAILABLE, message="The job could not be queued; ask again.")
 
@@ -111,23 +114,29 @@ class Catalog:
         return job.shown if job is not None else await stored_variants(self.stores.processed, unique_id, shown)
 
     async def reprocess(
-        self, tenant: str, unique_id: str, *, delay_seconds: int = 0, instead_of: str | None = None
+        self,
+        tenant: str,
+        unique_id: str,
+        *,
+        delay_seconds: int = 0,
+        instead_of: str | None = None,
+        only: Matches | None = None,
     ) -> Job:
         """Make a new job for the newest source and queue it.
 
         An unfinished job for the same bytes is returned instead. It is queued again if it is so old that its message
         may be lost. An unfinished job for other bytes fails as superseded. No worker takes the new job before
         `delay_seconds` (0 to 900) are over, nor before the pace of the image allows it. With `instead_of` the new job
-        replaces only that failed job.
+        replaces only that failed job, with `only` only a current job that matches.
 
         Raises `ImageNotFound`; `NotUploaded` while no source has arrived, or when it is gone; `DailyLimitReached`,
-        `TooManyJobs`; `RecordChanged` when the job of `instead_of` is not current or not failed any more; `Busy`;
-        `Unavailable`.
+        `TooManyJobs`; `RecordChanged` when the job of `instead_of` is not current or not failed any more;
+        `FilterMismatch`; `Busy`; `Unavailable`.
         """
         if self.quota is not None:
             await self.quota.check_request(tenant)
-        if instead_of is not None or delay_seconds:
-            return await self._again(tenant, unique_id, delay_seconds=delay_seconds, instead_of=instead_of)
+        if instead_of is not None or only is not None or delay_seconds:
+            return await self._again(tenant, unique_id, delay_seconds=delay_seconds, instead_of=instead_of, only=only)
         return await self._requests.run(f"{tenant}/{unique_id}", partial(self._again, tenant, unique_id, collects=True))
 
     async def _again(
@@ -137,6 +146,7 @@ class Catalog:
         *,
         delay_seconds: int = 0,
         instead_of: str | None = None,
+        only: Matches | None = None,
         collects: bool = False,
     ) -> Job:
         async for _ in races():
@@ -146,8 +156,7 @@ class Catalog:
                 await asyncio.sleep(STORM_SECONDS)
                 continue
             old = await known_job(self.stores.jobs, tenant, image.current_job)
-            if instead_of is not None and not _is_failed(old, instead_of):
-                raise RecordChanged
+            _check(old, instead_of, only)
             source, version = await self._newest_source(image, old)
             if old is not None and not old.ended and old.is_over(source.etag):
                 if clock.now() - old.updated_at >= MESSAGE_GRACE:
@@ -164,13 +173,17 @@ class Catalog:
             return new
         raise Busy
 
-    async def delete(self, tenant: str, unique_id: str, *, sent: int | None = None) -> Erasure:
+    async def delete(
+        self, tenant: str, unique_id: str, *, sent: int | None = None, only: Matches | None = None
+    ) -> Erasure:
         """Remove the source, the variants and the records. Returns what was removed.
 
         `sent` is the size of the parts that had arrived, if the multipart upload has been aborted already. A tombstone
-        stays, so that no late event revives the image. If a delete was interrupted, the next one finishes it.
+        stays, so that no late event revives the image. If a delete was interrupted, the next one finishes it. With
+        `only`, an image whose current job does not match is not deleted.
 
-        Raises `ImageNotFound`; `ImageDeleted` for an image that is erased already; `Busy`; `Unavailable`.
+        Raises `ImageNotFound`; `ImageDeleted` for an image that is erased already; `FilterMismatch`; `Busy`;
+        `Unavailable`.
         """
         async for _ in races():
             image = await self.stores.jobs.get_image(tenant, unique_id)
@@ -178,20 +191,21 @@ class Catalog:
                 raise ImageDeleted
             if image.deleted_at is None:
                 try:
-                    image = await self._bury(image, sent)
+                    image = await self._bury(image, sent, only)
                 except (RecordChanged, Busy):
                     continue
             await self.endings.deleted(image)
             return await self.eraser.erase(image)
         raise Busy
 
-    async def _bury(self, image: Image, sent: int | None) -> Image:
+    async def _bury(self, image: Image, sent: int | None, only: Matches | None) -> Image:
         """Write the tombstone, and then give back what the image had counted for: only its writer does so.
 
-        Uploads that no worker has looked at were stored, so they are counted. Raises `RecordChanged`, `Busy`,
-        `Unavailable`.
+        Uploads that no worker has looked at were stored, so they are counted. Raises `RecordChanged`, `FilterMismatch`,
+        `Busy`, `Unavailable`.
         """
         old = await known_job(self.stores.jobs, image.tenant, image.current_job)
+        _check(old, None, only)
         waiting = old if old is not None and old.uncounted else None
         held = Usage(day=today(), images=1) if waiting is None else reserved(waiting)
         parts = 0 if waiting is None else await self._sent(waiting, sent)
@@ -208,7 +222,7 @@ class Catalog:
                 deleted_at,
                 epoch(deleted_at + self.retention),
                 uncounted=waiting is not None,
-                status=waiting.status if waiting is not None else None,
+                status=old.status if old is not None and (waiting is not None or only is not None) else None,
                 counted_through=counted_through(versions, image),
             )
         if self.quota is not None:
@@ -297,6 +311,14 @@ def _shown_meanwhile(old: Job | None) -> str | None:
     if old is None:
         return None
     return old.processing_id if old.status is JobStatus.COMPLETED else old.previous_job
+
+
+def _check(current: Job | None, instead_of: str | None, only: Matches | None) -> None:
+    """Whether a current job is one that is meant. Raises `RecordChanged`, `FilterMismatch`."""
+    if instead_of is not None and not _is_failed(current, instead_of):
+        raise RecordChanged
+    if only is not None and not only(current):
+        raise FilterMismatch
 
 
 def _is_failed(job: Job | None, processing_id: str) -> bool:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from processor.codec import Codec, Layout
 from processor.jobs import Image, Job, Source, Terms
 from processor.ports.backlog import Backlog
+from processor.ports.bulk import BulkJob
 from processor.ports.keys import ApiKey
 from processor.stores.schema import KEY, TTL
 
@@ -30,6 +31,7 @@ RECORDS = Codec(
         Terms: Layout(names={each.name: each.name for each in fields(Terms)}, always=("once",)),
         Backlog: Layout(always=("dead_letters",)),
         ApiKey: Layout(names={"lifetime": "lifetimeSeconds"}),
+        BulkJob: Layout(names={"bulk_id": KEY, "expires_at": TTL}, always=("state", "version")),
     },
     number=seconds_value,
 )

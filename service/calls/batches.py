@@ -9,15 +9,18 @@ from http import HTTPStatus
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from aiohttp import web
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 from structlog.contextvars import bind_contextvars
 
 from processor.aside import aside
+from processor.bulk.operations import DELETE, PROCESS
 from processor.erasure import Erasure
-from processor.errors import ImageNotFound
+from processor.errors import BulkInProgress, ImageNotFound
 from service.auth.middleware import tenant_of
-from service.calls import groups, samples
-from service.calls.images import PROCESS, ProcessAnswer
+from service.calls import groups, images, samples
+from service.calls.bulk import BULK_JOB, ImageFilter, start
+from service.calls.images import ProcessAnswer
 from service.calls.jobs import JOBS, JobAnswer, named_job
 from service.calls.names import UniqueId, is_unique_id, unique_id_of
 from service.calls.uploads import UPLOAD_URL, UploadUrlAnswer, UploadUrlRequest, issue, issue_again
@@ -75,10 +78,26 @@ class BatchStatusRequest(Question):
 class ImagesRequest(Question):
     """The images that are meant."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"uniqueIds": [samples.UNIQUE_ID]}]})
-    other_words: ClassVar[Mapping[str, str]] = dict.fromkeys((*_ID_WORDS, "processingIds"), "uniqueIds")
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"uniqueIds": [samples.UNIQUE_ID]}, {"filter": {"status": "failed"}}]}
+    )
+    other_words: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys((*_ID_WORDS, "processingIds"), "uniqueIds"),
+        **dict.fromkeys(("where", "query", "matching"), "filter"),
+    }
 
-    unique_ids: list[str] = Field(min_length=1, max_length=MAX_ITEMS, description=f"1 to {MAX_ITEMS} images.")
+    unique_ids: list[str] | None = Field(
+        default=None, min_length=1, max_length=MAX_ITEMS, description=f"1 to {MAX_ITEMS} images."
+    )
+    filter: ImageFilter | None = Field(
+        default=None, description="In their place: all that match, by a bulk job in the background."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.unique_ids is None) == (self.filter is None):
+            raise PydanticCustomError("one_way", "must have uniqueIds or a filter")
+        return self
 
 
 class BatchProcessRequest(ImagesRequest):
@@ -206,7 +225,7 @@ STATUS_ANSWER = BatchStatusAnswer.of(
 )
 PROCESS_ANSWER = BatchProcessAnswer.of(
     [
-        ProcessResult.of(0, PROCESS, _REQUEST, good=HTTPStatus.ACCEPTED, id=samples.UNIQUE_ID),
+        ProcessResult.of(0, images.PROCESS, _REQUEST, good=HTTPStatus.ACCEPTED, id=samples.UNIQUE_ID),
         ProcessResult.of(1, _UNKNOWN, _REQUEST, id=_OTHER_ID),
     ]
 )
@@ -283,19 +302,31 @@ async def status(request: web.Request) -> web.Response:
     )
 
 
-@call("processImages", groups.BATCHES, reply("The new jobs", PROCESS_ANSWER), body=BatchProcessRequest)
+@call(
+    "processImages",
+    groups.BATCHES,
+    reply("The new jobs", PROCESS_ANSWER),
+    reply("The bulk job, where there was a filter", BULK_JOB, status=HTTPStatus.ACCEPTED),
+    body=BatchProcessRequest,
+    problems=(BulkInProgress,),
+)
 async def process(request: web.Request) -> web.Response:
-    """Convert up to 100 images again.
+    """Convert up to 100 images again, or all that match a filter.
 
-    Each as by `POST /images/process/{uniqueId}`. An image that is named twice is converted once.
+    By `uniqueIds`, each as by `POST /images/process/{uniqueId}`. An image that is named twice is converted once.
+
+    By `filter`, a bulk job does it in the background, of which a tenant may have one for each operation: see
+    `GET /images/batch/{batchId}`.
     """
     asked = await asked_by(request, BatchProcessRequest, await json_body(request))
+    if asked.filter is not None:
+        return await start(request, PROCESS, asked.filter)
     catalog, tenant = request.app[CATALOG], tenant_of(request)
 
     async def one(name: str) -> ProcessAnswer:
         return ProcessAnswer.of(await catalog.reprocess(tenant, unique_id_of(name)))
 
-    found = await _by_name(request, "process", one, asked.unique_ids)
+    found = await _by_name(request, PROCESS, one, asked.unique_ids or ())
     return await _rendered(
         request,
         lambda request_id: BatchProcessAnswer.of(
@@ -308,20 +339,33 @@ async def process(request: web.Request) -> web.Response:
     )
 
 
-@call("deleteImages", groups.BATCHES, reply("What is gone", DELETE_ANSWER), body=BatchDeleteRequest)
+@call(
+    "deleteImages",
+    groups.BATCHES,
+    reply("What is gone", DELETE_ANSWER),
+    reply("The bulk job, where there was a filter", BULK_JOB, status=HTTPStatus.ACCEPTED),
+    body=BatchDeleteRequest,
+    problems=(BulkInProgress,),
+)
 async def delete(request: web.Request) -> web.Response:
-    """Delete up to 100 images for ever.
+    """Delete up to 100 images for ever, or all that match a filter.
 
-    Each as by `DELETE /images/image/{uniqueId}`. An image that is named twice is deleted once, and told of twice.
+    By `uniqueIds`, each as by `DELETE /images/image/{uniqueId}`. An image that is named twice is deleted once, and told
+    of twice.
+
+    By `filter`, a bulk job does it in the background, of which a tenant may have one for each operation: see
+    `GET /images/batch/{batchId}`. An image that does not match any more when its turn comes is left alone.
     """
     asked = await asked_by(request, BatchDeleteRequest, await json_body(request))
+    if asked.filter is not None:
+        return await start(request, DELETE, asked.filter)
     catalog, tenant = request.app[CATALOG], tenant_of(request)
 
     async def one(name: str) -> DeletedImage:
         unique_id = unique_id_of(name)
         return DeletedImage.of(unique_id, await catalog.delete(tenant, unique_id))
 
-    found = await _by_name(request, "delete", one, asked.unique_ids)
+    found = await _by_name(request, DELETE, one, asked.unique_ids or ())
     return await _rendered(
         request,
         lambda request_id: BatchDeleteAnswer.of(

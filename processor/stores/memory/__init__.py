@@ -1,6 +1,7 @@
 """Objects, records and messages in the memory of one process; they keep the promises that the AWS stores keep."""
 
 from processor.stores.memory.backlog import MemoryBacklogStore
+from processor.stores.memory.bulk import MemoryBulkStore
 from processor.stores.memory.changes import MemoryChanges
 from processor.stores.memory.edge import MemoryEdge
 from processor.stores.memory.jobs import MemoryJobStore
@@ -12,6 +13,7 @@ from processor.stores.memory.usage import MemoryUsageStore
 
 __all__ = [
     "MemoryBacklogStore",
+    "MemoryBulkStore",
     "MemoryChanges",
     "MemoryEdge",
     "MemoryJobStore",

@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestClient
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
 
 from processor import clock
+from processor.bulk.jobs import BulkJobs
 from processor.catalog import redrive
 from processor.catalog.images import Catalog
 from processor.catalog.parts import LargeFiles
@@ -32,6 +33,7 @@ from processor.ports.queue import QueueDepth
 from processor.ports.stores import AllStores
 from processor.recipes import STANDARD_VARIANTS
 from processor.stores.memory import (
+    MemoryBulkStore,
     MemoryChanges,
     MemoryJobStore,
     MemoryKeyStore,
@@ -44,6 +46,7 @@ from processor.usage import Quota
 from service.app import create_app
 from service.auth.api_keys import KEY_STORE, ApiKeyVerifier
 from service.auth.authenticator import AUTHENTICATOR, Authenticator, Open
+from service.calls.bulk import BULK
 from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS, WAITING
 from service.calls.viewer import LOCAL_VIEWER
 from service.config import SETTINGS, Settings
@@ -138,6 +141,7 @@ class World:
     queue: Queue = field(default_factory=Queue)
     dead_letters: Queue | None = field(default_factory=Queue)
     keys: MemoryKeyStore = field(default_factory=MemoryKeyStore)
+    bulk: MemoryBulkStore = field(default_factory=MemoryBulkStore)
     quota: Quota = field(default_factory=lambda: Quota(store=MemoryUsageStore(), defaults=make_settings().limits))
 
     worker_died: bool = False
@@ -244,6 +248,7 @@ def make_application(
     app[UPLOADS] = world.uploads()
     app[CATALOG] = catalog
     app[WAITING] = Waiting(changes=MemoryChanges(world.jobs))
+    app[BULK] = BulkJobs(store=world.bulk)
     app[LARGE_FILES] = LargeFiles(stores=stores, quota=quota, catalog=catalog)
     app[UNSIZED_FILES] = UnsizedFiles(stores=stores, quota=quota, catalog=catalog, max_bytes=1000)
     app[CURSORS] = CursorSigner(stores.jobs)

@@ -23,6 +23,7 @@ LOCKED = [route for route in ROUTES if route.scope is not None]
 UNKNOWN_JOB = new_processing_id(clock.now())
 UNKNOWN_IMAGE = new_unique_id()
 UNKNOWN_KEY = "a" * 16
+UNKNOWN_BATCH = "batch_1_a"
 BODIES = {
     "/images/upload-url": {"filename": "a.jpg"},
     "/images/multipart": {"filename": "a.jpg", "size": 10},
@@ -52,7 +53,14 @@ async def call(
     client: Client, route: Route, *, image: str = UNKNOWN_IMAGE, job: str = UNKNOWN_JOB, **options: Any
 ) -> tuple[int, Any]:
     """Make a call that is complete but for what its ids lead to."""
-    ids = {"processingId": job, "uniqueId": image, "keyId": UNKNOWN_KEY, "uploadId": job, "partNumber": 1}
+    ids = {
+        "processingId": job,
+        "uniqueId": image,
+        "keyId": UNKNOWN_KEY,
+        "uploadId": job,
+        "partNumber": 1,
+        "batchId": UNKNOWN_BATCH,
+    }
     path = route.path.format(**ids, asset="docs.css")
     body = BODIES.get(route.path, {}) if route.method == "POST" else None
     query = {"filename": "a.jpg"} if route.method == "GET" else {}

@@ -57,6 +57,7 @@ BODIES = {
     "job ids": json.dumps({"processingIds": [f"img_{n}_a" for n in range(MAX_ITEMS)]}),
     "too many job ids": f'{{"processingIds":[{_many(EMPTY, MAX_BODY_BYTES)}]}}',
     "image ids": json.dumps({"uniqueIds": [str(uuid.UUID(int=n)) for n in range(MAX_ITEMS)]}),
+    "filters": f'{{"filter":{{{_names("statu", MAX_BODY_BYTES, EMPTY)}}}}}',
     "metadata": f'{{"filename":"a.jpg","metadata":{{{_names("k", MAX_BODY_BYTES, EMPTY)}}}}}',
 }
 QUERIES = {
@@ -81,6 +82,7 @@ def path_of(world: World) -> Callable[[Route], Awaitable[str]]:
             "uploadId": job.processing_id,
             "partNumber": "1",
             "keyId": "a" * 16,
+            "batchId": "batch_1_a",
             "asset": "a",
         }
         found = route.path

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from processor.bulk.runner import BulkRunner
+from processor.stores.memory import MemoryBulkStore
 from processor.work.worker import Worker, WorkerConfig
 from service.app import create_app
 from service.config import Settings
@@ -29,7 +31,16 @@ class Renderers:
 def _work() -> tuple[Work, Renderers]:
     world, renderers = World(), Renderers()
     worker = Worker(world.queue, world.converter, WorkerConfig(slots=1, wait_seconds=1))
-    return Work(worker=worker, renderers=renderers), renderers  # type: ignore[arg-type]
+    bulk = BulkRunner(
+        store=MemoryBulkStore(),
+        jobs=world.jobs,
+        queue=world.queue,
+        operations={},
+        per_second=1,
+        lease_seconds=60,
+        owner="tests",
+    )
+    return Work(worker=worker, renderers=renderers, bulk=bulk), renderers  # type: ignore[arg-type]
 
 
 async def test_work_ends_with_the_order_to_stop_and_not_only_with_the_application() -> None:

@@ -1,0 +1,165 @@
+"""How the record of a bulk job may change. Every change is made of the record as it is then."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from processor import clock
+from processor.errors import Busy, LeaseLost, RecordChanged
+from processor.jobs import Lease, epoch
+from processor.ports.bulk import KEPT, BulkFilter, BulkItem, BulkJob, BulkResult, BulkState, BulkStore
+from processor.races import races
+
+#: Whoever takes a job up so often, and comes no further, is brought down by it.
+MAX_ATTEMPTS = 20
+
+Change = Callable[[BulkJob], BulkJob]
+
+
+async def change(store: BulkStore, job: BulkJob, to: Change, results: Sequence[BulkResult] = ()) -> BulkJob:
+    """The record as it is once `to` has changed it. Raises what `to` raises, `Busy`, `Unavailable`."""
+    async for _ in races():
+        present = await store.get(job.tenant, job.bulk_id)
+        changed = to(present)
+        if changed == present:
+            return present
+        try:
+            return await store.save(changed, results)
+        except (RecordChanged, Busy):
+            continue
+    raise Busy
+
+
+def new_job(tenant: str, operation: str, chosen: BulkFilter, started_by: str) -> BulkJob:
+    now = clock.now()
+    return BulkJob(
+        bulk_id=f"batch_{round(now.timestamp() * 1000)}_{secrets.token_hex(8)}",
+        tenant=tenant,
+        operation=operation,
+        filter=chosen,
+        started_by=started_by,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def may_be_taken(job: BulkJob, now: datetime) -> bool:
+    """Whether nobody holds it, and it is time."""
+    free = job.lease is None or job.lease.expires_at < now.timestamp()
+    due = job.paused_until is None or job.paused_until <= now or job.state is BulkState.CANCELLING
+    return job.open and free and due
+
+
+def taken(job: BulkJob, lease: Lease) -> BulkJob:
+    """Raises `LeaseLost` when somebody else was faster."""
+    now = clock.now()
+    if not may_be_taken(job, now):
+        raise LeaseLost
+    if job.state is BulkState.CANCELLING:
+        return ended(job, BulkState.CANCELLED)
+    if job.attempts >= MAX_ATTEMPTS:
+        return ended(job, BulkState.FAILED)
+    return replace(
+        job,
+        state=BulkState.RUNNING,
+        lease=lease,
+        attempts=job.attempts + 1,
+        paused_until=None,
+        paused_for=None,
+        updated_at=now,
+    )
+
+
+def renewed(job: BulkJob, lease: Lease) -> BulkJob:
+    """Raises `LeaseLost`."""
+    return replace(_held(job, lease), lease=lease)
+
+
+def planned(job: BulkJob, lease: Lease, items: Sequence[BulkItem], to: str | None) -> BulkJob:
+    """What is done next, and where the walk stands then; without items it stands there now. Raises `LeaseLost`."""
+    job = replace(_held(job, lease), updated_at=clock.now())
+    if items:
+        return replace(job, planned=tuple(items), planned_to=to, found=job.found + len(items))
+    return _gone_on(replace(job, planned_to=to))
+
+
+def come_further(job: BulkJob, lease: Lease, page: int, results: Sequence[BulkResult]) -> BulkJob:
+    """With results, which are its page of this number. Raises `LeaseLost`."""
+    job = _held(job, lease)
+    if job.pages > page:  # this was written already, and its answer was lost
+        return job
+    left = _without(job.planned, {result.processing_id for result in results})
+    job = replace(
+        job,
+        planned=left,
+        pages=page + 1,
+        done=job.done + sum(result.error is None for result in results),
+        failed=job.failed + sum(result.error is not None for result in results),
+        attempts=0,
+        updated_at=clock.now(),
+    )
+    return job if left else _gone_on(job)
+
+
+def let_go(job: BulkJob, lease: Lease, until: datetime | None = None, why: str | None = None) -> BulkJob:
+    """For another process to take up, at once or later; nothing is wrong with it. Raises `LeaseLost`."""
+    job = _held(job, lease)
+    if not job.open:
+        return job
+    return replace(
+        job,
+        lease=None,
+        attempts=max(0, job.attempts - 1),
+        paused_until=until,
+        paused_for=why,
+        updated_at=clock.now(),
+    )
+
+
+def given_up(job: BulkJob, lease: Lease, until: datetime) -> BulkJob:
+    """It broke for a reason that nobody foresaw. Raises `LeaseLost`."""
+    return replace(_held(job, lease), lease=None, paused_until=until, updated_at=clock.now())
+
+
+def cancelled(job: BulkJob, by: str) -> BulkJob:
+    """One that has ended stays as it is. Of one that nobody works on, this is the end."""
+    if not job.open or job.state is BulkState.CANCELLING:
+        return job
+    job = replace(job, cancelled_by=by, updated_at=clock.now())
+    held = job.lease is not None and job.lease.expires_at >= clock.now().timestamp()
+    return replace(job, state=BulkState.CANCELLING) if held else ended(job, BulkState.CANCELLED)
+
+
+def ended(job: BulkJob, state: BulkState) -> BulkJob:
+    now = clock.now()
+    return replace(
+        job,
+        state=state,
+        lease=None,
+        planned=(),
+        paused_until=None,
+        paused_for=None,
+        updated_at=now,
+        ended_at=now,
+        expires_at=epoch(now + KEPT),
+    )
+
+
+def _held(job: BulkJob, lease: Lease) -> BulkJob:
+    if job.lease is None or job.lease.token != lease.token:
+        raise LeaseLost
+    return job
+
+
+def _gone_on(job: BulkJob) -> BulkJob:
+    """Nothing is planned any more: the walk goes on, or is at its end."""
+    if job.planned_to is None:
+        return ended(job, BulkState.COMPLETED)
+    return replace(job, position=job.planned_to, planned_to=None)
+
+
+def _without(items: Sequence[BulkItem], done: Collection[str]) -> tuple[BulkItem, ...]:
+    return tuple(item for item in items if item.processing_id not in done)

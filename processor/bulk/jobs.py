@@ -1,0 +1,57 @@
+"""What a client can do with bulk jobs: start, look up, list, cancel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from processor.bulk import changes
+from processor.bulk.changes import change
+from processor.errors import BulkInProgress, RecordChanged
+from processor.ports.bulk import BulkFilter, BulkJob, BulkResult, BulkStore
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkJobs:
+    """Every call is told the tenant; another tenant's bulk job is as good as none."""
+
+    store: BulkStore
+
+    async def start(self, tenant: str, operation: str, chosen: BulkFilter, *, by: str) -> BulkJob:
+        """For whichever process takes it up. Raises `BulkInProgress`, `Busy`, `Unavailable`."""
+        job = changes.new_job(tenant, operation, chosen, by)
+        try:
+            await self.store.create(job)
+        except RecordChanged:
+            raise BulkInProgress(await self.store.open_of(tenant, operation)) from None
+        log.info("Bulk job started", batchId=job.bulk_id, operation=operation)
+        return job
+
+    async def get(self, tenant: str, bulk_id: str) -> BulkJob:
+        """Raises `BulkNotFound`, `Unavailable`."""
+        return await self.store.get(tenant, bulk_id)
+
+    async def list(self, tenant: str) -> tuple[BulkJob, ...]:
+        """Those of a week, the newest hundred. Raises `Unavailable`."""
+        return await self.store.list(tenant)
+
+    async def results(self, tenant: str, bulk_id: str, page: int) -> tuple[tuple[BulkResult, ...], int | None]:
+        """A page of results, counted from 0, and where to go on; None at the end, which an open one has not reached.
+
+        Raises `BulkNotFound`, `Unavailable`.
+        """
+        job = await self.store.get(tenant, bulk_id)
+        if page >= job.pages:
+            return (), page if job.open else None
+        following = page + 1
+        return await self.store.results(job, page), following if job.open or following < job.pages else None
+
+    async def cancel(self, tenant: str, bulk_id: str, *, by: str) -> BulkJob:
+        """What is in work comes to its end, and nothing else is begun. Raises `BulkNotFound`, `Busy`, `Unavailable`."""
+        job = await change(self.store, await self.store.get(tenant, bulk_id), partial(changes.cancelled, by=by))
+        log.info("Bulk job cancelled", batchId=bulk_id, operation=job.operation, state=job.state.value)
+        return job

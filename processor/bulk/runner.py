@@ -1,0 +1,297 @@
+"""Works off bulk jobs, a few at once, at a pace, and steps back while uploads wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+
+from processor import clock
+from processor.bulk import changes
+from processor.bulk.changes import change
+from processor.bulk.operations import Operation, matched_at, matches
+from processor.errors import BulkNotFound, Busy, DailyLimitReached, LeaseLost, TrussError, Unavailable
+from processor.jobs import Failure, Job, Lease
+from processor.ports.bulk import AllBulk, BulkItem, BulkJob, BulkResult, BulkState
+from processor.ports.jobs import JobQuery, JobStore
+from processor.ports.queue import MessageQueue
+from processor.probe import NO_PROBES, Probes
+from processor.races import races
+from processor.work.circuit import jittered, pause
+
+#: Time between two looks for work, in seconds.
+LOOK_SECONDS = 5.0
+#: Bulk jobs at once in one process.
+AT_ONCE = 2
+#: After so many seconds another bulk job has its turn.
+SLICE_SECONDS = 30.0
+#: Images that are planned, done and recorded together; how many of them are in work at once.
+PAGE, ITEMS_AT_ONCE = 25, 4
+#: Pages of a list without a match that are read before the position is recorded.
+EMPTY_PAGES = 20
+#: How long images may take to come into the lists, in seconds.
+LIST_LAG_SECONDS = 2.0
+#: While so many messages can be received, uploads wait: a page waits too, but not for ever.
+QUIET_MESSAGES, YIELD_SECONDS, YIELD_LOOK_SECONDS = 5, 30.0, 2.0
+#: How long a job rests when a dependency is away, or when it broke.
+REST = timedelta(seconds=30)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Held:
+    """A bulk job in work here: its record as of the last write, and whether it is to go on."""
+
+    job: BulkJob
+    lease: Lease
+    #: What keeps it from going on for now: a dependency that is away, or a limit.
+    trouble: TrussError | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class BulkRunner:
+    """Runs until `drain`. Whatever process dies, another takes its jobs up once their leases have run out."""
+
+    store: AllBulk
+    jobs: JobStore
+    queue: MessageQueue
+    operations: Mapping[str, Operation]
+    #: Images of one bulk job in a second.
+    per_second: int
+    #: How long a job is held between heartbeats, of which two may fail.
+    lease_seconds: float
+    probes: Probes = NO_PROBES
+    owner: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}")
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._run(), name=f"bulk-{number}") for number in range(AT_ONCE)]
+
+    async def drain(self, seconds: float) -> None:
+        """Begin no further image, let those in work end within `seconds`, and leave the rest to others."""
+        self._stopping.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- which job
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            worked = False
+            try:
+                worked = await self.work_once()
+            except (Unavailable, Busy) as error:
+                log.warning("Bulk jobs cannot be looked for", code=error.code)
+            except Exception:
+                log.exception("Looking for bulk jobs broke")
+            if not worked:
+                await pause(self._stopping, jittered(LOOK_SECONDS))
+
+    async def work_once(self) -> bool:
+        """Take up a bulk job that nobody holds and work on it for a while; False: there was none.
+
+        Raises `Busy`, `Unavailable`.
+        """
+        held = await self._take()
+        if held is None:
+            return False
+        work = asyncio.create_task(self._work(held))
+        beat = asyncio.create_task(self._heartbeat(held, work))
+        try:
+            await asyncio.wait([work])
+        finally:
+            work.cancel()
+            beat.cancel()
+            await asyncio.gather(work, beat, return_exceptions=True)
+        return True
+
+    async def _take(self) -> _Held | None:
+        now = clock.now()
+        for found in await self.store.open_jobs():
+            if not changes.may_be_taken(found, now):
+                continue
+            lease = Lease(token=secrets.token_hex(8), owner=self.owner, expires_at=time.time() + self.lease_seconds)
+            with contextlib.suppress(LeaseLost, Busy, BulkNotFound):
+                job = await change(self.store, found, partial(changes.taken, lease=lease))
+                if job.open:
+                    return _Held(job=job, lease=lease)
+                _tell_end(job)
+        return None
+
+    # -- one job, for a while
+
+    async def _work(self, held: _Held) -> None:
+        until = time.monotonic() + SLICE_SECONDS
+        rest: datetime | None = None
+        try:
+            while held.job.open and time.monotonic() < until and not self._stopping.is_set():
+                await self._step(held)
+                if held.trouble is not None:
+                    rest = clock.now() + _how_long(held.trouble)
+                    break
+        except (Unavailable, Busy) as error:
+            held.trouble, rest = error, clock.now() + REST
+        except LeaseLost:
+            return
+        except Exception:
+            log.exception("Bulk job broke", batchId=held.job.bulk_id)
+            with contextlib.suppress(TrussError):
+                await self._change(held, partial(changes.given_up, lease=held.lease, until=clock.now() + REST))
+            return
+        why = None if held.trouble is None else held.trouble.code
+        with contextlib.suppress(TrussError):  # the lease runs out by itself
+            if held.job.open:
+                await self._change(held, partial(changes.let_go, lease=held.lease, until=rest, why=why))
+        if not held.job.open:
+            _tell_end(held.job)
+
+    async def _heartbeat(self, held: _Held, work: asyncio.Task[None]) -> None:
+        """Hold the job, and hear of it when it was cancelled or lost."""
+        while not work.done():
+            await asyncio.sleep(self.lease_seconds / 3)
+            lease = replace(held.lease, expires_at=time.time() + self.lease_seconds)
+            try:
+                await self._change(held, partial(changes.renewed, lease=lease))
+            except (LeaseLost, BulkNotFound):
+                work.cancel()
+            except (Unavailable, Busy) as error:
+                log.warning("Bulk job not renewed", code=error.code, batchId=held.job.bulk_id)
+
+    async def _step(self, held: _Held) -> None:
+        """Plan a page and do it, or come to the end. Raises `LeaseLost`, `Busy`, `Unavailable`."""
+        held.job = await self.store.get(held.job.tenant, held.job.bulk_id)  # who cancels it writes there
+        if held.job.state is BulkState.CANCELLING:
+            await self._change(held, lambda job: changes.ended(job, BulkState.CANCELLED))
+            return
+        if not held.job.planned:
+            await self._plan(held)
+        if not held.job.planned:
+            return
+        await self._until_quiet()
+        page, results = held.job.pages, await self._do(held)
+        if results:
+            to = partial(changes.come_further, lease=held.lease, page=page, results=results)
+            await self._change(held, to, results)
+
+    async def _plan(self, held: _Held) -> None:
+        """Find what is next. It is written down before it is done, so that who takes over knows what may be done."""
+        age = (clock.now() - held.job.created_at).total_seconds()
+        if age < LIST_LAG_SECONDS:
+            await pause(self._stopping, LIST_LAG_SECONDS - age)
+        after = held.job.position
+        items: list[BulkItem] = []
+        for _ in range(EMPTY_PAGES):
+            page = await self.jobs.list(_query(held.job, after))
+            items = [_item(job) for job in page.jobs if _is_meant(held.job, job)]
+            after = page.next_after
+            if items or after is None or self._stopping.is_set():
+                break
+        await self._change(held, partial(changes.planned, lease=held.lease, items=items, to=after))
+
+    async def _do(self, held: _Held) -> list[BulkResult]:
+        """What is planned, one after the other at the job's pace, as far as nothing stands against going on."""
+        results: list[BulkResult] = []
+        places = asyncio.Semaphore(ITEMS_AT_ONCE)
+
+        async def one(item: BulkItem) -> None:
+            try:
+                results.append(await self._result(held.job, item))
+            except (Unavailable, DailyLimitReached) as error:
+                held.trouble = error
+            finally:
+                places.release()
+
+        async with asyncio.TaskGroup() as group:
+            for item in held.job.planned:
+                await places.acquire()
+                if held.trouble or self._stopping.is_set() or held.job.state is BulkState.CANCELLING:
+                    places.release()
+                    break
+                group.create_task(one(item))
+                await pause(self._stopping, 1 / self.per_second)
+        return results
+
+    async def _result(self, job: BulkJob, item: BulkItem) -> BulkResult:
+        """Raises `Unavailable`, `DailyLimitReached`: nothing is wrong with the image."""
+        with self.probes.span("item", call=f"bulk-{job.operation}", code="") as span:
+            try:
+                return await self._done(job, item)
+            except (Unavailable, DailyLimitReached) as error:
+                span.facts["code"] = error.code
+                raise
+            except TrussError as error:
+                failure = Failure(code=error.code, message=error.message)
+            except Exception:
+                log.exception("Item of a bulk job failed", batchId=job.bulk_id, uniqueId=item.unique_id)
+                failure = Failure(code=TrussError.code, message=TrussError().message)
+            span.facts["code"] = failure.code
+        return BulkResult(unique_id=item.unique_id, processing_id=item.processing_id, error=failure)
+
+    async def _done(self, job: BulkJob, item: BulkItem) -> BulkResult:
+        async for _ in races():
+            with contextlib.suppress(Busy):
+                return await self.operations[job.operation].do(job.tenant, item, job.filter)
+        raise Busy
+
+    async def _until_quiet(self) -> None:
+        until = time.monotonic() + YIELD_SECONDS
+        while time.monotonic() < until and not self._stopping.is_set():
+            if (await self.queue.depth()).visible <= QUIET_MESSAGES:
+                return
+            await pause(self._stopping, YIELD_LOOK_SECONDS)
+
+    async def _change(self, held: _Held, to: changes.Change, results: Sequence[BulkResult] = ()) -> None:
+        held.job = await change(self.store, held.job, to, results)
+
+
+def _query(job: BulkJob, after: str | None) -> JobQuery:
+    """Only what was there when the job was made; oldest first, so that nothing comes in behind the walk."""
+    ends = [moment for moment in (job.filter.created_to, job.created_at) if moment is not None]
+    return JobQuery(
+        tenant=job.tenant,
+        limit=PAGE,
+        status=job.filter.listed_status,
+        newest_first=False,
+        created_from=job.filter.created_from,
+        created_to=min(ends),
+        after=after,
+    )
+
+
+def _is_meant(job: BulkJob, found: Job) -> bool:
+    return matches(job.filter, found) and (not job.filter.of_job or matched_at(job.created_at, found))
+
+
+def _item(job: Job) -> BulkItem:
+    return BulkItem(unique_id=job.unique_id, processing_id=job.processing_id)
+
+
+def _how_long(trouble: TrussError) -> timedelta:
+    return timedelta(seconds=trouble.retry_after) if isinstance(trouble, DailyLimitReached) else REST
+
+
+def _tell_end(job: BulkJob) -> None:
+    log.info(
+        "Bulk job ended",
+        batchId=job.bulk_id,
+        tenant=job.tenant,
+        operation=job.operation,
+        state=job.state.value,
+        found=job.found,
+        done=job.done,
+        failed=job.failed,
+    )
