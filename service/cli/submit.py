@@ -44,20 +44,30 @@ JSON lines (--json), one object a photo as soon as it is done:
 The last line is {"total": {"completed", "alreadyThere", "failed",
 "interrupted", "bytes", "seconds"}}."""
 
-_ENVIRONMENT = """\b
+
+def environment(scopes: str) -> str:
+    """The variables that a command of the client reads, as `--help` explains them."""
+    return f"""\b
 Environment:
   TRUSS_IMAGE_URL      base URL of the service
-  TRUSS_IMAGE_API_KEY  API key with images:read and images:write
+  TRUSS_IMAGE_API_KEY  API key with {scopes}
   HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, NO_COLOR  as usual"""
 
-_EXIT_CODES = """\b
+
+def exit_codes(good: str, bad: str) -> str:
+    """Likewise, what a command of the client ends with."""
+    return f"""\b
 Exit codes:
-  0    every photo is completed, by this run or an earlier one
-  1    at least one photo failed
+  0    {good}
+  1    {bad}
   2    the command line is wrong
   3    the service cannot be used: no answer, another service, bad key
   130  interrupted, by Ctrl-C or SIGTERM
   141  the results could not be written any more, as after | head -1"""
+
+
+_ENVIRONMENT = environment("images:read and images:write")
+_EXIT_CODES = exit_codes("every photo is completed, by this run or an earlier one", "at least one photo failed")
 
 
 def _url(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -74,7 +84,7 @@ def _key(_: click.Context, __: click.Parameter, value: str | None) -> str | None
         raise click.BadParameter(str(error), param_hint="'--api-key' (TRUSS_IMAGE_API_KEY)") from None
 
 
-_url_option = click.option(
+url_option = click.option(
     "--url",
     envvar="TRUSS_IMAGE_URL",
     default=f"http://127.0.0.1:{LOCAL_PORT}",
@@ -82,7 +92,7 @@ _url_option = click.option(
     callback=_url,
     help="Base URL of the service; without a scheme, https, or http for this machine.",
 )
-_key_option = click.option(
+key_option = click.option(
     "--api-key",
     envvar="TRUSS_IMAGE_API_KEY",
     callback=_key,
@@ -96,7 +106,7 @@ _timeout_option = click.option(
     show_default=True,
     help="Longest that one photo may take, in seconds.",
 )
-_json_option = click.option("--json", "json_output", is_flag=True, help="Print JSON lines, see below.")
+json_option = click.option("--json", "json_output", is_flag=True, help="Print JSON lines, see below.")
 
 
 @click.command(
@@ -114,14 +124,14 @@ Examples:
 {_EXIT_CODES}"""
 )
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
-@_url_option
+@url_option
 @click.option(
     "--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="Photos under way at once."
 )
 @_timeout_option
-@_key_option
+@key_option
 @click.option("--name", help="What the standard input is called; its extension counts.")
-@_json_option
+@json_option
 def submit(
     photos: tuple[str, ...],
     *,
@@ -145,9 +155,9 @@ def submit(
     readable_anywhere(sys.stdout, sys.stderr)
     if name is not None and "-" not in photos:
         raise click.UsageError("--name is for the standard input: give - as PHOTO")
-    with _interruptible(), _opened(list(dict.fromkeys(photos)), name) as opened, open_display(len(opened)) as display:
+    with interruptible(), _opened(list(dict.fromkeys(photos)), name) as opened, open_display(len(opened)) as display:
         report = Report(json_output=json_output, display=display, look_with=_status_command(url))
-        client = _Client(url, api_key, report)
+        client = Client(url, api_key, report)
         code = asyncio.run(client.submit(opened, concurrency=concurrency, timeout_seconds=timeout_seconds))
     sys.exit(code)
 
@@ -164,11 +174,11 @@ JSON lines and exit codes are those of `truss-image submit`, without the total. 
 uploaded or processing, which is no failure."""
 )
 @click.argument("processing_ids", nargs=-1, required=True, metavar="PROCESSING_ID...")
-@_url_option
-@_key_option
+@url_option
+@key_option
 @click.option("--wait", is_flag=True, help="Wait until each is completed or failed.")
 @_timeout_option
-@_json_option
+@json_option
 def status(
     processing_ids: tuple[str, ...],
     *,
@@ -186,8 +196,8 @@ def status(
     readable_anywhere(sys.stdout, sys.stderr)
     unique = list(dict.fromkeys(processing_ids))
     longest_wait_seconds = timeout_seconds if wait else None
-    client = _Client(url, api_key, Report(json_output=json_output, with_total=False))
-    with _interruptible():
+    client = Client(url, api_key, Report(json_output=json_output, with_total=False))
+    with interruptible():
         code = asyncio.run(client.look(unique, longest_wait_seconds))
     sys.exit(code)
 
@@ -201,7 +211,7 @@ def _status_command(url: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Client:
+class Client:
     """What both commands are told; each returns its exit code."""
 
     url: str
@@ -221,16 +231,16 @@ class _Client:
                 observer=self.report,
             ).submit(photos)
 
-        return await self._run(story)
+        return await self.run(story)
 
     async def look(self, processing_ids: Sequence[str], patience_seconds: float | None) -> int:
         from service.client.submit import look_up
 
-        return await self._run(
+        return await self.run(
             lambda api: look_up(api, processing_ids, self.report.show, patience_seconds=patience_seconds)
         )
 
-    async def _run(self, story: Callable[[Api], Coroutine[Any, Any, None]]) -> int:
+    async def run(self, story: Callable[[Api], Coroutine[Any, Any, None]]) -> int:
         from service.client.run import attend
         from service.client.submit import open_api
 
@@ -264,7 +274,7 @@ def _forget_output() -> None:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Ctrl-C before the work began, or after it ended."""
     try:
         yield

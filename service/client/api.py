@@ -201,8 +201,9 @@ class Api:
         if response.status == HTTPStatus.UNAUTHORIZED:
             return Unusable(f"{_words(response, document)} {self._how_to_authenticate()}")
         if response.status == HTTPStatus.FORBIDDEN:
-            scope = "images:read" if response.method == "GET" else "images:write"
-            needs = f" The key needs the scopes images:read and images:write; it lacks {scope}."
+            changes = "images:delete" if response.url.path.endswith("/delete") else "images:write"
+            scope = "images:read" if response.method == "GET" else changes
+            needs = f" The key needs the scopes images:read and {changes}; it lacks {scope}."
             return Unusable(_words(response, document) + (needs if code == "forbidden" else ""))
         self.gate.passed()
         again = "" if wait is None else f" Try again in {_duration(wait)}."

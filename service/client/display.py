@@ -141,7 +141,7 @@ class Report:
         self.tally.count(result)
         if not result.ended:
             self._open.append(result.processing_id)
-        self._write(json_row(result) if self.json_output else row(result, colour=is_colourful(sys.stdout)))
+        self.write(json_row(result) if self.json_output else row(result, colour=is_colourful(sys.stdout)))
 
     def not_begun(self, photo: str, status: str, error: str) -> None:
         """A photo that no call was made for; people are told of all of them at once. Raises `ReaderGone`, once."""
@@ -149,7 +149,7 @@ class Report:
         self._not_begun += 1
         self.tally.count(result)
         if self.json_output:
-            self._write(json_row(result))
+            self.write(json_row(result))
 
     def finish(self, *, interrupted: bool, unusable: Exception | None) -> None:
         """How to go on, and the total. Raises `ReaderGone`."""
@@ -162,7 +162,7 @@ class Report:
         if interrupted or self._open:
             self.note(self._how_to_go_on())
         if self.json_output:
-            self._write(json.dumps(self.tally.document()))
+            self.write(json.dumps(self.tally.document()))
         else:
             self.note(self.tally.sentence())
 
@@ -183,7 +183,8 @@ class Report:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
 
-    def _write(self, text: str) -> None:
+    def write(self, text: str) -> None:
+        """A line of the results. Raises `ReaderGone`, once."""
         if self._reader_gone or sys.stdout is None:  # None: it was closed before the start
             return
         if self.display is not None:

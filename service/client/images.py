@@ -1,0 +1,199 @@
+"""Images by their ids or by a filter: listed, converted again, deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from service.client.api import Api
+from service.client.display import Report, is_terminal, printable
+from service.client.errors import Refused, Unusable
+from service.client.gate import PATIENCE_SECONDS
+
+#: Most images that one call takes.
+BATCH = 100
+#: Rows of one page of a list.
+PAGE = 100
+#: How often an image that may succeed later is asked for again.
+ROUNDS = 5
+#: Time between two looks at a bulk job, in seconds.
+LOOK_SECONDS = 1.0
+#: In which a bulk job has not ended.
+OPEN = frozenset({"queued", "running", "cancelling"})
+
+
+@dataclass(slots=True, kw_only=True)
+class Images:
+    """What the commands do. Each writes rows as they come; what failed is counted in the report."""
+
+    api: Api
+    report: Report
+    _drawn: bool = field(default=False)
+
+    async def show(self, chosen: Mapping[str, str], most: int | None) -> None:
+        """A row for each image that matches, newest first, as many as `most`."""
+        path = "/images/failed" if "code" in chosen else "/images/list"
+        asked = {name: value for name, value in chosen.items() if path == "/images/list" or name != "status"}
+        left = most
+        while left is None or left > 0:
+            page = await self._ask("GET", f"{path}?{urlencode({**asked, 'limit': min(PAGE, left or PAGE)})}", "images")
+            if page is None:
+                return
+            for image in page["images"]:
+                self.report.write(json.dumps(image) if self.report.json_output else _listed(image))
+            left = None if left is None else left - len(page["images"])
+            if page["lastEvaluatedKey"] is None:
+                return
+            asked["lastKey"] = page["lastEvaluatedKey"]
+
+    async def each(self, operation: str, unique_ids: Sequence[str]) -> None:
+        """Do it to every image, a hundred in a call. What may succeed later is asked for again."""
+        for start in range(0, len(unique_ids), BATCH):
+            waiting = list(unique_ids[start : start + BATCH])
+            for left in reversed(range(ROUNDS)):
+                waiting, wait = await self._batch(operation, waiting, last=not left)
+                if not waiting:
+                    break
+                await asyncio.sleep(wait)
+
+    async def _batch(self, operation: str, unique_ids: Sequence[str], *, last: bool) -> tuple[list[str], float]:
+        """Those that are to be asked for again, and when."""
+        asked = {"uniqueIds": unique_ids}
+        answer = await self._ask("POST", f"/images/batch/{operation}", "results", body=asked)
+        again: list[str] = []
+        wait = 0.0
+        for result in () if answer is None else answer["results"]:
+            pause = result.get("retryAfter")
+            if pause is not None and pause <= PATIENCE_SECONDS and not last:
+                again.append(result["id"])
+                wait = max(wait, float(pause))
+                continue
+            error = _words(result["problem"], "detail")
+            self._row(operation, result["id"], error, (result["answer"] or {}).get("processingId"))
+        return again, wait
+
+    async def matching(self, operation: str, chosen: Mapping[str, Any]) -> None:
+        """Start a bulk job, and follow it to its end."""
+        started = await self._ask("POST", f"/images/batch/{operation}", "batchId", body={"filter": chosen})
+        if started is not None:
+            await self.follow(started["batchId"])
+
+    async def cancel(self, batch_id: str) -> None:
+        cancelled = await self._ask("DELETE", _path(batch_id), "state")
+        if cancelled is not None:
+            await self.follow(batch_id)
+
+    async def follow(self, batch_id: str) -> None:
+        """Until the bulk job has ended; then what failed, or as JSON every result. Whoever goes away ends nothing."""
+        try:
+            job = await self._ended(batch_id)
+        except asyncio.CancelledError:
+            self._aside()
+            self.report.note(f"The bulk job goes on. Look again with: truss-image bulk {printable(batch_id)}")
+            raise
+        if job is None:
+            return
+        async for result in self._results(batch_id):
+            error = _words(result["error"], "message")
+            if error or self.report.json_output:
+                self._row(job["operation"], result["uniqueId"], error, result["newProcessingId"])
+        if job["state"] != "completed":
+            self.report.tally.failed += 1
+        if self.report.json_output:
+            self.report.write(json.dumps({"total": job}))
+        else:
+            self.report.note(f"{job['operation']} {job['state']}: {_counts(job)}")
+
+    async def _ended(self, batch_id: str) -> Mapping[str, Any] | None:
+        while True:
+            job = await self._ask("GET", _path(batch_id), "state")
+            if job is None or job["state"] not in OPEN:
+                self._aside()
+                return job
+            self._draw(f"{job['operation']} {job['state']}: {_counts(job)}{_rests(job)}")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _results(self, batch_id: str) -> Any:
+        last_key: str | None = ""
+        while last_key is not None:
+            query = f"?{urlencode({'lastKey': last_key})}" if last_key else ""
+            page = await self._ask("GET", f"{_path(batch_id)}/results{query}", "results")
+            if page is None:
+                return
+            for result in page["results"]:
+                yield result
+            last_key = page["lastEvaluatedKey"]
+
+    async def _ask(self, method: str, path: str, expect: str, *, body: object = None) -> Mapping[str, Any] | None:
+        """None: it was refused, which is told; or the service is of no use, which `api.unusable` tells."""
+        key = secrets.token_hex(16) if method == "POST" else None
+        try:
+            return (await self.api.call(method, path, body=body, idempotency_key=key, expect=(expect,))).document
+        except Refused as refused:
+            self.report.tally.failed += 1
+            self._aside()
+            self.report.note(f"Error: {printable(str(refused))}")
+        except Unusable:
+            pass
+        return None
+
+    def _row(self, operation: str, unique_id: str, error: str, processing_id: str | None) -> None:
+        self.report.tally.failed += bool(error)
+        if self.report.json_output:
+            status = "failed" if error else _DONE.get(operation, "done")
+            row = {"uniqueId": unique_id, "status": status, "processingId": processing_id, "error": error or None}
+            self.report.write(json.dumps(row))
+            return
+        done = f"{_DONE.get(operation, 'done')} {printable(unique_id)}{f'  {processing_id}' if processing_id else ''}"
+        self.report.write(f"failed {printable(unique_id)}: {printable(error)}" if error else done)
+
+    def _draw(self, text: str) -> None:
+        """One line of progress, on a terminal."""
+        if is_terminal(sys.stderr):
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+            self._drawn = True
+
+    def _aside(self) -> None:
+        if self._drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._drawn = False
+
+
+_DONE = {"delete": "deleted", "process": "processing"}
+
+
+def unique_ids_in(lines: Iterator[str]) -> Iterator[str]:
+    """One a line; what stands behind it, and empty lines, do not count."""
+    for line in lines:
+        words = line.split()
+        if words:
+            yield words[0]
+
+
+def _path(batch_id: str) -> str:
+    return f"/images/batch/{quote(batch_id, safe='')}"
+
+
+def _listed(image: Mapping[str, Any]) -> str:
+    error = f"  {image['error']['code']}" if image["error"] else ""
+    return printable(f"{image['uniqueId']}  {image['status']:<10}  {image['listedAt']}  {image['filename']}{error}")
+
+
+def _counts(job: Mapping[str, Any]) -> str:
+    return f"{job['done']} done, {job['failed']} failed of {job['found']} found"
+
+
+def _rests(job: Mapping[str, Any]) -> str:
+    return f", rests until {job['pausedUntil']} ({job['pausedFor']})" if job.get("pausedUntil") else ""
+
+
+def _words(problem: Mapping[str, Any] | None, text: str) -> str:
+    return "" if problem is None else f"{problem['code']}: {problem[text]}"
