@@ -10,7 +10,7 @@ from typing import Protocol
 
 from processor.catalog.images import Catalog
 from processor.errors import FilterMismatch, ImageNotFound
-from processor.jobs import Job, JobStatus
+from processor.jobs import Job
 from processor.ports.bulk import BulkFilter, BulkItem, BulkResult
 
 
@@ -73,6 +73,6 @@ def _still_matches(item: BulkItem, chosen: BulkFilter, current: Job | None) -> b
 
 
 def matched_at(moment: datetime, job: Job) -> bool:
-    """Whether a job had its status then. Further formats may have been added to a completed one since."""
-    stored = [variant.stored_at for variant in job.variants]
-    return (max(stored) if job.status is JobStatus.COMPLETED and stored else job.updated_at) <= moment
+    """Whether a job had its status then. Its journal says since when; the records of earlier releases have none."""
+    since = [each.at for each in job.moments if each.kind == f"image.{job.status}"]
+    return (since[-1] if since else job.updated_at) <= moment
