@@ -1,4 +1,4 @@
-"""Has glibc's malloc give memory back, where it is the process's allocator; and asks whether there is more."""
+"""Tunes glibc's malloc so that it returns freed memory to the system, and asks the system whether it has memory."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import ctypes
 import mmap
 import os
 
-#: Pools that threads allocate from. By default there are eight a processor; each keeps what its threads ever needed.
+#: Arenas that threads allocate from. By default there are eight per processor, and each keeps its peak.
 ARENAS = 2
-#: Blocks of so many bytes are memory of their own and go back when they are freed. By default the border moves up to
-#: 32 MiB, and pictures leave holes that nothing fits into.
+#: Blocks of at least so many bytes get a mapping of their own, which goes back to the system when it is freed. By
+#: default this threshold rises up to 32 MiB, and pictures leave holes in the heap that nothing fits into.
 MAPPED_BYTES = 4 * 1024 * 1024
 
 #: Parameters of `mallopt` (glibc, malloc.h).
@@ -17,7 +17,7 @@ _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 
 
 def tune_allocator() -> None:
-    """Call it once, before threads start. Variables of glibc's malloc, if set, win. Another allocator ignores it."""
+    """Call it once, before threads start. Variables `MALLOC_*` have priority. Other allocators ignore it."""
     if any(name.startswith("MALLOC_") for name in os.environ):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -27,7 +27,7 @@ def tune_allocator() -> None:
 
 
 def is_to_be_had(size_bytes: int) -> bool:
-    """Whether the system would grant so much just now. Linux mostly grants more than there is."""
+    """Whether the system grants a mapping of this size now. Linux usually grants more than it has."""
     try:
         mmap.mmap(-1, max(1, size_bytes)).close()
     except (OSError, MemoryError):

@@ -7,12 +7,12 @@ from typing import Self
 from processor.errors import TooLargeForMemory
 from processor.turns import Turns
 
-#: Images in work at once, for each thread: while one is at long work, the next is decoded and shows its first picture.
+#: Images in work at once, for each thread. While one is in its long phase, the next is decoded and gets its thumbnail.
 IMAGES_PER_THREAD = 2
 
 
 class Share:
-    """The memory of one image in a budget; it may shrink."""
+    """The memory that one image holds from a budget; it may shrink."""
 
     def __init__(self, budget: MemoryBudget, weight: int, tenant: str) -> None:
         self._budget, self._weight, self._tenant = budget, weight, tenant
@@ -31,17 +31,17 @@ class Share:
 
 
 class MemoryBudget(Turns):
-    """Turns at threads and at memory: every weight is in bytes."""
+    """Turns for slots and memory; every weight is in bytes."""
 
     def __init__(self, *, slots: int, budget_bytes: int) -> None:
         super().__init__(slots)
         self._budget_bytes = budget_bytes
-        #: Bytes that are out of the budget without a turn; see `spare`.
+        #: Bytes that are lent without a turn; see `spare`.
         self.lent = 0
 
     @classmethod
     def of_threads(cls, threads: int, budget_bytes: int) -> Self:
-        """For so many threads of long work; see `lanes`."""
+        """A budget for so many threads of the long lane; see `lanes`."""
         return cls(slots=IMAGES_PER_THREAD * threads, budget_bytes=budget_bytes)
 
     @property
@@ -58,12 +58,12 @@ class MemoryBudget(Turns):
         return bool(self.waiting) and super()._fits(0)
 
     def lend(self, more_bytes: int) -> None:
-        """Lend memory to work that has no turn and no slot; or change the loan to less."""
+        """Lend bytes to work that has no turn and no slot; a negative number gives them back."""
         self.lent += more_bytes
         self.call_next()
 
     async def enter(self, weight: int, tenant: str = "") -> None:
-        """Wait for a slot and for `weight` bytes. Raises `TooLargeForMemory` when there never are so many."""
+        """Wait for a slot and for `weight` bytes. Raises `TooLargeForMemory` if the budget is smaller than that."""
         if weight > self._budget_bytes:
             raise TooLargeForMemory(limit=self._budget_bytes, actual=weight)
         await super().enter(weight, tenant)

@@ -1,28 +1,28 @@
-"""Of a progressive JPEG (T.81, annex G), a small file that libjpeg decodes to the same pixels when it shrinks by 8.
+"""Makes a small file of a progressive JPEG (T.81, annex G). If libjpeg shrinks by 8, both give the same pixels.
 
-Each pixel is the mean of a block then, and the first scans bring those. Of colours with fewer samples in both
-directions libjpeg decodes blocks to more than a pixel, and looks at all of their scans.
+Then each pixel is the mean of a block, and the first scans have the means. A component that is subsampled in both
+directions needs all of its scans: libjpeg decodes its blocks to more than one pixel.
 """
 
 from __future__ import annotations
 
 from processor.pipeline.jpeg import Component, Jpeg, Scan
 
-#: By what libjpeg is to shrink.
+#: The factor by which libjpeg shrinks.
 SHRINK = 8
 
-#: A frame whose scans bring one band of coefficients each, by Huffman's codes; and how many samples it may have.
+#: A progressive frame with Huffman coding (T.81, SOF2); the allowed sampling factors.
 _PROGRESSIVE, _FACTORS = 0xC2, range(1, 5)
 _BLOCK = 8
-#: No restarts from here on; and a table of one code, the bit 0: a run of blocks that bring nothing (T.81, G.1.2.2), as
-#: long as the 14 bits behind it say on top of 16,384.
+#: A marker that ends restarts. Then a Huffman table with one code, the bit 0: a run of blocks without coefficients
+#: (T.81, G.1.2.2). The run has 16,384 blocks plus the number in the 14 bits behind the code.
 _NO_RESTARTS, _RUN, _RUN_BITS = b"\xff\xdd\0\x04\0\0", 16_384, 15
 _TABLE = b"\xff\xc4\0\x14\x10\x01" + bytes(15) + b"\xe0"
 _END = b"\xff\xd9"
 
 
 def part_of(data: bytes, jpeg: Jpeg) -> bytes | None:
-    """The file, with a part of the scans; None: it is of another kind. All scans are there."""
+    """The file with the scans that are needed; None: it is another kind of JPEG. The original must have all scans."""
     if not _is_plain(jpeg):
         return None
     detailed = {component.name for component in jpeg.components if _is_detailed(component, jpeg)}
@@ -51,7 +51,7 @@ def _is_needed(scan: Scan, detailed: set[int]) -> bool:
 
 
 def _flat(component: Component, jpeg: Jpeg) -> bytes:
-    """A scan of nothing but runs. Without it libjpeg takes the file for one that is still being loaded, and smooths."""
+    """A scan that consists of empty runs. Without it, libjpeg takes the file for incomplete, and smooths the blocks."""
     columns = -(-jpeg.width * component.across // (_BLOCK * jpeg.across))
     rows = -(-jpeg.height * component.down // (_BLOCK * jpeg.down))
     runs = -(-columns * rows // _RUN)

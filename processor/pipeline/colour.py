@@ -1,4 +1,4 @@
-"""Colours that a file declares without a profile, and their way to sRGB."""
+"""Converts colours to sRGB that a file declares without an ICC profile."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pyvips
 Vector = tuple[float, float, float]
 Matrix = tuple[Vector, Vector, Vector]
 
-#: How bright white is in HDR, in cd/m² (BT.2408), and the peak that HDR pictures are made for unless they tell another.
+#: Brightness of white in HDR (BT.2408), and the peak of HDR pictures that name none. In cd/m².
 WHITE, PEAK = 203.0, 1000.0
 
 
 class Primaries(NamedTuple):
-    """Chromaticities: x and y of white, red, green and blue, in cHRM's order."""
+    """Chromaticities: x and y of white, red, green and blue, in the order of PNG's cHRM chunk."""
 
     white: tuple[float, float]
     red: tuple[float, float]
@@ -28,22 +28,22 @@ class Primaries(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A curve by name, so that equal ones are computed once. `gamma` counts where the name is "gamma"."""
+    """A transfer curve by name, so that equal ones are computed once. `gamma` applies only to the name "gamma"."""
 
     name: str
     gamma: float = 1.0
 
     @property
     def is_hdr(self) -> bool:
-        """Whether some of its light is brighter than white."""
+        """Whether it can express light that is brighter than white."""
         return self.name in ("pq", "hlg")
 
 
 @dataclass(frozen=True, slots=True)
 class Colour:
-    """What code values mean. Of narrow range, black and white are 16 and 235 of 255.
+    """What code values mean. In narrow range, black is 16 and white is 235 of 255.
 
-    `peak` counts for PQ: how bright its brightest pixel is, in cd/m².
+    `peak` applies to PQ: the brightness of the brightest pixel, in cd/m².
     """
 
     primaries: Primaries
@@ -57,7 +57,7 @@ _BT709 = Primaries(_D65, (0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 _BT601_525 = Primaries(_D65, (0.630, 0.340), (0.310, 0.595), (0.155, 0.070))
 _BT2020 = Primaries(_D65, (0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
 _P3 = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
-#: By their number in H.273, table 2.
+#: By code point in H.273, table 2.
 PRIMARIES = {
     1: _BT709,
     4: Primaries(_C, (0.67, 0.33), (0.21, 0.71), (0.14, 0.08)),
@@ -71,9 +71,9 @@ PRIMARIES = {
     22: Primaries(_D65, (0.630, 0.340), (0.295, 0.605), (0.155, 0.077)),
 }
 SRGB_CURVE = Transfer("srgb")
-#: What screens make of BT.709 and its kin (BT.1886): the curve of the camera is not undone.
+#: How screens show BT.709 and its relatives (BT.1886). It is not the inverse of the camera's curve.
 _BT1886 = Transfer("gamma", 2.4)
-#: By their number in H.273, table 3.
+#: By code point in H.273, table 3.
 TRANSFERS = {
     1: _BT1886,
     4: Transfer("gamma", 2.2),
@@ -91,26 +91,26 @@ SRGB = Colour(_BT709, SRGB_CURVE)
 ADOBE_RGB = Colour(Primaries(_D65, (0.64, 0.33), (0.21, 0.71), (0.15, 0.06)), Transfer("gamma", 563 / 256))
 
 _RGB = 3
-#: Where curves turn from one formula to the next: sRGB's by light (IEC 61966-2-1), HLG's by code value.
+#: Where a curve changes from one formula to the next: for sRGB as light (IEC 61966-2-1), for HLG as code value.
 _SRGB_TURN, _HLG_TURN = 0.0031308, 0.5
-#: Share of red, green and blue in the brightness of BT.2020, and what HLG adds to the contrast of the scene on a screen
-#: of `PEAK` (BT.2100, table 5).
+#: Weights of red, green and blue in the luminance of BT.2020, and HLG's system gamma for a screen with the peak `PEAK`
+#: (BT.2100, table 5).
 _BRIGHTNESS, _SYSTEM_GAMMA = (0.2627, 0.6780, 0.0593), 1.2
-#: Adaptation of the eye to another white (Bradford).
+#: Chromatic adaptation to another white (Bradford).
 _BRADFORD: Matrix = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
-#: Light is held in so many steps before it is coded. In the shadows, where sRGB's steps are small, each is 20 of them.
+#: Linear light has so many steps before it is coded. In the shadows, one step of sRGB still has 20 of them.
 _STEPS = 65_536
-#: Tone mapping (SMPTE ST 2094-50, reference white): how far white is taken down for the sake of what is brighter, at
-#: most, and how hard the curve bends above it.
+#: Tone mapping (SMPTE ST 2094-50, reference white): the most by which white is lowered to leave room for brighter
+#: light, and how sharply the curve bends above white.
 _WHITE_DROP, _BEND = 0.5, 0.65
-#: The brightest that PQ can express, as a multiple of white.
+#: The brightest light that PQ can express, as a multiple of white.
 _BRIGHTEST = 10_000 / WHITE
 
 
 def to_srgb(image: pyvips.Image, colour: Colour) -> pyvips.Image:
-    """8 bits a sample in sRGB; grey stays grey, alpha as it was. HDR is tone-mapped. A profile is gone.
+    """8 bits per sample in sRGB, without a profile. Grey stays grey, alpha is unchanged, HDR is tone-mapped.
 
-    Lazy, and reads the image from top to bottom.
+    The result is lazy, and reads the image from top to bottom.
     """
     alpha = image.extract_band(image.bands - 1) if image.hasalpha() else None
     samples = image if alpha is None else image.extract_band(0, n=image.bands - 1)
@@ -129,7 +129,7 @@ def to_srgb(image: pyvips.Image, colour: Colour) -> pyvips.Image:
 
 
 def is_possible(primaries: Primaries) -> bool:
-    """Whether they span colours at all: a file may say anything."""
+    """Whether a conversion exists. A file may declare primaries that span no colours."""
     try:
         _conversion(primaries, _BT709)
     except ZeroDivisionError:
@@ -142,7 +142,7 @@ def _under(light: pyvips.Image, have: Primaries, want: Primaries) -> pyvips.Imag
 
 
 def _toned(light: pyvips.Image, colour: Colour) -> pyvips.Image:
-    """Light of BT.2020 as bright as white at most, for screens without HDR. White itself is taken down for that."""
+    """Light of BT.2020, for screens without HDR: nothing is brighter than white. White itself is lowered for that."""
     if colour.transfer.name == "hlg":
         brightness = light.recomb([list(_BRIGHTNESS)]) if light.bands == _RGB else light
         light = light * brightness ** (_SYSTEM_GAMMA - 1) * (PEAK / WHITE)
@@ -162,7 +162,7 @@ def _light_of_codes(transfer: Transfer, *, wide: bool, full_range: bool) -> pyvi
 
 
 def _light(transfer: Transfer, value: float) -> float:
-    """Of one code value, both 0 to 1; of PQ, 1 is white. HLG's is the scene's and not yet the screen's."""
+    """Linear light of a code value from 0 to 1. In PQ, 1 is white. In HLG, it is the light of the scene."""
     if transfer.name == "gamma":
         return float(value**transfer.gamma)
     if transfer.name == "pq":  # BT.2100, table 4
@@ -182,7 +182,7 @@ def _codes_of_light() -> pyvips.Image:
 
 @lru_cache(maxsize=4)
 def _gains(peak: float) -> pyvips.Image:
-    """What to multiply light with, by its brightest sample: straight up to white, then along a curve up to the peak."""
+    """Factors for light, by its brightest sample: constant up to white, then along a curve up to the peak."""
     white = 1 - _WHITE_DROP * min(1.0, log2(peak) / log2(PEAK / WHITE))
     middle = 1 - _BEND + _BEND / white, (1 - _BEND) * white + _BEND
     lights = (step / (_STEPS - 1) * _BRIGHTEST for step in range(_STEPS))
@@ -190,7 +190,7 @@ def _gains(peak: float) -> pyvips.Image:
 
 
 def _curve(x: float, white: float, middle: tuple[float, float], peak: float) -> float:
-    """A Bézier curve from (1, white) by way of its middle point to (peak, 1), and flat from there."""
+    """A Bézier curve from (1, white) to (peak, 1), with one control point; it is constant from there."""
     if x >= peak:
         return 1.0
     bend, rise = 1 - 2 * middle[0] + peak, 2 * (middle[0] - 1)
@@ -210,7 +210,7 @@ def _conversion(have: Primaries, want: Primaries) -> pyvips.Image:
 
 
 def _to_xyz(primaries: Primaries) -> Matrix:
-    """From light to XYZ, so that the three together are white."""
+    """The matrix from linear light to XYZ, scaled so that equal red, green and blue are white."""
     columns = [_xyz(point) for point in (primaries.red, primaries.green, primaries.blue)]
     rows: Matrix = (
         (columns[0][0], columns[1][0], columns[2][0]),
@@ -222,7 +222,7 @@ def _to_xyz(primaries: Primaries) -> Matrix:
 
 
 def _adaptation(from_white: tuple[float, float], to_white: tuple[float, float]) -> Matrix:
-    """From colours under one white to those under the other."""
+    """The matrix from XYZ under one white to XYZ under another."""
     have, want = _times(_BRADFORD, _xyz(from_white)), _times(_BRADFORD, _xyz(to_white))
     scale: Matrix = ((want[0] / have[0], 0, 0), (0, want[1] / have[1], 0), (0, 0, want[2] / have[2]))
     return _product(_inverse(_BRADFORD), _product(scale, _BRADFORD))

@@ -8,10 +8,10 @@ import sys
 import threading
 from contextlib import suppress
 
-#: Steps of niceness (sched(7)). Ten give the loop nine times the share of a processor: there may be one thread at work
-#: more than there are processors.
+#: Steps of niceness (sched(7)). With ten, the event loop gets nine times the CPU share of a thread. It needs that,
+#: because there may be one thread more than processors.
 STEPS = 10
-#: As many as there are.
+#: The highest niceness.
 _MOST_STEPS = 20
 
 
@@ -24,7 +24,10 @@ def step_back() -> None:
 
 
 def step_aside() -> None:
-    """Lower the priority of a whole process, before it starts a thread: it gets only CPU that nobody else wants."""
+    """Lower the priority of the whole process, so that it gets only CPU that nobody else wants.
+
+    Call it before the process starts a thread.
+    """
     with suppress(OSError):  # a container may forbid it
         if sys.platform == "linux":
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

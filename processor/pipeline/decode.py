@@ -1,4 +1,4 @@
-"""From bytes to an image: what the header says, and the pixels behind it."""
+"""Reads the header of a file, and decodes its pixels to a libvips image."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from processor.pipeline.steps.srgb import has_usable_profile, to_srgb
 
 #: Bytes of a sample, by libvips' band format.
 _SAMPLE_BYTES = {"uchar": 1, "ushort": 2}
-#: The highest sample, likewise.
+#: The highest sample, by the same.
 _TOPS = {"uchar": 255, "ushort": 65_535}
-#: EXIF's "upright".
+#: The EXIF orientation of an upright picture.
 _UPRIGHT = 1
-#: EXIF's name for Adobe RGB, which cameras write where they embed no profile (DCF 2.0, "optional file").
+#: EXIF's mark for Adobe RGB. Cameras write it if they embed no profile (DCF 2.0, "optional file").
 _ADOBE_RGB, _ADOBE_RGB_FIELD = "R03", "exif-ifd4-InteroperabilityIndex"
 _RGB, _OPAQUE = 3, 255
-#: The longest side that libjpeg decodes, in pixels; libvips' loader for PNG takes more.
+#: The longest side that libjpeg decodes, in pixels. libvips' loader for PNG accepts longer sides.
 _LONGEST_SIDE = 65_500
-#: Of what `compose` makes: colour and alpha.
+#: Bands of the result of `compose`: RGB and alpha.
 _ROLL_BANDS = 4
 
-#: Follows the decoding of an image, so that it can be stopped: see `watch`.
+#: Wraps an image so that its decoding can be stopped: see `watch`.
 Watch = Callable[[pyvips.Image], pyvips.Image]
-#: Raises when it is time to stop.
+#: Raises if the work must stop.
 Check = Callable[[], None]
 
 
@@ -45,27 +45,28 @@ Frame = TypeVar("Frame", png.Frame, gif.Frame)
 
 
 def probe(data: bytes) -> ImageInfo:
-    """What the header says; no pixel is decoded.
+    """Reads the header; no pixel is decoded.
 
-    Raises `EmptyFile`, `UnsupportedFormat`, `TooManyPieces`; `CorruptImage` when the header is damaged.
+    Raises `EmptyFile`, `UnsupportedFormat`, `TooManyPieces`; `CorruptImage` if the header is damaged.
     """
     name = sniff(data).name
     return _PROBES.get(name, _probe)(data, name, dissect(data, name))
 
 
 def load(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool = False) -> pyvips.Image:
-    """An image of all frames, one below the other, to be read once from top to bottom.
+    """An image of all frames, one below the other. It can be read once, from top to bottom.
 
-    It is lazy, but for animations that are composed of parts. Only the reading finds damage in the pixels, and it then
-    fails with `pyvips.Error`; when it is `strict`, also for what lost no pixels.
-    Raises `CorruptImage` when the file was cut off, and what `check` raises.
+    It is lazy, except for animations that are composed of parts. Damage in the pixels is found only while they are
+    read. Then reading fails with `pyvips.Error`; if `strict`, also for damage that lost no pixels.
+    Raises `CorruptImage` if the file was cut off, and what `check` raises.
     """
     return _LOADS.get(info.format, _load)(data, info, watch, check, strict=strict)
 
 
 def load_shrunk(data: bytes, shrink: int, watch: Watch, *, strict: bool = False) -> pyvips.Image:
-    """Likewise, a JPEG of one scan with its sides divided by 2, 4 or 8; however `strict`, damage to the last of its
-    lines may go unseen. Raises `CorruptImage`.
+    """Like `load`, for a JPEG with one scan. Its sides are divided by 2, 4 or 8.
+
+    Damage to the last lines may stay unseen, even if `strict`. Raises `CorruptImage`.
     """
     file, _ = _undamaged(data, watch, strict=strict)
     options: Mapping[str, object] = {"fail_on": "warning"} if strict else {"unlimited": True}
@@ -73,9 +74,9 @@ def load_shrunk(data: bytes, shrink: int, watch: Watch, *, strict: bool = False)
 
 
 def load_coarse(data: bytes, watch: Watch) -> pyvips.Image:
-    """Likewise, a progressive JPEG with its sides divided by `coarse.SHRINK`; damage to details goes unseen.
+    """Like `load`, for a progressive JPEG. Its sides are divided by `coarse.SHRINK`; damage to details stays unseen.
 
-    Raises `CorruptImage` for one of another kind, too.
+    Raises `CorruptImage`, also for another kind of JPEG.
     """
     read = jpeg.read(data)
     part = coarse.part_of(data, read) if read.has_all_scans else None
@@ -86,7 +87,7 @@ def load_coarse(data: bytes, watch: Watch) -> pyvips.Image:
 
 
 def _probe(data: bytes, name: str, anatomy: Anatomy, read: jpeg.Jpeg | png.Png | None = None) -> ImageInfo:
-    """Of a file whose header libvips reads; `read` is what a parser of ours says. Raises `CorruptImage`."""
+    """For a file whose header libvips reads; `read` is the result of our own parser. Raises `CorruptImage`."""
     chunks = read if isinstance(read, png.Png) else None
     animation = chunks.animation if chunks else None
     try:
@@ -104,7 +105,7 @@ def _probe(data: bytes, name: str, anatomy: Anatomy, read: jpeg.Jpeg | png.Png |
             decoder_bytes=_decoder_bytes(header, anatomy),
         )
     except pyvips.Error:
-        if read is not None and max(read.width, read.height) > _LONGEST_SIDE:  # what limits there are tells that better
+        if read is not None and max(read.width, read.height) > _LONGEST_SIDE:  # the file limits give a clearer error
             return ImageInfo(format=name, width=read.width, height=read.height, frames=1, has_alpha=False)
         raise CorruptImage from None
 
@@ -125,7 +126,7 @@ def _probe_png(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
 
 
 def _openable(data: bytes, read: png.Png) -> bytes:
-    """A file whose header libvips reads."""
+    """The file, changed if needed so that libvips reads its header."""
     return png.mended(data, read) if read.foreign else data
 
 
@@ -139,12 +140,12 @@ def _load_webp(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, stri
 
 def _load(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image:
     del check, strict
-    # It is decoded at once and not line by line; above 100 MB libvips would do that in a temporary file.
+    # It is not decoded line by line. Without `memory`, libvips uses a temporary file above 100 MB.
     return watch(_open(data, info.format, access="sequential", n=-1, memory=True))
 
 
 def forgives(info: ImageInfo) -> bool:
-    """Whether a strict look is worth while, because one that is not costs more."""
+    """Whether to try strict decoding first, because lenient decoding costs more."""
     return decoding_of(info.format).forgives
 
 
@@ -160,7 +161,7 @@ def _load_jpeg(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, stri
 
 
 def _read_to_its_end(longer: pyvips.Image, info: ImageInfo) -> pyvips.Image:
-    """Without the lines that are too many: but whoever reads its last line reads those first."""
+    """Without the surplus lines. But reading the last line reads those too, so their warnings count."""
     last = info.height - 1
     nothing = longer.crop(0, longer.height - 1, info.width, 1) * 0
     line = (longer.crop(0, last, info.width, 1) + nothing).cast(longer.format)
@@ -169,8 +170,10 @@ def _read_to_its_end(longer: pyvips.Image, info: ImageInfo) -> pyvips.Image:
 
 
 def _undamaged(data: bytes, watch: Watch, *, strict: bool) -> tuple[bytes, jpeg.Jpeg]:
-    """A JPEG to be decoded, and its markers. Raises `CorruptImage` where a strict decoder would not fail, or none will
-    be asked."""
+    """A JPEG to be decoded, and its markers.
+
+    Raises `CorruptImage` for damage that a strict decoder would not report; without `strict`, for any lost pixels.
+    """
     read = jpeg.read(data)
     data = jpeg.mended(data, read)
     if not read.has_all_scans or ((read.is_arithmetic or not strict) and _lost_pixels(data, read, watch)):
@@ -179,10 +182,10 @@ def _undamaged(data: bytes, watch: Watch, *, strict: bool) -> tuple[bytes, jpeg.
 
 
 def _lost_pixels(data: bytes, read: jpeg.Jpeg, watch: Watch) -> bool:
-    """Whether a decoder runs out of data. It then goes on with grey, and warns no more than of stray bytes."""
+    """Whether a decoder runs out of data. Then it fills in grey, with the same warning as for stray bytes."""
     if not jpeg.has_all_restarts(data, read):
         return True
-    # One after the other: a decoder of many scans keeps the whole picture a second time.
+    # One after the other: for many scans, each decoder holds a whole picture of its own.
     one = watch(_open(data, JPEG.name, access="sequential", unlimited=True)).copy_memory()
     other = _open(jpeg.filled(data, read), JPEG.name, access="sequential", unlimited=True)
     return bool(watch(one != other).max())
@@ -197,7 +200,7 @@ def _load_png(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, stric
     if read.animation is None:
         file = png.mended(data, read) if strict else png.completed(data, read, check)
         return watch(_png_colours(_open(file, PNG.name, access="sequential"), data, read))
-    if len(read.animation.frames) < read.animation.promised or not strict:  # of which each frame has had its chance
+    if len(read.animation.frames) < read.animation.promised or not strict:  # each frame was tried leniently already
         raise CorruptImage
     first = _open(data, PNG.name)
 
@@ -238,7 +241,7 @@ def _cels(frames: Sequence[Frame], draw: Callable[[Frame], pyvips.Image], blend:
 
 
 def _png_colours(image: pyvips.Image, data: bytes, read: png.Png) -> pyvips.Image:
-    """In the order of the PNG specification, third edition, 4.3: cICP, a profile, sRGB, gAMA and cHRM."""
+    """Priorities by the PNG specification, third edition, 4.3: cICP, a profile, sRGB, gAMA and cHRM."""
     coded = png.coded_colour(data, read)
     if coded:
         return colour.to_srgb(image, coded)
@@ -246,7 +249,7 @@ def _png_colours(image: pyvips.Image, data: bytes, read: png.Png) -> pyvips.Imag
 
 
 def _as_declared(image: pyvips.Image, declared: colour.Colour | None) -> pyvips.Image:
-    """Unless there is a profile that tells better."""
+    """Converts the declared colours to sRGB, unless a usable profile has priority."""
     if has_usable_profile(image):
         return image
     if declared is None and _field(image, _ADOBE_RGB_FIELD).startswith(_ADOBE_RGB) and image.bands >= _RGB:
@@ -285,7 +288,7 @@ def _load_gif(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, stric
 
         solid = decoded(transparent=False)
         if solid.extract_band(3).min() < _OPAQUE:
-            raise CorruptImage  # some pixels never came
+            raise CorruptImage  # some pixels are missing
         return solid if frame.transparent is None else decoded(transparent=True)
 
     cels = _cels(read.frames, draw, lambda frame: Blend.REPLACE if frame.transparent is None else Blend.MASK)
@@ -294,7 +297,7 @@ def _load_gif(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, stric
 
 def _probe_avif(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
     still = heif.read(data, AVIF, heif.AV1)
-    info = _probe(data, name, anatomy)  # how large a crop is, libheif knows best
+    info = _probe(data, name, anatomy)  # libheif knows the size of a crop best
     held = info.width * info.height * still.decoding_bytes
     return replace(info, frames=1, orientation=_UPRIGHT, decoder_bytes=info.decoder_bytes + held)
 
@@ -310,7 +313,7 @@ def _load_avif(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, stri
 
 
 def _probe_heic(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
-    """Without libheif, which is to be kept out of this process."""
+    """Without libheif: it must not run in this process."""
     still = heif.read(data, HEIC, heif.HEVC)
     return ImageInfo(
         format=name,
@@ -353,7 +356,7 @@ def _load_tiff(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, stri
     read = tiff.read(data)
     tiff.check_pieces(read, check)
     file = tiff.single(read)
-    try:  # where nothing is odd about its tags, a warning tells of its pixels
+    try:  # if no warning concerns the tags, later ones concern the pixels
         image = _open(file, TIFF.name, access="sequential", fail_on="warning")
     except pyvips.Error:
         image = _open(file, TIFF.name, access="sequential")
@@ -363,7 +366,7 @@ def _load_tiff(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, stri
 
 
 def _as_still(image: pyvips.Image, still: heif.Still) -> pyvips.Image:
-    """What libheif decodes is upright already, whatever its EXIF says."""
+    """libheif's result is upright already, so the EXIF orientation is removed."""
     if still.is_premultiplied and image.hasalpha():
         image = image.unpremultiply(max_alpha=_TOPS[image.format]).cast(image.format)
     image = image.copy()
@@ -377,17 +380,20 @@ def _with_alpha(image: pyvips.Image) -> pyvips.Image:
 
 
 def _open(data: bytes | bytearray, format_: str, **options: object) -> pyvips.Image:
-    # `error`: what a decoder merely warns of, such as a damaged comment, is no reason to refuse.
-    # A source reads the bytes where they are; of a buffer, pyvips makes a copy first.
+    # `error`: a warning, such as for a damaged comment, is no reason to refuse a file.
+    # A source reads the bytes where they are. pyvips would copy a buffer first.
     source = pyvips.Source.new_from_memory(data)
     image = pyvips.Operation.call(decoding_of(format_).loader, source, **{"fail_on": "error", **options})
-    # As `Image.new_from_source` does: the bytes live as long as whatever is computed from them.
+    # `Image.new_from_source` does the same: the bytes must live as long as anything is computed from them.
     image._references.append(source)  # noqa: SLF001
     return image
 
 
 def _decoder_bytes(header: pyvips.Image, anatomy: Anatomy) -> int:
-    """Coefficients of a JPEG of several scans; the whole of an interlaced PNG. Metadata is kept by both libraries."""
+    """Bytes that the decoder keeps: the coefficients of a JPEG with several scans, or all of an interlaced PNG.
+
+    Metadata counts twice: libvips and the codec keep it.
+    """
     interlaced = _int_field(header, "interlaced", 0) and not anatomy.coefficient_bytes
     whole = header.width * header.height * header.bands * _SAMPLE_BYTES[header.format] if interlaced else 0
     return 2 * anatomy.metadata_bytes + anatomy.coefficient_bytes + whole
@@ -406,7 +412,7 @@ def _field(image: pyvips.Image, name: str) -> str:
     return str(image.get(name)) if image.get_typeof(name) else ""
 
 
-#: Formats of which libvips' loader does not tell or decode everything as browsers show it.
+#: Formats whose libvips loader reports or decodes something differently from browsers.
 _PROBES: Mapping[str, Callable[[bytes, str, Anatomy], ImageInfo]] = {
     JPEG.name: _probe_jpeg,
     PNG.name: _probe_png,

@@ -1,4 +1,4 @@
-"""From an image to the bytes of a variant."""
+"""Encodes an image to the bytes of a variant."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from processor.recipes import VariantSpec
 
 
 def write(image: pyvips.Image, spec: VariantSpec) -> bytes:
-    """A file without EXIF, XMP and profile; an animation keeps its delays and its loop count.
+    """A file without EXIF, XMP and profile. An animation keeps its delays and its loop count.
 
-    Raises `pyvips.Error`.
+    If it fails, it is tried once more with the encoder's `careful_effort`. Raises `pyvips.Error`.
     """
     try:
         return _saved(image, spec, spec.effort)
@@ -24,7 +24,7 @@ def write(image: pyvips.Image, spec: VariantSpec) -> bytes:
 
 
 def write_lossless(image: pyvips.Image, spec: VariantSpec) -> bytes:
-    """Likewise, without any loss, whatever the quality that is asked for. Raises `pyvips.Error`."""
+    """Like `write`, but without loss; the quality is ignored. Raises `pyvips.Error`."""
     return _called(image, spec, {**spec.encoding.options(spec.quality, spec.effort), **spec.encoding.lossless})
 
 

@@ -1,4 +1,4 @@
-"""The renderer of the service: libvips set up once, a thread pool, and a memory budget in front of it."""
+"""The renderer of the service: it sets up libvips, and has a thread pool with a memory budget in front of it."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ from processor.turns import Turns
 
 Result = TypeVar("Result")
 
-#: How long after its time a thread may need to end, even on a busy machine.
+#: Time that a thread may need to end after its time limit, even on a busy machine.
 STUCK_SECONDS = 5.0
-#: State of a libvips operation that may not be used.
+#: State of a libvips operation that must not be used.
 _BLOCKED = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """How much machine the pipeline gets, and how much of it one image may take."""
+    """How much of the machine the pipeline gets, and how much one image may use."""
 
-    #: Images at long work at once, one thread each; see `lanes`.
+    #: Threads of the long lane: so many images are in their long phase at once; see `lanes`.
     threads: int
     #: Memory of all images in work together; see `estimate.working_bytes` for what counts.
     memory_budget_bytes: int
-    #: Most memory of a child process, so that its container does not run out first; None: there is none to know of.
+    #: The most memory of a child process, so that it runs out before its container does; None: no limit is known.
     ceiling_bytes: int | None = None
     limits: FileLimits = field(default_factory=FileLimits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLoad:
-    """How busy the engine is. `waiting` stand in the queue for a thread or for memory."""
+    """How busy the engine is. `waiting` counts images that wait for a thread or for memory."""
 
     running: int
     waiting: int
@@ -74,11 +74,11 @@ class _Rest:
     _task: asyncio.Task[None] | None = None
 
     def decoded(self) -> None:
-        """From now on it may begin."""
+        """Let it begin as soon as a thread is free."""
         self._task = asyncio.create_task(self._in_turn())
 
     async def end(self) -> None:
-        """The first phase has ended: wait for this one. Raises what it raises."""
+        """Wait for this phase, after the first one has ended. Raises what this phase raises."""
         if self._task is None:
             return
         if not self._begun:
@@ -86,7 +86,7 @@ class _Rest:
         await self._task
 
     async def call_off(self) -> None:
-        """The first phase has failed: stop this one. A thread cannot be cancelled, so it is told, and waited for."""
+        """Stop this phase, because the first one has failed. A thread cannot be cancelled, so wait until it stops."""
         if self._task is None:
             return
         if self._begun:
@@ -105,8 +105,9 @@ class _Rest:
 class Engine:
     """Implements `ports.Renderer`. Made and used within one event loop.
 
-    `outside` renders in child processes what must not run in a thread: pictures whose codec may ignore the time limit,
-    and those that may run out of memory. It shares the `budget`. The `probes` get the steps of a render, in its thread.
+    `outside` renders in child processes. It gets pictures that must not run in a thread: their codec may ignore the
+    time limit, or they may run out of memory. It shares the `budget`. `probes` get the steps of a render, in the thread
+    that does them.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class Engine:
         self._outside = outside
         self._probes = probes
         self._pool = ThreadPoolExecutor(config.threads + 1, thread_name_prefix="render", initializer=step_back)
-        # Headers are read beside the pool, where they would wait behind whole images.
+        # Headers have a thread of their own. In the pool they would wait behind whole images.
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
         self._deadlines: set[Deadline] = set()
         self._working: set[asyncio.Task[Rendered]] = set()
@@ -146,23 +147,23 @@ class Engine:
 
     @property
     def stuck(self) -> bool:
-        """Whether a thread is still running a moment after its time limit. Then nothing new should begin."""
+        """Whether a thread is still running `STUCK_SECONDS` after its time limit. Then nothing new should begin."""
         return any(deadline.overdue(STUCK_SECONDS) for deadline in self._deadlines)
 
     @property
     def wedged(self) -> bool:
-        """Whether a thread is still running long after its time limit. It hears nothing, and only a restart ends it.
+        """Whether a thread is still running after twice its time limit. Then only a restart can end it.
 
-        Whatever began beside it has had its own time by now, and so has ended.
+        Everything that began beside it has reached its own limit by now, so a restart interrupts nothing else.
         """
         grace = self._limits.timeout_seconds
         return any(deadline.overdue(grace) for deadline in self._deadlines)
 
     async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
-        """Every variant of one file; waits for its tenant's turn, for a thread and for memory first.
+        """All variants of one file. It first waits for its tenant's turn, for memory and for a thread.
 
-        When the caller is cancelled the thread is told to stop, and keeps its share of the budget until it has.
-        Raises an `ImageRejected` when the bytes are at fault, `Unavailable` when the machine is or the engine closes,
+        If the caller is cancelled, the thread is told to stop. It keeps its share of the budget until it has stopped.
+        Raises an `ImageRejected` if the file is at fault, `Unavailable` if the machine is or if the engine closes,
         `ValueError` for effects that this release does not know.
         """
         if self._closed:
@@ -181,7 +182,7 @@ class Engine:
             self._note_idle()
 
     def abort(self) -> None:
-        """Cancel every render, running or waiting: each ends soon with `Unavailable`. No new ones are accepted."""
+        """Cancel every render, running or waiting. Each ends soon with `Unavailable`; no new one is accepted."""
         self._closed = True
         for deadline in self._deadlines:
             deadline.call_off()
@@ -200,7 +201,7 @@ class Engine:
             return await self._outside.render(data, recipe, ticket)
         with self._probes.span("wait", of="memory"):
             held = await self._budget.share(weight, ticket.tenant)
-        # In the caller's context, and not the thread's: what it logs is about this image.
+        # In the caller's context, not the thread's: log lines must name this image.
         loop, context = asyncio.get_running_loop(), copy_context()
 
         def ready(variant: Variant) -> None:
@@ -213,7 +214,7 @@ class Engine:
         task = asyncio.create_task(self._work(rendering, info, held, ticket))
         self._working.add(task)
         task.add_done_callback(self._end)
-        # A thread cannot be cancelled, and its memory is not free before it ends.
+        # A thread cannot be cancelled, and its memory is in use until it ends.
         return await asyncio.shield(task)
 
     def _belongs_outside(self, info: ImageInfo, file_bytes: int, recipe: Recipe) -> bool:
@@ -263,7 +264,7 @@ class Engine:
     def _end(self, task: asyncio.Task[Rendered]) -> None:
         self._working.discard(task)
         if not task.cancelled():
-            task.exception()  # looked at, in case that the caller is gone
+            task.exception()  # read it, in case the caller is gone: otherwise asyncio logs an error
         self._note_idle()
 
     def _note_idle(self) -> None:
@@ -272,28 +273,28 @@ class Engine:
 
 
 def _quietly(work: Callable[[], None]) -> Callable[[], None]:
-    """The same in the context of whoever asks, and with errors that hold no frames."""
+    """The same work, in the context of the caller. Its errors hold no stack frames."""
 
     def without_frames() -> None:
         try:
             work()
         except TrussError as error:
-            # Frames hold pictures: with its traceback, the memory would live as long as the error does.
+            # Stack frames refer to pictures, so a traceback would keep their memory as long as the error lives.
             error.__context__ = None
-            raise error.with_traceback(None)  # noqa: B904 - the cause is what has to go
+            raise error.with_traceback(None)  # noqa: B904 - the cause must go too
 
-    # Each thread has a copy of its own: no two may be in one context at once.
+    # Each thread gets its own copy: two threads cannot enter one context at once.
     return partial(copy_context().run, without_frames)
 
 
 def set_up_libvips() -> None:
-    """Settings of the whole process; to be made before the first image, any number of times."""
+    """Set up libvips for the whole process, before the first image. May be repeated."""
     # No two uploads share an operation, so a cache would only hold their memory.
     pyvips.cache_set_max(0)
-    # One thread per image: the pool is the parallelism, and twice as many threads would be slower.
+    # One thread per image: the pool gives the parallelism, and more threads than processors would be slower.
     pyvips.concurrency_set(1)
-    # libvips' complaints quote the file; over one that is no UTF-8 pyvips would fail at every error from then on.
-    pyvips.error._to_string = _words  # noqa: SLF001 - there is no other way in
+    # libvips' error texts may quote the file. If one is not UTF-8, pyvips fails at every later error.
+    pyvips.error._to_string = _words  # noqa: SLF001 - pyvips has no public way
     pyvips.block_untrusted_set(_BLOCKED)
     pyvips.operation_block_set("VipsForeignLoad", _BLOCKED)
     for each in DECODED:
@@ -306,5 +307,5 @@ def _words(text: Any) -> str:
 
 
 def libvips_version() -> str:
-    """The encoder, as manifests name it."""
+    """Name and version of the encoder, for manifests."""
     return "libvips " + ".".join(str(pyvips.version(number)) for number in range(3))

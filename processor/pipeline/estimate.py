@@ -1,19 +1,19 @@
-"""What memory an image will take, by its header.
+"""Estimates from the header how much memory an image needs.
 
-`benchmarks/memory_peak.py` measures the figures, as resident memory. They hold for jemalloc as the image sets it up,
-and for glibc's malloc as the service and its children tune it. By default that keeps what is free and below 32 MiB.
+`benchmarks/memory_peak.py` measures the constants, as resident memory. They hold for jemalloc with the settings of the
+container image, and for glibc's malloc as `allocator` tunes it. An untuned glibc keeps freed blocks of up to 32 MiB.
 
-Of what the header does not tell, the estimate takes what pictures take: it is within a tenth of the peak for flat ones,
-photographs and noise. Where they lie further apart there is a range, from `least_bytes` to `working_bytes`:
+The estimate is within a tenth of the peak for flat pictures, photographs and noise. Where the need depends on the
+pixels, it is a range from `least_bytes` to `working_bytes`. These depend on the pixels:
 
-- alpha: nothing more where it is solid, 9 bytes a pixel for a mask, 15 for soft edges, 32 for noise;
-- effort 3 and more: libwebp then keeps a list of what it will write, nothing of one colour, 3 bytes a pixel of a
-  photograph, 12 of noise;
-- what may be written without loss, when that is smaller than its source: nothing more, or 22 bytes a pixel;
-- a JPEG that is read twice (`passes`): of noise also the picture that its decoder shrunk;
-- animations: what is written is there up to four times, and noise, above all in the alpha, makes much of it.
+- Alpha: solid alpha needs nothing more, a mask 9 bytes per pixel, soft edges 15, noise 32.
+- Effort 3 and more: libwebp keeps a list of the symbols that it will write. It needs nothing for a single colour,
+  3 bytes per pixel for a photograph, and 12 for noise.
+- A variant that may be written without loss, if that is smaller than its source: nothing more, or 22 bytes per pixel.
+- A JPEG that is read twice (`passes`): for noise, the picture that its decoder shrunk counts again.
+- Animations: up to four copies of the output exist. Noise makes the output large, above all in the alpha.
 
-Once the picture is decoded, its pixels tell: `left_bytes` is what it takes from then on.
+After decoding, the pixels are known. `left_bytes` is the need from then on.
 """
 
 from __future__ import annotations
@@ -31,49 +31,53 @@ from processor.pipeline.guard import may_be_lossless
 from processor.pipeline.texture import Texture
 from processor.recipes import STANDARD, Recipe, VariantSpec
 
-#: Bytes that every image takes, however small: tables of the codecs, buffers of lines, what the allocator keeps.
+#: Bytes that every image needs, even the smallest: tables of the codecs, line buffers, what the allocator keeps.
 BASE_BYTES = 2 * 1024 * 1024
-#: From this effort on libwebp keeps what it will write as a list before it writes it.
+#: From this effort on, libwebp keeps a list of the symbols that it will write.
 LISTING_EFFORT = 3
-#: Bytes per pixel of a still while it is encoded: libvips' copy, libwebp's planes, what is written; and of a grey one.
+#: Bytes per pixel of a still while it is encoded: libvips' copy, libwebp's planes, the output. Then the same for grey.
 STILL_BYTES, GREY_BYTES = 6.3, 5.4
-#: What alpha takes on top, which libwebp compresses without loss, by how many degrees there are at most: at least, and
-#: for the part of its pixels that are unlike their neighbours. It packs few degrees into a bit, two or four. Of two or
-#: four degrees no more than a part is so.
+#: Bytes per pixel for alpha, which libwebp compresses without loss. The key is the largest number of alpha levels. The
+#: first value is the least; the second is multiplied with the fraction of pixels that differ from their neighbours.
+#: libwebp packs few levels into one, two or four bits.
 ALPHA_BYTES = {4: (8.6, 22.0), 16: (13.0, 11.0), 256: (15.4, 16.5)}
+#: With so few alpha levels, at most this fraction of the pixels differs from their neighbours.
 FEW_DEGREES, MOST_CHANGE_OF_FEW = 4, 0.28
-#: What is listed of noise, for each pixel of a frame; of a photograph; of one colour next to nothing.
+#: Bytes per pixel of a frame for libwebp's list: for noise, for a photograph. A single colour needs almost nothing.
 LISTED_BYTES, LISTED_OF_PHOTO = 12.0, 3.0
-#: What a picture that is written without loss takes on top, where it compresses worst.
+#: Further bytes per pixel of a picture that is written without loss, if it compresses badly.
 LOSSLESS_BYTES = 22.0
-#: Bytes per pixel of a frame of an animation: three canvases, the frame in two colour spaces, libvips' copy.
-#: By what the frames show; photographs take a little less than noise.
+#: Bytes per pixel of one frame of an animation: three canvases, the frame in two colour spaces, libvips' copy.
+#: They depend on what the frames show; photographs need a little less than noise.
 FRAME_BYTES, FRAME_LEAST_BYTES = 26.0, 22.0
-#: Bytes per pixel of all frames for what is written, which is copied some times: of whole blocks, and of the frames.
-#: And for each further file of the same size.
+#: Bytes per pixel of all frames for the output and its copies: of whole blocks; of the frames; and for each further
+#: file of the same size.
 WRITTEN_BYTES, COPIED_BYTES, KEPT_BYTES = 0.75, 0.6, 0.4
-#: The same of noise, on top; and of an alpha of noise, which is written without loss: for each byte of it that is
-#: written; and for each byte of either that is kept in a further file.
+#: What noise adds to these: for noise in the colours, and for noise in the alpha, which is written without loss. Then
+#: the same two for each further file.
 NOISE_WRITTEN_BYTES, ALPHA_WRITTEN_BYTES, NOISE_KEPT_BYTES, ALPHA_KEPT_BYTES = 0.9, 3.7, 0.2, 1.0
-#: Of a small variant that is encoded beside a large one: what its alpha takes at least, which is soft once it is
-#: resized, whatever it was; and bytes per pixel of a frame without it.
+#: Bytes per pixel of a small variant that is encoded beside a large one: the least for its alpha, and for a frame
+#: without alpha. Resizing softens every alpha.
 BESIDE_ALPHA_BYTES, BESIDE_FRAME_BYTES = 10.7, 11.0
-#: Bytes for each pixel that libwebp makes of a photograph, and of noise; and of an alpha of noise.
+#: Bytes per pixel of libwebp's output: for a photograph, for noise, for noise in the alpha.
 PHOTO_WRITTEN, NOISE_WRITTEN, ALPHA_WRITTEN = 0.14, 0.91, 0.97
-#: Of a picture in memory, with alpha.
+#: Bands of a picture in memory with alpha.
 _MOST_BANDS = 4
-#: What is not worth looking at the pixels for.
+#: For a smaller range than this many bytes, looking at the pixels costs more than it saves.
 WORTH_BYTES = 4 * 1024 * 1024
-#: libwebp writes whole blocks of so many pixels.
+#: libwebp writes whole blocks with sides of so many pixels.
 BLOCK_SIDE = 16
-#: Bytes of a frame, however small it is, for the operations that it goes through.
+#: Bytes of every frame, even the smallest, for its libvips operations.
 EACH_FRAME_BYTES = 10 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Decided:
-    """What the pixels decide: of each pixel of an animation's frame; of alpha, for each pixel of a frame on top of that
-    or of a still's; and of what is written, in all."""
+    """The part of the need that depends on the pixels.
+
+    `frame_bytes` is per pixel of one frame of an animation. `alpha_bytes` is per pixel of a frame or still, in addition
+    to its colours. `written_bytes` is the total for the output.
+    """
 
     frame_bytes: float
     alpha_bytes: float
@@ -81,7 +85,7 @@ class _Decided:
 
 
 def working_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -> int:
-    """What rendering takes, the file itself counted in; where that depends on the pixels, the most."""
+    """The most bytes that a render can need, including the file."""
     told = _told_by_formats(info, recipe)
     if told is not None:
         return _rendering_as_told(info, file_bytes, recipe, told[1], _decoding(info, recipe))
@@ -90,7 +94,7 @@ def working_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -
 
 
 def least_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -> int:
-    """The least that it can take: with an alpha that turns out to be solid, and little to list."""
+    """The fewest bytes that a render can need: the alpha is solid, and libwebp's list is short."""
     told = _told_by_formats(info, recipe)
     if told is not None:
         return _rendering_as_told(info, file_bytes, recipe, told[0], _decoding(info, recipe))
@@ -101,16 +105,16 @@ def least_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -> 
 
 
 def is_open(info: ImageInfo, file_bytes: int, recipe: Recipe) -> bool:
-    """Whether the pixels decide over so much that it is worth looking at them, and how is known."""
+    """Whether the pixels decide over so many bytes that it is worth looking at them."""
     if _told_by_formats(info, recipe) is not None:
         return False
     return working_bytes(info, file_bytes, recipe) > least_bytes(info, file_bytes, recipe) + WORTH_BYTES
 
 
 def left_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe, texture: Texture | None) -> int:
-    """What rendering takes from now on: the picture is decoded and held, and its decoder is gone.
+    """The bytes that a render needs after decoding: the picture is in memory, and its decoder is gone.
 
-    Without a `texture`, whatever its pixels are.
+    Without a `texture`, it is the most for any pixels.
     """
     told = _told_by_formats(info, recipe)
     if told is not None:
@@ -123,7 +127,7 @@ def left_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe, texture: Textur
 
 
 def share(info: ImageInfo, file_bytes: int, budget_bytes: int, recipe: Recipe = STANDARD) -> int:
-    """What to admit an image with. Raises `TooLargeForMemory` when it cannot fit, however alone it is."""
+    """The bytes to reserve for an image. Raises `TooLargeForMemory` if it cannot fit even when it is alone."""
     least = least_bytes(info, file_bytes, recipe)
     if least > budget_bytes:
         raise TooLargeForMemory(limit=budget_bytes, actual=least)
@@ -131,7 +135,7 @@ def share(info: ImageInfo, file_bytes: int, budget_bytes: int, recipe: Recipe = 
 
 
 def _most(info: ImageInfo, recipe: Recipe) -> _Decided:
-    """All of it noise."""
+    """For a picture that is all noise."""
     alpha = _alpha_bytes(info.alpha_levels, 1.0) if info.has_alpha else 0.0
     noise_of_alpha = math.log2(info.alpha_levels) / 8 if info.has_alpha else 0.0
     written = max(_listed(info, recipe, LISTED_BYTES), _lossless(info, recipe, alpha))
@@ -140,7 +144,7 @@ def _most(info: ImageInfo, recipe: Recipe) -> _Decided:
 
 
 def _told(info: ImageInfo, recipe: Recipe, texture: Texture) -> _Decided:
-    """As the pixels are: somewhere between one colour, a photograph and noise."""
+    """For the pixels that were sampled: interpolates between a single colour, a photograph and noise."""
     alpha = _alpha_bytes(texture.levels, texture.change) if texture.levels else 0.0
     noise = min(1.0, max(0.0, (texture.colour_bytes - PHOTO_WRITTEN) / (NOISE_WRITTEN - PHOTO_WRITTEN)))
     listed = LISTED_OF_PHOTO * min(1.0, texture.colour_bytes / PHOTO_WRITTEN)
@@ -160,12 +164,12 @@ def _alpha_bytes(levels: int, change: float) -> float:
 def _rendering(info: ImageInfo, file_bytes: int, recipe: Recipe, decided: _Decided, decoding: int = 0) -> int:
     held = _held_while_encoding(info, recipe)
     reduced = _reduced(info, recipe.specs)
-    # The smaller sizes of an animation are made frame by frame, and then joined.
+    # The smaller sizes of an animation are made frame by frame, then joined.
     resizing = held + reduced * (2 if info.frames > 1 else 1)
     encoding = held + reduced + _encoding(info, decided) + _kept(info, recipe.specs) + decided.written_bytes
     changed = _changed(info, recipe.specs)
     encoding += _beside(info, recipe, decided.alpha_bytes) + changed + _surrounded(info, recipe.specs)
-    # Like sizes, effects are made of an animation frame by frame; and each is made of the one before.
+    # Effects are also applied frame by frame, and each needs the result of the one before.
     changing = held + reduced + 2 * changed
     return BASE_BYTES + file_bytes + max(decoding, resizing, changing, encoding)
 
@@ -179,9 +183,9 @@ def _held_while_encoding(info: ImageInfo, recipe: Recipe) -> int:
 
 
 def _told_by_formats(info: ImageInfo, recipe: Recipe) -> tuple[int, int] | None:
-    """What it takes to write the largest of the variants, least and most, where the records of their formats tell it.
+    """Least and most bytes to encode the largest variant, from the records of the formats; None: no record has them.
 
-    Such formats are written one variant after the other.
+    Variants in such formats are encoded one after the other.
     """
     told = []
     for spec in recipe.specs:
@@ -198,25 +202,25 @@ def _rendering_as_told(info: ImageInfo, file_bytes: int, recipe: Recipe, writing
 
 
 def _listed(info: ImageInfo, recipe: Recipe, pixel_bytes: float) -> int:
-    """Of the largest variant that is written with so much effort that libwebp lists what it writes."""
+    """libwebp's list for the largest variant whose effort makes libwebp keep one."""
     sizes = [geometry.target_size(info, spec) for spec in recipe.specs if spec.effort >= LISTING_EFFORT]
     return round(max((width * height for width, height in sizes), default=0) * pixel_bytes)
 
 
 def _lossless(info: ImageInfo, recipe: Recipe, alpha_bytes: float) -> int:
-    """Of a variant that may be written without loss, beyond what its alpha takes otherwise."""
+    """For a variant that may be written without loss, in addition to what its alpha needs anyway."""
     whole = (spec for spec in recipe.specs if geometry.target_size(info, spec) == geometry.upright(info))
     taken = max(0.0, LOSSLESS_BYTES - alpha_bytes) if any(may_be_lossless(info, spec) for spec in whole) else 0.0
     return round(info.pixels * taken)
 
 
 def _shrunk(info: ImageInfo, recipe: Recipe) -> int:
-    """Of what is read twice, a picture of half the sides; and when that is gone, as much for noise."""
+    """If a JPEG is read twice, a picture with half its sides. Noise needs as much again after that is gone."""
     return info.pixels * info.bands // 4 if passes.shrink(info, recipe) == 2 else 0  # noqa: PLR2004 - half
 
 
 def _held(info: ImageInfo) -> int:
-    """The decoded picture, which lives until the last variant is encoded; an animation is turned frame by frame."""
+    """The decoded picture, until the last variant is encoded. Turning an animation frame by frame needs a copy."""
     turned = 2 if info.frames > 1 and info.orientation > 1 else 1
     return info.pixels * _bands(info) * turned
 
@@ -232,7 +236,7 @@ def _encoding(info: ImageInfo, decided: _Decided) -> int:
 
 
 def _changed(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
-    """What effects make of a picture, until its file is written; of a large and a small one at once."""
+    """The pictures that effects make, until their files are written. A large and a small one exist at once."""
     large, small = 0, 0
     for spec in specs:
         if not spec.is_changed:
@@ -247,7 +251,7 @@ def _changed(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
 
 
 def _surrounded(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
-    """What the largest box takes, beyond the picture in it, when it is encoded: one colour, perhaps with alpha."""
+    """The border around the picture in the largest box, while it is encoded: one colour, perhaps with alpha."""
     taken = [_area(geometry.shown_size(info, spec)) - _area(geometry.target_size(info, spec)) for spec in specs]
     return round(max(0, *taken) * info.frames * (STILL_BYTES + ALPHA_BYTES[FEW_DEGREES][0]))
 
@@ -257,7 +261,7 @@ def _area(size: geometry.Size) -> int:
 
 
 def _beside(info: ImageInfo, recipe: Recipe, alpha_bytes: float) -> int:
-    """What the largest of the small variants takes, which is encoded at the same time as a large one."""
+    """The largest of the small variants, which is encoded at the same time as a large one."""
     sizes = [geometry.target_size(info, spec) for spec in recipe.specs]
     if not any(geometry.takes_long(info, size) for size in sizes):
         return 0
@@ -267,18 +271,18 @@ def _beside(info: ImageInfo, recipe: Recipe, alpha_bytes: float) -> int:
 
 
 def _kept(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
-    """The files of a small animation, all of which have its size."""
+    """The further files of a small animation: all have the size of the source."""
     return round(_further_files(info, specs) * info.pixels * KEPT_BYTES) if info.frames > 1 else 0
 
 
 def _further_files(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
-    """How many more there are of the size of the picture."""
+    """How many files have the size of the picture, beyond the first."""
     whole = {spec.unnamed for spec in specs if geometry.target_size(info, spec) == geometry.upright(info)}
     return max(0, len(whole) - 1)
 
 
 def _noise_written(info: ImageInfo, recipe: Recipe, noise: float, noise_of_alpha: float) -> int:
-    """What the files of an animation take on top, by how much of it is noise. Those of a still are in what it takes."""
+    """What noise adds to the files of an animation. For stills, the other figures include it."""
     if info.frames == 1:
         return 0
     written = noise * NOISE_WRITTEN_BYTES + noise_of_alpha * ALPHA_WRITTEN_BYTES
@@ -287,11 +291,11 @@ def _noise_written(info: ImageInfo, recipe: Recipe, noise: float, noise_of_alpha
 
 
 def _reduced(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
-    """The smaller sizes, all of which are held."""
+    """All smaller sizes: they are held at the same time."""
     sizes = {geometry.target_size(info, spec) for spec in specs} - {geometry.upright(info)}
     return sum(width * height for width, height in sizes) * info.frames * _bands(info)
 
 
 def _bands(info: ImageInfo) -> int:
-    """Once colours are sRGB; an alpha that hides nothing is in memory all the same."""
+    """Bands after the conversion to sRGB. A solid alpha counts too: it is in memory."""
     return min(info.bands, 4 if info.has_alpha else 3)

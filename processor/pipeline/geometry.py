@@ -1,4 +1,4 @@
-"""How large a variant gets: fit into a box, never enlarge, rounded to the pixel as the earlier service rounded."""
+"""The size of a variant: fitted into its box, never enlarged, and rounded exactly as in the earlier service."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from processor.formats.info import ImageInfo
 from processor.recipes import VariantSpec
 
 Size = tuple[int, int]
-#: A size is made from the next larger one when that has at least so many times its sides, else from the whole image.
+#: A size is made from the next larger one if that has at least so many times its sides, else from the whole image.
 CASCADE_MIN_SHRINK = 1.5
-#: A variant of more pixels, all frames together, takes long: a tenth of a second with effort 2, a fifth with 4. What
-#: fits into a screen takes less.
+#: A variant with more pixels in all frames together takes long: a tenth of a second with effort 2, a fifth with 4. A
+#: picture that fits on a screen has fewer.
 LONG_PIXELS = 3_000_000
 
 
 def smallest_first(info: ImageInfo, specs: Sequence[VariantSpec]) -> list[tuple[VariantSpec, Size]]:
-    """Variants and their sizes, in the order in which they are made: what is soon there is shown soon."""
+    """Variants and their sizes, in the order in which they are made: the quick ones can be shown first."""
     sized = [(spec, target_size(info, spec)) for spec in specs]
     return sorted(sized, key=lambda each: each[1][0] * each[1][1])
 
 
 def takes_long(info: ImageInfo, size: Size) -> bool:
-    """Whether to encode a variant of this size keeps a thread busy for longer than somebody likes to wait."""
+    """Whether encoding a variant of this size belongs in the long lane."""
     return size[0] * size[1] * info.frames > LONG_PIXELS
 
 
 def target_size(info: ImageInfo, spec: VariantSpec) -> Size:
     """Width and height of one frame of the variant, upright.
 
-    The rule is sharp's `fit: inside, withoutEnlargement`, with which earlier variants were made: a page that was
-    laid out around them must not move by a pixel.
+    The rule is sharp's `fit: inside, withoutEnlargement`, as in the earlier service. Pages were laid out around its
+    variants, and must not move by a pixel.
     """
     width, height = upright(info)
     longest = spec.encoding.longest_side
@@ -57,23 +57,23 @@ def shown_size(info: ImageInfo, spec: VariantSpec) -> Size:
 
 
 def cover_size(width: int, height: int, box: tuple[int, int]) -> Size:
-    """The smallest size of the same shape that the box can be cut out of, and never larger than it is."""
+    """The smallest size of the same shape that covers the box, but never larger than the picture."""
     shrink = max(1.0, min(width / box[0], height / box[1]))
     least = min(width, box[0]), min(height, box[1])
     return max(least[0], _divide(width, shrink)), max(least[1], _divide(height, shrink))
 
 
 def upright(info: ImageInfo) -> tuple[int, int]:
-    """Width and height of one frame once its EXIF orientation is applied: 5 to 8 lie on their side."""
+    """Width and height of one frame after turning by its EXIF orientation; 5 to 8 swap the two."""
     lying = info.orientation in range(5, 9)
     return (info.height, info.width) if lying else (info.width, info.height)
 
 
 def fit_size(width: int, height: int, box: tuple[int, int], *, animated: bool = False) -> tuple[int, int]:
-    """The largest size of the same shape within the box, at least 1 x 1 and never larger than it is."""
+    """The largest size of the same shape within the box, at least 1 x 1, but never larger than the picture."""
     shrink = _shrink(width, height, box)
     tall = min(shrink, height)
-    # Of an animation, the height of a frame is rounded half to even, as C's rint does.
+    # For animations, the height of a frame is rounded half to even, like C's rint.
     return _divide(width, min(shrink, width)), round(height / tall) if animated else _divide(height, tall)
 
 
@@ -82,14 +82,14 @@ def _shrink(width: int, height: int, box: tuple[int, int]) -> float:
 
 
 def _divide(length: int, shrink: float) -> int:
-    """Half up, of a quotient that went through two reciprocals: that is the arithmetic inside vips_resize."""
+    """Rounds half up, after two reciprocals: that is the arithmetic inside vips_resize."""
     scale = 1.0 / shrink
     return int(length / (1.0 / scale) + 0.5)
 
 
 def _shrunk_on_load(format_: str, width: int, height: int, box: tuple[int, int]) -> tuple[int, int]:
-    """The size that sharp's decoder would hand over: it lets libjpeg and libwebp shrink while they decode.
+    """The size that sharp gets from its decoder, because it lets libjpeg and libwebp shrink while they decode.
 
-    Many a variant is one pixel wider or higher for it. The pixels themselves are not taken from there.
+    This makes many variants one pixel wider or higher. Only the size follows sharp, not the pixels.
     """
     return decoding_of(format_).shrunk_on_load(width, height, min(_shrink(width, height, box), width, height))

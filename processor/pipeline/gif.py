@@ -1,7 +1,7 @@
-"""What a GIF holds, by its blocks (GIF89a): the screen and its frames, each fit to be decoded by itself.
+"""Reads the blocks of a GIF (GIF89a), and makes a file of each frame, so that libvips decodes frames one by one.
 
-libvips' own animations are not used: they lose the screen where no frame is marked as transparent, take common
-screens such as 640 x 480 for a mistake, and show a frame whose pixels were lost.
+libvips' own animations are not used, for three reasons. If no frame is marked as transparent, they lose the screen.
+They take common screens such as 640 x 480 for a mistake. And they show frames with missing pixels.
 """
 
 from __future__ import annotations
@@ -13,36 +13,37 @@ from dataclasses import dataclass
 from processor.errors import CorruptImage
 from processor.pipeline.roll import Dispose, leaves_gaps
 
-#: Length of the signature and the screen descriptor, and where in them the screen's flags are.
+#: Length of the signature and the screen descriptor, and the offset of the screen's flags in them.
 _SCREEN, _SCREEN_FLAGS = 13, 10
 #: An image descriptor, with its separator: left, top, width, height, flags.
 _IMAGE = struct.Struct("<xHHHHB")
-#: How blocks begin; the labels of the extensions that say something of the animation.
+#: First bytes of blocks; labels of the extensions that concern the animation.
 _EXTENSION, _FRAME, _TRAILER = 0x21, 0x2C, 0x3B
 _CONTROL, _APPLICATION = 0xF9, 0xFF
-#: Body of a graphic control: flags, delay in 10 ms, transparent index.
+#: Body of a graphic control extension: flags, delay in units of 10 ms, transparent index.
 _CONTROL_BODY = struct.Struct("<BHB")
-#: Applications whose block says how often to repeat.
+#: Application extensions that have a loop count.
 _REPEATS = struct.Struct("<BH")
 _LOOPERS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
-#: Flag of a colour table behind a descriptor; its size is 3 * 2 ** (low three bits + 1) bytes.
+#: Flag of a colour table behind a descriptor. The table has 3 * 2 ** (low three bits + 1) bytes.
 _HAS_TABLE, _HAS_LARGE_TABLE = 0x80, 0x87
 _INTERLACED = 0x40
 _TRANSPARENT = 0x01
-#: Disposal methods. 4 is not in the specification, but in files, and means 3.
+#: Disposal methods. 4 is not in the specification, but some files use it for 3.
 _DISPOSALS = {2: Dispose.CLEAR, 3: Dispose.RESTORE, 4: Dispose.RESTORE}
 _TICK_MS = 10
-#: Bytes of a table of all colours that pixels may name. How many bits these names have: a code has 12 at most.
+#: Bytes of a table with all colours that pixels can refer to. Bits of a colour index: an LZW code has at most 12.
 _TABLE_BYTES, _CODE_BITS = 3 * 256, range(1, 12)
-#: Pixels of a frame that ends after the first of them.
+#: LZW data that ends after one pixel.
 _ONE_PIXEL = b"\x02\x02\x44\x01\x00"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """One image of the file. `start` and `end`: where its descriptor begins, and where its pixels end.
+    """One image of the file. Its descriptor begins at `start`; its pixels end at `end`.
 
-    `torn` is where the block begins in which the file ends; whether all pixels had come by then, only they tell.
+    If the file ends within a block of pixels, that block begins at `torn`. Only decoding shows whether pixels are
+    missing.
     """
 
     left: int
@@ -58,13 +59,13 @@ class Frame:
 
     @property
     def draws_all(self) -> bool:
-        """Whether nothing of its area is left out."""
+        """Whether no pixel of its area is transparent."""
         return self.transparent is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gif:
-    """The screen, its frames, and how often they play (0: for ever). `cut`: the file stops amid a frame."""
+    """The screen, its frames, and how often they play (0: for ever). `cut`: the file ends within a frame."""
 
     width: int
     height: int
@@ -74,12 +75,12 @@ class Gif:
 
     @property
     def see_through(self) -> bool:
-        """Whether some of the screen may be left transparent."""
+        """Whether part of the screen may be transparent."""
         return leaves_gaps(self.width, self.height, self.frames)
 
 
 def read(data: bytes) -> Gif:
-    """The blocks. Raises `CorruptImage` when there is no frame among them."""
+    """Reads the blocks. Raises `CorruptImage` if there is no frame."""
     frames: list[Frame] = []
     control: bytes | None = None
     loop, cut = 1, False
@@ -92,27 +93,28 @@ def read(data: bytes) -> Gif:
                 at, control, cut = frames[-1].end, None, False
                 continue
             if data[at + 1] == _CONTROL:
-                cut = True  # until its frame was there
+                cut = True  # until its frame is complete
                 control = data[at + 3 : at + 3 + _CONTROL_BODY.size]
             elif data[at + 1] == _APPLICATION:
                 loop = _plays(data, at, loop)
             at = _after_blocks(data, at + 2)
         cut = cut and at >= len(data)
     except (IndexError, struct.error):
-        pass  # what is missing behind the last frame was none of its pixels
+        pass  # `cut` says whether pixels are missing
     if not frames:
         raise CorruptImage
     width, height = struct.unpack_from("<HH", data, 6)
-    # As browsers have it, the first frame may enlarge the screen; later ones are clipped.
+    # As in browsers: the first frame may enlarge the screen, later ones are clipped.
     width, height = max(width, frames[0].left + frames[0].width), max(height, frames[0].top + frames[0].height)
     return Gif(width=width, height=height, frames=tuple(frames), loop=loop, cut=cut)
 
 
 def single(data: bytes, frame: Frame, width: int, height: int, *, transparent: bool) -> bytes:
-    """A GIF whose second frame is the upper left `width` x `height` of this one; its transparent index holds, or not.
+    """A GIF whose second frame is the upper left `width` x `height` of this one.
 
-    The first frame is as large and draws nothing. For its sake libvips believes the size of the screen, and tells the
-    pixels that the second one draws from those that it does not.
+    `transparent` says whether the frame keeps its transparent index. The first frame is as large, and draws almost
+    nothing. Because of it, libvips accepts the size of the screen, and leaves pixels transparent that the second frame
+    does not draw.
     """
     flags = data[_SCREEN_FLAGS]
     own_flags, start = data[frame.start + _IMAGE.size - 1], frame.start + _IMAGE.size
@@ -122,7 +124,7 @@ def single(data: bytes, frame: Frame, width: int, height: int, *, transparent: b
     nothing = _control(0) + _descriptor(width, height, 0) + _ONE_PIXEL
     control = _control(frame.transparent) if transparent and frame.transparent is not None else b""
     image = _descriptor(frame.width, frame.height, own_flags & _INTERLACED)
-    # A pixel may name a colour that the table does not have: as a rule the transparent one, and black otherwise.
+    # A pixel may refer to a colour behind the end of the table: usually the transparent index, otherwise black.
     palette = colours.ljust(_TABLE_BYTES, b"\x00")
     return b"".join((head, palette, nothing, control, image, *_pixels(data, start + own, frame), bytes([_TRAILER])))
 
@@ -166,7 +168,7 @@ def _frame(data: bytes, at: int, control: bytes) -> Frame:
 
 
 def _plays(data: bytes, at: int, known: int) -> int:
-    """How often the animation plays, in an application's extension; a file counts how often it is repeated."""
+    """How often the animation plays. The application extension counts repetitions, so one more."""
     blocks = _blocks(data, at + 2)
     if next(blocks, b"") not in _LOOPERS:
         return known
@@ -190,7 +192,7 @@ def _table(flags: int) -> int:
 
 
 def _after_pixels(data: bytes, at: int) -> tuple[int, int | None]:
-    """Where they end, and the block that the file ends in, if it does."""
+    """The end of the pixels, and the start of the block in which the file ends, if it does."""
     while at < len(data) and (length := data[at]):
         if at + length >= len(data):
             return len(data), at

@@ -1,4 +1,4 @@
-"""A variant of its source's own size that is no larger than its source, where that can be had."""
+"""Keeps the file of a variant no larger than its source, if both have the same width and height."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Write(Protocol):
 
 
 def no_larger(asked: Variant, info: ImageInfo, source: bytes, write: Write) -> Variant:
-    """The variant of its source's own size that was asked for, unless it is larger than its source.
+    """The variant, or a smaller one if its file is larger than the source. Both have the same width and height.
 
-    Then it is the source itself, if that is of the same format, may be served as it is, and no effect was asked for; or
-    else what is smaller without any loss, or at a lower quality. If all are larger, it is the smallest. Raises
-    `pyvips.Error`.
+    The first choice is the source itself. It must have the same format, may be served unchanged, and no effect was
+    asked for. The next choices are a file without loss, then a lower quality. If all are larger than the source, the
+    smallest is returned. Raises `pyvips.Error`.
     """
     if len(asked.data) <= len(source):
         return asked
@@ -44,7 +44,7 @@ def _may_be_served(info: ImageInfo, source: bytes, spec: VariantSpec) -> bool:
 
 
 def _others(asked: Variant, info: ImageInfo, write: Write, ratio: float) -> Iterator[Variant]:
-    """What to try, each written when it is asked for."""
+    """The other files to try. Each is encoded only when the caller asks for it."""
     spec = asked.spec
     if may_be_lossless(info, spec):
         yield replace(asked, data=write(spec, lossless=True), instead="lossless")
@@ -54,13 +54,13 @@ def _others(asked: Variant, info: ImageInfo, write: Write, ratio: float) -> Iter
 
 
 def may_be_lossless(info: ImageInfo, spec: VariantSpec) -> bool:
-    """Whether its variant may be written without loss. What had a loss before has noise that is dear to keep."""
+    """Whether to try its variant without loss. A source with lossy compression has noise that costs many bytes."""
     few = info.frames == 1 and info.pixels <= spec.encoding.lossless_pixels
     return few and decoding_of(info.format).loses_nothing
 
 
 def _lower_qualities(spec: VariantSpec, ratio: float) -> Iterator[int]:
-    """For a file that must have `ratio` of its size: what nearly always does it, and then the least."""
+    """Qualities to try for a file that must shrink to `ratio`: one that nearly always suffices, then the least."""
     encoding = spec.encoding
     least = encoding.least_quality
     if spec.quality <= least:
@@ -73,5 +73,5 @@ def _lower_qualities(spec: VariantSpec, ratio: float) -> Iterator[int]:
 
 
 def _has_all_frames(other: Variant, asked: Variant, info: ImageInfo) -> bool:
-    """The lower the quality, the more frames does libwebp hold for alike, and leaves out."""
+    """At a lower quality, libwebp takes more frames for equal and drops them."""
     return info.frames == 1 or decode.probe(other.data).frames == decode.probe(asked.data).frames

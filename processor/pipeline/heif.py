@@ -1,5 +1,4 @@
-"""A still picture among the items of an AVIF or HEIC: how large and how deep it is, what colours it has, and whether
-all of it came."""
+"""Finds the still picture among the items of an AVIF or HEIC: its size, its colours, and whether it is complete."""
 
 from __future__ import annotations
 
@@ -15,27 +14,29 @@ from processor.formats.format import Format
 from processor.formats.items import Item, Items, read_items
 from processor.pipeline.colour import PEAK, PRIMARIES, SRGB, TRANSFERS, Colour
 
-#: Properties: width and height; primaries, transfer, matrix (H.273); the brightest light; width and height of a crop.
+#: Properties: `ispe` (width, height); `colr` (primaries, transfer, matrix by H.273); `clli` (the brightest light);
+#: `clap` (width and height of a crop, as fractions).
 _SIZE, _CODE_POINTS, _LIGHT, _CROP = (struct.Struct(form) for form in (">4xII", ">4sHHHB", ">HH", ">4I"))
-#: Where `av1C` and `hvcC` tell of depth and of colours, and how.
+#: Offsets of the bit depth and the chroma subsampling in `av1C` and `hvcC`, and the flags there.
 _AV1_FLAGS, _HEVC_CHROMA, _HEVC_BITS = 2, 16, 17
 _AV1_DEEP, _AV1_TWELVE, _AV1_COARSE, _HEVC_FINE = 0x40, 0x20, 0x0C, 3
-#: Of `irot`: an odd number of quarters.
+#: `irot` counts quarter turns; an odd number swaps width and height.
 _LIES = 1
-#: How the items are coded that a format's decoder takes.
+#: Types of the items that the decoder of each codec takes.
 AV1, HEVC = frozenset({b"av01"}), frozenset({b"hvc1", b"hev1"})
-#: Bits of a sample that most pictures have.
+#: Usual bits per sample.
 _BITS = 8
-#: What decoding a pixel takes beside what comes out, by how it is coded, whether it is deeper than 8 bits, and whether
-#: its colours are coarse: `benchmarks/memory_peak.py` measures it.
+#: Bytes per pixel that decoding needs beside its result. By codec, then by depth (8 bits, deeper), then by chroma
+#: (full, subsampled). `benchmarks/memory_peak.py` measures them.
 DECODING_BYTES = {AV1: ((17, 13), (25, 17)), HEVC: ((10, 7), (18, 12))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Still:
-    """The primary picture, upright: turns are part of the picture, and EXIF is not to turn it again.
+    """The primary picture, upright. Its boxes have turned it already, so its EXIF orientation is ignored.
 
-    `colour` counts where there is no profile; None: sRGB. `coded`: what has to be decoded for it, by its number.
+    `colour` applies if there is no `profile`; None: sRGB. `is_coarse`: the chroma is subsampled. `coded` has the items
+    to decode, by item id.
     """
 
     width: int
@@ -52,12 +53,12 @@ class Still:
 
     @property
     def decoding_bytes(self) -> int:
-        """Of a pixel, while libheif and its codec are at work."""
+        """Bytes per pixel that libheif and its codec need while they decode."""
         return DECODING_BYTES[self.coded_as][self.bits > _BITS][self.is_coarse]
 
 
 def read(data: bytes, format_: Format, coded_as: frozenset[bytes]) -> Still:
-    """The picture to show. Raises `CorruptImage`, and `UnsupportedFormat` for a kind that cannot be decoded."""
+    """The picture to show. Raises `CorruptImage`; `UnsupportedFormat` if it cannot be decoded."""
     try:
         return _still(read_items(data, Pieces(MAX_PIECES)), len(data), format_, coded_as)
     except (IndexError, struct.error):
@@ -65,7 +66,8 @@ def read(data: bytes, format_: Format, coded_as: frozenset[bytes]) -> Still:
 
 
 def each_tile(data: bytes, still: Still) -> Iterator[bytearray]:
-    """The file once for each tile, as if that were the primary picture: libheif leaves out those that are damaged."""
+    """The file once for each tile, with the tile as the primary picture. So damage is seen: in a whole picture, libheif
+    leaves out damaged tiles without an error."""
     whole = {still.items.primary, *still.items.alphas()}
     tiles = [name for name in still.coded if name not in whole]
     file, place = bytearray(data if tiles else b""), still.items.named_at
@@ -104,7 +106,7 @@ def _still(items: Items, file_bytes: int, format_: Format, coded_as: frozenset[b
 
 
 def _upright(item: Item) -> tuple[int, int]:
-    """Its size once it is cropped and turned, in the order in which that is said (ISO/IEC 23008-12, 6.3)."""
+    """Width and height after cropping and turning, in the order of the properties (ISO/IEC 23008-12, 6.3)."""
     width, height = _SIZE.unpack_from(item.said(b"ispe") or b"")
     for kind, body in item.properties:
         if kind == b"clap":
@@ -123,7 +125,7 @@ def _upright(item: Item) -> tuple[int, int]:
 
 
 def _coding(item: Item) -> tuple[int, bool]:
-    """Bits a sample, and whether its colours are coarser than its light."""
+    """Bits per sample, and whether the chroma is subsampled."""
     if (told := item.said(b"av1C")) is not None:
         flags = told[_AV1_FLAGS]
         return (12 if flags & _AV1_TWELVE else 10) if flags & _AV1_DEEP else _BITS, bool(flags & _AV1_COARSE)
@@ -133,7 +135,7 @@ def _coding(item: Item) -> tuple[int, bool]:
 
 
 def _colour(items: Sequence[Item]) -> Colour | None:
-    """What is declared of the picture, or else of its first tile. MIAF has sRGB where nothing is."""
+    """The colour declared for the picture, or else for its first tile. Without either, MIAF prescribes sRGB."""
     for body in _said(items, b"colr"):
         if body[:4] == b"nclx":
             _, primaries, transfer, _, _ = _CODE_POINTS.unpack_from(body)
@@ -145,7 +147,7 @@ def _colour(items: Sequence[Item]) -> Colour | None:
 
 
 def _peak(items: Sequence[Item]) -> float:
-    """How bright the picture gets, in cd/m²."""
+    """Brightness of the brightest pixel, in cd/m²."""
     return next((float(_LIGHT.unpack_from(body)[0]) for body in _said(items, b"clli")), 0.0) or PEAK
 
 

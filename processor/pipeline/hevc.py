@@ -1,4 +1,4 @@
-"""Decodes the pictures of a HEIC: the only module that loads libheif and libde265, which `pi-heif` contains.
+"""Decodes the pictures of a HEIC. Only this module loads libheif and libde265, which `pi-heif` contains.
 
 libheif does not report damaged data. So libde265 decodes each coded picture once more by itself, and reports damage.
 """
@@ -17,23 +17,23 @@ from processor.errors import CorruptImage
 from processor.formats.items import Item
 from processor.pipeline.heif import Still
 
-#: Samples of a pixel, by how pi-heif calls them; behind a semicolon it says how many bits they have.
+#: Samples per pixel, by pi-heif's mode. A semicolon and the number of bits may follow the mode.
 _BANDS = {"L": 1, "LA": 2, "La": 2, "RGB": 3, "RGBA": 4, "RGBa": 4}
 _WIDE = {1: "grey16", 2: "grey16", 3: "rgb16", 4: "rgb16"}
 _NARROW = {1: "b-w", 2: "b-w", 3: "srgb", 4: "srgb"}
-#: What pi-heif raises of a file; of memory, `OSError`.
+#: What pi-heif raises for a file that it refuses; for lack of memory, `OSError`.
 _REFUSALS = (ValueError, EOFError, SyntaxError, RuntimeError, OSError)
-#: Where `hvcC` counts its parameters (ISO/IEC 14496-15, 8.3.3.1), and how long the length of a unit of data is.
+#: Offsets in `hvcC` (ISO/IEC 14496-15, 8.3.3.1): size of a NAL unit's length field, number of arrays, first array.
 _LENGTH_SIZE, _ARRAYS, _FIRST_ARRAY = 21, 22, 23
-#: libde265's parameter that pictures with errors are kept back.
+#: libde265's parameter that suppresses pictures with errors.
 _SUPPRESS_FAULTY = 6
-#: Steps in which it decodes a picture; with some damage it takes steps without an end.
+#: The most calls to decode one picture. With some damage, libde265 never finishes.
 _MOST_STEPS = 10_000
 
 
 def decode(data: bytes) -> pyvips.Image:
-    """The primary picture, upright, in memory: 8 bits a sample, or 16. Raises `CorruptImage`."""
-    import pi_heif  # noqa: PLC0415 - nowhere but in a process that decodes one
+    """The primary picture, upright, in memory, with 8 or 16 bits per sample. Raises `CorruptImage`."""
+    import pi_heif  # noqa: PLC0415 - loaded only in a process that decodes a HEIC
 
     pi_heif.options.DECODE_THREADS = 0
     try:
@@ -48,11 +48,11 @@ def decode(data: bytes) -> pyvips.Image:
         raise CorruptImage
     kind, meaning = ("ushort", _WIDE[bands]) if bits else ("uchar", _NARROW[bands])
     image = pyvips.Image.new_from_memory(samples, width, height, bands, kind).copy(interpretation=meaning)
-    return image.copy_memory()  # the samples end with the file
+    return image.copy_memory()  # the samples belong to pi-heif's file, which is freed
 
 
 def check_coded(data: bytes, still: Still, check: Callable[[], None]) -> None:
-    """Raises `CorruptImage` when a coded picture lost any of its pixels, and what `check` raises between two."""
+    """Raises `CorruptImage` if a coded picture lost pixels. Calls `check` before each, and raises what that raises."""
     for item in still.coded.values():
         check()
         if not _is_whole(_units(data, item)):
@@ -60,7 +60,7 @@ def check_coded(data: bytes, still: Still, check: Callable[[], None]) -> None:
 
 
 def _units(data: bytes, item: Item) -> Iterator[bytes]:
-    """The units of an item (NAL), its parameters first. Raises `CorruptImage` when they are no such."""
+    """The NAL units of an item, its parameter sets first. Raises `CorruptImage` if they cannot be read."""
     told = item.said(b"hvcC") or b""
     try:
         at = _FIRST_ARRAY
@@ -104,7 +104,7 @@ def _is_whole(units: Iterator[bytes]) -> bool:
 
 @lru_cache(maxsize=1)
 def _libde265() -> Any:
-    """The library beside pi-heif, of which pi-heif itself shows nothing."""
+    """The library in pi-heif's wheel. pi-heif gives no access to it."""
     path = next(each for each in files("pi-heif") or () if each.name.startswith("libde265"))
     library = ctypes.CDLL(str(path.locate()))
     pointer, number = ctypes.c_void_p, ctypes.c_int

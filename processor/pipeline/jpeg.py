@@ -1,4 +1,4 @@
-"""What a JPEG holds, by its markers (T.81): its kind, its scans, and whether all of them are there."""
+"""Reads the markers of a JPEG (T.81): its kind, its scans, and whether all scans are there."""
 
 from __future__ import annotations
 
@@ -11,36 +11,37 @@ from processor.errors import CorruptImage, UnsupportedFormat
 from processor.formats.anatomy import find_pair
 from processor.formats.jpeg import JPEG
 
-#: Markers of frames and scans, and of the end; what may stand in front of any.
+#: Markers: restart interval, scan, end of image. `_PADDING` bytes may precede any marker.
 _DRI, _SOS, _EOI, _END, _PADDING = 0xDD, 0xDA, 0xD9, b"\xff\xd9", b"\xff"
-#: A marker, but for those that bring nothing: of restarts, of the start, TEM. Without a repetition, as long runs of
-#: padding would be searched again from each of their bytes.
+#: Any marker except those without content: restarts, start of image, TEM. The pattern does not repeat `\xff`: a
+#: repetition would search a long run of padding again from each of its bytes.
 _BRINGS = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-#: Kinds of frames that can be decoded, with 8 bits a sample: baseline, extended, progressive; the last two arithmetic.
+#: Frames that can be decoded, with 8 bits per sample: baseline, extended, progressive, and the last two with arithmetic
+#: coding.
 _DECODABLE, _ARITHMETIC, _PROGRESSIVE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA}), frozenset({0xC9, 0xCA}), {0xC2, 0xCA}
 _LOSSLESS, _JPEG_LS = frozenset({0xC3, 0xCB}), 0xF7
-#: Behind compressed data: a marker that is neither a stuffed byte, nor a restart, nor padding.
+#: The end of compressed data: a marker that is no stuffed byte, no restart and no padding.
 _AFTER_DATA = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-#: A restart with all of its padding. It begins where no padding is, for the same reason.
+#: A restart with all of its padding. The lookbehind has the same reason as above.
 _RESTART, _RESTARTS = re.compile(rb"(?<!\xff)\xff++[\xd0-\xd7]"), bytes(range(0xD0, 0xD8))
-#: Most restarts of a picture with damage: each makes the file that is compared 50 bytes longer.
+#: The most restarts of a damaged picture: each makes the file that is compared 50 bytes longer.
 MAX_RESTARTS = 1_000_000
-#: Padding is looked through in pieces of so many bytes.
+#: Padding is searched in pieces of so many bytes.
 _STRIDE = 256 * 1024
-#: What a decoder never gets to see when no data is missing in front of it. Without a marker, and without an escape for
-#: `re`. Arithmetic coding leaves out zeros at the end of its data, so that there zeros say nothing.
+#: Inserted behind compressed data. A decoder reads it only if data is missing in front of it. It has no marker, and no
+#: escape of `re`. Arithmetic coding omits zeros at the end of its data, so the decoder must see those first.
 _FILLING = bytes(0xB3 ^ 61 * number % 64 for number in range(48))
 _ZEROS = bytes(4)
 _BITS, _BLOCK, _COEFFICIENTS = 8, 8, 64
-#: A frame: bits a sample, height, width, number of components; each component: name, sampling, quantization.
+#: A frame: bits per sample, height, width, number of components. A component: name, sampling, quantization.
 _FRAME, _COMPONENT, _TALLEST = struct.Struct(">BHHB"), struct.Struct("BBB"), 0xFFFF
 _MARKER_BYTES, _LENGTH_BYTES = 2, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A colour, and how many of its samples are coded together, across and down."""
+    """A colour component, and its sampling factors across and down (T.81, A.1.1)."""
 
     name: int
     across: int
@@ -49,8 +50,10 @@ class Component:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """One pass over some components. `low` is the last bit that it brings; its data lies at `start` to `end`, behind
-    its `marker`."""
+    """One scan of some components: their coefficients `first` to `last`, down to the bit `low`.
+
+    Its data is from `start` to `end`, behind its header, which begins at `marker`.
+    """
 
     components: tuple[int, ...]
     first: int
@@ -63,7 +66,7 @@ class Scan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jpeg:
-    """A file's frame and its scans. `ended`: there is an end marker. `restarts`: the data is cut into intervals."""
+    """The frame and the scans of a file. `ended`: it has an end marker. `restarts`: it has restart intervals."""
 
     start: int
     process: int
@@ -77,29 +80,29 @@ class Jpeg:
 
     @property
     def across(self) -> int:
-        """The most samples of a component that are coded together in a line."""
+        """The highest sampling factor across."""
         return max(component.across for component in self.components)
 
     @property
     def down(self) -> int:
-        """The most lines of samples, likewise."""
+        """The highest sampling factor down."""
         return max(component.down for component in self.components)
 
     @property
     def is_arithmetic(self) -> bool:
-        """Whether libjpeg takes what is missing for zeros, without a warning."""
+        """Whether it is coded arithmetically. Then libjpeg takes missing data for zeros, without a warning."""
         return self.process in _ARITHMETIC
 
     @property
     def needs_a_line_more(self) -> bool:
-        """Whether libvips overlooks what libjpeg says of the last lines: see `with_a_line_more`."""
+        """Whether libvips misses libjpeg's warnings about the last lines: see `with_a_line_more`."""
         rows = _BLOCK * self.down
         last = self.height % rows or rows
         return len(self.scans) == 1 and last <= _BLOCK and self.height + _BLOCK < _TALLEST
 
     @property
     def has_all_scans(self) -> bool:
-        """Whether every component came, and of a progressive one every bit."""
+        """Whether every component is there; if the file is progressive, also every bit of its coefficients."""
         names = {component.name for component in self.components}
         if self.process not in _PROGRESSIVE:
             return names <= {component for scan in self.scans for component in scan.components}
@@ -112,7 +115,7 @@ class Jpeg:
 
 
 def read(data: bytes) -> Jpeg:
-    """The markers, up to the end of the image. Raises `CorruptImage` when none begins a frame."""
+    """Reads the markers up to the end of the image. Raises `CorruptImage` if there is no frame."""
     frame: tuple[int, int, int] | None = None
     scans: list[Scan] = []
     restarts = ended = False
@@ -145,7 +148,7 @@ def read(data: bytes) -> Jpeg:
 
 
 def check_decodable(jpeg: Jpeg) -> None:
-    """Raises `UnsupportedFormat` when it is of a kind that libjpeg does not decode, or not to 8 bits."""
+    """Raises `UnsupportedFormat` if libjpeg cannot decode this kind of JPEG to 8 bits."""
     if jpeg.process == _JPEG_LS:
         kind = "JPEG-LS"
     elif jpeg.process in _LOSSLESS:
@@ -162,15 +165,15 @@ def check_decodable(jpeg: Jpeg) -> None:
 
 
 def mended(data: bytes, jpeg: Jpeg) -> bytes:
-    """The same picture with an end marker, where that alone is missing."""
+    """The same picture; a missing end marker is added."""
     return data if jpeg.ended or not jpeg.scans else data[: jpeg.scans[-1].end] + _END
 
 
 def with_a_line_more(data: bytes, jpeg: Jpeg) -> bytes:
-    """The same picture with lines below it that nothing is there for: the first of them follows the last of its data.
+    """The same picture with a greater height: at least one further line, which has no data in the file.
 
-    libvips looks for warnings before each 8 lines, and so never after the last 8. Where more are coded together, the
-    warnings come early enough.
+    libvips looks for libjpeg's warnings before every 8 lines, so it never looks after the last 8. The further line
+    makes it look once more. If more than 8 lines are coded together, the warnings come early enough without it.
     """
     height = -(-jpeg.height // _BLOCK) * _BLOCK + 1
     at = jpeg.start + 1
@@ -178,7 +181,7 @@ def with_a_line_more(data: bytes, jpeg: Jpeg) -> bytes:
 
 
 def has_all_restarts(data: bytes, jpeg: Jpeg) -> bool:
-    """Whether the intervals that are there follow each other: a decoder would fill gaps between them with grey."""
+    """Whether no restart interval is missing between others. A decoder would fill such a gap with grey."""
     left = MAX_RESTARTS
     for scan in jpeg.scans:
         for number, mark in enumerate(_RESTART.finditer(data, scan.start, scan.end)):
@@ -189,7 +192,7 @@ def has_all_restarts(data: bytes, jpeg: Jpeg) -> bool:
 
 
 def filled(data: bytes, jpeg: Jpeg) -> bytes:
-    """The same picture to a decoder that finds all the data that it asks for, and another one to one that does not."""
+    """A file to compare with the original. It decodes to the same picture only if no data is missing."""
     filling = _ZEROS + _FILLING if jpeg.is_arithmetic else _FILLING
     slices, at = [], 0
     for scan in jpeg.scans:
@@ -201,13 +204,15 @@ def filled(data: bytes, jpeg: Jpeg) -> bytes:
 def _filled(scan: bytes, filling: bytes, *, restarts: bool) -> Iterator[bytes]:
     marked, count = _RESTART.subn(filling + rb"\g<0>", scan)
     yield marked + filling
-    if restarts:  # in case that the last ones are gone with all their data
+    if restarts:  # the last intervals may be missing completely
         yield _PADDING + bytes([_RESTARTS[count % len(_RESTARTS)]]) + filling
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Marker, start and length of what each brings, lengths left out, and where compressed data behind it ends; until
-    the end, or until a segment is cut."""
+    """For each segment: its marker, the start and length of its content, and the end of compressed data behind it.
+
+    The content is without the length field. It stops at the end marker, or at a segment that is cut off.
+    """
     at = 2
     while found := find_pair(_BRINGS, data, at):
         marker, at = found[0][1], found.end()
@@ -237,7 +242,7 @@ def _scan(data: bytes, start: int, length: int, end: int) -> Scan:
         raise CorruptImage
     first, last, bits = data[start + 1 + 2 * count : start + 4 + 2 * count]
     if not first <= last < _COEFFICIENTS:
-        first, last = 0, _COEFFICIENTS - 1  # of no meaning but in progressive ones
+        first, last = 0, _COEFFICIENTS - 1  # only progressive files use them
     return Scan(
         components=tuple(data[start + 1 : start + 1 + 2 * count : 2]),
         first=first,

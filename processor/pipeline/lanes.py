@@ -6,10 +6,10 @@ from processor.turns import Turns
 
 
 class Lanes:
-    """As many threads as there are processors, and one more for first pictures while all of them do long work.
+    """As many threads as processors, and one more for first pictures while all of them do long work.
 
     The lane for first pictures decodes an image and makes its small variants, in tenths of a second. The lane for long
-    work makes the large ones. A single image gets a thread in each; among others it gets one. In each lane, tenants
+    work makes the large ones. An image that is alone gets a thread in each lane, otherwise one. In each lane, tenants
     take turns.
     """
 
@@ -20,11 +20,11 @@ class Lanes:
 
     @property
     def running(self) -> int:
-        """Threads at work."""
+        """Busy threads."""
         return self.first.running + self.long.running
 
     def call_next(self) -> None:
-        """A thread has become free: first pictures go first."""
+        """Give a free thread to the next in line; first pictures have priority."""
         self.first.call_next()
         self.long.call_next()
 
@@ -35,7 +35,7 @@ class _Lane(Turns):
         self._lanes = lanes
 
     def leave(self, weight: int = 0, tenant: str = "") -> None:
-        """Give back the thread, to whichever lane."""
+        """Give back the thread; either lane may get it."""
         super().leave(weight, tenant)
         self._lanes.call_next()
 

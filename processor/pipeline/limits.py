@@ -1,4 +1,4 @@
-"""How much of an image is too much: bytes, sides, pixels, frames, seconds."""
+"""Limits for one image: bytes, sides, pixels, frames, scans, seconds."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class FileLimits:
 
     #: Size of the file.
     max_bytes: int = 100 * 1024 * 1024
-    #: Pixels in all frames together: what decides over memory and time.
+    #: Pixels in all frames together. They decide over memory and time.
     max_pixels: int = 120_000_000
     #: Longest side of one frame.
     max_side: int = 32_767
     #: Frames of an animation.
     max_frames: int = 500
-    #: Scans of a JPEG: libjpeg's own tools write no more, and a scan of some bytes costs as much as a full one.
+    #: Scans of a JPEG. libjpeg's own tools write no more, and a scan of a few bytes costs as much as a full one.
     max_scans: int = 100
     #: Time from the first decoded byte to the last encoded one.
     timeout_seconds: float = 60.0
 
     def check_size(self, size: int) -> None:
-        """Of the file, in bytes, before it is looked into. Raises `EmptyFile`, `FileTooLarge`."""
+        """Checks the length of a file in bytes, before it is read. Raises `EmptyFile`, `FileTooLarge`."""
         if size == 0:
             raise EmptyFile
         if size > self.max_bytes:
@@ -58,9 +58,9 @@ class FileLimits:
 
 
 class Deadline:
-    """Until when one image may be worked on. Any thread may ask, and any thread may call it off.
+    """The time until which one image may be worked on. Any thread may read it or call the work off.
 
-    `clock` counts seconds; a process that may stand still counts its processor time.
+    `clock` counts seconds. A process that may be paused counts its CPU time instead.
     """
 
     __slots__ = ("_at", "_called_off", "_clock", "_left", "_timeout_seconds")
@@ -73,39 +73,39 @@ class Deadline:
         self._called_off = False
 
     def start(self) -> None:
-        """The clock runs from here: waiting for a thread is not the image's fault."""
+        """Start the clock. Waiting for a thread before this does not count: it is not the image's fault."""
         self._at = self._clock() + self._timeout_seconds
 
     def pause(self) -> None:
-        """The clock stands: the image waits for a thread, and nothing of it runs."""
+        """Stop the clock while the image waits for a thread and nothing of it runs."""
         self._left, self._at = self._at - self._clock(), math.inf
 
     def go_on(self) -> None:
-        """The clock runs again, if it stood."""
+        """Start the clock again, if it was paused."""
         if self._left is not None:
             self._at = self._clock() + self._left
             self._left = None
 
     @property
     def paused(self) -> bool:
-        """Whether the clock stands."""
+        """Whether the clock is paused."""
         return self._left is not None
 
     @property
     def passed(self) -> bool:
-        """Whether to stop now, for whatever reason."""
+        """Whether the work must stop now, for any reason."""
         return self._called_off or self._clock() >= self._at
 
     def overdue(self, seconds: float) -> bool:
-        """Whether the work goes on although its time was up so many seconds ago."""
+        """Whether the time limit passed at least so many seconds ago."""
         return self._clock() >= self._at + seconds
 
     def call_off(self) -> None:
-        """Stop at once. It is not the image's fault, so it does not end in `TimedOut`."""
+        """Stop the work at once. It is not the image's fault, so the error is not `TimedOut`."""
         self._called_off = True
 
     def check(self) -> None:
-        """Raises `Unavailable` when the work was called off, `TimedOut` when it took too long."""
+        """Raises `Unavailable` if the work was called off, `TimedOut` if it took too long."""
         if self._called_off:
             raise Unavailable
         if self.passed:

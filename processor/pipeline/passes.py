@@ -1,6 +1,7 @@
-"""Large JPEGs are read twice: shrunk by the decoder, for small variants, and then in full.
+"""Decides which large JPEGs are read twice: first shrunk by the decoder, for the small variants, then in full.
 
-One of a single scan goes straight into the encoder then; of a progressive one, the means of its blocks come first.
+The second pass of a JPEG with a single scan goes straight into the encoder. For a progressive JPEG, the first pass
+reads only the means of its blocks (`coarse`).
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from processor.pipeline import coarse, geometry
 from processor.pipeline.geometry import Size
 from processor.recipes import Recipe
 
-#: Factors by which libjpeg shrinks while it decodes, the one that leaves least to do first.
+#: Factors by which libjpeg shrinks while it decodes. The first leaves the least work.
 SHRINKS = (8, 4, 2)
 
 
 def shrink(info: ImageInfo, recipe: Recipe) -> int:
-    """By how much the decoder is to shrink the picture from which the small variants are made. 1: there is one pass.
+    """The factor by which the decoder shrinks the picture for the small variants. 1: there is only one pass.
 
-    A second pass is worth it where the picture's own size is all that is left for it to make. A JPEG of several scans
-    would be decoded in full twice.
+    A second pass pays off only if it makes nothing but the full size. A JPEG with several scans would be decoded in
+    full twice.
     """
     sizes = {size for _, size in geometry.smallest_first(info, recipe.specs)}
     small = {size for size in sizes if not geometry.takes_long(info, size)}
@@ -31,7 +32,7 @@ def shrink(info: ImageInfo, recipe: Recipe) -> int:
 
 
 def is_from_means(info: ImageInfo, size: Size) -> bool:
-    """Whether a variant of this size is made from the means of blocks, if the file tells them apart."""
+    """Whether a variant of this size is made from the means of blocks, if `coarse` can extract them."""
     width, height = whole = geometry.upright(info)
     if info.format != JPEG.name or info.scans == 1 or not geometry.takes_long(info, whole):
         return False
@@ -39,10 +40,10 @@ def is_from_means(info: ImageInfo, size: Size) -> bool:
 
 
 def is_streamed(info: ImageInfo, recipe: Recipe) -> bool:
-    """Whether the whole picture never is in memory: its lines go from decoder to encoder.
+    """Whether the lines go from decoder to encoder, so that the whole picture is never in memory.
 
-    One that is to be turned or has an effect has to be there, and so has what is written at too little effort: it may
-    have to be written again.
+    A picture that is turned or gets an effect must be in memory. So must one with an effort below the encoder's
+    `careful_effort`, because it may have to be encoded again.
     """
     whole = geometry.upright(info)
     own = [spec for spec in recipe.specs if geometry.target_size(info, spec) == whole]

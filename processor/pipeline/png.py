@@ -1,4 +1,4 @@
-"""What a PNG holds, by its chunks (PNG, third edition): colours, animation, and whether anything was cut off."""
+"""Reads the chunks of a PNG (third edition): its colours, its animation, and whether anything was cut off."""
 
 from __future__ import annotations
 
@@ -22,47 +22,49 @@ from processor.pipeline.colour import (
 )
 from processor.pipeline.roll import Dispose
 
-#: Length and kind in front of a chunk's body; length of the checksum behind it.
+#: In front of a chunk's body: its length and kind. Behind it: a checksum of so many bytes.
 _HEAD, _CHECKSUM = struct.Struct(">I4s"), 4
-#: IHDR: width, height, bits a sample, colour type, compression, filter, interlacing.
+#: IHDR: width, height, bits per sample, colour type, compression, filter, interlacing.
 _HEADER = struct.Struct(">IIBBBBB")
 _COLOUR_TYPE_AT, _GREY, _RGB, _PALETTE = 9, 0, 2, 3
-#: fcTL: number in sequence, width, height, left, top, delay as a fraction of seconds, disposal, blending.
+#: fcTL: sequence number, width, height, left, top, delay as a fraction of a second, disposal, blending.
 _CONTROL = struct.Struct(">IIIIIHHBB")
 #: acTL: number of frames, number of plays.
 _ANIMATION = struct.Struct(">II")
 _SEQUENCE_BYTES = 4
-#: Most chunks of a later edition: each means that the file is copied in one more piece.
+#: The most unknown chunks: each cuts the file into one more piece when it is copied.
 MAX_FOREIGN = 100
-#: Critical chunks that this edition knows.
+#: The critical chunks of this edition.
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
-#: What each frame needs of the chunks in front of the first pixels, and what is read there: the first of each.
+#: Chunks in front of the first pixels: those that each frame needs, and all that are read. The first of a kind counts.
 _SHARED = (b"PLTE", b"tRNS")
 _PLAYING = frozenset({b"IDAT", b"fcTL", b"fdAT"})
 _HEEDED = frozenset({*_SHARED, b"acTL", b"cICP", b"sRGB", b"gAMA", b"cHRM", b"cLLI", b"mDCV"})
-#: cICP: primaries, transfer, matrix, full range. gAMA and each part of cHRM count 1/100,000; brightness, 1/10,000.
+#: cICP: primaries, transfer, matrix, full range. gAMA and cHRM are in units of 1/100,000.
 _CODE_POINTS, _FRACTION, _CHROMATICITIES = struct.Struct(">BBBB"), struct.Struct(">I"), struct.Struct(">8I")
+#: cLLI and mDCV are in units of 1/10,000 cd/m².
 _FRACTIONS_OF, _LUMINANCES_OF = 100_000, 10_000
-#: gAMA without cHRM that says this, within so much, means sRGB; a steeper curve than that is a mistake.
+#: About this gAMA without cHRM means sRGB. The second value is the tolerance. A curve steeper than the third is a
+#: mistake in the file.
 _USUAL_GAMMA, _USUAL_WITHIN, _STEEPEST = 1 / 2.2, 0.01, 10
 _DISPOSALS = (Dispose.KEEP, Dispose.CLEAR, Dispose.RESTORE)
 _OVER = 1
-#: A fraction of seconds without a denominator counts hundredths.
+#: A delay with denominator 0 is in hundredths of a second.
 _HUNDREDTHS = 100
-#: What counts in PNG may reach this (PNG, 7.1); sRGB knows so many intents.
+#: The largest integer in PNG (PNG, 7.1); the number of rendering intents in sRGB.
 _LARGEST, _INTENTS = 2**31 - 1, 4
-#: A zlib stream (RFC 1950): its head is a multiple of 31, names deflate, and asks for no dictionary; its end is the
-#: checksum of what was compressed.
+#: A zlib stream (RFC 1950). Its head is a multiple of 31, names deflate, and needs no dictionary. At its end is the
+#: checksum of the uncompressed data.
 _ZLIB_HEAD, _ZLIB_END, _ZLIB_CHECK, _DEFLATE, _DICTIONARY = 2, 4, 31, 8, 0x20
-#: Samples a pixel, by colour type; the passes of an interlaced picture: left, top, and steps to the right and down.
+#: Samples per pixel, by colour type. The passes of an interlaced picture: left, top, step to the right, step down.
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-#: How much is decompressed at once, and how hard it is compressed again: fast.
+#: Bytes that are decompressed at once, and the level at which they are compressed again: the fastest.
 _PIECE_BYTES, _LEVEL = 1024 * 1024, 1
 
 
 class Chunk(NamedTuple):
-    """Where the body of a chunk lies. A tuple, for files may have a million of them."""
+    """Position of a chunk's body. It is a tuple, because a file may have a million chunks."""
 
     kind: bytes
     start: int
@@ -71,7 +73,7 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """One frame of an animation, and the chunks of its compressed pixels."""
+    """One frame of an animation, and the chunks of its compressed pixels. `over`: it is blended by its alpha."""
 
     left: int
     top: int
@@ -81,13 +83,13 @@ class Frame:
     dispose: Dispose
     over: bool
     chunks: list[Chunk] = field(default_factory=list, repr=False)
-    #: Nothing of its area is left out; what alpha leaves out, the colour type tells.
+    #: A frame draws its whole area. The colour type says whether pixels may be transparent.
     draws_all: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Animation:
-    """What an APNG plays, and how often (0: for ever). `promised` is the number of frames that it tells."""
+    """The frames of an APNG, and how often they play (0: for ever). `promised` is the number of frames in acTL."""
 
     promised: int
     loop: int
@@ -96,10 +98,10 @@ class Animation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Png:
-    """A file's chunks: those in front of the pixels by their kinds, the pixels' own, and how it ends.
+    """The chunks of a file: `preamble` has those in front of the pixels, by kind.
 
-    `sound_end` is where the last whole chunk ends; `ended` tells whether that one is the end marker. `foreign` are of
-    kinds that no edition has, and that may be left out.
+    `foreign` are chunks of unknown kinds that may be dropped. The last complete chunk ends at `sound_end`; `ended`: it
+    is the end marker.
     """
 
     width: int
@@ -114,10 +116,10 @@ class Png:
 
 
 def read(data: bytes) -> Png:
-    """The chunks, up to the end marker or what is no chunk any more.
+    """Reads the chunks up to the end marker, or to bytes that are no chunk.
 
-    Raises `CorruptImage` when there is no header, no pixel, or a damaged animation; `UnsupportedFormat` when a chunk
-    that must be understood is of a kind that no edition knows; `TooManyPieces`.
+    Raises `CorruptImage` if there is no header, no pixel, or a damaged animation; `UnsupportedFormat` for an unknown
+    critical chunk; `TooManyPieces`.
     """
     chunks = _chunks(data)
     header = _header(data, next(chunks, None))
@@ -155,10 +157,10 @@ def read(data: bytes) -> Png:
 
 
 def mended(data: bytes, png: Png) -> bytes:
-    """The same picture in a file that libpng reads, where nothing is missing but what it can do without.
+    """The same picture in a file that libpng reads, if all pixels are there.
 
-    Chunks of a later edition, which this one is told to pass over, are left out. An end marker that was cut off is put
-    back, behind a chunk that is as long as what came of it.
+    Unknown chunks are dropped if the specification allows it. A missing end marker is added. If a chunk of pixels was
+    cut off, it is shortened to the bytes that are there.
     """
     if not png.foreign:
         return data if png.ended else data[: png.sound_end] + _rest(data, png)
@@ -171,10 +173,10 @@ def mended(data: bytes, png: Png) -> bytes:
 
 
 def completed(data: bytes, png: Png, check: Callable[[], None]) -> bytes:
-    """A still whose pixels are compressed anew: all have come, but not as libpng wants them.
+    """A still whose pixels are compressed again, because libpng refuses the stream although no pixel is missing.
 
-    They may be cut off behind the last one, or need a larger zlib window than is declared. A wrong checksum is damage.
-    `check` is asked now and then, and may raise. Raises `CorruptImage`.
+    The stream may be cut off behind the last pixel, or need a larger zlib window than it declares. A wrong checksum is
+    damage. Raises `CorruptImage`, and what `check` raises; it is called now and then.
     """
     view = memoryview(data)
     stream = b"".join(view[chunk.start : chunk.end] for chunk in _arrived(data, png.pixels))
@@ -200,7 +202,10 @@ def still(data: bytes, png: Png, frame: Frame) -> bytes:
 
 
 def _arrived(data: bytes, chunks: Sequence[Chunk]) -> Sequence[Chunk]:
-    """All of them, if none is damaged. In the last one the file may end; what came of it is for a decoder to judge."""
+    """The chunks. Raises `CorruptImage` if one is damaged.
+
+    The file may end within the last one. Then the decoder finds out whether the rest has all pixels.
+    """
     torn = 1 if chunks and _end(chunks[-1]) > len(data) else 0
     if not chunks or not all(is_intact(data, chunk) for chunk in chunks[: len(chunks) - torn]):
         raise CorruptImage
@@ -208,7 +213,7 @@ def _arrived(data: bytes, chunks: Sequence[Chunk]) -> Sequence[Chunk]:
 
 
 def _inflated(stream: bytes, wanted: int, check: Callable[[], None]) -> Iterator[bytes]:
-    """So many bytes out of a zlib stream. Raises `CorruptImage` when there are fewer, or their checksum is wrong."""
+    """The first `wanted` bytes of a zlib stream. Raises `CorruptImage` if it has fewer, or a wrong checksum."""
     head = int.from_bytes(stream[:_ZLIB_HEAD], "big")
     if head % _ZLIB_CHECK or head >> 8 & 0x0F != _DEFLATE or head & _DICTIONARY:
         raise CorruptImage
@@ -226,13 +231,13 @@ def _inflated(stream: bytes, wanted: int, check: Callable[[], None]) -> Iterator
 
 
 def _pieces(inflater: zlib._Decompress, stream: bytes) -> Iterator[bytes]:
-    """All that comes out of it. Raises `CorruptImage` when it makes no sense."""
+    """The decompressed stream, piece by piece. Raises `CorruptImage` if it is damaged."""
     view = memoryview(stream)
     try:
         for at in range(_ZLIB_HEAD, len(stream), _PIECE_BYTES):
             rest: bytes | memoryview = view[at : at + _PIECE_BYTES]
             if inflater.eof:
-                inflater.decompress(rest[:_ZLIB_END])  # the checksum, or the rest of it
+                inflater.decompress(rest[:_ZLIB_END])  # the checksum, or the remaining bytes of it
                 return
             while rest and not inflater.eof:
                 yield inflater.decompress(rest, _PIECE_BYTES)
@@ -244,7 +249,7 @@ def _pieces(inflater: zlib._Decompress, stream: bytes) -> Iterator[bytes]:
 
 
 def _raw_bytes(data: bytes, png: Png) -> int:
-    """Of all rows, each with the byte that names its filter. Raises `CorruptImage`."""
+    """Length of all rows, including the filter byte of each. Raises `CorruptImage`."""
     width, height, depth, kind, _, _, interlaced = _HEADER.unpack_from(data, png.header.start)
     if kind not in _SAMPLES:
         raise CorruptImage
@@ -257,7 +262,7 @@ def _raw_bytes(data: bytes, png: Png) -> int:
 
 
 def is_intact(data: bytes, chunk: Chunk) -> bool:
-    """Whether the chunk is all there and its checksum is right."""
+    """Whether the chunk is complete and its checksum is right."""
     if _end(chunk) > len(data):
         return False
     found: int = struct.unpack_from(">I", data, chunk.end)[0]
@@ -265,10 +270,10 @@ def is_intact(data: bytes, chunk: Chunk) -> bool:
 
 
 def alpha_levels(data: bytes, png: Png) -> int:
-    """How many degrees of alpha the pixels can have, without those that come of drawing one frame over another."""
+    """The most alpha levels that the pixels can have. Blending frames may add levels; then a palette counts as 256."""
     kind = data[png.header.start + _COLOUR_TYPE_AT]
     if kind in (_GREY, _RGB):
-        return 2  # there and not there: tRNS names one colour
+        return 2  # solid and clear: tRNS names one transparent colour
     chunk = png.preamble.get(b"tRNS")
     told = data[chunk.start : chunk.end] if chunk else b""
     over = png.animation is not None and any(frame.over for frame in png.animation.frames)
@@ -277,7 +282,7 @@ def alpha_levels(data: bytes, png: Png) -> int:
 
 
 def coded_colour(data: bytes, png: Png) -> Colour | None:
-    """What cICP says, which goes before everything else; None where it says nothing that can be used."""
+    """The colour in cICP, which has priority over all others; None: there is none, or it cannot be used."""
     body = _body(data, png, b"cICP", _CODE_POINTS.size)
     if body is None:
         return None
@@ -288,11 +293,11 @@ def coded_colour(data: bytes, png: Png) -> Colour | None:
 
 
 def measured_colour(data: bytes, png: Png) -> Colour | None:
-    """What gAMA and cHRM say, which go behind a profile; None where they say nothing, or sRGB."""
+    """The colour in gAMA and cHRM. A profile has priority over it. None: there is none, or it is sRGB."""
     gamma = _body(data, png, b"gAMA", _FRACTION.size)
     intent = _body(data, png, b"sRGB", 1)
     if gamma is None or (intent is not None and intent[0] < _INTENTS):
-        return None  # without gAMA, browsers do not heed cHRM
+        return None  # browsers ignore cHRM without gAMA
     exponent = _FRACTIONS_OF / max(_FRACTION.unpack(gamma)[0], 1)
     if not 1 / _STEEPEST <= exponent <= _STEEPEST:
         return None
@@ -314,7 +319,7 @@ def _measured_primaries(data: bytes, png: Png) -> Primaries | None:
 
 
 def _peak(data: bytes, png: Png) -> float:
-    """How bright the picture gets, in cd/m²: what was measured, or else what it was made on."""
+    """Brightness of the brightest pixel, in cd/m²: as measured (cLLI), or else of the mastering display (mDCV)."""
     measured = _body(data, png, b"cLLI", 8)
     made_on = _body(data, png, b"mDCV", 24)
     told = [int.from_bytes(measured[:4], "big")] if measured else []
@@ -323,7 +328,7 @@ def _peak(data: bytes, png: Png) -> float:
 
 
 def _body(data: bytes, png: Png, kind: bytes, size: int) -> bytes | None:
-    """Of the first such chunk in front of the pixels; None where it is damaged, so that the next in rank counts."""
+    """Body of the first such chunk in front of the pixels; None: missing or damaged, so the next in priority counts."""
     chunk = png.preamble.get(kind)
     if chunk is None or chunk.end - chunk.start != size or not is_intact(data, chunk):
         return None
@@ -331,7 +336,7 @@ def _body(data: bytes, png: Png, kind: bytes, size: int) -> bytes | None:
 
 
 def _chunks(data: bytes) -> Iterator[Chunk]:
-    """Every chunk; the last one may end behind the file."""
+    """Every chunk. The last one may be cut off by the end of the file."""
     at = len(SIGNATURE)
     while at + _HEAD.size <= len(data):
         length, kind = _HEAD.unpack_from(data, at)
@@ -349,7 +354,7 @@ def _end(chunk: Chunk) -> int:
 
 
 def _header(data: bytes, chunk: Chunk | None) -> Chunk:
-    """The first chunk. Raises `CorruptImage` when it is another, or damaged; `UnsupportedFormat`."""
+    """The first chunk. Raises `CorruptImage` if it is no intact IHDR; `UnsupportedFormat`."""
     if chunk is not None:
         _check_known(data, chunk)
     if chunk is None or chunk.kind != b"IHDR" or chunk.end - chunk.start != _HEADER.size or not is_intact(data, chunk):
@@ -369,7 +374,7 @@ def _check_known(data: bytes, chunk: Chunk) -> None:
 
 
 def _rest(data: bytes, png: Png) -> bytes:
-    """In the place of what was cut: pixels are kept in a chunk that is whole."""
+    """Replaces the chunk that was cut off: its pixels, if any, in a complete chunk, then the end marker."""
     rest = data[png.sound_end :]
     pixels = _chunk(b"IDAT", rest[_HEAD.size :][: int.from_bytes(rest[:4], "big")]) if rest[4:8] == b"IDAT" else b""
     return pixels + _chunk(b"IEND", b"")
@@ -380,7 +385,10 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _animation(data: bytes, width: int, height: int, told: Chunk | None, playing: Sequence[Chunk]) -> Animation | None:
-    """Damage in front of the first frame leaves a still, as the specification has it; later damage is damage."""
+    """None: a still. Damage in front of the first frame makes it a still (PNG, third edition).
+
+    Raises `CorruptImage` for later damage.
+    """
     if told is None or told.end - told.start != _ANIMATION.size or not is_intact(data, told):
         return None
     promised, loop = _ANIMATION.unpack_from(data, told.start)
@@ -390,7 +398,7 @@ def _animation(data: bytes, width: int, height: int, told: Chunk | None, playing
 
 
 def _begins(data: bytes, playing: Sequence[Chunk]) -> bool:
-    """Whether there is a frame, and the first, if it is the picture that other viewers show, came whole."""
+    """Whether there is a frame. If the first frame is also the default image, its fcTL must be intact."""
     first = playing[0]
     if first.kind == b"fcTL":
         return first.end - first.start == _CONTROL.size and is_intact(data, first)
@@ -407,7 +415,7 @@ def _frames(data: bytes, width: int, height: int, playing: Sequence[Chunk]) -> t
                 frames[0].chunks.append(chunk)
             continue
         if chunk.end > len(data) and chunk.kind == b"fcTL":
-            break  # told by the number of frames
+            break  # the missing frame shows in the number of frames
         if data[chunk.start : min(chunk.start + _SEQUENCE_BYTES, chunk.end)] != struct.pack(">I", number):
             raise CorruptImage
         number += 1
@@ -421,7 +429,7 @@ def _frames(data: bytes, width: int, height: int, playing: Sequence[Chunk]) -> t
 
 
 def _check_default(frames: Sequence[Frame], width: int, height: int) -> None:
-    """The picture that other viewers show is the first frame or none of them, and as large as the screen."""
+    """The default image must be as large as the screen; it can be no frame except the first. Raises `CorruptImage`."""
     first = frames[0]
     if len(frames) > 1 or (first.left, first.top, first.width, first.height) != (0, 0, width, height):
         raise CorruptImage

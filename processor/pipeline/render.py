@@ -1,4 +1,4 @@
-"""The plan of a render: one source in, every variant out."""
+"""Renders all variants of one source, step by step."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from processor.ports.renderer import nobody_waits
 from processor.probe import NO_PROBES, Probes
 from processor.recipes import Recipe, VariantSpec
 
-#: Bytes of memory per pixel of a frame that is converted, about: see `estimate`.
+#: About the bytes per pixel of a frame while it is converted: see `estimate`.
 _WORK_BYTES = 9
 
 #: A variant, and its size.
 _Planned = tuple[VariantSpec, Size]
 
-#: From file to upright sRGB in memory; beside each step, what its failure means. Colour comes before memory: the
-#: decoder is read once either way, and 16 bits are 8 before they are held.
+#: Steps from a file to upright sRGB in memory, each with the meaning of its failure. Colours are converted before the
+#: pixels are held, so that 16 bits become 8 first; the decoder is read once either way.
 PREPARATION: tuple[tuple[Step, type[TrussError]], ...] = (
     (to_srgb, CorruptImage),
     (hold, CorruptImage),
@@ -52,15 +52,15 @@ PREPARATION: tuple[tuple[Step, type[TrussError]], ...] = (
 
 
 def _nobody_waits() -> None:
-    """For one thread that does both."""
+    """The default for a single thread that does both phases."""
 
 
 def nobody_counts(_: int) -> None:
-    """For whoever shares its memory with nobody."""
+    """The default for a caller that shares its memory with nobody."""
 
 
 def inspect(data: bytes, limits: FileLimits) -> ImageInfo:
-    """What the header says, once it is within the limits; no pixel is decoded. Raises an `ImageRejected`."""
+    """Reads the header and checks the limits; no pixel is decoded. Raises an `ImageRejected`."""
     limits.check_size(len(data))
     info = decode.probe(data)
     limits.check_header(info)
@@ -77,7 +77,7 @@ def render(
     settled: Callable[[int], None] = nobody_counts,
     probes: Probes = NO_PROBES,
 ) -> Rendered:
-    """Every variant of an inspected file, by one thread: see `Rendering`, which two can do."""
+    """All variants of an inspected file, made by one thread. `Rendering` can use two."""
     rendering = Rendering(data, info, recipe, deadline, ready, settled=settled, probes=probes)
     rendering.first()
     rendering.rest()
@@ -122,7 +122,7 @@ class Rendering:
         return bool(self._long)
 
     def first(self, decoded: Callable[[], None] = _nobody_waits) -> None:
-        """Decode the file, and make the variants that are soon made. `decoded` is told when the rest can begin."""
+        """Decode the file, and make the small variants. `decoded` is called when `rest` can begin."""
         self.deadline.start()
         early = self._decode_means()
         self._make_soon(early)
@@ -136,7 +136,7 @@ class Rendering:
         self._make_soon(later, decoded if needs_facts else _nobody_waits)
 
     def rest(self) -> None:
-        """Make the other variants."""
+        """Make the large variants."""
         if self._shrink > 1 and not self._streams:
             self._decode_whole(self._long)
         if not self._soon:
@@ -150,7 +150,7 @@ class Rendering:
         return Rendered(source=self._info, variants=variants, facts=self._facts)
 
     def forget(self) -> None:
-        """Let go of the pixels, whoever still holds this."""
+        """Release the pixels, even if somebody still holds this object."""
         self._images.clear()
 
     def _decode_whole(self, planned: Sequence[_Planned], decoded: Callable[[], None] = _nobody_waits) -> None:
@@ -169,7 +169,7 @@ class Rendering:
             decoded()
 
     def _decode_shrunk(self, decoded: Callable[[], None]) -> None:
-        """The small variants come from a picture that its decoder has shrunk; nothing else does."""
+        """Only the small variants come from a picture that the decoder has shrunk."""
         with self._probes.span("decode", format=self._info.format, shrink=self._shrink):
             small = _prepare(self._data, self._info, self.deadline, self._shrink)
         decoded()
@@ -177,7 +177,7 @@ class Rendering:
             self._images |= _resized(small, [size for _, size in self._soon], self.deadline)
 
     def _decode_means(self) -> Sequence[_Planned]:
-        """The smallest variants of a progressive picture, where the means of its blocks are there for them."""
+        """Decode a progressive picture to the means of its blocks. Returns the variants that are made from them."""
         early = [(spec, size) for spec, size in self._soon if passes.is_from_means(self._info, size)]
         if not early:
             return ()
@@ -185,14 +185,14 @@ class Rendering:
         try:
             with self._probes.span("decode", format=self._info.format, shrink=coarse.SHRINK):
                 means = _picture(partial(decode.load_coarse, self._data, watch), self._info, self.deadline)
-        except CorruptImage:  # who reads all of it will tell
+        except CorruptImage:  # decoding the whole file will show whether it is damaged
             return ()
         with self._probes.span("resize"):
             self._images |= _resized(means, [size for _, size in early], self.deadline)
         return early
 
     def _left_bytes(self, whole: pyvips.Image) -> int:
-        """The memory that the render needs from now on, by its pixels where they decide."""
+        """Bytes that the render needs from now on. The pixels are sampled only if they decide over much memory."""
         info, recipe, size = self._info, self._recipe, len(self._data)
         texture = None
         if is_open(info, size, recipe):
@@ -201,7 +201,7 @@ class Rendering:
         return left_bytes(info, size, recipe, texture)
 
     def _analysed(self, size: Size) -> Facts:
-        """Of the smallest picture, where it costs least. An analysis that only another release knows finds nothing."""
+        """Facts from the smallest picture, which costs least. Analyses that this release does not know are skipped."""
         found: dict[str, object] = {}
         for name in self._recipe.analyses:
             if name in ANALYSES:
@@ -210,7 +210,7 @@ class Rendering:
         return Facts.of(found, self._recipe.analyses)
 
     def _make_soon(self, planned: Sequence[_Planned], analysed: Callable[[], None] = _nobody_waits) -> None:
-        """A part of the small variants; with the first of all, the facts. `analysed` is told when they are there."""
+        """Make some of the small variants. The facts are found before the first; then `analysed` is called."""
         if planned and planned[0] == self._soon[0]:
             self._facts = self._analysed(planned[0][1])
         analysed()
@@ -218,7 +218,7 @@ class Rendering:
             self._make(spec, size)
 
     def _make(self, spec: VariantSpec, size: Size) -> None:
-        # Of an image that is smaller than a box, the same file would be made again; once is enough.
+        # If the image is smaller than several boxes, their files are the same, and are made once.
         file = (size, spec.unnamed)
         if file not in self._files:
             picture = self._changed(spec, size)
@@ -229,14 +229,14 @@ class Rendering:
         self._ready(variant)
 
     def _changed(self, spec: VariantSpec, size: Size) -> pyvips.Image | None:
-        """The picture with the effects that are asked for. None: it is not held."""
+        """The picture with its fit and effects. None: it is streamed and not in memory."""
         picture = self._images.get(size)
         if spec.fit and spec.box:
             with self._step(size, "change", variant=spec.name, effect="fit"):
                 picture = hold(fit_into(watched(picture, self.deadline), spec.box, spec.fit))
         for effect in spec.effects:
             with self._step(size, "change", variant=spec.name, effect=effect.name):
-                before = watched(picture, self.deadline)  # kept until the pixels are there
+                before = watched(picture, self.deadline)  # must live until the pixels are computed
                 picture = hold(change_of(effect)(before, self._facts))
         return picture
 
@@ -255,12 +255,12 @@ class Rendering:
     def _write(self, picture: pyvips.Image | None, spec: VariantSpec, *, lossless: bool = False) -> bytes:
         if picture is None:
             return self._streamed(spec)
-        # Each thread has a watch of its own over pixels that both may read.
+        # Both threads may read these pixels, so each has its own watch.
         image = watched(picture, self.deadline)
         return encode.write_lossless(image, spec) if lossless else encode.write(image, spec)
 
     def _streamed(self, spec: VariantSpec) -> bytes:
-        """The file of a picture that is decoded while it is encoded; see `passes`."""
+        """Encodes a picture while it is decoded; see `passes`."""
 
         def written(*, strict: bool) -> bytes:
             watch = partial(watched, deadline=self.deadline)
@@ -274,9 +274,9 @@ class Rendering:
 
 
 def _prepare(data: bytes, info: ImageInfo, deadline: Deadline, shrink: int = 1) -> pyvips.Image:
-    """The upright picture, with its sides divided.
+    """The upright picture in memory, with its sides divided by `shrink`.
 
-    Its decoder, which may have a whole picture of its own in memory, ends with this call.
+    The decoder may hold a whole picture of its own. It is gone when this returns.
     """
 
     watch = partial(watched, deadline=deadline)
@@ -299,14 +299,14 @@ def _picture(load: Callable[[], pyvips.Image], info: ImageInfo, deadline: Deadli
     for step, failure in PREPARATION:
         with _stage(failure, deadline, frame):
             image = step(image)
-    del source  # kept until here, for it carries the watch
+    del source  # kept until here, because it carries the watch
     return image
 
 
 def _resized(whole: pyvips.Image, sizes: Sequence[Size], deadline: Deadline) -> dict[Size, pyvips.Image]:
-    """One image per size, the large ones first so that the small ones can be made from them.
+    """One image per size. The large ones are made first, so that small ones can be made from them.
 
-    None of them has a watch: of two, one inside the other, neither is heard.
+    The results have no watch: if a watched image is inside another, neither can be stopped.
     """
     full = whole.width, page_height(whole)
     made = {full: whole}
@@ -318,7 +318,7 @@ def _resized(whole: pyvips.Image, sizes: Sequence[Size], deadline: Deadline) -> 
 
 
 def _origin(size: Size, made: dict[Size, pyvips.Image]) -> Size:
-    """The smallest image that is large enough to be made into `size` without a visible loss."""
+    """The smallest image from which `size` can be made without visible loss."""
     enough = [have for have in made if min(have[0] / size[0], have[1] / size[1]) >= geometry.CASCADE_MIN_SHRINK]
     whole = next(iter(made))
     return min(enough, default=whole, key=lambda have: have[0] * have[1])
@@ -326,10 +326,10 @@ def _origin(size: Size, made: dict[Size, pyvips.Image]) -> Size:
 
 @contextmanager
 def _stage(failure: type[TrussError], deadline: Deadline, frame: int) -> Iterator[None]:
-    """Turn every error inside into `failure`, unless the time was over or the machine failed.
+    """Turns every error inside into `failure`, unless the time is over or the machine failed.
 
-    libvips' own texts are not reliable, since all threads write them into one buffer, so they are dropped. `frame` is
-    the number of pixels in a frame.
+    libvips' own texts are dropped: all threads write them into one buffer, so they may belong to another image. `frame`
+    is the number of pixels in a frame.
     """
     deadline.check()
     try:
@@ -342,5 +342,5 @@ def _stage(failure: type[TrussError], deadline: Deadline, frame: int) -> Iterato
 
 
 def _not_convertible(frame: int) -> TrussError:
-    """An encoder failed. The picture is at fault, unless the system has no memory: it would fail again on every try."""
+    """The error after an encoder failed. If there is memory, the picture is at fault: every try would fail."""
     return NotConvertible(actual=frame) if is_to_be_had(frame * _WORK_BYTES) else Unavailable()

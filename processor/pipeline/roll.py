@@ -1,4 +1,4 @@
-"""An animation in memory: one tall image, frame below frame, as players would show each of them."""
+"""Composes the frames of an animation, as players show them, into one tall image: frame below frame."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from typing import Protocol
 
 import pyvips
 
-#: What every frame is drawn on: colour and alpha, 8 bits each.
+#: Bands of the canvas: RGB and alpha, 8 bits each.
 _BANDS = 4
 _SOLID = 255
-#: The longest delay and the most plays that WebP can express (RFC 9649, 24 and 16 bits). A file may say more.
+#: The longest delay and the highest loop count of WebP (RFC 9649, 24 and 16 bits). A source may have more.
 _LONGEST_MS, _MOST_PLAYS = (1 << 24) - 1, (1 << 16) - 1
 
 
 class Blend(Enum):
-    """How a frame is drawn: in the place of what is there, where it is not transparent at all, or through its alpha."""
+    """How a frame is drawn on the canvas.
+
+    REPLACE: its pixels replace those of the canvas. MASK: only its visible pixels do. OVER: it is blended by its alpha.
+    """
 
     REPLACE = "replace"
     MASK = "mask"
@@ -25,7 +28,7 @@ class Blend(Enum):
 
 
 class Dispose(Enum):
-    """What becomes of a frame's area before the next frame is drawn."""
+    """What happens to the area of a frame before the next frame is drawn."""
 
     KEEP = "keep"
     CLEAR = "clear"
@@ -34,9 +37,9 @@ class Dispose(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cel:
-    """What one frame draws, and where. Anything that lies outside of the screen is not seen.
+    """What one frame draws, and where. Anything outside the screen is clipped.
 
-    `draw` decodes it, to sRGB with alpha; it may raise `pyvips.Error` or an `ImageRejected`.
+    `draw` decodes the frame to sRGB with alpha. It may raise `pyvips.Error` or an `ImageRejected`.
     """
 
     left: int
@@ -67,7 +70,7 @@ class Area(Protocol):
 
 
 def leaves_gaps(width: int, height: int, areas: Sequence[Area]) -> bool:
-    """Whether some of the screen may show nothing."""
+    """Whether part of the screen may be transparent in some frame."""
     empty: tuple[int, int, int, int] | None = (0, 0, width, height)
     for area in areas:
         if empty is not None and not (area.draws_all and _covers(area, empty)):
@@ -86,14 +89,14 @@ def _covers(area: Area, empty: tuple[int, int, int, int]) -> bool:
 
 def page_height(image: pyvips.Image) -> int:
     height = int(image.get("page-height")) if image.get_typeof("page-height") else image.height
-    # As libvips has it: a page height that does not divide the image is no page height.
+    # The same rule as in libvips: a page height that does not divide the image height does not count.
     return height if 0 < height < image.height and image.height % height == 0 else int(image.height)
 
 
 def compose(width: int, height: int, cels: Sequence[Cel], *, loop: int) -> pyvips.Image:
-    """Every frame on its screen, which is transparent where nothing was drawn, whatever the file says of a background.
+    """All frames on a transparent screen. A background colour that the file names is ignored.
 
-    Memory: the result, and what one frame is drawn with. `loop` is how often it plays, 0 is for ever.
+    Memory: the result, and what drawing one frame needs. `loop` is how often the animation plays; 0: for ever.
     """
     if len(cels) == 1:
         drawn = _drawn(_clear(width, height), cels[0]).copy_memory()
@@ -114,7 +117,7 @@ def compose(width: int, height: int, cels: Sequence[Cel], *, loop: int) -> pyvip
 
 
 def _shown(frames: pyvips.Image, *, opaque: bool) -> pyvips.Image:
-    """Without an alpha that hides nothing: it would cost every later step."""
+    """Drops a solid alpha, because every later step would have to process it."""
     frames = frames.copy(interpretation="srgb")
     return frames.extract_band(0, n=_BANDS - 1) if opaque else frames
 

@@ -8,12 +8,12 @@ from processor.errors import TooLargeForMemory
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.lanes import Lanes
 
-#: Time between two looks at what is spare, in seconds: for so long may it hold what somebody wants.
+#: Time between two looks at what is spare, in seconds. So long may it hold what others want.
 LOOK_SECONDS = 0.1
 
 
 class Loan:
-    """What is lent for one image, as `budget.Share`."""
+    """Spare memory that is lent for one image; it has the interface of `budget.Share`."""
 
     def __init__(self, budget: MemoryBudget, weight: int) -> None:
         self._budget = budget
@@ -51,7 +51,7 @@ class Spare:
 
     @property
     def crowded(self) -> bool:
-        """Whether every thread is at work."""
+        """Whether every thread is busy."""
         return self._lanes.running >= self._lanes.threads
 
     @property
@@ -60,19 +60,19 @@ class Spare:
         return self._budget.short and self._budget.lent > 0
 
     async def idle(self) -> None:
-        """Wait until there may be something spare."""
-        while self.crowded or self._budget.waiting:  # noqa: ASYNC110 - what frees something has many places
+        """Wait until a thread may be free and nobody waits for memory."""
+        while self.crowded or self._budget.waiting:  # noqa: ASYNC110 - many places free something
             await asyncio.sleep(LOOK_SECONDS)
 
     def waits(self, weight: int = 0) -> bool:
-        """Whether `weight` bytes are not to be had at once."""
+        """Whether one would have to wait for `weight` bytes."""
         return bool(self._budget.waiting) or weight > self.free_bytes
 
     async def enter(self, weight: int, _tenant: str = "") -> None:
-        """Wait for `weight` bytes. Raises `TooLargeForMemory` when there never are so many."""
+        """Wait for `weight` bytes. Raises `TooLargeForMemory` if the budget is smaller than that."""
         if weight > self.budget_bytes:
             raise TooLargeForMemory(limit=self.budget_bytes, actual=weight)
-        while self.waits(weight):  # noqa: ASYNC110 - likewise
+        while self.waits(weight):  # noqa: ASYNC110 - as above
             await asyncio.sleep(LOOK_SECONDS)
         self._budget.lend(weight)
 

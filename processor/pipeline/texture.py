@@ -1,4 +1,4 @@
-"""Estimates from decoded pixels how much memory the encoding needs; the header does not say it."""
+"""Measures in decoded pixels what decides over the memory for encoding; the header does not say it."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import pyvips
 from processor.pipeline.encode import write
 from processor.recipes import VariantSpec
 
-#: Side of a sample, in pixels, and where samples are taken: of the way from the upper left corner to the lower right.
+#: Side of a sample, in pixels. Positions of the samples on the diagonal: 0 is the upper left corner, 1 the lower right.
 _SIDE, _SAMPLES = 128, (0.25, 0.5, 0.75)
-#: Rows of alpha that are compared with those above them, in each of so many strips.
+#: Rows of alpha in a strip that are compared with the rows above them; number of strips.
 _ROWS, _STRIPS = 8, 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texture:
-    """What there is to write."""
+    """How well a picture compresses."""
 
-    #: Bytes for each pixel that an encoder makes of the colours, and on top of that of their alpha.
+    #: Encoded bytes per pixel: for the colours, and in addition for the alpha.
     colour_bytes: float
     alpha_bytes: float
-    #: How many degrees of alpha there are; 0: there is no alpha, or it hides nothing.
+    #: Number of alpha levels that occur; 0: there is no alpha, or it was solid and has been dropped.
     levels: int
-    #: The fraction of alpha's pixels that are neither as the one on their left nor as the one above.
+    #: The fraction of alpha's pixels that differ both from the left neighbour and from the one above.
     change: float
 
 
 def texture_of(image: pyvips.Image, spec: VariantSpec) -> Texture:
-    """Of a picture in memory, for which samples are encoded as `spec` asks. Raises `pyvips.Error`."""
+    """Measures a picture in memory: encodes samples of it as `spec` asks. Raises `pyvips.Error`."""
     colours = image.extract_band(0, n=image.bands - 1) if image.hasalpha() else image
     plain = _written(colours, spec)
     if not image.hasalpha():
@@ -48,7 +48,7 @@ def _written(image: pyvips.Image, spec: VariantSpec) -> float:
     written, count = 0, len(_SAMPLES) * width * height
     for at in _SAMPLES:
         band = image.crop(round((image.width - width) * at), round((image.height - height) * at), width, height)
-        # Without what is said of frames: a sample is a still.
+        # Drops the metadata about frames: a sample is a still.
         still = pyvips.Image.new_from_memory(band.write_to_memory(), width, height, image.bands, image.format)
         written += len(write(still.copy(interpretation=image.interpretation), spec))
     return written / count

@@ -1,4 +1,4 @@
-"""What a page of a TIFF says of itself (TIFF 6.0), checked; and a file without anything else, for libtiff."""
+"""Checks the tags of one page of a TIFF (TIFF 6.0), and makes a file of only that page, for libtiff."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from processor.formats.tiff import TIFF, Page, read_page
 
 
 class _Tag(IntEnum):
-    """Those that a decoder needs, in the order in which they stand in a file."""
+    """The tags that a decoder needs, in the order that a file must have them."""
 
     WIDTH = 256
     HEIGHT = 257
@@ -47,32 +47,32 @@ class _Tag(IntEnum):
     PROFILE = 34_675
 
 
-#: Tags of camera raw: what was previewed is elsewhere, or the light of single sensors.
+#: Signs of camera raw: the page is only a preview of a sub-page, or has raw sensor data (DNG, CR2).
 _SUB_PAGES, _DNG = 330, 50_706
 _CR2, _CR2_AT = b"CR", 8
-#: How samples are to be taken, and how many are colours: white is 0, black is 0, RGB, palette, CMYK, YCbCr.
+#: Number of colour samples, by photometric interpretation: white is 0, black is 0, RGB, palette, CMYK, YCbCr.
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
 _PALETTE, _INKS, _SENSORS = 3, 5, frozenset({32_803, 34_892})
-#: How samples are packed: not at all, CCITT (twice), LZW, JPEG, deflate (two numbers), PackBits.
+#: Accepted compressions: none, CCITT (1D, T.4, T.6), LZW, JPEG, deflate (two numbers), PackBits.
 _PACKED = frozenset({1, 2, 3, 4, 5, 7, 8, 32_946, 32_773})
 _PLAIN, _OLD_JPEG, _DEFLATED = 1, 6, frozenset({8, 32_946})
 _BYTE, _WIDE, _WHOLE = 8, 16, frozenset({1, 4})
 _APART, _CMYK = 2, 1
-#: Bytes of a decoded pixel that pictures have, which the estimate of memory counts in: three wide samples.
+#: Bytes per decoded pixel that the estimate of memory already includes: three samples of 16 bits.
 _USUAL_BYTES = 6
-#: Lines with all of their samples that libvips has in memory while it reads one after the other: of the picture, and of
-#: what is worked on. `benchmarks/memory_peak.py` measures them.
+#: Lines that libvips keeps, with all samples, while it reads from top to bottom: of the picture, and of the pixels in
+#: work. `benchmarks/memory_peak.py` measures them.
 _LINES, _LINES_AT_WORK = 512, 100
-#: Of further samples: an alpha that is multiplied in, which libvips undoes, and one that is not.
+#: Kinds of extra samples: premultiplied alpha, which libvips undoes, and straight alpha.
 _ALPHAS = frozenset({1, 2})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tiff:
-    """A page that can be decoded. `bands`: those to keep, alpha counted in.
+    """A page that can be decoded. `bands`: the bands to keep, including alpha.
 
-    `pieces`: strips or tiles, by where they begin, their length, and what comes out. `piece_bytes`: what is decoded at
-    once, a strip or a row of tiles.
+    `pieces`: for each strip or tile its offset, its length, and its decoded bytes. `piece_bytes`: the bytes that are
+    decoded at once, for a strip or a row of tiles.
     """
 
     page: Page
@@ -83,18 +83,18 @@ class Tiff:
     orientation: int
     pieces: tuple[tuple[int, int, int], ...] = field(repr=False)
     piece_bytes: int
-    #: Of a decoded pixel, further samples counted in, of which there may be thousands.
+    #: Bytes per decoded pixel, including extra samples. There may be thousands of those.
     pixel_bytes: int
 
     @property
     def surplus_bytes(self) -> int:
-        """What further samples take while they are decoded, before they are left out."""
+        """Bytes that extra samples need during decoding, before they are dropped."""
         lines = min(self.height, _LINES) + min(self.height, _LINES_AT_WORK)
         return max(0, self.pixel_bytes - _USUAL_BYTES) * self.width * lines
 
 
 def read(data: bytes) -> Tiff:
-    """The page to show. Raises `CorruptImage`, and `UnsupportedFormat` for a kind that is not decoded."""
+    """The page to show. Raises `CorruptImage`; `UnsupportedFormat` if it cannot be decoded."""
     try:
         page = read_page(data, Pieces(MAX_PIECES))
         _check_kind(page)
@@ -104,7 +104,7 @@ def read(data: bytes) -> Tiff:
 
 
 def single(tiff: Tiff) -> bytes:
-    """The file with a list of known tags at its end, and no other way to go."""
+    """The same file with a new directory at its end. It has only known tags, and leads to no other page."""
     page = tiff.page
     tags = [(name, page.tags[name]) for name in _Tag if name in page.tags]
     data = page.data + bytes(len(page.data) % 2)
@@ -120,7 +120,7 @@ def single(tiff: Tiff) -> bytes:
 
 
 def check_pieces(tiff: Tiff, check: Callable[[], None]) -> None:
-    """Raises `CorruptImage` when pixels are missing of which libtiff says nothing, and what `check` raises."""
+    """Raises `CorruptImage` if pixels are missing and libtiff would not report it; also what `check` raises."""
     packed = tiff.page.number(_Tag.COMPRESSION, _PLAIN)
     if packed == _PLAIN and any(length < needed for _, length, needed in tiff.pieces):
         raise CorruptImage
@@ -132,7 +132,7 @@ def check_pieces(tiff: Tiff, check: Callable[[], None]) -> None:
 
 
 def _inflated_bytes(piece: bytes, limit: int) -> int:
-    """How much comes out, as far as that is sound."""
+    """Decompressed length, at most `limit`; 0 if the data is damaged."""
     try:
         return len(zlib.decompressobj().decompress(piece, limit))
     except zlib.error:
@@ -185,7 +185,7 @@ def _tiff(page: Page) -> Tiff:
 
 
 def _pieces(page: Page, width: int, height: int, samples: int) -> tuple[tuple[tuple[int, int, int], ...], int]:
-    """As `Tiff` has them. Raises `CorruptImage` unless all of them lie in the file."""
+    """`Tiff.pieces` and `Tiff.piece_bytes`. Raises `CorruptImage` unless all pieces are in the file."""
     planes = samples if page.number(_Tag.PLANAR, 1) == _APART else 1
     bits = page.number(_Tag.BITS, 1) * samples // planes
     is_tiled = _Tag.TILE_OFFSETS in page.tags

@@ -11,15 +11,15 @@ import pyvips
 
 from processor.pipeline.limits import Deadline
 
-#: Between two looks at the deadlines of all images in work, in seconds.
+#: Time between two looks at the deadlines of all images in work, in seconds.
 LOOK_SECONDS = 0.05
 
 
 def watched(image: pyvips.Image, deadline: Deadline) -> pyvips.Image:
-    """The same pixels; whatever is computed from them fails with `pyvips.Error` soon after the deadline.
+    """The same pixels. Any computation from them fails with `pyvips.Error` soon after the deadline.
 
-    libvips looks for a kill from within decoding, resizing and encoding. The caller keeps the result alive for as long
-    as anything computes from it.
+    libvips checks for a kill while it decodes, resizes and encodes. The caller must keep the result alive as long as
+    anything is computed from it.
     """
     image = image.copy()
     guard = _Guard(image, deadline)
@@ -29,7 +29,7 @@ def watched(image: pyvips.Image, deadline: Deadline) -> pyvips.Image:
 
 
 class _Guard:
-    """Lives as long as the image to which it is connected, and may stop what is computed from that."""
+    """Lives as long as the image that it is connected to, and stops computations from it."""
 
     def __init__(self, image: pyvips.Image, deadline: Deadline) -> None:
         pyvips.gobject_lib.g_object_ref(image.pointer)
@@ -37,7 +37,7 @@ class _Guard:
         self._deadline = deadline
 
     def __call__(self, *_: object) -> None:
-        """It has nothing to hear: it is connected to be kept."""
+        """Does nothing: the connection only keeps the guard alive."""
 
     def stop_late(self) -> None:
         if self._deadline.passed:
@@ -47,8 +47,8 @@ class _Guard:
 class _Watchman:
     """A thread that looks at the deadlines of the whole process.
 
-    libvips could ask at each step of its work instead, six hundred times for a photo. Each time it would wait for the
-    interpreter, which the event loop has, and a conversion beside a busy loop would take twice as long.
+    A callback from libvips at each step of its work would run six hundred times for a photo. Each time it would wait
+    for the GIL. Beside a busy event loop, a conversion would take twice as long.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class _Watchman:
         self._thread: threading.Thread | None = None
 
     def watch(self, guard: _Guard) -> None:
-        """Until it is gone."""
+        """Look at the guard's deadline until the guard is gone."""
         number = next(self._numbers)
         self._guards[number] = ref(guard, lambda _: self._guards.pop(number, None))
         self._work.set()
@@ -72,13 +72,13 @@ class _Watchman:
         while True:
             self._work.wait()
             self._work.clear()
-            while guards := self._guards.copy():  # in one go: other threads change it
+            while guards := self._guards.copy():  # a copy is atomic: other threads change the dict
                 for found in guards.values():
                     self._look_at(found)
                 time.sleep(LOOK_SECONDS)
 
     def _look_at(self, found: ref[_Guard]) -> None:
-        """At every look again: libvips forgets a kill that it has seen."""
+        """Kills again at every look: libvips clears a kill once it has seen it."""
         guard = found()
         if guard is not None:
             guard.stop_late()

@@ -1,20 +1,21 @@
-"""What a WebP holds, by its chunks (RFC 9649): whether all of the picture came, though the file ends early."""
+"""Reads the chunks of a WebP (RFC 9649): whether the picture is complete although the file ends early."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
 
-#: Length of the container's head, and the part of it that the length in it does not count. A chunk: kind and length.
+#: Length of the container's head; the part of it that its length field does not count. A chunk: kind and length.
 _HEAD, _UNCOUNTED, _CHUNK = 12, 8, struct.Struct("<4sI")
-#: Chunks with pixels: of a still, and of a frame.
+#: Chunks with pixels: of a still; of a frame.
 _STILLS, _FRAME = frozenset({b"VP8 ", b"VP8L"}), b"ANMF"
 
 
 def mended(data: bytes) -> bytes:
-    """The same picture in a file that libwebp reads, where nothing but what stands behind the picture was cut off.
+    """The same picture in a file that libwebp reads, if only chunks behind the picture were cut off.
 
-    Whether frames of an animation are gone nobody can tell, unless the file ends in a chunk that comes behind them.
+    Missing frames of an animation cannot be seen. So an animation is mended only if the file ends within a chunk that
+    follows all frames.
     """
     if _UNCOUNTED + int.from_bytes(data[4:8], "little") <= len(data):
         return data
@@ -31,12 +32,12 @@ def mended(data: bytes) -> bytes:
 
 
 def _closed(data: bytes) -> bytes:
-    padded = data + bytes(len(data) % 2)  # the padding may have been cut, too
+    padded = data + bytes(len(data) % 2)  # the padding may be cut off too
     return padded[:4] + struct.pack("<I", len(padded) - _UNCOUNTED) + padded[_UNCOUNTED:]
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and length of each; the last one may end behind the file."""
+    """Kind, start and length of each chunk. The last one may be cut off by the end of the file."""
     at = _HEAD
     while at + _CHUNK.size <= len(data):
         kind, length = _CHUNK.unpack_from(data, at)

@@ -1,6 +1,6 @@
-"""What is found out about a picture: one analysis a file, each from a picture to plain JSON values.
+"""The analyses, one in each file. Each takes a picture and returns plain JSON values.
 
-A recipe names those that it asks for. An animation is one tall image, as in `steps`.
+A recipe names the analyses that it wants. An animation is one tall image, as in `steps`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import pyvips
 
 from processor.pipeline.analyses.colour import average_colour
 
-#: From an upright picture in sRGB or grey, of 8 bits a sample, to what JSON can say.
+#: Takes an upright picture in sRGB or grey, with 8 bits per sample. Returns a value that JSON can express.
 Analysis = Callable[[pyvips.Image], object]
 
-#: By the name that recipes use, and under which facts lie.
+#: By the name that recipes and facts use.
 ANALYSES: Mapping[str, Analysis] = {
     "colour": average_colour,
 }

@@ -1,4 +1,4 @@
-"""The colour that a page shows before the picture is there."""
+"""Finds the colour that a page can show until the picture has loaded."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import pyvips
 
 from processor.pipeline.roll import page_height
 
-#: Where `stats` has the mean: one row a band, below one for all of them.
+#: Position of the mean in the result of `stats`: a row for all bands, then one row for each band.
 _MEAN_COLUMN, _FIRST_ROW = 4, 1
 _WHITE = 255
 _RGB = 3
 
 
 def average_colour(picture: pyvips.Image) -> str | None:
-    """The average of the first frame as `#rrggbb`; a pixel counts as far as it is seen. None: nothing is seen.
+    """The average of the first frame as `#rrggbb`, with pixels weighted by alpha. None: every pixel is invisible.
 
-    Of the values in the file, and not of light: so it looks like the picture shrunk to one pixel.
+    It averages code values, not linear light, so it looks like the picture shrunk to one pixel.
     """
     frame = picture.crop(0, 0, picture.width, page_height(picture))
     if not frame.hasalpha():

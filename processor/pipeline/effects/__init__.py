@@ -1,7 +1,7 @@
-"""What a recipe may have done to the picture of a variant, between its size and its file: one effect a file.
+"""The effects that a recipe can apply to the picture of a variant before it is encoded, one in each file.
 
-Each is a class: its fields are the parameters, and an instance is called. An animation is one tall image, as in
-`steps`.
+Each effect is a class. Its fields are the parameters, and its instances are called with a picture. An animation is one
+tall image, as in `steps`.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from processor.facts import Facts
 from processor.pipeline.effects.sharpen import Sharpen
 from processor.recipes import Effect, Recipe
 
-#: From a picture of the variant's size, in sRGB or grey of 8 bits a sample, to another of the same size and bands. The
-#: facts are what the analyses of the recipe found.
+#: Takes a picture of the variant's size, in sRGB or grey with 8 bits per sample. Returns one with the same size and
+#: bands. The facts are those that the analyses of the recipe found.
 Change = Callable[[pyvips.Image, Facts], pyvips.Image]
 
-#: By the name that recipes use. Called with parameters by their names, each raises `TypeError` for names that it does
-#: not have, and `ValueError` for values.
+#: By the name that recipes use. Each is called with its parameters by name. It raises `TypeError` for an unknown name,
+#: and `ValueError` for a bad value.
 EFFECTS: Mapping[str, Callable[..., Change]] = {
     "sharpen": Sharpen,
 }
 
 
 def change_of(effect: Effect) -> Change:
-    """What a recipe asks for. Raises `ValueError` for what this release does not know."""
+    """The function for an effect of a recipe. Raises `ValueError` if this release does not know it."""
     if effect.name not in EFFECTS:
         raise ValueError(f"there is no effect {effect.name}")
     try:
@@ -36,7 +36,7 @@ def change_of(effect: Effect) -> Change:
 
 
 def check_effects(recipe: Recipe) -> None:
-    """Raises `ValueError` unless every effect is there: a variant without it would be another picture."""
+    """Raises `ValueError` unless every effect is known: a variant without it would be another picture."""
     for spec in recipe.specs:
         for effect in spec.effects:
             change_of(effect)

@@ -1,4 +1,4 @@
-"""Edges as crisp as they look in the larger picture."""
+"""Sharpens edges, so that they look as crisp as in the larger picture."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pyvips
 from processor.facts import Facts
 from processor.pipeline.steps.frames import map_frames
 
-#: How wide an edge may be, as the sigma of a Gaussian in pixels: below the least nothing would change, and above the
-#: most edges have halos that everybody sees.
+#: Width of an edge, as the sigma of a Gaussian in pixels. Below the least nothing changes; above the most, edges get
+#: halos that everybody sees.
 LEAST_SIGMA, MOST_SIGMA = 0.5, 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sharpen:
-    """An unsharp mask on lightness alone, which colours survive; flat areas and their noise stay as they are.
+    """An unsharp mask on lightness only, so colours stay. Flat areas and their noise stay too.
 
-    It is libvips' `sharpen` with its own strength, as with sharp and imgproxy.
+    It is libvips' `sharpen` with its default strength, like sharp and imgproxy.
     """
 
     sigma: float
@@ -29,7 +29,7 @@ class Sharpen:
             raise ValueError(f"sigma must be from {LEAST_SIGMA:g} to {MOST_SIGMA:g}")
 
     def __call__(self, picture: pyvips.Image, _facts: Facts) -> pyvips.Image:
-        """Alpha is multiplied in around it, as around a change of size: what is invisible must not be seen at edges."""
+        """Colours are premultiplied with alpha meanwhile, so that invisible pixels do not show at edges."""
         if not picture.hasalpha():
             return map_frames(picture, self._sharpened)
         premultiplied = picture.premultiply().cast(picture.format)

@@ -1,4 +1,4 @@
-"""What happens to pixels between decoder and encoder: small steps, each from image to image, one a file.
+"""Steps between decoder and encoder, one in each file. Each takes an image and returns one.
 
-An animation is one tall image, frame below frame; `page-height` says where to cut.
+An animation is one tall image, frame below frame. Its field `page-height` is the height of a frame.
 """

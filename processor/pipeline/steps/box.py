@@ -1,4 +1,4 @@
-"""Into a box of another shape: cropped to it, or set into it."""
+"""Makes a picture fill a box of another shape: crops it, or surrounds it with a colour."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from processor.fits import Contain, Cover, Fit, Gravity
 from processor.pipeline.roll import page_height
 from processor.pipeline.steps.frames import map_frames
 
-#: Alpha of what nothing shines through.
+#: Solid alpha, in 8 bits.
 _SOLID = 255
 
 
 def fit_into(image: pyvips.Image, box: tuple[int, int], fit: Fit) -> pyvips.Image:
-    """Every frame in the box, each at the same place. The picture has the size already that the fit asks for."""
+    """Crops or surrounds every frame at the same place. The picture must have the size that the fit asks for."""
     return _cropped(image, box, fit) if isinstance(fit, Cover) else _contained(image, box, fit)
 
 
@@ -28,7 +28,7 @@ def _cropped(image: pyvips.Image, box: tuple[int, int], fit: Cover) -> pyvips.Im
 
 
 def _attention(frame: pyvips.Image, across: int, down: int) -> tuple[int, int]:
-    """Around the point that draws the eye. Of an animation, that of the first frame: a crop that moves is no crop."""
+    """Left and top of a crop around the point of attention. For an animation, the first frame decides for all."""
     _, found = frame.smartcrop(across, down, interesting="attention", attention_x=True, attention_y=True)
     left, top = found["attention_x"] - across // 2, found["attention_y"] - down // 2
     return _within(left, frame.width - across), _within(top, frame.height - down)
@@ -42,7 +42,7 @@ def _contained(image: pyvips.Image, box: tuple[int, int], fit: Contain) -> pyvip
 
 
 def _on_colour(image: pyvips.Image, colour: str) -> tuple[pyvips.Image, list[int]]:
-    """With bands that can show the colour, and the colour in those."""
+    """The image with bands that can show the colour, and the colour in those bands."""
     if colour == "transparent":
         image = image if image.hasalpha() else image.bandjoin(_SOLID)
         return image, [0] * image.bands
@@ -54,7 +54,7 @@ def _on_colour(image: pyvips.Image, colour: str) -> tuple[pyvips.Image, list[int
 
 
 def _placed(free_across: int, free_down: int, gravity: Gravity) -> tuple[int, int]:
-    """Where the smaller lies in the larger, by what is free beside it."""
+    """Left and top of the smaller picture in the larger one, from the free pixels beside it."""
     left = {Gravity.WEST: 0, Gravity.EAST: free_across}.get(gravity, free_across // 2)
     top = {Gravity.NORTH: 0, Gravity.SOUTH: free_down}.get(gravity, free_down // 2)
     return left, top

@@ -1,4 +1,4 @@
-"""Into a size."""
+"""Shrinks a picture to a size."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from processor.pipeline.steps.frames import map_frames
 
 
 def fit(image: pyvips.Image, width: int, height: int) -> pyvips.Image:
-    """Every frame at `width` x `height`, which is no larger than it was.
+    """Shrinks every frame to `width` x `height`.
 
-    Alpha is multiplied in around the filter: what is invisible must not bleed into what is seen.
+    Colours are premultiplied with alpha meanwhile, so that invisible pixels do not bleed into visible ones.
     """
     if (width, height) == (image.width, page_height(image)):
         return image

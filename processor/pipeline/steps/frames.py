@@ -1,4 +1,4 @@
-"""One step for every frame of an image."""
+"""Applies a step to every frame of an image."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pyvips
 from processor.pipeline.roll import page_height
 from processor.pipeline.steps.hold import hold
 
-#: One thing done to an image. Lazy: pixels are computed when somebody reads them.
+#: A function from image to image. It is lazy: pixels are computed when somebody reads them.
 Step = Callable[[pyvips.Image], pyvips.Image]
 
 
 def map_frames(image: pyvips.Image, step: Step) -> pyvips.Image:
-    """Do the step to each frame by itself, so that no frame runs into its neighbour."""
+    """Apply the step to each frame separately, so that no frame bleeds into its neighbour."""
     height = page_height(image)
     if height == image.height:
         return step(image)
     tops = range(0, image.height, height)
-    # Each is held before the next begins: hundreds of steps that wait for each other would hold gigabytes.
+    # Each frame is computed before the next begins: hundreds of pending steps would hold gigabytes.
     frames = [hold(step(image.crop(0, top, image.width, height))) for top in tops]
     joined = pyvips.Image.arrayjoin(frames, across=1).copy()
     joined.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)

@@ -1,4 +1,4 @@
-"""The pixels into memory."""
+"""Computes the pixels of an image into memory."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import pyvips
 
 
 def hold(image: pyvips.Image) -> pyvips.Image:
-    """Decode, here and only once: the pixels are in memory from now on."""
+    """Compute all pending steps, so that later steps read the pixels from memory and decode nothing again."""
     return image.copy_memory()

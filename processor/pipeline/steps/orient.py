@@ -1,4 +1,4 @@
-"""Upright, as the photographer saw it."""
+"""Turns a picture upright by its EXIF orientation."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _TURNS: dict[int, tuple[str, bool]] = {
 
 
 def orient(image: pyvips.Image) -> pyvips.Image:
-    """As the photographer saw it: EXIF orientation is applied and forgotten, to every frame by itself."""
+    """Applies the EXIF orientation to every frame, and removes it."""
     turn = _TURNS.get(int(image.get("orientation"))) if image.get_typeof("orientation") else None
     if turn is None:
         return image
     upright = map_frames(image, lambda frame: _turned(frame, *turn)).copy()
-    upright.remove("orientation")  # else it is written into formats that know it, whatever else is stripped
+    upright.remove("orientation")  # otherwise savers write it into some formats, even if they strip all else
     return upright
 
 

@@ -1,4 +1,4 @@
-"""Into 8 bits a sample of sRGB or grey."""
+"""Converts a picture to sRGB or grey, with 8 bits per sample."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from contextlib import suppress
 
 import pyvips
 
-#: How colours outside sRGB are brought in: the intent for photographs, and the one of the earlier service.
+#: Rendering intent for colours outside sRGB: the usual one for photographs, as in the earlier service.
 _INTENT = "perceptual"
-#: Bytes of one sample, by libvips' band format: only 16-bit PNG has more than one.
+#: libvips' band format of 16-bit samples.
 _WIDE = "ushort"
 
 
 def to_srgb(image: pyvips.Image) -> pyvips.Image:
-    """8 bits a sample, in sRGB or grey, whatever came: through the embedded profile, or else by the usual one."""
+    """8 bits per sample in sRGB or grey. It uses the embedded profile, or else the usual one for CMYK."""
     image = _through_profile(image)
     if image.format == _WIDE:
         image = image.colourspace("b-w" if image.interpretation == "grey16" else "srgb")
@@ -21,14 +21,14 @@ def to_srgb(image: pyvips.Image) -> pyvips.Image:
 
 
 def has_usable_profile(image: pyvips.Image) -> bool:
-    """Whether its colours come with a profile that fits them. Nothing but the header is read."""
+    """Whether the image has an ICC profile that fits its colours. Only the header is read."""
     if not image.get_typeof("icc-profile-data"):
         return False
     profile = bytes(image.get("icc-profile-data"))
     pixel = pyvips.Image.black(1, 1, bands=image.bands).cast(image.format).copy(interpretation=image.interpretation)
     pixel.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     with suppress(pyvips.Error):
-        # libvips takes another profile in the place of one that it cannot use, and then leaves that one with the image.
+        # If libvips cannot use a profile, it uses another and attaches that to the result.
         return bytes(pixel.icc_import(embedded=True, intent=_INTENT).get("icc-profile-data")) == profile
     return False
 
