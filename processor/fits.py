@@ -52,8 +52,10 @@ Fit = Cover | Contain
 
 
 def read_fit(text: str) -> Fit | None:
-    """From `inside` (None: the picture keeps its shape, and takes as much of the box as it can), `cover`,
-    `cover:north`, `contain:#ffffff` or `contain:transparent:south`. Raises `ValueError`."""
+    """Reads `inside`, `cover`, `cover:north`, `contain:#ffffff` or `contain:transparent:south`.
+
+    `inside` gives None: the picture keeps its shape, and fills as much of the box as it can. Raises `ValueError`.
+    """
     match text.split(":"):
         case ["inside"]:
             return None

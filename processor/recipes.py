@@ -1,4 +1,4 @@
-"""Recipes: what a job makes. The recipe is stored with its job, so that a worker which takes over makes the same."""
+"""Recipes: what a job makes. The recipe is stored with its job, so that a worker that takes over makes the same."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from processor.formats import AVIF, encoding_of, format_of
 from processor.formats.format import Encoding
 from processor.formats.webp import WEBP
 
-#: CPU spent on compression where nothing else is asked for: 0 least, 6 most.
+#: Default effort: CPU time spent on compression, from 0 (least) to 6 (most).
 DEFAULT_EFFORT = 2
-#: Hexadecimal digits of a digest: enough to tell every recipe that anybody writes from every other.
+#: Hexadecimal digits of a digest: enough to tell all recipes apart.
 _DIGEST_LENGTH = 16
-#: Recipes that are not read again: every record of a job has one, and nearly all the same.
+#: Parsed recipes that are cached. Every record of a job has a recipe, and nearly all have the same.
 KNOWN_TEXTS = 64
-#: What stands before a further format in a recipe's text.
+#: The sign in front of a further format in a recipe's text.
 _FURTHER = "+"
 _TEXT = re.compile(r"(?P<name>[a-z][a-z0-9-]{0,31})@(?P<version>[1-9][0-9]{0,8})#[0-9a-f]{16}:(?P<content>.+)")
 
 Each = TypeVar("Each")
-#: What a parameter of an effect may be.
+#: The value of an effect's parameter.
 Value = str | int | float
 
 
@@ -43,15 +43,18 @@ class Effect:
 
     @classmethod
     def of(cls, name: str, parameters: Mapping[str, Value] | None = None) -> Effect:
-        """With parameters by their names. Raises `ValueError` for what is neither text nor a finite number."""
+        """An effect from parameters by name. Raises `ValueError` unless each is text or a finite number."""
         found = sorted((parameters or {}).items())
         return cls(name, tuple((parameter, _plain(value)) for parameter, value in found))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantSpec:
-    """The description of a variant: a box (None: the original's own size), how the picture gets into it (None: it keeps
-    its shape), effects in order, format, quality, effort."""
+    """The description of a variant.
+
+    Without a `box`, it has the size of the original. Without a `fit`, it keeps its shape. `effects` are applied in
+    order.
+    """
 
     name: str
     format: str
@@ -68,12 +71,12 @@ class VariantSpec:
 
     @property
     def unnamed(self) -> VariantSpec:
-        """What tells its file from others of its size."""
+        """The spec without what has no influence on the file of a given size: its name, and a box without a fit."""
         return replace(self, name="", box=self.box if self.fit else None)
 
     @property
     def is_changed(self) -> bool:
-        """Whether more than the size of the picture changes."""
+        """Whether anything but the size of the picture changes."""
         return bool(self.fit or self.effects)
 
     @property
@@ -86,7 +89,7 @@ class VariantSpec:
 
     @property
     def file_name(self) -> str:
-        """The end of its key."""
+        """The last part of its key."""
         return f"{self.name}.{format_of(self.format).extension}"
 
 
@@ -101,37 +104,37 @@ class Recipe:
     version: int
     specs: tuple[VariantSpec, ...]
     analyses: tuple[str, ...] = ()
-    #: The same variants, by name, in further formats, which are made once those of `specs` are there.
+    #: The same variants, by name, in further formats. They are made after those of `specs`.
     further: tuple[VariantSpec, ...] = ()
 
     @property
     def digest(self) -> str:
-        """Tells it from every other recipe, whatever they are called."""
+        """A digest of its content, without its name and version."""
         return hashlib.sha256(self._content().encode()).hexdigest()[:_DIGEST_LENGTH]
 
     @property
     def full_size(self) -> VariantSpec:
-        """What clients who ask for one picture get: the variant of the original's own size, or else the largest."""
+        """The variant for clients that want a single picture: the one of the original's size, or else the largest."""
         return next((spec for spec in self.specs if spec.box is None), self.specs[-1])
 
     @property
     def further_formats(self) -> tuple[str, ...]:
-        """Their names, in the order in which they are made."""
+        """Names of the further formats, in the order in which they are made."""
         return tuple(dict.fromkeys(spec.format for spec in self.further))
 
     def in_format(self, format_: str) -> Recipe:
-        """What is made in one of the further formats, and no more: effects alone ask for what analyses found."""
+        """A recipe of only one further format. It keeps the analyses only for effects, which may use the facts."""
         specs = tuple(spec for spec in self.further if spec.format == format_)
         analyses = self.analyses if any(spec.effects for spec in specs) else ()
         return replace(self, specs=specs, analyses=analyses, further=())
 
     @property
     def reference(self) -> str:
-        """What people need to tell it from others: `{name}@{version}#{digest}`."""
+        """`{name}@{version}#{digest}`, to tell it from others."""
         return f"{self.name}@{self.version}#{self.digest}"
 
     def to_text(self) -> str:
-        """All of it in a line, as records keep it: the reference, and behind a colon the variants and the analyses."""
+        """The whole recipe in one line, as records have it: the reference, a colon, the variants and the analyses."""
         return f"{self.reference}:{self._content()}"
 
     @classmethod
@@ -140,10 +143,10 @@ class Recipe:
         return _read(text)
 
     def _content(self) -> str:
-        """Short, since every record of a job has it: in the order of the fields, and a box of nothing is left out.
+        """A short JSON text, because every record of a job has it. A row has the fields of a spec in order.
 
-        A fit is a text in a row, an effect a pair at its end, an analysis a name among the rows, and a further format
-        has a sign before it: so a recipe without any reads as it always did.
+        A missing box is left out. A fit is a text in the row, and an effect is a pair at its end. An analysis is a name
+        among the rows. A further format has a sign in front. So a recipe without these reads as in older releases.
         """
         rows = [*map(_row, self.specs), *(_row(spec, _FURTHER) for spec in self.further), *self.analyses]
         return json.dumps(rows, separators=(",", ":"), allow_nan=False)
@@ -185,7 +188,7 @@ def _spec(name: str, format_: str, quality: int, effort: int, *rest: int | str |
 
 
 def _plain(value: Value) -> Value:
-    """A number is written in one way alone, so that what is equal has one digest."""
+    """The value in its only spelling, so that equal recipes have one digest. Raises `ValueError`."""
     if isinstance(value, str):
         return value
     if not math.isfinite(value):
@@ -193,8 +196,8 @@ def _plain(value: Value) -> Value:
     return int(value) if value == int(value) else value
 
 
-#: What everybody gets. Boxes are those of the earlier service, and so is the name of the variant of the original's own
-#: size, whatever its format. Efforts and qualities were measured: `docs/performance.md`.
+#: The default recipe. The boxes are those of the earlier service. So is the name `webp` of the variant with the
+#: original's size, in any format. Efforts and qualities were measured: `docs/performance.md`.
 STANDARD = Recipe(
     name="standard",
     version=5,
@@ -210,7 +213,7 @@ STANDARD_VARIANTS = STANDARD.specs
 FULL_SIZE = STANDARD.full_size
 
 
-#: Its variants in the formats that may be made beside it, likewise measured.
+#: Its variants in further formats. Their efforts and qualities were measured too.
 FURTHER: Mapping[str, tuple[VariantSpec, ...]] = {
     AVIF.name: tuple(
         replace(spec, format=AVIF.name, quality=quality, effort=effort)
@@ -220,25 +223,25 @@ FURTHER: Mapping[str, tuple[VariantSpec, ...]] = {
 
 
 def standard(effort: int) -> Recipe:
-    """The standard recipe, with so much effort for every variant."""
+    """The standard recipe, with this effort for every variant."""
     return adapted(efforts=[effort], qualities=[spec.quality for spec in STANDARD.specs])
 
 
 def adapted(efforts: Sequence[int], qualities: Sequence[int], further: Sequence[VariantSpec] = ()) -> Recipe:
-    """The standard recipe with other efforts and qualities, one for each variant or one for all, and with `further`."""
+    """The standard recipe with these efforts and qualities, one for each variant or one for all, and with `further`."""
     return replace(STANDARD, specs=encoded_with(STANDARD.specs, efforts, qualities), further=tuple(further))
 
 
 def encoded_with(
     specs: Sequence[VariantSpec], efforts: Sequence[int], qualities: Sequence[int]
 ) -> tuple[VariantSpec, ...]:
-    """The same variants with these efforts and qualities: one for each, or one for all."""
+    """The same variants with these efforts and qualities, one for each variant or one for all."""
     each = zip(specs, _for_all(efforts, len(specs)), _for_all(qualities, len(specs)), strict=True)
     return tuple(replace(spec, effort=effort, quality=quality) for spec, effort, quality in each)
 
 
 def sharpened(recipe: Recipe, sigmas: Sequence[float]) -> Recipe:
-    """The recipe with variants sharpened, in all formats: one sigma for each, or one for all; 0 leaves one as it is."""
+    """The recipe with sharpened variants, in all formats. One sigma for each variant, or one for all; 0: unchanged."""
     each = zip(recipe.specs, _for_all(sigmas, len(recipe.specs)), strict=True)
     effects = {spec.name: (Effect.of("sharpen", {"sigma": sigma}),) if sigma else () for spec, sigma in each}
     specs, further = (
@@ -248,7 +251,7 @@ def sharpened(recipe: Recipe, sigmas: Sequence[float]) -> Recipe:
 
 
 def fitted(recipe: Recipe, fits: Sequence[Fit | None]) -> Recipe:
-    """The recipe with these fits, in all formats: one for each variant, or one for all that have a box."""
+    """The recipe with these fits, in all formats. One for each variant, or one for all that have a box."""
     each = dict(zip((spec.name for spec in recipe.specs), _for_all(fits, len(recipe.specs)), strict=True))
     one = len(fits) == 1
     specs, further = (

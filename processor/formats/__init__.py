@@ -1,4 +1,4 @@
-"""What a file can be, going in and coming out: a record for each format, and the table of them."""
+"""The formats of sources and variants: a record for each, and the table of them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from processor.formats.webp import WEBP
 __all__ = ["AVIF", "DECODED", "FORMATS", "GIF", "HEIC", "JPEG", "PNG", "TIFF", "WEBP"]
 __all__ += ["decoding_of", "dissect", "encoding_of", "format_of", "in_words", "sniff"]
 
-#: In the order in which they are tried.
+#: All formats, in the order in which `sniff` tries them.
 FORMATS: tuple[Format, ...] = (JPEG, PNG, WEBP, GIF, AVIF, HEIC, TIFF)
-#: What is converted.
+#: The formats that are converted.
 DECODED = tuple(each for each in FORMATS if each.decoding)
 
 
 def in_words(conjunction: str, formats: Iterable[Format] = DECODED) -> str:
-    """Some formats as a sentence lists them: what is converted, unless others are given."""
+    """The titles of formats as a list in a sentence, such as "JPEG, PNG or WebP"."""
     *others, last = (each.title for each in formats)
     return f"{', '.join(others)} {conjunction} {last}" if others else last
 
@@ -34,7 +34,7 @@ _BY_NAME = {each.name: each for each in FORMATS}
 
 
 def decoding_of(name: str) -> Decoding:
-    """How files of a format are read, by its name."""
+    """How files of a format are read, by its name. Raises `LookupError` if it is not converted."""
     decoding = _BY_NAME[name].decoding
     if decoding is None:
         raise LookupError(name)
@@ -42,7 +42,7 @@ def decoding_of(name: str) -> Decoding:
 
 
 def encoding_of(name: str) -> Encoding:
-    """How variants of a format are written, by its name."""
+    """How variants of a format are written, by its name. Raises `LookupError` if there are none."""
     encoding = _BY_NAME[name].encoding
     if encoding is None:
         raise LookupError(name)
@@ -54,7 +54,7 @@ def format_of(name: str) -> Format:
 
 
 def sniff(data: bytes) -> Format:
-    """The format that is converted, by the file's first bytes. Raises `EmptyFile`, `UnsupportedFormat`."""
+    """The format of a file, by its first bytes. Raises `EmptyFile`; `UnsupportedFormat` if it is not converted."""
     if not data:
         raise EmptyFile
     for each in FORMATS:
@@ -64,11 +64,11 @@ def sniff(data: bytes) -> Format:
 
 
 def dissect(data: bytes, name: str) -> Anatomy:
-    """Walk through a file of a known format as far as it goes. Raises `TooManyPieces`."""
+    """Read the structure of a file, up to damage or its end. Raises `TooManyPieces`."""
     decoding = decoding_of(name)
     per_piece = decoding.bytes_a_piece
     pieces = Pieces(MAX_PIECES + (len(data) // per_piece if per_piece else 0))
     try:
         return decoding.dissect(data, pieces)
-    except IndexError:  # the file ends in the middle of a piece
+    except IndexError:  # the file ends within a piece
         return Anatomy()

@@ -1,4 +1,4 @@
-"""How a file is put together: counted in plain steps before a decoder sees it, for decoders believe what they read."""
+"""The structure of a file. Its pieces are counted before a decoder sees it, because decoders trust what they read."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 from processor.errors import TooManyPieces
 
-#: Pieces (segments, chunks, blocks) that any file may have. Decoders keep a record of each, libjpeg some 200 bytes.
+#: The most pieces (segments, chunks, blocks) of a file. Decoders keep a record of each; libjpeg needs some 200 bytes.
 MAX_PIECES = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anatomy:
-    """What decoders will keep of a file beside its pixels; zero where there is nothing to tell."""
+    """What decoders keep of a file besides its pixels; zero if nothing is known."""
 
     #: How often the decoder goes over the whole picture.
     scans: int = 1
-    #: Coefficients that it keeps from scan to scan.
+    #: Bytes of the coefficients that it keeps from scan to scan.
     coefficient_bytes: int = 0
-    #: EXIF, profiles, comments.
+    #: Bytes of EXIF, profiles and comments.
     metadata_bytes: int = 0
 
 
@@ -37,14 +37,14 @@ class Pieces:
             raise TooManyPieces(limit=self._limit)
 
 
-#: Bytes searched at once: other threads run in between.
+#: Bytes that are searched at once. Other threads can run in between.
 _STRIDE = 256 * 1024
 
 
 def find_pair(pattern: re.Pattern[bytes], data: bytes, at: int) -> re.Match[bytes] | None:
-    """The first match of a pattern that is two bytes long."""
+    """The first match of a pattern for two bytes, from offset `at` on."""
     while at < len(data):
         if found := pattern.search(data, at, at + _STRIDE):
             return found
-        at += _STRIDE - 1  # it may lie across the border
+        at += _STRIDE - 1  # a match may lie across the border
     return None

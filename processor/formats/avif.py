@@ -9,24 +9,26 @@ from processor.formats.info import ImageInfo
 from processor.formats.items import dissect
 from processor.formats.signatures import has_brand
 
-#: Nanoseconds a pixel in which libaom hears of no deadline while it decodes; see `pipeline.silence`.
+#: Nanoseconds per pixel for which libaom decodes without checking a deadline; see `pipeline.silence`.
 _DECODING_NS = 150
-#: The same while it encodes, which is one call: noise at the most effort. Photographs at effort 2 take a fortieth.
+#: The same for encoding, which is one call. It is for noise at the highest effort; photographs at effort 2 need 1/40.
 _ENCODING_NS = 20_000
-#: Longest side. libvips writes one pixel more; a variant has the size that it has as WebP.
+#: Longest side in pixels. libvips could write one more, but a variant has the same size as in WebP.
 _LONGEST_SIDE = 16_383
 #: Most pixels of the AVIF Advanced Profile (AOM, "AV1 Image File Format", section 8.3: level 6.0).
 _MOST_PIXELS = 35_651_584
-#: By quality, how large files get beside each other; see `docs/performance.md`. And where lowering it ends.
+#: Relative size of files, by quality (`docs/performance.md`). The lowest quality that `pipeline.guard` tries.
 _SIZES = {30: 0.53, 40: 0.62, 50: 0.75, 60: 1.0, 70: 1.33, 80: 1.9, 90: 3.2, 100: 8.0}
 _LEAST_QUALITY = 35
-#: Bytes per pixel that libheif and libaom take: of one colour; of noise, of which photographs take nine tenths; of an
-#: alpha on top. And for each step of quality above this one, for noise and for its alpha.
+#: Bytes per pixel that libheif and libaom need: for a single colour, for noise, and in addition for alpha. Photographs
+#: need nine tenths of noise.
 _FLAT_BYTES, _NOISE_BYTES, _ALPHA_BYTES = 14.3, 23.0, 18.0
+#: For each step of quality above this one: further bytes per pixel for noise, and for its alpha.
 _FINE_QUALITY, _FINE_BYTES, _FINE_ALPHA_BYTES = 85, 1.75, 1.3
-#: From this effort on, on top, but for the largest pictures, of which libaom expects that they are too many.
+#: From this effort on: further bytes per pixel. They do not apply to 4K pictures and larger, which libaom treats
+#: differently.
 _THOROUGH_EFFORT, _THOROUGH_BYTES, _LARGE_PIXELS = 4, 15.0, 3840 * 2160
-#: Bytes that libaom takes of every picture, however small.
+#: Bytes that libaom needs for every picture, even the smallest.
 _OWN_BYTES = 3 * 1024 * 1024
 
 
@@ -39,7 +41,7 @@ def _silent_encoding(info: ImageInfo) -> float:
 
 
 def _options(quality: int, effort: int) -> Mapping[str, object]:
-    # 8 bits with half the colour, as every player shows it; libaom is the one encoder that libvips' wheels have.
+    # 8 bits with chroma subsampling, which every viewer shows. libaom is the only encoder in libvips' wheels.
     return {"compression": "av1", "bitdepth": 8, "subsample_mode": "on", "Q": quality, "effort": effort}
 
 

@@ -1,4 +1,4 @@
-"""What is known of a format: how its files are known, read and written. libvips' operations are names here."""
+"""The record of a format: how its files are recognised, read and written. It has libvips' operations as names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from processor.formats.info import ImageInfo
 from processor.formats.signatures import Signature
 
 Size = tuple[int, int]
-#: Bytes per pixel of all frames while they are put together, which ends once the picture is held; see `pipeline.roll`.
+#: Bytes per pixel of all frames while `pipeline.roll` composes them. They are freed once the picture is in memory.
 ROLL_BYTES = 4
 
 
@@ -29,16 +29,16 @@ def _never_composed(_: ImageInfo) -> bool:
 
 
 def composed(info: ImageInfo, held_bytes: int, drawn_bytes: int) -> int:
-    """What an animation takes that this service puts together of its frames; see `pipeline.roll`.
+    """Bytes that `pipeline.roll` needs to compose an animation.
 
-    `drawn_bytes` for each pixel of a frame: what its decoder holds, the screen, the frame itself.
+    `drawn_bytes` is per pixel of one frame: for its decoder, the screen and the frame itself.
     """
     frame = info.width * info.height
     return held_bytes + info.pixels * ROLL_BYTES + frame * drawn_bytes + info.decoder_bytes
 
 
 def sizes_at(known: Mapping[int, float]) -> Callable[[int], float]:
-    """For `Encoding.size_at`, out of some qualities: what lies between is on a straight line."""
+    """A function for `Encoding.size_at` that interpolates between known qualities."""
     qualities = list(known)
 
     def size_at(quality: int) -> float:
@@ -61,29 +61,29 @@ def _never_bare(_: bytes) -> bool:
 class Decoding:
     """How files of a format are read."""
 
-    #: Walks through a file as far as it goes; whether it is whole is for others to tell. Raises `TooManyPieces`, and
-    #: `IndexError` when the file ends in the middle of a piece.
+    #: Reads the structure of a file; it does not check whether the file is complete. Raises `TooManyPieces`, and
+    #: `IndexError` if the file ends within a piece.
     dissect: Callable[[bytes, Pieces], Anatomy]
-    #: libvips' loader and its class. It is called by name, and every other loader is blocked. None: libvips has none,
-    #: and what decodes it in its place is run in a child process alone.
+    #: libvips' loader, which is called by this name, and its class. All other loaders are blocked. None: libvips has no
+    #: loader, and another library decodes the file, only in a child process.
     loader: str | None = None
     loader_class: str | None = None
-    #: Bytes for which a file may have one more piece; None: however long it is, it has no reason to have more.
+    #: A file may have one more piece for each so many bytes. None: a long file needs no more pieces than a short one.
     bytes_a_piece: int | None = None
-    #: The size that the earlier service's decoder handed over, by width, height and how much is to be shrunk.
+    #: The size that the earlier service got from its decoder. Parameters: width, height, the shrink factor.
     shrunk_on_load: Callable[[int, int, float], Size] = _unshrunk
-    #: What memory decoding takes, by the header and the bytes of the picture that comes out of it:
+    #: Bytes that decoding needs. Parameters: the header, the bytes of the decoded picture.
     #: `benchmarks/memory_peak.py` measures it.
     working_bytes: Callable[[ImageInfo, int], int] = _what_the_header_tells
-    #: Whether the frames are drawn by `pipeline.roll`, which drops an alpha that hides nothing while it does so.
+    #: Whether `pipeline.roll` composes the frames. It also drops a solid alpha.
     is_composed: Callable[[ImageInfo], bool] = _never_composed
-    #: How long the decoder hears of no deadline, in seconds, of the worst picture with this header.
+    #: The longest time in seconds for which the decoder checks no deadline, for the worst picture with this header.
     silent_seconds: Callable[[ImageInfo], float] = _never_silent
-    #: Whether a strict look is worth while, because one that is not costs more.
+    #: Whether to try strict decoding first, because lenient decoding costs more.
     forgives: bool = False
-    #: Whether its files have lost nothing of their picture.
+    #: Whether the format compresses without loss.
     loses_nothing: bool = False
-    #: Whether a file may be served as it is: upright, in sRGB, with nothing to strip, and whole to the last byte.
+    #: Whether a file may be served unchanged: upright, in sRGB, without metadata, and complete to the last byte.
     is_bare: Callable[[bytes], bool] = _never_bare
 
     @property
@@ -96,47 +96,47 @@ class Decoding:
 class Encoding:
     """How variants of a format are written."""
 
-    #: libvips' saver, into memory.
+    #: libvips' operation that saves to memory.
     saver: str
     #: Longest side that the container can express, in pixels.
     longest_side: int
-    #: What the saver is told of a quality (0 to 100) and an effort (0, fast, to 6, small).
+    #: The saver's options for a quality (0 to 100) and an effort (0: fast, to 6: small).
     options: Callable[[int, int], Mapping[str, object]]
-    #: How large a file gets by its quality, on a scale of its own; the least quality to which one is lowered so that
-    #: it is no larger than its source: see `pipeline.guard`.
+    #: The relative size of a file, by its quality. The lowest quality that `pipeline.guard` tries, so that a variant is
+    #: no larger than its source.
     size_at: Callable[[int], float]
     least_quality: int
-    #: What the saver is told of a file that loses nothing, and up to how many pixels it is: that takes memory, and time
-    #: in which no deadline is heard.
+    #: The saver's options for a file without loss, and the most pixels for it. More would need too much memory, and too
+    #: much time without checking a deadline.
     lossless: Mapping[str, object]
     lossless_pixels: int
-    #: The largest picture that is written, in pixels: what is larger, players of the format need not show. None: any.
+    #: The most pixels of a variant. Viewers need not show larger pictures of this format. None: any number.
     most_pixels: int | None = None
-    #: Whether it holds animations.
+    #: Whether the format has animations.
     animates: bool = True
-    #: What memory it takes to write so many pixels of a still, by quality and effort, beside the pixels themselves: the
-    #: least and the most. None: `pipeline.estimate` knows.
+    #: Least and most bytes that encoding a still needs, besides its pixels. Parameters: pixels, header, quality,
+    #: effort. None: `pipeline.estimate` has its own figures.
     still_bytes: Callable[[int, ImageInfo, int, int], tuple[int, int]] | None = None
-    #: The least effort at which every picture can be written: what failed below is tried once more with it.
+    #: The least effort at which every picture can be encoded. A picture that failed with less is tried again with it.
     careful_effort: int = 0
-    #: As of `Decoding`.
+    #: As in `Decoding`, for the encoder.
     silent_seconds: Callable[[ImageInfo], float] = _never_silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """A kind of file. The first of its extensions and of its content types stand for it."""
+    """A kind of file. Its first extension and its first content type are the usual ones."""
 
     name: str
-    #: What people call it.
+    #: Its name for people.
     title: str
     extensions: tuple[str, ...]
     content_types: tuple[str, ...]
-    #: Whether a file with these first bytes is one.
+    #: Whether a file is of this format, by its first bytes.
     begins: Signature
     #: None: it is not converted yet.
     decoding: Decoding | None = None
-    #: None: no variants are made of it.
+    #: None: no variants are made in it.
     encoding: Encoding | None = None
 
     @property

@@ -7,14 +7,14 @@ from processor.formats.format import Decoding, Format, composed
 from processor.formats.info import ImageInfo
 from processor.formats.signatures import begins_with
 
-#: Bytes of the head with the screen, and where its flags are; the same of an image.
+#: Length of the head with the screen descriptor, and the offset of its flags; the same for an image.
 _SCREEN, _SCREEN_FLAGS, _IMAGE_HEAD, _IMAGE_FLAGS = 13, 10, 10, 9
 _EXTENSION, _IMAGE = 0x21, 0x2C
 _HAS_TABLE = 0x80
-#: Pixels are cut into pieces too, of 255 bytes as a rule; so many bytes a piece are enough.
+#: Pixels are divided into pieces too, usually of 255 bytes. An average of so many bytes per piece is allowed.
 _BYTES_A_PIECE = 64
-#: Bytes per pixel of a frame while it is drawn: what its decoder holds, the screen, the frame itself; of one frame
-#: alone, which needs no screen.
+#: Bytes per pixel of a frame while it is drawn: for its decoder, the screen and the frame itself. Then the same for a
+#: file with one frame, which needs no screen.
 _DRAWN_BYTES, _ONE_FRAME_BYTES = 13, 10
 
 

@@ -1,4 +1,4 @@
-"""HEIC and HEIF (ISO/IEC 23008-12), as phones take their photos."""
+"""HEIC and HEIF (ISO/IEC 23008-12), the format of photos from many phones."""
 
 from __future__ import annotations
 

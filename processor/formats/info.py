@@ -1,4 +1,4 @@
-"""What the header of a file says."""
+"""The facts in the header of a file."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageInfo:
-    """What the header of an uploaded file says. `width` x `height` is one frame, before orientation."""
+    """The facts in the header of an uploaded file. `width` x `height` is one frame, before it is turned upright."""
 
     format: str
     width: int
     height: int
     frames: int = 1
     has_alpha: bool = False
-    #: How many degrees of alpha there can be.
+    #: The most alpha levels that there can be.
     alpha_levels: int = 256
     orientation: int = 1
-    #: Samples of a pixel once it is decoded, alpha counted in.
+    #: Samples per decoded pixel, including alpha.
     bands: int = 3
     #: How often the decoder goes over the whole picture.
     scans: int = 1
-    #: What the decoder holds for itself while it works, as far as the header tells.
+    #: Bytes that the decoder needs for itself while it works, as far as the header says.
     decoder_bytes: int = 0
 
     @property

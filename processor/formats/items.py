@@ -1,6 +1,6 @@
-"""What a file of ISO/IEC 23008-12 (HEIF) holds: items, what is said of them, and where their bytes lie.
+"""Reads the items of a HEIF file (ISO/IEC 23008-12): their properties, references and positions.
 
-AVIF and HEIC are such files, and differ in how items are coded. Boxes are those of ISO/IEC 14496-12.
+AVIF and HEIC are HEIF files with different codecs. The boxes are those of ISO/IEC 14496-12.
 """
 
 from __future__ import annotations
@@ -10,72 +10,72 @@ from dataclasses import dataclass, field
 
 from processor.formats.anatomy import Anatomy, Pieces
 
-#: A box: its kind, where its content begins, and where it ends, which may be behind the file.
+#: A box: its kind, and the start and end of its content. The end may be behind the end of the file.
 Box = tuple[bytes, int, int]
 #: A property of an item: its kind and its content.
 Property = tuple[bytes, bytes]
 
-#: Length of a box's head, of one with a length of 64 bits, and of the version and flags that some boxes begin with.
+#: Bytes of a box's head; of a head with a length of 64 bits; of the version and flags at the start of some boxes.
 _HEAD, _LONG_HEAD, _VERSION = 8, 16, 4
 _LONG, _TO_THE_END = 1, 0
-#: How a picture's alpha is called (ISO/IEC 23008-12, 6.5.8; ISO/IEC 23000-22): other companions are none of it.
+#: Types of the auxiliary pictures that are alpha (ISO/IEC 23008-12, 6.5.8; ISO/IEC 23000-22).
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
-#: Items that are made of others, and how many steps that may go on.
+#: Types of items that are derived from others, and the most levels of derivation.
 _DERIVED, _DEEPEST = frozenset({b"grid", b"iden", b"iovl"}), 8
-#: Items that are no pictures: EXIF and XMP.
+#: Types of items with metadata: EXIF and XMP.
 _METADATA = frozenset({b"Exif", b"mime"})
-#: Where an item's bytes lie (8.11.3): in the file, or in a box of the head.
+#: Construction methods of an item (ISO/IEC 14496-12, 8.11.3): its bytes are in the file, or in the `idat` box.
 _IN_FILE, _IN_HEAD = 0, 1
 
 
 @dataclass(slots=True)
 class Item:
-    """A picture, a tile of one, or a companion."""
+    """A picture, a tile, an auxiliary picture such as alpha, or metadata."""
 
     kind: bytes = b""
-    #: Start and end of its pieces, in the file.
+    #: Start and end of its pieces, as offsets in the file.
     extents: list[tuple[int, int]] = field(default_factory=list)
     properties: list[Property] = field(default_factory=list)
-    #: What it is put together of.
+    #: Ids of the items that it is derived from (`dimg`).
     inputs: list[int] = field(default_factory=list)
-    #: What it accompanies.
+    #: Ids of the items that it is an auxiliary picture of (`auxl`).
     companion_of: list[int] = field(default_factory=list)
-    #: The alpha that is multiplied in already.
+    #: Ids of the alpha that it is premultiplied with (`prem`).
     faded_by: list[int] = field(default_factory=list)
 
     def said(self, kind: bytes) -> bytes | None:
-        """The content of its first property of that kind."""
+        """The content of its first property of this kind."""
         return next((body for name, body in self.properties if name == kind), None)
 
     @property
     def is_derived(self) -> bool:
-        """Whether it is put together of others."""
+        """Whether it is derived from other items."""
         return self.kind in _DERIVED
 
     @property
     def is_alpha(self) -> bool:
-        """Of what it accompanies."""
+        """Whether it is the alpha of the items in `companion_of`."""
         told = self.said(b"auxC")
         return told is not None and told[_VERSION:].split(b"\0", 1)[0] in _ALPHA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Items:
-    """Of a file. `primary` is the one to show; None: there is none, as in a file of moving pictures alone."""
+    """The items of a file. `primary` is the picture to show; None: there is none, as in a file with only a sequence."""
 
     primary: int | None
     by_id: Mapping[int, Item]
-    #: Where the file names the primary picture.
+    #: The bytes of the file with the id of the primary picture.
     named_at: slice
-    #: Whether there are moving pictures.
+    #: Whether the file has an image sequence.
     moves: bool
 
     def alphas(self) -> list[int]:
-        """Of the primary picture: one, in a sane file."""
+        """Ids of the primary picture's alpha. A sound file has at most one."""
         return [name for name, item in self.by_id.items() if self.primary in item.companion_of and item.is_alpha]
 
     def coded(self) -> dict[int, Item]:
-        """All that the primary picture is made of in the end, and its alpha."""
+        """The items that must be decoded for the primary picture and its alpha, by id."""
         shown = self.alphas() if self.primary is None else [self.primary, *self.alphas()]
         for _ in range(_DEEPEST):
             made = [self.by_id.get(name, Item()) for name in shown]
@@ -85,7 +85,7 @@ class Items:
 
 
 def dissect(data: bytes, pieces: Pieces) -> Anatomy:
-    """For `Decoding`: its metadata is kept by libheif and by libvips."""
+    """For `Decoding.dissect`. libheif and libvips keep the metadata."""
     found = read_items(data, pieces)
     metadata = (item for item in found.by_id.values() if item.kind in _METADATA)
     lengths = (end - start for item in metadata for start, end in item.extents)
@@ -93,7 +93,7 @@ def dissect(data: bytes, pieces: Pieces) -> Anatomy:
 
 
 def read_items(data: bytes, pieces: Pieces) -> Items:
-    """Its items. Raises `TooManyPieces`, and `IndexError` when their description is cut or makes no sense."""
+    """Reads the items. Raises `TooManyPieces`, and `IndexError` if their description is cut off or damaged."""
     reading, moves = _Reading(data, pieces), False
     for kind, start, end in reading.boxes(0, len(data)):
         moves = moves or kind == b"moov"
@@ -104,7 +104,7 @@ def read_items(data: bytes, pieces: Pieces) -> Items:
 
 
 class _Reading:
-    """One walk; what is known so far."""
+    """One pass over a file, and its results so far."""
 
     def __init__(self, data: bytes, pieces: Pieces) -> None:
         self._data = data
@@ -209,7 +209,7 @@ class _Reading:
         return self.items.setdefault(name, Item())
 
     def _one(self, at: int, size: int) -> int:
-        """A number of a list, each entry of which counts as a piece."""
+        """A number from a list. Each entry of a list counts as a piece."""
         self._pieces.one()
         return self._number(at, size)
 

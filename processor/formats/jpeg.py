@@ -11,14 +11,14 @@ from processor.formats.signatures import begins_with
 
 #: Factors by which libjpeg shrinks while it decodes.
 _FACTORS = (8, 4, 2)
-#: Nanoseconds a pixel and scan in which libjpeg hears of no deadline; see `pipeline.silence`.
+#: Nanoseconds per pixel and scan for which libjpeg checks no deadline; see `pipeline.silence`.
 _SCAN_NS = 4
 
-#: A marker of JPEG (ITU-T T.81, B.1.1) that stands neither for a byte FF nor for a restart.
+#: A marker of JPEG (ITU-T T.81, B.1.1), but no stuffed byte and no restart.
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 _TEM, _SOI, _EOI, _SOS, _COM = 0x01, 0xD8, 0xD9, 0xDA, 0xFE
 _APP = range(0xE0, 0xF0)
-#: Start of frame, but for the markers of tables that lie between them; and those of progressive frames.
+#: Start of frame, without the markers of tables in the same range; start of a progressive frame.
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 #: Pixels on a side of a block, and bytes of its coefficients.
@@ -48,15 +48,15 @@ def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
 
 
 def _next_marker(data: bytes, at: int) -> tuple[int, int] | None:
-    """The next marker's kind, and where it ends."""
+    """The next marker's kind, and the offset behind it."""
     found = find_pair(_MARKER, data, at)
     return (found[1][0], found.end()) if found else None
 
 
 def _frame(segment: bytes) -> tuple[int, int]:
-    """How many components a frame has, and what the coefficients of all of them take (T.81, B.2.2)."""
+    """Number of components in a frame, and the bytes of all their coefficients (T.81, B.2.2)."""
     height, width = int.from_bytes(segment[3:5], "big"), int.from_bytes(segment[5:7], "big")
-    count = segment[7] if len(segment) > 7 else 0  # noqa: PLR2004 - where T.81 has it
+    count = segment[7] if len(segment) > 7 else 0  # noqa: PLR2004 - the offset in T.81
     factors = [(factor >> 4 or 1, factor & 0xF or 1) for factor in segment[9 : 8 + 3 * count : 3]]
     if not factors:
         return 0, 0
@@ -74,7 +74,7 @@ def _shrunk_on_load(width: int, height: int, shrink: float) -> Size:
 
 def _working_bytes(info: ImageInfo, held_bytes: int) -> int:
     decoded = info.pixels * info.bands
-    # One of several scans may be compared with another reading of it.
+    # A JPEG with several scans may be decoded twice and compared.
     return info.decoder_bytes + (held_bytes + decoded if info.scans == 1 else max(held_bytes, decoded))
 
 

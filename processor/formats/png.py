@@ -8,13 +8,13 @@ from processor.formats.info import ImageInfo
 from processor.formats.signatures import begins_with
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-#: Bytes of a chunk beside its data.
+#: Bytes of a chunk besides its data.
 _FRAME = 12
-#: Pixels are cut into pieces too, of 8 KiB as a rule; so many bytes a piece are enough.
+#: Pixels are divided into pieces too, usually of 8 KiB. An average of so many bytes per piece is allowed.
 _BYTES_A_PIECE = 64
-#: Bytes per pixel of a frame while it is drawn: what its decoder holds, the screen, the frame itself.
+#: Bytes per pixel of a frame while it is drawn: for its decoder, the screen and the frame itself.
 _DRAWN_BYTES = 16
-#: Nanoseconds for each byte of an interlaced picture in which libspng hears of no deadline; see `pipeline.silence`.
+#: Nanoseconds per byte of an interlaced picture for which libspng checks no deadline; see `pipeline.silence`.
 _INTERLACED_NS = 20
 
 

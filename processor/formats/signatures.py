@@ -1,4 +1,4 @@
-"""How a file begins: by its first bytes, and never by its name."""
+"""Recognises formats by the first bytes of a file, never by its name."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Callable
 
 Signature = Callable[[bytes], bool]
 
-#: Where a file of ISO/IEC 14496-12 has the type of its first box, its own brand, and those that it is compatible with.
+#: Offsets in a file of ISO/IEC 14496-12: the type of its first box, its major brand, its compatible brands.
 _TYPE, _BRAND, _COMPATIBLE = slice(4, 8), slice(8, 12), 16
-#: Longest first box that is searched for brands, in bytes: a real one has a dozen of them.
+#: The first box is searched for brands up to so many bytes. Real files have a dozen brands.
 _LONGEST_BOX = 1024
 
 
 def begins_with(*heads: bytes) -> Signature:
-    """One of these at the beginning."""
+    """A file that begins with one of these."""
     return lambda data: data.startswith(heads)
 
 
 def riff(kind: bytes) -> Signature:
-    """A RIFF file of this kind; its length stands in between."""
+    """A RIFF file of this kind. The length of the file is between the two marks."""
     return lambda data: data.startswith(b"RIFF") and data.startswith(kind, 8)
 
 
 def has_brand(*brands: bytes) -> Signature:
-    """A file of boxes (ISO/IEC 14496-12, 4.3) that names one of these brands as its own or as a compatible one."""
+    """A file of boxes (ISO/IEC 14496-12, 4.3) with one of these as its major brand or as a compatible brand."""
 
     def begins(data: bytes) -> bool:
         if data[_TYPE] != b"ftyp":

@@ -10,19 +10,19 @@ from processor.formats.anatomy import Anatomy, Pieces
 from processor.formats.format import Decoding, Format
 from processor.formats.signatures import begins_with
 
-#: Order of the bytes, by how a file begins, and whether its numbers have 64 bits.
+#: Byte order, and whether offsets have 64 bits (BigTIFF), by the first bytes of a file.
 _HEADS = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
-#: Types of values that are whole numbers: how `struct` calls them.
+#: Types of values that are whole numbers, with their `struct` formats.
 _NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 #: Bytes of a value, by its type.
 _LENGTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-#: Of `NewSubfileType`: it is smaller than another page, or its mask.
+#: The tag `NewSubfileType`, and its bits for a smaller version of another page, or a mask for one.
 _SUBFILE, _SMALLER_OR_MASK = 254, 0b101
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tag:
-    """One value of a page. `at`: where it lies in the file, of however many bytes."""
+    """One tag of a page: the type and the number of its values, and their offset in the file."""
 
     kind: int
     count: int
@@ -36,7 +36,7 @@ class Tag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A picture of a file, by its tags. `order` is that of the bytes; `is_big`: numbers have 64 bits."""
+    """One picture of a file, by its tags. `order` is the byte order, for `struct`; `is_big`: offsets have 64 bits."""
 
     data: bytes = field(repr=False)
     order: str
@@ -44,7 +44,7 @@ class Page:
     tags: Mapping[int, Tag]
 
     def numbers(self, name: int) -> tuple[int, ...]:
-        """All of a tag; none where it is not there or holds no whole numbers. Raises `IndexError` when it is cut."""
+        """All values of a tag; empty if it is missing or has no whole numbers. Raises `IndexError` if it is cut off."""
         tag = self.tags.get(name)
         if tag is None or tag.kind not in _NUMBERS:
             return ()
@@ -53,18 +53,20 @@ class Page:
         return struct.unpack_from(f"{self.order}{tag.count}{_NUMBERS[tag.kind]}", self.data, tag.at)
 
     def number(self, name: int, default: int = 0) -> int:
-        """The first of a tag."""
+        """The first value of a tag. Raises what `numbers` raises."""
         return next(iter(self.numbers(name)), default)
 
     @property
     def is_companion(self) -> bool:
-        """Whether it shows another page at a smaller size, or masks it."""
+        """Whether it is a smaller version of another page, or a mask for one."""
         return bool(self.number(_SUBFILE) & _SMALLER_OR_MASK)
 
 
 def read_page(data: bytes, pieces: Pieces) -> Page:
-    """The first page that is no companion of another; or else the first. Raises `TooManyPieces`, and `IndexError` when
-    it is cut."""
+    """The first page that is no companion, or else the first page.
+
+    Raises `TooManyPieces`, and `IndexError` if it is cut off.
+    """
     first: Page | None = None
     for page in _pages(data, pieces):
         if not page.is_companion:

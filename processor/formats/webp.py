@@ -10,26 +10,26 @@ from processor.formats.format import ROLL_BYTES, Decoding, Encoding, Format, Siz
 from processor.formats.info import ImageInfo
 from processor.formats.signatures import riff
 
-#: Bytes of the file's head, the part of it that the length in it does not count, and of a chunk's head.
+#: Bytes of the file's head; the part of it that its length field does not count; bytes of a chunk's head.
 _HEAD, _UNCOUNTED, _FRAME = 12, 8, 8
 #: Bytes of a frame of an animation before its chunks.
 _FRAME_HEAD = 16
-#: Where the flags of an extended file lie, and those that say nothing of profiles and metadata: animation, alpha.
+#: Offset of the flags in an extended file. The flags of a file without profile and metadata: animation, alpha.
 _FLAGS_AT, _BARE_FLAGS = 20, 0x02 | 0x10
-#: The chunks of a file that holds a picture and nothing else, and those of a frame.
+#: The chunks of a file without anything but its picture, and of a frame.
 _BARE_STILL = re.compile(rb"VP8 |VP8L|VP8X(?:ALPH)?VP8 |VP8XVP8L")
 _BARE_ANIMATION = re.compile(rb"VP8XANIM(?:ANMF)+")
 _BARE_FRAME = re.compile(rb"(?:ALPH)?VP8 |VP8L")
 #: Longest side that the container can express: 14 bits less one.
 _LONGEST_SIDE = 16_383
-#: From this effort on, libwebp looks at the whole picture before it decides how to write the modes of its blocks, for
-#: which there are 512 KiB. Below, it looks at a quarter, and gives up when the rest is not alike.
+#: From this effort on, libwebp looks at the whole picture before it decides how to code the modes of its blocks. They
+#: must fit into 512 KiB. With less effort it looks at a quarter, and gives up if the rest is different.
 _CAREFUL_EFFORT = 1
-#: Bytes per pixel of a frame of an animation that libwebp holds while it decodes.
+#: Bytes per pixel of one frame of an animation that libwebp needs while it decodes.
 _DRAWN_BYTES = 8
-#: Nanoseconds a pixel in which libwebp hears of no deadline, decoding without loss; see `pipeline.silence`.
+#: Nanoseconds per pixel for which libwebp decodes a lossless file without checking a deadline; see `pipeline.silence`.
 _DECODING_NS = 100
-#: The same compressing the noisiest alpha; not doubled, since it is rare and a smooth one takes a sixth.
+#: The same for compressing the noisiest alpha. It is not doubled, because it is rare, and smooth alpha needs a sixth.
 _ALPHA_NS = 150
 
 
@@ -60,12 +60,12 @@ def _silent_encoding(info: ImageInfo) -> float:
     return info.width * info.height * _ALPHA_NS / 1e9 if info.has_alpha else 0.0
 
 
-#: By quality, how large files get beside each other. Of pictures that JPEG and WebP had compressed before, one in
-#: twenty shrinks less; see `docs/performance.md`.
+#: Relative size of files, by quality, for pictures that JPEG or WebP had compressed before. One in twenty shrinks less;
+#: see `docs/performance.md`.
 _SIZES = {40: 0.55, 50: 0.60, 60: 0.645, 70: 0.69, 75: 0.715, 80: 0.79, 85: 0.87, 90: 1.0, 95: 1.23, 100: 2.0}
-#: What it takes to be no larger than nearly every JPEG of quality 30.
+#: With this quality, a variant is no larger than nearly every JPEG of quality 30.
 _LEAST_QUALITY = 40
-#: A screen of 1920 x 1080, for which libwebp takes 58 MiB, and a second without a word, of the worst picture found.
+#: About 1920 x 1080. For the worst picture found, libwebp needs 58 MiB, and checks no deadline for a second.
 _LOSSLESS_PIXELS = 2**21
 
 
@@ -86,7 +86,7 @@ def _is_bare(data: bytes) -> bool:
 
 
 def _chunks(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and end of each. Raises `ValueError` unless they fill what lies between `at` and `end`."""
+    """Kind, start and end of each chunk. Raises `ValueError` unless they fill the bytes from `at` to `end`."""
     while at < end:
         start = at + _FRAME
         stop = start + int.from_bytes(data[at + 4 : start], "little")

@@ -1,1 +1,1 @@
-"""The same render in a process of its own, which can be killed and whose memory is limited."""
+"""Renders in a child process, which can be killed and has limited memory."""

@@ -1,4 +1,4 @@
-"""Variants and facts on their way from the child to its parent, who believes nothing that he can check."""
+"""The content of the child's packets. The parent checks everything that it reads from them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from processor.images import INSTEAD, Output, Variant
 from processor.recipes import VariantSpec
 from processor.sandbox.messages import Packet
 
-#: What may be wrong with an image, by code; and that of it which comes with numbers.
+#: The errors that a child may report, by code; those of them that have a limit.
 _REJECTIONS = {error.code: error for error in leaves(ImageRejected)}
 _EXCEEDED = {error.code: error for error in leaves(LimitExceeded)}
-#: The types of what is known of an output.
+#: The allowed types of an output's fields.
 _KNOWN = {name: get_args(hint) or (hint,) for name, hint in get_type_hints(Output).items()}
-#: How a kind of a format is named that cannot be decoded.
+#: The name of a kind of file that cannot be decoded: a format, and a detail.
 _KIND = re.compile(rf"({'|'.join(each.title for each in DECODED)}) \([A-Za-z0-9 -]{{1,40}}\)")
 
 
 def describe(info: ImageInfo) -> dict[str, Any]:
-    """The header of the packet that tells what was found."""
+    """The header of the packet with the facts about the source."""
     return {"source": asdict(info)}
 
 
 def read_info(header: Mapping[str, Any]) -> ImageInfo:
-    """Back from `describe`. Raises `ValueError` for anything else."""
+    """The inverse of `describe`. Raises `ValueError` for anything else."""
     fields = header.get("source")
     if not isinstance(fields, dict) or fields.keys() != ImageInfo.__dataclass_fields__.keys():
         raise ValueError("no description")
@@ -44,12 +44,12 @@ def read_info(header: Mapping[str, Any]) -> ImageInfo:
 
 
 def need(left_bytes: int) -> dict[str, Any]:
-    """The header of the packet that tells how much memory the image takes from now on."""
+    """The header of the packet with the bytes of memory that the image needs from now on."""
     return {"left_bytes": left_bytes}
 
 
 def read_need(header: Mapping[str, Any]) -> int | None:
-    """Back from `need`; None: it is another packet. Raises `ValueError` for what cannot be."""
+    """The inverse of `need`; None: it is another packet. Raises `ValueError` for an impossible number."""
     if header.keys() != {"left_bytes"}:
         return None
     left_bytes = header["left_bytes"]
@@ -59,7 +59,7 @@ def read_need(header: Mapping[str, Any]) -> int | None:
 
 
 def refusal(error: ImageRejected) -> dict[str, Any]:
-    """The header of the packet that tells what is wrong with the image."""
+    """The header of the packet with the error of the image."""
     told: dict[str, Any] = {"error": error.code}
     if isinstance(error, UnsupportedFormat) and error.kind:
         told["kind"] = error.kind
@@ -69,7 +69,7 @@ def refusal(error: ImageRejected) -> dict[str, Any]:
 
 
 def read_refusal(header: Mapping[str, Any]) -> ImageRejected:
-    """Back from `refusal`. Raises `ValueError` for anything else."""
+    """The inverse of `refusal`. Raises `ValueError` for anything else."""
     match header:
         case {"error": UnsupportedFormat.code, "kind": str(kind)} if _KIND.fullmatch(kind):
             return UnsupportedFormat(kind)
@@ -85,14 +85,14 @@ def read_refusal(header: Mapping[str, Any]) -> ImageRejected:
 
 
 def pack(variant: Variant, earlier: Sequence[Variant]) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    """The packet that brings a variant, as header and bytes; what an `earlier` one has brought is not repeated."""
+    """The packet with a variant, as header and bytes. A file that an `earlier` variant has is not sent again."""
     same = next((number for number, other in enumerate(earlier) if other.data == variant.data), None)
     header = {**variant.known(), "name": variant.spec.name, "same": same}
     return header, () if same is not None else (variant.data,)
 
 
 def unpack(packet: Packet, spec: VariantSpec, earlier: Sequence[Variant]) -> Variant:
-    """Back from `pack`. Raises `ValueError` for anything but the file that `spec` asks for."""
+    """The inverse of `pack`. Raises `ValueError` for anything but the variant of `spec`."""
     longest = spec.encoding.longest_side
     match packet.header:
         case {"name": spec.name, "same": None | int() as same, **known} if _is_plain(known):
@@ -104,12 +104,12 @@ def unpack(packet: Packet, spec: VariantSpec, earlier: Sequence[Variant]) -> Var
 
 
 def pack_facts(facts: Facts) -> dict[str, Any]:
-    """The header of the packet that tells what was found out."""
+    """The header of the packet with the facts."""
     return {"facts": facts.found}
 
 
 def read_facts(header: Mapping[str, Any], names: Collection[str]) -> Facts:
-    """Back from `pack_facts`. Raises `ValueError` for anything but bounded, plain values under these names."""
+    """The inverse of `pack_facts`. Raises `ValueError` for anything but small, plain values under these names."""
     match header:
         case {"facts": dict(found), **others} if not others:
             return Facts.of(found, names)
@@ -117,7 +117,7 @@ def read_facts(header: Mapping[str, Any], names: Collection[str]) -> Facts:
 
 
 def _is_plain(known: Mapping[str, object]) -> bool:
-    """Whether it is what is known of an output, and each field of its own type."""
+    """Whether it has exactly the fields of an output, each with an allowed type."""
     return known.keys() == _KNOWN.keys() and all(type(known[name]) in kinds for name, kinds in _KNOWN.items())
 
 

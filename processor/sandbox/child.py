@@ -1,4 +1,4 @@
-"""The program that tries one suspect image; `process` starts it and talks to it over its standard streams."""
+"""The program that renders one image. `process` starts it and talks to it over its standard streams."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from processor.sandbox.messages import receive
 
 
 def main() -> None:
-    """Do one task, or end without a word when the parent does."""
+    """Do one task. If the parent ends, end silently."""
     questions, answers = _streams()
     with contextlib.suppress(EOFError, BrokenPipeError), questions, answers:
         task = receive(questions).header
@@ -21,14 +21,14 @@ def main() -> None:
         else:
             step_back()
         confine(memory_bytes=task["memory_bytes"], cpu_seconds=task["cpu_seconds"])
-        # Only now, with the limits in place, is there to be any libvips in this process.
+        # libvips must not be loaded before the limits are set.
         from processor.sandbox.task import perform  # noqa: PLC0415 - see above
 
         perform(task, questions, answers)
 
 
 def _streams() -> tuple[BinaryIO, BinaryIO]:
-    """Standard input and output; what a library prints from now on goes where its complaints go."""
+    """Standard input and output. From now on, anything that a library prints goes to standard error."""
     answers = os.dup(1)
     os.dup2(2, 1)
     return os.fdopen(0, "rb", closefd=False), os.fdopen(answers, "wb")

@@ -1,6 +1,6 @@
-"""What a process may take: limits that it sets for itself before it does anything else.
+"""Resource limits that a process sets for itself before it does anything else.
 
-They contain accidents: a decoder that crashes, spins or eats memory. They are no sandbox for code that was smuggled in.
+They contain accidents: a decoder that crashes, loops or uses too much memory. They do not contain injected code.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ import threading
 import time
 from pathlib import Path
 
-#: Address space of the interpreter, libvips and its threads' stacks; 75 MiB were measured with one malloc arena.
+#: Address space for the interpreter, libvips and the stacks of its threads. 75 MiB were measured with one malloc arena.
 BASE_ADDRESS_BYTES = 256 * 1024 * 1024
-#: What this process may hold beyond what an image takes by estimate: the interpreter, the code of the codecs.
+#: Resident memory beyond the estimate for the image: the interpreter, the code of the codecs.
 BASE_RESIDENT_BYTES = 64 * 1024 * 1024
-#: By how much the estimate may be wrong.
+#: Factor by which the estimate may be too low.
 ESTIMATE_TOLERANCE = 1.125
-#: Status of a process that ended itself because it held more than it may.
+#: Exit status of a process that ended itself because it used too much memory.
 OUT_OF_MEMORY = 77
-#: Time between two looks at the memory; a codec fills some 20 MB meanwhile.
+#: Time between two looks at the memory. A codec can fill about 20 MB meanwhile.
 _LOOK_SECONDS = 0.01
-#: Descriptors open at once: the pipes, and what the loading of modules opens for a moment.
+#: The most open descriptors: the pipes, and files that are open for a moment while modules are loaded.
 MAX_DESCRIPTORS = 32
 #: From linux/prctl.h.
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
-#: What Linux kills first when memory runs out; anybody may raise it, up to here.
+#: The highest `oom_score_adj`: Linux kills this process first if memory runs out. Any process may raise its own.
 _FIRST_TO_GO = "1000"
 
 
 def confine(*, memory_bytes: int, cpu_seconds: int) -> None:
-    """Limit memory and processor time; no files, no core, few descriptors; die with the parent.
+    """Limit memory and CPU time. Allow no files, no core dump and few descriptors. Die with the parent.
 
-    Limits that the system does not know are left out. Processor time past its limit ends in SIGXCPU.
+    Limits that the system does not have are skipped. SIGXCPU ends a process that uses too much CPU time.
     """
     if sys.platform == "linux":
         _confine_on_linux()
@@ -48,10 +48,10 @@ def confine(*, memory_bytes: int, cpu_seconds: int) -> None:
 
 
 def limit_memory(memory_bytes: int, untouched_bytes: int, most_bytes: int) -> None:
-    """For work that takes so much, and as much address space on top of it. `most_bytes` bounds all that is resident.
+    """Limit memory to `memory_bytes` for the work, and to `most_bytes` in all. `untouched_bytes` is address space only.
 
-    What holds more ends itself with `OUT_OF_MEMORY`: libwebp goes on for minutes after an allocation has failed. The
-    limit on address space is the wall behind that, and no more than it can ever be resident.
+    A process that uses more ends itself with `OUT_OF_MEMORY`. It must, because libwebp goes on for minutes after an
+    allocation has failed. The limit on address space is a second bound behind that one.
     """
     _limit("RLIMIT_AS", BASE_ADDRESS_BYTES + memory_bytes + untouched_bytes)
     if sys.platform == "linux":
@@ -67,9 +67,9 @@ def _end_beyond(allowed_bytes: int) -> None:
 
 
 def ran_out(piece_bytes: int) -> bool:
-    """Whether this process has come so near to its limit that one more piece of memory would have gone beyond.
+    """Whether one more allocation of this size would have exceeded the limit on address space.
 
-    An allocation that fails leaves no other trace that could be trusted.
+    A failed allocation leaves no other reliable trace.
     """
     if sys.platform != "linux":
         return False
@@ -89,7 +89,7 @@ def _limit(name: str, value: int) -> None:
     hard = resource.getrlimit(kind)[1]
     if hard != resource.RLIM_INFINITY:
         value = min(value, hard)
-    # The soft limit alone, for the one on memory is set again once the image's header is known. macOS refuses some.
+    # Only the soft limit: the one on memory is set again when the image's header is known. macOS refuses some limits.
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(kind, (value, hard))
 

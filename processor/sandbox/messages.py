@@ -1,4 +1,4 @@
-"""What parent and child say to each other: packets, each a little JSON and some bytes behind it.
+"""The packets between parent and child. Each is a short JSON text, and bytes behind it.
 
 ::
 
@@ -22,44 +22,44 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-#: Before each packet: length of its JSON, length of its bytes.
+#: In front of each packet: length of its JSON, length of its bytes.
 HEAD = struct.Struct(">IQ")
-#: Bytes of JSON that the child may send; a description of some variants is a thousandth of it.
+#: The most bytes of JSON that the child may send. A usual description of a variant has a thousandth of that.
 MAX_HEADER_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packet:
-    """What one side says at once."""
+    """One message: a JSON object, and bytes."""
 
     header: Mapping[str, Any]
     body: bytes = field(default=b"", repr=False)
 
 
 def opening(header: Mapping[str, Any], body_bytes: int) -> bytes:
-    """Everything of a packet that comes before its bytes."""
+    """The start of a packet, up to its bytes."""
     text = json.dumps(header).encode()
     return HEAD.pack(len(text), body_bytes) + text
 
 
 def send(stream: BinaryIO, header: Mapping[str, Any], buffers: tuple[bytes, ...] = ()) -> None:
-    """Write a packet whose bytes are the buffers, one behind the other."""
+    """Write a packet. Its bytes are the buffers, one after the other."""
     stream.write(opening(header, sum(map(len, buffers))))
     stream.writelines(buffers)
     stream.flush()
 
 
 def receive(stream: BinaryIO) -> Packet:
-    """Read a packet from somebody trusted. Raises `EOFError` when he is gone."""
+    """Read a packet from a trusted sender. Raises `EOFError` if the sender has gone."""
     header_bytes, body_bytes = HEAD.unpack(_exactly(stream, HEAD.size))
     header = json.loads(_exactly(stream, header_bytes))
     return Packet(header=header, body=_exactly(stream, body_bytes))
 
 
 async def hear(reader: asyncio.StreamReader, *, max_body_bytes: int) -> Packet:
-    """Read a packet from somebody who may say anything.
+    """Read a packet from a sender that is not trusted.
 
-    Raises `EOFError` when he stops in the middle of it, `ValueError` when it is no packet or too large.
+    Raises `EOFError` if the stream ends within it, `ValueError` if it is no packet or too large.
     """
     header_bytes, body_bytes = HEAD.unpack(await reader.readexactly(HEAD.size))
     if header_bytes > MAX_HEADER_BYTES or body_bytes > max_body_bytes:
@@ -69,7 +69,7 @@ async def hear(reader: asyncio.StreamReader, *, max_body_bytes: int) -> Packet:
     except RecursionError:
         raise ValueError("nested without end") from None
     if not isinstance(header, dict):
-        raise ValueError("no object")  # noqa: TRY004 - it is a matter of what was sent
+        raise ValueError("no object")  # noqa: TRY004 - the data is wrong, not a type in the code
     return Packet(header=header, body=await reader.readexactly(body_bytes))
 
 

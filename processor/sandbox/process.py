@@ -1,4 +1,4 @@
-"""A child process that is not trusted: started with nothing of ours, asked in packets, killed with all its kin."""
+"""A child process that is not trusted: it gets no credentials, answers in packets, and is killed with descendants."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ from processor.errors import DecoderCrashed, ImageRejected, TimedOut, TooLargeFo
 from processor.sandbox.confine import OUT_OF_MEMORY
 from processor.sandbox.messages import Packet, hear, opening
 
-#: Bytes handed to a pipe at once, and buffered of what comes out of one.
+#: Bytes that are written to a pipe at once, and the buffer for reading from one.
 CHUNK_BYTES = 256 * 1024
-#: What the child gets of the environment, besides libvips' own variables: how to find programs, libraries, a language.
-#: Above all it gets no credentials.
+#: The variables that the child inherits, besides libvips' own. There must be no credentials among them.
 _INHERITED = frozenset({"PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH"})
 _INHERITED_PREFIX = "VIPS_"
-#: What the child gets of its own. Each arena of glibc's malloc reserves 64 MiB of the address space that `confine`
-#: limits, and one thread needs one; from the threshold on, what is free goes back to the system at once. Pictures above
-#: the other threshold libvips would unpack into files, and there are none.
+#: Variables for the child alone. Each arena of glibc's malloc reserves 64 MiB of the address space that `confine`
+#: limits, and a single thread needs only one. Blocks above the malloc threshold go back to the system when they are
+#: freed. libvips unpacks pictures above its threshold into files, which the child cannot write.
 GIVEN: Mapping[str, str] = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": "1048576",
     "VIPS_DISC_THRESHOLD": "1000g",
 }
-#: What the status of a child says of its image.
+#: The image's error, by the exit status of its child.
 _ENDINGS: Mapping[int | None, type[ImageRejected]] = {-signal.SIGXCPU: TimedOut, OUT_OF_MEMORY: TooLargeForMemory}
-#: Where this package was imported from; the child is to import the same.
+#: The folder from which this package was imported. The child must import the same code.
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -51,27 +50,27 @@ class _Protocol(SubprocessStreamProtocol):
         self.exited = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop once the process has been started."""
+        """Called by the event loop when the process has started."""
         super().connection_made(transport)
         self._group = cast("asyncio.SubprocessTransport", transport).get_pid()
 
     def process_exited(self) -> None:
-        """Called by the loop once the process has been reaped."""
+        """Called by the event loop when the process has been reaped."""
         super().process_exited()
-        self.kill_group()  # its kin would keep the pipes open
+        self.kill_group()  # its descendants would keep the pipes open
         self.exited.set()
 
     def kill_group(self) -> None:
         self.signal_group(signal.SIGKILL)
 
     def signal_group(self, number: signal.Signals) -> None:
-        """The process leads a session and so a group, which whatever it started is in."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left in it
+        """Send a signal to the process group, which the process leads. Everything that it started is in the group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # the group is empty
             os.killpg(self._group, number)
 
 
 class ChildProcess:
-    """One running child; whoever started it also ends it."""
+    """One running child. Its creator must call `end`."""
 
     def __init__(self, transport: asyncio.SubprocessTransport, protocol: _Protocol) -> None:
         self._transport = transport
@@ -79,14 +78,14 @@ class ChildProcess:
 
     @classmethod
     async def start(cls, command: Sequence[str]) -> ChildProcess:
-        """Run a program. Raises `Unavailable` when the machine has no room for it."""
+        """Run a program. Raises `Unavailable` if the machine cannot start it."""
         try:
             transport, protocol = await asyncio.get_running_loop().subprocess_exec(
                 _Protocol,
                 *command,
                 stdin=PIPE,
                 stdout=PIPE,
-                stderr=asyncio.subprocess.DEVNULL,  # it quotes what is in the file
+                stderr=asyncio.subprocess.DEVNULL,  # it may quote the content of the file
                 env=environment(os.environ),
                 cwd="/",
                 close_fds=True,
@@ -99,10 +98,10 @@ class ChildProcess:
     async def ask(
         self, header: Mapping[str, Any], body: bytes = b"", *, within_seconds: float | None, max_body_bytes: int = 0
     ) -> Packet:
-        """Say something and hear the answer.
+        """Send a packet and receive the answer.
 
-        Raises `TimedOut` when it takes too long or the child used up its processor time; `TooLargeForMemory` when it
-        used up its memory; `DecoderCrashed` when it ends in another way, or answers anything but a packet of at most
+        Raises `TimedOut` if it takes too long, or if the child used up its CPU time; `TooLargeForMemory` if it used up
+        its memory; `DecoderCrashed` if it ends in another way, or answers anything but a packet of at most
         `max_body_bytes`.
         """
         telling = asyncio.create_task(self._tell(header, body))
@@ -112,7 +111,7 @@ class ChildProcess:
             telling.cancel()
 
     async def listen(self, *, within_seconds: float | None, max_body_bytes: int = 0) -> Packet:
-        """Hear what the child says next. Raises what `ask` raises."""
+        """Receive the child's next packet. Raises what `ask` raises."""
         try:
             async with asyncio.timeout(within_seconds):
                 return await hear(self._protocol.stdout, max_body_bytes=max_body_bytes)
@@ -124,7 +123,7 @@ class ChildProcess:
             raise DecoderCrashed from None
 
     def signal(self, number: signal.Signals) -> None:
-        """To the process and everything that it started."""
+        """Send a signal to the process and everything that it started."""
         if not self._protocol.exited.is_set():
             self._protocol.signal_group(number)
 
@@ -137,14 +136,14 @@ class ChildProcess:
         self.kill()
         stdin = self._transport.get_pipe_transport(0)
         if isinstance(stdin, asyncio.WriteTransport) and not stdin.is_closing():
-            stdin.abort()  # a mere close would wait for somebody to read the rest
+            stdin.abort()  # `close` would wait until the child has read the rest
         try:
             await self._protocol.exited.wait()
         finally:
             self._transport.close()
 
     async def _tell(self, header: Mapping[str, Any], body: bytes) -> None:
-        # Whether the child listens shows in what it answers.
+        # A broken pipe shows in the missing answer.
         with contextlib.suppress(ConnectionError):
             self._protocol.stdin.write(opening(header, len(body)))
             for start in range(0, len(body), CHUNK_BYTES):
@@ -152,7 +151,7 @@ class ChildProcess:
                 await self._protocol.stdin.drain()
 
     async def _last_words(self) -> ImageRejected:
-        """Why there are no more. A kill does not change the status of a process that is ending already."""
+        """Why the child sends nothing more. A kill does not change the status of a process that has ended already."""
         self.kill()
         await self._protocol.exited.wait()
         return _ENDINGS.get(self._transport.get_returncode(), DecoderCrashed)()

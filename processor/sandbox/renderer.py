@@ -1,7 +1,7 @@
-"""Renders in child processes, which can be killed and whose memory is limited.
+"""Renders in child processes, which can be killed and have limited memory.
 
-Two kinds of images come here: suspects, and those that the engine sends, because a codec may ignore the time limit or
-because only the pixels decide whether the memory is enough.
+Two kinds of images come here: suspects, and those that the engine sends. The engine sends an image if a codec may
+ignore the time limit, or if only the pixels decide whether the memory is enough.
 """
 
 from __future__ import annotations
@@ -34,30 +34,29 @@ from processor.sandbox.process import ChildProcess
 from processor.sandbox.task import task_of
 from processor.turns import Turns
 
-#: The child: without the user's packages, without the current directory, without writing bytecode.
+#: The child runs without the user's packages and the current directory in its path, and writes no bytecode.
 COMMAND = (sys.executable, "-sPB", "-m", "processor.sandbox.child")
-#: Longest start of the child; a tenth of a second on an idle machine.
+#: The longest start of the child. On an idle machine it takes a tenth of a second.
 START_SECONDS = 30.0
-#: What the child gets beyond the time limit of an image, so that it can tell by itself that it was too slow.
+#: Time that the child gets beyond the time limit of an image, so that it can report itself that it was too slow.
 GRACE_SECONDS = 1.0
-#: Processor time per second of the time limit: libvips and libwebp overlap a little, 1.1 was measured.
+#: CPU time per second of the time limit. libvips and libwebp run in parallel a little; 1.1 was measured.
 CPU_FACTOR = 1.25
-#: Resident memory of a child that has done nothing yet.
+#: Resident memory of a child before it has done anything.
 CHILD_BYTES = 40 * 1024 * 1024
-#: Address space per pixel on top of memory: libwebp reserves whole pictures that it never touches at once.
+#: Address space per pixel in addition to memory: libwebp reserves whole pictures, but never uses all at once.
 UNTOUCHED_BYTES = 8
-#: Processor time for all that is not the image: the start of the interpreter, the end.
+#: CPU time for the start of the interpreter and for the end.
 START_CPU_SECONDS = 5.0
 
 
 class ChildRenderer:
     """Implements `ports.Renderer`. Made and used within one event loop.
 
-    With a `budget` (the engine's), an image waits for its share once its header is known. Only then does the next image
+    With a `budget` (the engine's), an image waits for its share when its header is known. Only then does the next image
     begin, so at most one file is in a child without being counted. Without a budget, one image is rendered at a time.
-    With a `lane`, it takes turns there with the engine's threads. `command` replaces the program that is started. A
-    `patient` child may be paused, and gets only spare CPU. Its limit is on CPU time, and somebody else watches the
-    clock.
+    With a `lane`, images take turns there with the engine's threads. `command` replaces the program of the child. A
+    `patient` child may be paused, and gets only spare CPU. Its limit is on CPU time, and the caller watches the clock.
     """
 
     def __init__(
@@ -84,11 +83,10 @@ class ChildRenderer:
         self._closed = False
 
     async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
-        """Every variant of one file; waits for its turn first. When the caller is cancelled the child is killed.
+        """All variants of one file. It first waits for its turn. If the caller is cancelled, the child is killed.
 
-        Raises an `ImageRejected` when the bytes are at fault: `DecoderCrashed` when they bring the child down.
-        `Unavailable` when the child does not even start, or the renderer closes. `ValueError` for effects that this
-        release does not know.
+        Raises an `ImageRejected` if the file is at fault, such as `DecoderCrashed` if the child crashes; `Unavailable`
+        if the child does not start or the renderer closes; `ValueError` for effects that this release does not know.
         """
         check_effects(recipe)
         self._limits.check_size(len(data))
@@ -99,14 +97,14 @@ class ChildRenderer:
                     async with self._started(len(data), recipe) as child:
                         return await self._converse(child, data, recipe, ticket, turn)
             except ImageRejected as error:
-                if self._closed:  # the child was killed, and not by the image
+                if self._closed:  # `abort` killed the child; the image is not at fault
                     raise Unavailable from None
-                if isinstance(error, TimedOut):  # whoever killed the child did not say after how long
+                if isinstance(error, TimedOut):  # the error from a killed child has no limit
                     raise TimedOut(limit=math.ceil(self._limits.timeout_seconds)) from None
                 raise
 
     def stand_still(self, still: bool) -> bool:  # noqa: FBT001 - it is a state
-        """Have the children stop, or go on; whether they stand still."""
+        """Pause or resume the children. Returns `still`."""
         if still:
             for child in self._children - self._standing:
                 child.signal(signal.SIGSTOP)
@@ -118,13 +116,13 @@ class ChildRenderer:
         return still
 
     def abort(self) -> None:
-        """Kill the children, if any: their renders, and those that wait, end with `Unavailable`. No more are taken."""
+        """Kill all children. Their renders, and those that wait, end with `Unavailable`; no new one is accepted."""
         self._closed = True
         for child in self._children:
             child.kill()
 
     async def close(self) -> None:
-        """Abort, and wait until nothing is left of any child."""
+        """Abort, and wait until all children have ended."""
         self.abort()
         async with self._turn:
             pass
@@ -133,7 +131,7 @@ class ChildRenderer:
 
     @asynccontextmanager
     async def _started(self, file_bytes: int, recipe: Recipe) -> AsyncIterator[ChildProcess]:
-        """A child that has limited itself and waits for a file: so far, whatever fails is not the image's fault."""
+        """A child that has set its limits and waits for a file. Until then, no failure is the image's fault."""
         self._refuse_when_closed()
         child = await ChildProcess.start(self._command)
         self._children.add(child)
@@ -161,7 +159,7 @@ class ChildRenderer:
         self._limits.check_header(info)
         memory_bytes = share_of(info, len(data), self._memory_bytes, recipe)
         untouched_bytes = self._bounded(memory_bytes + info.pixels * UNTOUCHED_BYTES) - memory_bytes
-        # What is shared with this process is nearly all that a child holds beside its image.
+        # Besides its image, a child holds little that it does not share with this process.
         most_bytes = self._memory_bytes + CHILD_BYTES
         grant = {"memory_bytes": memory_bytes, "untouched_bytes": untouched_bytes, "most_bytes": most_bytes}
         # The file is in this process and in the child.
@@ -171,7 +169,7 @@ class ChildRenderer:
             if self._budget is not None:
                 await turn.aclose()
             await ticket.begin(info)
-            # The outputs come out of the child's memory, so they are no larger than that.
+            # The outputs are in the child's memory, so they cannot be larger than that.
             until = None if seconds is None else time.monotonic() + seconds
             variants: dict[str, Variant] = {}
             try:
@@ -195,7 +193,7 @@ class ChildRenderer:
     async def _admitted(
         self, child: ChildProcess, memory_bytes: int, tenant: str
     ) -> AsyncIterator[Callable[[int], None]]:
-        """A callback that shrinks the share, once less is enough."""
+        """Waits for a share of the budget. The callback shrinks the share when the child needs less."""
         if self._budget is None:
             yield nobody_counts
             return
@@ -206,7 +204,7 @@ class ChildRenderer:
                 yield share.keep
         finally:
             try:
-                await child.end()  # its memory is not free before
+                await child.end()  # its memory is in use until then
             finally:
                 share.leave()
 
@@ -219,7 +217,7 @@ class ChildRenderer:
         return {**task_of(recipe, limits, patient=self._patient), **bounds}
 
     def _bounded(self, memory_bytes: int) -> int:
-        """Bound the child's memory below the container's limit: exceeding that would kill the container too."""
+        """The child's memory, kept below the container's limit: exceeding that would kill the container too."""
         return memory_bytes if self._ceiling_bytes is None else min(memory_bytes, self._ceiling_bytes)
 
     def _refuse_when_closed(self) -> None:
@@ -230,7 +228,7 @@ class ChildRenderer:
 async def _variants(
     child: ChildProcess, answer: Packet, specs: Sequence[VariantSpec], until: float | None, memory_bytes: int
 ) -> AsyncIterator[Variant]:
-    """What the child makes, each as soon as it comes, beginning with the `answer` that is there."""
+    """Yields each variant as soon as the child sends it. The first is in `answer`."""
     earlier: list[Variant] = []
     for spec in specs:
         if earlier:
@@ -241,7 +239,7 @@ async def _variants(
 
 
 async def _facts(child: ChildProcess, names: Sequence[str], until: float | None) -> Facts:
-    """What the child found out, behind the variants."""
+    """The facts, which the child sends after the variants."""
     if not names:
         return Facts()
     answer = _checked(await child.listen(within_seconds=_left(until)))
@@ -254,7 +252,7 @@ def _left(until: float | None) -> float | None:
 
 
 def _checked(answer: Packet) -> Packet:
-    """The answer, unless it is a refusal; one that is not known is a crash."""
+    """The answer. Raises the error that it reports; `DecoderCrashed` if that is unknown."""
     if "error" not in answer.header:
         return answer
     with _garbage_is_a_crash():

@@ -1,4 +1,4 @@
-"""Renders with spare capacity: in child processes, which pause or end when others need the machine."""
+"""Renders with spare capacity, in child processes. They pause or end if others need the machine."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from processor.ports.renderer import NO_TICKET, Ticket
 from processor.recipes import Recipe
 from processor.sandbox.renderer import ChildRenderer
 
-#: How many times the time limit of an image one may take here, while it does not stand still: the limit is on processor
-#: time, of which others on the machine may leave it little. What takes longer hangs.
+#: An image may take so many times its time limit here, not counting pauses. The time limit is on CPU time, and others
+#: on the machine may leave little of it. An image that takes longer hangs.
 PATIENCE = 10
 
 
 class SpareRenderer:
     """Implements `ports.Renderer`. Made and used within one event loop.
 
-    `children` have `spare` for their budget, and are patient.
+    `children` must be patient, and have `spare` as their budget.
     """
 
     def __init__(self, children: ChildRenderer, spare: Spare, limits: FileLimits) -> None:
@@ -32,7 +32,7 @@ class SpareRenderer:
         self._most_seconds = PATIENCE * limits.timeout_seconds
 
     async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
-        """As `ChildRenderer`; and raises `Busy` when somebody wants the memory."""
+        """Like `ChildRenderer.render`. Raises `Busy` if somebody else needs the memory."""
         task = asyncio.create_task(self._children.render(data, recipe, ticket))
         try:
             await self._watched(task)
@@ -42,11 +42,11 @@ class SpareRenderer:
         return task.result()
 
     async def close(self) -> None:
-        """As `ChildRenderer`."""
+        """Like `ChildRenderer.close`."""
         await self._children.close()
 
     async def _watched(self, task: asyncio.Task[Rendered]) -> None:
-        """Wait for its end. Raises `Busy`, `TimedOut`."""
+        """Wait until the task has ended. Raises `Busy`, `TimedOut`."""
         went_on, since = 0.0, time.monotonic()
         while not task.done():
             await asyncio.wait({task}, timeout=LOOK_SECONDS)

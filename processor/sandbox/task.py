@@ -1,4 +1,4 @@
-"""The child's side of the conversation in `messages`: one image, rendered once."""
+"""The child's side of the exchange in `messages`: it renders one image."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from processor.sandbox.answers import describe, need, pack, pack_facts, refusal
 from processor.sandbox.confine import limit_memory, ran_out
 from processor.sandbox.messages import receive, send
 
-#: Bytes per pixel of the largest piece of memory that libwebp asks for at once.
+#: Bytes per pixel of libwebp's largest allocation.
 _PLANE_BYTES = 4
 
 
 def task_of(recipe: Recipe, limits: FileLimits, *, patient: bool = False) -> dict[str, Any]:
-    """What is asked of a child, as JSON has it; one that is `patient` may be made to stand still."""
+    """The task of a child, as JSON values. A `patient` child may be paused."""
     return {"recipe": recipe.to_text(), "limits": asdict(limits), "patient": patient}
 
 
 def perform(task: Mapping[str, Any], questions: BinaryIO, answers: BinaryIO) -> None:
-    """Read the file from `questions`; say on `answers` what became of it. Raises `EOFError` when the parent ended."""
+    """Read the file from `questions`, and write the results to `answers`. Raises `EOFError` if the parent has ended."""
     set_up_libvips()
     recipe, limits = Recipe.from_text(task["recipe"]), FileLimits(**task["limits"])
     deadline = Deadline(limits.timeout_seconds, time.process_time if task["patient"] else time.monotonic)
@@ -67,13 +67,13 @@ def perform(task: Mapping[str, Any], questions: BinaryIO, answers: BinaryIO) -> 
     except ImageRejected as error:
         send(answers, refusal(error))
     except (TrussError, MemoryError):
-        # Nothing else runs in this process: it is not the machine.
+        # Nothing else runs in this process, so the machine is not at fault.
         send(answers, refusal(DecoderCrashed()))
 
 
 @contextmanager
 def _lack_of_memory(info: ImageInfo, memory_bytes: int) -> Iterator[None]:
-    """Raises `TooLargeForMemory` in place of whatever breaks for lack of it."""
+    """Turns every error that lack of memory causes into `TooLargeForMemory`."""
     try:
         yield
     except MemoryError:
