@@ -90,10 +90,10 @@ async def test_images_are_listed_by_what_they_are_page_by_page(running: Running)
     assert len((await running.run("ls"))[1]) == 50
     for asked in (["--status", "failed"], ["--code", "corrupt_image"], ["--code", "corrupt_image", "--limit", "0"]):
         code, rows, _ = await running.run("ls", *asked)
-        assert [row.split()[0] for row in rows] == [job.unique_id for job in reversed(failed)], asked
+        assert sorted(row.split()[0] for row in rows) == sorted(job.unique_id for job in failed), asked
         assert all(row.endswith("a.jpg  corrupt_image") for row in rows)
     code, rows, _ = await running.run("ls", "--status", "failed", "--json")
-    assert [json.loads(row)["processingId"] for row in rows] == [job.processing_id for job in reversed(failed)]
+    assert {json.loads(row)["processingId"] for row in rows} == {job.processing_id for job in failed}
     code, rows, err = await running.run("ls", "--from", "yesterday")
     assert (code, rows) == (1, [])
     assert "invalid_request" in err
