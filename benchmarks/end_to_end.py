@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import aiohttp
 
@@ -119,7 +120,7 @@ async def measure(megapixels: Sequence[float], rounds: int, images: int) -> list
         recorded = Path(folder, "calls")
         await asyncio.to_thread(recorded.mkdir)
         async with run_stage(Path(folder, "aws")) as stage, aiohttp.ClientSession() as session:
-            variables = {
+            variables: dict[str, Any] = {
                 "WORKER_THREADS": "1",
                 "LOG_LEVEL": "error",
                 "RECORD_AWS_CALLS": str(recorded),

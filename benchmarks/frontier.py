@@ -32,7 +32,7 @@ from processor.pipeline import geometry
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.render import _prepare as prepare
-from processor.pipeline.render import _resize as resize
+from processor.pipeline.render import _resized as resized
 from processor.pipeline.render import inspect
 from processor.recipes import STANDARD, VariantSpec
 
@@ -114,9 +114,8 @@ def variants_of(picture: Path) -> Iterator[tuple[VariantSpec, pyvips.Image]]:
     info, deadline = inspect(data, FileLimits()), Deadline(PATIENCE)
     deadline.start()
     whole = prepare(data, info, deadline)
-    images = {(whole.width, whole.height): whole}
     sizes = [geometry.target_size(info, spec) for spec in STANDARD.specs]
-    resize(images, sizes, deadline)
+    images = resized(whole, sizes, deadline)
     for spec, size in zip(STANDARD.specs, sizes, strict=True):
         yield spec, images[size]
 

@@ -77,8 +77,8 @@ def table(written: Sequence[Written], variants: Sequence[str], efforts: Sequence
                 rows = [row for row in of_variant if row.setting == f"effort {effort} Q{quality}"]
                 cpu = sum(row.cpu_seconds for row in rows) / sum(each.cpu_seconds for each in base.values())
                 size = sum(row.bytes for row in rows) / sum(each.bytes for each in base.values())
-                apart = [row.score - base[row.picture].score for row in rows]
-                found.append((quality, cpu, size, mean(apart), min(apart)))
+                differences = [row.score - base[row.picture].score for row in rows]
+                found.append((quality, cpu, size, mean(differences), min(differences)))
             at_score = _size_at_equal_score([(size, apart) for _, _, size, apart, _ in found])
             for number, (quality, cpu, size, apart, worst) in enumerate(found):
                 last = at_score if number == len(found) - 1 else ""

@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyvips
 
@@ -74,8 +75,9 @@ def picture(megapixels: float, kind: str = "photo") -> pyvips.Image:
     """Noise, a photograph or one colour; repeated, since drawing is slow."""
     height = round(math.sqrt(megapixels * 1e6 / ASPECT))
     width = round(height * ASPECT)
-    kinds = {"noise": _noise, "photo": corpus.photo, "flat": lambda *size: corpus.flat(*size, (90, 120, 160))}
-    tile = kinds[kind](_TILE, _TILE)
+    flat = partial(corpus.flat, colour=(90, 120, 160))
+    drawn: Mapping[str, Callable[[int, int], pyvips.Image]] = {"noise": _noise, "photo": corpus.photo, "flat": flat}
+    tile = drawn[kind](_TILE, _TILE)
     across, down = -(-width // _TILE), -(-height // _TILE)
     return tile.replicate(across, down).crop(0, 0, width, height).copy(interpretation="srgb").copy_memory()
 
@@ -112,7 +114,7 @@ def _each(change: Callable[[pyvips.Image], pyvips.Image], frames: Sequence[pyvip
 
 def _animation(suffix: str, frames: Sequence[pyvips.Image]) -> bytes:
     options = {"effort": 0} if suffix == ".webp" else {"effort": 1, "dither": 0}
-    return corpus.animated(frames, suffix, delays=(100,) * len(frames), **options)
+    return corpus.animated(list(frames), suffix, delays=(100,) * len(frames), **options)
 
 
 def _gif(width: int, height: int, count: int, kind: str, *, dispose: int = animations.KEEP) -> bytes:
@@ -152,12 +154,12 @@ def _apng_of_patches(width: int, height: int, count: int, *, blend: int) -> byte
 
 def cases(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
     """Every format, depth, alpha and order of pixels, and every shape of animation; by name."""
-    return _stills(megapixels) | _animations(megapixels)
+    return {**_stills(megapixels), **_animations(megapixels)}
 
 
 def _stills(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
     photo, noise, flat = (partial(picture, megapixels, kind) for kind in ("photo", "noise", "flat"))
-    subsample = {"subsample_mode": "off"}
+    subsample: dict[str, Any] = {"subsample_mode": "off"}
     return {
         "jpeg": lambda: corpus.jpeg(photo()),
         "jpeg-444": lambda: corpus.jpeg(photo(), **subsample),

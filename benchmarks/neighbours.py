@@ -57,7 +57,7 @@ LEAST = 5
 METADATA = {f"key-{number:02}": "x" * 198 for number in range(20)}
 SMALL = corpus.jpeg(corpus.flat(64, 64, (1, 2, 3)))
 PHOTO = corpus.jpeg(corpus.flat(1600, 1200, (90, 60, 30)))
-SETTINGS = {"LOG_LEVEL": "error", "AUTH_MODES": "api_key"}
+SETTINGS: dict[str, Any] = {"LOG_LEVEL": "error", "AUTH_MODES": "api_key"}
 #: What is measured.
 KINDS = ("call", "completed")
 
