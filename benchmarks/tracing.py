@@ -16,6 +16,7 @@ import timeit
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -37,7 +38,8 @@ async def measure(requests: int, images: int, rounds: int) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         async with run_stage(Path(folder, "aws")) as stage, aiohttp.ClientSession() as session:
             collector = await _collector()
-            traced = {"TRACES": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.addresses[0][1]}"}
+            endpoint = f"http://127.0.0.1:{collector.addresses[0][1]}"
+            traced: dict[str, Any] = {"TRACES": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
             found: dict[str, list[tuple[float, float]]] = {"off": [], "on": []}
             for _ in range(rounds):
                 for name, variables in (("off", {}), ("on", traced)):
