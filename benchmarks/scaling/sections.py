@@ -31,7 +31,7 @@ def values() -> str:
         ("`queueLength`", f"{config.queue_length}: the slots of a pod with {pod.threads} threads"),
         ("`scaleOnInFlight`", "`true`"),
         ("cpu trigger, `Utilization`", f"{config.cpu_percent} % of the request"),
-        ("`pollingInterval`", f"{config.polling_seconds} s; without effect while the least is 1 or more"),
+        ("`pollingInterval`", "KEDA's own 30 s; without effect while the least is 1 or more"),
         ("`cooldownPeriod`", "KEDA's own 300 s; without effect likewise"),
         ("`useCachedMetrics`", "`false`"),
         ("`behavior.scaleUp`", "Kubernetes' own: 100 % or 4 pods in 15 s, whichever is more, at once"),

@@ -281,14 +281,17 @@ def test_what_scales_says_how_many_and_the_deployment_does_not() -> None:
 def test_keda_scales_on_what_waits_and_what_is_in_work_and_on_cpu() -> None:
     spec = one("scaledobject.yaml", **KEDA)["spec"]
     queue, cpu = spec["triggers"]
-    assert (spec["minReplicaCount"], spec["maxReplicaCount"], spec["pollingInterval"]) == (2, 20, 15)
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (2, 20)
     assert queue["metadata"] == {
         "queueURL": "https://sqs.eu-west-1.amazonaws.com/111122223333/truss-image-events-dev",
         "awsRegion": "eu-west-1",
         "queueLength": "3",
         "scaleOnInFlight": "true",
     }
-    assert (cpu["type"], cpu["metricType"], cpu["metadata"]) == ("cpu", "Utilization", {"value": "80"})
+    assert (cpu["type"], cpu["metricType"], cpu["metadata"]) == (
+        *("cpu", "Utilization"),
+        {"containerName": "image-service", "value": "80"},
+    )
     behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 300
     assert one("triggerauthentication.yaml", **KEDA)["spec"] == {"podIdentity": {"provider": "aws"}}
@@ -339,7 +342,6 @@ def test_the_chart_ships_what_the_simulation_justifies() -> None:
             max_replicas=shipped["maxReplicaCount"],
             queue_length=int(queue["metadata"]["queueLength"]),
             cpu_percent=int(cpu["metadata"]["value"]),
-            polling_seconds=shipped["pollingInterval"],
             scale_up=_rules(behavior["scaleUp"]),
             scale_down=_rules(behavior["scaleDown"]),
         )
@@ -374,7 +376,7 @@ def test_a_plain_hpa_scales_on_the_depth_of_the_queue_and_on_cpu() -> None:
         "metric": {"name": "truss_queue_depth", "selector": {"matchLabels": {"queue": "q"}}},
         "target": {"type": "AverageValue", "averageValue": "3"},
     }
-    assert cpu["resource"]["target"]["averageUtilization"] == 80
+    assert cpu["containerResource"]["target"]["averageUtilization"] == 80
     assert made("scaledobject.yaml", **DEPTH) == []
 
 
@@ -397,8 +399,28 @@ def test_a_cluster_with_nothing_on_it_takes_the_defaults_and_scales_on_cpu() -> 
     assert {each["apiVersion"] for each in found} == {
         *("v1", "apps/v1", "autoscaling/v2", "policy/v1", "networking.k8s.io/v1"),
     }
-    assert [metric["type"] for metric in hpa["spec"]["metrics"]] == ["Resource"]
+    assert [metric["type"] for metric in hpa["spec"]["metrics"]] == ["ContainerResource"]
     assert (hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"]) == (2, 20)
+
+
+def test_keda_is_told_how_often_to_look_only_by_whoever_says_it() -> None:
+    """With a pod or more it looks when the autoscaler asks, and its webhook warns of a number that does nothing."""
+    assert "pollingInterval" not in one("scaledobject.yaml", **KEDA)["spec"]
+    said = one("scaledobject.yaml", **KEDA, autoscaling__keda__pollingInterval=5)
+    assert said["spec"]["pollingInterval"] == 5
+
+
+def test_a_container_beside_the_service_takes_no_part_in_what_scales_it() -> None:
+    """Kubernetes knows no percentage of a pod in which one container requests no processors."""
+    (metric,) = one("hpa.yaml")["spec"]["metrics"]
+    assert metric["containerResource"]["container"] == container()["name"]
+    _, cpu = one("scaledobject.yaml", **KEDA)["spec"]["triggers"]
+    assert cpu["metadata"]["containerName"] == container()["name"]
+
+
+def test_keda_is_let_in_beside_the_hpa_whose_place_it_takes() -> None:
+    """KEDA's webhook would refuse its object as long as there is an HPA, which Helm removes last."""
+    assert one("hpa.yaml")["metadata"]["annotations"]["validations.keda.sh/hpa-ownership"] == "false"
 
 
 def test_keda_is_one_value_away_and_takes_the_place_of_the_hpa() -> None:
@@ -574,8 +596,8 @@ def test_the_queue_scales_who_works_on_it_and_cpu_the_other() -> None:
     assert worker["spec"]["scaleTargetRef"]["name"] == "image-service-worker"
     api, worker = made("hpa.yaml", **DEPTH, **APART)
     assert [[metric["type"] for metric in each["spec"]["metrics"]] for each in (api, worker)] == [
-        ["Resource"],
-        ["External", "Resource"],
+        ["ContainerResource"],
+        ["External", "ContainerResource"],
     ]
 
 

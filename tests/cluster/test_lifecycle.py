@@ -107,3 +107,17 @@ async def test_what_an_api_is_missing_for_is_said_before_anything_is_made(namesp
     with pytest.raises(Refused, match=r"the cluster does not serve keda\.sh/v1alpha1; install KEDA first"):
         await namespace.install(values=example() | {"autoscaling": {"keda": {"enabled": True}}})
     assert await namespace.all("secrets", owner="helm") == []
+
+
+async def test_keda_takes_the_place_of_the_hpa_by_an_upgrade_and_gives_it_back(namespace: Namespace) -> None:
+    """Also where KEDA's webhook looks at its objects: it refuses one beside an HPA that does not let it in."""
+    if not namespace.serves("keda.sh/v1alpha1"):
+        pytest.skip("the cluster does not serve keda.sh/v1alpha1")
+    await namespace.install(values=example())
+    await namespace.get("horizontalpodautoscaler", RELEASE)
+    await namespace.install(values=example() | {"autoscaling": {"keda": {"enabled": True}}})
+    await namespace.get("scaledobject", RELEASE)
+    with pytest.raises(Refused, match="not found"):
+        await namespace.get("horizontalpodautoscaler", RELEASE)
+    await namespace.install(values=example())
+    await namespace.get("horizontalpodautoscaler", RELEASE)
