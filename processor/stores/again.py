@@ -1,4 +1,4 @@
-"""How a call is tried again at once; what takes longer is left to the circuit."""
+"""Retries a call within seconds. Longer outages are for the circuit."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from processor.errors import Throttled, TrussError
 
 
 def again(when: retry_base, *, tries: int, pause_seconds: float, else_: type[TrussError] = Throttled) -> AsyncRetrying:
-    """Calls a function up to `tries` times. Between two it waits for a random fraction of a pause, which begins with
-    `pause_seconds` and doubles. Raises `else_` in the end."""
+    """Calls a function up to `tries` times, then raises `else_`.
+
+    Between two tries it waits for a random fraction of a pause, which begins with `pause_seconds` and doubles.
+    """
 
     def give_up(_: RetryCallState) -> NoReturn:
         raise else_

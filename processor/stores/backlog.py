@@ -1,4 +1,4 @@
-"""The DynamoDB table as a store of the backlog."""
+"""A store of the backlog in the DynamoDB table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KEY = {KEY: "backlog_all"}
 
 
 class DynamoBacklogStore:
-    """One record beside the jobs."""
+    """One record in the same table as jobs."""
 
     def __init__(self, table: Table) -> None:
         self._table = table

@@ -1,4 +1,4 @@
-"""The index by change, and many records at once."""
+"""Reads records by the time of their last change, and many records at once."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from processor.stores.schema import BY_CHANGE, KEY, SHARDS, change_key
 from processor.stores.table import Table
 from processor.stores.writes import attributes
 
-#: What tells that a job has changed.
+#: Attributes that change whenever a job changes.
 VERSION = ("status", "updatedAt", "supersededBy")
-#: In whose turn answers are taken apart that are about jobs of several tenants.
+#: The turn in which answers about jobs of several tenants are parsed.
 EVERYBODY = ""
 
 
@@ -29,7 +29,7 @@ class DynamoChanges:
         self._table = table
 
     async def since(self, tenant: str, moment: datetime, *, rows: int = 500) -> AsyncIterator[Sequence[Change]]:
-        """By query on an index, in all partitions of the tenant at once. Raises `Unavailable`."""
+        """Queries all partitions of the tenant at once. Raises `Unavailable`."""
         shards = [_Shard(request=_request(tenant, moment, number, rows), tenant=tenant) for number in range(SHARDS)]
         while True:
             await asyncio.gather(*(shard.read_on(self._table) for shard in shards if not shard.found))
@@ -57,13 +57,13 @@ class _Shard:
 
     request: dict[str, Any]
     tenant: str
-    #: What is read and not told yet, those that changed earlier first.
+    #: Changes that are read but not yielded yet, the earliest first.
     found: list[Change] = field(default_factory=list)
     ended: bool = False
 
     @property
     def read_through(self) -> datetime | None:
-        """What has changed until then is read; None: everything is."""
+        """All changes up to this time are read; None: all changes are read."""
         return None if self.ended else self.found[-1].at
 
     async def read_on(self, table: Table) -> None:
@@ -99,4 +99,4 @@ def _job(item: Item) -> Job:
 
 
 def _version(item: Item) -> tuple[str, str]:
-    return item[KEY], " ".join(str(item.get(name, "")) for name in VERSION)  # as `version_of` has it
+    return item[KEY], " ".join(str(item.get(name, "")) for name in VERSION)  # the same as `version_of`

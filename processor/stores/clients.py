@@ -1,6 +1,6 @@
 """Opens the AWS clients, once for the whole process.
 
-Nothing else here knows which SDK makes them: see docs/adr/0029-aioboto3-behind-one-module.md.
+No other module knows which SDK makes them: see docs/adr/0029-aioboto3-behind-one-module.md.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_sqs import SQSClient
 
-#: A value as DynamoDB writes it, `1` as `{"N": "1"}`, and back.
+#: From a value to DynamoDB's notation, such as `1` to `{"N": "1"}`, and back.
 to_attribute, from_attribute = TypeSerializer().serialize, TypeDeserializer().deserialize
-#: Where an answer with many items has its body, as DynamoDB sent it.
+#: The field of an answer with many items that has its body, as DynamoDB sent it.
 RAW = "Raw"
-#: Of ourselves to AWS. The SDK would put together a longer name of its own for every call.
+#: Our name in calls to AWS. The SDK would otherwise build a longer name for every call.
 USER_AGENT = "truss-image"
-#: What a call is said to have ended with where AWS gave no code: success; no answer; a call that could not be sent.
+#: The code of a call without a code from AWS: success; no answer; a call that could not be sent.
 OK, UNREACHABLE, DEFECT = "ok", "unreachable", "defect"
 
 
@@ -52,21 +52,21 @@ class AwsClients:
     s3_presign: S3Client
     sqs: SQSClient
     dynamodb: DynamoDBClient
-    #: For what must not be carried out twice: a call whose answer is lost is not sent again.
+    #: For changes that must not happen twice: a call whose answer is lost is not sent again.
     dynamodb_once: DynamoDBClient
     cloudfront: CloudFrontClient
-    #: What all of them sign with.
+    #: The credentials with which all of them sign.
     credentials: Any = field(repr=False)
 
     async def lasting(self, seconds: int) -> int:
-        """How long a URL of `seconds` holds that is signed now: it ends with the session that signs it."""
+        """How many of `seconds` a URL that is signed now stays valid: it ends with the session that signs it."""
         return await lasting(self.credentials, seconds)
 
 
 @asynccontextmanager
 async def open_clients(config: AwsConfig, probes: Probes = NO_PROBES) -> AsyncIterator[AwsClients]:
-    """Every client that the stores need, closed together at the end. Probes are told of each call."""
-    session: Any = _session(config)  # with its stubs a name of a service would have to be a literal
+    """All clients that the stores need; they are closed together. Probes get each call."""
+    session: Any = _session(config)  # the type stubs accept only literal names of services
     endpoint = config.endpoint_url
     public_endpoint = config.public_s3_endpoint_url or endpoint
     calls = _config(config, config.read_timeout_seconds, endpoint)
@@ -96,22 +96,24 @@ async def open_clients(config: AwsConfig, probes: Probes = NO_PROBES) -> AsyncIt
 
 @asynccontextmanager
 async def open_iam(config: AwsConfig) -> AsyncIterator[IAMClient]:
-    """The client that makes identities; the service itself has no use for it."""
+    """The client for IAM, which makes identities. The service itself does not use it."""
     options = _config(config, config.read_timeout_seconds, config.endpoint_url)
     async with _session(config).client("iam", endpoint_url=config.endpoint_url, config=options) as iam:
         yield iam
 
 
 def _leave_raw(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
-    """The SDK takes answers apart on the event loop, and `pages` beside it; an error is still for the SDK to read."""
+    """Leaves the body of an answer to `pages`, because the SDK would parse it on the event loop. Errors stay for it."""
     if response_dict["status_code"] < HTTPStatus.MULTIPLE_CHOICES:
         customized_response_dict[RAW] = response_dict["body"]
         response_dict["body"] = b"{}"
 
 
 def _probed(client: Any, service: str, probes: Probes) -> Any:
-    """Every method of a client comes to this one, retries included, as those know who trace it (OpenTelemetry's
-    instrumentation of botocore does the same)."""
+    """The client, with a span around `_make_api_call`. Every method calls that, and its retries are inside.
+
+    OpenTelemetry's instrumentation of botocore does the same.
+    """
     if not probes.told:
         return client
     call = client._make_api_call  # noqa: SLF001 - see above
@@ -155,17 +157,17 @@ def _session(config: AwsConfig) -> aioboto3.Session:
 
 
 def _moment(value: Any) -> datetime:
-    """A time of an answer. The SDK looks for its format first, which takes most of the time that a long list takes."""
+    """A time in an answer. The SDK's own parser guesses the format, which takes most of the time for a long list."""
     try:
         moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):  # not one of a list
+    except (TypeError, ValueError):  # another format, which lists do not have
         return parse_timestamp(value)
     return moment if moment.tzinfo else parse_timestamp(value)
 
 
 @cache
 def _descriptions() -> Loader:
-    """What the SDK reads of each service, which is most of the work of a client, for all sessions of the process."""
+    """The SDK's descriptions of services, shared by all sessions. Reading them is most of the work of a new client."""
     return create_loader()
 
 
@@ -177,10 +179,10 @@ def _config(config: AwsConfig, read_timeout_seconds: float, endpoint_url: str | 
         read_timeout=read_timeout_seconds,
         max_pool_connections=config.pool_size,
         retries={"mode": "standard", "total_max_attempts": config.max_attempts},
-        # The SDK would else add CRC32 trailers to uploads and to presigned URLs, which clients would then have to send.
+        # Otherwise the SDK adds CRC32 checksums to uploads and presigned URLs, and clients would have to send them.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         # An emulator's host name does not resolve with a bucket's name in front.
-        # To sign a body the SDK would hash it in the event loop; variants have a checksum, made elsewhere.
+        # To sign a body, the SDK would hash it on the event loop. Variants have a checksum of their own.
         s3={"addressing_style": "path" if endpoint_url else "virtual", "payload_signing_enabled": False},
     )

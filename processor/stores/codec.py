@@ -1,4 +1,4 @@
-"""How the values of records are written in the table."""
+"""Converts records to the values of the table, and back."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from processor.stores.schema import KEY, TTL
 
 
 def seconds_value(seconds: float) -> Decimal:
-    """A time in seconds as a value; DynamoDB knows no binary floats, and holds decimal digits without loss."""
+    """A time in seconds as a value. DynamoDB has no binary floats, but stores decimal digits without loss."""
     return Decimal(repr(float(seconds)))
 
 
-#: Where the table says something else than the classes, because that is how it lies there.
+#: The names and defaults in existing tables that differ from the classes.
 RECORDS = Codec(
     {
         Job: Layout(
             names={"processing_id": KEY, "created_at": "timestamp", "expires_at": TTL, "variants": "processedImages"},
             always=("metadata", "attempts"),
         ),
-        # The release before reads `sequencer`.
+        # The previous release reads `sequencer`.
         Image: Layout(names={"expires_at": TTL}, always=("metadata",), beside={"sequencer": ""}),
         Source: Layout(always=("event_time",), beside={"sequencer": ""}),
         Terms: Layout(names={each.name: each.name for each in fields(Terms)}, always=("once",)),

@@ -1,4 +1,4 @@
-"""The DynamoDB table as a job store."""
+"""A store of jobs and images in the DynamoDB table."""
 
 from __future__ import annotations
 
@@ -59,28 +59,28 @@ from processor.stores.shared_secrets import shared_secret
 from processor.stores.table import Table
 from processor.stores.writes import ConditionFailed, Delete, Put, Update, attributes
 
-#: Jobs before the current one that stay listed. An index that has not heard of as many newer ones is minutes behind.
+#: Jobs before the current one that stay listed. An index that lacks so many newer ones is minutes behind.
 KEPT_ROWS = 2
-#: Most jobs over the same file that are looked at; one will do, unless it was overtaken a moment ago.
+#: The most jobs with the same file that are read. One is enough, unless it was replaced a moment ago.
 MAX_FOUND = 5
-#: What an id of ours looks like. Others, which a URL or a message may name, are not worth a call.
+#: The form of our ids. Others, which a URL or a message may have, are not worth a call.
 _ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 _JOB_ID = re.compile(r"img_[0-9A-Za-z_-]{1,100}")
 
-# -- clauses: what a write may depend on -----------------------------------------------------------------------------
+# -- clauses: the conditions of writes -------------------------------------------------------------------------------
 
-#: The record is there, and its time is not over: AWS may take days to remove what has expired.
+#: The record exists and has not expired: AWS may take days to remove expired records.
 LIVING = "attribute_exists(#processingId) AND (attribute_not_exists(#ttl) OR #ttl > :present)"
-#: The job is its image's current one. Those before it may still be listed, because an index lags.
+#: The job is the current job of its image. Older jobs may still be listed, because an index lags.
 CURRENT = "attribute_exists(#claimKey)"
 #: The image is not deleted.
 UNDELETED = "attribute_not_exists(#deletedAt)"
-#: The image is as it was read.
+#: The image has not changed since it was read.
 UNCHANGED = "#currentJob = :currentJob"
 
 
 def _out_of(transition: Transition) -> str:
-    """The job has a status out of which the transition leads; `_statuses` has the values."""
+    """The job has a status from which the transition is legal; `_statuses` has the values."""
     return f"#status IN ({', '.join(f':{name}' for name in _statuses(transition))})"
 
 
@@ -88,7 +88,7 @@ def _statuses(transition: Transition) -> Mapping[str, str]:
     return {status.name.lower(): status.value for status in sorted(transition.sources)}
 
 
-#: The journal grows by one; `_more` has the values.
+#: Adds one moment to the journal; `_more` has the values.
 MORE_MOMENTS = "#moments = list_append(if_not_exists(#moments, :nothing), :more)"
 
 
@@ -96,7 +96,7 @@ def _more(moment: Moment) -> Mapping[str, Any]:
     return {"nothing": [], "more": [moment.to_text()]}
 
 
-#: Nobody's lease holds.
+#: No lease is valid.
 FREE = "(attribute_not_exists(#lease) OR #lease.#expiresAt < :now)"
 
 
@@ -137,11 +137,11 @@ class DynamoJobStore:
         return job_from_item(item)
 
     async def list(self, query: JobQuery) -> JobPage:
-        """By query on an index. Raises `Unavailable`."""
+        """Queries an index. Raises `Unavailable`."""
         return await list_jobs(self._table, query)
 
     async def find_completed(self, tenant: str, sha256: str) -> tuple[str, ...]:
-        """By query on the index by digest. Raises `Unavailable`."""
+        """Queries the index by digest. Raises `Unavailable`."""
         condition = "#digestKey = :digestKey"
         page = await self._table.query(
             lambda item: str(item[KEY]),
@@ -155,13 +155,13 @@ class DynamoJobStore:
         return tuple(page.rows)
 
     async def ping(self) -> None:
-        """Raises `Unavailable` when the table cannot be read from."""
+        """Raises `Unavailable` if the table cannot be read."""
         await self._table.get(secret_key("ping"))
 
     # -- an image and its jobs, together
 
     async def create(self, image: Image, job: Job) -> None:
-        """Write a new image and its first job. Raises `RecordChanged` when either exists, `Unavailable`."""
+        """Write a new image and its first job. Raises `RecordChanged` if either exists, `Unavailable`."""
         await self._transact(Put(item=image_item(image)), Put(item=job_item(job)))
 
     async def accept(
@@ -175,7 +175,7 @@ class DynamoJobStore:
         refusal: Failure | None = None,
         version: str = "",
     ) -> Job:
-        """The first source arrived. Raises `RecordChanged`, `Unavailable`."""
+        """Note that the first source has arrived. Raises `RecordChanged`, `Unavailable`."""
         # create ── pending ──────────────── upload ── accept ── uploaded ──> claim
         #              │                                  └─ refused: failed, and gone with its ttl
         #              └─ ttl runs out: gone     └─ deleted, or accepted by another delivery: changed
@@ -221,14 +221,14 @@ class DynamoJobStore:
             await self._unlist(processing_id)
 
     async def _unlist(self, processing_id: str) -> None:
-        """A row that stays is one that every list reads past, until it expires."""
+        """Remove a job from the listings. If this fails, every listing must skip its row until it expires."""
         gone = Update(key=job_key(processing_id), remove=INDEX_ATTRIBUTES, condition=f"attribute_exists(#{KEY})")
         with suppress(ConditionFailed, Unavailable, Busy):
             await self._table.update(gone)
 
     async def count_through(self, image: Image, version: str) -> Image:
-        """Note what is counted. Raises `RecordChanged`, `Unavailable`."""
-        # Once: a mark that is there already is not known for one's own.
+        """Note up to which version uploads are counted. Raises `RecordChanged`, `Unavailable`."""
+        # Without retries: a retry could not tell whether its own first try had written the mark.
         try:
             await self._table.update_once(self._image_update(image, living="", sets=_counted_value(version)))
         except ConditionFailed:
@@ -260,7 +260,7 @@ class DynamoJobStore:
         return replace(image, deleted_at=deleted_at, expires_at=expires_at, counted_through=counted)
 
     async def forget_jobs(self, image: Image, erased_at: datetime) -> None:
-        """Remove every job record of a deleted image, then say so on its tombstone. Raises `Unavailable`."""
+        """Remove every job record of a deleted image, then note it in the tombstone. Raises `Unavailable`."""
         await self._table.delete([job_key(each) for each in image.job_ids])
         erased = Update(
             key=image_key(image.unique_id),
@@ -270,12 +270,12 @@ class DynamoJobStore:
         try:
             await self._table.update(erased)
         except ConditionFailed:
-            return  # the tombstone's time is over, and there is nothing left to say
+            return  # the tombstone has expired
 
     # -- one job
 
     async def extend(self, image: Image, job: Job, expires_at: int) -> Job:
-        """Let a pending upload live on. Raises `RecordChanged`, `Unavailable`."""
+        """Extend the life of a pending upload. Raises `RecordChanged`, `Unavailable`."""
         extended = Update(
             key=job_key(job.processing_id),
             sets={TTL: expires_at},
@@ -288,7 +288,7 @@ class DynamoJobStore:
     async def claim(self, processing_id: str, lease: Lease, now: datetime, maker: str) -> Job:
         """`-> processing` under `lease`. Raises `Conflict`, `Unavailable`.
 
-        A claim whose answer was lost is found to have been made, and is not counted twice.
+        If the answer to a claim is lost, the next try recognises its own claim and does not count it twice.
         """
         if not _JOB_ID.fullmatch(processing_id):
             raise Conflict
@@ -329,7 +329,7 @@ class DynamoJobStore:
         return await self._leased(claim, lease)
 
     async def take_up(self, processing_id: str, lease: Lease, now: datetime) -> Job:
-        """A completed job that owes further formats, under `lease`. Raises `Conflict`, `Unavailable`."""
+        """Put a completed job that owes further formats under `lease`. Raises `Conflict`, `Unavailable`."""
         if not _JOB_ID.fullmatch(processing_id):
             raise Conflict
         # completed, owing ── take_up ── held ── amend ── completed, with what was owed
@@ -350,7 +350,7 @@ class DynamoJobStore:
         return await self._leased(take_up, lease)
 
     async def _leased(self, change: Update, lease: Lease) -> Job:
-        """The job as it is then; one that has the lease already has it by a call whose answer was lost."""
+        """Apply the change, and return the new job. If the job has the lease already, the answer to a try was lost."""
         try:
             return job_from_item(await self._table.update(change))
         except ConditionFailed as failed:
@@ -368,7 +368,7 @@ class DynamoJobStore:
 
     async def release(self, processing_id: str, lease: Lease) -> None:
         """End the lease. Raises `LeaseLost`, `Unavailable`."""
-        # The token goes too, so that a heartbeat which is on its way cannot bring the lease back.
+        # The token is removed too, so that a heartbeat on its way cannot restore the lease.
         release = self._held_update(
             processing_id,
             lease,
@@ -384,7 +384,7 @@ class DynamoJobStore:
                 raise LeaseLost from None
 
     async def note(self, processing_id: str, lease: Lease, variants: Sequence[StoredVariant]) -> None:
-        """What is stored so far. Raises `LeaseLost`, `Unavailable`."""
+        """Write the variants that are stored so far. Raises `LeaseLost`, `Unavailable`."""
         variants_so_far = [RECORDS.encode(variant) for variant in variants]
         sets = {"processedImages": variants_so_far, "updatedAt": clock.to_iso(clock.now())}
         noted = self._held_update(processing_id, lease, FINISH, sets=sets)
@@ -396,10 +396,10 @@ class DynamoJobStore:
     async def finish(self, job: Job, lease: Lease) -> None:
         """Write the outcome and drop the lease. Raises `LeaseLost`, `Unavailable`.
 
-        `endedBy` keeps the token, so that a write whose answer was lost is known again for the caller's own.
+        `endedBy` keeps the token. So a caller recognises its own write, even if the answer was lost.
         """
         status = FINISH.into(job.status)
-        # A job in work is its image's current one, so it is listed: what makes another current takes the lease away.
+        # A job with a lease is the current one and listed: a write that makes another job current removes the lease.
         outcome = self._held_update(
             job.processing_id,
             lease,
@@ -425,7 +425,7 @@ class DynamoJobStore:
                 raise LeaseLost from None
 
     async def amend(self, job: Job, lease: Lease) -> None:
-        """Write what came of what was owed. Raises `LeaseLost`, `Unavailable`."""
+        """Write the further formats that were made, and those still owed. Raises `LeaseLost`, `Unavailable`."""
         values = RECORDS.encode(job)
         sets = {name: values[name] for name in ("owed", "further") if name in values}
         ended: Item = {} if job.owed else {"endedBy": lease.token}
@@ -468,13 +468,13 @@ class DynamoJobStore:
     # -- secrets
 
     async def signing_key(self, name: str) -> bytes:
-        """32 random bytes. Whoever writes first decides; the others read. Raises `Unavailable`."""
+        """32 random bytes. The first writer decides, all others read. Raises `Unavailable`."""
         return await shared_secret(self._table, name)
 
     # -- calls
 
     def _image_update(self, image: Image, *, living: str = UNDELETED, **change: Any) -> Update:
-        """A change to an image that must be as it was read."""
+        """A change to an image, on the condition that it has not changed since it was read."""
         values = {
             "present": self._table.present(),
             "currentJob": image.current_job,
@@ -488,7 +488,7 @@ class DynamoJobStore:
         return Update(key=image_key(image.unique_id), condition=condition, values=values, **change)
 
     def _held_update(self, processing_id: str, lease: Lease, transition: Transition = HOLD, **change: Any) -> Update:
-        """A change to a job in work, by whoever holds its lease."""
+        """A change to a job, on the condition that the caller has its lease."""
         values = {
             "present": self._table.present(),
             "token": lease.token,
@@ -499,7 +499,7 @@ class DynamoJobStore:
         return Update(key=job_key(processing_id), condition=held, values=values, **change)
 
     def _retirement(self, old: Job, new: Job) -> Update:
-        """Take a job out of the hands of whoever works on it; it names its successor."""
+        """Take the lease from a job and name its successor; if it has not ended, it fails as superseded."""
         retired = superseded(old, new)
         failure: Item = {
             "status": retired.status.value,
@@ -507,8 +507,7 @@ class DynamoJobStore:
             "updatedAt": clock.to_iso(retired.updated_at),
             **change_attributes(retired),
         }
-        # Where both belong, in the list of all and perhaps in that of a status, the row of the old one stays: the
-        # index may lose it a moment before it has the new one.
+        # The old row stays in lists that both jobs belong to: an index may lose it before it has the new row.
         stays = {"listKey", "sortKey", *(("statusKey",) if old.status is new.status else ())}
         goes = tuple(name for name in INDEX_ATTRIBUTES if name not in stays)
         return Update(
@@ -528,7 +527,7 @@ class DynamoJobStore:
 
 
 def _lasting(expires_at: int | None, **sets: Any) -> Item:
-    """A change that also says until when an item lives; None: for good."""
+    """A change that also sets when an item expires; None: never."""
     return {"sets": sets, "remove": (TTL,)} if expires_at is None else {"sets": {**sets, TTL: expires_at}}
 
 
@@ -537,5 +536,5 @@ def _counted_value(version: str) -> Item:
 
 
 def _ended(item: Item | None, lease: Lease, status: JobStatus) -> bool:
-    """Whether the lease has ended already just as it was to end now."""
+    """Whether the same lease has already ended with this status."""
     return item is not None and item.get("endedBy") == lease.token and item.get("status") == status.value

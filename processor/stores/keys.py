@@ -1,4 +1,4 @@
-"""The DynamoDB table as a key store."""
+"""A store of API keys in the DynamoDB table."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from processor.stores.shared_secrets import shared_secret
 from processor.stores.table import Table
 from processor.stores.writes import ConditionFailed, Put, Update, attributes
 
-#: How long the record of a key that has ended stays, for whoever asks what became of it.
+#: Time for which the record of an ended key is kept, so that people can still look it up.
 KEPT = timedelta(days=30)
-#: What an id of ours looks like; others are not worth a call.
+#: The form of our ids. Others are not worth a call.
 _ID = re.compile(r"[a-z2-7]{16}")
 _EXISTS = f"attribute_exists(#{KEY})"
 
 
 class DynamoKeyStore:
-    """Keys beside the jobs, under ids of their own."""
+    """Keys in the same table as jobs, under keys of their own."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
     async def add(self, key: ApiKey) -> None:
-        """Raises `RecordChanged` when the id is taken, `Unavailable`."""
+        """Raises `RecordChanged` if the id is taken, `Unavailable`."""
         try:
             await self._table.put(Put(item=_item(key)))
         except ConditionFailed:
@@ -44,7 +44,7 @@ class DynamoKeyStore:
         return _from_item(item)
 
     async def list(self, tenant: str) -> tuple[ApiKey, ...]:
-        """By query on the index by time. Raises `Unavailable`."""
+        """Queries the index by time. Raises `Unavailable`."""
         condition, living = "#listKey = :partition", "attribute_not_exists(#ttl) OR #ttl > :present"
         values = {"partition": _list_key(tenant), "present": self._table.present()}
         request: dict[str, Any] = {
@@ -108,7 +108,7 @@ def _key(key_id: str) -> Item:
 
 
 def _list_key(tenant: str) -> str:
-    """Apart from every partition of images, which end in a number."""
+    """A partition that no image can have: those end in a number."""
     return f"{tenant}#keys"
 
 

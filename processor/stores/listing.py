@@ -1,4 +1,4 @@
-"""One listing from the shards of a tenant's jobs."""
+"""Merges the shards of a tenant's jobs into one listing."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from processor.stores.schema import BY_STATUS, BY_TIME, SHARDS, list_key, status
 from processor.stores.table import Table
 from processor.stores.writes import attributes
 
-#: Below and above every sort key, which begin with the digit of a year.
+#: Below and above every sort key: those begin with the digit of a year.
 FIRST, LAST = "0", ":"
-#: In a sort key the time ends in `#`; the next character of ASCII sorts behind every id of that time.
+#: In a sort key, `#` follows the time. The next ASCII character sorts behind every id with that time.
 AFTER_TIME = "$"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """Both ends of a range of sort keys, included; `after` is in the range but not in the listing."""
+    """A range of sort keys, including both ends. `after` is in the range, but not in the listing."""
 
     low: str
     high: str
@@ -38,7 +38,7 @@ class Bounds:
 
 
 def bounds_of(query: JobQuery) -> Bounds:
-    """From the times and the position that a query names."""
+    """The bounds from the times and the position in a query."""
     low = FIRST if query.created_from is None else _start(query.created_from)
     high = LAST if query.created_to is None else clock.to_iso(query.created_to) + AFTER_TIME
     if query.after is not None and query.newest_first:
@@ -49,7 +49,7 @@ def bounds_of(query: JobQuery) -> Bounds:
 
 
 def page_of(jobs: list[Job], query: JobQuery) -> JobPage:
-    """The first `limit` of jobs from every partition, of which there is one more when the listing goes on."""
+    """The first `limit` of the jobs from all partitions. If there are more jobs than that, the listing goes on."""
     ordered = sorted(jobs, key=lambda job: job.position, reverse=query.newest_first)
     page = tuple(ordered[: query.limit])
     return JobPage(jobs=page, next_after=page[-1].position if len(ordered) > query.limit else None)
@@ -61,14 +61,14 @@ class _Shard:
 
     request: dict[str, Any]
     tenant: str
-    #: What the images show, by position.
+    #: The jobs to show, by position.
     found: dict[str, Job] = field(default_factory=dict)
-    #: Where reading stopped; None: at the end.
+    #: The sort key at which reading stopped; None: at the end.
     reached: str | None = FIRST
     read_bytes: int = 0
 
     def may_hold(self, position: str, *, newest_first: bool) -> bool:
-        """Whether what is not read yet may come before `position`."""
+        """Whether jobs that are not read yet may come before `position`."""
         if self.reached is None:
             return False
         return self.reached > position if newest_first else self.reached < position
@@ -85,9 +85,9 @@ class _Shard:
 
 
 async def list_jobs(table: Table, query: JobQuery) -> JobPage:
-    """A page of the jobs that live. Raises `Unavailable`."""
+    """A page of jobs that have not expired. Raises `Unavailable`."""
     bounds = bounds_of(query)
-    if bounds.low > bounds.high:  # DynamoDB takes an empty range for a mistake
+    if bounds.low > bounds.high:  # DynamoDB refuses an empty range
         return JobPage(jobs=(), next_after=None)
     shards = [_Shard(request=_request(table, query, bounds, number), tenant=query.tenant) for number in range(SHARDS)]
     jobs: list[Job] = []
@@ -98,7 +98,7 @@ async def list_jobs(table: Table, query: JobQuery) -> JobPage:
 
 
 def _too_short(shards: Sequence[_Shard], jobs: Sequence[Job], query: JobQuery) -> list[_Shard]:
-    """Those that may hold more of the page, or the one job behind it that tells that there is another page."""
+    """The shards that may hold more jobs of the page, or the next job, which shows that there is another page."""
     positions = sorted((job.position for job in jobs), reverse=query.newest_first)
     if len(positions) <= query.limit:
         return [shard for shard in shards if shard.reached is not None]
@@ -111,7 +111,7 @@ def _row(bounds: Bounds, item: Item) -> Job | None:
 
 
 def _newest(rows: Iterable[Job]) -> dict[str, Job]:
-    """One row an image, by position: an index has the rows of the jobs before the current one, too."""
+    """One row per image, by position. An index also has rows of the jobs before the current one."""
     found: dict[str, Job] = {}
     for job in rows:
         found[job.position] = max(found.get(job.position, job), job, key=_age)
@@ -123,13 +123,13 @@ def _age(job: Job) -> tuple[bool, datetime]:
 
 
 async def _current(table: Table, row: Job, status: JobStatus | None) -> Job | None:
-    """The current job of an image of which the index has only older rows: its current row is on its way, or is gone."""
+    """The current job of an image if the index has only older rows: the current row is not there yet, or is gone."""
     image = await table.get(image_key(row.unique_id))
     if image is None or "deletedAt" in image:
         return None
     item = await table.get(job_key(image["currentJob"]))
     job = None if item is None else job_from_item(item)
-    # A release before moved an image to the time of each new job: that has a row of its own then.
+    # Older releases moved an image to the time of each new job. Then the new job has a row elsewhere.
     stands_here = job is not None and job.position == row.position
     return job if stands_here and job is not None and status in (None, job.status) else None
 
@@ -140,7 +140,7 @@ def _request(table: Table, query: JobQuery, bounds: Bounds, number: int) -> dict
     else:
         index, partition, value = BY_STATUS, "statusKey", status_key(query.tenant, number, query.status)
     keys = f"#{partition} = :partition AND #sortKey BETWEEN :low AND :high"
-    # Expired items may stay for days until AWS removes them (AWS, "Using time to live").
+    # AWS may take days to remove expired items (AWS, "Using time to live").
     living = "#ttl > :present"
     values: Mapping[str, Any] = {"partition": value, "low": bounds.low, "high": bounds.high, "present": table.present()}
     return {
@@ -154,11 +154,11 @@ def _request(table: Table, query: JobQuery, bounds: Bounds, number: int) -> dict
 
 
 def _share(limit: int) -> int:
-    """How many rows to read from one shard: its share of an evenly spread page, twice the spread more, and `after`."""
+    """Rows to read from one shard: its even share of the page, twice the usual spread, and one for `after`."""
     return limit // SHARDS + isqrt(limit) + 2
 
 
 def _start(moment: datetime) -> str:
-    """The first sort key not before `moment`: sort keys are cut to milliseconds, a moment may be finer."""
+    """The first sort key not before `moment`. Sort keys have milliseconds; a moment may be finer."""
     cut = moment.microsecond % 1000 != 0
     return clock.to_iso(moment) + (AFTER_TIME if cut else "")

@@ -17,13 +17,13 @@ from processor.stores.records import Item, from_wire
 Row = TypeVar("Row")
 Unpacked = TypeVar("Unpacked")
 
-#: What is less, in bytes, is taken apart sooner than it is handed to another thread.
+#: Below so many bytes, parsing is faster than handing the work to another thread.
 SMALL_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[Row]):
-    """One page of a partition; `next_key` is where the next page starts, as DynamoDB writes it."""
+    """One page of a partition. `next_key` is the start of the next page, in DynamoDB's notation."""
 
     rows: list[Row]
     next_key: Mapping[str, Any] | None
@@ -32,21 +32,21 @@ class Page(Generic[Row]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch(Generic[Row]):
-    """Some of the items that were asked for; `left` is what is to be asked for again, as DynamoDB writes it."""
+    """Some of the items that were asked for. `left` must be asked for again, in DynamoDB's notation."""
 
     rows: list[Row]
     left: Mapping[str, Any]
 
 
 async def page_of_answer(answer: Mapping[str, Any], read: Callable[[Item], Row], tenant: str) -> Page[Row]:
-    """Every item through `read`. Raises `Unavailable` for what is no answer of DynamoDB."""
+    """Parses a query's answer; `read` converts each item. Raises `Unavailable` if it is no answer of DynamoDB."""
     return await _beside_the_loop(answer, partial(_page, read), tenant)
 
 
 async def batch_of_answer(
     answer: Mapping[str, Any], table: str, read: Callable[[Item], Row], tenant: str
 ) -> Batch[Row]:
-    """Likewise."""
+    """The same for the answer of a batch."""
     return await _beside_the_loop(answer, partial(_batch, table, read), tenant)
 
 

@@ -12,8 +12,8 @@ from processor.ports.objects import MultipartUpload, Part, PresignedPart, Signed
 from processor.stores.clients import AwsClients
 from processor.stores.translate import translated
 
-#: Entries of a list that S3 sends in one answer. The SDK takes it apart on the event loop: a hundred in two
-#: milliseconds, and the thousand that S3 would send in seventy.
+#: Entries of a list in one answer of S3. The SDK parses them on the event loop: a hundred take two milliseconds, S3's
+#: default of a thousand takes seventy.
 LIST_PAGE = 100
 
 
@@ -48,11 +48,11 @@ class MultipartUploads:
                     expires_in_seconds=signed.expires_in_seconds,
                 )
             )
-            await asyncio.sleep(0)  # to sign is reckoning alone: others are next
+            await asyncio.sleep(0)  # signing only computes: let other tasks run
         return tuple(parts)
 
     async def sign_part(self, upload: MultipartUpload, number: int, *, expires_in_seconds: int) -> SignedUrl:
-        """S3 takes whatever length is sent, up to 5 GiB. Raises `Unavailable`."""
+        """S3 accepts a part of any length, up to 5 GiB. Raises `Unavailable`."""
         return await self._signed(upload, expires_in_seconds, PartNumber=number)
 
     async def _signed(self, upload: MultipartUpload, expires_in_seconds: int, **terms: int) -> SignedUrl:
@@ -89,7 +89,7 @@ class MultipartUploads:
             await self._s3.abort_multipart_upload(**self._named(upload))
 
     async def _abort_all(self, prefix: str) -> int:
-        """Abort every upload under the prefix, also one that no record knows of; how many there were."""
+        """Abort every upload under the prefix, even if no record has it. Returns their number."""
         found: list[MultipartUpload] = []
         with translated(missing=Unavailable):
             async for page in self._pages("list_multipart_uploads", Bucket=self._bucket, Prefix=prefix):
@@ -101,7 +101,7 @@ class MultipartUploads:
         return len(found)
 
     def _pages(self, operation: Any, **request: Any) -> AsyncIterator[Any]:
-        """A long list, piece by piece."""
+        """The pages of a long list."""
         pages: AsyncIterator[Any] = self._s3.get_paginator(operation).paginate(
             **request, PaginationConfig={"PageSize": LIST_PAGE}
         )

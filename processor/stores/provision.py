@@ -1,4 +1,4 @@
-"""Makes what the service needs of AWS, where it is missing: for the local mode and for tests."""
+"""Creates the AWS resources that the service needs, for the local mode and for tests."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Names", "Provisioned", "provision", "provision_identity"]
 
-#: How often, and how many times, to ask whether a new table is ready. On AWS it takes some ten seconds.
+#: Seconds between two checks whether a new table is ready, and the most checks. On AWS it takes about ten seconds.
 _TABLE_WAIT: Request = {"Delay": 1, "MaxAttempts": 60}
 #: Access keys that a user may have at once (AWS, "IAM and AWS STS quotas").
 _MAX_ACCESS_KEYS = 2
 _POLICY_NAME = "truss-image-service"
-#: AWS asks for the right to the single call; the emulator asks for one to the batch, which AWS does not know.
+#: For a batch, AWS requires the right to the single call. The emulator requires a right that AWS does not have.
 _BATCHES = {
     "sqs:DeleteMessage": "sqs:DeleteMessageBatch",
     "sqs:ChangeMessageVisibility": "sqs:ChangeMessageVisibilityBatch",
@@ -34,7 +34,7 @@ _BATCHES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provisioned:
-    """Where to find what was made."""
+    """The names, URLs and ARNs of the resources."""
 
     names: Names
     queue_url: str
@@ -42,7 +42,7 @@ class Provisioned:
     dead_letter_queue_url: str
     dead_letter_queue_arn: str
     table_arn: str
-    #: None: nothing stands before the processed bucket.
+    #: None: there is no distribution in front of the processed bucket.
     distribution_arn: str | None = None
 
 
@@ -53,7 +53,7 @@ async def provision(
     cors_origins: Sequence[str] = (),
     max_receive_count: int = schema.MAX_RECEIVE_COUNT,
 ) -> Provisioned:
-    """Make both queues, the table and both buckets. Run again, it mends what is missing and changes nothing else.
+    """Create both queues, the table and both buckets. May be repeated: it creates only what is missing.
 
     Raises `Unavailable`.
     """
@@ -67,7 +67,7 @@ async def provision(
         for bucket in (names.source_bucket, names.processed_bucket):
             await _bucket(clients, bucket)
         await _cors(clients, names.source_bucket, cors_origins)
-        # Last, because S3 tries the queue before it agrees to notify it.
+        # Last, because S3 sends a test event to the queue before it accepts the configuration.
         await _notification(clients, names.source_bucket, queue_arn)
     return Provisioned(
         names=names,
@@ -80,9 +80,9 @@ async def provision(
 
 
 async def provision_identity(clients: AwsClients, provisioned: Provisioned) -> AwsCredentials:
-    """A fresh key of a user who may do what the service needs. Raises `Unavailable`.
+    """A new access key of a user with the rights of the service. Raises `Unavailable`.
 
-    The key before it stays good, and with it the URLs that it has signed; older ones go.
+    The previous key stays valid, and so do the URLs that it has signed. Older keys are deleted.
     """
     names = provisioned.names
     policy = schema.service_policy(
@@ -104,7 +104,7 @@ async def provision_identity(clients: AwsClients, provisioned: Provisioned) -> A
 
 
 async def _queue(clients: AwsClients, name: str) -> tuple[str, str]:
-    """URL and ARN. Attributes are set apart: a queue that exists with others refuses to be created again."""
+    """URL and ARN. Attributes are set later: SQS refuses to create a queue again with other attributes."""
     url = (await clients.sqs.create_queue(QueueName=name))["QueueUrl"]
     answer = await clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
     return url, answer["Attributes"]["QueueArn"]
@@ -128,7 +128,7 @@ async def _table(clients: AwsClients, table: str) -> str:
 
 
 async def _indexes(clients: AwsClients, table: str) -> None:
-    """Add the indexes that a table of an earlier version does not have; AWS makes one at a time."""
+    """Add the indexes that a table of an earlier release lacks. AWS creates one at a time."""
     wanted = schema.table_definition(table)
     found = (await clients.dynamodb.describe_table(TableName=table))["Table"].get("GlobalSecondaryIndexes", ())
     missing = {index["IndexName"]: index for index in wanted["GlobalSecondaryIndexes"]}
@@ -146,7 +146,7 @@ async def _indexes(clients: AwsClients, table: str) -> None:
 async def _bucket(clients: AwsClients, bucket: str) -> None:
     if not await _bucket_exists(clients, bucket):
         region = clients.config.region
-        if region == "us-east-1":  # the one region that S3 does not want to be told
+        if region == "us-east-1":  # S3 refuses this region as a location constraint
             await clients.s3.create_bucket(Bucket=bucket)
         else:
             location = {"LocationConstraint": region}
@@ -179,7 +179,7 @@ async def _cors(clients: AwsClients, bucket: str, origins: Sequence[str]) -> Non
 
 
 async def _notification(clients: AwsClients, bucket: str, queue_arn: str) -> None:
-    """Written only when it differs, because S3 sends a test event for every write."""
+    """Write the notification only if it differs, because S3 sends a test event for every write."""
     wanted = schema.notification(queue_arn)
     found = await clients.s3.get_bucket_notification_configuration(Bucket=bucket)
     told = [(known["QueueArn"], list(known["Events"])) for known in found.get("QueueConfigurations", ())]

@@ -1,4 +1,4 @@
-"""Jobs and images as items of the table, and back."""
+"""Converts jobs and images to items of the table, and back."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from processor.stores.clients import from_attribute, to_attribute
 from processor.stores.codec import RECORDS
 from processor.stores.schema import KEY, change_key, digest_key, list_key, shard, status_key
 
-#: An item or a value as this code sees it, and as DynamoDB writes it.
+#: An item with plain values, and one in DynamoDB's notation.
 Item = Mapping[str, Any]
 WireItem = dict[str, Any]
 
-#: Attributes of what a run brings.
+#: Attributes of the outcome of a run.
 _OUTCOME = frozenset(RECORDS.names(Job)[name] for name in OUTCOME)
 
 
@@ -58,14 +58,14 @@ INDEX_ATTRIBUTES = ("listKey", "statusKey", "sortKey", "claimKey", "digestKey")
 
 
 def digest_attributes(job: Job) -> Item:
-    """The attribute that only a completed current job has: it is found by the SHA-256 of its source."""
+    """The attribute that only a completed current job has, so that it is found by the SHA-256 of its source."""
     if job.status is not JobStatus.COMPLETED or job.manifest is None:
         return {}
     return {"digestKey": digest_key(job.tenant, job.manifest.sha256)}
 
 
 def change_attributes(record: Job | Image) -> Item:
-    """Where a job of which there is something to tell is found by the time of its last change; and a deleted image."""
+    """The attribute by which a job with a journal, or a deleted image, is found by the time of its last change."""
     return {"changeKey": change_key(record.tenant, shard(record.unique_id))}
 
 
@@ -75,7 +75,7 @@ def job_item(job: Job) -> Item:
 
 
 def outcome_values(job: Job) -> Item:
-    """What a finished job says of its run."""
+    """The attributes of a finished job with the outcome of its run."""
     return {name: value for name, value in RECORDS.encode(job).items() if name in _OUTCOME}
 
 

@@ -1,4 +1,4 @@
-"""The DynamoDB table as a replay store."""
+"""A store of replays in the DynamoDB table."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from processor.stores.schema import KEY, TTL
 from processor.stores.table import Table
 from processor.stores.writes import ConditionFailed, Update
 
-#: How long an answer is kept, in seconds: a day.
+#: Time for which an answer is kept, in seconds: a day.
 KEPT_SECONDS = 24 * 3600
-#: How long a request may be in progress, in seconds. Whoever began it and has not answered by then has died.
+#: Time that a request may be in progress, in seconds. A process that has not answered by then has died.
 LOCK_SECONDS = 60
 
 
-#: The record is of this very try.
+#: The record belongs to this try.
 OWN = "#token = :token"
 
 
 class DynamoReplayStore:
-    """Requests beside the jobs. Until it is answered a record lives as long as its lock, so one `ttl` says both."""
+    """Requests in the same table as jobs. Without an answer, a record lives as long as its lock: one `ttl` serves."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -58,7 +58,7 @@ class DynamoReplayStore:
             condition=OWN,
             values={"token": request.token},
         )
-        with suppress(ConditionFailed):  # another took over after the lock had run out
+        with suppress(ConditionFailed):  # another process took over after the lock had expired
             await self._table.update(kept)
 
     async def abandon(self, request: Repeatable) -> None:

@@ -1,8 +1,8 @@
-"""Sessions of a pod's role that last for the URLs which they sign, and how long any session has left.
+"""Sessions of a pod's role that last as long as the URLs that they sign, and the time that a session has left.
 
 A presigned URL ends with the credentials that signed it (AWS, "Sharing objects with presigned URLs"). The SDK asks for
-sessions of an hour and renews them a quarter of an hour before their end, so a URL that is good for an hour by what it
-says of itself may be refused after fifteen minutes.
+sessions of an hour, and renews them a quarter of an hour before their end. So S3 may refuse a URL after fifteen
+minutes, although the URL names an hour.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from botocore.utils import FileWebIdentityTokenLoader
 
 from processor import clock
 
-#: Age at which a session is renewed, in seconds: a URL loses no more than this of its time.
+#: Age at which a session is renewed, in seconds. A URL loses no more than this.
 RENEWAL_SECONDS = 900
-#: So much sooner than its session a URL ends: an upload still has to begin, and clocks differ.
+#: A URL ends so much before its session, because an upload still has to begin, and clocks differ.
 MARGIN = timedelta(seconds=30)
 
 
 class _Credentials(AioDeferredRefreshableCredentials):
-    """Renewed early. When that fails they are used until shortly before their end, like any other."""
+    """Credentials that are renewed early. If that fails, they are used until shortly before their end, as usual."""
 
     def __init__(self, fetcher: AioAssumeRoleWithWebIdentityCredentialFetcher, *, method: str, seconds: int) -> None:
         super().__init__(refresh_using=fetcher.fetch_credentials, method=method)
@@ -36,22 +36,22 @@ class _Credentials(AioDeferredRefreshableCredentials):
 
 
 class RoleSessions:
-    """Takes on the role that EKS names to a pod, as the SDK's own provider does, for `seconds`.
+    """Assumes the role that EKS gives to a pod, like the SDK's own provider, but for `seconds`.
 
-    The variables are the pod's identity, and read where the SDK reads them: when the first call is made.
+    The environment variables are the pod's identity. Like the SDK, it reads them at the first call.
     """
 
     METHOD = "assume-role-with-web-identity-for-long"
     CANONICAL_NAME = None
 
     def __init__(self, session: AioSession, *, region: str, seconds: int) -> None:
-        # The type stubs that are installed know the services of the product alone.
+        # The installed type stubs have only the services that the product uses.
         self._session: Any = session
         self._region = region
         self._seconds = seconds
 
     async def load(self) -> _Credentials | None:
-        """The credentials, which are fetched when they are needed; None without a role and a token."""
+        """Credentials that are fetched when they are needed; None: there is no role or no token."""
         token_file, role = os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"), os.environ.get("AWS_ROLE_ARN")
         if not token_file or not role:
             return None
@@ -70,7 +70,7 @@ class RoleSessions:
 
 
 def session_of_role(region: str, seconds: int) -> AioSession:
-    """A session of the SDK with its own chain of credentials, but for the role of a pod."""
+    """A session of the SDK with its usual chain of credentials, except for the role of a pod."""
     session = AioSession()
     chain = session.get_component("credential_provider")
     chain.insert_before("assume-role-with-web-identity", RoleSessions(session, region=region, seconds=seconds))
@@ -78,22 +78,22 @@ def session_of_role(region: str, seconds: int) -> AioSession:
 
 
 def told_by_pod_identity(environ: Mapping[str, str]) -> bool:
-    """Whether the agent of EKS Pod Identity gives the credentials: it, and not this process, says how long they last.
+    """Whether EKS Pod Identity gives the credentials. Then its agent decides how long they last, not this process.
 
-    A role that is named with a token goes before, as in the SDK's own chain.
+    A role with a token file has priority, as in the SDK's own chain.
     """
     return bool(environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI")) and not environ.get("AWS_WEB_IDENTITY_TOKEN_FILE")
 
 
 async def lasting(credentials: Any, seconds: int) -> int:
-    """How much of `seconds` a URL holds that is signed with these credentials now; at least one second.
+    """How many of `seconds` a URL stays valid if it is signed with these credentials now; at least one second.
 
-    A key of a user, and a session whose end nobody told to this process, are taken to hold on.
+    An access key of a user, and a session with an unknown end, count as valid for all of `seconds`.
     """
     if credentials is None:
         return seconds
-    await credentials.get_frozen_credentials()  # renews them first when it is time
-    # The SDK tells the end of a session to nobody; every kind that it renews keeps it under this name.
+    await credentials.get_frozen_credentials()  # renews them first if it is time
+    # The SDK has no public attribute for the end of a session. All renewable credentials have this private one.
     end = getattr(credentials, "_expiry_time", None)
     if end is None:
         return seconds

@@ -1,4 +1,4 @@
-"""One S3 bucket as an object store."""
+"""An object store in one S3 bucket."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
         ObjectVersionTypeDef,
     )
 
-#: Keys in one `DeleteObjects`, which takes a thousand: to write so many would hold up the event loop.
+#: Keys in one `DeleteObjects`. S3 accepts a thousand, but writing so many would block the event loop.
 DELETE_BATCH = LIST_PAGE
-#: How often a prefix is emptied and looked at again: an upload may arrive in between, and a job at work may store one
-#: variant after the other, but not for ever.
+#: The most times that a prefix is emptied and listed again. Meanwhile an upload may arrive, or a running job may store
+#: some variants.
 PURGE_ROUNDS = 12
-#: How much of a body is read at a time, in bytes.
+#: Bytes of a body that are read at once.
 CHUNK_BYTES = 1024 * 1024
 #: Form field and header of an upload's checksum.
 CHECKSUM = "x-amz-checksum-sha256"
@@ -44,18 +44,20 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Download:
-    """The answer to a GET, of which S3 sends no more than it is asked for."""
+    """The answer to a GET. Its body is read only on request."""
 
     info: ObjectInfo
     body: Any = field(repr=False)
     transfer_timeout_seconds: float
 
     async def read(self, *, max_bytes: int) -> bytes:
-        """Raises `FileTooLarge`, `Unavailable`. By what S3 says of the size and by count: neither alone is trusted with
-        this process's memory."""
+        """Raises `FileTooLarge`, `Unavailable`.
+
+        Both the size from S3 and the count of bytes are checked, because too large a body would exhaust memory.
+        """
         if self.info.size > max_bytes:
             raise FileTooLarge(limit=max_bytes, actual=self.info.size)
-        whole = io.BytesIO()  # grows in place, and hands over what it has: pieces would be there twice to be joined
+        whole = io.BytesIO()  # it grows in place and gives its bytes away; joining pieces would need twice the memory
         left = max_bytes
         with translated():
             async with asyncio.timeout(self.transfer_timeout_seconds):
@@ -68,16 +70,17 @@ class S3Download:
 
 
 class S3ObjectStore(MultipartUploads):
-    """A bucket. Uploads are signed for the public endpoint, everything else goes to the internal one."""
+    """A bucket. Uploads are signed for the public endpoint; everything else uses the internal one."""
 
     def __init__(self, clients: AwsClients, bucket: str) -> None:
         super().__init__(clients, bucket)
         self._transfer_timeout_seconds = clients.config.transfer_timeout_seconds
 
     async def presign_upload(self, terms: UploadTerms) -> PresignedUpload:
-        """Sign one upload twice. S3 refuses a PUT whose signed headers differ, and a form that breaks its policy.
+        """Sign an upload both as a PUT and as a form.
 
-        A PUT of which no size is known is not bound in length: only a form can be (AWS, "POST policy").
+        S3 refuses a PUT whose signed headers differ, and a form that breaks its policy. Without a known size, the
+        length of a PUT has no limit. Only a form can have one (AWS, "POST policy").
         """
         with translated():
             seconds = await self._clients.lasting(terms.expires_in_seconds)
@@ -101,13 +104,13 @@ class S3ObjectStore(MultipartUploads):
         return PostForm(url=form["url"], fields={**form["fields"]})
 
     async def head(self, key: str) -> ObjectInfo:
-        """What S3 knows about an object. Raises `ObjectNotFound`, `Unavailable`."""
+        """The metadata of an object. Raises `ObjectNotFound`, `Unavailable`."""
         with translated():
             found = await self._s3.head_object(Bucket=self._bucket, Key=key)
         return _info(key, found)
 
     async def versions(self, key: str, *, until: str = "") -> tuple[ObjectInfo, ...]:
-        """Raises `Unavailable`. S3 tells of the newest version of a key first."""
+        """Raises `Unavailable`. S3 lists the newest version of a key first."""
         found: list[ObjectInfo] = []
         with translated(missing=Unavailable):
             async for page in self._version_pages(key):
@@ -121,8 +124,10 @@ class S3ObjectStore(MultipartUploads):
 
     @asynccontextmanager
     async def open(self, key: str, *, etag: str | None = None) -> AsyncIterator[S3Download]:
-        """Raises `ObjectNotFound`, `ObjectChanged`, `Unavailable`. Leaving early drops the connection, and with it the
-        rest of the body."""
+        """Raises `ObjectNotFound`, `ObjectChanged`, `Unavailable`.
+
+        A caller that leaves early drops the connection, and the rest of the body is not transferred.
+        """
         wanted: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag else {}
         with translated():
             async with asyncio.timeout(self._transfer_timeout_seconds):
@@ -146,16 +151,16 @@ class S3ObjectStore(MultipartUploads):
         metadata: Mapping[str, str],
         sha256: str | None = None,
     ) -> None:
-        """Write an object; S3 checks that what arrived has the SHA-256 of what was sent. Raises `Unavailable`."""
-        # In a thread: a large object would hold up the loop.
+        """Write an object. S3 checks its SHA-256. Raises `Unavailable`."""
+        # In a thread, because a large object would block the event loop.
         digest = bytes.fromhex(sha256) if sha256 else await asyncio.to_thread(_sha256, body)
         checksum = base64.b64encode(digest).decode()
-        with translated(missing=Unavailable):  # a bucket, if anything
+        with translated(missing=Unavailable):  # only the bucket can be missing
             async with asyncio.timeout(self._transfer_timeout_seconds):
                 await self._s3.put_object(
                     Bucket=self._bucket,
                     Key=key,
-                    Body=io.BytesIO(body),  # sent in pieces; a large one as bytes would hold up the loop
+                    Body=io.BytesIO(body),  # sent in pieces; large `bytes` would block the event loop
                     ContentType=content_type,
                     CacheControl=cache_control,
                     Metadata={**metadata},
@@ -163,11 +168,14 @@ class S3ObjectStore(MultipartUploads):
                 )
 
     async def purge(self, prefix: str, *, before: Removal = unwatched) -> tuple[str, ...]:
-        """Remove all versions of all objects under the prefix, and all parts of unfinished uploads, and look again.
+        """Remove all versions of all objects under the prefix and all unfinished uploads, until none is left.
 
-        Uploads go first: one that is completed in between has become an object by the time that versions are listed.
-        Without a version id S3 would only hide an object of a versioned bucket; in others the id is `null`. When any is
-        left raises `Unavailable`, or `Busy` where S3 refused nothing: then more keeps arriving.
+        Uploads are aborted first. If one is completed meanwhile, it is an object when versions are listed. Each delete
+        names a version id. Without one, S3 would only hide an object of a versioned bucket. In other buckets the id is
+        `null`.
+
+        If any object is left, it raises `Unavailable`; or `Busy` if S3 refused nothing, because then new ones keep
+        arriving.
         """
         purged: dict[str, None] = {}
         refused = False
@@ -183,8 +191,7 @@ class S3ObjectStore(MultipartUploads):
         raise Unavailable if refused else Busy
 
     async def _versions(self, prefix: str) -> tuple[tuple[ObjectInfo, ...], list[ObjectIdentifierTypeDef]]:
-        """Every version under the prefix, in key order and newest first; the same by name, and the markers that hide
-        others."""
+        """Every version under the prefix, by key and newest first. Then the ids of all versions and delete markers."""
         found: list[ObjectInfo] = []
         ids: list[ObjectIdentifierTypeDef] = []
         with translated(missing=Unavailable):
@@ -201,7 +208,7 @@ class S3ObjectStore(MultipartUploads):
         return self._pages("list_object_versions", Bucket=self._bucket, Prefix=prefix)
 
     async def _delete(self, versions: list[ObjectIdentifierTypeDef]) -> bool:
-        """Whether all were deleted. What could not be shows when the prefix is looked at again."""
+        """Whether all were deleted. The next look at the prefix finds those that were not."""
         with translated(missing=Unavailable):
             answer = await self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": versions, "Quiet": True})
         failed = answer.get("Errors", ())
@@ -212,7 +219,7 @@ class S3ObjectStore(MultipartUploads):
         return not failed
 
     async def walk(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        """Every object under the prefix, in key order, a thousand a call. Raises `Unavailable`."""
+        """Every object under the prefix, in key order, a thousand in each call. Raises `Unavailable`."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
         with translated(missing=Unavailable):
             async for page in pages:
@@ -220,11 +227,11 @@ class S3ObjectStore(MultipartUploads):
                     yield _listed(found)
 
     async def list(self, prefix: str) -> list[ObjectInfo]:
-        """The same at once. Raises `Unavailable`."""
+        """The objects of `walk` as a list. Raises `Unavailable`."""
         return [found async for found in self.walk(prefix)]
 
     async def ping(self) -> None:
-        """Raises `Unavailable` when the bucket cannot be reached."""
+        """Raises `Unavailable` if the bucket cannot be reached."""
         with translated(missing=Unavailable):
             await self._s3.head_bucket(Bucket=self._bucket)
 
@@ -253,8 +260,11 @@ def _listed(found: ObjectTypeDef | ObjectVersionTypeDef, version: str = "") -> O
 
 
 def _version(version_id: str | None) -> str:
-    """The version of an object. Without versions in the bucket, S3 calls each `null` (AWS, "Working with objects in a
-    versioning-suspended bucket"), and each one replaces the last: such an id names nothing."""
+    """The version of an object; empty: it has none.
+
+    In a bucket without versioning, every id is `null` (AWS, "Working with objects in a versioning-suspended bucket"),
+    and each object replaces the last one. So this id identifies nothing.
+    """
     return "" if version_id in (None, "null") else version_id
 
 
@@ -288,7 +298,7 @@ def _form_fields(terms: UploadTerms) -> dict[str, Any]:
 
 
 def _form_conditions(terms: UploadTerms) -> list[Any]:
-    """The policy must name every field, each with its one value; the key's is added by the SDK."""
+    """The policy must have every field with its value. The SDK adds the key."""
     least, most = (1, terms.max_bytes) if terms.size is None else (terms.size, terms.size)
     named = [{name: value} for name, value in _form_fields(terms).items()]
     return [*named, ["content-length-range", least, most]]

@@ -1,4 +1,4 @@
-"""What the service needs of AWS: names, the table and its keys, the queue, the buckets, the rights."""
+"""The AWS resources of the service: names, the table and its keys, the queue, the buckets, the rights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Self
 from processor.images import SOURCE_PREFIX, VARIANT_PREFIX
 from processor.jobs import JobStatus
 
-#: What a call of the SDK takes. The SDK's own types for it are there only in development.
+#: Parameters of an SDK call. The SDK's types for them are installed only in development.
 Request = Any
 
 KEY = "processingId"
@@ -21,27 +21,27 @@ BY_DIGEST = "by-digest"
 BY_CHANGE = "by-change"
 TTL = "ttl"
 
-#: Partitions that a tenant's listing is spread over: each takes 1,000 writes a second (AWS, "Partition key design").
-#: A change strands the records that are listed already.
+#: Partitions of a tenant's listing. Each accepts 1,000 writes a second (AWS, "Partition key design"). If this number
+#: changes, listings lose the existing records.
 SHARDS = 4
 
-#: How long a received message stays hidden when the receiver does not say, in seconds.
+#: Default time for which a received message stays hidden, in seconds.
 VISIBILITY_SECONDS = 60
-#: How long the queue keeps a message, in seconds: four days.
+#: Time for which the queue keeps a message, in seconds: four days.
 RETENTION_SECONDS = 4 * 24 * 3600
-#: How long the dead-letter queue keeps one, in seconds: fourteen days, the most that SQS allows.
+#: Time for which the dead-letter queue keeps a message, in seconds: fourteen days, the most that SQS allows.
 DEAD_LETTER_RETENTION_SECONDS = 14 * 24 * 3600
 #: Receives after which a message is moved to the dead-letter queue.
 MAX_RECEIVE_COUNT = 5
-#: Length of a long poll when the receiver does not say, in seconds; the most that SQS allows.
+#: Default length of a long poll, in seconds; the most that SQS allows.
 POLL_SECONDS = 20
-#: How long a browser may remember the answer to a preflight request, in seconds.
+#: Time for which a browser may cache the answer to a preflight request, in seconds.
 PREFLIGHT_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """What everything is called. `account_id` owns it all."""
+    """The names of all resources. `account_id` owns them."""
 
     account_id: str
     source_bucket: str
@@ -49,7 +49,7 @@ class Names:
     table: str
     queue: str
     dead_letter_queue: str
-    #: Whom the service runs as, where it is given a user.
+    #: The IAM user of the service, if it runs as one.
     user: str
 
     @classmethod
@@ -70,12 +70,12 @@ class Names:
 
 
 def shard(unique_id: str) -> int:
-    """Which of the tenant's partitions an image is listed in: the same in every process and for ever."""
+    """The number of the tenant's partition that lists an image. It is the same in every process, and never changes."""
     return zlib.crc32(unique_id.encode()) % SHARDS
 
 
 def list_key(tenant: str, number: int) -> str:
-    """Partition of `by-time`. The last `#` splits it, so tenants may contain one."""
+    """Partition of `by-time`. It is split at the last `#`, so a tenant may contain one."""
     return f"{tenant}#{number}"
 
 
@@ -104,7 +104,7 @@ def table_definition(table: str) -> Request:
         "GlobalSecondaryIndexes": [
             _index(BY_TIME, "listKey"),
             _index(BY_STATUS, "statusKey"),
-            _index(BY_DIGEST, "digestKey", projection={"ProjectionType": "KEYS_ONLY"}),  # what it finds is read again
+            _index(BY_DIGEST, "digestKey", projection={"ProjectionType": "KEYS_ONLY"}),  # its results are read again
             _index(
                 BY_CHANGE,
                 "changeKey",
@@ -142,7 +142,7 @@ def queue_attributes(
 
 
 def queue_policy(names: Names, queue_arn: str) -> dict[str, Any]:
-    """Lets S3 send, for the source bucket alone, and only while this account owns it (AWS, "Confused deputy")."""
+    """Lets S3 send, only for the source bucket, and only while this account owns it (AWS, "Confused deputy")."""
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -165,12 +165,12 @@ def queue_policy(names: Names, queue_arn: str) -> dict[str, Any]:
 
 
 def bucket_arn(bucket: str) -> str:
-    """The ARN of a bucket; it names neither region nor account."""
+    """The ARN of a bucket. It has neither region nor account."""
     return f"arn:aws:s3:::{bucket}"
 
 
 def public_access_block() -> Request:
-    """Nothing in a bucket is ever public."""
+    """Blocks public access to everything in a bucket."""
     return {
         "BlockPublicAcls": True,
         "IgnorePublicAcls": True,
@@ -180,7 +180,7 @@ def public_access_block() -> Request:
 
 
 def lifecycle() -> Request:
-    """Parts of uploads that nobody finished cost money and are seen by nobody."""
+    """Removes parts of unfinished uploads, because they cost money and no listing shows them."""
     rule = {
         "ID": "abort-unfinished-uploads",
         "Status": "Enabled",
@@ -191,7 +191,7 @@ def lifecycle() -> Request:
 
 
 def cors(origins: Sequence[str]) -> Request:
-    """Lets pages of these origins upload, and see the ETag of what they uploaded, and where a form put it."""
+    """Lets pages of these origins upload. They can read the ETag of an upload, and the location after a form."""
     rule = {
         "AllowedOrigins": list(origins),
         "AllowedMethods": ["PUT", "POST", "GET", "HEAD"],
@@ -203,7 +203,7 @@ def cors(origins: Sequence[str]) -> Request:
 
 
 def notification(queue_arn: str) -> Request:
-    """Every new object under the source prefix is told to the queue."""
+    """Sends an event for every new object under the source prefix to the queue."""
     rule = {"Name": "prefix", "Value": SOURCE_PREFIX}
     configuration = {
         "Id": "uploads",
@@ -220,9 +220,9 @@ def notification(queue_arn: str) -> Request:
 def service_policy(
     names: Names, queue_arn: str, dead_letter_arn: str, table_arn: str, distribution_arn: str | None = None
 ) -> dict[str, Any]:
-    """What the service may do, and nothing else. A presigned URL can do what its signer may.
+    """All rights of the service. A presigned URL has the rights of its signer.
 
-    The reason for each right is in `infra/cloudformation/image-service.yaml`, which grants the same.
+    `infra/cloudformation/image-service.yaml` grants the same rights, and has the reason for each.
     """
     source, processed = bucket_arn(names.source_bucket), bucket_arn(names.processed_bucket)
     objects = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"]

@@ -1,4 +1,4 @@
-"""Secrets that every process over one table shares, made on first use."""
+"""Secrets that all processes with one table share. They are made on first use."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from processor.stores.records import secret_key
 from processor.stores.table import Table
 from processor.stores.writes import ConditionFailed, Put
 
-#: Length of a secret: 256 bits, as HMAC-SHA256 wants.
+#: Bytes of a secret: 256 bits, for HMAC-SHA256.
 SECRET_BYTES = 32
 
 
 async def shared_secret(table: Table, name: str) -> bytes:
-    """32 random bytes. Whoever writes first decides; the others read. Raises `Unavailable`."""
+    """32 random bytes. The first writer decides, all others read. Raises `Unavailable`."""
     found = await table.get(secret_key(name))
     if found is None:
         fresh = {**secret_key(name), "secret": secrets.token_bytes(SECRET_BYTES)}

@@ -1,4 +1,4 @@
-"""One SQS queue as a message queue."""
+"""A message queue in SQS."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 #: Most entries of one batch (AWS, "Amazon SQS message quotas").
 BATCH = 10
-#: Longest time that a message can be hidden, in seconds: twelve hours.
+#: The longest time for which a message can be hidden, in seconds: twelve hours.
 MAX_VISIBILITY_SECONDS = 43_200
-#: The message attribute that says why a message is a dead letter.
+#: The message attribute with the reason why a message is a dead letter.
 REASON = "Reason"
-#: The message attribute that says how often a message was received before it was sent anew.
+#: The message attribute with the number of times that a message was received before it was resent.
 TRIES = "Tries"
-#: What SQS says of a message that is settled, given back or delivered anew: nothing is left to do with its receipt.
+#: SQS's codes for a receipt of a message that was settled, given back or delivered again. It needs no more work.
 STALE_CODES = frozenset({"ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNotInflight"})
 
 _COUNT = re.compile(r"[0-9]{1,4}")
@@ -68,7 +68,7 @@ class SqsMessageQueue:
         ]
 
     async def settle(self, receipts: Sequence[str]) -> None:
-        """Delete messages. Raises `Unavailable` when any is left, after all were tried."""
+        """Delete messages. Raises `Unavailable` if any is left, after all were tried."""
 
         async def delete(entries: Sequence[Entry]) -> Sequence[BatchResultErrorEntryTypeDef]:
             answer = await self._sqs.delete_message_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
@@ -77,7 +77,7 @@ class SqsMessageQueue:
         await _in_batches([{"ReceiptHandle": receipt} for receipt in receipts], delete)
 
     async def set_visibility(self, receipts: Sequence[str], seconds: int) -> None:
-        """Hide messages. Raises `Unavailable` when that failed for any, after all were tried."""
+        """Hide messages. Raises `Unavailable` if that failed for any, after all were tried."""
 
         async def change(entries: Sequence[Entry]) -> Sequence[BatchResultErrorEntryTypeDef]:
             answer = await self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
@@ -96,7 +96,7 @@ class SqsMessageQueue:
             )
 
     async def depth(self) -> QueueDepth:
-        """What SQS counts (AWS, "GetQueueAttributes"). Raises `Unavailable`."""
+        """The counts of SQS (AWS, "GetQueueAttributes"). Raises `Unavailable`."""
         visible, delayed, hidden = (
             "ApproximateNumberOfMessages",
             "ApproximateNumberOfMessagesDelayed",
@@ -107,13 +107,13 @@ class SqsMessageQueue:
         return QueueDepth(waiting=int(counts[visible]) + later, in_flight=int(counts[hidden]), delayed=later)
 
     async def max_receive_count(self) -> int | None:
-        """What the queue's redrive policy says. Raises `Unavailable`."""
+        """The number in the queue's redrive policy; None: it has none. Raises `Unavailable`."""
         attributes = await self._attributes("RedrivePolicy")
         policy = attributes.get("RedrivePolicy")
         return int(json.loads(policy)["maxReceiveCount"]) if policy else None
 
     async def ping(self) -> None:
-        """Raises `Unavailable` when the queue cannot be reached."""
+        """Raises `Unavailable` if the queue cannot be reached."""
         await self._attributes("QueueArn")
 
     async def _attributes(self, *names: Any) -> Mapping[str, str]:
@@ -127,13 +127,13 @@ def _reason(attributes: Mapping[str, MessageAttributeValueOutputTypeDef]) -> str
 
 
 def _tries(attributes: Mapping[str, MessageAttributeValueOutputTypeDef]) -> int:
-    """0 for what is no number of ours: whoever may write to the queue may write anything."""
+    """The number in the attribute; 0 if it is not one of ours: a sender may write anything."""
     told = attributes[TRIES].get("StringValue", "") if TRIES in attributes else ""
     return int(told) if _COUNT.fullmatch(told) else 0
 
 
 async def _in_batches(entries: Sequence[Entry], call: Call) -> None:
-    """Run `call` over all entries, ten at a time; the failure of one batch does not keep the others from their turn."""
+    """Call `call` for all entries, ten at a time. If a batch fails, the others are still tried."""
     errors: list[TrussError] = []
     for start in range(0, len(entries), BATCH):
         batch = [{"Id": str(number), **entry} for number, entry in enumerate(entries[start : start + BATCH])]
@@ -146,7 +146,7 @@ async def _in_batches(entries: Sequence[Entry], call: Call) -> None:
 
 
 async def _one_batch(batch: Sequence[Entry], call: Call) -> None:
-    """A batch answers 200 with failures inside, which the SDK does not retry; what may pass is tried once more."""
+    """Call `call` for one batch, and once more for its failures. The SDK retries none: they are in an answer 200."""
     with translated():
         codes = _failures(await call(batch))
         if not codes:
@@ -158,6 +158,6 @@ async def _one_batch(batch: Sequence[Entry], call: Call) -> None:
 
 
 def _failures(failed: Sequence[BatchResultErrorEntryTypeDef]) -> dict[str, str]:
-    """Codes by entry, but for receipts that have become stale."""
+    """Codes by entry, without stale receipts."""
     codes = {entry["Id"]: entry["Code"].removeprefix("AWS.SimpleQueueService.") for entry in failed}
     return {entry: code for entry, code in codes.items() if code not in STALE_CODES}

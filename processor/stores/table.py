@@ -1,4 +1,4 @@
-"""The DynamoDB table, on which every store of records works: reads that know expiry, conditional writes, batches."""
+"""The DynamoDB table under all stores of records: reads that respect expiry, conditional writes, batches."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from processor.stores.writes import Delete, Put, Update
 
 Row = TypeVar("Row")
 
-#: Most requests of one `BatchWriteItem`, and of one `BatchGetItem` (AWS, under these names).
+#: The most requests in one `BatchWriteItem`, and in one `BatchGetItem` (AWS, under these names).
 BATCH, READ_BATCH = 25, 100
-#: Tries of a batch of which DynamoDB leaves a part undone, and the longest first pause between two, in seconds.
+#: Tries of a batch that DynamoDB does only partly, and the longest pause after the first try, in seconds.
 BATCH_TRIES, BATCH_PAUSE_SECONDS = 6, 0.05
 
 
 class Table:
-    """One table. `now` tells the time by which records expire, in seconds since the epoch.
+    """One table. `now` gives the time for expiry, in seconds since the epoch.
 
     Every call raises `Unavailable`.
     """
@@ -39,11 +39,11 @@ class Table:
         self._now = now
 
     def present(self) -> int:
-        """The time, as records write it."""
+        """The time, as records have it."""
         return int(self._now())
 
     async def get(self, key: Item) -> Item | None:
-        """An item that is there and has not expired, by a consistent read."""
+        """An item that has not expired, by a consistent read; None: there is none."""
         with translated():
             answer = await self.dynamodb.get_item(TableName=self.name, Key=to_wire(key), ConsistentRead=True)
         item = from_wire(answer.get("Item", {}))
@@ -53,8 +53,10 @@ class Table:
     async def get_many(
         self, read: Callable[[Item], Row], tenant: str, keys: Sequence[Item], *, names: Sequence[str] = ()
     ) -> list[Row]:
-        """Those items that are there and have not expired, by consistent reads, in any order; every one through `read`,
-        in the turn of `tenant`. Of each all attributes, or these and the key."""
+        """The items that exist and have not expired, by consistent reads, in any order.
+
+        `read` converts each item, in the turn of `tenant`. With `names`, an item has only these attributes and the key.
+        """
         batches = [keys[start : start + READ_BATCH] for start in range(0, len(keys), READ_BATCH)]
         found = await asyncio.gather(*(self._get_batch(read, tenant, batch, names) for batch in batches))
         return [row for rows in found for row in rows]
@@ -87,16 +89,16 @@ class Table:
         return found
 
     async def query(self, read: Callable[[Item], Row], tenant: str, **request: Any) -> Page[Row]:
-        """One page of an index, every item through `read`, in the turn of `tenant`; `request` is DynamoDB's."""
+        """One page of an index. `read` converts each item, in the turn of `tenant`; `request` has DynamoDB's fields."""
         with translated():
             return await page_of_answer(await self.dynamodb.query(TableName=self.name, **request), read, tenant)
 
     async def update(self, change: Update) -> Item:
-        """The item as it is then. Raises `ConditionFailed`."""
+        """Change an item; returns the new one. Raises `ConditionFailed`."""
         return await writes.update(self.dynamodb, self.name, change)
 
     async def update_once(self, change: Update) -> Item:
-        """The same for what must not be carried out twice. Raises `ConditionFailed`."""
+        """Like `update`, for a change that must not happen twice. Raises `ConditionFailed`."""
         return await writes.update(self._once, self.name, change)
 
     async def put(self, new: Put) -> None:
@@ -104,11 +106,11 @@ class Table:
         await writes.put(self.dynamodb, self.name, new)
 
     async def transact(self, *changes: Update | Put | Delete) -> None:
-        """All or none. Raises `ConditionFailed`."""
+        """Make all changes or none. Raises `ConditionFailed`."""
         await writes.transact(self.dynamodb, self.name, *changes)
 
     async def delete(self, keys: Sequence[Item]) -> None:
-        """Whether they are there or not."""
+        """Delete items; missing ones are no error."""
         for start in range(0, len(keys), BATCH):
             await self._delete_batch(keys[start : start + BATCH])
 

@@ -1,4 +1,4 @@
-"""Translates errors of the AWS SDK to errors of this project: one table, used around every call."""
+"""Translates errors of the AWS SDK to errors of this project. One table serves all calls."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import structlog
 
 from processor.errors import ObjectChanged, ObjectNotFound, Throttled, TrussError, Unavailable
 
-#: What AWS's error codes mean. A code that is not here is `Unavailable`: whatever AWS says, the client is not at fault.
+#: The meaning of AWS's error codes. Any other code means `Unavailable`: the client is never at fault.
 CODES: Mapping[str, type[TrussError]] = MappingProxyType(
     {
         # HEAD answers have no body, so their code is the HTTP status.
         "404": ObjectNotFound,
-        "InvalidObjectState": ObjectNotFound,  # archived: there is nothing that could be read
+        "InvalidObjectState": ObjectNotFound,  # archived: it cannot be read
         "NoSuchKey": ObjectNotFound,
         "NoSuchUpload": ObjectNotFound,
         "NotFound": ObjectNotFound,
@@ -49,8 +49,8 @@ CODES: Mapping[str, type[TrussError]] = MappingProxyType(
     }
 )
 
-#: AWS's complaints about a request that can never succeed, however often it is sent: defects of this project, too, and
-#: no reason to think that AWS is away. A transaction says so of its parts.
+#: AWS's codes for a request that can never succeed. They are defects of this project, and no sign of an outage. In a
+#: transaction, the parts have the codes.
 DEFECT_CODES = frozenset(
     {
         "InvalidArgument",
@@ -66,7 +66,7 @@ DEFECT_CODES = frozenset(
     }
 )
 
-#: The SDK's complaints about how it was called. They are defects of this project and go on unchanged.
+#: The SDK's errors about wrong calls. They are defects of this project, and are not translated.
 DEFECTS: tuple[type[Exception], ...] = (
     sdk.DataNotFoundError,
     sdk.ApiVersionNotFoundError,
@@ -85,7 +85,7 @@ DEFECTS: tuple[type[Exception], ...] = (
     sdk.WaiterConfigError,
 )
 
-#: Top packages of the HTTP client under the SDK, some of whose errors it lets through while a body is read.
+#: Top packages of the HTTP client under the SDK. While a body is read, some of its errors come through the SDK.
 _HTTP_PACKAGES = frozenset({"aiobotocore", "aiohttp"})
 
 log = structlog.get_logger(__name__)
@@ -93,9 +93,9 @@ log = structlog.get_logger(__name__)
 
 @contextmanager
 def translated(*, missing: type[TrussError] = ObjectNotFound) -> Iterator[None]:
-    """Translate whatever the AWS calls inside raise. `missing` is what the absence of an object means.
+    """Translate the errors of AWS calls inside. `missing` is the error for a missing object.
 
-    No text of AWS goes into the new error's message; the old error is its cause.
+    The new error's message has no text of AWS. The old error is its cause.
     """
     try:
         yield
@@ -107,7 +107,7 @@ def translated(*, missing: type[TrussError] = ObjectNotFound) -> Iterator[None]:
 
 
 def translate(error: Exception) -> type[TrussError] | None:
-    """What an error means; None for one that is not AWS's doing."""
+    """The meaning of an error; None: it does not come from AWS."""
     if isinstance(error, sdk.ClientError):
         return _by_code(error)
     if isinstance(error, (TrussError, *DEFECTS)):
@@ -120,12 +120,12 @@ def translate(error: Exception) -> type[TrussError] | None:
 
 
 def code_of(error: sdk.ClientError) -> str:
-    """AWS's code, without the prefix that SQS puts before some."""
+    """AWS's code, without the prefix of some SQS codes."""
     return error.response.get("Error", {}).get("Code", "").removeprefix("AWS.SimpleQueueService.")
 
 
 def meaning_of(code: str) -> type[TrussError]:
-    """What an error code means, in an error or in an answer that reports failures of single items."""
+    """The meaning of an error code, from an error or from a single failure in an answer."""
     return CODES.get(code, Unavailable)
 
 

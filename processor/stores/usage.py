@@ -1,4 +1,4 @@
-"""The DynamoDB table as a usage store: one item a tenant."""
+"""A store of usage in the DynamoDB table, with one item per tenant."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from processor.stores.table import Table
 from processor.stores.writes import ConditionFailed, Update
 from processor.usage import Overrides, TenantRecord, Usage
 
-#: Tries to count something while others begin a new day at the same moment. It takes two.
+#: Tries to add to the counts while other processes begin a new day. Two suffice.
 TRIES = 4
 
 
 class DynamoUsageStore:
-    """Tenants beside their jobs.
+    """Tenants in the same table as jobs.
 
-    One item takes 1,000 writes a second (AWS, "Partition key design"), and so does one tenant.
+    One item accepts 1,000 writes a second (AWS, "Partition key design"), so one tenant has this limit too.
     """
 
     def __init__(self, table: Table) -> None:
@@ -102,5 +102,5 @@ def _overrides(limits: Item) -> Overrides:
 
 
 def _number(value: float) -> Decimal:
-    """DynamoDB knows no binary floats."""
+    """A number as `Decimal`, because DynamoDB has no binary floats."""
     return Decimal(repr(value))

@@ -1,4 +1,4 @@
-"""Conditional writes: how one is put together, and how it is carried through conflicts with other writes."""
+"""Builds conditional writes, and retries them after conflicts with other writes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from processor.stores.translate import code_of, translated
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
-#: Tries of a write that meets a transaction on the same item. Every transaction here is over in milliseconds.
+#: Tries of a write that conflicts with a transaction on the same item. Our transactions take milliseconds.
 CONFLICT_TRIES = 6
-#: Longest first pause between two such tries, in seconds; it doubles, and a random fraction of it is waited.
+#: The longest pause after the first try, in seconds. It doubles; the real pause is a random fraction of it.
 CONFLICT_PAUSE_SECONDS = 0.02
-#: A single write and an item of a transaction name the same conflict differently.
+#: Single writes and items of transactions have different names for the same conflict.
 CONFLICT_CODES = frozenset({"TransactionConflict", "TransactionConflictException", "TransactionInProgressException"})
 CONDITION_CODES = frozenset({"ConditionalCheckFailed", "ConditionalCheckFailedException"})
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class ConditionFailed(Exception):
-    """A condition did not hold. `item` is what was found instead, where a single item was written."""
+    """A condition did not hold. For a write of a single item, `item` is the item that was found."""
 
     def __init__(self, item: Item | None) -> None:
         super().__init__("condition failed")
@@ -40,14 +40,14 @@ class ConditionFailed(Exception):
 
 
 class _Conflict(Exception):
-    """Another transaction was at one of the items."""
+    """Another transaction was changing one of the items."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """A change to one item. Attributes are written `#name` and values `:name` in every expression.
+    """A change to one item. In every expression, attributes are `#name` and values are `:name`.
 
-    `sets` are plain assignments; `also` are further SET clauses, whose values are in `values` with the condition's.
+    `sets` are plain assignments. `also` are further SET clauses. `values` has their values and those of the condition.
     """
 
     key: Item
@@ -76,7 +76,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Put:
-    """A new item. It must not be there yet."""
+    """A new item. It must not exist yet."""
 
     item: Item
 
@@ -93,7 +93,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
-    """The removal of an item; without a condition, whether it is there or not."""
+    """The removal of an item. Without a condition, a missing item is no error."""
 
     key: Item
     condition: str = ""
@@ -108,7 +108,7 @@ class Delete:
 
 
 def attributes(expressions: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The names and values that expressions speak of, and no others: DynamoDB refuses what is not used."""
+    """The names and values that expressions use, and no others: DynamoDB refuses unused ones."""
     named = {f"#{name}": name for name in re.findall(r"#(\w+)", expressions)}
     used = {f":{name}": values[name] for name in re.findall(r":(\w+)", expressions)}
     found: dict[str, Any] = {"ExpressionAttributeNames": named}
@@ -118,7 +118,7 @@ def attributes(expressions: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def update(dynamodb: DynamoDBClient, table: str, change: Update) -> Item:
-    """Carry out one update; the item as it is then. Raises `ConditionFailed`, `Busy`, `Unavailable`."""
+    """Make one update; returns the new item. Raises `ConditionFailed`, `Busy`, `Unavailable`."""
 
     async def call() -> Item:
         answer = await dynamodb.update_item(
@@ -139,9 +139,9 @@ async def put(dynamodb: DynamoDBClient, table: str, new: Put) -> None:
 
 
 async def transact(dynamodb: DynamoDBClient, table: str, *changes: Update | Put | Delete) -> None:
-    """Carry out all changes or none. Raises `ConditionFailed`, `Busy`, `Unavailable`.
+    """Make all changes or none. Raises `ConditionFailed`, `Busy`, `Unavailable`.
 
-    One token for all tries: a transaction whose answer was lost is not carried out twice, and succeeds again.
+    All tries have the same token. So a transaction whose answer was lost is not made twice, and the retry succeeds.
     """
     items = [{type(change).__name__: change.to_request(table)} for change in changes]
     token = str(uuid.uuid4())
@@ -163,7 +163,7 @@ async def _through_conflicts(call: Callable[[], Awaitable[T]]) -> T:
 
 @contextmanager
 def _conditions() -> Iterator[None]:
-    """Tell failed conditions and conflicts from all other errors."""
+    """Turns failed conditions and conflicts into errors of their own."""
     try:
         yield
     except ClientError as error:

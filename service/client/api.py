@@ -1,4 +1,4 @@
-"""Calls of the API: authenticated, paced by one gate, repeated where that may help, and explained where it does not."""
+"""Calls the API: with authentication, paced by one gate, with retries, and with errors that people understand."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from service.client.errors import Refused, SubmitError, Unusable
 from service.client.gate import PATIENCE_SECONDS, Gate
 from service.client.proxies import proxy_for
 
-#: Longest that one HTTP exchange with the API may take, in seconds.
+#: Time limit for one HTTP exchange with the API, in seconds.
 CALL_TIMEOUT_SECONDS = 30.0
-#: First and longest pause before a call is repeated whose connection broke, in seconds.
+#: First and longest pause before a retry after a broken connection, in seconds.
 BACKOFF_SECONDS = (0.5, 10.0)
-#: How long a service that is busy without saying for how long is left alone, in seconds.
+#: Pause after an answer that the service is busy, without `Retry-After`. In seconds.
 BUSY_SECONDS = 1.0
-#: No answer of the service is larger; whatever sends more is something else.
+#: The service sends no larger answer. A larger one comes from something else.
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
 KEY_VARIABLE = "TRUSS_IMAGE_API_KEY"
@@ -38,7 +38,7 @@ _AWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
 
 
 class _Again(SubmitError):
-    """The call may be repeated; None: after a growing pause of its own, else after `pause` seconds."""
+    """The call may be repeated after `pause` seconds; None: after a growing pause."""
 
     def __init__(self, message: str, pause: float | None = None) -> None:
         self.pause = pause
@@ -46,7 +46,7 @@ class _Again(SubmitError):
 
 
 class _NotReached(_Again):
-    """No answer came."""
+    """There was no answer."""
 
 
 def _pause(state: RetryCallState) -> float:
@@ -57,8 +57,8 @@ def _pause(state: RetryCallState) -> float:
     return wait_random_exponential(multiplier=first, max=longest)(state)
 
 
-#: The HTTP client's errors in words, the special before the general. No message of the client itself goes out: it may
-#: repeat a URL with a password in it.
+#: Explanations of the HTTP client's errors, the specific ones first. The client's own messages are never shown, because
+#: they may contain a URL with a password.
 _EXPLANATIONS: tuple[tuple[type[Exception], type[SubmitError], str], ...] = (
     (aiohttp.ClientConnectorCertificateError, Unusable, "the certificate of {host} is not trusted: {why}"),
     (aiohttp.ClientConnectorSSLError, Unusable, "{url} does not speak TLS; perhaps it is http://"),
@@ -76,7 +76,7 @@ _EXPLANATIONS: tuple[tuple[type[Exception], type[SubmitError], str], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A success; `replayed` says that it was given before, to an earlier request with the same `Idempotency-Key`."""
+    """A successful answer. `replayed`: it was already given to an earlier request with the same `Idempotency-Key`."""
 
     document: Mapping[str, Any]
     replayed: bool = False
@@ -84,19 +84,19 @@ class Answer:
 
 @dataclass(slots=True, kw_only=True)
 class Api:
-    """The service at `url`. The first call goes alone: what it finds out holds for all."""
+    """The service at `url`. The first call runs alone, because its result shows whether others can succeed."""
 
     session: aiohttp.ClientSession
     url: str
     api_key: str | None = field(default=None, repr=False)
     gate: Gate = field(default_factory=Gate)
     _first: asyncio.Lock = field(default_factory=asyncio.Lock)
-    #: Why no call has any use any more.
+    #: The reason why every further call would fail.
     unusable: Unusable | None = None
 
     @property
     def shown_url(self) -> str:
-        """Without a password."""
+        """The URL without a password."""
         return without_credentials(self.url)
 
     async def call(
@@ -108,9 +108,9 @@ class Api:
         idempotency_key: str | None = None,
         expect: Sequence[str] = (),
     ) -> Answer:
-        """A success whose document has the fields `expect`.
+        """A successful answer whose document has the fields `expect`.
 
-        Raises `Refused` for what concerns this call alone, `Unusable` for what would befall every other.
+        Raises `Refused` for an error of this call, `Unusable` for one that every other call would meet too.
         """
         headers = {
             name: value
@@ -259,7 +259,7 @@ def _words(response: aiohttp.ClientResponse, document: Mapping[str, Any] | None)
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    """Seconds to wait (RFC 9110, 10.2.3); a date is read by the clock of whoever sent it."""
+    """Seconds to wait (RFC 9110, 10.2.3). A date is compared with the sender's clock."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdecimal():
         return float(text)

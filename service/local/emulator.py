@@ -1,4 +1,4 @@
-"""The AWS emulator of the local mode: a child process on loopback, with its data in a folder."""
+"""Runs the AWS emulator of the local mode: a child process on loopback, with its data in a folder."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from service.local.ports import LOOPBACK, address_of, bindable, free_port, parse
 
 __all__ = ["Emulator", "bindable", "choose_port", "run_emulator"]
 
-#: Interpreter of the emulator's environment. It has one of its own because its pins and aioboto3's collide.
+#: Interpreter of the emulator's environment. It has its own, because its pinned packages conflict with aioboto3's.
 PYTHON_VARIABLE = "LOCAL_AWS_PYTHON"
-#: Port of the emulator. It is for a container, whose published ports are chosen before it starts.
+#: Port of the emulator. Containers need it, because their published ports are chosen before they start.
 PORT_VARIABLE = "LOCAL_AWS_PORT"
-#: How long the emulator may take to answer after its start, and to save its state before its end.
+#: Time limits for the emulator to answer after its start, and to save its state before its end.
 START_SECONDS, STOP_SECONDS = 60, 30
-#: The emulator's account, which names of buckets carry.
+#: The emulator's account; it is part of the buckets' names.
 ACCOUNT_ID = "000000000000"
 REGION = "us-east-1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emulator:
-    """A running emulator. `intact` says that it had saved all its records before its last end, or has had none."""
+    """A running emulator. `intact`: it saved all records before its last end, or it had none."""
 
     endpoint_url: str
     data_dir: Path
@@ -85,7 +85,7 @@ async def _start(data_dir: Path, port: int, saved: Path, lock: int) -> asyncio.s
 
 def _python() -> str:
     given = os.environ.get(PYTHON_VARIABLE)
-    # Beside the source tree, where `make setup` puts it; or beside the environment of an installed package.
+    # In the source tree, where `make setup` puts it, or beside the environment of an installed package.
     candidates = (
         [Path(given)]
         if given
@@ -98,7 +98,7 @@ def _python() -> str:
 
 
 def _remedy() -> str:
-    """What helps when the emulator's environment is missing or broken."""
+    """Advice for a missing or broken environment of the emulator."""
     if os.environ.get(PYTHON_VARIABLE):
         return f"let {PYTHON_VARIABLE}= name a Python that has ministack, or unset it and run `make setup`"
     return "run `rm -rf .venv-aws && make run`"
@@ -122,9 +122,9 @@ def _environment(data_dir: Path, port: int) -> dict[str, str]:
 
 
 def choose_port(data_dir: Path, environ: Mapping[str, str], *, apart_from: int | None = None) -> int:
-    """The port that is asked for, or that of the last run while it is free, or any free one. Raises `LocalError`.
+    """The port that is asked for, or that of the last run if it is free, or any free one. Raises `LocalError`.
 
-    URLs that were handed out name it, and stay good with it.
+    URLs of the last run have its port. If it stays the same, they stay valid.
     """
     given = environ.get(PORT_VARIABLE)
     if given:
@@ -142,9 +142,9 @@ def choose_port(data_dir: Path, environ: Mapping[str, str], *, apart_from: int |
 
 @asynccontextmanager
 async def _only_user_of(data_dir: Path) -> AsyncIterator[int]:
-    """Hold the lock of the folder (its descriptor): two emulators over one folder would overwrite each other's state.
+    """Hold the lock of the folder; yields its descriptor. Two emulators would overwrite each other's state.
 
-    The emulator of a service that was killed may still be saving, so it is waited for.
+    The emulator of a killed service may still be saving its state, so this waits for it.
     """
     with told(data_dir):
         lock = (data_dir / "lock").open("w")
@@ -191,14 +191,14 @@ async def _wait_until_ready(process: asyncio.subprocess.Process, port: int, data
 
 
 def _last_words(log_file: Path) -> str:
-    """The last line of the log, which mostly tells enough."""
+    """The last line of the log, which usually shows the cause."""
     lines = log_file.read_text(errors="replace").split("\n") if log_file.exists() else []
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return f" ({last[:120]})" if last else ""
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    """SIGTERM lets the emulator save its state; it is waited for."""
+    """Send SIGTERM, so that the emulator saves its state, and wait for its end."""
     if process.returncode is not None:
         return
     process.terminate()

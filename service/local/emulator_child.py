@@ -1,11 +1,11 @@
 """Runs the AWS emulator, and stops it cleanly when the parent process is gone.
 
-This file is executed by the Python of the emulator's own environment, where this project is not installed. The emulator
-saves its state only on a clean exit, so it must not outlive or be orphaned by a parent that was killed: its standard
-input is a pipe from the parent, which ends when the parent does, however that came about.
+The Python of the emulator's own environment runs this file, and this project is not installed there. The emulator saves
+its state only on a clean exit, also if the parent was killed. Its standard input is a pipe from the parent. The pipe
+ends when the parent ends, for any reason.
 
-Its one argument is a file that it leaves behind once the state is saved, all of it: of what it cannot save, on a full
-disk, the emulator only writes a line into its log.
+Its one argument is a file. It creates the file at the end if all of the state was saved. If something cannot be saved,
+for example on a full disk, the emulator only writes a line to its log.
 """
 
 import logging
@@ -18,19 +18,19 @@ import threading
 
 
 def _stop_with_the_parent() -> None:
-    # Not by `sys.stdin`, whose lock a thread may not hold while the interpreter ends.
+    # Not `sys.stdin`: a thread must not hold its lock while the interpreter ends.
     while os.read(0, 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 class _Losses(logging.Handler):
-    """Notes that something could not be saved."""
+    """Remembers whether something could not be saved."""
 
     lost = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Whatever else goes wrong is between the emulator and its log."""
+        """Other errors are only in the emulator's log."""
         self.lost = self.lost or "failed to save" in record.getMessage()
 
 

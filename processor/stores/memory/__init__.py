@@ -1,4 +1,4 @@
-"""Objects, records and messages in the memory of one process; they keep the promises that the AWS stores keep."""
+"""Objects, records and messages in the memory of one process, with the same promises as the AWS stores."""
 
 from processor.stores.memory.backlog import MemoryBacklogStore
 from processor.stores.memory.bulk import MemoryBulkStore

@@ -10,7 +10,7 @@ from processor.ports.bulk import BulkJob, BulkResult
 
 
 class MemoryBulkStore:
-    """The records, which outlive their time here."""
+    """The records. They never expire here."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, BulkJob] = {}

@@ -1,4 +1,4 @@
-"""The records in memory by their last change."""
+"""Reads the records in memory by the time of their last change."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from processor.stores.memory.jobs import MemoryJobStore
 
 
 class MemoryChanges:
-    """Looks at the records of a store in memory."""
+    """Reads the records of a store in memory."""
 
     def __init__(self, jobs: MemoryJobStore) -> None:
         self._jobs = jobs
 
     async def since(self, tenant: str, moment: datetime, *, rows: int = 500) -> AsyncIterator[Sequence[Change]]:
-        """In pages of so many."""
+        """The changes, in pages of `rows`."""
         found = sorted(self._changes(tenant, moment), key=lambda each: each.at)
         for start in range(0, len(found), rows):
             yield found[start : start + rows]
@@ -35,7 +35,7 @@ class MemoryChanges:
         ]
 
     async def read(self, tenant: str, records: Sequence[str]) -> Sequence[Job]:
-        """Those that live."""
+        """The jobs that have not expired."""
         found: list[Job] = []
         for record in records:
             with suppress(ImageNotFound, JobNotFound):
@@ -48,7 +48,7 @@ class MemoryChanges:
         return await self._jobs.get_job(tenant, record)
 
     async def versions(self, processing_ids: Sequence[str]) -> Mapping[str, str]:
-        """Of those that live."""
+        """The versions of the jobs that have not expired."""
         asked = set(processing_ids)
         jobs = [job for job in self._jobs.living_jobs() if job.processing_id in asked]
         return {job.processing_id: version_of(job) for job in jobs}

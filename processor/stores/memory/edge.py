@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class MemoryEdge:
-    """Remembers what it was told to forget, in order."""
+    """Remembers the invalidations, in order."""
 
     def __init__(self) -> None:
         self.forgotten: list[str] = []

@@ -291,14 +291,14 @@ class MemoryJobStore:
         return stored
 
     def _current(self, processing_id: str, transition: Transition, now: float | None = None) -> Job:
-        """A job that is its image's current one, and may be changed so. Raises what the transition is refused with."""
+        """The current job of an image, if the transition is legal. Raises the error for an illegal one."""
         job = transition.out_of(self._job(processing_id, now))
         if not self._is_current(job):
             raise transition.refusal
         return job
 
     def _leased(self, processing_id: str, lease: Lease, change: Callable[[], Job]) -> Job:
-        """The job as it is then; one that has the lease already has it by a call whose answer was lost."""
+        """Apply the change, and return the new job. If the job has the lease already, the answer to a try was lost."""
         try:
             changed = change()
         except Conflict:

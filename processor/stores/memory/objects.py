@@ -30,7 +30,7 @@ from processor.stores.memory.queue import MemoryQueue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stored:
-    """An object and what is known of it."""
+    """An object and its metadata."""
 
     info: ObjectInfo
     body: bytes = field(repr=False)
@@ -44,7 +44,7 @@ class _Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Unfinished:
-    """An upload in parts: what has arrived, by number."""
+    """An upload in parts, with the parts that have arrived, by number."""
 
     key: str
     content_type: str
@@ -53,13 +53,13 @@ class _Unfinished:
 
 @dataclass(kw_only=True)
 class MemoryObjectStore:
-    """A bucket. With a `queue` it tells of every object that arrives under the source prefix, as S3 does."""
+    """A bucket. It sends an event to the `queue`, if any, for every new object under the source prefix, as S3 does."""
 
     bucket: str = field(default="memory", kw_only=False)
     queue: MemoryQueue | None = None
-    #: How long the session that signs has left, in seconds; None: for ever.
+    #: Seconds that the signing session has left; None: it has no end.
     session_seconds: int | None = None
-    #: Whether what is overwritten is kept.
+    #: Whether overwritten objects are kept.
     versioned: bool = True
     _count: int = 0
     _older: dict[str, list[_Stored]] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class MemoryObjectStore:
     _unfinished: dict[str, _Unfinished] = field(default_factory=dict)
 
     async def presign_upload(self, terms: UploadTerms) -> PresignedUpload:
-        """URLs that name the object; nothing listens there."""
+        """URLs with the key of the object. Nothing listens there."""
         url = f"memory://{self.bucket}/"
         headers = {"Content-Type": terms.content_type}
         if terms.size is not None:
@@ -98,7 +98,7 @@ class MemoryObjectStore:
         *,
         expires_in_seconds: int,
     ) -> tuple[PresignedPart, ...]:
-        """URLs that name the parts; `put_part` is what an upload to one of them does."""
+        """URLs with the numbers of the parts. `put_part` does the work of an upload to one of them."""
         url = f"memory://{self.bucket}/{quote(upload.key)}?partNumber="
         return tuple(
             PresignedPart(
@@ -112,14 +112,14 @@ class MemoryObjectStore:
         )
 
     async def sign_part(self, upload: MultipartUpload, number: int, *, expires_in_seconds: int) -> SignedUrl:
-        """A URL that names the part."""
+        """A URL with the number of the part."""
         return SignedUrl(
             url=f"memory://{self.bucket}/{quote(upload.key)}?partNumber={number}",
             expires_in_seconds=self._lasting(expires_in_seconds),
         )
 
     async def put_part(self, upload: MultipartUpload, number: int, body: bytes) -> None:
-        """What the upload of a part does. Raises `ObjectNotFound`."""
+        """Do the work of an upload of a part. Raises `ObjectNotFound`."""
         self._begun(upload).parts[number] = bytes(body)
 
     async def list_parts(self, upload: MultipartUpload) -> tuple[Part, ...]:
@@ -155,7 +155,7 @@ class MemoryObjectStore:
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
     ) -> SourceArrived:
-        """What an upload does; the event that S3 makes of it."""
+        """Do the work of an upload. Returns the event that S3 would send."""
         self._count += 1
         info = ObjectInfo(
             key=key,
@@ -179,7 +179,7 @@ class MemoryObjectStore:
         return self._stored(key).info
 
     async def versions(self, key: str, *, until: str = "") -> tuple[ObjectInfo, ...]:
-        """The current version, and those that it replaced."""
+        """The current version, and the versions that it replaced."""
         stored = [*([self._objects[key]] if key in self._objects else []), *self._older.get(key, ())]
         found = [_listed(each.info, latest=number == 0) for number, each in enumerate(stored)]
         known = next((number for number, each in enumerate(found) if each.version and each.version == until), None)
@@ -208,13 +208,13 @@ class MemoryObjectStore:
         metadata: Mapping[str, str],
         sha256: str | None = None,
     ) -> None:
-        """Write an object. Raises `Unavailable` when it is not what its digest says."""
+        """Write an object. Raises `Unavailable` if its SHA-256 is another."""
         if sha256 is not None and hashlib.sha256(body).hexdigest() != sha256:
             raise Unavailable
         await self.put(key, body, content_type=content_type, metadata=metadata)
 
     async def purge(self, prefix: str, *, before: Removal = unwatched) -> tuple[str, ...]:
-        """Remove every object and unfinished upload under the prefix; the keys of the objects that there were."""
+        """Remove every object and unfinished upload under the prefix. Returns the keys of the objects."""
         purged: set[str] = set()
         while found := await self._under(prefix):
             await before(found)
@@ -228,7 +228,7 @@ class MemoryObjectStore:
         return tuple([each for key in keys for each in await self.versions(key)])
 
     def _remove(self, found: tuple[ObjectInfo, ...]) -> None:
-        """What came since stays."""
+        """Remove these versions. Newer objects stay."""
         gone = {(each.key, each.version) for each in found}
         for key in {each.key for each in found}:
             self._older[key] = [each for each in self._older.get(key, ()) if (key, each.info.version) not in gone]

@@ -13,7 +13,10 @@ from processor.ports.queue import Message, QueueDepth
 
 
 class MemoryQueue:
-    """A queue. `clock` tells the time by which messages come back, in seconds; `dead_letters` are moved, never lost."""
+    """A queue. `clock` gives the time in seconds, by which hidden messages return.
+
+    After too many receives, messages move to `dead_letters`; none is lost.
+    """
 
     def __init__(self, *, max_receive_count: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.dead_letters: list[Message] = []
@@ -24,7 +27,7 @@ class MemoryQueue:
 
     @property
     def count(self) -> int:
-        """Messages that are in the queue, hidden ones included."""
+        """Messages in the queue, including hidden ones."""
         return len(self._letters)
 
     async def receive(self, limit: int, *, wait_seconds: int, visibility_seconds: int) -> list[Message]:
@@ -46,7 +49,7 @@ class MemoryQueue:
                 del self._letters[letter.message_id]
 
     async def set_visibility(self, receipts: Sequence[str], seconds: int) -> None:
-        """Hide messages; a stale receipt, or one whose time is over, hides nothing."""
+        """Hide messages. A receipt that is stale or expired hides nothing."""
         for receipt in receipts:
             letter = self._by_receipt(receipt)
             if letter is not None and letter.hidden_until > self._clock():
@@ -54,21 +57,21 @@ class MemoryQueue:
         self._changed.set()
 
     async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "", tries: int = 0) -> None:
-        """Add a message, and wake whoever waits for one."""
+        """Add a message, and wake receivers that wait for one."""
         hidden_until = self._clock() + delay_seconds if delay_seconds else float("-inf")
         letter = _Letter(message_id=str(uuid.uuid4()), body=body, hidden_until=hidden_until, reason=reason, tries=tries)
         self._letters[letter.message_id] = letter
         self._changed.set()
 
     async def depth(self) -> QueueDepth:
-        """A message that was never received is waiting, however long it is delayed."""
+        """The counts. A message that was never received counts as waiting, even if it is delayed."""
         now = self._clock()
         hidden = [letter for letter in self._letters.values() if letter.hidden_until > now]
         in_flight = sum(letter.receive_count > 0 for letter in hidden)
         return QueueDepth(waiting=self.count - in_flight, in_flight=in_flight, delayed=len(hidden) - in_flight)
 
     async def max_receive_count(self) -> int | None:
-        """After how many receives a message becomes a dead letter."""
+        """The number of receives after which a message becomes a dead letter."""
         return self._max_receive_count
 
     async def ping(self) -> None:
@@ -91,7 +94,7 @@ class MemoryQueue:
         return taken
 
     async def _wait(self, seconds: float) -> None:
-        """Until something changes, the next message comes back, or so many seconds are over."""
+        """Wait until something changes, the next hidden message returns, or the seconds are over."""
         now = self._clock()
         comes_back = min((letter.hidden_until - now for letter in self._letters.values()), default=seconds)
         try:
@@ -105,7 +108,7 @@ class MemoryQueue:
 
 @dataclass(slots=True, kw_only=True)
 class _Letter:
-    """A message and where it stands."""
+    """A message and its state."""
 
     message_id: str
     body: str

@@ -11,7 +11,7 @@ from processor.stores.replay import KEPT_SECONDS, LOCK_SECONDS
 
 
 class MemoryReplayStore:
-    """The records of repeatable requests, as (request, answer, good until) by name."""
+    """The records of repeatable requests, as (request, answer, time of expiry) by name."""
 
     def __init__(self, *, now: Callable[[], float] = time.time) -> None:
         self._now = now

@@ -14,17 +14,17 @@ class MemoryUsageStore:
         self._records: dict[str, TenantRecord] = {}
 
     async def get(self, tenant: str) -> TenantRecord:
-        """An empty one for a tenant that nothing is known of."""
+        """The record of a tenant; an unknown tenant has an empty one."""
         return self._records.get(tenant, TenantRecord())
 
     async def add(self, tenant: str, used: Usage) -> TenantRecord:
-        """What was used on a day that is over is forgotten."""
+        """Add to the counts of the day; those of earlier days are dropped."""
         record = await self.get(tenant)
         self._records[tenant] = replace(record, usage=record.usage + used)
         return self._records[tenant]
 
     async def give_back(self, tenant: str, used: Usage) -> TenantRecord | None:
-        """Unless a count would fall below 0."""
+        """Subtract from the counts, unless one would fall below 0."""
         record = await self.get(tenant)
         left = record.usage - used
         if any(count < 0 for count in left.counts.values()):
