@@ -1,1 +1,1 @@
-"""One module per subject: parse, call, render; no logic."""
+"""The calls of the API, one module for each subject. They parse, call a use case, and render; they have no logic."""

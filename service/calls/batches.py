@@ -1,4 +1,4 @@
-"""Many calls at once: each item is done, counted and answered as the single call would be."""
+"""Many calls in one request. Each item is done, counted and answered like the single call."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from service.limits.long_bodies import asked_by, understood
 
 #: Most items of a batch.
 MAX_ITEMS = 100
-#: What other APIs call a list of ids.
+#: Names that other APIs have for a list of ids.
 _ID_WORDS = ("ids", "images", "imageIds", "jobs", "jobIds")
 
 Shown = TypeVar("Shown", bound=Answer)
@@ -47,14 +47,14 @@ Shown = TypeVar("Shown", bound=Answer)
 
 
 class BatchUploadsRequest(Question):
-    """The files that are about to be uploaded."""
+    """The files to upload."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"uploads": [{"filename": "a.jpg"}, {"filename": "b.jpg", "size": 482113}]}]}
     )
     other_words: ClassVar[Mapping[str, str]] = dict.fromkeys(("files", "items", "requests"), "uploads")
 
-    # Each is understood by itself, so that what is wrong with one is told there.
+    # Each item is parsed separately, so that its error is in its own result.
     uploads: list[Annotated[Any, WithJsonSchema({"$ref": "#/components/schemas/UploadUrlRequest"})]] = Field(
         min_length=1,
         max_length=MAX_ITEMS,
@@ -63,7 +63,7 @@ class BatchUploadsRequest(Question):
 
 
 class BatchStatusRequest(Question):
-    """The jobs that are asked for."""
+    """The jobs to look up."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"processingIds": [samples.PENDING.processing_id]}]})
     other_words: ClassVar[Mapping[str, str]] = dict.fromkeys((*_ID_WORDS, "uniqueIds"), "processingIds")
@@ -76,7 +76,7 @@ class BatchStatusRequest(Question):
 
 
 class ImagesRequest(Question):
-    """The images that are meant."""
+    """The ids of the images."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"uniqueIds": [samples.UNIQUE_ID]}, {"filter": {"status": "failed"}}]}
@@ -112,7 +112,7 @@ class BatchDeleteRequest(ImagesRequest):
 
 
 class ItemResult(Answer, Generic[Shown]):
-    """What the single call would be answered."""
+    """The answer that the single call would give."""
 
     index: int = Field(description="Which item of the request it is, from 0 on; results are in that order.")
     status: int = Field(description="The HTTP status that the single call would have.", examples=[200])
@@ -128,7 +128,7 @@ class ItemResult(Answer, Generic[Shown]):
     def of(
         cls, index: int, found: Shown | Exception, request_id: str, *, good: HTTPStatus = HTTPStatus.OK, **named: str
     ) -> Self:
-        """From what the single call returned or raised."""
+        """A result from the return value or the error of the single call."""
         if not isinstance(found, Exception):
             return cls(index=index, status=good, answer=found, problem=None, **named)
         problem = problem_of(found)
@@ -143,25 +143,25 @@ class ItemResult(Answer, Generic[Shown]):
 
 
 class NamedResult(ItemResult[Shown], Generic[Shown]):
-    """Of an item that is named by an id."""
+    """The result of an item with an id."""
 
     id: str = Field(description="As it was asked for.", examples=[samples.UNIQUE_ID])
 
 
 class UploadResult(ItemResult[UploadUrlAnswer]):
-    """What became of one upload."""
+    """The result for one upload."""
 
 
 class StatusResult(NamedResult[JobAnswer]):
-    """How far one job has come."""
+    """The result for one job."""
 
 
 class ProcessResult(NamedResult[ProcessAnswer]):
-    """What became of one request to convert again."""
+    """The result for one image to convert again."""
 
 
 class DeletedImage(Answer):
-    """What is gone, without the keys that are in the receipt of the single call."""
+    """A deleted image, without the keys that the single call's receipt has."""
 
     message: str = "Image deleted"
     unique_id: UniqueId
@@ -174,14 +174,14 @@ class DeletedImage(Answer):
 
 
 class DeleteResult(NamedResult[DeletedImage]):
-    """What became of one image."""
+    """The result for one image to delete."""
 
 
 Result = TypeVar("Result", bound=ItemResult[Any])
 
 
 class BatchAnswer(Heard, Generic[Result]):
-    """What became of each item, also where none of them succeeded."""
+    """The result of each item, even if none succeeded."""
 
     results: list[Result]
     succeeded: int = Field(description="How many results have an `answer`.")
@@ -194,19 +194,19 @@ class BatchAnswer(Heard, Generic[Result]):
 
 
 class BatchUploadsAnswer(BatchAnswer[UploadResult]):
-    """What became of each upload."""
+    """The result for each upload."""
 
 
 class BatchStatusAnswer(BatchAnswer[StatusResult]):
-    """How far each job has come."""
+    """The result for each job."""
 
 
 class BatchProcessAnswer(BatchAnswer[ProcessResult]):
-    """What became of each request to convert again."""
+    """The result for each image to convert again."""
 
 
 class BatchDeleteAnswer(BatchAnswer[DeleteResult]):
-    """What became of each image."""
+    """The result for each image to delete."""
 
 
 _UNKNOWN, _REQUEST = ImageNotFound(), "0b6c7e5f4a3d4a0f8c2d1e9b7a605f43"
@@ -378,7 +378,7 @@ async def delete(request: web.Request) -> web.Response:
 async def _by_name(
     request: web.Request, call: str, work: Callable[[str], Awaitable[Shown]], names: Sequence[str]
 ) -> list[tuple[str, Shown | Exception]]:
-    """What became of each name. One that is there twice is done and counted once."""
+    """The result for each name. A repeated name is done and counted once."""
     meant = [name.lower() if is_unique_id(name) else name for name in names]
     distinct = list(dict.fromkeys(meant))
     found = dict(zip(distinct, await each(request, call, work, distinct), strict=True))
@@ -405,7 +405,7 @@ def _read(upload: object) -> UploadUrlRequest | InvalidRequest:
 
 
 def _tell_how_long(request: web.Request, issued: Sequence[UploadUrlAnswer]) -> None:
-    """The first of the URLs that ends decides."""
+    """The time until the first of the URLs expires."""
     signed = [each for each in issued if each.upload_url is not None]
     if signed:
         good_for(request, min(each.expires_in for each in signed), [each.unique_id for each in signed])
@@ -414,14 +414,14 @@ def _tell_how_long(request: web.Request, issued: Sequence[UploadUrlAnswer]) -> N
 async def _issued_again(
     request: web.Request, uploads: Sequence[UploadUrlRequest | InvalidRequest], answered: Mapping[str, Any]
 ) -> web.Response:
-    """The earlier answer; where it has URLs, with new ones, or with what has befallen the image since."""
+    """The earlier answer. Each item with a URL gets a new one, or the present state of its image."""
     app, tenant = request.app, tenant_of(request)
     results: list[Any] = list(answered["results"])
     signed = [result["index"] for result in results if (result["answer"] or {}).get("uploadUrl")]
 
     async def one(index: int) -> UploadUrlAnswer:
         upload = uploads[index]
-        if isinstance(upload, InvalidRequest):  # the same request was good before; another release may be stricter
+        if isinstance(upload, InvalidRequest):  # the request was valid before, but this release may be stricter
             raise upload
         return await issue_again(app, tenant, upload, results[index]["answer"])
 

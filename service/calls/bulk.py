@@ -36,7 +36,7 @@ BATCH_ID = PathPart("batchId", "As answered when the bulk job was started.", r"^
 
 
 def _status(value: object) -> object:
-    """In a body a text is nothing but a text."""
+    """Converts text to the enumeration: JSON has none."""
     try:
         return JobStatus(value) if isinstance(value, str) else value
     except ValueError:
@@ -45,9 +45,9 @@ def _status(value: object) -> object:
 
 
 class ImageFilter(Question):
-    """Which images are meant, of those that are there when the bulk job is started."""
+    """A filter for the images that exist when the bulk job starts."""
 
-    # Whoever misspells a filter would mean more images than it says, so nothing is passed over here.
+    # Unknown fields are refused: a misspelled filter would match more images than the client meant.
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"status": "failed", "to": "2026-01-31"}, {"all": True}]}
     )
@@ -85,7 +85,7 @@ class ImageFilter(Question):
 
 
 class FilterAnswer(Answer):
-    """Which images are meant."""
+    """A filter for images."""
 
     status: JobStatus | None
     code: str | None
@@ -100,7 +100,7 @@ class FilterAnswer(Answer):
 
 
 class BulkJobAnswer(Heard):
-    """How far a bulk job has come."""
+    """The state of a bulk job."""
 
     batch_id: str = Field(examples=["batch_1767323045678_9f86d081884c7d65"])
     operation: str = Field(description="`process` or `delete`; there may be more one day.", examples=[DELETE])
@@ -158,7 +158,7 @@ class BulkJobsAnswer(Answer):
 
 
 class BulkResultAnswer(Answer):
-    """What became of one image."""
+    """The result for one image."""
 
     unique_id: UniqueId
     processing_id: ProcessingId = Field(description="Its current job when it was found.")
@@ -176,7 +176,7 @@ class BulkResultAnswer(Answer):
 
 
 class BulkResultsQuery(Question):
-    """Which page of results."""
+    """The page of results to show."""
 
     other_words: ClassVar[Mapping[str, str]] = CURSOR_WORDS
 
@@ -234,7 +234,7 @@ BULK_RESULTS = BulkResultsAnswer.of(
 
 
 async def start(request: web.Request, operation: str, chosen: ImageFilter) -> web.Response:
-    """For a call that was asked for a filter. Raises `BulkInProgress`."""
+    """Start a bulk job for a call with a filter. Raises `BulkInProgress`."""
     job = await request.app[BULK].start(tenant_of(request), operation, chosen.chosen, by=_subject(request))
     bind_contextvars(batchId=job.bulk_id)
     return render(request, BulkJobAnswer.of(job), HTTPStatus.ACCEPTED)

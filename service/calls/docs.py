@@ -1,4 +1,4 @@
-"""The OpenAPI document, and the page that shows it: everything from this process, nothing from elsewhere."""
+"""The OpenAPI document, and the page that shows it. This process serves everything that the page needs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from service.http.call import unlisted
 from service.http.problems import known_failures, known_problems
 from service.http.rendering import revalidated
 
-#: Makes the document out of all calls, of which these are some: so it is handed over, and not imported.
+#: Makes the document of all calls. It is passed in and not imported, because these calls are among them.
 Document = Callable[[], Mapping[str, Any]]
 DOCUMENT = web.AppKey[Document]("document")
 
 OURS = Path(__file__).parents[1] / "static"
-#: Asked for by the name of the distribution: its module would import the web framework that it was made for.
+#: The version comes from the distribution's metadata. Its module would import another web framework.
 SWAGGER_UI = Path(str(distribution("drf-spectacular-sidecar").locate_file("drf_spectacular_sidecar"))).joinpath(
     "static/drf_spectacular_sidecar/swagger-ui-dist"
 )
-#: Everything that the page loads, and where it lies: with the service, or with Swagger UI as it is published.
+#: The files that the page loads, and where they are: in the service, or in the package of Swagger UI.
 ASSETS = {
     "swagger-ui.css": (SWAGGER_UI, "text/css"),
     "swagger-ui-bundle.js": (SWAGGER_UI, "text/javascript"),
@@ -38,17 +38,17 @@ ASSETS = {
     "docs.css": (OURS, "text/css"),
     "docs.js": (OURS, "text/javascript"),
 }
-#: The page's own scripts and styles alone. The viewer sets `style` attributes and draws its icons from `data:` URLs.
+#: Allows only the page's own scripts and styles. Swagger UI sets `style` attributes, and its icons are `data:` URLs.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-#: The page names an asset together with a digest of it, so that one year of caching does no harm.
+#: The URL of an asset has a digest of its content, so it can be cached for a year.
 ASSET_CACHE_CONTROL = "public, max-age=31536000, immutable"
-#: The page and the document change with a deployment: keep them, but ask.
+#: The page and the document change with a deployment, so caches must revalidate them.
 PAGE_CACHE_CONTROL = "no-cache"
-#: Where people look for the page, and how it is reached from there: relative, so that a prefix in front of the service
-#: does no harm.
+#: Paths where people look for the page, with the redirect from there. It is relative, so that it also works behind a
+#: prefix.
 WAYS = {
     "/": "images/docs",
     "/docs": "images/docs",
@@ -58,7 +58,7 @@ WAYS = {
     "/images/docs/": "../docs",
 }
 
-#: A name in Markdown, as the OpenAPI document has it.
+#: A name in Markdown, as in the OpenAPI document.
 _CODE = re.compile(r"`([^`]+)`")
 
 _PAGE = """<!doctype html>
@@ -97,7 +97,7 @@ these.</p>
 
 @unlisted
 async def openapi(request: web.Request) -> web.Response:
-    # The first time it is put together, of hundreds of models.
+    # In a thread: the first time, the document is built from hundreds of models.
     document = await aside(partial(_as_json, request.app[DOCUMENT]), "")
     return _revalidated(request, document, "application/json")
 
@@ -140,7 +140,7 @@ def _page() -> bytes:
     text = _PAGE.replace("{problems}", "\n".join(_problem_rows()))
     text = text.replace("{failures}", "\n".join(_failure_rows()))
     for name in ASSETS:
-        # Relative to /images/docs, so that a prefix in front of the service does no harm.
+        # Relative to /images/docs, so that it also works behind a prefix.
         text = text.replace(f"{{{name}}}", f"docs/{name}?v={_digest(_asset(name))}")
     return text.encode()
 

@@ -1,4 +1,4 @@
-"""What tenants are told of their images, as it stands on the wire: CloudEvents 1.0 in JSON."""
+"""Events about images on the wire: CloudEvents 1.0 in JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.calls.names import ProcessingId, UniqueId
 from service.calls.variants import FileAnswer
 from service.http.wire import Answer, Time, is_empty, is_none
 
-#: What the ids of events are unique within, as a reference (CloudEvents 1.0, `source`).
+#: The source of events (CloudEvents 1.0, `source`). Their ids are unique within it.
 SOURCE = "/images"
 
 _FORMATS = {content_type: each.name for each in FORMATS for content_type in each.content_types}
@@ -32,13 +32,13 @@ class EventVariant(FileAnswer):
 
 
 class EventError(Answer):
-    """Why a job failed."""
+    """The reason why a job failed."""
 
     code: str = Field(description="As in the status of the job.", examples=["corrupt_image"])
 
 
 class EventData(Answer):
-    """What happened to which image."""
+    """An image, and what happened to it."""
 
     unique_id: UniqueId
     processing_id: ProcessingId = Field(description="Of `image.deleted`, the image's last job.")

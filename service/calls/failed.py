@@ -44,7 +44,7 @@ class FailedQuery(PageQuery):
     )
 
     def to_query(self, tenant: str) -> JobQuery:
-        """What the catalog is asked, without the position and the code. Raises `InvalidRequest`."""
+        """The query for the catalog, without the position and the code. Raises `InvalidRequest`."""
         return self.job_query(tenant, JobStatus.FAILED)
 
 
@@ -74,14 +74,14 @@ class RedriveRequest(Question):
     last_key: str | None = Field(default=None, description="`lastEvaluatedKey` of the call before.")
 
     def to_plan(self, tenant: str) -> RedrivePlan:
-        """What is to be redriven, without the position."""
+        """The query for failed images to redrive, without the position."""
         return RedrivePlan(
             tenant=tenant, limit=self.limit, per_second=self.per_second, code=self.code, dry_run=self.dry_run
         )
 
 
 class DepthAnswer(Answer):
-    """About how many messages a queue holds."""
+    """The approximate number of messages in a queue."""
 
     waiting: int = Field(description="Not being handled now.", examples=[3])
     in_flight: int = Field(description="Being handled or moved now.", examples=[0])
@@ -116,7 +116,7 @@ class FailedAnswer(ListAnswer):
 
 
 class RedrivenImage(Answer):
-    """What became of one failed image."""
+    """The result for one failed image."""
 
     unique_id: UniqueId
     processing_id: ProcessingId = Field(description="The failed job.")
@@ -139,7 +139,7 @@ class RedrivenImage(Answer):
 
 
 class RedriveAnswer(Heard):
-    """What was redriven, or would be."""
+    """The images that were redriven; in a dry run, those that would be."""
 
     dry_run: bool
     matched: int = Field(description="How many failed images were found.", examples=[2])
@@ -195,7 +195,7 @@ async def list_failed_images(request: web.Request) -> web.Response:
     query = asked.to_query(tenant_of(request))
     stores = request.app[STORES]
     after = await _opened(request, query, asked.last_key)
-    # The queue is everybody's: its depth tells of other tenants.
+    # All tenants share the queue, so its depth says something about others.
     dead_letters = stores.dead_letters if is_administrator(request) else None
     depth = None if dead_letters is None else await dead_letters.depth()
     async with page_turn(request, query.limit):

@@ -1,4 +1,4 @@
-"""What is said of a file before it is uploaded, however that is done."""
+"""The fields about a file that all kinds of uploads have in common."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from service.formats import ACCEPTED_NAMES, CONTENT_TYPES, extension_for, refusa
 from service.http.problems import UnsupportedContentType
 from service.http.wire import Question, WholeNumber, printable
 
-#: Longest time that an upload URL may hold, in seconds: 12 hours, the longest session that signs for it.
+#: The longest validity of an upload URL, in seconds: 12 hours, the longest session of a role.
 MAX_EXPIRES_SECONDS = 43_200
 #: Metadata is copied into the records of every job and into every row of a list: a few small entries, not a second
 #: store. The bytes are those of all keys and values together, in UTF-8.
@@ -28,7 +28,7 @@ MAX_METADATA_BYTES = 4096
 ANY_CONTENT_TYPE = "application/octet-stream"
 
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
-#: Tabs and line ends are part of a text that people write; half a surrogate pair is part of none.
+#: Tabs and line ends are allowed in texts that people write. Lone surrogates are in no valid text.
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _METADATA_KEY = re.compile(r"[A-Za-z0-9._-]+")
 #: A type and a subtype (RFC 6838, 4.2) without parameters, because the upload must repeat the text exactly.
@@ -36,7 +36,7 @@ _CONTENT_TYPE = re.compile(r"image/[a-z0-9][a-z0-9!#$&^_.+-]{0,99}|application/o
 
 
 def _checksum(text: str) -> str:
-    """S3 compares the text, so only the one canonical spelling of the 32 bytes can ever match."""
+    """Accepts only the canonical spelling of the 32 bytes, because S3 compares the text."""
     try:
         digest = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -70,7 +70,7 @@ Metadata = Annotated[dict[str, str], AfterValidator(_metadata)]
 
 
 class FileRequest(Question):
-    """What is said of a file, however it is uploaded."""
+    """Facts about a file, for any kind of upload."""
 
     filename: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(printable)] = Field(
         description="Name of the file, without control characters. It comes back with the status; its extension "

@@ -1,4 +1,4 @@
-"""The groups of calls in the document, which are the headings of the reference page."""
+"""The groups of calls in the OpenAPI document. They are the headings of the reference page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the service can work: for people, and for Kubernetes, which asks for less."""
+"""Health: a full check for people, and the smaller ones for the probes of Kubernetes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def health(request: web.Request) -> web.Response:
 )
 async def ready(request: web.Request) -> web.Response:
     """See whether to send requests to this process."""
-    # An outage of AWS is no reason not to: each answer tells.
+    # An outage of AWS is no reason to stop requests: each answer reports the outage itself.
     return await _unless_draining(request, READINESS)
 
 
@@ -86,7 +86,7 @@ async def ready(request: web.Request) -> web.Response:
 )
 async def live(request: web.Request) -> web.Response:
     """See whether this process needs a restart."""
-    # It never asks AWS, which a restart would not mend, and a process that drains lives.
+    # It never calls AWS, because a restart would not help. A process that drains is alive.
     return _answer(request, await request.app[LIVENESS].states(), draining=False)
 
 

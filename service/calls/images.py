@@ -34,7 +34,7 @@ class ProcessAnswer(Answer):
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        """What a client needs to follow the job."""
+        """The answer with all that a client needs to follow the job."""
         return cls(unique_id=job.unique_id, key=job.original_key, processing_id=job.processing_id)
 
 
@@ -62,7 +62,7 @@ class ProcessedAnswer(Answer):
 
 
 class Receipt(Answer):
-    """What was removed, in all versions, and when the buckets were seen empty."""
+    """The keys that were removed, in all versions, and the time at which the buckets were found empty."""
 
     sources: list[str] = Field(description="Keys in the source bucket.", examples=[[EXAMPLE_KEY]])
     variants: list[str] = Field(description="Keys in the processed bucket.")
@@ -75,7 +75,7 @@ class Receipt(Answer):
 
 
 class DeleteAnswer(Answer):
-    """What is gone."""
+    """The deleted image."""
 
     message: str = "Image deleted"
     unique_id: UniqueId
@@ -84,7 +84,7 @@ class DeleteAnswer(Answer):
 
     @classmethod
     def of(cls, unique_id: str, erasure: Erasure) -> Self:
-        """The receipt names every key, so that it can be checked."""
+        """The answer from a receipt. It has every key, so that the client can check them."""
         receipt = Receipt(
             sources=list(erasure.sources),
             variants=list(erasure.variants),

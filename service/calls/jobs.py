@@ -1,4 +1,4 @@
-"""How far a job has come."""
+"""The call for the state of a job, and its answer."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from service.http.wire import Answer, Question, Time, WholeNumber, is_empty, is_
 from service.limits.lines import leave_line, stand_in_line
 from service.limits.open_calls import WAITS
 
-#: Under the minute after which load balancers and CDNs end a silent connection.
+#: Less than a minute: then load balancers and CDNs close a connection without data.
 LONGEST_WAIT_SECONDS = 30
 
 
 class FailureAnswer(Answer):
-    """Why a job failed."""
+    """The reason why a job failed."""
 
     code: str = Field(description="Stable, for programs.", examples=["corrupt_image"])
     message: str = Field(description="For people.", examples=["The image is damaged or incomplete."])
@@ -73,13 +73,13 @@ class TimingsAnswer(Answer):
 
 
 class JobVariantAnswer(VariantAnswer):
-    """A variant of a job, which may have others still to come."""
+    """A variant of a job. Others may follow."""
 
     stored_at: Time = Field(description="Since when its URL works.")
 
 
 class FormatStatus(StrEnum):
-    """How far a further format has come."""
+    """The state of a further format."""
 
     PENDING = "pending"
     COMPLETED = "completed"
@@ -87,7 +87,7 @@ class FormatStatus(StrEnum):
 
 
 class FormatAnswer(Answer):
-    """How far the variants in a further format have come."""
+    """The state of the variants in a further format."""
 
     status: FormatStatus = Field(
         description="`pending`: they follow. `completed`: each is in `formats` of its variant, but what is too large "
@@ -102,7 +102,7 @@ class FormatAnswer(Answer):
 
 
 class JobAnswer(Answer):
-    """How far a job has come, and what came out of it."""
+    """The state of a job, and its results."""
 
     processing_id: ProcessingId
     unique_id: UniqueId
@@ -138,7 +138,7 @@ class JobAnswer(Answer):
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        """Everything but what concerns the worker alone."""
+        """The answer about a job, without the fields that only the worker needs."""
         return cls(
             processing_id=job.processing_id,
             unique_id=job.unique_id,
@@ -220,7 +220,7 @@ def _answer(request: web.Request, job: Job) -> web.Response:
 
 
 def _has_news_to_come(request: web.Request, job: Job, answer: web.Response) -> bool:
-    """Whether to wait for what comes after this answer."""
+    """Whether to wait for a change before answering."""
     if request.if_none_match is None:
         return not job.ended
     unchanged = answer.status == HTTPStatus.NOT_MODIFIED
@@ -228,7 +228,7 @@ def _has_news_to_come(request: web.Request, job: Job, answer: web.Response) -> b
 
 
 async def _wait(request: web.Request, processing_id: str, seen: str, seconds: int) -> None:
-    """Out of the line of its tenant. Raises `TooManyWaiting`; `RequestTimeout` when the caller has hung up."""
+    """Wait outside the line of the tenant. Raises `TooManyWaiting`; `RequestTimeout` if the caller has hung up."""
     tenant = tenant_of(request)
     with request.app[WAITS].place(tenant):
         leave_line(request)
@@ -238,7 +238,7 @@ async def _wait(request: web.Request, processing_id: str, seen: str, seconds: in
 
 
 async def named_job(app: web.Application, tenant: str, name: str) -> str:
-    """The id of the job that is named, or that an image which is named shows. Raises `JobNotFound`, `ImageNotFound`."""
+    """The id of a job: of the named one, or of a named image's current one. Raises `JobNotFound`, `ImageNotFound`."""
     if not is_unique_id(name):
         return processing_id_of(name)
     return await app[CATALOG].current_job(tenant, unique_id_of(name))

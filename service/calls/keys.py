@@ -1,4 +1,4 @@
-"""API keys: make, list, replace and revoke those of a tenant."""
+"""Calls for the API keys of a tenant: make, list, replace and revoke them."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ log = structlog.get_logger(__name__)
 
 #: Longest life of a key that has an end, in seconds: ten years.
 MAX_KEY_SECONDS = 10 * 366 * 24 * 3600
-#: Longest time that a replaced key still works, in seconds: thirty days.
+#: The longest time for which a replaced key still works, in seconds: thirty days.
 MAX_GRACE_SECONDS = 30 * 24 * 3600
 
 KEY_ID = PathPart("keyId", "As answered when the key was made.", r"^[a-z2-7]{16}$")
 
 
 def _scope(value: object) -> object:
-    """JSON has no enumerations, so a strict model would refuse every one."""
+    """Converts text to the enumeration: JSON has none, so a strict model would refuse every value."""
     return Scope(value) if isinstance(value, str) and value in list(Scope) else value
 
 
@@ -48,7 +48,7 @@ ScopeName = Annotated[Scope, BeforeValidator(_scope)]
 
 
 class NewApiKeyRequest(Question):
-    """What the key is to be for."""
+    """The name and the rights of a new key."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -68,7 +68,7 @@ class NewApiKeyRequest(Question):
 
 
 class RotateRequest(Question):
-    """How long the old key goes on."""
+    """The time for which the old key still works."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"grace": DEFAULT_GRACE_SECONDS}]})
 
@@ -78,7 +78,7 @@ class RotateRequest(Question):
 
 
 class ApiKeyAnswer(Answer):
-    """What is known of a key; its text is not."""
+    """The record of a key. It does not have the key's text."""
 
     key_id: KeyId
     tenant: str = Field(examples=["acme"])
@@ -113,12 +113,12 @@ class NewApiKeyAnswer(ApiKeyAnswer, Heard):
 
     @classmethod
     def of_minted(cls, minted: Minted) -> Self:
-        """The one place where the text goes out."""
+        """The answer with the key's text. No other answer has it."""
         return cls(**ApiKeyAnswer.of(minted.key).model_dump(), key=minted.token)
 
 
 class ApiKeyList(Answer):
-    """The keys of a tenant, newest first; ended ones for thirty days more."""
+    """The keys of a tenant, newest first. Ended keys stay for thirty days."""
 
     keys: list[ApiKeyAnswer]
     count: int
@@ -211,7 +211,7 @@ async def revoke(request: web.Request) -> web.Response:
 
 
 async def _own_key(request: web.Request) -> ApiKey:
-    """Another tenant's key is as good as none. Raises `KeyNotFound`."""
+    """Raises `KeyNotFound`, also if the key belongs to another tenant."""
     key = await request.app[KEY_STORE].get(request.match_info[KEY_ID.name])
     if key.tenant != tenant_of(request):
         raise KeyNotFound

@@ -1,4 +1,4 @@
-"""What a tenant may use, and has used: how it looks on the wire, and the calls that tell and set it."""
+"""Limits and usage of a tenant: their form on the wire, and the calls that show and set them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from service.limits.middleware import QUOTA
 
 log = structlog.get_logger(__name__)
 
-#: Above any number that makes sense, and within what DynamoDB and JSON keep exactly.
+#: Higher than any sensible number, and within the range that DynamoDB and JSON store exactly.
 _MOST = 2**53
-#: Formats of which long files may have more pieces.
+#: Formats in which long files may have more pieces.
 _IN_SMALL_PIECES = [each for each in DECODED if each.decoding and each.decoding.bytes_a_piece]
 
 Many = Annotated[int | None, Field(ge=1, le=_MOST)]
@@ -36,7 +36,7 @@ Rate = Annotated[float | None, Field(ge=0.001, le=1_000_000)]
 
 
 class OverridesRequest(Question):
-    """The limits of one tenant; what is left out is everybody's."""
+    """The limits of one tenant. A missing limit is the general one."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{}, {"bytesPerDay": 5497558138880, "images": 50000000}]})
 
@@ -68,7 +68,7 @@ class Counted(Answer):
 
     @classmethod
     def of(cls, limit: int, used: int) -> Self:
-        """Counts are kept apart from results: they may be off by what was under way when a process died."""
+        """Counts are stored apart from results, so they may be wrong by the work that was lost when a process died."""
         used = max(0, used)
         return cls(limit=limit, used=used, remaining=max(0, limit - used))
 
@@ -81,7 +81,7 @@ class AcceptedFormat(Answer):
 
 
 class LimitsAnswer(Heard):
-    """What a file may be, and what the tenant may use and has used, as of a few seconds ago."""
+    """The file limits, and the limits and usage of the tenant, as of a few seconds ago."""
 
     requests: RequestRate = Field(description="Of this key or user, counted by each process of the service.")
     tenant_requests: RequestRate = Field(description="Of all callers of the tenant.")

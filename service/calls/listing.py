@@ -40,8 +40,8 @@ def _moment(read: Callable[[str], datetime]) -> BeforeValidator:
 _MOMENT = WithJsonSchema({"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]})
 FirstMoment = Annotated[datetime, _moment(first_moment), _MOMENT]
 LastMoment = Annotated[datetime, _moment(last_moment), _MOMENT]
-#: What other APIs call the cursor, and the answer, too. Whoever gives it back under such a name would be shown one page
-#: for ever.
+#: Other names for the cursor: those of other APIs, and the one in our answer. They are refused: a client that sent one
+#: would get the same page for ever.
 CURSOR_WORDS = dict.fromkeys(
     (
         "lastEvaluatedKey",
@@ -65,7 +65,7 @@ CURSOR_WORDS = dict.fromkeys(
     ),
     "lastKey",
 )
-#: What they call the rest of a question. Whoever asks so would take what was not filtered or sorted for what was.
+#: Other names for filters and sorting. They are refused: a client would take an unfiltered list for a filtered one.
 PAGE_WORDS = {
     **CURSOR_WORDS,
     **dict.fromkeys(("pageSize", "perPage", "maxKeys", "maxResults", "maxItems", "count", "size", "take"), "limit"),
@@ -101,7 +101,7 @@ class PageQuery(Question):
     order: Literal["asc", "desc"] = Field(default="desc", description="`desc`: newest first.")
 
     def job_query(self, tenant: str, status: JobStatus | None) -> JobQuery:
-        """What the store is asked, without the position. Raises `InvalidRequest`."""
+        """The query for the store, without the position. Raises `InvalidRequest`."""
         if self.created_from and self.created_to and self.created_from > self.created_to:
             raise InvalidRequest([FieldError(field="from", message="must not be later than to")])
         return JobQuery(
@@ -122,7 +122,7 @@ class ListQuery(PageQuery):
     status: JobStatus | None = Field(default=None, description="Only images whose current job has this status.")
 
     def to_query(self, tenant: str) -> JobQuery:
-        """What the catalog is asked, without the position. Raises `InvalidRequest`."""
+        """The query for the catalog, without the position. Raises `InvalidRequest`."""
         return self.job_query(tenant, self.status)
 
 

@@ -1,4 +1,4 @@
-"""What images, jobs and files are called on the wire: in paths and in answers."""
+"""The ids and keys of images, jobs and files on the wire, in paths and in answers."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def _public(key: str, info: SerializationInfo) -> str:
 
 _EXAMPLE_ID = "6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e"
 _EXAMPLE_JOB = "img_1767323045678_9f86d081884c7d65"
-#: Of the source.
+#: The key of a source.
 EXAMPLE_KEY = f"uploads/{_EXAMPLE_ID}.jpg"
 _EXAMPLE_URL = f"https://images.example.com/processed/{_EXAMPLE_ID}/{_EXAMPLE_JOB}/webp.webp"
 
 Url = Annotated[str, Field(json_schema_extra={"format": "uri"}, examples=[_EXAMPLE_URL])]
-#: Of an object that is public: its key, which becomes a URL when the answer is written.
+#: The key of a public object. It becomes a URL when the answer is written.
 PublicUrl = Annotated[Url, PlainSerializer(_public, return_type=str)]
 UniqueId = Annotated[str, Field(json_schema_extra={"format": "uuid"}, examples=[_EXAMPLE_ID])]
 ProcessingId = Annotated[str, Field(examples=[_EXAMPLE_JOB])]
@@ -35,7 +35,7 @@ SourceKey = Annotated[str, Field(examples=[EXAMPLE_KEY])]
 UNIQUE_ID = PathPart(
     "uniqueId", "A UUID, as answered with the upload URL.", r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 )
-#: Of a job or, in its place, of an image.
+#: The id of a job, or of an image in its place.
 PROCESSING_ID = PathPart(
     "processingId",
     "As answered with the upload URL. A `uniqueId` stands for the image's current job.",
@@ -47,26 +47,26 @@ _PROCESSING_ID = re.compile(r"img_[0-9]{1,16}_[A-Za-z0-9]{1,64}")
 
 
 def is_unique_id(text: str) -> bool:
-    """Whether it looks like the id of an image."""
+    """Whether a text has the form of an image's id."""
     return _UNIQUE_ID.fullmatch(text.lower()) is not None
 
 
 def unique_id_of(text: str) -> str:
-    """The id of an image in a path, in lower case. Raises `ImageNotFound` for what never was an id."""
+    """The id of an image in a path, in lower case. Raises `ImageNotFound` if it cannot be an id."""
     if not is_unique_id(text):
         raise ImageNotFound
     return text.lower()
 
 
 def processing_id_of(text: str) -> str:
-    """The id of a job in a path. Raises `JobNotFound` for what never was an id."""
+    """The id of a job in a path. Raises `JobNotFound` if it cannot be an id."""
     if _PROCESSING_ID.fullmatch(text) is None:
         raise JobNotFound
     return text
 
 
 def unique_id_in(request: web.Request) -> str:
-    """The image that the path names. Raises `ImageNotFound`."""
+    """The image in the path. Raises `ImageNotFound`."""
     unique_id = unique_id_of(request.match_info[UNIQUE_ID.name])
     bind_contextvars(uniqueId=unique_id)
     return unique_id

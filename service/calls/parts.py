@@ -1,4 +1,4 @@
-"""Large files, uploaded in parts."""
+"""Calls for uploads of large files in parts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from service.limits.long_bodies import asked_by
 
 
 class MultipartRequest(FileRequest):
-    """The large file that is about to be uploaded in parts."""
+    """The large file to upload in parts."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"filename": "photo.jpg", "size": 73400320}]})
 
@@ -51,12 +51,12 @@ class MultipartRequest(FileRequest):
     dedupe: bool = Field(default=False, description="As for a file in one piece; the answer then has no parts.")
 
     def to_upload(self, *, max_bytes: int) -> UploadRequest:
-        """What is asked, but for the parts. Raises `UnsupportedContentType`, `FileTooLarge`."""
+        """The request for the catalog, without the parts. Raises `UnsupportedContentType`, `FileTooLarge`."""
         return self._upload(self.size, max_bytes=max_bytes)
 
 
 class PartsRequest(Question):
-    """Which parts to sign again."""
+    """The parts to sign again."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{}, {"partNumbers": [2, 3]}]})
 
@@ -78,7 +78,7 @@ class PartAnswer(Answer):
 
 
 class MultipartAnswer(Heard):
-    """Where and how to upload the parts of a file, and where the variants are going to be."""
+    """Where and how to upload the parts of a file, and where its variants will be."""
 
     unique_id: UniqueId
     processing_id: ProcessingId
@@ -119,24 +119,24 @@ class MultipartAnswer(Heard):
 
     @classmethod
     def of_duplicate(cls, job: Job, *, part_size: int) -> Self:
-        """The completed job that makes an upload needless."""
+        """The answer if a completed job makes the upload needless."""
         return cls(part_size=part_size, parts=[], duplicate_of=job.unique_id, expires_in=0, **locations(job))
 
     @classmethod
     def of_ended(cls, job: Job, *, part_size: int) -> Self:
-        """The first job of an image for which there is nothing to upload any more."""
+        """The answer with the first job of an image that needs no upload any more."""
         return cls(part_size=part_size, parts=[], expires_in=0, **locations(job))
 
 
 class ArrivedPart(Answer):
-    """A part that is there."""
+    """A part that has arrived."""
 
     part_number: int = Field(examples=[1])
     size: int = Field(description="In bytes.", examples=[8388608])
 
 
 class PartsAnswer(Answer):
-    """How far an upload in parts has come."""
+    """The state of an upload in parts."""
 
     unique_id: UniqueId
     processing_id: ProcessingId
@@ -160,7 +160,7 @@ class PartsAnswer(Answer):
 
 
 class CompletedUploadAnswer(Answer):
-    """The file is whole, and its job is queued."""
+    """The file is complete, and its job is queued."""
 
     message: str = "Upload completed"
     unique_id: UniqueId
@@ -169,7 +169,7 @@ class CompletedUploadAnswer(Answer):
 
     @classmethod
     def of(cls, image: Image) -> Self:
-        """The ids are those that were answered when the upload began."""
+        """The answer has the same ids as the one at the start of the upload."""
         return cls(unique_id=image.unique_id, processing_id=image.job_ids[0], key=image.key)
 
 

@@ -1,4 +1,4 @@
-"""One upload, followed from its beginning to its end: what the examples of the document are made of."""
+"""The objects of one upload from beginning to end, for the examples in the OpenAPI document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Upload URLs: a file in one piece."""
+"""Calls for upload URLs, for a file in one piece."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ from service.limits.long_bodies import asked_by
 
 
 class UploadUrlRequest(FileRequest):
-    """The file that is about to be uploaded."""
+    """The file to upload."""
 
-    # The first example of a request is what the reference page sends: it must be right for any file. What binds the
-    # upload to one file is in the second.
+    # The reference page sends the first example, so it must be valid for any file. The second example has the fields
+    # that bind the upload to one file.
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -69,12 +69,12 @@ class UploadUrlRequest(FileRequest):
     )
 
     def to_upload(self, *, max_bytes: int) -> UploadRequest:
-        """What the catalog is asked. Raises `UnsupportedContentType`, `FileTooLarge`."""
+        """The request for the catalog. Raises `UnsupportedContentType`, `FileTooLarge`."""
         return self._upload(self.size, max_bytes=max_bytes, once=self.once)
 
 
 class RefreshRequest(Question):
-    """How long the new URL is to hold."""
+    """The validity of the new URL."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"expiresIn": 3600}]})
 
@@ -84,7 +84,7 @@ class RefreshRequest(Question):
 
 
 def _json_object(value: object) -> object:
-    """Metadata in a query string is JSON text."""
+    """Parses metadata, which is JSON text in a query string."""
     if not isinstance(value, str):
         return value
     try:
@@ -112,7 +112,7 @@ class PostForm(Answer):
 
 
 class UploadUrlAnswer(Heard):
-    """Where and how to upload, and where the variants are going to be."""
+    """Where and how to upload, and where the variants will be."""
 
     upload_url: Url | None = Field(
         description="Send the file here with PUT. Null for a duplicate: there is nothing to upload."
@@ -153,7 +153,7 @@ class UploadUrlAnswer(Heard):
 
     @classmethod
     def of_duplicate(cls, job: Job) -> Self:
-        """The completed job that makes an upload needless."""
+        """The answer if a completed job makes the upload needless."""
         return cls(
             upload_url=None,
             headers={},
@@ -215,7 +215,7 @@ async def issue(app: web.Application, tenant: str, asked: UploadUrlRequest) -> U
 async def issue_again(
     app: web.Application, tenant: str, asked: UploadUrlRequest, answered: Mapping[str, Any]
 ) -> UploadUrlAnswer:
-    """What was `answered` before, with URLs that hold. Raises what `Uploads.repeat` raises."""
+    """The earlier answer, with valid URLs. Raises what `Uploads.repeat` raises."""
     submission = await app[UPLOADS].repeat(tenant, answered["uniqueId"], asked.expires_in)
     return UploadUrlAnswer.of(submission).ignoring(asked.ignored)
 

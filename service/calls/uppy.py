@@ -1,4 +1,4 @@
-"""What Uppy asks of its Companion, in Companion's words: a small file as a form, a large one in parts."""
+"""The part of Companion's API that Uppy needs: a small file as a form, a large one in parts."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ from service.http.wire import Answer, Heard, Question, read_query, single_values
 from service.limits.long_bodies import asked_by
 from service.limits.long_pages import page_turn
 
-#: How long what is signed here holds, in seconds. Uppy asks for each part anew.
+#: Validity of the URLs and forms, in seconds. Uppy asks for a new URL for each part.
 EXPIRES_SECONDS = 3600
-#: Where the query of a small file has an entry of its metadata.
+#: The name of a query parameter with an entry of a small file's metadata.
 _METADATA = "metadata["
 
 UPLOAD_ID = PathPart("uploadId", "As answered when the upload began.", r"^img_[0-9]+_[A-Za-z0-9]+$")
@@ -54,7 +54,7 @@ PART_NUMBER = PathPart("partNumber", "Beginning at 1.", r"^([1-9][0-9]{0,3}|1000
 
 
 def _text(value: object) -> str:
-    """As JavaScript says it, which is how the metadata of a small file arrives; nothing is the empty text."""
+    """A value of metadata as JavaScript converts it to text, like the metadata of a small file. Null is empty."""
     if value is None or value in ("null", "undefined"):
         return ""
     if not isinstance(value, str | int | float):
@@ -74,7 +74,7 @@ class SmallFile(Question):
 
 
 class UppyFile(SmallFile):
-    """The file that is about to be uploaded."""
+    """The file to upload."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -89,7 +89,7 @@ class UppyFile(SmallFile):
     )
 
     def to_upload(self, *, max_bytes: int) -> UploadRequest:
-        """What the core is asked. Raises `InvalidRequest`, `UnsupportedContentType`."""
+        """The request for the core. Raises `InvalidRequest`, `UnsupportedContentType`."""
         given = {"filename": self.filename, "contentType": self.type, "metadata": self._own_metadata()}
         return read_query(UploadUrlRequest, given).to_upload(max_bytes=max_bytes)
 
@@ -107,7 +107,7 @@ def file_of_query(query: Mapping[str, str]) -> UppyFile:
 
 
 class UploadName(Question):
-    """Which upload is meant, beside its `uploadId`."""
+    """The upload, in addition to its `uploadId`."""
 
     key: str = Field(description="As answered when the upload began.", examples=["uploads/6f1f7a52.png"])
 
@@ -130,7 +130,7 @@ class CompleteRequest(Question):
 
     @property
     def etags(self) -> dict[int, str]:
-        """Without quotes, by number."""
+        """The parts by number, with ETags without quotes."""
         return {part.part_number: part.e_tag.strip('"') for part in self.parts}
 
 
@@ -146,8 +146,8 @@ class FormAnswer(Answer):
 
     @classmethod
     def of(cls, submission: Submission) -> Self:
-        """The key is among the fields."""
-        form = cast("PostForm", submission.upload.post)  # what may be uploaded more than once has one
+        """The answer with the form. Its fields include the key."""
+        form = cast("PostForm", submission.upload.post)  # every upload that can be repeated has a form
         job = submission.job
         return cls(
             url=form.url,
@@ -168,7 +168,7 @@ class StartedAnswer(Heard):
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        """Under the id of its job."""
+        """The answer with the id of the job."""
         return cls(
             upload_id=job.processing_id,
             key=job.original_key,
@@ -178,7 +178,7 @@ class StartedAnswer(Heard):
 
 
 class PartUrlAnswer(Answer):
-    """Where one part may be PUT."""
+    """The URL for the PUT of one part."""
 
     url: Url
     expires: int = Field(description="Seconds that the URL holds.", examples=[EXPIRES_SECONDS])
@@ -199,16 +199,16 @@ class ListedPart(Answer):
 
 
 class ListedParts(RootModel[list[ListedPart]]):
-    """What has arrived so far, by number."""
+    """The parts that have arrived, by number."""
 
     @classmethod
     def of(cls, parts: Sequence[Part]) -> Self:
-        """With quotes around the ETags, as S3 lists them."""
+        """The answer with quotes around the ETags, as S3 lists them."""
         return cls([ListedPart(part_number=part.number, size=part.size, e_tag=f'"{part.etag}"') for part in parts])
 
 
 class FinishedAnswer(Heard):
-    """The file is whole, and its job is queued."""
+    """The file is complete, and its job is queued."""
 
     location: PublicUrl = Field(description="The variant of the original's own size, once the job is completed.")
     key: SourceKey
@@ -217,7 +217,7 @@ class FinishedAnswer(Heard):
 
     @classmethod
     def of(cls, image: Image) -> Self:
-        """The ids are those that were answered when the upload began."""
+        """The answer has the same ids as the one at the start of the upload."""
         unique_id, processing_id = image.unique_id, image.job_ids[0]
         location = variant_key(unique_id, processing_id, FULL_SIZE.file_name)
         return cls(location=location, key=image.key, unique_id=unique_id, processing_id=processing_id)

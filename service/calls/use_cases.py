@@ -1,4 +1,4 @@
-"""The use cases that the calls ask, under the keys at which the application carries them."""
+"""The use cases of the calls, with the keys under which the application has them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from processor.catalog.uploads import Uploads
 from processor.catalog.waiting import Waiting
 from processor.ports.stores import Stores
 
-#: For the use cases that are functions.
+#: Keys of the use cases that are functions.
 STORES = web.AppKey("stores", Stores)
 CATALOG = web.AppKey("catalog", Catalog)
 WAITING = web.AppKey("waiting", Waiting)

@@ -1,4 +1,4 @@
-"""Variants in answers: their keys and URLs, before and after they exist."""
+"""Variants in answers: their keys and URLs. An answer can have them before the files exist."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VARIANT_NAMES = tuple(spec.name for spec in STANDARD.specs)
 
 
 def named(schema: dict[str, Any]) -> None:
-    """For `json_schema_extra` of a map by variant: it always has these names, and may have others."""
+    """A function for `json_schema_extra` of a map by variant: it requires these names, and allows others."""
     schema["properties"] = dict.fromkeys(VARIANT_NAMES, schema["additionalProperties"])
 
 
@@ -47,7 +47,7 @@ class FileAnswer(Answer):
 
     @classmethod
     def of(cls, variant: StoredVariant, **more: Any) -> Self:
-        """With what a subclass tells beside it."""
+        """A stored variant, with further fields of a subclass."""
         return cls(
             key=variant.key,
             url=variant.key,
@@ -72,7 +72,7 @@ class VariantAnswer(FileAnswer):
 
     @classmethod
     def with_formats(cls, variant: StoredVariant, further: Sequence[FormatSet], **more: Any) -> Self:
-        """As `of`, with what there is of it in further formats."""
+        """Like `of`, with the variant's files in further formats."""
         formats = {
             made.format: FileAnswer.of(other)
             for made in further

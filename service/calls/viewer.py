@@ -1,4 +1,4 @@
-"""The local stand-in for CloudFront: variants, read only; and a picture to begin with."""
+"""Replaces CloudFront in the local mode: it serves variants, and a sample picture for a first upload."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from processor.images import VARIANT_PREFIX
 from processor.ports.objects import ObjectStore
 from service.http.call import unlisted
 
-#: The processed bucket; in the local mode alone, where this process stands in for CloudFront.
+#: The processed bucket. It is set only in the local mode, where this process replaces CloudFront.
 LOCAL_VIEWER = web.AppKey[ObjectStore]("local_viewer")
 
-#: A key that names its job never changes what it holds; one year is as long as HTTP's own advice goes (RFC 9111).
+#: The object under a key with its job's id never changes. One year is the maximum that HTTP advises (RFC 9111).
 CACHE_CONTROL = "public, max-age=31536000, immutable"
 
 #: Width and height of the sample, in pixels.
 _SAMPLE = (1200, 800)
 
-#: What a variant may be served as, by the extension of its key.
+#: Content types of variants, by the extension of the key.
 _SERVED = {each.extension: each.content_type for each in FORMATS if each.encoding}
 _PATH = re.compile(rf"[0-9a-f-]{{36}}/[A-Za-z0-9_]{{1,90}}/[a-z0-9]{{1,32}}\.(?P<extension>{'|'.join(_SERVED)})")
 
@@ -50,7 +50,7 @@ async def sample(request: web.Request) -> web.Response:
 
 @cache
 def _sample() -> bytes:
-    """Colours that run into each other, as PNG (RFC 2083)."""
+    """A PNG (RFC 2083) with a colour gradient."""
     width, height = _SAMPLE
     across = bytes(255 * x // width for x in range(width))
     rows = bytearray()

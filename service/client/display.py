@@ -1,6 +1,6 @@
-"""What is shown of a run: a row as soon as a photo is done, a total at the end, and progress on a terminal.
+"""Shows a run: a row when a photo is done, a total at the end, and progress on a terminal.
 
-Rows go to the standard output, for people or as one JSON object a line; everything else goes to the standard error.
+Rows go to standard output, for people or as one JSON object per line. Everything else goes to standard error.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from service.client.result import Result
 if TYPE_CHECKING:
     from service.client.submit import Work
 
-#: Shortest time between two pictures of the progress, in seconds.
+#: Shortest time between two updates of the progress display, in seconds.
 REFRESH_SECONDS = 0.1
-#: A narrower terminal has no room for bars.
+#: A terminal with fewer columns has no room for bars.
 BAR_COLUMNS = 70
 
 _GREEN, _RED, _YELLOW = 32, 31, 33
 
 
 class ReaderGone(Exception):
-    """Nobody reads the output any more, or it cannot be kept."""
+    """Nobody reads the output any more, or it cannot be written."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What became of all photos. `sent` in bytes, `seconds` since the beginning."""
+    """The results of all photos, as counts. `sent` is in bytes."""
 
     completed: int = 0
     existing: int = 0
@@ -76,7 +76,7 @@ class Tally:
 
 
 def row(result: Result, *, colour: bool = False) -> str:
-    """A photo with its variants, or with the reason why there are none; URLs are not folded: they are copied."""
+    """A photo with its variants, or with the error. URLs are not wrapped, so that people can copy them."""
     status = "already there" if result.existing else result.status
     ids = f"  {result.processing_id}" if result.processing_id else ""
     seconds = "" if result.seconds is None else f" in {result.seconds:.1f} s"
@@ -89,7 +89,7 @@ def row(result: Result, *, colour: bool = False) -> str:
 
 
 def json_row(result: Result) -> str:
-    """The same for machines, in ASCII and on one line."""
+    """The same as JSON, in ASCII and on one line."""
     return json.dumps(
         {
             "photo": result.photo,
@@ -106,32 +106,32 @@ def json_row(result: Result) -> str:
 
 
 def printable(text: str) -> str:
-    """Text that cannot move the cursor, end a line or turn the direction of writing: names come from anywhere."""
+    """The text with escapes for control characters. Names of files could move the cursor or end a line."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """Writes a row as soon as it is known, and counts."""
+    """Writes a row for each photo when its result is known, and counts the results."""
 
     json_output: bool
     display: Bars | None = None
     with_total: bool = True
-    #: The command that shows jobs which have not ended; their ids follow it.
+    #: The command that shows jobs that have not ended. Their ids follow it.
     look_with: str = "truss-image status"
     tally: Tally = field(default_factory=Tally)
-    #: Jobs that were under way when the run ended.
+    #: Ids of jobs that have not ended when the run ends.
     _open: list[str] = field(default_factory=list)
     _not_begun: int = 0
     _reader_gone: bool = False
 
     def changed(self, work: Work) -> None:
-        """A photo under way has another state, or more of it is sent."""
+        """Note that a photo has another state, or that more of it is sent."""
         if self.display is not None:
             self.display.changed(work)
 
     def done(self, work: Work, result: Result) -> None:
-        """A photo has come to its end. Raises `ReaderGone`, once."""
+        """Report the result of a photo. Raises `ReaderGone`, once."""
         if self.display is not None:
             self.display.gone(work)
         self.show(result)
@@ -144,7 +144,7 @@ class Report:
         self.write(json_row(result) if self.json_output else row(result, colour=is_colourful(sys.stdout)))
 
     def not_begun(self, photo: str, status: str, error: str) -> None:
-        """A photo that no call was made for; people are told of all of them at once. Raises `ReaderGone`, once."""
+        """Report a photo without any call. People get only the number of such photos. Raises `ReaderGone`, once."""
         result = Result(photo=photo, status=status, error=error)
         self._not_begun += 1
         self.tally.count(result)
@@ -152,7 +152,7 @@ class Report:
             self.write(json_row(result))
 
     def finish(self, *, interrupted: bool, unusable: Exception | None) -> None:
-        """How to go on, and the total. Raises `ReaderGone`."""
+        """Write how to continue, and the total. Raises `ReaderGone`."""
         if unusable is not None:
             self.note(f"Error: {printable(str(unusable))}")
         if self._not_begun:
@@ -176,15 +176,15 @@ class Report:
         )
 
     def note(self, text: str) -> None:
-        """A word to the person, beside the results."""
+        """Write a message for people to standard error."""
         if self.display is not None:
             self.display.aside()
-        with suppress(OSError, AttributeError):  # whoever closed it does not want to know
+        with suppress(OSError, AttributeError):  # standard error is closed, so nobody reads it
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
 
     def write(self, text: str) -> None:
-        """A line of the results. Raises `ReaderGone`, once."""
+        """Write a line of results. Raises `ReaderGone`, once."""
         if self._reader_gone or sys.stdout is None:  # None: it was closed before the start
             return
         if self.display is not None:
@@ -200,7 +200,7 @@ class Report:
 
 
 def is_colourful(stream: TextIO | None) -> bool:
-    """Whether a stream is a terminal that knows colours, and its owner wants them (no-color.org)."""
+    """Whether a stream is a terminal with colours, and `NO_COLOR` is not set (no-color.org)."""
     return is_terminal(stream) and not os.environ.get("NO_COLOR")
 
 
@@ -211,7 +211,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 @contextmanager
 def open_display(count: int) -> Iterator[Bars | None]:
-    """Progress of `count` photos on the standard error while the block runs; none where that is no terminal."""
+    """Show the progress of `count` photos on standard error while the block runs. None: it is no terminal."""
     if not is_terminal(sys.stderr):
         yield None
         return
@@ -223,16 +223,16 @@ def open_display(count: int) -> Iterator[Bars | None]:
 
 
 class Bars:
-    """A bar for all photos and one for each that is under way. Drawn only when something changed, by no thread."""
+    """A bar for all photos, and one for each photo in work. It is drawn after changes only, and needs no thread."""
 
     def __init__(self, count: int) -> None:
-        # Whoever has no terminal does not pay for it.
+        # Imported here, because it takes time and is useless without a terminal.
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
         from rich.table import Column
 
         console = Console(stderr=True, highlight=False)
-        console.width -= 4  # the ^C that a terminal shows must not begin a line of its own
+        console.width -= 4  # leaves room for the ^C that a terminal shows, so that it starts no new line
         bars = [BarColumn(bar_width=20)] if console.width >= BAR_COLUMNS else []
         self._progress = Progress(
             TextColumn(
@@ -252,7 +252,7 @@ class Bars:
         self._drawn_at = 0.0
 
     def changed(self, work: Work) -> None:
-        """One line for each photo under way."""
+        """Update the line of a photo in work."""
         if id(work) not in self._lines:
             name = printable(work.photo.shown.rpartition("/")[2])
             self._lines[id(work)] = self._progress.add_task(name, total=None, state=work.state)
@@ -260,7 +260,7 @@ class Bars:
         self._draw()
 
     def gone(self, work: Work) -> None:
-        """It is done: its row says the rest."""
+        """Remove the line of a photo that is done."""
         line = self._lines.pop(id(work), None)
         if line is not None:
             self._progress.remove_task(line)
@@ -268,7 +268,7 @@ class Bars:
         self._progress.update(self._all, completed=self._done, state=f"{self._done}/{self._count}")
 
     def aside(self) -> None:
-        """Leave the terminal as it was; the next change draws anew."""
+        """Clear the display. The next change draws it again."""
         if self._drawn_at:
             self._progress.stop()
             self._drawn_at = 0.0
@@ -296,7 +296,7 @@ def _bytes(count: int) -> str:
 
 
 def readable_anywhere(*streams: TextIO) -> None:
-    """Let streams write what their encoding does not have as escapes, rather than fail after the work is done."""
+    """Let streams escape characters that their encoding lacks. Otherwise writing would fail after the work is done."""
     for stream in streams:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -1,1 +1,1 @@
-"""The settings of the core's components, which know no environment: where things are, files, work."""
+"""The settings of the core's components: AWS resources, files, work. The core itself reads no environment."""

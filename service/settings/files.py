@@ -1,4 +1,4 @@
-"""The settings that say what a file may be, what is made of it, and how long its records are kept."""
+"""The settings for files: their limits, the variants, and the life of their records."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Count = Annotated[int, Field(ge=1)]
 
 
 def _by_commas(value: object) -> object:
-    """`5, 2` or a single value as a list."""
+    """`5, 2`, or a single value, as a list."""
     return str(value).split(",") if isinstance(value, str | int | float) else value
 
 
 def _formats(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The first one is always there; none twice."""
+    """The formats without repetition. The first one is always among them."""
     known = (WEBP.name, *FURTHER)
     if WEBP.name not in names or len(set(names)) < len(names) or not set(names) <= set(known):
         others = " or ".join(f"{WEBP.name},{name}" for name in known[1:])
@@ -147,7 +147,7 @@ class FileSettings(BaseModel):
 
     @property
     def recipe(self) -> Recipe:
-        """What is made of an image."""
+        """The recipe of every job."""
         encoded = adapted(self.webp_effort, self.webp_quality, self._further)
         return sharpened(fitted(encoded, [read_fit(text) for text in self.variant_fit]), self.sharpen_sigma)
 
@@ -159,5 +159,5 @@ class FileSettings(BaseModel):
 
     @property
     def retention(self) -> timedelta:
-        """How long job records and tombstones are kept."""
+        """The life of job records and tombstones."""
         return timedelta(days=self.retention_days)

@@ -1,4 +1,4 @@
-"""The settings that name the AWS resources, and how AWS is reached."""
+"""The settings for the AWS resources, and for the connection to AWS."""
 
 from __future__ import annotations
 
@@ -92,11 +92,11 @@ class ResourceSettings(BaseModel):
 
     @property
     def ca_file(self) -> str | None:
-        """Authorities that are trusted beyond AWS; None: those of the system."""
+        """A file with trusted authorities, for servers other than AWS; None: those of the system."""
         return self.ssl_cert_file or self.aws_ca_bundle
 
     def aws(self, credentials: AwsCredentials | None = None) -> AwsConfig:
-        """For the AWS clients; without `credentials` AWS's default chain finds some."""
+        """The configuration of the AWS clients. Without `credentials`, AWS's default chain finds some."""
         return AwsConfig(
             region=self.aws_region,
             endpoint_url=self.aws_endpoint_url,

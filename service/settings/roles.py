@@ -1,4 +1,4 @@
-"""The setting that says what a process does."""
+"""The setting for the roles of a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings that say how much is done at once, and for how long."""
+"""The settings for the amount of simultaneous work, and for its time limits."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from processor.work.worker import WorkerConfig
 from service import machine
 
 MIB = 1024 * 1024
-#: Messages that wait for each slot, while all are taken. A message is small; a pod that dies holds so many up.
+#: Messages that wait for each slot while all are taken. They need little memory, but a pod that dies delays them.
 AHEAD_PER_SLOT = 10
-#: Least memory that is worth a start: a photograph of 4 megapixels.
+#: The least memory for a useful process: enough for a photograph of 4 megapixels.
 LEAST_BUDGET_BYTES = 64 * MIB
 
 
