@@ -201,6 +201,7 @@ class Shown:
 
     variants: tuple[StoredVariant, ...] = ()
     further: tuple[FormatSet, ...] = ()
+    facts: Facts = field(default_factory=Facts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +276,7 @@ class Job:
     @property
     def shown(self) -> Shown:
         """What it has stored, as far as the record tells."""
-        return Shown(variants=self.variants, further=self.further)
+        return Shown(variants=self.variants, further=self.further, facts=self.facts)
 
     @property
     def ended(self) -> bool:

@@ -200,14 +200,14 @@ def _plain(value: Value) -> Value:
 #: original's size, in any format. Efforts and qualities were measured: `docs/performance.md`.
 STANDARD = Recipe(
     name="standard",
-    version=5,
+    version=6,
     specs=(
         VariantSpec(name="thumbnail", format=WEBP.name, quality=80, effort=4, box=(300, 300)),
         VariantSpec(name="medium", format=WEBP.name, quality=85, effort=2, box=(800, 600)),
         VariantSpec(name="large", format=WEBP.name, quality=90, effort=1, box=(1920, 1080)),
         VariantSpec(name="webp", format=WEBP.name, quality=84, effort=2),
     ),
-    analyses=("colour",),
+    analyses=("colour", "placeholder", "likeness"),
 )
 STANDARD_VARIANTS = STANDARD.specs
 FULL_SIZE = STANDARD.full_size

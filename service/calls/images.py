@@ -16,6 +16,7 @@ from processor.jobs import Job, Shown
 from processor.manifest import manifest_key
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
+from service.calls.facts import FactsAnswer
 from service.calls.names import EXAMPLE_KEY, UNIQUE_ID, ProcessingId, SourceKey, UniqueId, unique_id_in
 from service.calls.use_cases import CATALOG
 from service.calls.variants import VariantAnswer
@@ -51,6 +52,7 @@ class ProcessedAnswer(Answer):
     unique_id: UniqueId
     processed_images: list[ProcessedImage]
     count: int
+    facts: FactsAnswer
 
     @classmethod
     def of(cls, unique_id: str, shown: Shown) -> Self:
@@ -58,7 +60,7 @@ class ProcessedAnswer(Answer):
             ProcessedImage.with_formats(variant, shown.further, size_type=variant.name, last_modified=variant.stored_at)
             for variant in shown.variants
         ]
-        return cls(unique_id=unique_id, processed_images=images, count=len(images))
+        return cls(unique_id=unique_id, processed_images=images, count=len(images), facts=dict(shown.facts.found))
 
 
 class Receipt(Answer):

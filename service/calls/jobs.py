@@ -15,6 +15,7 @@ from processor.jobs import Failure, FormatSet, Job, JobStatus, Timings
 from processor.ports.changes import version_of
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
+from service.calls.facts import FactsAnswer
 from service.calls.names import (
     PROCESSING_ID,
     ProcessingId,
@@ -129,6 +130,7 @@ class JobAnswer(Answer):
         description="Of a completed job, the formats that follow its variants, by name: `avif`. Not there when none "
         "was asked for.",
     )
+    facts: FactsAnswer
     error: FailureAnswer | None = Field(description="Only of a failed job.")
     timings: TimingsAnswer | None = Field(description="Once the job has run.")
     superseded_by: ProcessingId | None = Field(
@@ -157,6 +159,7 @@ class JobAnswer(Answer):
                 **{made.format: FormatAnswer.of(made) for made in job.further},
                 **{name: FormatAnswer(status=FormatStatus.PENDING, error=None) for name in job.owed},
             },
+            facts=dict(job.facts.found),
             error=None if job.error is None else FailureAnswer.of(job.error),
             timings=None if job.timings is None else TimingsAnswer.of(job.timings),
             superseded_by=job.superseded_by,

@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from processor.errors import CorruptImage
+from processor.facts import Facts
 from processor.formats import AVIF
 from processor.images import StoredVariant, source_key, variant_key
 from processor.jobs import REPLACED, UNAVAILABLE, Failure, FormatSet, Job, JobStatus, Timings
 from processor.ports.objects import PostForm, PresignedUpload
+from service.calls.facts import EXAMPLE
 
 URL = "https://images.example.com"
 BUCKET = "https://truss-image-source-prod-123456789012.s3.us-east-1.amazonaws.com/"
@@ -34,6 +36,7 @@ COMPLETED = replace(
     PENDING,
     status=JobStatus.COMPLETED,
     updated_at=DONE_AT,
+    facts=Facts(EXAMPLE),
     timings=Timings(download=38, process=612, upload=71, total=721),
     variants=tuple(
         StoredVariant(

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 import pyvips
 
 from processor.pipeline.analyses.colour import average_colour
+from processor.pipeline.analyses.likeness import likeness
+from processor.pipeline.analyses.placeholder import placeholder
 
 #: Takes an upright picture in sRGB or grey, with 8 bits per sample. Returns a value that JSON can express.
 Analysis = Callable[[pyvips.Image], object]
@@ -17,4 +19,6 @@ Analysis = Callable[[pyvips.Image], object]
 #: By the name that recipes and facts use.
 ANALYSES: Mapping[str, Analysis] = {
     "colour": average_colour,
+    "likeness": likeness,
+    "placeholder": placeholder,
 }

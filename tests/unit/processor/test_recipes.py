@@ -89,8 +89,8 @@ def test_recipes_of_one_digest_ask_for_the_same(one: Recipe, other: Recipe) -> N
 
 def test_a_record_says_it_so_that_people_can_read_it() -> None:
     assert STANDARD.to_text() == (
-        'standard@5#7d5a03b0cb88b3f0:[["thumbnail","webp",80,4,300,300],["medium","webp",85,2,800,600],'
-        '["large","webp",90,1,1920,1080],["webp","webp",84,2],"colour"]'
+        'standard@6#f99c17f08d5f3ea9:[["thumbnail","webp",80,4,300,300],["medium","webp",85,2,800,600],'
+        '["large","webp",90,1,1920,1080],["webp","webp",84,2],"colour","placeholder","likeness"]'
     )
 
 
@@ -113,7 +113,7 @@ def test_a_record_says_which_effects_each_variant_has_in_their_order() -> None:
     assert recipe.to_text().partition(":")[2] == (
         '[["thumbnail","webp",80,4,300,300,["blur",{"edges":"keep","sigma":2}],["sharpen",{"sigma":0.8}]],'
         '["medium","webp",85,2,800,600],["large","webp",90,1,1920,1080],'
-        '["webp","webp",84,2,["sharpen",{"sigma":1.5}]],"colour"]'
+        '["webp","webp",84,2,["sharpen",{"sigma":1.5}]],"colour","placeholder","likeness"]'
     )
     assert Recipe.from_text(recipe.to_text()) == recipe
     assert sharpened(STANDARD, [0]) == STANDARD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,8 @@ import pyvips
 from processor.facts import Facts
 from processor.pipeline.analyses import ANALYSES
 from processor.pipeline.analyses.colour import average_colour
+from processor.pipeline.analyses.likeness import likeness
+from processor.pipeline.analyses.placeholder import placeholder
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.render import inspect, render
 from processor.recipes import STANDARD
@@ -70,3 +73,69 @@ def test_nothing_is_found_that_was_not_asked_for_or_that_another_release_knows()
 @pytest.mark.parametrize("sample", [name for name, sample in corpus.SAMPLES.items() if sample.code is None])
 def test_every_analysis_finds_something_in_every_kind_of_picture(sample: str, name: str) -> None:
     assert facts(corpus.SAMPLES[sample].make(), name).found.keys() == {name}
+
+
+# -- placeholder ------------------------------------------------------------------------------------------------------
+
+
+def shown(placeholder: str) -> pyvips.Image:
+    head, _, data = placeholder.partition(",")
+    assert head == "data:image/webp;base64"
+    return pyvips.Image.new_from_buffer(base64.b64decode(data, validate=True), "")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "size"),
+    [(300, 200, (16, 11)), (200, 300, (11, 16)), (300, 1, (16, 1)), (7, 5, (7, 5)), (1, 1, (1, 1))],
+)
+def test_a_placeholder_has_the_shape_and_the_colours_of_the_picture(
+    width: int, height: int, size: tuple[int, int]
+) -> None:
+    small = shown(placeholder(flat(200, 40, 40, width=width, height=height)))
+    assert (small.width, small.height) == size
+    assert [band.avg() for band in small.bandsplit()] == pytest.approx([200, 40, 40], abs=12)
+
+
+def test_a_placeholder_of_a_photograph_takes_no_more_than_a_few_hundred_characters() -> None:
+    assert len(placeholder(corpus.photo(300, 225))) < 400
+
+
+def test_a_placeholder_is_of_the_first_frame_and_lets_through_what_is_transparent() -> None:
+    roll = flat(255, 0, 0, 0).join(flat(0, 0, 255, 255), "vertical").copy()
+    roll.set_type(pyvips.GValue.gint_type, "page-height", 30)
+    small = shown(placeholder(roll))
+    assert (small.width, small.height) == (16, 12)
+    assert small[3].max() == 0
+
+
+# -- likeness ---------------------------------------------------------------------------------------------------------
+
+
+def bits_apart(one: str, other: str) -> int:
+    return (int(one, 16) ^ int(other, 16)).bit_count()
+
+
+@pytest.mark.parametrize("quality", [30, 60, 95])
+def test_copies_of_a_picture_in_other_sizes_and_qualities_look_alike(quality: int) -> None:
+    original, copy = corpus.photo(400, 300), corpus.jpeg(corpus.photo(400, 300), quality=quality)
+    of_copy = facts(copy, "likeness").found["likeness"]
+    assert bits_apart(likeness(original), of_copy) <= 6
+    assert bits_apart(likeness(original), likeness(original.resize(0.4))) <= 6
+
+
+def test_a_mirrored_picture_looks_otherwise() -> None:
+    assert bits_apart(likeness(corpus.photo(400, 300)), likeness(corpus.photo(400, 300).fliphor())) > 20
+
+
+@pytest.mark.parametrize(
+    "picture", [flat(9, 9, 9), flat(200), flat(200, 40), flat(7, 7, 7, 0), flat(1, 2, 3, width=1, height=1)]
+)
+def test_what_shows_nothing_has_a_likeness_of_nothing(picture: pyvips.Image) -> None:
+    assert likeness(picture) == "0" * 16
+
+
+@pytest.mark.parametrize("sample", [name for name, each in corpus.SAMPLES.items() if each.code is None])
+def test_every_kind_of_picture_has_all_facts(sample: str) -> None:
+    found = facts(corpus.SAMPLES[sample].make(), *STANDARD.analyses)
+    assert found.found.keys() == set(STANDARD.analyses)
+    assert len(found.to_text()) < 1000

@@ -379,4 +379,4 @@ async def test_probes_hear_of_every_step() -> None:
 
     await world.converter.make_further(owed)
 
-    assert noted.names == ["download", "render", *["store"] * 4, "record"]
+    assert noted.names == ["download", "render", *["store"] * 4, "record", "job"]
