@@ -11,12 +11,12 @@
     │                            TooManyPieces  TooLargeForMemory  NotConvertible
     ├── NotFound              there is no such thing (or it is another tenant's)
     │   ├── ImageNotFound ── ImageDeleted
-    │   └── JobNotFound  KeyNotFound  BulkNotFound  ObjectNotFound
+    │   └── JobNotFound  KeyNotFound  BulkNotFound  ObjectNotFound  WebhookNotFound  DeliveryNotFound
     ├── Conflict              the state of things forbids it now
     │   ├── LeaseLost  ObjectChanged  NotUploaded  AlreadyUploaded  RecordChanged
     │   ├── UploadIncomplete  UploadExpired  WrongUploadMethod
     │   ├── IdempotencyKeyReused  RequestInProgress  AnswerNotKept  KeyEnded  TooManyJobs
-    │   ├── FilterMismatch  BulkInProgress
+    │   ├── FilterMismatch  BulkInProgress  TooManyWebhooks  WebhookOff
     │   ├── DailyLimitReached  ImageLimitReached
     │   └── Busy              others were faster, again and again: try again in a moment
     └── Unavailable           nobody's fault: try again later
@@ -249,6 +249,18 @@ class BulkNotFound(NotFound):
     code = "batch_not_found"
 
 
+class WebhookNotFound(NotFound):
+    """There is no webhook with this id."""
+
+    code = "webhook_not_found"
+
+
+class DeliveryNotFound(NotFound):
+    """The webhook has no delivery of this event in its log."""
+
+    code = "delivery_not_found"
+
+
 class ObjectNotFound(NotFound):
     """There is no such object."""
 
@@ -318,6 +330,22 @@ class KeyEnded(Conflict):
     """This key has expired or was revoked."""
 
     code = "key_ended"
+
+
+class WebhookOff(Conflict):
+    """This webhook is off; switch it on first."""
+
+    code = "webhook_off"
+
+
+class TooManyWebhooks(Conflict):
+    """The tenant has as many webhooks as it may; delete one first."""
+
+    code = "too_many_webhooks"
+
+    def __init__(self, *, limit: int | None = None) -> None:
+        self.limit = limit
+        super().__init__(f"A tenant has {limit} webhooks at most; delete one first." if limit else None)
 
 
 class TooManyJobs(Conflict):

@@ -22,6 +22,7 @@ from service.limits.lines import REQUESTS, in_line, request_lines
 from service.limits.long_pages import LONG_PAGES, page_lines
 from service.limits.middleware import rate_limit, tell_rate_limit
 from service.limits.open_calls import STREAMS, WAITS, streams, waits
+from service.observe.deliveries import Deliveries
 from service.observe.health import DRAINING
 from service.observe.lines import LogLines
 from service.observe.metrics import METRICS, Metrics
@@ -39,7 +40,9 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     app[SETTINGS] = settings
     app[PUBLIC_URL] = settings.cloudfront_url
     app[METRICS] = metrics = Metrics()
-    app[PROBES] = Probes((*_traces(app, settings), metrics, Workings(metrics.registry), LogLines()))
+    app[PROBES] = Probes(
+        (*_traces(app, settings), metrics, Workings(metrics.registry), Deliveries(metrics.registry), LogLines())
+    )
     app[BUCKETS] = Buckets()
     app[REQUESTS] = request_lines()
     app[LONG_PAGES] = page_lines()

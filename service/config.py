@@ -21,6 +21,7 @@ from service.settings.files import FileSettings
 from service.settings.resources import ResourceSettings
 from service.settings.roles import RoleSettings
 from service.settings.work import LEAST_BUDGET_BYTES, WorkSettings
+from service.webhooks.settings import WebhookSettings
 
 
 class SettingsError(Exception):
@@ -33,6 +34,7 @@ class Settings(
     LimitSettings,
     LogSettings,
     FileSettings,
+    WebhookSettings,
     BulkSettings,
     WorkSettings,
     HttpSettings,

@@ -6,7 +6,8 @@ import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import aiohttp
 import structlog
@@ -23,9 +24,11 @@ from service import wiring
 from service.auth.api_keys import KEY_STORE
 from service.auth.authenticator import AUTHENTICATOR
 from service.calls.bulk import BULK
+from service.calls.events import event_body
 from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS, WAITING
 from service.calls.viewer import LOCAL_VIEWER
-from service.config import SETTINGS
+from service.calls.webhooks import WEBHOOKS
+from service.config import SETTINGS, Settings
 from service.http.cursor import CURSORS, CursorSigner
 from service.idempotency import REPLAYS, STILL_THERE
 from service.limits.middleware import QUOTA
@@ -36,6 +39,7 @@ from service.observe.health import DRAINING, HEALTH, LIVENESS, READINESS, Health
 from service.observe.metrics import METRICS
 from service.observe.probes import PROBES
 from service.settings.resources import ResourceSettings
+from service.webhooks.sender import webhook_session
 from service.wiring import Work
 
 log = structlog.get_logger(__name__)
@@ -51,13 +55,25 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
         aws = settings.aws(credentials)
         if credentials is None:
             _tell_of_sessions(settings)
-        async with open_clients(aws, app[PROBES]) as clients, open_http(settings.ca_file) as session:
-            stores, quota = wiring.make_stores(settings, clients, app[METRICS]), wiring.make_quota(settings, clients)
+        async with AsyncExitStack() as opened:
+            clients = await opened.enter_async_context(open_clients(aws, app[PROBES]))
+            session = await opened.enter_async_context(open_http(settings.ca_file))
+            webhooks = wiring.make_webhooks(settings, clients)
+            stores = wiring.make_stores(settings, clients, app[METRICS], webhooks)
+            quota = wiring.make_quota(settings, clients)
             bulk = wiring.make_bulk_store(settings, clients)
-            work = wiring.make_work(settings, stores, bulk, quota, app[PROBES]) if settings.converts else None
+            work = None
+            if settings.converts:
+                receivers = await opened.enter_async_context(_open_webhooks(settings))
+                render = partial(event_body, public_url=settings.cloudfront_url)
+                deliverer = wiring.make_deliverer(
+                    settings, webhooks, stores, app[PROBES], session=receivers, render=render
+                )
+                work = wiring.make_work(settings, stores, bulk, quota, app[PROBES], errands=deliverer)
             if settings.serves:
                 _put_use_cases(app, stores, quota)
                 app[BULK] = BulkJobs(store=bulk)
+                app[WEBHOOKS] = webhooks
                 _put_access(app, clients, session)
                 app[WAITING] = Waiting(changes=wiring.make_changes(settings, clients))
             _put_checks(app, stores, work)
@@ -131,6 +147,13 @@ def open_http(ca_file: str | None = None) -> aiohttp.ClientSession:
     `ca_file` has the trusted authorities, if not those of the system."""
     trust = ssl.create_default_context(cafile=ca_file)
     return aiohttp.ClientSession(trust_env=True, connector=aiohttp.TCPConnector(ssl=trust))
+
+
+def _open_webhooks(settings: Settings) -> aiohttp.ClientSession:
+    """The HTTP client for what tenants name; it is made within the event loop that uses it."""
+    return webhook_session(
+        seconds=settings.webhook_timeout_seconds, loopback=settings.on_this_machine, ca_file=settings.ca_file
+    )
 
 
 def _tell_of_sessions(settings: ResourceSettings) -> None:

@@ -23,6 +23,7 @@ from service.calls import (
     uploads,
     uppy,
     viewer,
+    webhooks,
 )
 from service.http.body import expect
 from service.http.call import Handler
@@ -85,6 +86,15 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/images/keys", keys.create, Scope.ADMIN),
     Route("POST", "/images/keys/{keyId}/rotate", keys.rotate, Scope.ADMIN),
     Route("DELETE", "/images/keys/{keyId}", keys.revoke, Scope.ADMIN),
+    Route("GET", "/images/webhooks", webhooks.list_webhooks, Scope.ADMIN),
+    Route("POST", "/images/webhooks", webhooks.create, Scope.ADMIN),
+    Route("GET", "/images/webhooks/{webhookId}", webhooks.show, Scope.ADMIN),
+    Route("PATCH", "/images/webhooks/{webhookId}", webhooks.change, Scope.ADMIN),
+    Route("DELETE", "/images/webhooks/{webhookId}", webhooks.delete, Scope.ADMIN),
+    Route("POST", "/images/webhooks/{webhookId}/rotate", webhooks.rotate, Scope.ADMIN),
+    Route("POST", "/images/webhooks/{webhookId}/test", webhooks.test, Scope.ADMIN),
+    Route("GET", "/images/webhooks/{webhookId}/attempts", webhooks.attempts, Scope.ADMIN),
+    Route("POST", "/images/webhooks/{webhookId}/replay", webhooks.replay, Scope.ADMIN),
     *HEALTH_ROUTES,
     Route("GET", "/images/openapi.json", docs.openapi, PUBLIC),
     Route("GET", "/images/docs", docs.page, PUBLIC),

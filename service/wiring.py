@@ -42,9 +42,14 @@ from processor.stores.s3 import S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue
 from processor.stores.table import Table
 from processor.stores.usage import DynamoUsageStore
+from processor.stores.webhooks import DynamoWebhookStore
 from processor.usage import Quota
+from processor.webhooks.delivering import Deliverer, Render
+from processor.webhooks.directory import Directory
+from processor.webhooks.listener import WebhookTeller
+from processor.webhooks.registry import Webhooks
 from processor.work.conversion import Converter
-from processor.work.worker import Worker
+from processor.work.worker import Errands, Worker
 from service.auth.api_keys import ApiKeyVerifier
 from service.auth.authenticator import Authenticator, Open
 from service.auth.cognito import CognitoVerifier
@@ -58,6 +63,7 @@ from service.observe.metrics import Metrics
 from service.observe.settings import LogSettings
 from service.settings.files import FileSettings
 from service.settings.resources import ResourceSettings
+from service.webhooks.sender import HttpSender
 
 log = structlog.get_logger(__name__)
 
@@ -116,22 +122,56 @@ def tell_build(settings: LogSettings, metrics: Metrics) -> None:
     metrics.build(version=version("truss-image"), revision=settings.revision, libvips=libvips)
 
 
-def make_listeners(metrics: Metrics | None) -> tuple[Listener, ...]:
+def make_listeners(webhooks: Webhooks, metrics: Metrics | None) -> tuple[Listener, ...]:
     """The listeners of a process. A command has no metrics that anybody could read."""
-    return () if metrics is None else (EndCounter(metrics.registry),)
+    teller = WebhookTeller(store=webhooks.store, queue=webhooks.queue, directory=webhooks.directory)
+    return (teller,) if metrics is None else (teller, EndCounter(metrics.registry))
 
 
-def make_stores(settings: ResourceSettings, clients: AwsClients, metrics: Metrics | None = None) -> AllStores:
+def make_stores(
+    settings: ResourceSettings,
+    clients: AwsClients,
+    metrics: Metrics | None = None,
+    webhooks: Webhooks | None = None,
+) -> AllStores:
     """Stores on AWS, or on an endpoint that speaks its protocols."""
     dead_letters, distribution = settings.dead_letter_queue_url, settings.cloudfront_distribution_id
+    webhooks = webhooks or make_webhooks(settings, clients)
     return AllStores(
         jobs=DynamoJobStore(Table(clients, settings.processing_table)),
         source=S3ObjectStore(clients, settings.source_bucket),
         processed=S3ObjectStore(clients, settings.processed_bucket),
-        queue=SqsMessageQueue(clients, settings.queue_url),
+        queue=webhooks.queue,
         dead_letters=None if dead_letters is None else SqsMessageQueue(clients, dead_letters),
         edge=None if distribution is None else CloudFrontEdge(clients, distribution),
-        listeners=make_listeners(metrics),
+        listeners=make_listeners(webhooks, metrics),
+    )
+
+
+def make_webhooks(settings: ResourceSettings, clients: AwsClients) -> Webhooks:
+    """The webhooks of tenants."""
+    store = DynamoWebhookStore(Table(clients, settings.processing_table))
+    queue = SqsMessageQueue(clients, settings.queue_url)
+    return Webhooks(store=store, queue=queue, directory=Directory(store=store))
+
+
+def make_deliverer(
+    settings: Settings,
+    webhooks: Webhooks,
+    stores: AllStores,
+    probes: Probes,
+    *,
+    session: aiohttp.ClientSession,
+    render: Render,
+) -> Deliverer:
+    """It delivers nothing before the worker has a message for it."""
+    return Deliverer(
+        webhooks=webhooks,
+        jobs=stores.jobs,
+        sender=HttpSender(session),
+        render=render,
+        failing_limit=settings.webhook_failing_limit,
+        probes=probes,
     )
 
 
@@ -192,7 +232,15 @@ def make_renderers(settings: Settings, probes: Probes = NO_PROBES) -> Renderers:
     )
 
 
-def make_work(settings: Settings, stores: AllStores, bulk: AllBulk, quota: Quota, probes: Probes) -> Work:
+def make_work(
+    settings: Settings,
+    stores: AllStores,
+    bulk: AllBulk,
+    quota: Quota,
+    probes: Probes,
+    *,
+    errands: Errands | None = None,
+) -> Work:
     """It takes no messages and no bulk jobs before it is started."""
     renderers = make_renderers(settings, probes)
     runner = BulkRunner(
@@ -204,10 +252,19 @@ def make_work(settings: Settings, stores: AllStores, bulk: AllBulk, quota: Quota
         lease_seconds=settings.visibility_seconds,
         probes=probes,
     )
-    return Work(worker=make_worker(settings, stores, quota, renderers, probes), renderers=renderers, bulk=runner)
+    worker = make_worker(settings, stores, quota, renderers, probes, errands=errands)
+    return Work(worker=worker, renderers=renderers, bulk=runner)
 
 
-def make_worker(settings: Settings, stores: AllStores, quota: Quota, renderers: Renderers, probes: Probes) -> Worker:
+def make_worker(
+    settings: Settings,
+    stores: AllStores,
+    quota: Quota,
+    renderers: Renderers,
+    probes: Probes,
+    *,
+    errands: Errands | None = None,
+) -> Worker:
     """It takes nothing before it is started."""
     converter = Converter(
         jobs=stores.jobs,
@@ -232,6 +289,7 @@ def make_worker(settings: Settings, stores: AllStores, quota: Quota, renderers: 
     return Worker(
         *(stores.queue, converter, settings.worker),
         dead_letters=stores.dead_letters,
+        errands=errands,
         probes=probes,
         fit=lambda: not renderers.engine.stuck,
         idle=renderers.spare.idle,

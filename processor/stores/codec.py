@@ -10,6 +10,7 @@ from processor.jobs import Image, Job, Source, Terms
 from processor.ports.backlog import Backlog
 from processor.ports.bulk import BulkJob
 from processor.ports.keys import ApiKey
+from processor.ports.webhooks import Delivery
 from processor.stores.schema import KEY, TTL
 
 
@@ -32,6 +33,8 @@ RECORDS = Codec(
         Backlog: Layout(always=("dead_letters",)),
         ApiKey: Layout(names={"lifetime": "lifetimeSeconds"}),
         BulkJob: Layout(names={"bulk_id": KEY, "expires_at": TTL}, always=("state", "version")),
+        # A delivery has a key of its own.
+        Delivery: Layout(names={"expires_at": TTL, "processing_id": "jobId"}, always=("status", "tries", "attempts")),
     },
     number=seconds_value,
 )

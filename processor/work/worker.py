@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Protocol, cast
 
 import structlog
 
@@ -44,6 +44,8 @@ MAX_DELAY_SECONDS = 900
 MAX_OWING, OWING_SECONDS = 100, 300
 #: The reason to keep an event that was handled: its job owes further formats.
 OWED = "owed"
+#: The reason to keep an errand that is for another time.
+LATER = "later"
 #: Most dead letters that are made of one message; with more unreadable records it becomes one as a whole.
 MAX_LETTERS = 10
 #: Largest body of a dead letter, in bytes: queues take 256 KiB unless they are told otherwise, the reason included.
@@ -128,6 +130,25 @@ class _NotBuried(Exception):
     """An unreadable record could not be kept as a dead letter."""
 
 
+class Errands(Protocol):
+    """Messages that are no events. They need no slot: what they wait for is not this machine."""
+
+    def takes(self, body: str) -> bool:
+        """Whether a message is one of these."""
+        ...
+
+    async def handle(self, body: str) -> int | None:
+        """In how many seconds the same message must come again, which is no try; None: it is done.
+
+        Raises `Unavailable`, `Busy`.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        ...
+
+
 async def _always() -> None:
     """There is no other work."""
 
@@ -142,6 +163,8 @@ class Worker:
     #: The dead-letter queue. The queue moves messages there after their last try; this process, those that nobody can
     #: read. None: unknown.
     dead_letters: MessageQueue | None = None
+    #: What is done beside the events; None: nothing is.
+    errands: Errands | None = None
     #: Called for every message and event.
     probes: Probes = NO_PROBES
     #: Whether work can be begun; while it cannot, no messages are taken.
@@ -161,6 +184,7 @@ class Worker:
     _held: dict[str, str] = field(default_factory=dict)
     _waiting: set[asyncio.Task[None]] = field(default_factory=set)
     _owing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _on_errand: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _further: Turns = field(init=False)
     _slots: set[_Slot] = field(default_factory=set)
     _settled: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
@@ -227,6 +251,8 @@ class Worker:
         their visibility timeout. Its messages are resent instead, and so are those that wait for a turn or for further
         formats."""
         self._stopping.set()
+        if self.errands is not None:
+            self.errands.stop()
         for task in (*self._waiting, *self._owing.values()):
             task.cancel()
 
@@ -235,13 +261,18 @@ class Worker:
         self.stop_receiving()
         deadline = time.monotonic() + seconds
         await _wait(self._receivers, seconds)
-        while (self._running or self._owing) and time.monotonic() < deadline:
-            await _wait([*self._running.values(), *self._owing.values()], deadline - time.monotonic())
+        while (tasks := self._begun) and time.monotonic() < deadline:
+            await _wait(tasks, deadline - time.monotonic())
         log.info("Worker drained", unfinished=len(self._running))
         self._drained = True
-        await _cancel([*self._receivers, *self._running.values(), *self._owing.values(), *self._upkeep])
+        await _cancel([*self._receivers, *self._begun, *self._upkeep])
         while not self._settled.empty():
             await self._settle([self._settled.get_nowait()])
+
+    @property
+    def _begun(self) -> list[asyncio.Task[None]]:
+        """Everything that holds a message."""
+        return [*self._running.values(), *self._owing.values(), *self._on_errand.values()]
 
     # -- receiving -----------------------------------------------------------------------------------------------
 
@@ -324,6 +355,9 @@ class Worker:
             await pause(self._stopping, FIT_SECONDS)
 
     def _begin(self, message: Message, at_end: Callable[[], None] = lambda: None) -> asyncio.Task[None]:
+        if self.errands is not None and self.errands.takes(message.body):
+            at_end()
+            return self._send_on_errand(message, self.errands)
         task = asyncio.create_task(self._handle(message), name=f"message-{message.message_id}")
         # A message that is delivered again while it is in work has a receipt of its own.
         self._running[message.receipt] = task
@@ -526,11 +560,11 @@ class Worker:
             log.warning("Dead letter not sent", code=error.code)
             raise _NotBuried from None
 
-    async def _resend(self, message: Message, reason: str, span: Span) -> None:
+    async def _resend(self, message: Message, reason: str, span: Span, *, after: int = RETRY_SECONDS[0]) -> None:
         """Send a copy of a message and settle it, as if it had not been received. This process cannot work on
         it, which is no try: pods that stop one after the other would otherwise make it a dead letter. Earlier
         tries stay counted."""
-        delay_seconds = 0 if self._stopping.is_set() else RETRY_SECONDS[0]
+        delay_seconds = 0 if self._stopping.is_set() and reason != LATER else after
         tries = message.receive_count - 1
         try:
             await self.queue.send(message.body, delay_seconds=delay_seconds, reason=message.reason, tries=tries)
@@ -627,6 +661,47 @@ class Worker:
                 self._settled.put_nowait(message.receipt)
                 return
         await self._give_back(message, seconds, reason, span)
+
+    # -- errands -------------------------------------------------------------------------------------------------
+
+    def _send_on_errand(self, message: Message, errands: Errands) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._errand(message, errands), name=f"errand-{message.message_id}")
+        self._on_errand[message.receipt] = task
+        self._held[message.receipt] = message.message_id
+        task.add_done_callback(lambda _: self._back_from_errand(message))
+        return task
+
+    def _back_from_errand(self, message: Message) -> None:
+        self._on_errand.pop(message.receipt, None)
+        self._held.pop(message.receipt, None)
+
+    async def _errand(self, message: Message, errands: Errands) -> None:
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(messageId=message.message_id, receiveCount=message.receive_count)
+        with self.probes.span("message") as span:
+            try:
+                dead = await self._dead(message)
+                seconds = None if dead else await errands.handle(message.body)
+            except asyncio.CancelledError:
+                await asyncio.shield(self._resend(message, "stopping", span))
+                raise
+            except Busy:
+                await self._resend(message, "busy", span)
+            except Unavailable as error:
+                log.warning("Dependency unavailable", code=error.code)
+                await self._give_back(message, _retry_seconds(message.receive_count), "unavailable", span)
+            except Exception:
+                log.exception("Message broke")
+                await self._give_back(message, _retry_seconds(message.receive_count), "broken", span)
+            else:
+                await self._leave_errand(message, seconds, "dead" if dead else "settled", span)
+
+    async def _leave_errand(self, message: Message, seconds: int | None, end: str, span: Span) -> None:
+        if seconds is None:
+            span.facts["end"] = end
+            self._settled.put_nowait(message.receipt)
+        else:
+            await self._resend(message, LATER, span, after=seconds)
 
     # -- in the background ---------------------------------------------------------------------------------------
 

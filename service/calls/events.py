@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from processor.formats import FORMATS
 from processor.images import StoredVariant
 from processor.moments import Kind
 from processor.notices import Notice
+from processor.ports.webhooks import TEST, Delivery
 from service.calls.names import ProcessingId, UniqueId
 from service.calls.variants import FileAnswer
-from service.http.wire import Answer, Time, is_empty, is_none
+from service.http.wire import Answer, Time, as_json, is_empty, is_none
 
 #: The source of events (CloudEvents 1.0, `source`). Their ids are unique within it.
 SOURCE = "/images"
@@ -91,3 +92,39 @@ class EventAnswer(Answer):
             tenant=notice.tenant,
             data=EventData.of(notice),
         )
+
+
+class TestData(Answer):
+    """It tells of nothing."""
+
+    webhook_id: str
+
+
+class TestEvent(Answer):
+    """What a webhook is sent when its owner asks for a test: a CloudEvent about no image."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    source: str = SOURCE
+    type: Literal["webhook.test"] = TEST
+    subject: str
+    time: Time
+    datacontenttype: Literal["application/json"] = "application/json"
+    tenant: str
+    data: TestData
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> Self:
+        return cls(
+            id=delivery.event_id,
+            subject=delivery.webhook_id,
+            time=delivery.event_at,
+            tenant=delivery.tenant,
+            data=TestData(webhook_id=delivery.webhook_id),
+        )
+
+
+def event_body(delivery: Delivery, notice: Notice | None, *, public_url: str) -> bytes:
+    """What a webhook is sent: the same bytes at every try."""
+    answer: BaseModel = TestEvent.of(delivery) if notice is None else EventAnswer.of(notice)
+    return as_json(answer, public_url)

@@ -7,9 +7,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
+from yarl import URL
 
 from processor.stores.config import AwsConfig, AwsCredentials
 from service.http.urls import BaseUrl
+
+#: Hosts of this machine, as `BaseUrl` writes them.
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 Name = Annotated[str, Field(min_length=1, pattern=r"^\S+$")]
 
@@ -89,6 +93,11 @@ class ResourceSettings(BaseModel):
             alias="S3_PUBLIC_ENDPOINT_URL", description="Endpoint that presigned URLs name, when clients need another."
         ),
     ] = None
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether AWS is an emulator on this very machine, so that nothing here is reached from outside."""
+        return self.aws_endpoint_url is not None and URL(self.aws_endpoint_url).host in _THIS_MACHINE
 
     @property
     def ca_file(self) -> str | None:

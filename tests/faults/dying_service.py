@@ -18,7 +18,9 @@ from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.s3 import S3Download, S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue
 from processor.stores.table import Table
+from processor.stores.webhooks import DynamoWebhookStore
 from service.cli import serve
+from service.webhooks.sender import HttpSender
 
 #: Every step at which something is written, taken or made, and the port that it goes through.
 STEPS: dict[str, tuple[type, str]] = {
@@ -37,6 +39,9 @@ STEPS: dict[str, tuple[type, str]] = {
     "finish": (DynamoJobStore, "finish"),
     "settle": (SqsMessageQueue, "settle"),
     "send": (SqsMessageQueue, "send"),
+    "add-delivery": (DynamoWebhookStore, "add"),
+    "post": (HttpSender, "post"),
+    "update-delivery": (DynamoWebhookStore, "update"),
     "tombstone": (DynamoJobStore, "tombstone"),
     "purge": (S3ObjectStore, "purge"),
     "delete-jobs": (Table, "delete"),

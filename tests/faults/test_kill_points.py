@@ -14,6 +14,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from processor.catalog.reconcile import FindingKind, Reconciler
 from tests import corpus
@@ -45,6 +47,11 @@ FURTHER = {
     "steps that every job has": (
         *("finish:1:before", "finish:1:after", "store:9:after", "store:10:after", "settle:1:after"),
     ),
+}
+#: From the end of a job until a webhook has taken it.
+TELLING = {
+    "the first half": ("add-delivery:1:after", "send:1:after", "post:1:after"),
+    "the second half": ("add-delivery:1:before", "send:1:before", "post:1:before", "update-delivery:1:after"),
 }
 #: What a repeated DELETE answers, by where the first was cut short.
 DELETION = {
@@ -162,6 +169,42 @@ async def test_a_kill_between_two_formats_costs_neither_of_them(theatre: Theatre
             await scene.assert_nothing_is_amiss()
 
     assert await theatre.play(FURTHER[steps], play, OUTPUT_FORMATS="webp,avif") == {}
+
+
+@pytest.mark.parametrize("steps", ["the first half", pytest.param("the second half", marks=pytest.mark.slow)])
+async def test_a_kill_at_any_step_of_telling_leaves_an_end_that_a_webhook_is_told(theatre: Theatre, steps: str) -> None:
+    async def play(scene: Scene, point: str) -> None:
+        async with receiver() as (url, came):
+            async with scene.mortal(point) as mortal:
+                await mortal.call("POST", "/images/webhooks", json={"url": url}, expect=201)
+                job = (await mortal.put(GOOD))["processingId"]
+            async with scene.ordinary() as service:
+                assert (await service.settled(job))["status"] == "completed"
+
+                async def told() -> bool:
+                    return bool(came)
+
+                await eventually(told, what="the webhook's event")
+                assert {(event["type"], event["data"]["processingId"]) for event in came} == {("image.completed", job)}
+                assert len({event["id"] for event in came}) == 1
+                await scene.assert_nothing_is_amiss()
+
+    assert await theatre.play(TELLING[steps], play) == {}
+
+
+@asynccontextmanager
+async def receiver() -> AsyncIterator[tuple[str, list[Any]]]:
+    """Its URL, and the events that came."""
+    came: list[Any] = []
+
+    async def take(request: web.Request) -> web.Response:
+        came.append(await request.json())
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_post("/", take)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/")), came
 
 
 async def test_a_kill_at_the_end_of_a_refusal_leaves_its_code(theatre: Theatre) -> None:

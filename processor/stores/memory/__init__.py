@@ -10,6 +10,7 @@ from processor.stores.memory.objects import MemoryObjectStore
 from processor.stores.memory.queue import MemoryQueue
 from processor.stores.memory.replay import MemoryReplayStore
 from processor.stores.memory.usage import MemoryUsageStore
+from processor.stores.memory.webhooks import MemoryWebhookStore
 
 __all__ = [
     "MemoryBacklogStore",
@@ -22,4 +23,5 @@ __all__ = [
     "MemoryQueue",
     "MemoryReplayStore",
     "MemoryUsageStore",
+    "MemoryWebhookStore",
 ]

@@ -41,14 +41,18 @@ from processor.stores.memory import (
     MemoryQueue,
     MemoryReplayStore,
     MemoryUsageStore,
+    MemoryWebhookStore,
 )
 from processor.usage import Quota
+from processor.webhooks.directory import Directory
+from processor.webhooks.registry import Webhooks
 from service.app import create_app
 from service.auth.api_keys import KEY_STORE, ApiKeyVerifier
 from service.auth.authenticator import AUTHENTICATOR, Authenticator, Open
 from service.calls.bulk import BULK
 from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS, WAITING
 from service.calls.viewer import LOCAL_VIEWER
+from service.calls.webhooks import WEBHOOKS
 from service.config import SETTINGS, Settings
 from service.http.cursor import CURSORS, CursorSigner
 from service.http.protocol import SERVER_OPTIONS
@@ -145,6 +149,12 @@ class World:
     quota: Quota = field(default_factory=lambda: Quota(store=MemoryUsageStore(), defaults=make_settings().limits))
 
     worker_died: bool = False
+    webhooks: Webhooks = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The webhooks have their own store, and the same queue."""
+        store = MemoryWebhookStore()
+        self.webhooks = Webhooks(store=store, queue=self.queue, directory=Directory(store=store))
 
     async def worker_lives(self) -> None:
         """The liveness check."""
@@ -261,6 +271,7 @@ def make_application(
     app[LIVENESS] = Health({"worker": world.worker_lives}, fresh_seconds=0)
     app[READINESS] = Health({"worker": world.worker_lives, "queue": world.queue.ping}, fresh_seconds=0)
     app[LOCAL_VIEWER] = stores.processed
+    app[WEBHOOKS] = world.webhooks
     return app
 
 

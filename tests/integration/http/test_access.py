@@ -35,6 +35,8 @@ BODIES = {
     "/images/batch/process": {"uniqueIds": [UNKNOWN_IMAGE]},
     "/images/batch/delete": {"uniqueIds": [UNKNOWN_IMAGE]},
     "/images/keys": {"name": "n", "scopes": ["images:read"]},
+    "/images/webhooks": {"url": "https://hooks.example.com/"},
+    "/images/webhooks/{webhookId}/replay": {"failed": True},
 }
 
 
@@ -57,6 +59,7 @@ async def call(
         "processingId": job,
         "uniqueId": image,
         "keyId": UNKNOWN_KEY,
+        "webhookId": f"wh_{UNKNOWN_KEY}",
         "uploadId": job,
         "partNumber": 1,
         "batchId": UNKNOWN_BATCH,

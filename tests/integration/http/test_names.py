@@ -27,6 +27,7 @@ BODIES = [
     ("POST", "/images/multipart", {"filename": "a.jpg", "size": 50}),
     ("POST", "/images/failed/redrive", {"dryRun": True}),
     ("POST", "/images/keys", {"name": "a", "scopes": ["images:read"]}),
+    ("POST", "/images/webhooks", {"url": "https://hooks.example.com/", "events": ["image.failed"]}),
     ("PUT", "/images/limits", {"bytesPerDay": 50}),
     ("POST", "/images/s3/multipart", {"filename": "a.jpg", "type": "image/jpeg"}),
 ]

@@ -23,7 +23,7 @@ from service.openapi import document
 from service.routes import ROUTES, Route
 
 QUIET = {route.path for route in ROUTES if is_quiet(route.handler)}
-METHODS = {"get", "post", "put", "delete"}
+METHODS = {"get", "post", "put", "patch", "delete"}
 
 
 def operations() -> list[tuple[str, str, dict[str, Any]]]:

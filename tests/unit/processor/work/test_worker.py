@@ -104,10 +104,11 @@ async def running(
     drain_seconds: float = 10,
     dead_letters: RecordingQueue | None = None,
     probes: Probes = NO_PROBES,
+    errands: Any = None,
     **config: Any,
 ) -> AsyncIterator[Worker]:
     settings = WorkerConfig(**{"slots": 2, "wait_seconds": 1, **config})
-    pod = Worker(queue, converter, settings, dead_letters=dead_letters, probes=probes)  # type: ignore[arg-type]
+    pod = Worker(queue, converter, settings, dead_letters=dead_letters, errands=errands, probes=probes)  # type: ignore[arg-type]
     pod.start()
     try:
         yield pod
@@ -864,3 +865,84 @@ async def test_after_an_outage_a_further_format_closes_the_circuit_where_nothing
         await _that(lambda: not queue.bodies)
         assert pod.circuit.state is CircuitState.CLOSED
     assert len(converter.made) == 2
+
+
+@dataclass
+class ScriptedErrands:
+    """Takes what begins with `errand`, and answers with what the script says."""
+
+    script: list[int | Exception | None] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    began: list[str] = field(default_factory=list)
+    stopped: bool = False
+
+    def takes(self, body: str) -> bool:
+        return body.startswith("errand")
+
+    async def handle(self, body: str) -> int | None:
+        self.began.append(body)
+        if self.gate is not None:
+            await self.gate.wait()
+        answer = self.script.pop(0) if self.script else None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+async def test_an_errand_needs_no_slot_and_keeps_none_from_the_events() -> None:
+    queue, converter, errands = RecordingQueue(), ScriptedConverter(), ScriptedErrands(gate=asyncio.Event())
+    for number in range(6):
+        await queue.send(f"errand {number}")
+    for number in range(3):
+        await queue.send(job(number))
+    async with running(queue, converter, slots=1, errands=errands) as pod:
+        await _that(lambda: len(converter.started) == 3 and len(errands.began) == 6)
+        assert pod.in_work == 0
+        assert errands.gate is not None
+        errands.gate.set()
+        await _that(lambda: not queue.bodies)
+    assert errands.stopped
+
+
+async def test_an_errand_for_another_time_is_sent_on_and_that_is_no_try() -> None:
+    noted = Noted()
+    queue, errands = RecordingQueue(), ScriptedErrands(script=[600])
+    await queue.send("errand", tries=3)
+    async with running(queue, ScriptedConverter(), errands=errands, probes=Probes((noted,))):
+        await _that(lambda: noted.messages["later"] == 1 and len(queue._letters) == 1)
+    (letter,) = queue._letters.values()
+    assert (letter.body, letter.receive_count, letter.tries) == ("errand", 0, 3)
+    assert letter.hidden_until - time.monotonic() > 590
+
+
+async def test_an_errand_that_meets_an_outage_or_breaks_comes_back_and_opens_no_circuit() -> None:
+    noted = Noted()
+    queue, errands = RecordingQueue(), ScriptedErrands(script=[Unavailable(), RuntimeError("a defect"), Busy()])
+    for number in range(3):
+        await queue.send(f"errand {number}")
+    async with running(queue, ScriptedConverter(), errands=errands, probes=Probes((noted,))) as pod:
+        await _that(lambda: noted.messages.total() >= 3)
+        assert pod.circuit.state is CircuitState.CLOSED
+    assert noted.messages == {"unavailable": 1, "broken": 1, "busy": 1}
+    assert len(queue.bodies) == 3
+
+
+async def test_an_errand_in_work_when_the_time_is_over_goes_back_to_the_queue() -> None:
+    queue, errands = RecordingQueue(), ScriptedErrands(gate=asyncio.Event())
+    await queue.send("errand")
+    async with running(queue, ScriptedConverter(), errands=errands, drain_seconds=0.1):
+        await _that(lambda: errands.began)
+    assert queue.bodies == ["errand"]
+    assert [letter.receive_count for letter in queue._letters.values()] == [0]
+
+
+async def test_an_errand_that_has_had_all_its_tries_is_a_dead_letter() -> None:
+    queue, dead, errands = RecordingQueue(max_receive_count=2), RecordingQueue(), ScriptedErrands()
+    await queue.send("errand", tries=2)
+    async with running(queue, ScriptedConverter(), dead_letters=dead, errands=errands):
+        await _that(lambda: not queue.bodies)
+    assert dead.bodies == ["errand"]
+    assert errands.began == []

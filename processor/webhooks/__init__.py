@@ -1,0 +1,1 @@
+"""Webhooks: from the end of a job to signed requests, over the queue."""

@@ -1,0 +1,242 @@
+"""Tries deliveries, and decides what becomes of each: delivered, tried again, given up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+
+from processor import clock
+from processor.errors import Busy, DeliveryNotFound, ImageNotFound, RecordChanged
+from processor.jobs import Job, epoch, removed
+from processor.moments import Kind
+from processor.notices import Notice, notices_of
+from processor.ports.jobs import JobStore, known_job
+from processor.ports.webhooks import (
+    TEST,
+    Attempt,
+    Delivery,
+    DeliveryStatus,
+    Endpoint,
+    Endpoints,
+    OffReason,
+    Sender,
+)
+from processor.probe import NO_PROBES, Probes
+from processor.turns import Turns
+from processor.webhooks.listener import KEPT, due
+from processor.webhooks.messages import DeliveryDue, ReplayDue
+from processor.webhooks.registry import Webhooks, changed
+from processor.webhooks.signing import signed
+
+#: Pauses between the tries, in seconds: about a day in all.
+PAUSES = (5, 60, 300, 1800, 7200, 18000, 28800, 28800)
+#: Longest time that a message can be delayed, in seconds (AWS, "Amazon SQS message timers"). What is due later is sent
+#: on until then.
+MAX_DELAY_SECONDS = 900
+#: Requests at once: to one endpoint, and of this process.
+AT_ONCE, AT_ONCE_IN_ALL = 4, 64
+#: Deliveries that wait here for one endpoint, and for all. Others wait in the queue, for so many seconds.
+WAITING, WAITING_IN_ALL, CROWDED_SECONDS = 16, 256, 15
+#: Attempts that a record keeps: those of two whole rounds.
+ATTEMPTS_KEPT = 2 * (len(PAUSES) + 1)
+#: How long an endpoint must have failed before a success is written down, so that one that does both writes little.
+SETTLED_SECONDS = 60
+
+log = structlog.get_logger(__name__)
+
+#: What tells of an event; None: of a test.
+Render = Callable[[Delivery, Notice | None], bytes]
+
+
+@dataclass(slots=True, kw_only=True)
+class Deliverer:
+    """One per process that works. An endpoint that is slow has its own places, and keeps nobody else's waiting."""
+
+    webhooks: Webhooks
+    jobs: JobStore
+    sender: Sender
+    render: Render
+    #: After how long without a success an endpoint is switched off.
+    failing_limit: timedelta
+    probes: Probes = NO_PROBES
+    _turns: Turns = field(default_factory=lambda: Turns(AT_ONCE_IN_ALL))
+    _places: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    _here: Counter[str] = field(default_factory=Counter)
+    _stopping: bool = False
+
+    def takes(self, body: str) -> bool:
+        """Whether a message is one of these."""
+        return DeliveryDue.read(body) is not None or ReplayDue.read(body) is not None
+
+    def stop(self) -> None:
+        """Begin nothing more: what waits goes back to the queue."""
+        self._stopping = True
+
+    async def handle(self, body: str) -> int | None:
+        """Try a delivery. In how many seconds the same message must come again; None: it is done.
+
+        Raises `Unavailable`, `Busy`.
+        """
+        replay = ReplayDue.read(body)
+        if replay is not None:
+            await self.webhooks.replay_page(replay)
+            return None
+        message = DeliveryDue.read(body)
+        return None if message is None else await self._in_time(message)
+
+    async def _in_time(self, message: DeliveryDue) -> int | None:
+        left = message.due - time.time()
+        if left >= 1:
+            return min(MAX_DELAY_SECONDS, round(left))
+        if self._here[message.webhook_id] >= WAITING or self._here.total() >= WAITING_IN_ALL:
+            return CROWDED_SECONDS
+        async with self._place(message):
+            if self._stopping:
+                return 0
+            structlog.contextvars.bind_contextvars(webhookId=message.webhook_id, eventId=message.event_id)
+            await self._handle(message)
+        return None
+
+    @contextlib.asynccontextmanager
+    async def _place(self, message: DeliveryDue) -> AsyncIterator[None]:
+        """First one of the endpoint's own, then one of all, in turns between tenants."""
+        webhook_id = message.webhook_id
+        self._here[webhook_id] += 1
+        places = self._places.setdefault(webhook_id, asyncio.Semaphore(AT_ONCE))
+        try:
+            async with places, self._turns.turn(message.tenant):
+                yield
+        finally:
+            self._here[webhook_id] -= 1
+            if not self._here[webhook_id]:
+                del self._here[webhook_id], self._places[webhook_id]
+
+    async def _handle(self, message: DeliveryDue) -> None:
+        """A message whose delivery has ended, or has been tried since, is an old one."""
+        try:
+            delivery = await self.webhooks.store.delivery(message.webhook_id, message.event_id)
+        except DeliveryNotFound:
+            return
+        if delivery.status is not DeliveryStatus.PENDING or delivery.tries != message.number:
+            return
+        endpoint = (await self.webhooks.directory.of(delivery.tenant)).get(delivery.webhook_id)
+        if endpoint is None:
+            await self._end(delivery, "webhook_deleted")
+        elif endpoint.off is not None:
+            await self._end(delivery, "webhook_off")
+        else:
+            await self._deliver(endpoint, delivery)
+
+    async def _deliver(self, endpoint: Endpoint, delivery: Delivery) -> None:
+        job = None if delivery.type == TEST else await self._job(delivery)
+        notice = None if job is None else next((one for one in notices_of(job) if one.id == delivery.event_id), None)
+        if notice is None and delivery.type != TEST:  # the image was deleted, and so was what could be told
+            await self._end(delivery, "image_deleted")
+            return
+        body = self.render(delivery, notice)
+        with self.probes.span("delivery", tried=True) as span:
+            now = clock.now()
+            headers = signed(delivery.event_id, body, now, endpoint.secrets(now))
+            if job is not None and job.trace:  # so that the receiver's own trace can go on with it
+                headers["traceparent"] = job.trace
+            answered = await self.sender.post(endpoint.url, headers, body)
+            span.end()
+            attempt = Attempt(at=now, milliseconds=span.milliseconds, status=answered.status, code=answered.code)
+            span.facts["delivery"] = tried = _tried(delivery, attempt)
+        await self._record(delivery, tried)
+        await self._note_health(delivery.tenant, endpoint, attempt)
+
+    async def _job(self, delivery: Delivery) -> Job | None:
+        """What the records tell: of a deleted image its tombstone."""
+        if delivery.type != Kind.DELETED:
+            return await known_job(self.jobs, delivery.tenant, delivery.processing_id)
+        with contextlib.suppress(ImageNotFound):
+            image = await self.jobs.get_image(delivery.tenant, delivery.unique_id)
+            return None if image.deleted_at is None else removed(image)
+        return None
+
+    async def _record(self, before: Delivery, after: Delivery) -> None:
+        """The next message comes first. If the process dies in between, this one returns and is tried again; then two
+        are on their way, of which the second to come is an old one."""
+        if after.next_at is not None:
+            at = epoch(after.next_at)
+            delay = max(0, min(MAX_DELAY_SECONDS, at - int(time.time())))
+            await self.webhooks.queue.send(due(after, at=at).to_message(), delay_seconds=delay)
+        try:
+            await self.webhooks.store.update(after, tries=before.tries)
+        except RecordChanged:
+            log.info("Delivery tried twice")
+
+    async def _end(self, delivery: Delivery, code: str) -> None:
+        """Give up without a try."""
+        with self.probes.span("delivery", tried=False) as span:
+            span.facts["delivery"] = ended = replace(
+                delivery, status=DeliveryStatus.FAILED, next_at=None, code=code, tries=delivery.tries + 1
+            )
+        await self._record(delivery, ended)
+
+    async def _note_health(self, tenant: str, endpoint: Endpoint, attempt: Attempt) -> None:
+        """Write down the first failure, the first success after it, and the end of patience. Nothing else is news."""
+        news = health(endpoint, attempt, self.failing_limit)
+        if not news:
+            return
+        if "off" in news:
+            log.warning("Webhook switched off", reason=news["off"].value, tenant=tenant)
+
+        def applied(there: Endpoints) -> Endpoints:
+            now = there.get(endpoint.webhook_id)
+            return there if now is None or now.off is not None else there.with_one(replace(now, **news))
+
+        try:
+            await changed(self.webhooks.store, tenant, applied)
+        except Busy:
+            log.info("Health of a webhook not written")
+        self.webhooks.directory.forget(tenant)
+
+
+def health(endpoint: Endpoint, attempt: Attempt, limit: timedelta) -> dict[str, Any]:
+    """The fields of an endpoint that change by an attempt."""
+    since = endpoint.failing_since
+    if not attempt.code:
+        settled = since is not None and attempt.at - since >= timedelta(seconds=SETTLED_SECONDS)
+        return {"failing_since": None} if settled else {}
+    failing = {"failing_since": since or attempt.at, "last_failure": attempt}
+    if attempt.status == HTTPStatus.GONE:
+        return {**failing, "off": OffReason.GONE, "off_since": attempt.at}
+    if since is None:
+        return failing
+    if attempt.at - since >= limit:
+        return {**failing, "off": OffReason.FAILING, "off_since": attempt.at}
+    return {}
+
+
+def _tried(delivery: Delivery, attempt: Attempt) -> Delivery:
+    """The delivery after an attempt."""
+    after = replace(
+        delivery,
+        tries=delivery.tries + 1,
+        attempts=(*delivery.attempts, attempt)[-ATTEMPTS_KEPT:],
+        next_at=None,
+        expires_at=epoch(attempt.at + KEPT),
+    )
+    if not attempt.code:
+        return replace(after, status=DeliveryStatus.DELIVERED)
+    if attempt.status == HTTPStatus.GONE or delivery.tries >= len(PAUSES):
+        return replace(after, status=DeliveryStatus.FAILED, code=attempt.code)
+    pause = timedelta(seconds=max(1, round(jittered(PAUSES[delivery.tries]))))
+    return replace(after, next_at=clock.now() + pause)
+
+
+def jittered(seconds: float) -> float:
+    """At least three quarters of it, so that what failed together does not come back together."""
+    return seconds * (0.75 + random.random() / 4)  # noqa: S311 - spreads load, protects nothing

@@ -1,0 +1,69 @@
+"""What became of deliveries to webhooks: a probe that counts for Prometheus and writes one line for each try."""
+
+from __future__ import annotations
+
+import logging
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from processor.ports.webhooks import Delivery, DeliveryStatus
+from processor.probe import Span
+
+#: Upper bounds in seconds: from the event to its delivery at the first try, or after a day.
+_LAG_BUCKETS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 28800, 86400)
+#: What a try may end with.
+DELIVERED, RETRIED, GIVEN_UP = "delivered", "retried", "given_up"
+
+log = structlog.get_logger(__name__)
+
+
+class Deliveries:
+    """A probe. No label names a tenant or an endpoint."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._ends = Counter(
+            "truss_webhook_deliveries",
+            "Tries to deliver an event to a webhook: `delivered`; `retried`: it failed and is tried again; `given_up`. "
+            "`code` says why one failed.",
+            ("end", "code"),
+            registry=registry,
+        )
+        self._lag = Histogram(
+            "truss_webhook_lag_seconds",
+            "From an event until a webhook had taken it.",
+            buckets=_LAG_BUCKETS,
+            registry=registry,
+        )
+        self._ends.labels(DELIVERED, "")
+
+    def begun(self, span: Span) -> None:
+        """Nothing is said before there is a result."""
+
+    def ended(self, span: Span) -> None:
+        if span.name != "delivery" or span.error is not None:
+            return
+        delivery: Delivery = span.facts["delivery"]
+        tried = span.facts["tried"]
+        attempt = delivery.attempts[-1] if tried else None
+        end, code = _end(delivery), delivery.code or (attempt.code if attempt else "")
+        self._ends.labels(end, code).inc()
+        if attempt is not None and end == DELIVERED:
+            self._lag.observe(max(0.0, (attempt.at - delivery.event_at).total_seconds()))
+        fields: dict[str, object] = {"end": end, **({"code": code} if code else {}), "type": delivery.type}
+        if attempt is not None:
+            fields |= {"status": attempt.status, "durationMs": attempt.milliseconds}
+        log.log(
+            logging.WARNING if end == GIVEN_UP else logging.INFO,
+            "Webhook delivery",
+            **fields,
+            tries=delivery.tries,
+            tenant=delivery.tenant,
+            webhookId=delivery.webhook_id,
+            eventId=delivery.event_id,
+            **({"uniqueId": delivery.unique_id, "processingId": delivery.processing_id} if delivery.unique_id else {}),
+        )
+
+
+def _end(delivery: Delivery) -> str:
+    return {DeliveryStatus.DELIVERED: DELIVERED, DeliveryStatus.PENDING: RETRIED}.get(delivery.status, GIVEN_UP)

@@ -1,0 +1,1 @@
+"""Webhooks on the wire: which addresses may be reached, and the requests."""

@@ -1,0 +1,94 @@
+"""Sends deliveries to addresses that tenants have named: never to our own network, and never for long."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import aiohttp
+from aiohttp.connector import AddrInfoType
+
+from processor.ports.webhooks import Answered
+from service.webhooks.addresses import is_loopback, is_public
+
+#: Most that is read of an answer, in bytes: it says nothing that is used, but its sender may want it to be taken.
+READ_BYTES = 4096
+#: Longest time until the connection stands, in seconds, the look-up of the name included.
+CONNECT_SECONDS = 5
+USER_AGENT = "truss-image-webhooks"
+
+
+class AddressNotAllowed(OSError):
+    """The name leads to an address that is not public."""
+
+
+def webhook_session(*, seconds: float, loopback: bool, ca_file: str | None = None) -> aiohttp.ClientSession:
+    """Connections that lead to public addresses only; with `loopback`, to this machine, too.
+
+    The address is checked when the socket to it is made, after the look-up and for every connection anew: a name cannot
+    be checked, because it may lead somewhere else a moment later. No connection is used twice. A proxy of the
+    environment is not used: it would be the one to look up names.
+    """
+
+    def checked_socket(found: AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, address = found
+        if not (is_public(str(address[0])) or (loopback and is_loopback(str(address[0])))):
+            raise AddressNotAllowed("address not allowed")
+        made = socket.socket(family, kind, protocol)
+        made.settimeout(0)
+        return made
+
+    trust = ssl.create_default_context()
+    if ca_file is not None:
+        trust.load_verify_locations(cafile=ca_file)
+    connector = aiohttp.TCPConnector(
+        ssl=trust, force_close=True, use_dns_cache=False, limit=0, socket_factory=checked_socket
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        trust_env=False,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=seconds, connect=CONNECT_SECONDS),
+        headers={"User-Agent": USER_AGENT, "Content-Type": "application/json"},
+        skip_auto_headers=("Accept-Encoding",),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSender:
+    """A sender. What it tells of a failure is a short code: a receiver's words may be anything."""
+
+    session: aiohttp.ClientSession
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answered:
+        """A 2xx status is success; a redirect is none."""
+        try:
+            async with self.session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+                await answer.content.read(READ_BYTES)
+                return Answered(status=answer.status, code=_code_of_status(answer.status))
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            return Answered(code=_code_of_error(error))
+
+
+def _code_of_status(status: int) -> str:
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return ""
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return "redirected"
+    return "refused" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "receiver_failed"
+
+
+def _code_of_error(error: BaseException) -> str:
+    if isinstance(getattr(error, "os_error", None), AddressNotAllowed):
+        return "address_not_allowed"
+    if isinstance(error, TimeoutError):
+        return "timed_out"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "name_not_found"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "no_trust"
+    return "no_connection" if isinstance(error, aiohttp.ClientConnectorError) else "no_answer"
