@@ -26,6 +26,14 @@ def tune_allocator() -> None:
         mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)
 
 
+def give_back() -> None:
+    """What is free, when an image has ended: tens of megabytes that lie between what is in use. Nothing under another
+    allocator. Call it in a thread: it takes milliseconds."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def is_to_be_had(size_bytes: int) -> bool:
     """Whether the system grants a mapping of this size now. Linux usually grants more than it has."""
     try:

@@ -17,7 +17,8 @@ from processor.errors import TrussError, Unavailable
 from processor.formats import DECODED, decoding_of
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
-from processor.pipeline.allocator import tune_allocator
+from processor.pipeline import geometry
+from processor.pipeline.allocator import give_back, tune_allocator
 from processor.pipeline.budget import MemoryBudget, Share
 from processor.pipeline.courtesy import step_back
 from processor.pipeline.effects import check_effects
@@ -229,8 +230,11 @@ class Engine:
             await self._both_phases(rendering, ticket.tenant)
             return rendering.rendered()
         finally:
-            rendering.forget()
-            held.leave()
+            # Beside the loop, which would wait for pages to be given back; and before the next image takes its place.
+            try:
+                await self._in_thread(self._prober, partial(_put_away, rendering, info))
+            finally:
+                held.leave()
 
     async def _both_phases(self, rendering: Rendering, tenant: str) -> None:
         loop, lanes = asyncio.get_running_loop(), self._lanes
@@ -270,6 +274,13 @@ class Engine:
     def _note_idle(self) -> None:
         if not self._deadlines and not self._working:
             self._idle.set()
+
+
+def _put_away(rendering: Rendering, info: ImageInfo) -> None:
+    """Small images leave little, and would take a twentieth longer."""
+    rendering.forget()
+    if geometry.takes_long(info, (info.width, info.height)):
+        give_back()
 
 
 def _quietly(work: Callable[[], None]) -> Callable[[], None]:

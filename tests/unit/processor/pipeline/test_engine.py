@@ -149,6 +149,22 @@ async def test_what_libvips_does_not_decode_itself_is_rendered_outside_from_the_
     await engine.close()
 
 
+@pytest.mark.parametrize(("sides", "times"), [((200, 150), 0), ((2100, 1500), 1)])
+async def test_what_a_large_image_leaves_is_given_back_beside_the_loop_and_before_its_share_is_free(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, sides: tuple[int, int], times: int
+) -> None:
+    told: list[tuple[bool, int]] = []
+
+    def given_back() -> None:
+        told.append((threading.current_thread() is threading.main_thread(), engine.load.running))
+
+    monkeypatch.setattr(engine_module, "give_back", given_back)
+    await engine.render(corpus.jpeg(corpus.flat(*sides, (90, 120, 160))), FAST)
+
+    assert told == [(False, 1)] * times
+    assert engine.load.running == 0
+
+
 async def test_libvips_keeps_no_cache_and_one_thread_per_image(engine: Engine) -> None:
     assert pyvips.cache_get_max() == 0
     assert pyvips.concurrency_get() == 1
