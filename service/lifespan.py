@@ -14,7 +14,9 @@ import structlog
 from aiohttp import web
 
 from processor.bulk.jobs import BulkJobs
+from processor.catalog.feeds import Feeds
 from processor.catalog.waiting import Waiting
+from processor.ports.changes import ChangeStore
 from processor.ports.stores import Stores
 from processor.stores.clients import AwsClients, open_clients
 from processor.stores.config import AwsCredentials
@@ -24,12 +26,13 @@ from service import wiring
 from service.auth.api_keys import KEY_STORE
 from service.auth.authenticator import AUTHENTICATOR
 from service.calls.bulk import BULK
-from service.calls.events import event_body
+from service.calls.events import FEEDS, as_message, event_body
 from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS, WAITING
 from service.calls.viewer import LOCAL_VIEWER
 from service.calls.webhooks import WEBHOOKS
 from service.config import SETTINGS, Settings
 from service.http.cursor import CURSORS, CursorSigner
+from service.http.rendering import PUBLIC_URL
 from service.idempotency import REPLAYS, STILL_THERE
 from service.limits.middleware import QUOTA
 from service.machine import memory_limit_bytes
@@ -75,7 +78,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
                 app[BULK] = BulkJobs(store=bulk)
                 app[WEBHOOKS] = webhooks
                 _put_access(app, clients, session)
-                app[WAITING] = Waiting(changes=wiring.make_changes(settings, clients))
+                _put_changes(app, wiring.make_changes(settings, clients))
             _put_checks(app, stores, work)
             wiring.tell_build(settings, app[METRICS])
             backlog = wiring.make_backlog_watch(settings, clients, stores, work)
@@ -121,6 +124,7 @@ async def _open_calls(app: web.Application) -> AsyncIterator[None]:
 async def _let_go(app: web.Application) -> None:
     await app[DRAINING].wait()
     app[WAITING].end()
+    app[FEEDS].end()
 
 
 async def _end_when(draining: asyncio.Event, work: Work, seconds: float) -> None:
@@ -174,6 +178,12 @@ def _put_use_cases(app: web.Application, stores: Stores, quota: Quota) -> None:
     app[STILL_THERE] = use_cases.catalog.current_job
     app[CURSORS] = CursorSigner(stores.jobs)
     app[LOCAL_VIEWER] = stores.processed
+
+
+def _put_changes(app: web.Application, changes: ChangeStore) -> None:
+    encode = partial(as_message, public_url=app[PUBLIC_URL])
+    app[WAITING] = Waiting(changes=changes)
+    app[FEEDS] = Feeds(changes=changes, encode=encode, probes=app[PROBES])
 
 
 def _put_access(app: web.Application, clients: AwsClients, session: aiohttp.ClientSession) -> None:

@@ -2,18 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field
+import structlog
+from aiohttp import hdrs, web
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import PydanticCustomError
 
+from processor import clock
+from processor.catalog.feeds import HISTORY, LATE, Cursor, Feeds, Listener, Told, TooSlow, Wanted, cursor_at
+from processor.errors import Busy, Unavailable
 from processor.formats import FORMATS
 from processor.images import StoredVariant
+from processor.jobs import with_end
 from processor.moments import Kind
-from processor.notices import Notice
+from processor.notices import Notice, notices_of
 from processor.ports.webhooks import TEST, Delivery
-from service.calls.names import ProcessingId, UniqueId
+from service.auth.middleware import tenant_of
+from service.calls import groups, samples
+from service.calls.names import UNIQUE_ID, ProcessingId, UniqueId
 from service.calls.variants import FileAnswer
-from service.http.wire import Answer, Time, as_json, is_empty, is_none
+from service.http.call import call, stream
+from service.http.middleware import held
+from service.http.problems import FieldError, InvalidRequest, TooManyStreams
+from service.http.wire import Answer, Question, Time, as_json, is_empty, is_none, read_query
+from service.limits.lines import leave_line
+from service.limits.open_calls import STREAMS
+from service.observe.probes import PROBES
+
+#: A stream ends after so long: its client comes back, and shows its credentials again.
+STREAM_SECONDS = 900.0
+#: Longest silence. Load balancers and CDNs end a connection that is silent for 30 or 60 seconds.
+KEEPALIVE_SECONDS = 15.0
+#: Longest that a client may take nothing of what is sent to it.
+WRITE_SECONDS = 30.0
+#: When a client comes back whose stream has ended, in milliseconds.
+RETRY_MILLISECONDS = 2000
+LAST_EVENT_ID = "Last-Event-ID"
+#: Nobody on the way is to keep, pack or change it.
+HEADERS = {
+    hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
+    hdrs.CACHE_CONTROL: "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+}
+
+FEEDS = web.AppKey("feeds", Feeds)
+
+log = structlog.get_logger(__name__)
 
 #: The source of events (CloudEvents 1.0, `source`). Their ids are unique within it.
 SOURCE = "/images"
@@ -128,3 +168,159 @@ def event_body(delivery: Delivery, notice: Notice | None, *, public_url: str) ->
     """What a webhook is sent: the same bytes at every try."""
     answer: BaseModel = TestEvent.of(delivery) if notice is None else EventAnswer.of(notice)
     return as_json(answer, public_url)
+
+
+def as_message(notice: Notice, public_url: str) -> bytes:
+    """As a stream of events has it, but for the line with the id."""
+    return b"event: %b\ndata: %b\n\n" % (notice.kind.encode(), as_json(EventAnswer.of(notice), public_url))
+
+
+def _kinds(text: str) -> str:
+    unknown = {name for name in text.split(",") if name not in set(Kind)}
+    if unknown:
+        raise PydanticCustomError("kinds", f"must be some of {', '.join(Kind)}, by commas")
+    return text
+
+
+class EventsQuery(Question):
+    """What to tell; everything of the tenant, unless it is said."""
+
+    unique_id: str | None = Field(default=None, pattern=UNIQUE_ID.pattern, description="Of this image alone.")
+    processing_id: str | None = Field(
+        default=None, pattern=r"^img_[0-9]+_[A-Za-z0-9]+$", description="Of this job alone."
+    )
+    types: Annotated[str, AfterValidator(_kinds)] | None = Field(
+        default=None, description="Of these types alone, by commas.", examples=[f"{Kind.COMPLETED},{Kind.FAILED}"]
+    )
+    last_event_id: str | None = Field(
+        default=None,
+        max_length=200,
+        description="Go on behind this event, for clients that cannot send the header `Last-Event-ID`.",
+    )
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(
+            kinds=None if self.types is None else frozenset(map(Kind, self.types.split(","))),
+            unique_id=None if self.unique_id is None else self.unique_id.lower(),
+            processing_id=self.processing_id,
+        )
+
+
+(FAILED,) = notices_of(with_end(samples.FAILED))
+EXAMPLE = {
+    "id": FAILED.id,
+    "event": str(FAILED.kind),
+    "data": as_json(EventAnswer.of(FAILED), samples.URL).decode(),
+}
+
+
+@call(
+    "getEvents",
+    groups.EVENTS,
+    stream("Server-Sent Events, of which this is one", EXAMPLE),
+    query=EventsQuery,
+    problems=(TooManyStreams,),
+)
+async def live(request: web.Request) -> web.StreamResponse:
+    """Be told what happens to images, as it happens.
+
+    The answer is a stream of Server-Sent Events. The data of each is a CloudEvent. Whoever comes back with the `id` of
+    the last one, in `Last-Event-ID` or `lastEventId`, is told what happened since, within an hour. An event may come
+    twice, with the same `id` in its data. `gap` says that more was missed than is told. A stream ends after a quarter
+    of an hour at the latest, and says why: `closed`, with a `reason` of `time`, `stopping`, `slow` or `unavailable`.
+    """
+    asked = read_query(EventsQuery, request.query)
+    cursor = _cursor(request.headers.get(LAST_EVENT_ID) or asked.last_event_id)
+    if request.method == hdrs.METH_HEAD:
+        return web.Response(headers=HEADERS)
+    with request.app[STREAMS].place(tenant_of(request)):
+        async with request.app[FEEDS].listen(tenant_of(request), asked.wanted, cursor) as listener:
+            leave_line(request)
+            response = web.StreamResponse(headers=HEADERS)
+            response.force_close()
+            await response.prepare(request)
+            with held(request):
+                await _Stream(request, response, listener).run(cursor)
+    return response
+
+
+def _cursor(text: str | None) -> Cursor | None:
+    """Raises `InvalidRequest`."""
+    if not text:
+        return None
+    try:
+        return Cursor.of(text)
+    except ValueError:
+        raise InvalidRequest([FieldError(field="lastEventId", message="is no id of an event of this stream")]) from None
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One client that is told."""
+
+    request: web.Request
+    response: web.StreamResponse
+    listener: Listener
+    sent_at: float = 0.0
+
+    async def run(self, cursor: Cursor | None) -> None:
+        """Until it ends for a reason, which the client is told, or the client is gone."""
+        try:
+            await self._open(cursor)
+            reason = await self._tell()
+            await self._write(_message("closed", {"reason": reason}))
+        except ConnectionError:
+            return
+        except TimeoutError:
+            log.info("Client takes no events any more")
+            if self.request.transport is not None:
+                self.request.transport.abort()
+
+    async def _open(self, cursor: Cursor | None) -> None:
+        begin = f"retry: {RETRY_MILLISECONDS}\n".encode()
+        if cursor is None:  # so that it may come back before anything has happened
+            begin += f"id: {cursor_at(self.listener.feed.looked_at)}\n\n".encode()
+        elif cursor.changed < clock.now() - HISTORY - LATE:
+            begin += _message("gap", {"since": clock.to_iso(clock.now() - HISTORY)})
+        await self._write(begin)
+
+    async def _tell(self) -> str:
+        """Why it ended."""
+        ends_at = time.monotonic() + STREAM_SECONDS
+        try:
+            while not self.request.app[FEEDS].ended:
+                left = ends_at - time.monotonic()
+                if left <= 0:
+                    return "time"
+                told = await self.listener.next(max(0.0, min(left, self._silence_left)))
+                if told:
+                    await self._send(told)
+                elif self._silence_left <= 0:
+                    await self._keep_alive()
+        except TooSlow:
+            return "slow"
+        except (Unavailable, Busy):
+            return "unavailable"
+        return "stopping"
+
+    @property
+    def _silence_left(self) -> float:
+        return self.sent_at + KEEPALIVE_SECONDS - time.monotonic()
+
+    async def _send(self, told: Sequence[Told]) -> None:
+        with self.request.app[PROBES].span("send", events=len(told)):
+            await self._write(b"".join(b"id: %b\n%b" % (each.cursor.encode(), each.encoded) for each in told))
+
+    async def _keep_alive(self) -> None:
+        cursor = self.listener.cursor
+        await self._write(b": keep-alive\n" + (b"" if cursor is None else f"id: {cursor}\n".encode()) + b"\n")
+
+    async def _write(self, data: bytes) -> None:
+        async with asyncio.timeout(WRITE_SECONDS):
+            await self.response.write(data)
+        self.sent_at = time.monotonic()
+
+
+def _message(event: str, data: dict[str, str]) -> bytes:
+    return f"event: {event}\ndata: {json.dumps(data)}\n\n".encode()

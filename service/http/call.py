@@ -48,6 +48,8 @@ class Reply:
     description: str
     status: HTTPStatus
     examples: Mapping[str, BaseModel]
+    #: Of an answer that does not end by itself: one message of it.
+    streamed: Mapping[str, str] | None = None
 
     @property
     def model(self) -> type[BaseModel] | None:
@@ -83,6 +85,11 @@ def reply(description: str, shown: BaseModel | Mapping[str, BaseModel], *, statu
 def unchanged(description: str) -> Reply:
     """To whoever has the answer already."""
     return Reply(description, HTTPStatus.NOT_MODIFIED, {})
+
+
+def stream(description: str, shown: Mapping[str, str]) -> Reply:
+    """Server-Sent Events."""
+    return Reply(description, HTTPStatus.OK, {}, streamed=shown)
 
 
 def call(

@@ -66,6 +66,15 @@ class Metrics:
             ("call", "code"),
             registry=registry,
         )
+        self._events_sent = Counter(
+            "truss_live_events_sent", "Events that were sent to streams, each stream by itself.", registry=registry
+        )
+        self._event_lag = Histogram(
+            "truss_live_event_lag_seconds",
+            "From a change of a record until its events were found for streams, by the oldest of each look.",
+            buckets=_SERVABLE_BUCKETS,
+            registry=registry,
+        )
         self._events = Counter(
             "truss_events",
             "Events that came to their end, also duplicates, stale and superseded ones. `code` says why one failed.",
@@ -153,10 +162,18 @@ class Metrics:
                 self._classes.labels(f"{facts['status'] // 100}xx").inc()
             case "item":
                 self._items.labels(facts["call"], facts["code"]).inc()
+            case "tell" | "send" if span.error is None:
+                self._live(span)
             case "message" if "end" in facts:
                 self._messages[facts["end"]] += 1
             case "event" if "outcome" in facts:
                 self._outcome(facts["outcome"])
+
+    def _live(self, span: Span) -> None:
+        if span.name == "send":
+            self._events_sent.inc(span.facts["events"])
+        else:
+            self._event_lag.observe(span.facts["lag_seconds"])
 
     def _request(self, method: str, route: str, status: int, seconds: float) -> None:
         """`route` is the path's pattern, so that no id becomes a label; nor does a method that a stranger made up."""

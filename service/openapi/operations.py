@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from openapi_pydantic.v3.v3_1 import Example, MediaType, Operation, Parameter, Reference, RequestBody, Response
+from openapi_pydantic.v3.v3_1 import Example, MediaType, Operation, Parameter, Reference, RequestBody, Response, Schema
 
 from processor.errors import ImageNotFound, NotFound, TrussError
 from service.calls import samples
@@ -29,6 +29,10 @@ _QUERY = ("400",)
 _BODY = ("400", "408", "413", "415")
 #: Of a POST: it may be repeated under an `Idempotency-Key`, for which its body is read, whatever it is.
 _REPEATABLE = ("400", "408", "409", "422")
+
+
+#: A message of a stream, field by field.
+_MESSAGE = Schema(type="object", properties={name: Schema(type="string") for name in ("id", "event", "data")})
 
 
 def operation(route: Route, told: Call) -> Operation:
@@ -62,6 +66,9 @@ def _parameters(route: Route, told: Call) -> list[Parameter | Reference]:
 
 
 def _answer(reply: Reply) -> Response:
+    if reply.streamed is not None:
+        content = {"text/event-stream": MediaType(schema=_MESSAGE, example=reply.streamed)}
+        return Response(description=reply.description, headers={"X-Request-Id": REQUEST_ID}, content=content)
     if reply.model is None:
         return Response(description=reply.description, headers={"X-Request-Id": REQUEST_ID})
     examples = {name: Example(value=as_plain(answer, samples.URL)) for name, answer in reply.examples.items()}

@@ -16,8 +16,13 @@ from processor.stores.schema import Names
 from tests.e2e.rights import DEAD, EDGE, PROCESSED, QUEUE, ROOT, SOURCE, TABLE, recorded_in, used
 from tests.fleet import untraced
 
-#: What uses everything: uploads of every kind, listing, reprocessing, redrive, deletion, invalidation.
-SUITE = ("tests/e2e/test_main_job.py", "tests/e2e/test_large_files.py", "tests/infra/test_deployment.py")
+#: What uses everything: uploads of every kind, listing, reprocessing, redrive, events, deletion, invalidation.
+SUITE = (
+    "tests/e2e/test_main_job.py",
+    "tests/e2e/test_large_files.py",
+    "tests/e2e/test_events.py",
+    "tests/infra/test_deployment.py",
+)
 #: Bounds the run: it takes less than a minute on an idle machine.
 SECONDS = 600
 

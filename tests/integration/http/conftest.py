@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from processor import clock
 from processor.bulk.jobs import BulkJobs
 from processor.catalog import redrive
+from processor.catalog.feeds import Feeds
 from processor.catalog.images import Catalog
 from processor.catalog.parts import LargeFiles
 from processor.catalog.unsized import UnsizedFiles
@@ -49,7 +51,9 @@ from processor.webhooks.registry import Webhooks
 from service.app import create_app
 from service.auth.api_keys import KEY_STORE, ApiKeyVerifier
 from service.auth.authenticator import AUTHENTICATOR, Authenticator, Open
+from service.calls import events
 from service.calls.bulk import BULK
+from service.calls.events import FEEDS, as_message
 from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS, WAITING
 from service.calls.viewer import LOCAL_VIEWER
 from service.calls.webhooks import WEBHOOKS
@@ -59,6 +63,7 @@ from service.http.protocol import SERVER_OPTIONS
 from service.idempotency import REPLAYS, STILL_THERE
 from service.limits.middleware import QUOTA
 from service.observe.health import HEALTH, LIVENESS, READINESS, Health
+from service.observe.probes import PROBES
 from service.openapi import document
 
 Client = TestClient[web.Request, web.Application]
@@ -236,6 +241,12 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return World()
 
 
+@pytest.fixture(autouse=True)
+def short_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that asks for any call need not wait for the end of one that has none."""
+    monkeypatch.setattr(events, "STREAM_SECONDS", 0.2)
+
+
 @pytest.fixture
 def serve(world: World, aiohttp_client: Any) -> Callable[..., Awaitable[Client]]:
     """Starts the application over `world`, with settings that differ where the test says so."""
@@ -257,8 +268,10 @@ def make_application(
     app[STORES] = stores
     app[UPLOADS] = world.uploads()
     app[CATALOG] = catalog
-    app[WAITING] = Waiting(changes=MemoryChanges(world.jobs))
     app[BULK] = BulkJobs(store=world.bulk)
+    changes = MemoryChanges(world.jobs)
+    app[WAITING] = Waiting(changes=changes)
+    app[FEEDS] = Feeds(changes=changes, encode=partial(as_message, public_url=CDN), probes=app[PROBES])
     app[LARGE_FILES] = LargeFiles(stores=stores, quota=quota, catalog=catalog)
     app[UNSIZED_FILES] = UnsizedFiles(stores=stores, quota=quota, catalog=catalog, max_bytes=1000)
     app[CURSORS] = CursorSigner(stores.jobs)

@@ -69,6 +69,8 @@ async def call(
     query = {"filename": "a.jpg"} if route.method == "GET" else {}
     query |= {"key": source_key(image, "jpg")} if "uploadId" in route.path else {}
     async with client.request(route.method, path, json=body, params=query, **options) as response:
+        if response.content_type == "text/event-stream":
+            return response.status, await response.text()
         answer = await response.json(content_type=None)
         hold_against_document(route.method, path, response.status, response.content_type, answer)
         return response.status, answer

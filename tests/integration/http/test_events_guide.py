@@ -1,0 +1,64 @@
+"""The listeners of docs/events.md, as they stand, hear of an image that is converted, and of each event once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from processor.catalog import feeds
+from service.calls import events
+from service.calls.events import FEEDS
+from service.limits.open_calls import STREAMS
+from tests.guide import blocks, save_programs
+from tests.integration.http.conftest import Client, World
+from tests.waiting import eventually
+
+Serve = Callable[..., Awaitable[Client]]
+LISTENERS = {"python": (sys.executable, "listen.py"), "javascript": ("node", "print.mjs")}
+KINDS = sorted(["image.uploaded", "image.processing", *["image.variant"] * 4, "image.completed"])
+
+
+@pytest.mark.usefixtures("short_streams")
+@pytest.mark.parametrize("language", LISTENERS)
+async def test_a_listener_of_the_guide_hears_each_event_once_though_its_stream_breaks(
+    client: Client, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    monkeypatch.setattr(feeds, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(events, "STREAM_SECONDS", 600.0)
+    assert client.app is not None
+    app = client.app
+    save_programs(blocks("events.md"), tmp_path)
+    process = await asyncio.create_subprocess_exec(
+        *LISTENERS[language],
+        cwd=tmp_path,
+        env=os.environ | {"TRUSS": str(client.make_url("")).rstrip("/")},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        heard: list[str] = []
+        for _ in range(2):
+
+            async def listens() -> bool:
+                return app[STREAMS].count() == 1
+
+            await eventually(listens)
+            job = await world.submit("default")
+            await world.complete(job.processing_id)
+            heard += [(await asyncio.wait_for(process.stdout.readline(), 60)).decode() for _ in KINDS]
+            app[FEEDS].end()
+
+            async def gone() -> bool:
+                return app[STREAMS].count() == 0
+
+            await eventually(gone)
+            app[FEEDS].ended = False
+    finally:
+        process.kill()
+        await process.wait()
+    assert sorted(word for line in heard for word in line.split() if word.startswith("image.")) == sorted(2 * KINDS)
