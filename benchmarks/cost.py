@@ -1,12 +1,12 @@
-"""What a million images cost in this design and on Lambda, and from how many images on this design is the cheaper one.
+"""Compares the cost of images in this design and on Lambda, and finds from how many on this design is cheaper.
 
     python -m benchmarks.cost
     python -m benchmarks.cost --work images_per_month=2e7 --work spot_share=0 --price node=0.34
     python -m benchmarks.cost --inputs ours.toml --json cost.json
 
-The prices are AWS's list prices of us-east-1, typed in by hand (`benchmarks/scaling/prices.py` has the page and the
-time of each); AWS is not asked. The CPU of an image is what `benchmarks/cpu_per_megapixel.py` measured, calls are
-counted from the code, and everything else is an assumption with a name. A file of inputs is TOML or JSON:
+The prices are AWS's list prices of us-east-1, typed in by hand; `benchmarks/scaling/prices.py` has the page and the
+time of each. `benchmarks/cpu_per_megapixel.py` measured the CPU of an image, and calls are counted from the code.
+Everything else is an assumption with a name. A file of inputs is TOML or JSON:
 
     [work]
     images_per_month = 20_000_000
@@ -30,13 +30,13 @@ from benchmarks.scaling.pods import image_cpu_seconds
 
 #: Volumes of the table, in images a month.
 VOLUMES = (100_000, MILLION, 10 * MILLION, 100 * MILLION, 1000 * MILLION)
-#: Seconds of a month of 730 hours.
+#: Seconds in a month of 730 hours.
 MONTH_SECONDS = 730 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What to reckon with."""
+    """The inputs of the calculation."""
 
     work: Workload
     prices: Mapping[str, float]
@@ -63,7 +63,7 @@ def lines_table(inputs: Inputs) -> str:
 
 
 def volumes_table(inputs: Inputs, volumes: Sequence[float] = VOLUMES) -> str:
-    """A million images, without what is the same in both designs, at several volumes."""
+    """The cost of a million images at several volumes, without items that are the same in both designs."""
     rows = []
     for volume in volumes:
         at = replace(inputs, work=replace(inputs.work, images_per_month=volume))
@@ -78,7 +78,7 @@ def volumes_table(inputs: Inputs, volumes: Sequence[float] = VOLUMES) -> str:
 
 
 def break_evens(inputs: Inputs) -> dict[str, tuple[float | None, float | None]]:
-    """By what is changed: from how many images a month on this design is cheaper than Lambda, with either pipeline."""
+    """For each changed input: the images per month from which this design is cheaper than Lambda, by pipeline."""
     work = inputs.work
     changed = {
         "nothing": work,
@@ -101,13 +101,13 @@ def break_evens(inputs: Inputs) -> dict[str, tuple[float | None, float | None]]:
 
 
 def break_even_table(inputs: Inputs) -> str:
-    """In Markdown."""
+    """The table in Markdown."""
     rows = [f"| {name} | {_volume(one)} | {_volume(other)} |" for name, (one, other) in break_evens(inputs).items()]
     return "\n".join(["| what is changed | Lambda, sharp | Lambda, this pipeline |", "| --- | ---: | ---: |", *rows])
 
 
 def read_inputs(options: argparse.Namespace) -> Inputs:
-    """The defaults, then the file, then the arguments. Raises `ValueError` for a name that there is not."""
+    """The inputs: defaults, then the file, then the arguments. Raises `ValueError` for an unknown name."""
     given: dict[str, dict[str, Any]] = {"work": {}, "prices": {}}
     if options.inputs:
         text = options.inputs.read_text()
@@ -124,7 +124,7 @@ def read_inputs(options: argparse.Namespace) -> Inputs:
 
 
 def document(inputs: Inputs) -> dict[str, Any]:
-    """Everything, for machines."""
+    """All results as JSON values."""
     pods, functions = _designs(inputs)
     return {
         "work": asdict(inputs.work),
@@ -166,7 +166,7 @@ def _pair(text: str) -> tuple[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read, reckon, print."""
+    """Read the inputs, calculate, print."""
     found = parser()
     options = found.parse_args(arguments)
     try:

@@ -1,11 +1,11 @@
-"""CPU seconds that the shipped pipeline spends on an image, by its size: what capacity is reckoned from.
+"""Measures the CPU seconds that the shipped pipeline spends on an image, by its size. Capacity is calculated from them.
 
     python -m benchmarks.cpu_per_megapixel [--megapixels 0.3 2 8 12 24 50] [--rounds 3] [--effort N] [--json FILE]
 
-Every file is drawn by formula, the same on every machine, and becomes the four variants on one thread. A round runs
-all of them in turn, so that a noisy moment falls on all; the table shows medians of the rounds. The line
-`a + b * megapixels` is fitted by relative error, and from 2 megapixels on: there the three smaller variants always have
-the same size, and so the same cost. Below, where variants shrink with their source, an image costs less.
+Every file is drawn by formula, is the same on every machine, and becomes the four variants on one thread. A round
+converts all of them in turn, so that a disturbance affects all. The table shows medians of the rounds. The line
+`a + b * megapixels` is fitted by relative error, from 2 megapixels on. There the three smaller variants always have the
+same size, and so the same cost. Smaller images cost less, because their variants are smaller too.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ from tests import corpus
 
 #: Sizes of phones, cameras and screens, in megapixels; the last one fills a pod of 1 GiB.
 MEGAPIXELS = (0.3, 2.0, 8.0, 12.0, 24.0, 50.0)
-#: Width by height of what is drawn.
+#: Width divided by height of the pictures.
 ASPECT = 4 / 3
-#: Longest that one conversion may take here, in seconds: nothing is cut short.
+#: Time limit for one conversion, in seconds. It is so long that none is interrupted.
 LONGEST_SECONDS = 600
 #: Colours of a graphic: few, as in charts and screenshots.
 PALETTE = ((250, 250, 250), (32, 90, 160), (230, 120, 30), (40, 40, 48))
 
 
 def sides(megapixels: float) -> tuple[int, int]:
-    """Width and height of so many megapixels."""
+    """Width and height of a picture with so many megapixels."""
     height = round(math.sqrt(megapixels * 1e6 / ASPECT))
     return round(height * ASPECT), height
 
 
 def graphic(width: int, height: int) -> pyvips.Image:
-    """Flat areas with hard borders, as in charts and screenshots."""
+    """A picture of flat areas with hard borders, as in charts and screenshots."""
     cells = pyvips.Image.worley(width, height, cell_size=max(2, width // 12), seed=corpus.SEED)
     index = (cells / max(1.0, width / 40)).floor().cast("uchar") % len(PALETTE)
     table = pyvips.Image.new_from_memory(bytes(sum(PALETTE, ())), len(PALETTE), 1, 3, "uchar")
     return corpus.as_srgb(index.maplut(table))
 
 
-#: How a file of each kind is drawn: a photograph as cameras store it, a graphic as screens do.
+#: Functions that make a file of each kind: a photograph as JPEG, a graphic as PNG.
 KINDS: Mapping[str, Callable[[int, int], bytes]] = {
     PHOTO: lambda width, height: corpus.jpeg(corpus.photo(width, height)),
     GRAPHIC: lambda width, height: corpus.png(graphic(width, height)),
@@ -61,7 +61,7 @@ KINDS: Mapping[str, Callable[[int, int], bytes]] = {
 
 
 def convert(kind: str, data: bytes, recipe: Recipe) -> Measured:
-    """Once through the pipeline, with nothing else in this process."""
+    """Convert a file once, with nothing else in this process."""
     limits = FileLimits()
     before = time.process_time()
     info = inspect(data, limits)
@@ -79,14 +79,14 @@ def convert(kind: str, data: bytes, recipe: Recipe) -> Measured:
 
 
 def measure(megapixels: Sequence[float], rounds: int, recipe: Recipe) -> list[Measured]:
-    """Every file, `rounds` times; each with the median of its times."""
+    """Measure every file `rounds` times. Each result has the median of its times."""
     files = [(kind, draw(*sides(size))) for kind, draw in KINDS.items() for size in megapixels]
     runs = [[convert(kind, data, recipe) for kind, data in files] for _ in range(rounds)]
     return [_middle(times) for times in zip(*runs, strict=True)]
 
 
 def report(measured: Sequence[Measured]) -> str:
-    """The table, and the line of each kind."""
+    """The table, and the fitted line of each kind."""
     lines = [f"{'kind':12} {'MP':>5} {'size':>11} {'file':>9} {'variants':>9} {'CPU s':>7} {'CPU s/MP':>9}"]
     lines += [
         f"{each.kind:12} {each.megapixels:5.1f} {f'{each.width}x{each.height}':>11} {each.file_bytes / 1e6:6.2f} MB "
@@ -102,7 +102,7 @@ def report(measured: Sequence[Measured]) -> str:
 
 
 def machine() -> str:
-    """What this ran on."""
+    """The machine and the versions of the software."""
     cpus = Path("/proc/cpuinfo")
     names = [line for line in cpus.read_text().splitlines() if line.startswith("model name")] if cpus.exists() else []
     name = names[0].partition(":")[2].strip() if names else platform.processor()

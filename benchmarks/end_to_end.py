@@ -1,11 +1,11 @@
-"""What the whole service adds to the pipeline: CPU of its process beside the pipeline's, and AWS calls of an image.
+"""Measures what the whole service adds to the pipeline: its CPU compared with the pipeline's, and AWS calls per image.
 
     python -m benchmarks.end_to_end [--megapixels 2 8 12 24] [--images 10] [--rounds 3] [--json FILE]
 
-The service runs over the local AWS, whose CPU is not counted, though it works beside it and so slows it. In the
-service's are the API's part (one URL an image), the worker's and its children's; over plain HTTP, so TLS is not in it.
-Both take turns on the same photographs, so that a noisy moment falls on both; the ratio is the median of the rounds.
-The service has one thread. Long polls of an empty queue are among the calls.
+The service uses the local AWS. Its CPU is not counted, but it slows the service. The CPU of the service includes the
+API (one URL per image), the worker and its children. It uses plain HTTP, so TLS is not included. Service and pipeline
+take turns on the same photographs, so that a disturbance affects both. The ratio is the median of the rounds. The
+service has one thread. Long polls of an empty queue are among the calls.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from tests.waiting import eventually
 
 #: Photographs of phones and cameras.
 MEGAPIXELS = (2.0, 8.0, 12.0, 24.0)
-#: Uploads under way at once: enough that the worker never waits.
+#: Simultaneous uploads: enough that the worker never waits.
 CONCURRENCY = 4
-#: What is made once per process is made in so many uploads, which are not counted.
+#: Uploads for warming up, which are not counted.
 WARM_UP = 2
-#: Makes a process write down its calls of AWS.
+#: Makes a process log its calls to AWS.
 RECORDING = Path(__file__).parents[1] / "tests" / "recording"
-#: Longest that all uploads of one file may take, in seconds.
+#: Time limit for all uploads of one file, in seconds.
 PATIENCE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """One photograph, in each round. CPU seconds an image; calls an image, by service and operation."""
+    """The results for one photograph: CPU seconds per image and round; calls per image, by service and operation."""
 
     megapixels: float
     pipeline: tuple[float, ...]
@@ -55,13 +55,13 @@ class Compared:
 
     @property
     def ratio(self) -> float:
-        """Of the service to the pipeline."""
+        """CPU of the service divided by that of the pipeline."""
         return median(whole / alone for whole, alone in zip(self.service, self.pipeline, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measuring:
-    """A running service, what it is looked at with, and how often a photograph is uploaded."""
+    """A running service, the means to observe it, and the number of uploads of a photograph."""
 
     service: ServiceProcess
     stores: AllStores
@@ -69,7 +69,7 @@ class Measuring:
     images: int
 
     async def compare(self, megapixels: float, rounds: int) -> Compared:
-        """The photograph of this size through both, in turns."""
+        """Send the photograph of this size through both, in turn."""
         data = KINDS[PHOTO](*sides(megapixels))
         before = self.calls()
         pipeline, whole = [], []
@@ -82,7 +82,7 @@ class Measuring:
         return Compared(megapixels=megapixels, pipeline=tuple(pipeline), service=tuple(whole), calls=made)
 
     async def upload(self, data: bytes, images: int) -> None:
-        """So many times, each to its end."""
+        """Upload so many times, and wait for the end of each job."""
         room = asyncio.Semaphore(CONCURRENCY)
 
         async def one() -> None:
@@ -95,7 +95,7 @@ class Measuring:
                 group.create_task(one())
 
     def calls(self) -> Counter[str]:
-        """What the service has asked of AWS so far."""
+        """The service's calls to AWS so far."""
         lines = [line for file in self.recorded.glob("*.jsonl") for line in file.read_text().splitlines()]
         return Counter(call["operation"] for call in map(json.loads, lines) if not call["signedOnly"])
 
@@ -106,7 +106,7 @@ class Measuring:
         return (cpu_seconds(self.service.process.pid) - before) / self.images
 
     async def _ended(self, processing_id: str) -> None:
-        """Asked of the records, past the service, which would else spend CPU on the answers."""
+        """Read from the records, because the service would spend CPU on answers."""
 
         async def over() -> bool:
             return (await self.stores.jobs.job_of_any_tenant(processing_id)).ended
@@ -115,7 +115,7 @@ class Measuring:
 
 
 async def measure(megapixels: Sequence[float], rounds: int, images: int) -> list[Compared]:
-    """Every size, over a service of its own."""
+    """Measure every size, each with a new service."""
     with tempfile.TemporaryDirectory() as folder:
         recorded = Path(folder, "calls")
         await asyncio.to_thread(recorded.mkdir)
@@ -136,7 +136,7 @@ async def measure(megapixels: Sequence[float], rounds: int, images: int) -> list
 
 
 def report(found: Sequence[Compared]) -> str:
-    """Two tables: CPU, and calls."""
+    """Two tables: CPU and calls."""
     lines = [f"{'MP':>5} {'pipeline':>9} {'service':>9} {'added':>7} {'ratio':>6}"]
     for each in found:
         pipeline, service = median(each.pipeline), median(each.service)
@@ -151,7 +151,7 @@ def report(found: Sequence[Compared]) -> str:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What the kernel says that a process and its ended children have used, in user and in system mode."""
+    """CPU seconds of a process and its ended children, in user and system mode, from the kernel."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 

@@ -1,13 +1,13 @@
-"""What settings of the encoder cost and give, variant by variant: CPU, bytes and SSIMULACRA2 on real pictures.
+"""Measures settings of the encoder for each variant: CPU, bytes and SSIMULACRA2 on real pictures.
 
     python -m benchmarks.frontier [--photos 26] [--settings effort quality preset chroma filter alpha] [--json FILE]
         [--plot FILE]
 
-Each variant of each picture is resized once and written with every setting in turn, so that a noisy moment falls on
-all. What came out is compared with the pixels that went in, by SSIMULACRA2 (100: no difference; 90: none to be seen
-side by side; 70: high quality), on the middle of the picture. The table has ratios to the earlier service's setting:
-effort 4 at the same quality. The pictures come from Debian (`benchmarks/photos.py`), the score from `ssimulacra2_rs`,
-which is built with cargo unless it is on the PATH.
+Each variant of each picture is resized once, and encoded with every setting in turn, so that a disturbance affects all.
+The result is compared with the encoder's input by SSIMULACRA2, in the middle of the picture. 100 is no difference, 90
+none that people see side by side, 70 high quality. The table has ratios to the earlier service's setting: effort 4 at
+the same quality. The pictures come from Debian (`benchmarks/photos.py`). The score comes from `ssimulacra2_rs`, which
+is built with cargo unless it is on the PATH.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ from processor.recipes import STANDARD, VariantSpec
 
 #: Side of a panel of the plot, in units of the SVG.
 PANEL = 220
-#: What a panel shows: bytes beside the earlier service's, and points of the score.
+#: The ranges of a panel: bytes relative to the earlier service, and points of the score.
 SIZES, APART = (0.9, 1.3), (-2.0, 1.5)
-#: Pixels of a side of what is scored, in the middle of the picture: a whole one of 12 megapixels takes ten seconds.
+#: Side in pixels of the scored square in the middle of a picture. To score 12 megapixels takes ten seconds.
 SCORED_SIDE = 768
-#: Behind what can be seen through, while it is scored.
+#: Background of transparent pixels for the score.
 BACKGROUND = (128, 128, 128)
-#: Longest that one picture may take here, in seconds: nothing is cut short.
+#: Time limit for one picture, in seconds. It is so long that none is interrupted.
 PATIENCE = 600
-#: What the earlier service asked of the encoder.
+#: The earlier service's setting of the encoder.
 BASE_EFFORT = 4
 BASE_QUALITY: Mapping[str, int] = {"thumbnail": 80, "medium": 85, "large": 90, "webp": 85}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """How a variant is written; `quality` is added to that of the earlier service."""
+    """A setting of the encoder. `quality` is added to that of the earlier service."""
 
     effort: int = BASE_EFFORT
     quality: int = 0
@@ -65,7 +65,7 @@ class Setting:
 
 
 BASE = Setting()
-#: What is asked of every variant, by the knob that is turned.
+#: The settings to try for every variant, by the parameter that varies.
 SETTINGS: Mapping[str, Sequence[Setting]] = {
     "effort": [Setting(effort=effort) for effort in range(7)],
     "quality": [Setting(effort=effort, quality=quality) for effort in (2, 5) for quality in (1, -1)],
@@ -79,7 +79,7 @@ SETTINGS: Mapping[str, Sequence[Setting]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """One file."""
+    """The results for one file."""
 
     picture: str
     variant: str
@@ -90,7 +90,7 @@ class Written:
 
 
 def measure(pictures: Sequence[Path], settings: Sequence[Setting], scorer: Path) -> Iterator[Written]:
-    """Every variant of every picture with every setting."""
+    """Measure every variant of every picture with every setting."""
     for picture in pictures:
         with tempfile.TemporaryDirectory() as folder:
             for spec, image in variants_of(picture):
@@ -121,7 +121,7 @@ def variants_of(picture: Path) -> Iterator[tuple[VariantSpec, pyvips.Image]]:
 
 
 class Score:
-    """SSIMULACRA2 of files beside the pixels that they were made of."""
+    """SSIMULACRA2 of files, compared with the pixels that they were made of."""
 
     def __init__(self, scorer: Path, folder: Path, image: pyvips.Image) -> None:
         self._scorer = scorer
@@ -129,7 +129,7 @@ class Score:
         _middle(image).pngsave(str(self._original), compression=1)
 
     def __call__(self, data: bytes) -> float:
-        """Of an encoded file."""
+        """The score of an encoded file."""
         _middle(pyvips.Image.new_from_buffer(data, "")).pngsave(str(self._written), compression=1)
         command = [str(self._scorer), "image", str(self._original), str(self._written)]
         one = {**os.environ, "RAYON_NUM_THREADS": "1"}
@@ -138,7 +138,7 @@ class Score:
 
 
 def table(written: Sequence[Written]) -> str:
-    """Ratios of sums to the earlier service's setting, and differences of scores: on the mean, and the worst."""
+    """Ratios of sums to the earlier service's setting, and differences of scores: the mean and the worst."""
     lines = [f"{'variant':10} {'setting':34} {'CPU':>6} {'bytes':>6} {'score':>6} {'worst':>6}"]
     for variant, rows in _grouped(written, "variant").items():
         lines += [
@@ -149,7 +149,7 @@ def table(written: Sequence[Written]) -> str:
 
 
 def plot(written: Sequence[Written]) -> str:
-    """An SVG with a panel for each variant: bytes to the right, score upwards, CPU as the area of the dot."""
+    """An SVG with a panel for each variant. x: bytes; y: score; area of a dot: CPU."""
     panels = _grouped(written, "variant")
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {PANEL * len(panels)} {PANEL}" font-size="9">']
     for number, (variant, rows) in enumerate(panels.items()):
@@ -165,7 +165,7 @@ def plot(written: Sequence[Written]) -> str:
 
 
 def scorer() -> Path:
-    """Where `ssimulacra2_rs` is, after building it if need be."""
+    """The path of `ssimulacra2_rs`; builds it if it is missing."""
     found = shutil.which("ssimulacra2_rs")
     if found:
         return Path(found)
@@ -191,7 +191,7 @@ def _middle(image: pyvips.Image) -> pyvips.Image:
 
 
 def _summed(rows: Sequence[Written]) -> Iterator[tuple[str, float, float, float, float]]:
-    """Of one variant, by setting: CPU, bytes, and the score's difference, on the mean and the worst."""
+    """The results of one variant, by setting: CPU, bytes, and the score's difference, mean and worst."""
     settings = _grouped(rows, "setting")
     base = {row.picture: row for row in settings[str(BASE)]}
     for setting, own in settings.items():

@@ -1,11 +1,11 @@
-"""What AVIF costs and saves beside the WebP that ships, variant by variant: CPU, bytes and SSIMULACRA2.
+"""Compares AVIF with the shipped WebP for each variant: CPU, bytes and SSIMULACRA2.
 
     python -m benchmarks.frontier_avif [--photos 9] [--variants thumbnail medium large webp] [--efforts 2 3]
         [--qualities 50 60 70 80] [--json FILE]
 
-Pictures, pixels and score are those of `benchmarks/frontier.py`. Of each quality the table has ratios of sums to the
-variant as the standard recipe writes it in WebP, and the difference of scores. The last column says what the bytes are
-at the score of the WebP, between the two qualities whose scores lie around it: below 1, AVIF is the smaller file.
+Pictures, pixels and score are those of `benchmarks/frontier.py`. For each quality, the table has ratios of sums to the
+WebP of the standard recipe, and the difference of scores. The last column has the ratio of bytes at the score of the
+WebP. It is interpolated between the two qualities with the nearest scores. Below 1, the AVIF is smaller.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from processor.pipeline import encode
 from processor.pipeline.engine import set_up_libvips
 from processor.recipes import STANDARD, VariantSpec
 
-#: What everything is compared with.
+#: The setting that all others are compared with.
 WEBP = "webp"
 
 
 def measure(
     pictures: Sequence[Path], variants: Sequence[str], efforts: Sequence[int], qualities: Sequence[int], scorer: Path
 ) -> Iterator[Written]:
-    """Each of these variants of every picture: as it ships, and as AVIF."""
+    """Measure these variants of every picture, as shipped and as AVIF."""
     for picture in pictures:
         with tempfile.TemporaryDirectory() as folder:
             for spec, image in variants_of(picture):
@@ -66,7 +66,7 @@ def _written(picture: Path, spec: VariantSpec, image: pyvips.Image, score: Score
 
 
 def table(written: Sequence[Written], variants: Sequence[str], efforts: Sequence[int], qualities: Sequence[int]) -> str:
-    """As the module says; the last column once for each effort."""
+    """The table from the module's docstring. The last column is there once for each effort."""
     lines = ["| variant | setting | CPU | bytes | score | worst | bytes at the score of WebP |", "|" + " --- |" * 7]
     for variant in variants:
         of_variant = [row for row in written if row.variant == variant]

@@ -1,7 +1,7 @@
-"""How soon a picture is there, and how quick the API stays: idle, and with every thread busy, as ratios.
+"""Measures how soon a picture is ready, and how fast the API answers: idle, and with every thread busy, as ratios.
 
-Everything is real but AWS, which is the local emulator. It shares the processors with the service and with this client,
-so that the figures are upper bounds; the ratios are of one run.
+Everything is real except AWS, which is the local emulator. It shares the processors with the service and this client,
+so the figures are upper bounds. The ratios are from one run.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from tests import corpus
 from tests.fleet import ServiceProcess, run_service, run_stage
 from tests.ports import held_port
 
-#: Between two looks at a job, and between two status calls that are measured, in seconds.
+#: Time between two looks at a job, and between two measured status calls, in seconds.
 LOOK_SECONDS, CALL_SECONDS = 0.015, 0.01
-#: Longest wait for one job or one answer, in seconds.
+#: Time limit for one job or one answer, in seconds.
 PATIENCE_SECONDS = 120.0
-#: Of everything, in seconds.
+#: Time limit for everything, in seconds.
 MOST_SECONDS = 900
-#: What is measured first is slow: so many uploads come before.
+#: Uploads for warming up, because the first ones are slow.
 WARM_UP = 2
-#: The variant that is there first.
+#: The variant that is ready first.
 FIRST = STANDARD.specs[0].name
-#: A bucket of the metric that tells how late the event loop is.
+#: A bucket of the histogram of the event loop's lag.
 LAG = re.compile(r'truss_event_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)')
-#: How it is written: colours are fine, or have half the samples in both directions.
+#: Options for the JPEG. With `subsample_mode`, chroma has half the samples in both directions.
 KINDS: dict[str, dict[str, Any]] = {
     "baseline": {},
     "progressive": {"interlace": True},
@@ -58,13 +58,13 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @dataclass(slots=True, kw_only=True)
 class Figures:
-    """Seconds, but for the two of status calls, which are milliseconds."""
+    """The figures, in seconds; those of status calls are in milliseconds."""
 
     machine: str
     kind: str
     megapixels: float
     file_bytes: int
-    #: CPU seconds of one thread for the whole file, in this process; and were it read once, whatever its size.
+    #: CPU seconds of one thread in this process: for the whole file, and for the same if every file were read once.
     pipeline: list[float] = field(default_factory=list)
     one_pass: list[float] = field(default_factory=list)
     first: list[float] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Figures:
     completed_busy: list[float] = field(default_factory=list)
     status: list[float] = field(default_factory=list)
     status_busy: list[float] = field(default_factory=list)
-    #: How often the event loop came late, by no more than so many seconds; see `truss_event_loop_lag_seconds`.
+    #: Number of lags of the event loop, by their upper bound in seconds; see `truss_event_loop_lag_seconds`.
     lag: dict[str, float] = field(default_factory=dict)
     lag_busy: dict[str, float] = field(default_factory=dict)
 
@@ -97,7 +97,7 @@ def main(  # noqa: PLR0917 - one for each option
     data = corpus.jpeg(picture, **KINDS[kind])
     machine = f"{os.cpu_count()} processors, {platform.machine()}, Python {platform.python_version()}"
     figures = Figures(machine=machine, kind=kind, megapixels=megapixels, file_bytes=len(data))
-    for _ in range(min(5, rounds)):  # in turns, as the machine may change its pace
+    for _ in range(min(5, rounds)):  # in turn, because the speed of the machine may change
         figures.pipeline.append(alone(data))
         with patch.object(passes, "SHRINKS", ()), patch.object(passes, "is_from_means", lambda *_: False):
             figures.one_pass.append(alone(data))
@@ -108,14 +108,14 @@ def main(  # noqa: PLR0917 - one for each option
 
 
 def alone(data: bytes) -> float:
-    """CPU seconds of the pipeline for one file, on one thread."""
+    """CPU seconds of the pipeline for one file on one thread."""
     before = time.process_time()
     render(data, inspect(data, FileLimits()), STANDARD, Deadline(PATIENCE_SECONDS))
     return time.process_time() - before
 
 
 async def measure(figures: Figures, data: bytes, rounds: int, seconds: float, threads: int | None) -> None:
-    """Fill in what a service shows."""
+    """Measure a service, and fill in the figures."""
     at_once = threads or len(os.sched_getaffinity(0))
     async with asyncio.timeout(MOST_SECONDS), one_service(at_once) as service:
         for number in range(WARM_UP):
@@ -151,7 +151,7 @@ async def one_service(threads: int) -> AsyncIterator[ServiceProcess]:
 
 
 async def times(first: list[float], completed: list[float], service: ServiceProcess, data: bytes, rounds: int) -> None:
-    """Of uploads, one after the other."""
+    """Time uploads, one after the other."""
     for number in range(rounds):
         shown, over = await upload(service, data, number)
         first.append(shown)
@@ -160,7 +160,7 @@ async def times(first: list[float], completed: list[float], service: ServiceProc
 
 async def upload(service: ServiceProcess, data: bytes, number: int) -> tuple[float, float]:
     """Seconds from the end of the upload until the first variant is shown, and until the job has ended."""
-    # No two are the same, as nothing that was made before may be of use.
+    # Each upload is different, so that no earlier result can be used.
     issued = await service.put(data + number.to_bytes(4, "big"))
     uploaded, shown = time.monotonic(), None
     while True:
@@ -186,7 +186,7 @@ async def status_times(service: ServiceProcess, processing_id: str, seconds: flo
 
 
 async def lags(service: ServiceProcess) -> dict[str, float]:
-    """How often the event loop has been late so far, by no more than so many seconds."""
+    """The lags of the event loop so far, by their upper bound in seconds."""
     url = f"http://127.0.0.1:{service.environment['METRICS_PORT']}/metrics"
     async with service.session.get(url) as answer:
         return {bound: float(count) for bound, count in LAG.findall(await answer.text())}
@@ -194,7 +194,7 @@ async def lags(service: ServiceProcess) -> dict[str, float]:
 
 @asynccontextmanager
 async def busy(service: ServiceProcess, data: bytes, at_once: int) -> AsyncIterator[None]:
-    """So many images in work, and a new one as soon as one has ended."""
+    """Keep so many images in work: upload a new one as soon as one has ended."""
 
     async def keep_up(number: int) -> None:
         while True:
@@ -252,12 +252,12 @@ def show(figures: Figures) -> None:
 
 
 def of_one_pass(figures: Figures) -> float:
-    """By what part the second reading of a large file makes it dearer."""
+    """CPU time of reading the file twice, divided by that of reading it once."""
     return sum(figures.pipeline) / sum(figures.one_pass)
 
 
 def percentile(values: Sequence[float], share: int) -> float:
-    """Of at least two."""
+    """A percentile of at least two values."""
     return quantiles(values, n=100, method="inclusive")[share - 1]
 
 

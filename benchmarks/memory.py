@@ -1,11 +1,11 @@
-"""Resident memory of the shipped pipeline after a burst of photos, by allocator.
+"""Measures the resident memory of the shipped pipeline after a burst of photos, by allocator.
 
     python -m benchmarks.memory [--photos 60] [--idle 5] [--preload libjemalloc.so.2]
     python -m benchmarks.memory --small 10000
 
-With `--small`, so many small pictures of every kind, broken ones among them, go through the pipeline in this process,
-and its memory is told ten times on the way. Else every way converts the same photos, in a process of its own, and is
-then idle. The ratios are to glibc's malloc as it comes, within this run.
+With `--small`, this process converts so many small pictures of every kind, also broken ones, and prints its memory ten
+times meanwhile. Otherwise a new process for each allocator converts the same photos, and then waits. The ratios are to
+the untuned malloc of glibc in the same run.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from processor.pipeline.engine import Engine, EngineConfig
 from processor.recipes import STANDARD
 from tests import corpus
 
-#: Sides of the photos, as phones and cameras make them.
+#: Sides of the photos, as from phones and cameras.
 PHOTOS = ((4000, 3000), (3000, 2000), (5000, 3500), (640, 480), (2048, 1536))
-#: Photos under way at once, one more than threads, as in the service.
+#: Simultaneous photos: one more than threads, as in the service.
 THREADS, AT_ONCE = 2, 3
-#: Changes nothing about glibc's malloc, but is one of its variables: the pipeline then leaves it as it comes.
+#: Has no effect on glibc's malloc. But it is one of its variables, so the pipeline does not tune the malloc.
 AS_IT_COMES = {"MALLOC_PERTURB_": "0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Of one process, in megabytes, and its processor time."""
+    """Memory of one process in megabytes, and its CPU time."""
 
     before: float
     highest: float
@@ -49,14 +49,14 @@ class Memory:
 
 
 async def burst(files: Sequence[bytes], photos: int, idle_seconds: float) -> Memory:
-    """Convert, wait, and tell."""
+    """Convert the photos, wait, and print the figures."""
     engine = Engine(EngineConfig(threads=THREADS, memory_budget_bytes=768 * 2**20))
     slots = asyncio.Semaphore(AT_ONCE)
     before, cpu = resident_megabytes(), time.process_time()
 
     async def one(number: int) -> None:
         async with slots:
-            await engine.render(bytes(bytearray(files[number % len(files)])), STANDARD)  # a copy, as of a download
+            await engine.render(bytes(bytearray(files[number % len(files)])), STANDARD)  # a copy, like a download
 
     await asyncio.gather(*map(one, range(photos)))
     cpu_seconds = time.process_time() - cpu
@@ -66,7 +66,7 @@ async def burst(files: Sequence[bytes], photos: int, idle_seconds: float) -> Mem
 
 
 async def drain(count: int) -> None:
-    """Print what the process holds after each tenth of so many small pictures."""
+    """Print the memory of the process after each tenth of so many small pictures."""
     photo = corpus.photo(200, 150)
     files = (
         *(corpus.jpeg(photo), corpus.png(corpus.with_alpha(photo)), corpus.webp(photo), corpus.gif(photo)),

@@ -1,13 +1,13 @@
-"""The memory that one image really takes, beside the estimate by which it is admitted.
+"""Compares the memory that one image really needs with the estimate by which it is admitted.
 
     python -m benchmarks.memory_peak [--megapixels 24] [--effort 0 2 4 6] [--sharpen 0.8] [--format webp]
         [--preload libjemalloc.so.2] [NAME ...]
 
-Every file is drawn by formula and rendered in a fresh process, as the only image in it. The peak is what Linux counted
-as resident (`VmHWM`) above what the process held before, the file counted in. Linux only. It depends on the allocator,
-so each is tried: glibc's malloc as the engine tunes it, the same as children have it, and, with `--preload`, jemalloc
-as the image has it. `left` is what is reserved once the picture is decoded, `later` what it takes from then on. At the
-end stands what is more than a tenth beside its estimate, and on which side.
+Every file is drawn by formula, and rendered alone in a new process. The peak is the resident memory (`VmHWM`) above
+that of the process before, including the file. Linux only. The peak depends on the allocator, so each is tried: glibc's
+malloc as the engine tunes it, the same as children have it, and, with `--preload`, jemalloc as the image has it. `left`
+is the memory reserved after decoding, `later` the memory needed after decoding. At the end are the cases whose peak
+differs from the estimate by more than a tenth.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from tests import corpus
 from tests.corpus import animations
 
 MIB = 1024 * 1024
-#: Width by height of what is drawn.
+#: Width divided by height of the pictures.
 ASPECT = 4 / 3
-#: Nothing is cut short, and nothing is too large.
+#: No picture is too large, and none takes too long.
 NO_LIMITS = FileLimits(max_bytes=1 << 40, max_pixels=1 << 40, timeout_seconds=3600)
 #: So many pixels are drawn; larger pictures repeat them.
 _TILE = 512
@@ -50,29 +50,29 @@ _TILE = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """In bytes."""
+    """Least need, estimate and peak, in bytes."""
 
     least: int
     estimate: int
     peak: int
-    #: What is reserved once the picture is decoded, and what it takes from then on.
+    #: The memory reserved after decoding, and the memory needed from then on.
     left: int
     later: int
 
 
-#: What glibc's malloc and its replacement are told.
+#: Environment variables of each allocator.
 ALLOCATORS: Mapping[str, Mapping[str, str]] = {
     "engine": {},
     "child": {name: value for name, value in GIVEN.items() if name.startswith("MALLOC_")},
 }
-#: As the Dockerfile sets it.
+#: The same as in the Dockerfile.
 JEMALLOC = {"MALLOC_CONF": "oversize_threshold:1048576"}
-#: What is worth telling: the estimate may be wrong by a tenth, and a process jitters.
+#: Smaller differences are not reported: the estimate may be wrong by a tenth, and processes vary by some MiB.
 TOLERANCE, JITTER_BYTES = 0.1, 3 * MIB
 
 
 def picture(megapixels: float, kind: str = "photo") -> pyvips.Image:
-    """Noise, a photograph or one colour; repeated, since drawing is slow."""
+    """Noise, a photograph or a single colour. A tile is repeated, because drawing is slow."""
     height = round(math.sqrt(megapixels * 1e6 / ASPECT))
     width = round(height * ASPECT)
     flat = partial(corpus.flat, colour=(90, 120, 160))
@@ -83,13 +83,13 @@ def picture(megapixels: float, kind: str = "photo") -> pyvips.Image:
 
 
 def with_noisy_alpha(image: pyvips.Image) -> pyvips.Image:
-    """The worst alpha there is."""
+    """The picture with the worst alpha: noise."""
     noise = pyvips.Image.gaussnoise(image.width, image.height, mean=128, sigma=60, seed=corpus.SEED).cast("uchar")
     return image.bandjoin(noise).copy(interpretation="srgb").copy_memory()
 
 
 def with_mask(image: pyvips.Image) -> pyvips.Image:
-    """A disc of it, with a hard edge."""
+    """The picture with a mask: a disc with a hard edge."""
     place = pyvips.Image.xyz(image.width, image.height)
     off = (place[0] - image.width / 2) ** 2 + (place[1] - image.height / 2) ** 2
     mask = off < (min(image.width, image.height) / 3) ** 2
@@ -97,7 +97,7 @@ def with_mask(image: pyvips.Image) -> pyvips.Image:
 
 
 def _frames(width: int, height: int, count: int, kind: str = "noise") -> list[pyvips.Image]:
-    """What an animation shows: noise, another photograph each time, one that stands still, or flat colours."""
+    """The frames of an animation: noise, different photographs, the same photograph, or flat colours."""
     if kind == "flat":
         return [corpus.flat(width, height, (40 + 7 * number % 200, 90, 160)) for number in range(count)]
     if kind == "noise":
@@ -118,14 +118,14 @@ def _animation(suffix: str, frames: Sequence[pyvips.Image]) -> bytes:
 
 
 def _gif(width: int, height: int, count: int, kind: str, *, dispose: int = animations.KEEP) -> bytes:
-    """All frames as large as the screen."""
+    """An animation in which all frames are as large as the screen."""
     frames = _frames(width, height, count, kind)
     stills = [animations.Still(data=corpus.gif(frame, effort=1, dither=0), dispose=dispose) for frame in frames]
     return animations.gif_of_stills(width, height, stills)
 
 
 def _gif_of_patches(width: int, height: int, count: int, *, dispose: int = animations.KEEP) -> bytes:
-    """One frame as large as the screen, and small ones on it."""
+    """An animation with one frame as large as the screen, and small frames on it."""
     first, *_ = _frames(width, height, 1, "photos")
     side = max(1, min(width, height) // 8)
     patches = [corpus.gif(patch, effort=1, dither=0) for patch in _frames(side, side, 4)]
@@ -153,7 +153,7 @@ def _apng_of_patches(width: int, height: int, count: int, *, blend: int) -> byte
 
 
 def cases(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
-    """Every format, depth, alpha and order of pixels, and every shape of animation; by name."""
+    """Files of every format, depth, alpha and order of pixels, and every shape of animation, by name."""
     return {**_stills(megapixels), **_animations(megapixels)}
 
 
@@ -241,7 +241,7 @@ def _heic(image: pyvips.Image, shade: pyvips.Image | None = None, *, bits: int =
 
 
 def _animations(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
-    """As many pixels in all frames as in a still."""
+    """Animations with as many pixels in all frames as a still."""
     three = round(math.sqrt(megapixels * 1e6 / 3))
     many = max(2, round(megapixels * 1e6 / (480 * 360)))
     tiny = max(2, min(500, round(megapixels * 1e6 / (96 * 64))))
@@ -296,7 +296,7 @@ def measure(
     sharpen: float = 0,
     format_: str = WEBP.name,
 ) -> Measured:
-    """In a process of its own."""
+    """Measure in a new process."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "LD_PRELOAD"))}
     environment = {**ours, **allocator}
     with tempfile.NamedTemporaryFile() as file:
@@ -329,11 +329,10 @@ def _status(name: str) -> int:
 
 
 class _Peaks:
-    """How much a rendering holds at most, in bytes above what its process held before.
+    """The peaks of a rendering, in bytes above the memory of its process before.
 
-    As the engine renders an image that is alone, its small variants are made beside the large ones, by two threads. How
-    far those run together is for the machine to decide. So here one waits for the other, and what each takes at most
-    is added up.
+    If an image is alone, the engine makes its small and its large variants at the same time, in two threads. How much
+    they overlap depends on the machine. So here one thread waits for the other, and their peaks are added.
     """
 
     def __init__(self, *, beside: bool) -> None:
@@ -344,15 +343,15 @@ class _Peaks:
         _begin_anew()
 
     def settled(self, left_bytes: int) -> None:
-        """The picture is decoded."""
+        """Note the peak of decoding."""
         self._left, self._decoding = left_bytes, self._highest()
 
     def decoded(self) -> None:
-        """From now on both parts may run."""
+        """Note the peak of resizing. From here on, both threads may run."""
         self._resizing = self._highest()
 
     def of(self, rendering: Rendering) -> tuple[int, int]:
-        """The peak in all, and once the picture is decoded."""
+        """The peak of the whole rendering, and the peak after decoding."""
         rendering.first(self.decoded)
         first = self._highest()
         held = _status("VmRSS") - self._before
@@ -364,18 +363,18 @@ class _Peaks:
         return max(self._decoding, later), later
 
     def left(self, estimate: int) -> int:
-        """What is reserved once the picture is decoded; a JPEG that is never held gives nothing back."""
+        """The bytes reserved after decoding. A JPEG that is streamed releases nothing."""
         return estimate if self._left is None else min(estimate, self._left)
 
     def _highest(self) -> int:
-        """Since it was asked for last."""
+        """The peak since the last call."""
         highest = _status("VmHWM") - self._before
         _begin_anew()
         return highest
 
 
 def _begin_anew() -> None:
-    """Linux counts the most that is resident from now on."""
+    """Reset the peak that Linux counts (proc(5), clear_refs)."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
@@ -383,7 +382,7 @@ def _measure_here(file: Path, effort: int, sharpen: float, format_: str) -> Meas
     tune_allocator()
     set_up_libvips()
     recipe = sharpened(_recipe(effort, format_), [sharpen])
-    for make in (corpus.jpeg, corpus.png, corpus.webp, corpus.gif):  # code and tables are the process's own
+    for make in (corpus.jpeg, corpus.png, corpus.webp, corpus.gif):  # loads code and tables, which do not count
         data = make()
         render(data, inspect(data, NO_LIMITS), recipe, Deadline(NO_LIMITS.timeout_seconds))
     peaks = _Peaks(beside=format_ == WEBP.name)  # further formats are made by a child, which has one thread
@@ -402,7 +401,7 @@ def _measure_here(file: Path, effort: int, sharpen: float, format_: str) -> Meas
 
 
 def main() -> None:
-    """Print a table, and what stands out of it."""
+    """Print a table, and the cases that differ from their estimates."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="cases; all by default")
     parser.add_argument("--megapixels", type=float, default=24, help="size of a picture, all frames together")

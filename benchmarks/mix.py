@@ -1,14 +1,15 @@
-"""Resident memory of the real service under whatever comes, beside its budget.
+"""Compares the resident memory of the real service with its budget, for a random mix of uploads.
 
     python -m benchmarks.mix [--budget 356 --budget 1024] [--uploads 200] [--clients 12] [--idle 60] [--preload FILE]
     python -m benchmarks.mix --tiny --uploads 10000
 
-One process of the service, its children, and a local AWS for each budget. Clients upload photographs of up to 24
-megapixels, every format, depth and alpha, animations, files that are refused by their header, and damaged ones, at
-random and side by side. It tells what is held before, at the most, and after some time without work: of the process
-and its children together, shared pages counted once. With `--tiny`, all pictures are
-small.
-Exits with 1 when the most is above the budget and 150 MB, or the rest above the beginning and 50 MB. Linux only.
+For each budget, there are one process of the service, its children, and a local AWS. Clients upload at random and at
+the same time: photographs of up to 24 megapixels, every format, depth and alpha, animations, files that are refused by
+their header, and damaged files. With `--tiny`, all pictures are small.
+
+It prints the memory before, the peak, and the memory after some time without work. They are for the process and its
+children together; shared pages count once. Exits with 1 if the peak exceeds the budget by more than 150 MB, or the
+memory at the end that at the beginning by more than 50 MB. Linux only.
 """
 
 from __future__ import annotations
@@ -42,15 +43,15 @@ from tests.mutants.mutate import Nursery
 from tests.mutants.seeds import seeds
 
 MB, MIB = 1_000_000, 1024 * 1024
-#: What the process may hold beyond its budget, and some time after its work beyond what it held before.
+#: Allowed memory beyond the budget at the peak, and beyond the start some time after the work.
 BESIDE_BUDGET_MB, BESIDE_BEGINNING_MB = 150, 50
-#: Between two looks at what is held.
+#: Time between two looks at the memory.
 LOOK_SECONDS = 0.05
-#: Images before the first look, so that the process has loaded what every picture needs.
+#: Images before the first look, so that the process has loaded all libraries.
 WARM_UPLOADS = 6
-#: The part of uploads that is refused.
+#: Fraction of the uploads that are refused.
 HOSTILE = 0.15
-#: Of `memory_peak.cases`, by megapixels: what takes most in each way of reading and writing.
+#: Cases of `memory_peak.cases`, by megapixels: those that need most for each way of decoding and encoding.
 LARGE = {
     24.0: ("jpeg", "jpeg-progressive-444"),
     6.0: (
@@ -69,13 +70,13 @@ LARGE = {
     ),
     2.0: ("heic", "heic-alpha-mask", "png-alpha-of-noise", "gif-of-many", "webp-of-many-noisy-alpha", "tiff-samples"),
 }
-#: Files that are changed at random.
+#: Files for random changes.
 MUTANTS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """In megabytes: before, at the most, after a rest; and the same on the way, in tenths."""
+    """Memory in megabytes: before, at the peak, after a pause, and in each tenth of the time."""
 
     budget: float
     before: float
@@ -114,7 +115,7 @@ def main(budgets: Sequence[int], *, seed: int, preload: str | None, tiny: bool, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is uploaded, and to what."""
+    """The uploads, and the settings of the service."""
 
     uploads: int
     clients: int
@@ -126,7 +127,7 @@ class Plan:
 
 
 def mixed_files(seed: int) -> dict[str, list[File]]:
-    """As `soak_client.deck` has them; what becomes of a mutant nobody needs to know."""
+    """Uploads like those of `soak_client.deck`. The result of a mutant does not matter."""
     files = deck()
     made = [case() for megapixels, names in LARGE.items() for name, case in cases(megapixels).items() if name in names]
     nursery = Nursery(seeds=seeds())
@@ -141,7 +142,7 @@ def mixed_files(seed: int) -> dict[str, list[File]]:
 
 
 def tiny_files() -> dict[str, list[File]]:
-    """Of every format that is decoded in the process itself, one in six of them damaged."""
+    """Files of every format that the process decodes itself. One in six is damaged."""
     photo = corpus.photo(200, 150)
     made = (
         *(corpus.jpeg(photo), corpus.png(corpus.with_alpha(photo)), corpus.webp(photo), corpus.gif(photo)),
@@ -152,7 +153,7 @@ def tiny_files() -> dict[str, list[File]]:
 
 
 async def soaked(plan: Plan, budget_bytes: int) -> Held:
-    """One budget, in a process of its own."""
+    """Measure one budget, with a new process of the service."""
     seen, timeout = Seen(), aiohttp.ClientTimeout(total=300)
     more = {"MEMORY_BUDGET_BYTES": str(budget_bytes), "WORKER_THREADS": str(plan.threads), **plan.allocator}
     with tempfile.TemporaryDirectory() as name, Progress(console=Console(stderr=True)) as progress:
@@ -184,7 +185,7 @@ async def soaked(plan: Plan, budget_bytes: int) -> Held:
 
 @asynccontextmanager
 async def running(service: ServiceProcess) -> AsyncIterator[None]:
-    """Stopped in order, or killed when something fails."""
+    """A service that is stopped at the end, or killed if something fails."""
     try:
         await service.start()
         yield
@@ -194,32 +195,32 @@ async def running(service: ServiceProcess) -> AsyncIterator[None]:
 
 
 async def uploaded(clients: Clients, stores: AllStores, count: int, at_once: int, progress: Progress) -> None:
-    """So many images, each to its end."""
+    """Upload so many images, and wait for the end of each job."""
     await upload_all(clients, count, at_once, progress)
     await all_ended(stores, clients, progress)
 
 
 @dataclass(slots=True)
 class Seen:
-    """What was held, in bytes, time after time."""
+    """The memory in bytes, over time."""
 
     samples: list[int] = field(default_factory=list)
 
     async def watch(self, pid: int) -> None:
-        """For as long as nobody ends it."""
+        """Look at the memory until cancelled."""
         while True:
             self.samples.append(held_bytes(pid))
             await asyncio.sleep(LOOK_SECONDS)
 
     def tenths(self) -> Iterator[float]:
-        """The middle of each tenth of the time, in megabytes."""
+        """The median of each tenth of the time, in megabytes."""
         length = max(1, len(self.samples) // 10)
         for start in range(0, len(self.samples) - length + 1, length):
             yield median(self.samples[start : start + length]) / MB
 
 
 def held_bytes(pid: int) -> int:
-    """Resident memory of a process, and of its children what they do not share."""
+    """Resident memory of a process, and the unshared memory of its children."""
     total = _resident(pid, with_shared=True)
     with contextlib.suppress(OSError):
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
@@ -228,7 +229,7 @@ def held_bytes(pid: int) -> int:
 
 
 def _resident(pid: int, *, with_shared: bool) -> int:
-    """0 for one that has just ended."""
+    """Memory of one process; 0 if it has just ended."""
     with contextlib.suppress(OSError):
         _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
         return (resident if with_shared else resident - shared) * resource.getpagesize()

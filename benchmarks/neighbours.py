@@ -1,10 +1,10 @@
-"""What one tenant's flood costs another because both are in one process: the victim's times, as ratios.
+"""Measures how much one tenant's flood slows another tenant in the same process, as ratios of the victim's times.
 
-Everything is real but AWS, which is the local emulator. It answers one call after the other, on the processors of this
-machine, as AWS does not: a flood costs the victim time there which says nothing about the service. So the victim is
-measured three times: alone; beside the same flood on another process over the same emulator; and beside it on its own
-process. Between the last two the emulator, the client and the processors have the same to do, and whether both tenants
-are in one process is all that differs: theirs is the ratio.
+Everything is real except AWS, which is the local emulator. Unlike AWS, it answers one call after the other, on the
+processors of this machine. So a flood also slows the victim there, which says nothing about the service. Therefore the
+victim is measured three times: alone; during the same flood on another process with the same emulator; and during the
+flood on its own process. In the last two cases, emulator, client and processors have the same work. They differ only in
+whether both tenants are in one process. The ratio is between these two.
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ from tests import corpus
 from tests.fleet import ServiceProcess, Stage, run_service, run_stage
 from tests.waiting import eventually
 
-#: Between two looks at a job of the victim, and between two of its other calls, in seconds: within its own limits.
+#: Time between two looks at a job of the victim, and between two of its other calls, in seconds: within its limits.
 POLL_SECONDS, CALL_SECONDS = 0.05, 0.1
-#: Longest wait for one job, and for one answer, in seconds: what takes longer counts as so long.
+#: Time limits for one job and for one answer, in seconds. A longer time counts as this.
 PATIENCE_SECONDS = 20.0
-#: Between the end of all that a flood asked for and the next measurement, and the longest wait for that, in seconds.
+#: Pause between the end of a flood's work and the next measurement, and the time limit for that work, in seconds.
 CALM_SECONDS, MOST_CALM_SECONDS = 0.5, 60.0
-#: Images that the attacker lists; a long page has as many.
+#: Images in the attacker's listing: as many as in a long page.
 STOCK = 100
-#: Requests of the attacker that are under way at once; what would be more is left out.
+#: The most simultaneous requests of the attacker. Further ones are skipped.
 MOST_AT_ONCE = 200
-#: For everything, in seconds.
+#: Time limit for everything, in seconds.
 MOST_SECONDS = 1800
-#: Least images of the victim in a measurement: a percentile needs some.
+#: The fewest images of the victim in a measurement, so that a percentile makes sense.
 LEAST = 5
-#: As much metadata as an image may have.
+#: The most metadata that an image may have.
 METADATA = {f"key-{number:02}": "x" * 198 for number in range(20)}
 SMALL = corpus.jpeg(corpus.flat(64, 64, (1, 2, 3)))
 PHOTO = corpus.jpeg(corpus.flat(1600, 1200, (90, 60, 30)))
 SETTINGS: dict[str, Any] = {"LOG_LEVEL": "error", "AUTH_MODES": "api_key"}
-#: What is measured.
+#: The kinds of the victim's requests that are measured.
 KINDS = ("call", "completed")
 
 Times = Mapping[str, list[float]]
@@ -68,28 +68,28 @@ class Found(NamedTuple):
     """The victim's p95 of one kind in one round, in milliseconds."""
 
     alone: float
-    #: Beside the flood on another process.
+    #: During the flood on another process.
     without: float
-    #: Beside the flood on its own.
+    #: During the flood on its own process.
     beside: float
 
     @property
     def ratio(self) -> float:
-        """What it costs to be in one process."""
+        """The slowdown because both tenants are in one process."""
         return self.beside / self.without
 
 
-#: By flood and kind, one for each round.
+#: Results by flood and kind, one for each round.
 Figures = dict[str, dict[str, list[Found]]]
 
 
 @dataclass(slots=True, kw_only=True)
 class Tenant:
-    """Who asks, with which key, and how it was answered."""
+    """A tenant with its key, and counts of the answers that it got."""
 
     service: ServiceProcess
     key: str = field(repr=False)
-    #: How it was answered, and how it was during the last flood.
+    #: Counts of its answers: in all, and during the last flood.
     statuses: Counter[int] = field(default_factory=Counter)
     during: Counter[int] = field(default_factory=Counter)
 
@@ -105,20 +105,20 @@ class Tenant:
         return await self.ask("POST", "/images/upload-url", json={"filename": "a.jpg", "metadata": metadata or {}})
 
     async def put(self, issued: Any, data: bytes) -> None:
-        """Upload under a URL that was issued, if one was."""
+        """Upload to an issued URL, if there is one."""
         if "uploadUrl" not in issued:
             return
         async with self.service.session.put(issued["uploadUrl"], data=data, headers=issued["headers"]) as answer:
             await answer.read()
 
     async def upload(self, data: bytes, metadata: Mapping[str, str] | None = None) -> Any:
-        """What was issued."""
+        """Get a URL and upload to it. Returns the answer with the URL."""
         issued = await self.issue(metadata)
         await self.put(issued, data)
         return issued
 
     async def completed(self, issued: Any, poll_seconds: float = POLL_SECONDS) -> None:
-        """Wait for the end of the job, or until patience ends."""
+        """Wait for the end of the job, up to the time limit."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while True:
@@ -130,7 +130,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenants:
-    """Two on one process, and one that floods another."""
+    """The victim and the attacker on one process, and the attacker on another."""
 
     attacker: Tenant
     victim: Tenant
@@ -139,11 +139,11 @@ class Tenants:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flood:
-    """What is asked, and how often a second; `target` is an image that it is about."""
+    """The requests of a flood, and their rate per second. `target` is the image that they concern."""
 
     pace: float
     deed: Callable[[Tenant, Any, int], Awaitable[Any]]
-    #: Images that the attacker has before.
+    #: Images that the attacker has before the flood.
     stock: int = 0
 
 
@@ -199,13 +199,13 @@ def main(seconds: float, rounds: int, names: tuple[str, ...], most: float, json_
 
 
 async def measure(figures: Figures, names: Iterable[str], seconds: float, rounds: int) -> bool:
-    """Fill in the figures, round by round; whether all could be had in time."""
+    """Fill in the figures, round by round. Returns whether the time was enough for all."""
     try:
         async with asyncio.timeout(MOST_SECONDS):
             for name in names:
                 figures[name] = {kind: [] for kind in KINDS}
                 for _ in range(rounds):
-                    # Afresh each time: the emulator slows down with every record that it holds.
+                    # A new emulator each time, because every record makes it slower.
                     async with two_services() as tenants:
                         await prepare(tenants, FLOODS[name])
                         await one_round(figures[name], name, tenants, seconds)
@@ -215,7 +215,7 @@ async def measure(figures: Figures, names: Iterable[str], seconds: float, rounds
 
 
 async def prepare(tenants: Tenants, flood: Flood) -> None:
-    """What is to be listed; and the first of everything, which is slow."""
+    """Upload the images for listings, and make the first call of each kind, which is slow."""
     attackers = tenants.attacker, tenants.elsewhere
     await asyncio.gather(*(stock(attacker, flood.stock) for attacker in attackers))
     for tenant in (*attackers, tenants.victim):
@@ -223,7 +223,7 @@ async def prepare(tenants: Tenants, flood: Flood) -> None:
 
 
 async def one_round(found: dict[str, list[Found]], name: str, tenants: Tenants, seconds: float) -> None:
-    """Alone, without the flood on this process, and with it."""
+    """Measure the victim alone, during the flood on another process, and during the flood on its own."""
     alone = await visit(tenants.victim, seconds)
     without = await visit_beside(tenants.elsewhere, FLOODS[name], tenants.victim, seconds)
     beside = await visit_beside(tenants.attacker, FLOODS[name], tenants.victim, seconds)
@@ -235,7 +235,7 @@ async def one_round(found: dict[str, list[Found]], name: str, tenants: Tenants, 
 
 
 async def visit_beside(attacker: Tenant, flood: Flood, victim: Tenant, seconds: float) -> Times:
-    """The victim's times beside a flood, of which nothing is left afterwards."""
+    """The victim's times during a flood. Afterwards, all work of the flood is done."""
     attacker.statuses.clear()
     async with flooding(attacker, flood):
         times = await visit(victim, seconds)
@@ -248,7 +248,7 @@ def _answers(attacker: Tenant) -> str:
 
 
 async def calm(attacker: Tenant) -> None:
-    """Wait until what comes now is answered and converted at once."""
+    """Wait until a new request is answered, and a new image converted, at once."""
 
     async def listed() -> bool:
         return "images" in await attacker.ask("GET", f"/images/list?limit={STOCK}")
@@ -266,7 +266,7 @@ async def calm(attacker: Tenant) -> None:
 
 @asynccontextmanager
 async def two_services() -> AsyncIterator[Tenants]:
-    """A pod with the settings that it has by default and two tenants; and another one, with a stage of its own."""
+    """A pod with default settings and two tenants, and another one with a stage of its own."""
     timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
     with tempfile.TemporaryDirectory() as folder:
         async with (
@@ -294,7 +294,7 @@ async def _tenant(stage: Stage, service: ServiceProcess, name: str) -> Tenant:
 
 
 async def stock(attacker: Tenant, images: int) -> None:
-    """What it lists."""
+    """Upload the images that the attacker lists."""
     for _ in range(0, images, 10):
         some = await asyncio.gather(*(attacker.upload(SMALL, METADATA) for _ in range(10)))
         await asyncio.gather(*(attacker.completed(issued, poll_seconds=0.5) for issued in some))
@@ -302,7 +302,7 @@ async def stock(attacker: Tenant, images: int) -> None:
 
 @asynccontextmanager
 async def flooding(attacker: Tenant, flood: Flood) -> AsyncIterator[None]:
-    """In the background, at its pace, however long the answers take."""
+    """Run the flood in the background at its rate, even if answers are slow."""
     deeds: set[asyncio.Task[None]] = set()
     target = await attacker.upload(PHOTO)
 
@@ -324,7 +324,7 @@ async def flooding(attacker: Tenant, flood: Flood) -> AsyncIterator[None]:
             deed.cancel()
         await asyncio.gather(runner, *deeds, return_exceptions=True)
         attacker.during = attacker.statuses.copy()
-        await attacker.ask("DELETE", f"/images/image/{target['uniqueId']}")  # or its next job would come afterwards
+        await attacker.ask("DELETE", f"/images/image/{target['uniqueId']}")  # otherwise its next job would follow later
 
 
 async def _ignoring(deed: Awaitable[Any]) -> None:
@@ -333,7 +333,7 @@ async def _ignoring(deed: Awaitable[Any]) -> None:
 
 
 async def visit(victim: Tenant, seconds: float) -> Times:
-    """Uploads one after the other, and calls beside them: how long each took, in milliseconds."""
+    """Times of uploads, one after the other, and of calls meanwhile, in milliseconds."""
     times: dict[str, list[float]] = defaultdict(list)
     end = time.monotonic() + seconds
     calling = asyncio.create_task(_call(victim, times))
@@ -370,7 +370,7 @@ def _timing(times: list[float]) -> Iterator[None]:
 
 
 def show(figures: Figures) -> None:
-    """A table of p95 in milliseconds, and of ratios: medians over the rounds."""
+    """A table of p95 in milliseconds and of ratios; both are medians of the rounds."""
     table = Table(title="p95 of a tenant in ms: alone, beside a flood on another process, and on its own; medians")
     table.add_column("flood")
     for kind in KINDS:
@@ -386,7 +386,7 @@ def show(figures: Figures) -> None:
 
 
 def ratio(rounds: Iterable[Found]) -> float:
-    """The median of what each round gave."""
+    """The median over the rounds."""
     return median(found.ratio for found in rounds)
 
 

@@ -1,13 +1,13 @@
-"""One WebP of 512 pixels of each picture: by servers that resize on demand, and by this pipeline.
+"""Compares servers that resize on demand with this pipeline: one WebP of 512 pixels for each picture.
 
     python -m benchmarks.on_demand [--photos 12] [--rounds 3] [--thumbor DIR] [FILE ...]
 
-All are asked for the same: fit into 512 x 512, quality 80, two pictures at a time, in turns. CPU is that of the
-server's processes. A server gets each picture by a request and reads it from a folder; this pipeline, which makes
-variants once and does not serve, is called. So its figure has no HTTP in it, and its checks of the file are in.
+All get the same task, in turn: fit into 512 x 512, quality 80, two pictures at a time. CPU is that of the server's
+processes. A server gets a request for each picture, and reads it from a folder. This pipeline makes variants once and
+serves nothing, so it is called as a function. Its figure includes its checks of the file, but no HTTP.
 
-thumbor is installed into `.local/thumbor` with pip, unless `--thumbor` names the folder of another environment. imagor
-and imgproxy take part where they are on the PATH.
+thumbor is installed into `.local/thumbor` with pip, unless `--thumbor` is the folder of another environment. imagor and
+imgproxy take part if they are on the PATH.
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ from processor.recipes import Recipe, VariantSpec
 from tests.ports import held_port
 from tests.waiting import eventually
 
-#: What is asked for. Effort 4 is what libwebp and so the servers take by themselves.
+#: The task. Effort 4 is the default of libwebp, and so of the servers.
 SIDE, QUALITY, EFFORT = 512, 80, 4
 ONE = Recipe(
     name="one",
     version=1,
     specs=(VariantSpec(name="one", format=WEBP.name, quality=QUALITY, effort=EFFORT, box=(SIDE, SIDE)),),
 )
-#: Pictures at a time.
+#: Simultaneous pictures.
 AT_ONCE = 2
-#: Longest wait for one picture, in seconds.
+#: Time limit for one picture, in seconds.
 PATIENCE_SECONDS = 60.0
 OURS = "this pipeline"
 
-#: What makes one picture of a file; its size in bytes.
+#: Makes one picture of a file. Returns its size in bytes.
 Make = Callable[[Path], Awaitable[int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """How one is started and asked. `{port}`, `{folder}` and `{file}` are filled in."""
+    """How to start a server, and its URL for a picture. `{port}`, `{folder}` and `{file}` are placeholders."""
 
     command: Sequence[str]
     path: str
@@ -81,7 +81,7 @@ SERVERS: Mapping[str, Server] = {
         environment={"IMGPROXY_BIND": "127.0.0.1:{port}", "IMGPROXY_LOCAL_FILESYSTEM_ROOT": "{folder}"},
     ),
 }
-#: thumbor reads files, keeps nothing of them, and has as many processes as pictures are asked for at a time.
+#: thumbor reads files, caches nothing, and has one process for each simultaneous picture.
 THUMBOR_SETTINGS = """
 LOADER = "thumbor.loaders.file_loader"
 FILE_LOADER_ROOT_PATH = {folder!r}
@@ -93,7 +93,7 @@ MAX_PIXELS = 10**9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contestant:
-    """Who makes the picture, and the CPU seconds that this has taken so far."""
+    """A function that makes the picture, and one for the CPU seconds so far."""
 
     make: Make
     cpu_seconds: Callable[[], float]
@@ -101,7 +101,7 @@ class Contestant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """All pictures once."""
+    """Make all pictures once."""
 
     cpu_seconds: float
     seconds: float
@@ -109,7 +109,7 @@ class Round:
 
 
 async def contest(pictures: Sequence[Path], rounds: int, paths: str) -> str:
-    """The table of all who are here."""
+    """The table of all servers that take part."""
     found = {name: shutil.which(server.command[0], path=paths) for name, server in SERVERS.items()}
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
@@ -191,7 +191,7 @@ async def _started(
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Of a process and of all that it has started, ended or not."""
+    """CPU seconds of a process and of all its descendants, also ended ones."""
     children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _words(task / "children")]
     return cpu_seconds(pid) + sum(_cpu_seconds(child) for child in children)
 
@@ -221,7 +221,7 @@ def _table(runs: Mapping[str, Sequence[Round]], count: int) -> list[str]:
 
 
 def installed(folder: Path | None) -> Path:
-    """The programs of an environment with thumbor, made if need be."""
+    """The folder of programs of an environment with thumbor; makes one if it is missing."""
     if folder is None:
         folder = Path(".local/thumbor")
         if not (folder / "bin" / "thumbor").exists():
@@ -231,7 +231,7 @@ def installed(folder: Path | None) -> Path:
 
 
 def main() -> None:
-    """Start, ask, print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--photos", type=int, default=12)

@@ -1,4 +1,4 @@
-"""Real photographs and graphics, of Debian packages: fetched when they are needed, never kept in the repository."""
+"""Real photographs and graphics from Debian packages. They are fetched when needed, and are not in the repository."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-#: Where they are kept, which git does not see.
+#: The folder for them, which git ignores.
 FOLDER = Path(".local/photos")
 _PLASMA = ("plasma-workspace-wallpapers", "usr/share/wallpapers/{}")
 _LOMIRI = ("lomiri-wallpapers-16.04", "usr/share/backgrounds/{}.jpg")
@@ -15,7 +15,7 @@ _MATE = ("mate-backgrounds", "usr/share/backgrounds/mate/{}")
 _UKUI = ("ukui-wallpapers", "usr/share/backgrounds/{}")
 _CLIPART = ("openclipart-png", "usr/share/openclipart/png/{}.png")
 
-#: Photographs as cameras and phones made them, 1.8 to 16 megapixels.
+#: Photographs from cameras and phones, 1.8 to 16 megapixels.
 PHOTOGRAPHS = (
     (_LOMIRI, "Bridge_by_Sander_Klootwijk"),
     (_LOMIRI, "Dragonfly_by_Bolly"),
@@ -50,7 +50,7 @@ GRAPHICS = (
 
 
 def files(only: int | None = None) -> Sequence[Path]:
-    """All of them, or `only` so many, some of each kind.
+    """All of them, or only some of each kind: `only` in all.
 
     apt downloads the packages and dpkg unpacks them; nothing is installed.
     """
