@@ -1,15 +1,15 @@
-"""The earlier service's pipeline, the floor and ours, in one run: CPU, bytes, SSIMULACRA2, and sizes.
+"""Compares our pipeline with the earlier service's and with a lower bound, in one run: CPU, bytes, SSIMULACRA2, sizes.
 
     python -m benchmarks.pipeline [--photos 26] [--rounds 3] [--score] [--sizes 300] [--sharp-dir DIR]
 
 - *sharp*: the earlier service: one decode for each output, effort 4 (`sharp_pipeline.mjs`; needs Node).
-- *floor*: decode once, shrink in a cascade, encode with effort 4 at sharp's qualities, with nothing around it.
-- *ours*: the shipped pipeline with the recipe that ships. *ours, as sharp*: with the settings of the other two.
+- *floor*: the lower bound: decode once, shrink in steps, encode with effort 4 at sharp's qualities, and nothing else.
+- *ours*: the shipped pipeline with the shipped recipe. *ours, as sharp*: with the settings of the other two.
 
-All run in turns on each picture, one thread each; the ratios are of sums, medians of the rounds. The pictures come from
-Debian (`benchmarks/photos.py`), or are the files that are named. `--score` compares every variant with the pixels that
-went into its encoder. `--sizes` holds width and height of variants of random sources against sharp's. `--sharp-dir` is
-a folder with `node_modules/sharp`; without it sharp is installed into `.local/sharp`.
+All run in turn on each picture, one thread each. The ratios are of sums, and medians of the rounds. The pictures come
+from Debian (`benchmarks/photos.py`), or are the given files. `--score` compares every variant with its encoder's input.
+`--sizes` compares width and height of variants of random sources with sharp's. `--sharp-dir` is a folder with
+`node_modules/sharp`; without it, sharp is installed into `.local/sharp`.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from processor.recipes import STANDARD, STANDARD_VARIANTS, Recipe
 from tests import corpus
 
 HERE = Path(__file__).parent
-#: Longest that one picture may take here, in seconds: nothing is cut short.
+#: Time limit for one picture, in seconds. It is so long that none is interrupted.
 PATIENCE = 600
-#: The recipe as the earlier service had it.
+#: The earlier service's recipe.
 EARLIER = replace(
     STANDARD,
     specs=tuple(replace(spec, quality=BASE_QUALITY[spec.name], effort=BASE.effort) for spec in STANDARD_VARIANTS),
@@ -52,14 +52,14 @@ SHARP, FLOOR, OURS, OURS_AS_SHARP = "sharp", "floor", "ours", "ours, as sharp"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One picture through one pipeline, once."""
+    """The figures for one picture in one pipeline, in one round."""
 
     cpu_seconds: float
     files: Mapping[str, bytes]
 
 
 class Sharp:
-    """A node process that answers line by line."""
+    """A Node process that answers line by line."""
 
     def __init__(self, folder: Path, out: Path) -> None:
         specs = [{"name": spec.name, "quality": spec.quality, "box": spec.box} for spec in EARLIER.specs]
@@ -68,7 +68,7 @@ class Sharp:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, file: Path, *, pixels: bool = False) -> dict[str, Any]:
-        """CPU seconds and the size of each output, which are written into the folder, and their `pixels` too."""
+        """CPU seconds, and the size of each output. The outputs, and with `pixels` their pixels, go to the folder."""
         assert self._process.stdin
         assert self._process.stdout
         asked = {"file": str(file.resolve()), "out": str(self._out), "pixels": pixels}
@@ -77,22 +77,22 @@ class Sharp:
         return answer
 
     def run(self, file: Path, *, pixels: bool = False) -> Run:
-        """Once."""
+        """Convert a file once."""
         answer = self.ask(file, pixels=pixels)
         written = {output["name"]: (self._out / f"{output['name']}.webp").read_bytes() for output in answer["outputs"]}
         return Run(cpu_seconds=answer["cpu_seconds"], files=written)
 
     def pixels(self, name: str) -> pyvips.Image:
-        """What went into the encoder for a variant of the last file, if that was asked for."""
+        """The encoder's input for a variant of the last file, if `pixels` was asked for."""
         return pyvips.Image.new_from_file(str(self._out / f"{name}.png"))
 
     def close(self) -> None:
-        """End of input is its end."""
+        """Close its input, which ends it."""
         self._process.communicate()
 
 
 def floor(file: Path) -> Run:
-    """No checks, no limits, no cascade of errors: what any pipeline has to do at least."""
+    """The least that any pipeline must do: no checks, no limits, no handling of errors."""
     data = file.read_bytes()
     before = time.process_time()
     whole = pyvips.Image.new_from_buffer(data, "", access="sequential")
@@ -113,7 +113,7 @@ def floor(file: Path) -> Run:
 
 
 def ours(file: Path, recipe: Recipe) -> Run:
-    """All that the service does of an image, from its header on."""
+    """All of the service's work on an image, from its header on."""
     data = file.read_bytes()
     before = time.process_time()
     result = render(data, inspect(data, FileLimits()), recipe, Deadline(PATIENCE))
@@ -149,7 +149,7 @@ def compare(pictures: Sequence[Path], sharp: Sharp, rounds: int) -> str:
 
 
 def score(pictures: Sequence[Path], sharp: Sharp, scored_by: Path) -> str:
-    """SSIMULACRA2 of sharp's variants and of ours, each beside the pixels that its own resizing made."""
+    """SSIMULACRA2 of sharp's variants and of ours. Each is compared with the pixels of its own resizing."""
     scores: dict[str, list[tuple[float, float]]] = {}
     for file in pictures:
         theirs, own = sharp.run(file, pixels=True), ours(file, STANDARD)
@@ -168,7 +168,7 @@ def score(pictures: Sequence[Path], sharp: Sharp, scored_by: Path) -> str:
 
 
 def compare_sizes(sharp: Sharp, folder: Path, count: int) -> str:
-    """Width and height of every variant, for random sources of each format."""
+    """Compare width and height of every variant, for random sources of each format."""
     chance = random.Random(corpus.SEED)
     different = []
     for number in range(count):
@@ -188,7 +188,7 @@ def compare_sizes(sharp: Sharp, folder: Path, count: int) -> str:
 
 @contextmanager
 def started(folder: Path, out: Path) -> Iterator[Sharp]:
-    """Ended whatever happens."""
+    """A Node process that is ended in any case."""
     sharp = Sharp(folder, out)
     try:
         yield sharp
@@ -197,7 +197,7 @@ def started(folder: Path, out: Path) -> Iterator[Sharp]:
 
 
 def installed(folder: Path | None) -> Path:
-    """Where `node_modules/sharp` is, after installing it if need be."""
+    """The folder with `node_modules/sharp`; installs it if it is missing."""
     if folder is not None:
         return folder
     folder = Path(".local/sharp")
@@ -216,7 +216,7 @@ def _ratio(one: Sequence[Run], other: Sequence[Run]) -> float:
 
 
 def main() -> None:
-    """Everything, as the arguments say."""
+    """Measure what the arguments ask for, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--photos", type=int)

@@ -1,14 +1,14 @@
-"""A queue, its pods and KEDA, simulated: how long images wait, and what the waiting pods cost.
+"""Simulates a queue, its pods and KEDA: how long images wait, and how much the pods cost that wait for images.
 
     python -m benchmarks.simulate_scaling                                # every scenario as shipped, and every sweep
     python -m benchmarks.simulate_scaling --scenario burst --chart --max-replicas 40
     python -m benchmarks.simulate_scaling --sweep queue-length --json sweep.json
 
-Nothing is measured here. It is a model: messages come by chance at a scenario's rate, with sizes by `--sizes`; an image
-costs the CPU that `benchmarks/cpu_per_megapixel.py` measured; pods share their CPU between their threads; the
-autoscaler follows the rules of Kubernetes and KEDA (`benchmarks/scaling/autoscaler.py`); nodes come after 60 to 90
-seconds. What failures, throttling, Spot interruptions and other tenants of the nodes do is not in it. The same
-arguments give the same figures, everywhere.
+This is a model, not a measurement. Messages arrive at random at a scenario's rate, with sizes by `--sizes`. An image
+costs the CPU that `benchmarks/cpu_per_megapixel.py` measured. Pods share their CPU between their threads. The
+autoscaler follows the rules of Kubernetes and KEDA (`benchmarks/scaling/autoscaler.py`). A new node takes 60 to 90
+seconds. The model has no failures, throttling, Spot interruptions, or other workloads on the nodes. The same arguments
+give the same figures on every machine.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from benchmarks.scaling.scenarios import SCENARIOS, SIZES, Scenario, mean_megapi
 from benchmarks.scaling.simulation import SEED, World, simulate
 from benchmarks.scaling.sweeps import SWEEPS, run, spread_table
 
-#: What it costs to print everything: every scenario's chart, the spread over seeds, and all sweeps.
+#: The parts of the full output: every scenario's chart, the spread over seeds, and all sweeps.
 ALL = "all"
 
 
 def parser() -> argparse.ArgumentParser:
-    """Every value of the chart and of the world, with what is shipped as its default."""
+    """The arguments: every value of the chart and of the model, with the shipped values as defaults."""
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     shipped, cluster, pod = ScalerConfig(), ClusterConfig(), PodSize()
     names = [scenario.name for scenario in SCENARIOS]
@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def world(options: argparse.Namespace) -> World:
-    """What the arguments describe."""
+    """The model that the arguments describe."""
     down = Policy(kind="Percent", value=options.down_percent, period_seconds=60)
     scaler = ScalerConfig(
         min_replicas=options.min_replicas,
@@ -88,7 +88,7 @@ def world(options: argparse.Namespace) -> World:
 
 
 def run_scenarios(scenarios: Sequence[Scenario], given: World, *, draw: bool) -> list[Figures]:
-    """Print each, as it ends."""
+    """Run the scenarios, and print each result as soon as it is there."""
     mean = mean_megapixels(given.sizes)
     print(f"images of {mean:.1f} MP in the mean, {image_cpu_seconds(mean):.2f} CPU s each\n")
     print(headings("scenario"))
@@ -103,7 +103,7 @@ def run_scenarios(scenarios: Sequence[Scenario], given: World, *, draw: bool) ->
 
 
 def run_sweeps(names: Sequence[str]) -> dict[str, dict[str, list[Figures]]]:
-    """Print each; everything but the value that is varied is as shipped."""
+    """Run and print the sweeps. All values except the varied one are as shipped."""
     found: dict[str, dict[str, list[Figures]]] = {}
     for name in names:
         sweep = SWEEPS[name]
@@ -123,7 +123,7 @@ def _sizes(text: str) -> Mapping[float, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is asked for, or everything."""
+    """Run the given scenarios and sweeps, or all."""
     options = parser().parse_args(arguments)
     everything = not options.scenario and not options.sweep
     wanted = [each for each in SCENARIOS if everything or each.name in (options.scenario or ())]

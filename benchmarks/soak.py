@@ -1,9 +1,9 @@
-"""Thousands of uploads through two processes on one queue, one of which is killed and started again throughout.
+"""Uploads thousands of pictures to two processes with one queue, while processes are killed and started again.
 
     python -m benchmarks.soak [--uploads 2000] [--concurrency 8] [--hostile 0.01] [--kill-every 20] [--json FILE]
 
-Everything is real but AWS, which is the local emulator. At the end it prints the account, and exits with 1 when an
-upload was lost, stuck or came to a wrong end, or when anything was left behind.
+Everything is real except AWS, which is the local emulator. At the end it prints the account. It exits with 1 if an
+upload was lost, is stuck or has a wrong end, or if anything is left behind.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from benchmarks.soak_client import Clients, deck
 from processor.ports.stores import AllStores
 from tests.fleet import ServiceProcess, Stage, empty, run_stage
 
-#: A killed worker's messages and leases come back after so long: within the run, and long enough for any file in it.
+#: A killed worker's messages and leases return after this time: within the run, but long enough for any of its files.
 VISIBILITY_SECONDS = "10"
-#: Longest wait for the last upload to end, in seconds: a message that failed twice is hidden for two minutes.
+#: Time limit for the end of the last upload, in seconds. A message that failed twice is hidden for two minutes.
 SETTLE_SECONDS = 600.0
 #: Rows of the table of memory over time.
 SLICES = 10
@@ -60,7 +60,7 @@ Memory = dict[int, list[tuple[float, int]]]
 @click.option("--seed", type=int, default=1, show_default=True, help="Makes the same clients again.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the account here.")
 def main(seed: int, json_file: Path | None, **given: Any) -> None:
-    """Soak two processes of the service in uploads, and account for every one."""
+    """Send many uploads to two processes of the service, and account for every one."""
     report, clean = asyncio.run(soak(Soak(**given), random.Random(seed)))
     if json_file is not None:
         json_file.write_text(json.dumps(report, indent=2) + "\n")
@@ -69,7 +69,7 @@ def main(seed: int, json_file: Path | None, **given: Any) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Soak:
-    """How much, and how rough. `kill_every` in seconds; 0 for never."""
+    """The number and the kind of uploads, and how often processes are killed. `kill_every` is in seconds; 0: never."""
 
     uploads: int
     concurrency: int
@@ -78,7 +78,7 @@ class Soak:
 
 
 async def soak(plan: Soak, chance: random.Random) -> tuple[dict[str, Any], bool]:
-    """The account as JSON values, and whether it is clean."""
+    """Run the soak. Returns the account as JSON values, and whether it is clean."""
     console = Console(stderr=True)
     memory: Memory = defaultdict(list)
     kills: list[ServiceProcess] = []
@@ -114,7 +114,7 @@ async def soak(plan: Soak, chance: random.Random) -> tuple[dict[str, Any], bool]
 
 @asynccontextmanager
 async def two_services(folder: Path) -> AsyncIterator[tuple[Stage, Sequence[ServiceProcess], aiohttp.ClientSession]]:
-    """Two pods of one stage, over one emulator."""
+    """Two pods of one stage, with one emulator."""
     data = folder / "aws"
     timeout = aiohttp.ClientTimeout(total=60)
     async with run_stage(data, "soak") as stage, aiohttp.ClientSession(timeout=timeout) as session:
@@ -130,7 +130,7 @@ async def two_services(folder: Path) -> AsyncIterator[tuple[Stage, Sequence[Serv
 
 
 async def upload_all(clients: Clients, count: int, concurrency: int, progress: Progress) -> None:
-    """So many clients at once, until all have been."""
+    """Run all clients, so many at once."""
     task = progress.add_task("Uploading", total=count)
     room = asyncio.Semaphore(concurrency)
 
@@ -145,7 +145,7 @@ async def upload_all(clients: Clients, count: int, concurrency: int, progress: P
 
 
 async def all_ended(stores: AllStores, clients: Clients, progress: Progress) -> None:
-    """Wait for every upload; what does not end in time is stuck, and the account will say so."""
+    """Wait for every upload. One that does not end in time is stuck, and the account shows it."""
     waiting = list(clients.uploads)
     task = progress.add_task("Converting", total=len(waiting))
     with contextlib.suppress(TimeoutError):
@@ -157,13 +157,13 @@ async def all_ended(stores: AllStores, clients: Clients, progress: Progress) -> 
 
 
 async def drain(stores: AllStores) -> None:
-    """Duplicates, and what was in work when a process died, come back once more; what stays is accounted for."""
+    """Wait until the queue is empty, because duplicates and messages of killed processes return once."""
     with contextlib.suppress(AssertionError):
         await empty(stores.queue, within=SETTLE_SECONDS)
 
 
 async def kill_by_turns(services: Sequence[ServiceProcess], every_seconds: float, kills: list[ServiceProcess]) -> None:
-    """End one process and start it again, the other one next time; two of three without a warning."""
+    """End and restart the two processes in turn. Two of three times, the process is killed without a warning."""
     while True:
         await asyncio.sleep(every_seconds)
         service = services[len(kills) % len(services)]
@@ -177,7 +177,7 @@ async def kill_by_turns(services: Sequence[ServiceProcess], every_seconds: float
 
 
 async def watch_memory(services: Sequence[ServiceProcess], memory: Memory) -> None:
-    """Once a second, what the kernel says that each process takes."""
+    """Note the memory of each process once a second, from the kernel."""
     started = time.monotonic()
     while True:
         for service in services:
@@ -190,7 +190,7 @@ async def watch_memory(services: Sequence[ServiceProcess], memory: Memory) -> No
 
 
 def rss_bytes(pid: int) -> int:
-    """0 for a process that has just ended."""
+    """Memory of a process; 0 if it has just ended."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
@@ -222,7 +222,7 @@ def show(report: dict[str, Any], account: Account, memory: Memory, console: Cons
 
 
 def memory_table(memory: Memory) -> Table:
-    """Highest and middle RSS of all processes in each part of the run."""
+    """Highest and median RSS of all processes in each part of the run."""
     samples = [sample for of_one in memory.values() for sample in of_one]
     end = max((moment for moment, _ in samples), default=0.0) + 1
     table = Table("seconds", "median MiB", "highest MiB", title="RSS of a process")

@@ -1,4 +1,4 @@
-"""The account at the end of a soak: what became of every upload, and what was left behind."""
+"""The account at the end of a soak: the end of every upload, and everything that was left behind."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ class Account:
 
     @property
     def clean(self) -> bool:
-        """Whether every upload came to its right end and nothing is left."""
+        """Whether every upload has its right end, and nothing is left behind."""
         left = (self.lost, self.stuck, self.wrong, self.orphans, self.differences, self.messages, self.dead_letters)
         return not any(left)
 
     def to_json(self) -> dict[str, Any]:
-        """For machines."""
+        """The account as JSON values."""
         return {name: getattr(self, name) for name in self.__slots__ if name != "servable_seconds"} | {
             "servableSeconds": quantiles(self.servable_seconds)
         }
 
 
 async def current_job(stores: AllStores, upload: Upload) -> Job | None:
-    """The job that an upload has come to; None when the image is gone."""
+    """The current job of an upload; None: the image is deleted."""
     try:
         image = await stores.jobs.image_of_any_tenant(upload.unique_id)
         return None if image.deleted_at else await stores.jobs.job_of_any_tenant(image.current_job)
@@ -58,13 +58,13 @@ async def current_job(stores: AllStores, upload: Upload) -> Job | None:
 
 
 async def has_ended(stores: AllStores, upload: Upload) -> bool:
-    """Whether nothing more will happen to it."""
+    """Whether the upload has ended."""
     job = await current_job(stores, upload)
     return job is None or job.ended
 
 
 async def take(stores: AllStores, source_bucket: str, uploads: Sequence[Upload], logs: Iterable[Path]) -> Account:
-    """Look at every record and object, past the service."""
+    """Make the account from every record and object, without the service."""
     account = Account(outcomes=outcomes_in(logs))
     for upload in uploads:
         job = await current_job(stores, upload)
@@ -89,7 +89,7 @@ async def take(stores: AllStores, source_bucket: str, uploads: Sequence[Upload],
 
 
 def outcomes_in(logs: Iterable[Path]) -> Counter[str]:
-    """What the processes say became of the events that they got, duplicates among them."""
+    """Outcomes of events, including duplicates, from the metrics of the processes."""
     counts: Counter[str] = Counter()
     for log in logs:
         for line in log.read_text().splitlines():

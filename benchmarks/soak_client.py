@@ -1,4 +1,4 @@
-"""What the clients of a soak do, and what must become of each upload."""
+"""The clients of a soak, and the end that each upload must have."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import aiohttp
 from tests import corpus
 from tests.fleet import ServiceProcess
 
-#: What a job may end with besides its own end, because another upload or a delete overtook it.
+#: Other ends that a job may have, because another upload or a delete came in between.
 DELETED = "deleted"
-#: Photographs of 0.3 to 6 megapixels, as phones and cameras make them.
+#: Photographs of 0.3 to 6 megapixels, as from phones and cameras.
 PHOTOS = ((640, 480), (1280, 853), (2048, 1536), (3000, 2000))
-#: Small files that are good, of every format.
+#: Valid small files of every format.
 GOOD = ("png-alpha", "webp", "webp-animated", "gif-animated", "jpeg-cmyk", "jpeg-orientation-6", "png-sixteen-bit")
-#: Files that are none, or bombs. (`png-of-zeros` takes seconds to make and is left to the tests.)
+#: Invalid files, and decompression bombs. (`png-of-zeros` takes seconds to make; only tests use it.)
 HOSTILE = tuple(name for name, sample in corpus.SAMPLES.items() if sample.code and name != "png-of-zeros")
-#: Longest that a client keeps trying while processes come and go, in seconds.
+#: Time limit for a client's retries while processes restart, in seconds.
 PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """Something to upload. `end` is `completed`, or the code that it must fail with."""
+    """A file to upload. `end` is `completed`, or the code with which it must fail."""
 
     data: bytes
     end: str
@@ -39,7 +39,7 @@ class Upload:
     """One image of one client."""
 
     unique_id: str
-    #: What the newest accepted file must end as; or `deleted`.
+    #: The end that the newest accepted file must have; or `deleted`.
     end: str
     #: Files that S3 accepted.
     files: int = 0
@@ -47,7 +47,7 @@ class Upload:
 
 @dataclass(slots=True, kw_only=True)
 class Clients:
-    """Uploads through whichever process answers, and keeps trying, as clients do."""
+    """Uploads through any process that answers, with retries, as real clients do."""
 
     services: Sequence[ServiceProcess]
     session: aiohttp.ClientSession
@@ -58,7 +58,7 @@ class Clients:
     retries: int = 0
 
     async def one(self) -> None:
-        """One client's visit: upload; sometimes again over the same key, or ask again, or delete at once."""
+        """One client: it uploads, and sometimes overwrites the same key, asks for a new job, or deletes at once."""
         kind = "hostile" if self.chance.random() < self.hostile else self.chance.choice(("photo", "photo", "small"))
         deed = self.chance.choices(("leave", "overwrite", "again", "delete"), weights=(94, 2, 2, 2))[0]
         file = self.chance.choice(self.files[kind])
@@ -82,7 +82,7 @@ class Clients:
         upload.files += 1
 
     async def _ask(self, method: str, path: str, *, accept: tuple[int, ...] = (200,), **options: Any) -> Any:
-        """The answer of the first process that has one; a POST that is repeated is done once."""
+        """The answer of the first process that gives one. A repeated POST is done only once."""
         headers = {"Idempotency-Key": uuid.uuid4().hex}
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
@@ -101,7 +101,7 @@ class Clients:
 
 
 def deck() -> dict[str, list[File]]:
-    """The files of every kind, made once."""
+    """Files of every kind. They are made only once."""
     return {
         "photo": [
             File(data=corpus.jpeg(corpus.photo(*size, seed=number), quality=85), end="completed")

@@ -1,9 +1,10 @@
-"""How long a codec works without asking the watch whether the image's time is up.
+"""Measures how long a codec works without checking the deadline.
 
     python -m benchmarks.time_limit [--megapixels 24] [NAME ...]
 
-Every file is drawn by formula, and rendered in this process without a limit of time. The longest silence is what a
-thread could go on for after its time was up: `processor/pipeline/silence.py` must know of every one that grows.
+Every file is drawn by formula, and rendered in this process without a time limit. The longest time between two checks
+is how long a thread could go on after its time limit. `processor/pipeline/silence.py` must have every such time that
+grows with the picture.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from processor.recipes import STANDARD
 from tests import corpus
 from tests.corpus import hostile
 
-#: Crumbs that are just accepted: chunks, segments, comments.
+#: Small pieces that are just accepted: chunks, segments, comments.
 _CRUMBS = 9000
 
 
 class Listening(Deadline):
-    """A deadline that never comes, and knows how long nobody asked."""
+    """A deadline that never passes. It notes the longest time between two checks."""
 
     __slots__ = ("last", "longest")
 
@@ -38,14 +39,14 @@ class Listening(Deadline):
 
     @property
     def passed(self) -> bool:
-        """Never; noted is that somebody asked."""
+        """Never true; notes that somebody checked."""
         now = time.monotonic()
         self.longest, self.last = max(self.longest, now - self.last), now
         return False
 
 
 def hostile_cases(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
-    """Files that are made to keep a decoder busy; by name."""
+    """Files that keep a decoder busy, by name."""
     drawn = picture(megapixels)
     return {
         "jpeg-of-100-scans": lambda: hostile.jpeg_of_scans(drawn.width, drawn.height, 100),
@@ -58,7 +59,7 @@ def hostile_cases(megapixels: float) -> Mapping[str, Callable[[], bytes]]:
 
 
 def listen(data: bytes) -> tuple[float, float, bool]:
-    """Seconds in all, the longest silence among them, and whether a thread would be spared with a limit of 60."""
+    """Total seconds, the longest time between two checks, and whether a limit of 60 s needs a child process."""
     limits = replace(NO_LIMITS, max_scans=1 << 30)
     deadline = Listening()
     started = time.monotonic()

@@ -1,10 +1,10 @@
-"""What traces cost: CPU of a request and of an image, in a process that traces and in one that does not.
+"""Measures the cost of traces: CPU per request and per image, in a process with traces and in one without.
 
     python -m benchmarks.tracing [--requests 400] [--images 10] [--rounds 3]
 
-Two processes over one local AWS take turns, so that a noisy moment falls on both. The one that traces sends
-everything to a collector that forgets it. The ratio is the median of the rounds. While traces are off, a log line
-asks for one variable of the context: how long that takes is told beside it.
+Two processes with one local AWS take turns, so that a disturbance affects both. The one with traces sends everything to
+a collector that drops it. The ratio is the median of the rounds. Without traces, a log line only reads one context
+variable; the time for that is printed too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.fleet import ServiceProcess, run_service, run_stage
 
 #: Size of the photograph.
 MEGAPIXELS = 2.0
-#: What is made once per process is made in so many requests and images, which are not counted.
+#: Requests and images for warming up, which are not counted.
 WARM_UP = 20, 1
 
 
@@ -51,7 +51,7 @@ async def measure(requests: int, images: int, rounds: int) -> list[str]:
 
 
 async def _round(service: ServiceProcess, requests: int, images: int) -> tuple[float, float]:
-    """CPU seconds a request and an image."""
+    """CPU seconds per request and per image."""
     picture = KINDS[PHOTO](*sides(MEGAPIXELS))
     first = await service.put(picture)
     await service.settled(first["processingId"])

@@ -1,10 +1,10 @@
-"""What callers cost who wait for jobs: CPU and memory of the process that holds their calls, over real sockets.
+"""Measures the cost of callers that wait for jobs: CPU and memory of the process with their calls, over real sockets.
 
     python -m benchmarks.waiting
     python -m benchmarks.waiting --callers 2000 --seconds 30
 
-Each caller waits for a job of its own, which is the dearest case: those who wait for the same job share a look. AWS is
-the local emulator, whose own work is not counted.
+Each caller waits for another job. This costs most: callers that wait for the same job share one look at it. AWS is the
+local emulator, and its work is not counted.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from tests.fleet import ServiceProcess, run_service, run_stage
 from tests.ports import held_port
 from tests.waiting import eventually
 
-#: What a wait may be at the most, in seconds.
+#: The longest wait, in seconds.
 WAIT_SECONDS = 30
-#: Calls that are begun at once.
+#: Calls that start at the same time.
 AT_ONCE = 20
-#: How often ordinary calls are made before anything is measured: what the first ones load and keep is not counted.
+#: Rounds of ordinary calls before the measurement. The memory that the first calls need is not counted.
 WARM_UP_ROUNDS = 2
-#: Of everything, in seconds.
+#: Time limit for everything, in seconds.
 MOST_SECONDS = 600.0
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -40,7 +40,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Of one processor, in per cent; in MB."""
+    """CPU in per cent of one processor; memory in MB."""
 
     callers: int
     idle_cpu: float
@@ -49,7 +49,7 @@ class Figures:
 
     @property
     def cpu(self) -> float:
-        """What the callers cost."""
+        """CPU for the callers."""
         return self.waiting_cpu - self.idle_cpu
 
 
@@ -58,7 +58,7 @@ class Figures:
 @click.option("--seconds", type=click.FloatRange(5, 25), default=15, show_default=True, help="Of each measurement.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
 def main(callers: int, seconds: float, json_file: Path | None) -> None:
-    """Measure a process that nobody asks, and the same while so many callers wait."""
+    """Measure a process without callers, then the same process while so many callers wait."""
     found = asyncio.run(measured(callers, seconds))
     click.echo(f"{found.callers} callers: {found.cpu:.1f} % of a processor, {found.memory:.1f} MB")
     click.echo(f"(idle {found.idle_cpu:.1f} %, with them {found.waiting_cpu:.1f} %)")
@@ -74,7 +74,7 @@ async def measured(callers: int, seconds: float) -> Figures:
         idle = await _cpu(service, seconds)
         before = memory(service)
         waiting: list[asyncio.Task[None]] = []
-        for start in range(0, callers, AT_ONCE):  # what a crowd that comes at once takes is no matter of waiting
+        for start in range(0, callers, AT_ONCE):  # a crowd that arrives at once would cost more than waiting does
             waiting += [asyncio.create_task(_wait(service, job)) for job in jobs[start : start + AT_ONCE]]
             await _held(service, len(waiting))
         with_them = await _cpu(service, seconds)
@@ -87,7 +87,7 @@ async def measured(callers: int, seconds: float) -> Figures:
 
 @asynccontextmanager
 async def one_service() -> AsyncIterator[ServiceProcess]:
-    """That only answers the API."""
+    """A process that only answers the API."""
     with tempfile.TemporaryDirectory() as folder:
         connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=2 * WAIT_SECONDS)
@@ -105,7 +105,7 @@ async def one_service() -> AsyncIterator[ServiceProcess]:
 
 
 async def _jobs(service: ServiceProcess, number: int) -> list[str]:
-    """Ids of so many that wait for their uploads."""
+    """Ids of so many jobs that wait for their uploads."""
     line = asyncio.Semaphore(AT_ONCE)
 
     async def one() -> str:
@@ -159,7 +159,7 @@ def _ticks(service: ServiceProcess) -> int:
 
 
 def memory(service: ServiceProcess) -> int:
-    """Bytes that are resident."""
+    """Resident memory in bytes."""
     return int(Path(f"/proc/{_pid(service)}/statm").read_text().split()[1]) * _PAGE
 
 

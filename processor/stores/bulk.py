@@ -1,4 +1,4 @@
-"""The DynamoDB table as a store of bulk jobs."""
+"""A store of bulk jobs in the DynamoDB table."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from processor.stores.schema import BY_STATUS, BY_TIME, KEY, TTL
 from processor.stores.table import Table
 from processor.stores.writes import ConditionFailed, Delete, Put, Update, attributes
 
-#: Most rows that a list shows, and that a look for work finds.
+#: The most rows in a list, and in a query for work.
 MAX_ROWS = 100
-#: Partition of `by-status` in which those stand that have not ended: apart from every tenant's, which have two `#`.
+#: Partition of `by-status` with the bulk jobs that have not ended. No tenant has it: theirs have two `#`.
 OPEN_KEY = "bulk#open"
-#: What an id of ours looks like; others are not worth a call.
+#: The form of our ids. Others are not worth a call.
 _ID = re.compile(r"batch_[0-9a-z_]{1,100}")
-#: The attributes that a record may have or not.
+#: The optional attributes of a record.
 _NAMES = frozenset(RECORDS.names(BulkJob).values()) | {"statusKey"}
 
 
 class DynamoBulkStore:
-    """Bulk jobs beside the jobs, each with pages of results under keys of their own.
+    """Bulk jobs in the same table as jobs. Each has pages of results under keys of their own.
 
-    An item for a tenant and an operation says which one is open: its key can be there once.
+    An item for each tenant and operation has the id of the open bulk job. So only one can be open.
     """
 
     def __init__(self, table: Table) -> None:
@@ -81,11 +81,11 @@ class DynamoBulkStore:
         return written
 
     async def list(self, tenant: str) -> tuple[BulkJob, ...]:
-        """By query on the index by time. Raises `Unavailable`."""
+        """Queries the index by time. Raises `Unavailable`."""
         return await self._rows(tenant, BY_TIME, "listKey", _list_key(tenant), newest_first=True)
 
     async def open_jobs(self) -> tuple[BulkJob, ...]:
-        """By query on the index by status. Raises `Unavailable`."""
+        """Queries the index by status. Raises `Unavailable`."""
         found = await self._rows("", BY_STATUS, "statusKey", OPEN_KEY, newest_first=False)
         return tuple(sorted(found, key=lambda job: job.updated_at))
 
@@ -125,7 +125,7 @@ def _open_key(tenant: str, operation: str) -> Item:
 
 
 def _list_key(tenant: str) -> str:
-    """Apart from every partition of images, which end in a number."""
+    """A partition that no image can have: those end in a number."""
     return f"{tenant}#bulk"
 
 

@@ -1,4 +1,4 @@
-"""The DynamoDB table as a store of webhooks."""
+"""A store of webhooks in the DynamoDB table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from processor.stores.table import Table
 from processor.stores.writes import ConditionFailed, Update, attributes
 
 _NEW = f"attribute_not_exists(#{KEY})"
-#: Attributes of a delivery that lead to those that failed.
+#: The attribute that only failed deliveries have, so that an index finds them.
 _FAILED_KEY = "statusKey"
 
 
@@ -72,7 +72,7 @@ class DynamoWebhookStore:
             raise RecordChanged from None
 
     async def deliveries(self, query: DeliveryQuery) -> DeliveryPage:
-        """By query on an index. Raises `Unavailable`."""
+        """Queries an index. Raises `Unavailable`."""
         page = await self._table.query(_from_item, query.tenant, **_request(query, self._table.present()))
         after = page.next_key
         return DeliveryPage(deliveries=page.rows, next_after=None if after is None else str(after["sortKey"]["S"]))
@@ -87,12 +87,12 @@ def _delivery_key(webhook_id: str, event_id: str) -> Item:
 
 
 def _partition(tenant: str, webhook_id: str) -> str:
-    """Apart from every partition of images, which end in a number."""
+    """A partition that no image can have: those end in a number."""
     return f"{tenant}#{webhook_id}"
 
 
 def _written(delivery: Delivery, *, condition: str, values: Item) -> Update:
-    """All of it. What has failed, and what is to be tried again after that, is found by that."""
+    """A write of the whole delivery. `_FAILED_KEY` lists it if it failed, also while it is tried again."""
     listed = {"listKey": _partition(delivery.tenant, delivery.webhook_id), "sortKey": delivery.event_id}
     failed = {_FAILED_KEY: listed["listKey"]} if delivery.counts_as_failed else {}
     sets = {**listed, **failed, **RECORDS.encode(delivery)}

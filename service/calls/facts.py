@@ -1,4 +1,4 @@
-"""What callers are told of a picture, beside its variants."""
+"""The facts about a picture in answers."""
 
 from __future__ import annotations
 

@@ -38,9 +38,9 @@ from service.webhooks.addresses import LONGEST_URL, complaint
 
 WEBHOOKS = web.AppKey("webhooks", Webhooks)
 
-#: How long the secret before signs, too, in seconds, unless its owner says otherwise: a day; and at most.
+#: Time for which the previous secret also signs, in seconds: the default, a day; and the longest.
 DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS = 24 * 3600, 7 * 24 * 3600
-#: What an endpoint hears unless its owner says otherwise: how each job ended.
+#: The default events of an endpoint: the ends of jobs.
 ENDS = (Kind.COMPLETED, Kind.FAILED, Kind.SUPERSEDED, Kind.DELETED)
 
 WEBHOOK_ID = PathPart("webhookId", "As answered when the webhook was made.", r"^wh_[a-z2-7]{16}$")
@@ -49,7 +49,7 @@ log = structlog.get_logger(__name__)
 
 
 def _kind(value: object) -> object:
-    """JSON has no enumerations, so a strict model would refuse every one."""
+    """Converts text to the enumeration: JSON has none, so a strict model would refuse every value."""
     return Kind(value) if isinstance(value, str) and value in list(Kind) else value
 
 
@@ -71,7 +71,7 @@ _URL_TOLD = "Where events are sent: `https`, port 443 or one from 1024 on, a pub
 
 
 class NewWebhookRequest(Question):
-    """Where to send which events."""
+    """The URL of a new webhook, and its events."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"url": "https://hooks.example.com/images"}]})
 
@@ -81,7 +81,7 @@ class NewWebhookRequest(Question):
 
 
 class ChangeWebhookRequest(Question):
-    """What is to be another. What is left out stays as it is."""
+    """The fields to change. A missing field stays unchanged."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"on": False}]})
 
@@ -92,7 +92,7 @@ class ChangeWebhookRequest(Question):
 
 
 class RotateSecretRequest(Question):
-    """How long the old secret goes on."""
+    """The time for which the old secret still signs."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"grace": DEFAULT_GRACE_SECONDS}]})
 
@@ -154,7 +154,7 @@ class AttemptAnswer(Answer):
 
 
 class DeliveryAnswer(Answer):
-    """One event for this webhook, and what became of it."""
+    """One event for this webhook, and its delivery."""
 
     event_id: EventId
     type: str = Field(examples=[Kind.COMPLETED])
@@ -199,7 +199,7 @@ class DeliveryList(Heard):
 
 
 class ReplayAnswer(Heard):
-    """What is sent again."""
+    """The deliveries that are sent again."""
 
     message: str
     delivery: DeliveryAnswer | None = Field(default=None, exclude_if=is_none, description="Of one event.")
@@ -256,7 +256,7 @@ class NewSecretAnswer(WebhookAnswer):
 
     @classmethod
     def with_secret(cls, endpoint: Endpoint) -> Self:
-        """The one place where a secret goes out."""
+        """The answer with the secret. No other answer has it."""
         return cls(**cls._told(endpoint), secret=endpoint.secret)
 
 
@@ -499,7 +499,7 @@ def _check_span(since: datetime | None, until: datetime | None) -> None:
 
 
 def _question(query: DeliveryQuery) -> JobQuery:
-    """What a cursor is signed for. No tenant has such a name, so it opens no list of images."""
+    """The name that a cursor is signed for. No tenant has such a name, so the cursor opens no list of images."""
     return JobQuery(
         tenant=f"{query.tenant}#{query.webhook_id}",
         limit=query.limit,

@@ -1,4 +1,4 @@
-"""A fingerprint that pictures which look alike have in common."""
+"""Makes a fingerprint that is nearly the same for pictures that look alike."""
 
 from __future__ import annotations
 

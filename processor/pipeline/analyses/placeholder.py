@@ -1,4 +1,4 @@
-"""A tiny picture that a page shows, blurred, before the picture is there."""
+"""Makes a tiny picture that a page can show, blurred, until the picture has loaded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from processor.recipes import STANDARD
 
 #: Longest side in pixels.
 SIDE = 16
-#: How it is written: some 100 bytes, which a page holds without another request.
+#: Its encoding: about 100 bytes, so that a page can contain it and needs no further request.
 _SPEC = replace(STANDARD.full_size, quality=30, effort=0)
 
 

@@ -28,7 +28,7 @@ class MemoryWebhookStore:
         self._endpoints[tenant] = replace(endpoints, version=endpoints.version + 1)
 
     async def add(self, delivery: Delivery) -> Delivery | None:
-        """None, or the one that is there."""
+        """Add a delivery. Returns the existing one, if any."""
         key = delivery.webhook_id, delivery.event_id
         if key in self._deliveries:
             return self._deliveries[key]
@@ -50,7 +50,7 @@ class MemoryWebhookStore:
         self._deliveries[key] = delivery
 
     async def deliveries(self, query: DeliveryQuery) -> DeliveryPage:
-        """Newest events first."""
+        """Deliveries, newest events first."""
         first, last = bound(query.since) or "0", bound(query.until) or "~"
         found = [
             each
