@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 import aiohttp
@@ -36,6 +37,7 @@ from processor.stores.changes import DynamoChanges
 from processor.stores.clients import AwsClients
 from processor.stores.cloudfront import CloudFrontEdge
 from processor.stores.dynamodb import DynamoJobStore
+from processor.stores.eventbridge import EventBridgeBus
 from processor.stores.keys import DynamoKeyStore
 from processor.stores.replay import DynamoReplayStore
 from processor.stores.s3 import S3ObjectStore
@@ -44,6 +46,7 @@ from processor.stores.table import Table
 from processor.stores.usage import DynamoUsageStore
 from processor.stores.webhooks import DynamoWebhookStore
 from processor.usage import Quota
+from processor.webhooks.bus import BusTeller
 from processor.webhooks.delivering import Deliverer, Render
 from processor.webhooks.directory import Directory
 from processor.webhooks.listener import WebhookTeller
@@ -55,6 +58,7 @@ from service.auth.authenticator import Authenticator, Open
 from service.auth.cognito import CognitoVerifier
 from service.auth.jwks import HttpKeySource, JwksCache
 from service.auth.settings import AuthMode, AuthSettings
+from service.calls.events import event_text
 from service.config import Settings
 from service.machine import OWN_BYTES, memory_limit_bytes
 from service.observe.backlog import BacklogWatch
@@ -122,10 +126,24 @@ def tell_build(settings: LogSettings, metrics: Metrics) -> None:
     metrics.build(version=version("truss-image"), revision=settings.revision, libvips=libvips)
 
 
-def make_listeners(webhooks: Webhooks, metrics: Metrics | None) -> tuple[Listener, ...]:
+def make_listeners(webhooks: Webhooks, bus: BusTeller | None, metrics: Metrics | None) -> tuple[Listener, ...]:
     """The listeners of a process. A command has no metrics that anybody could read."""
-    teller = WebhookTeller(store=webhooks.store, queue=webhooks.queue, directory=webhooks.directory)
-    return (teller,) if metrics is None else (teller, EndCounter(metrics.registry))
+    listeners: list[Listener] = [
+        WebhookTeller(store=webhooks.store, queue=webhooks.queue, directory=webhooks.directory)
+    ]
+    if bus is not None:
+        listeners.append(bus)
+    if metrics is not None:
+        listeners.append(EndCounter(metrics.registry))
+    return tuple(listeners)
+
+
+def make_bus(settings: ResourceSettings, clients: AwsClients) -> BusTeller | None:
+    """The listener that tells the bus, if there is one."""
+    if settings.event_bus is None:
+        return None
+    render = partial(event_text, public_url=settings.cloudfront_url)
+    return BusTeller(bus=EventBridgeBus(clients, settings.event_bus), render=render)
 
 
 def make_stores(
@@ -144,7 +162,7 @@ def make_stores(
         queue=webhooks.queue,
         dead_letters=None if dead_letters is None else SqsMessageQueue(clients, dead_letters),
         edge=None if distribution is None else CloudFrontEdge(clients, distribution),
-        listeners=make_listeners(webhooks, metrics),
+        listeners=make_listeners(webhooks, make_bus(settings, clients), metrics),
     )
 
 

@@ -29,6 +29,7 @@ from processor.stores.translate import DEFECTS, code_of
 if TYPE_CHECKING:
     from types_aiobotocore_cloudfront import CloudFrontClient
     from types_aiobotocore_dynamodb import DynamoDBClient
+    from types_aiobotocore_events import EventBridgeClient
     from types_aiobotocore_iam import IAMClient
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_sqs import SQSClient
@@ -55,6 +56,7 @@ class AwsClients:
     #: For changes that must not happen twice: a call whose answer is lost is not sent again.
     dynamodb_once: DynamoDBClient
     cloudfront: CloudFrontClient
+    events: EventBridgeClient
     #: The credentials with which all of them sign.
     credentials: Any = field(repr=False)
 
@@ -91,6 +93,7 @@ async def open_clients(config: AwsConfig, probes: Probes = NO_PROBES) -> AsyncIt
             dynamodb=dynamodb,
             dynamodb_once=await opened("dynamodb", once),
             cloudfront=await opened("cloudfront", calls),
+            events=await opened("events", calls),
         )
 
 

@@ -218,7 +218,13 @@ def notification(queue_arn: str) -> Request:
 
 
 def service_policy(
-    names: Names, queue_arn: str, dead_letter_arn: str, table_arn: str, distribution_arn: str | None = None
+    names: Names,
+    queue_arn: str,
+    dead_letter_arn: str,
+    table_arn: str,
+    distribution_arn: str | None = None,
+    *,
+    bus_arn: str | None = None,
 ) -> dict[str, Any]:
     """All rights of the service. A presigned URL has the rights of its signer.
 
@@ -259,6 +265,8 @@ def service_policy(
     ]
     if distribution_arn is not None:
         statements.append((["cloudfront:CreateInvalidation"], [distribution_arn]))
+    if bus_arn is not None:
+        statements.append((["events:PutEvents"], [bus_arn]))
     return {
         "Version": "2012-10-17",
         "Statement": [

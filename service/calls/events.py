@@ -170,6 +170,11 @@ def event_body(delivery: Delivery, notice: Notice | None, *, public_url: str) ->
     return as_json(answer, public_url)
 
 
+def event_text(notice: Notice, *, public_url: str) -> str:
+    """What a bus is told."""
+    return as_json(EventAnswer.of(notice), public_url).decode()
+
+
 def as_message(notice: Notice, public_url: str) -> bytes:
     """As a stream of events has it, but for the line with the id."""
     return b"event: %b\ndata: %b\n\n" % (notice.kind.encode(), as_json(EventAnswer.of(notice), public_url))

@@ -59,6 +59,14 @@ class ResourceSettings(BaseModel):
             description="Distribution whose caches forget what is deleted; without it they keep it until it expires.",
         ),
     ] = None
+    event_bus: Annotated[
+        Name | None,
+        Field(
+            alias="EVENT_BUS",
+            description="Name or ARN of an EventBridge bus that is told what happens to the images of all tenants; "
+            "without it none is.",
+        ),
+    ] = None
     aws_region: Annotated[Name, Field(alias="AWS_REGION", description="Region of all of the above.")] = "us-east-1"
     role_session_seconds: Annotated[
         int,

@@ -162,6 +162,7 @@ def service(aws: Aws, noted: Noted) -> tuple[Uploads, Catalog, Worker]:
         dynamodb=client,
         dynamodb_once=client,
         cloudfront=client,
+        events=client,
         credentials=None,
     )
     table = Table(clients, "table")

@@ -106,7 +106,7 @@ def test_the_stack_associates_pods_with_roles_in_one_cluster_alone(stack: Stack)
 
 def test_the_boundary_holds_every_right_of_the_service(stack: Stack) -> None:
     boundary = [(action, each["Resource"]) for each in stack.statements("ServiceBoundary") for action in each["Action"]]
-    service = Stack({"Stage": "prod"})
+    service = Stack({"Stage": "prod", "EventBusName": "default"})
     for statement in service.statements("ServicePolicy"):
         for action, resource in product(statement["Action"], statement["Resource"]):
             covering = [pattern for allowed, patterns in boundary if allowed == action for pattern in patterns]

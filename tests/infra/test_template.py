@@ -231,11 +231,22 @@ def test_the_service_has_the_rights_of_the_local_mode_and_no_others(stack: Stack
     assert _rights(stack.statements("ServicePolicy")) == _rights(wanted["Statement"])
 
 
+def test_the_service_may_tell_a_bus_if_there_is_one_and_no_other() -> None:
+    bus = f"arn:aws:events:{REGION}:{ACCOUNT_ID}:event-bus/images"
+    wanted = schema.service_policy(NAMES, QUEUE_ARN, DEAD_LETTER_ARN, TABLE_ARN, DISTRIBUTION_ARN, bus_arn=bus)
+    stack = Stack({"EventBusName": "images"})
+    assert _rights(stack.statements("ServicePolicy")) == _rights(wanted["Statement"])
+    assert stack.outputs()["EventBus"] == "images"
+    assert "EventBus" not in Stack().outputs()
+
+
 def test_every_right_of_the_service_says_what_it_is_for() -> None:
     text = PATH.read_text()
     policy = text[text.index("  ServicePolicy:") : text.index("  # KEDA's operator")]
     actions = re.findall(r"^ +(?:- |Action: )([a-z0-9]+:\w+)(.*)$", policy, re.MULTILINE)
-    assert {action for action, _ in actions} == {right for right, _ in _rights(Stack().statements("ServicePolicy"))}
+    assert {action for action, _ in actions} == {
+        right for right, _ in _rights(Stack({"EventBusName": "default"}).statements("ServicePolicy"))
+    }
     previous = ""
     for action, comment in actions:
         # The version of an action has its reason in the line above.

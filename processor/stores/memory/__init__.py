@@ -2,6 +2,7 @@
 
 from processor.stores.memory.backlog import MemoryBacklogStore
 from processor.stores.memory.bulk import MemoryBulkStore
+from processor.stores.memory.bus import MemoryBus
 from processor.stores.memory.changes import MemoryChanges
 from processor.stores.memory.edge import MemoryEdge
 from processor.stores.memory.jobs import MemoryJobStore
@@ -15,6 +16,7 @@ from processor.stores.memory.webhooks import MemoryWebhookStore
 __all__ = [
     "MemoryBacklogStore",
     "MemoryBulkStore",
+    "MemoryBus",
     "MemoryChanges",
     "MemoryEdge",
     "MemoryJobStore",

@@ -52,6 +52,7 @@ def clients(client: Scripted) -> AwsClients:
         dynamodb=any_client,
         dynamodb_once=any_client,
         cloudfront=any_client,
+        events=any_client,
         credentials=None,
     )
 
