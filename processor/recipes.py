@@ -71,7 +71,7 @@ class VariantSpec:
 
     @property
     def unnamed(self) -> VariantSpec:
-        """The spec without what has no influence on the file of a given size: its name, and a box without a fit."""
+        """The spec without its name and a box without a fit. With the same size, equal ones give the same file."""
         return replace(self, name="", box=self.box if self.fit else None)
 
     @property

@@ -27,8 +27,10 @@ def tune_allocator() -> None:
 
 
 def give_back() -> None:
-    """What is free, when an image has ended: tens of megabytes that lie between what is in use. Nothing under another
-    allocator. Call it in a thread: it takes milliseconds."""
+    """Return free memory to the system after an image: tens of megabytes between used blocks.
+
+    Other allocators than glibc's ignore it. Call it in a thread, because it takes milliseconds.
+    """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -35,13 +35,13 @@ from service.limits.lines import leave_line
 from service.limits.open_calls import STREAMS
 from service.observe.probes import PROBES
 
-#: A stream ends after so long: its client comes back, and shows its credentials again.
+#: A stream ends after so many seconds. Then its client connects again, with its credentials.
 STREAM_SECONDS = 900.0
-#: Longest silence. Load balancers and CDNs end a connection that is silent for 30 or 60 seconds.
+#: The longest time without data, in seconds. Load balancers and CDNs close an idle connection after 30 or 60 seconds.
 KEEPALIVE_SECONDS = 15.0
-#: Longest that a client may take nothing of what is sent to it.
+#: The longest time for which a client may read nothing, in seconds.
 WRITE_SECONDS = 30.0
-#: When a client comes back whose stream has ended, in milliseconds.
+#: Time after which a client connects again when its stream has ended, in milliseconds.
 RETRY_MILLISECONDS = 2000
 LAST_EVENT_ID = "Last-Event-ID"
 #: Nobody on the way is to keep, pack or change it.
@@ -135,13 +135,13 @@ class EventAnswer(Answer):
 
 
 class TestData(Answer):
-    """It tells of nothing."""
+    """The data of a test event. It is about no image."""
 
     webhook_id: str
 
 
 class TestEvent(Answer):
-    """What a webhook is sent when its owner asks for a test: a CloudEvent about no image."""
+    """The event that a webhook gets as a test: a CloudEvent about no image."""
 
     specversion: Literal["1.0"] = "1.0"
     id: str
@@ -165,7 +165,7 @@ class TestEvent(Answer):
 
 
 def event_body(delivery: Delivery, notice: Notice | None, *, public_url: str) -> bytes:
-    """What a webhook is sent: the same bytes at every try."""
+    """The body of a delivery. It has the same bytes at every attempt."""
     answer: BaseModel = TestEvent.of(delivery) if notice is None else EventAnswer.of(notice)
     return as_json(answer, public_url)
 
@@ -176,7 +176,7 @@ def event_text(notice: Notice, *, public_url: str) -> str:
 
 
 def as_message(notice: Notice, public_url: str) -> bytes:
-    """As a stream of events has it, but for the line with the id."""
+    """An event in a stream of Server-Sent Events, without the line with the id."""
     return b"event: %b\ndata: %b\n\n" % (notice.kind.encode(), as_json(EventAnswer.of(notice), public_url))
 
 
@@ -188,7 +188,7 @@ def _kinds(text: str) -> str:
 
 
 class EventsQuery(Question):
-    """What to tell; everything of the tenant, unless it is said."""
+    """A filter for events; without it, all of the tenant's."""
 
     unique_id: str | None = Field(default=None, pattern=UNIQUE_ID.pattern, description="Of this image alone.")
     processing_id: str | None = Field(
@@ -228,12 +228,13 @@ EXAMPLE = {
     problems=(TooManyStreams,),
 )
 async def live(request: web.Request) -> web.StreamResponse:
-    """Be told what happens to images, as it happens.
+    """Get events about images as they happen.
 
-    The answer is a stream of Server-Sent Events. The data of each is a CloudEvent. Whoever comes back with the `id` of
-    the last one, in `Last-Event-ID` or `lastEventId`, is told what happened since, within an hour. An event may come
-    twice, with the same `id` in its data. `gap` says that more was missed than is told. A stream ends after a quarter
-    of an hour at the latest, and says why: `closed`, with a `reason` of `time`, `stopping`, `slow` or `unavailable`.
+    The answer is a stream of Server-Sent Events. The data of each is a CloudEvent. A client that connects again within
+    an hour, with the `id` of the last event in `Last-Event-ID` or `lastEventId`, gets the events since then. An event
+    may come twice, with the same `id` in its data. `gap` means that more events were missed than the stream has. A
+    stream ends after at most a quarter of an hour. Its last event is `closed`, with the `reason` `time`, `stopping`,
+    `slow` or `unavailable`.
     """
     asked = read_query(EventsQuery, request.query)
     cursor = _cursor(request.headers.get(LAST_EVENT_ID) or asked.last_event_id)
@@ -262,7 +263,7 @@ def _cursor(text: str | None) -> Cursor | None:
 
 @dataclass(slots=True)
 class _Stream:
-    """One client that is told."""
+    """The stream of one client."""
 
     request: web.Request
     response: web.StreamResponse
@@ -270,7 +271,7 @@ class _Stream:
     sent_at: float = 0.0
 
     async def run(self, cursor: Cursor | None) -> None:
-        """Until it ends for a reason, which the client is told, or the client is gone."""
+        """Send events until the stream ends, and send the client the reason; or until the client has gone."""
         try:
             await self._open(cursor)
             reason = await self._tell()

@@ -1,4 +1,4 @@
-"""Webhooks: make, list, change and delete those of a tenant; see what became of each delivery, and send it again."""
+"""Calls for webhooks: make, list, change and delete them, list their deliveries, and send deliveries again."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def _certificates(path: str | None) -> str | None:
     if path is not None:
         try:
             ssl.create_default_context(cafile=path)
-        except (OSError, ValueError):  # of which SSL's own are the first
+        except (OSError, ValueError):  # `ssl.SSLError` is an `OSError`
             raise PydanticCustomError("certificates", "must be a file with certificates in PEM") from None
     return path
 
