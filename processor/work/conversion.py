@@ -191,7 +191,16 @@ class Converter:
     async def make_further(self, event: JobRequested) -> Outcome:
         """Make the formats that a completed job owes. Safe to call twice, late, and in two processes at once. Raises
         what `convert` raises; the job can then be claimed again."""
-        return await self.further.make(event.processing_id)
+        outcome = await self.further.make(event.processing_id)
+        if outcome.settles:
+            await self._tell_of_formats(event.processing_id)
+        return outcome
+
+    async def _tell_of_formats(self, processing_id: str) -> None:
+        """Tell the listeners of the end again: its record has more variants now. Nothing waits for that."""
+        with contextlib.suppress(JobNotFound):
+            job = await self.jobs.job_of_any_tenant(processing_id)
+            await Endings(jobs=self.jobs, listeners=self.listeners).tell(job)
 
     async def renew_leases(self) -> None:
         """Extend the leases of all jobs in work. Raises what `Leases.renew` raises."""

@@ -20,6 +20,7 @@ from processor.moments import Kind
 from processor.notices import Notice, notices_of
 from processor.ports.webhooks import Answered, Delivery, DeliveryQuery, DeliveryStatus, Endpoint, OffReason
 from processor.probe import Probes
+from processor.recipes import FURTHER, STANDARD, Recipe
 from processor.stores.memory import MemoryWebhookStore
 from processor.webhooks import delivering
 from processor.webhooks.delivering import PAUSES, Deliverer
@@ -72,12 +73,14 @@ class Scene:
     noted: Noted = field(default_factory=Noted)
     queue: RecordingQueue = field(default_factory=RecordingQueue)
 
+    recipe: Recipe = STANDARD
+
     def __post_init__(self) -> None:
         self.store = MemoryWebhookStore()
         directory = Directory(store=self.store, monotonic=iter(range(0, 10**9, 1000)).__next__)
         self.webhooks = Webhooks(store=self.store, queue=self.queue, directory=directory)
         self.teller = WebhookTeller(store=self.store, queue=self.queue, directory=directory)
-        self.world = World(queue=self.queue, listeners=(self.teller,))
+        self.world = World(queue=self.queue, listeners=(self.teller,), recipe=self.recipe)
         self.deliverer = self.another_deliverer()
 
     def another_deliverer(self) -> Deliverer:
@@ -551,3 +554,19 @@ async def test_the_trace_of_a_job_goes_on_to_its_receivers(scene: Scene) -> None
     scene.world.jobs._jobs[job.processing_id] = traced
     await scene.delivered()
     assert [headers.get("traceparent") for _, headers, _ in scene.receiver.came] == [traced.trace]
+
+
+async def test_variants_in_further_formats_are_told_when_they_are_there() -> None:
+    scene = Scene(recipe=replace(STANDARD, further=FURTHER["avif"]))
+    await scene.endpoint(events=(Kind.VARIANT, Kind.COMPLETED))
+    job = await scene.ended()
+    await scene.delivered()
+    first = list(scene.receiver.events)
+    assert first == [each.id for each in notices_of(job) if each.kind in (Kind.VARIANT, Kind.COMPLETED)]
+    await scene.world.converter.make_further(JobRequested(unique_id=job.unique_id, processing_id=job.processing_id))
+    await scene.delivered()
+    made = await scene.world.jobs.job_of_any_tenant(job.processing_id)
+    assert sorted(scene.receiver.events) == sorted(
+        each.id for each in notices_of(made) if each.kind in (Kind.VARIANT, Kind.COMPLETED)
+    )
+    assert len(scene.receiver.events) == len(first) + 4
