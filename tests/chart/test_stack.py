@@ -24,6 +24,7 @@ CHOICES: Mapping[str, str] = {
     "DomainName": "images.example.com",
     "CreateUserPool": "true",
     "CallbackUrls": "https://a.example/back",
+    "EventBusName": "truss-events",
 }
 IMAGE = {"image": {"repository": "registry.example/image-service"}}
 
