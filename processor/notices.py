@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from processor.images import StoredVariant
@@ -88,13 +88,8 @@ def _by_time(variants: Sequence[StoredVariant]) -> Sequence[StoredVariant]:
 
 
 def _of_moment(job: Job, moment: Moment, at: datetime, place: str) -> Notice:
-    return Notice(
-        id=_id(job, at, place),
-        kind=moment.kind,
-        at=at,
-        tenant=job.tenant,
-        unique_id=job.unique_id,
-        processing_id=job.processing_id,
+    return replace(
+        _notice(job, moment.kind, at, place),
         variants=job.variants if moment.kind is Kind.COMPLETED else (),
         code=moment.code if moment.kind is Kind.FAILED else "",
         superseded_by=job.superseded_by if moment.kind is Kind.SUPERSEDED else None,
@@ -102,16 +97,15 @@ def _of_moment(job: Job, moment: Moment, at: datetime, place: str) -> Notice:
 
 
 def _of_variant(job: Job, variant: StoredVariant, at: datetime, place: str) -> Notice:
+    return replace(_notice(job, Kind.VARIANT, at, place), variants=(variant,))
+
+
+def _notice(job: Job, kind: Kind, at: datetime, place: str) -> Notice:
     return Notice(
-        id=_id(job, at, place),
-        kind=Kind.VARIANT,
+        id=f"{round(at.timestamp() * 1000):0{_DIGITS}}-{job.processing_id}-{place}",
+        kind=kind,
         at=at,
         tenant=job.tenant,
         unique_id=job.unique_id,
         processing_id=job.processing_id,
-        variants=(variant,),
     )
-
-
-def _id(job: Job, at: datetime, place: str) -> str:
-    return f"{round(at.timestamp() * 1000):0{_DIGITS}}-{job.processing_id}-{place}"

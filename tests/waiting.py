@@ -7,6 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from processor import clock
+
 T = TypeVar("T")
 
 
@@ -20,3 +22,10 @@ async def eventually(check: Callable[[], Awaitable[T]], *, within: float = 180.0
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come about within {within:.0f} s; last answer: {answer!r}")
         await asyncio.sleep(0.05)
+
+
+async def next_millisecond() -> None:
+    """Return once the clock shows a later time than now, as records tell times apart."""
+    begun = clock.now()
+    while clock.now() <= begun:  # noqa: ASYNC110 - no event tells of the time
+        await asyncio.sleep(0)

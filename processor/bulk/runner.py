@@ -21,12 +21,12 @@ from processor.bulk.changes import change
 from processor.bulk.operations import Operation, matched_at, matches
 from processor.errors import BulkNotFound, Busy, DailyLimitReached, LeaseLost, TrussError, Unavailable
 from processor.jobs import Failure, Job, Lease
+from processor.pauses import jittered, pause
 from processor.ports.bulk import AllBulk, BulkItem, BulkJob, BulkResult, BulkState
 from processor.ports.jobs import JobQuery, JobStore
 from processor.ports.queue import MessageQueue
 from processor.probe import NO_PROBES, Probes
 from processor.races import races
-from processor.work.circuit import jittered, pause
 
 #: Time between two looks for work, in seconds.
 LOOK_SECONDS = 5.0

@@ -8,11 +8,9 @@ from processor.catalog.images import Catalog
 from processor.errors import Conflict, NotFound
 from processor.jobs import Job, JobStatus
 from processor.ports.jobs import JobPage, JobQuery, JobStore
-from processor.ports.queue import MessageQueue
+from processor.ports.queue import MAX_DELAY_SECONDS, MessageQueue
 from processor.ports.stores import Stores
 
-#: Longest time that a message can be delayed, in seconds (AWS, "Amazon SQS message timers").
-MAX_DELAY_SECONDS = 900
 #: Most messages that SQS hands out in one call (AWS, "Amazon SQS message quotas").
 BATCH = 10
 #: Most dead letters that one redrive looks at, those included that stay.

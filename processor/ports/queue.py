@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+#: Longest time that a message can be delayed, in seconds (AWS, "Amazon SQS message timers").
+MAX_DELAY_SECONDS = 900
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:

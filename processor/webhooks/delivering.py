@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +19,9 @@ from processor.errors import Busy, DeliveryNotFound, ImageNotFound, RecordChange
 from processor.jobs import Job, epoch, removed
 from processor.moments import Kind
 from processor.notices import Notice, notices_of
+from processor.pauses import jittered
 from processor.ports.jobs import JobStore, known_job
+from processor.ports.queue import MAX_DELAY_SECONDS
 from processor.ports.webhooks import (
     TEST,
     Attempt,
@@ -40,9 +41,8 @@ from processor.webhooks.signing import signed
 
 #: Pauses between the tries, in seconds: about a day in all.
 PAUSES = (5, 60, 300, 1800, 7200, 18000, 28800, 28800)
-#: Longest time that a message can be delayed, in seconds (AWS, "Amazon SQS message timers"). What is due later is sent
-#: on until then.
-MAX_DELAY_SECONDS = 900
+#: What is left of a pause at least, so that what failed together does not come back together.
+LEAST_OF_PAUSE = 0.75
 #: Requests at once: to one endpoint, and of this process.
 AT_ONCE, AT_ONCE_IN_ALL = 4, 64
 #: Deliveries that wait here for one endpoint, and for all. Others wait in the queue, for so many seconds.
@@ -233,10 +233,5 @@ def _tried(delivery: Delivery, attempt: Attempt) -> Delivery:
         return replace(after, status=DeliveryStatus.DELIVERED)
     if attempt.status == HTTPStatus.GONE or delivery.tries >= len(PAUSES):
         return replace(after, status=DeliveryStatus.FAILED, code=attempt.code)
-    pause = timedelta(seconds=max(1, round(jittered(PAUSES[delivery.tries]))))
+    pause = timedelta(seconds=max(1, round(jittered(PAUSES[delivery.tries], least=LEAST_OF_PAUSE))))
     return replace(after, next_at=clock.now() + pause)
-
-
-def jittered(seconds: float) -> float:
-    """At least three quarters of it, so that what failed together does not come back together."""
-    return seconds * (0.75 + random.random() / 4)  # noqa: S311 - spreads load, protects nothing

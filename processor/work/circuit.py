@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,6 +10,7 @@ from enum import StrEnum
 import structlog
 
 from processor.errors import Unavailable
+from processor.pauses import backoff, pause
 
 #: First and longest pause between two looks at the dependencies, in seconds.
 PAUSE_SECONDS = (0.5, 30.0)
@@ -67,20 +66,3 @@ class Circuit:
                     self.failures += 1
                 else:
                     self.state = CircuitState.TRYING
-
-
-def backoff(attempt: int, bounds: tuple[float, float]) -> float:
-    """Exponential from the lower to the upper bound, with half of it random so that pods do not march in step."""
-    first, longest = bounds
-    return jittered(min(longest, first * 2.0 ** min(max(attempt, 1) - 1, 30)))
-
-
-def jittered(seconds: float) -> float:
-    """Somewhere between half of it and all of it."""
-    return seconds * (0.5 + random.random() / 2)  # noqa: S311 - spreads load, protects nothing
-
-
-async def pause(stopping: asyncio.Event, seconds: float) -> None:
-    """Sleep, unless it is time to stop."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stopping.wait(), seconds)

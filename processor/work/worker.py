@@ -16,10 +16,11 @@ import structlog
 from processor import events
 from processor.errors import Busy, NotAnEvent, Throttled, Unavailable
 from processor.events import Event, JobRequested, Unreadable
-from processor.ports.queue import Message, MessageQueue
+from processor.pauses import backoff, jittered, pause
+from processor.ports.queue import MAX_DELAY_SECONDS, Message, MessageQueue
 from processor.probe import NO_PROBES, Probes, Span
 from processor.turns import Turns
-from processor.work.circuit import Circuit, CircuitState, backoff, jittered, pause
+from processor.work.circuit import Circuit, CircuitState
 from processor.work.conversion import Converter
 from processor.work.outcomes import Outcome, OutcomeKind
 
@@ -38,8 +39,6 @@ FIT_SECONDS = 1.0
 RETRY_SECONDS = (5, 120, 1200, 7200)
 #: Longest pause after others were faster, in seconds.
 BUSY_SECONDS = 5
-#: Longest time that a message can be delayed, in seconds (AWS, "Amazon SQS message timers").
-MAX_DELAY_SECONDS = 900
 #: How many messages are kept here because their jobs owe further formats. Others wait in the queue for this long.
 MAX_OWING, OWING_SECONDS = 100, 300
 #: The reason to keep an event that was handled: its job owes further formats.

@@ -293,13 +293,7 @@ async def status(request: web.Request) -> web.Response:
         return JobAnswer.of(await app[CATALOG].status(tenant, processing_id))
 
     found = await _by_name(request, "status", one, asked.processing_ids)
-    return await _rendered(
-        request,
-        lambda request_id: BatchStatusAnswer.of(
-            [StatusResult.of(index, job, request_id, id=name) for index, (name, job) in enumerate(found)]
-        ).ignoring(asked.ignored),
-        len(found),
-    )
+    return await _named(request, asked, found, StatusResult, BatchStatusAnswer)
 
 
 @call(
@@ -327,16 +321,7 @@ async def process(request: web.Request) -> web.Response:
         return ProcessAnswer.of(await catalog.reprocess(tenant, unique_id_of(name)))
 
     found = await _by_name(request, PROCESS, one, asked.unique_ids or ())
-    return await _rendered(
-        request,
-        lambda request_id: BatchProcessAnswer.of(
-            [
-                ProcessResult.of(index, job, request_id, good=HTTPStatus.ACCEPTED, id=name)
-                for index, (name, job) in enumerate(found)
-            ]
-        ).ignoring(asked.ignored),
-        len(found),
-    )
+    return await _named(request, asked, found, ProcessResult, BatchProcessAnswer, good=HTTPStatus.ACCEPTED)
 
 
 @call(
@@ -366,13 +351,7 @@ async def delete(request: web.Request) -> web.Response:
         return DeletedImage.of(unique_id, await catalog.delete(tenant, unique_id))
 
     found = await _by_name(request, DELETE, one, asked.unique_ids or ())
-    return await _rendered(
-        request,
-        lambda request_id: BatchDeleteAnswer.of(
-            [DeleteResult.of(index, image, request_id, id=name) for index, (name, image) in enumerate(found)]
-        ).ignoring(asked.ignored),
-        len(found),
-    )
+    return await _named(request, asked, found, DeleteResult, BatchDeleteAnswer)
 
 
 async def _by_name(
@@ -383,6 +362,25 @@ async def _by_name(
     distinct = list(dict.fromkeys(meant))
     found = dict(zip(distinct, await each(request, call, work, distinct), strict=True))
     return [(name, found[each]) for name, each in zip(names, meant, strict=True)]
+
+
+async def _named(
+    request: web.Request,
+    asked: Question,
+    found: Sequence[tuple[str, Shown | Exception]],
+    result: type[NamedResult[Shown]],
+    answer: type[BatchAnswer[Any]],
+    *,
+    good: HTTPStatus = HTTPStatus.OK,
+) -> web.Response:
+    """The answer to a batch whose items have names."""
+    return await _rendered(
+        request,
+        lambda request_id: answer.of(
+            [result.of(index, each, request_id, good=good, id=name) for index, (name, each) in enumerate(found)]
+        ).ignoring(asked.ignored),
+        len(found),
+    )
 
 
 async def _rendered(request: web.Request, make: Callable[[str], BatchAnswer[Any]], items: int) -> web.Response:

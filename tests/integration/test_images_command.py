@@ -27,6 +27,7 @@ from service.auth.principal import Scope
 from service.calls.use_cases import CATALOG
 from tests.integration.http.conftest import World, make_application
 from tests.integration.http.test_access import key_of
+from tests.waiting import next_millisecond
 
 COMMAND = Path(sys.executable).with_name("truss-image")
 TENANT = "acme"
@@ -129,7 +130,7 @@ async def test_images_are_converted_again_and_what_is_too_fast_is_asked_for_late
 
 async def test_all_that_match_are_deleted_by_a_bulk_job_which_is_followed_to_its_end(running: Running) -> None:
     failed, pending = await running.failed(3), await running.pending(2)
-    await asyncio.sleep(0.002)
+    await next_millisecond()
     code, rows, err = await running.run("rm", "--status", "failed", "--yes")
     assert (code, rows) == (0, [])
     assert "delete completed: 3 done, 0 failed of 3 found" in err
@@ -146,7 +147,7 @@ async def test_all_that_match_are_deleted_by_a_bulk_job_which_is_followed_to_its
 
 async def test_a_filter_is_asked_about_first(running: Running) -> None:
     images = await running.pending(1)
-    await asyncio.sleep(0.002)
+    await next_millisecond()
     code, _, err = await running.run("rm", "--all", said="n\n")
     assert (code, "rm: all images? [y/N]" in err) == (1, True)
     assert (await running.world.jobs.image_of_any_tenant(images[0].unique_id)).deleted_at is None
@@ -165,7 +166,7 @@ async def test_interrupted_a_bulk_job_goes_on_and_can_be_cancelled(
 ) -> None:
     monkeypatch.setattr(runner, "QUIET_MESSAGES", -1)  # it steps back, for as long as the test looks
     await running.pending(1)
-    await asyncio.sleep(0.002)
+    await next_millisecond()
     looked, get = asyncio.Event(), BulkJobs.get
 
     async def looking(self: BulkJobs, tenant: str, bulk_id: str) -> BulkJob:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from processor.errors import Unavailable
 from processor.stores.clients import open_clients
@@ -23,6 +19,7 @@ from processor.stores.sqs import SqsMessageQueue
 from service.auth.jwks import HttpKeySource
 from service.config import Settings, SettingsError
 from service.lifespan import open_http
+from tests.certificates import self_signed
 from tests.unit.service.test_config import REQUIRED
 
 SET = b'{"keys": []}'
@@ -33,25 +30,10 @@ CREDENTIALS = AwsCredentials(access_key_id="AKIAEXAMPLE", secret_access_key="sec
 def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate for this machine that nobody else has signed, and its key."""
     folder = tmp_path_factory.mktemp("authority")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority of our own")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "ca.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    host = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate, key = self_signed("an authority of our own", host)
+    (folder / "ca.pem").write_bytes(certificate)
+    (folder / "key.pem").write_bytes(key)
     return folder / "ca.pem", folder / "key.pem"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from service.auth.principal import Scope
 from service.calls.use_cases import CATALOG
 from tests.integration.http.conftest import Ask, Client, World
 from tests.integration.http.test_access import key_of
+from tests.waiting import next_millisecond
 
 Serve = Callable[..., Awaitable[Client]]
 Submit = Callable[..., Awaitable[Any]]
@@ -48,7 +48,7 @@ async def test_a_filter_starts_a_bulk_job_whose_progress_and_results_can_be_foll
 ) -> None:
     made = [await submit() for _ in range(30)]
     await world.complete(made[0]["processingId"])
-    await asyncio.sleep(0.002)
+    await next_millisecond()
     status, _, started = await ask("POST", PROCESS, json={"filter": {"all": True}})
     assert (status, started["state"], started["operation"], started["found"]) == (202, "queued", "process", 0)
     path = f"/images/batch/{started['batchId']}"

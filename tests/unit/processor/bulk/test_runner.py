@@ -23,6 +23,7 @@ from processor.ports.bulk import BulkFilter, BulkItem, BulkJob, BulkResult, Bulk
 from processor.ports.queue import QueueDepth
 from processor.stores.memory import MemoryBulkStore
 from tests.unit.world import TENANT, World, events_of
+from tests.waiting import next_millisecond
 
 ALL = BulkFilter()
 FAILED = BulkFilter(status=JobStatus.FAILED)
@@ -109,9 +110,9 @@ async def test_a_bulk_job_deletes_what_was_there_when_it_was_started_and_nothing
     bulk: Bulk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs, mine = await bulk.images(2, "other"), await bulk.images(7)
-    await asyncio.sleep(0.002)  # a time in a record has milliseconds
+    await next_millisecond()
     job = await bulk.start()
-    await asyncio.sleep(0.002)
+    await next_millisecond()
     later = await bulk.images(2)
     job = await bulk.ended(job)
     assert (job.state, job.found, job.done, job.failed) == (BulkState.COMPLETED, 7, 7, 0)
@@ -125,7 +126,7 @@ async def test_a_bulk_job_deletes_what_was_there_when_it_was_started_and_nothing
 
 async def test_a_filter_chooses_by_status_by_code_and_by_time(bulk: Bulk) -> None:
     pending, old, damaged = (await bulk.images(1))[0], await bulk.failed(), await bulk.failed("too_many_frames")
-    await asyncio.sleep(0.002)
+    await next_millisecond()
     for chosen, gone in (
         (BulkFilter(code="corrupt_image", created_to=pending.created_at - timedelta(seconds=1)), []),
         (BulkFilter(code="corrupt_image"), [old]),
@@ -140,7 +141,7 @@ async def test_a_filter_chooses_by_status_by_code_and_by_time(bulk: Bulk) -> Non
 
 async def test_what_failed_after_the_start_is_not_meant(bulk: Bulk) -> None:
     job = await bulk.start(DELETE, FAILED)
-    await asyncio.sleep(0.002)
+    await next_millisecond()
     later = await bulk.failed()
     bulk.store._jobs[job.bulk_id] = replace(job, created_at=later.updated_at - timedelta(milliseconds=1))
     assert (await bulk.ended(job)).found == 0
@@ -150,7 +151,7 @@ async def test_what_failed_after_the_start_is_not_meant(bulk: Bulk) -> None:
 @pytest.mark.parametrize("operation", [DELETE, PROCESS])
 async def test_an_image_that_ceased_to_match_before_its_turn_is_left_alone(bulk: Bulk, operation: str) -> None:
     failed = await bulk.failed("unavailable")
-    await asyncio.sleep(0.002)
+    await next_millisecond()
     job = await bulk.start(operation, FAILED)
     table = operations(bulk.world.catalog)
 
@@ -170,7 +171,7 @@ async def test_an_image_that_ceased_to_match_before_its_turn_is_left_alone(bulk:
 async def test_images_are_converted_again_and_each_result_names_the_new_job(bulk: Bulk) -> None:
     failed = [await bulk.failed() for _ in range(4)]
     pending = await bulk.images(1)
-    await asyncio.sleep(0.002)
+    await next_millisecond()
     job = await bulk.ended(await bulk.start(PROCESS))
     assert (job.found, job.done, job.failed) == (5, 4, 1)
     for result in await bulk.results(job):
@@ -216,7 +217,7 @@ async def test_one_that_nobody_works_on_is_cancelled_at_once_and_one_that_has_en
 
 async def test_one_in_work_is_cancelled_between_two_images(bulk: Bulk) -> None:
     images = await bulk.images(8)
-    await asyncio.sleep(0.002)
+    await next_millisecond()
     job = await bulk.start()
     delete = operations(bulk.world.catalog)[DELETE]
 
@@ -256,7 +257,7 @@ async def test_an_outage_or_a_limit_of_the_day_fails_no_image_and_the_job_goes_o
     bulk: Bulk, monkeypatch: pytest.MonkeyPatch, error: Any, seconds: int
 ) -> None:
     images, began = await bulk.images(7), clock.now()
-    await asyncio.sleep(0.002)
+    await next_millisecond()
     operation = Failing(error)
     job = await bulk.ended(await bulk.start(), table={DELETE: operation})
     assert (job.state, job.done, job.failed, job.paused_for) == (BulkState.RUNNING, 0, 0, error.code)
@@ -271,7 +272,7 @@ async def test_an_outage_or_a_limit_of_the_day_fails_no_image_and_the_job_goes_o
 
 async def test_a_defect_fails_the_image_alone_and_says_nothing_of_itself(bulk: Bulk) -> None:
     await bulk.images(2)
-    await asyncio.sleep(0.002)
+    await next_millisecond()
     job = await bulk.ended(await bulk.start(), table={DELETE: Failing(RuntimeError("secret"))})
     assert (job.state, job.failed) == (BulkState.COMPLETED, 2)
     assert {result.error for result in await bulk.results(job)} == {
@@ -301,7 +302,7 @@ async def test_while_uploads_wait_a_page_waits_too_but_not_for_ever(
     bulk: Bulk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await bulk.images(1)
-    await asyncio.sleep(0.002)
+    await next_millisecond()
     job, looks = await bulk.start(), 0
 
     class Crowded:
@@ -314,14 +315,14 @@ async def test_while_uploads_wait_a_page_waits_too_but_not_for_ever(
     assert (await bulk.ended(job, queue=Crowded())).done == 1
     assert looks == 5
     await bulk.images(1)
-    await asyncio.sleep(0.002)
+    await next_millisecond()
     monkeypatch.setattr(runner, "YIELD_SECONDS", 0.05)
     assert (await bulk.ended(await bulk.start(), queue=Crowded())).done == 1
 
 
 async def test_a_process_that_stops_ends_what_it_has_in_hand_and_leaves_the_rest_to_another(bulk: Bulk) -> None:
     images = await bulk.images(8)
-    await asyncio.sleep(0.002)
+    await next_millisecond()
     job = await bulk.start()
     delete = operations(bulk.world.catalog)[DELETE]
     begun, gate = asyncio.Event(), asyncio.Event()
@@ -348,7 +349,7 @@ async def test_a_process_that_stops_ends_what_it_has_in_hand_and_leaves_the_rest
 
 async def test_whoever_lost_the_lease_hears_of_it_and_stops(bulk: Bulk) -> None:
     await bulk.images(1)
-    await asyncio.sleep(0.002)
+    await next_millisecond()
     job = await bulk.start()
     cancelled = asyncio.Event()
 
@@ -418,7 +419,7 @@ async def test_killed_at_any_call_the_job_goes_on_elsewhere_and_no_image_is_done
         last += 1
         bulk, life = Bulk(), Life(last, after)
         images = [await bulk.failed() for _ in range(5)]
-        await asyncio.sleep(0.002)
+        await next_millisecond()
         job = await bulk.start(operation, ALL)
         do = operations(bulk.world.catalog)[operation]
         with suppress(Killed):
