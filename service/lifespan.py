@@ -43,7 +43,7 @@ from service.observe.metrics import METRICS
 from service.observe.probes import PROBES
 from service.settings.resources import ResourceSettings
 from service.webhooks.sender import webhook_session
-from service.wiring import Work
+from service.wiring import UseCases, Work
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +65,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             stores = wiring.make_stores(settings, clients, app[METRICS], webhooks)
             quota = wiring.make_quota(settings, clients)
             bulk = wiring.make_bulk_store(settings, clients)
+            use_cases = wiring.make_use_cases(settings, stores, quota)
             work = None
             if settings.converts:
                 receivers = await opened.enter_async_context(_open_webhooks(settings))
@@ -72,9 +73,10 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
                 deliverer = wiring.make_deliverer(
                     settings, webhooks, stores, app[PROBES], session=receivers, render=render
                 )
-                work = wiring.make_work(settings, stores, bulk, quota, app[PROBES], errands=deliverer)
+                runner = wiring.make_bulk_runner(settings, stores, bulk, use_cases.catalog, app[PROBES])
+                work = wiring.make_work(settings, stores, quota, app[PROBES], bulk=runner, errands=deliverer)
             if settings.serves:
-                _put_use_cases(app, stores, quota)
+                _put_use_cases(app, stores, quota, use_cases)
                 app[BULK] = BulkJobs(store=bulk)
                 app[WEBHOOKS] = webhooks
                 _put_access(app, clients, session)
@@ -167,8 +169,7 @@ def _tell_of_sessions(settings: ResourceSettings) -> None:
         log.warning("ROLE_SESSION_SECONDS has no effect: EKS Pod Identity says how long a session lasts")
 
 
-def _put_use_cases(app: web.Application, stores: Stores, quota: Quota) -> None:
-    use_cases = wiring.make_use_cases(app[SETTINGS], stores, quota)
+def _put_use_cases(app: web.Application, stores: Stores, quota: Quota, use_cases: UseCases) -> None:
     app[QUOTA] = quota
     app[STORES] = stores
     app[UPLOADS] = use_cases.uploads

@@ -253,25 +253,31 @@ def make_renderers(settings: Settings, probes: Probes = NO_PROBES) -> Renderers:
 def make_work(
     settings: Settings,
     stores: AllStores,
-    bulk: AllBulk,
     quota: Quota,
     probes: Probes,
     *,
+    bulk: BulkRunner,
     errands: Errands | None = None,
 ) -> Work:
     """It takes no messages and no bulk jobs before it is started."""
     renderers = make_renderers(settings, probes)
-    runner = BulkRunner(
+    worker = make_worker(settings, stores, quota, renderers, probes, errands=errands)
+    return Work(worker=worker, renderers=renderers, bulk=bulk)
+
+
+def make_bulk_runner(
+    settings: Settings, stores: AllStores, bulk: AllBulk, catalog: Catalog, probes: Probes
+) -> BulkRunner:
+    """It works on nothing before it is started."""
+    return BulkRunner(
         store=bulk,
         jobs=stores.jobs,
         queue=stores.queue,
-        operations=operations(make_use_cases(settings, stores, quota).catalog),
+        operations=operations(catalog),
         per_second=settings.bulk_per_second,
         lease_seconds=settings.visibility_seconds,
         probes=probes,
     )
-    worker = make_worker(settings, stores, quota, renderers, probes, errands=errands)
-    return Work(worker=worker, renderers=renderers, bulk=runner)
 
 
 def make_worker(
