@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +34,7 @@ async def test_a_listener_of_the_guide_hears_each_event_once_though_its_stream_b
     monkeypatch.setattr(events, "STREAM_SECONDS", 600.0)
     assert client.app is not None
     app = client.app
+    heard_now = _notes_who_hears(monkeypatch)
     save_programs(blocks("events.md"), tmp_path)
     process = await asyncio.create_subprocess_exec(
         *LISTENERS[language],
@@ -48,6 +51,7 @@ async def test_a_listener_of_the_guide_hears_each_event_once_though_its_stream_b
                 return app[STREAMS].count() == 1
 
             await eventually(listens)
+            await asyncio.wait_for(heard_now.wait(), 60)
             job = await world.submit("default")
             await world.complete(job.processing_id)
             heard += [(await asyncio.wait_for(process.stdout.readline(), 60)).decode() for _ in KINDS]
@@ -62,3 +66,18 @@ async def test_a_listener_of_the_guide_hears_each_event_once_though_its_stream_b
         process.kill()
         await process.wait()
     assert sorted(word for line in heard for word in line.split() if word.startswith("image.")) == sorted(2 * KINDS)
+
+
+def _notes_who_hears(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set once a stream hears what happens from now on: a moment after its place is taken."""
+    hears = asyncio.Event()
+    listen = feeds.Feeds.listen
+
+    @asynccontextmanager
+    async def noted(all_feeds: feeds.Feeds, *asked: Any) -> AsyncIterator[feeds.Listener]:
+        async with listen(all_feeds, *asked) as listener:
+            hears.set()
+            yield listener
+
+    monkeypatch.setattr(feeds.Feeds, "listen", noted)
+    return hears
