@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,22 @@ Document = dict[str, Any]
 
 def render(values: Mapping[str, Any], *, release: str = RELEASE) -> dict[str, list[Document]]:
     """The objects of a release by the template that makes them. Raises `helm_python.HelmError`, with the reason."""
+    found: dict[str, list[Document]] = json.loads(_rendered(json.dumps(values), release))
+    return found
+
+
+@lru_cache(maxsize=256)
+def _rendered(values: str, release: str) -> str:
+    """Tests ask hundreds of times for what the same values make."""
     with helm_python.Chart.load(str(CHART)) as chart:
-        texts = chart.render(dict(values), name=release, namespace=NAMESPACE)
-    return {
-        template.partition("/templates/")[2]: [each for each in yaml.safe_load_all(text) if each]
-        for template, text in texts.items()
-        if template.endswith(".yaml")
-    }
+        texts = chart.render(json.loads(values), name=release, namespace=NAMESPACE)
+    return json.dumps(
+        {
+            template.partition("/templates/")[2]: [each for each in yaml.load_all(text, yaml.CSafeLoader) if each]
+            for template, text in texts.items()
+            if template.endswith(".yaml")
+        }
+    )
 
 
 def objects(values: Mapping[str, Any], *, release: str = RELEASE) -> list[Document]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import aiohttp
 
+from tests.waiting import PATIENCE_SECONDS
+
 
 @dataclass
 class Message:
@@ -32,7 +34,7 @@ class Reader:
         """The next ones; fails the test when the stream ends before."""
         found: list[Message] = []
         while len(found) < number:
-            message = await asyncio.wait_for(self.message(), 120)
+            message = await asyncio.wait_for(self.message(), PATIENCE_SECONDS)
             assert message is not None, found
             found.append(message)
         return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tarfile
+from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,14 @@ OPERATORS = {
     ("gateway.networking.k8s.io/v1", "HTTPRoute"): "tests.chart.gateway",
 }
 SNAPSHOT = Path(__file__).parent / "snapshots" / "default.yaml"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def definitions_are_read_once() -> Iterator[None]:
+    """The library reads a file of a megabyte for each object."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kubernetes_validate.utils, "schema_contents", cache(kubernetes_validate.utils.schema_contents))
+        yield
 
 
 def _is_an_operators(document: Document) -> bool:

@@ -57,7 +57,7 @@ def test_a_field_more_of_a_job_and_of_a_variant_comes_back_from_wherever_they_ar
         env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -71,11 +71,15 @@ async def test_a_message_that_was_sent_anew_counts_the_receives_before_and_its_o
 
 
 async def test_a_delayed_message_is_received_when_its_time_has_come_and_not_before(queue: MessageQueue) -> None:
-    await queue.send("later", delay_seconds=3)
+    sent = time.monotonic()
+    await queue.send("later", delay_seconds=2)
     await queue.send("now")
-    assert [message.body for message in await receive(queue)] == ["now"]
-    [message] = await receive(queue, wait=10)
-    assert (message.body, message.receive_count) == ("later", 1)
+    came: dict[str, tuple[int, float]] = {}
+    while "later" not in came:
+        for message in await receive(queue, wait=5):
+            came[message.body] = message.receive_count, time.monotonic() - sent
+    assert {body: count for body, (count, _) in came.items()} == {"now": 1, "later": 1}
+    assert came["later"][1] > 1.9  # the clocks of two processes
 
 
 async def test_a_message_may_be_delayed_for_a_quarter_of_an_hour(queue: MessageQueue) -> None:
@@ -136,7 +140,7 @@ async def test_a_long_poll_wakes_when_a_message_comes(queue: MessageQueue) -> No
     await queue.send("late")
     [message] = await waiting
     assert message.body == "late"
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 19  # it did not wait for its end
 
 
 async def test_a_message_that_is_not_settled_returns_when_its_time_is_over(queue: MessageQueue) -> None:

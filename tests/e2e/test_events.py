@@ -13,6 +13,7 @@ import aiohttp
 
 from tests import corpus
 from tests.fleet import ServiceProcess, run_service, run_stage
+from tests.ports import held_port
 from tests.sse import Message, Reader
 from tests.waiting import eventually
 
@@ -77,8 +78,8 @@ async def test_nothing_is_missed_while_one_process_is_killed_and_one_is_stopped(
     photo = corpus.jpeg(corpus.photo(400, 300))
     async with (
         run_stage(tmp_path / "aws") as stage,
-        run_service(stage, session, tmp_path / "one.log") as one,
-        run_service(stage, session, tmp_path / "two.log") as two,
+        run_service(stage, session, tmp_path / "one.log", VISIBILITY_SECONDS="6") as one,
+        run_service(stage, session, tmp_path / "two.log", VISIBILITY_SECONDS="6") as two,
     ):
         follower = Follower([one, two])
         following = asyncio.create_task(follower.follow())
@@ -115,15 +116,21 @@ async def test_nothing_is_missed_while_one_process_is_killed_and_one_is_stopped(
 async def test_who_waits_at_a_process_that_is_stopped_is_answered(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:
+    metrics = held_port()
     async with (
         run_stage(tmp_path / "aws") as stage,
-        run_service(stage, session, tmp_path / "one.log") as one,
+        run_service(stage, session, tmp_path / "one.log", METRICS_PORT=str(metrics)) as one,
     ):
         issued = await one.call("POST", "/images/upload-url", json={"filename": "a.jpg"})
         path = f"/images/status/{issued['processingId']}"
         tag = await _tag(one, path)
         waits = asyncio.create_task(_tag(one, f"{path}?wait=30", tag))
-        await asyncio.sleep(0)
+
+        async def is_waiting() -> bool:
+            async with session.get(f"http://127.0.0.1:{metrics}/metrics") as answer:
+                return 'truss_open_calls{kind="waiting"} 1.0' in await answer.text()
+
+        await eventually(is_waiting, what="a call that waits")
         assert await one.stop() == 0
         assert await waits == tag
 

@@ -15,13 +15,15 @@ from tests.e2e.conftest import LocalService, MakeService
 from tests.waiting import eventually
 
 
-async def _uploads_in_work(service: LocalService, count: int = 6) -> list[Any]:
+async def _uploads_in_work(service: LocalService, count: int = 3) -> list[Any]:
     """Upload so much that some of it is being converted when this returns."""
     photo = corpus.jpeg(corpus.large(2400, 1800))  # just large enough for long work
     issued = [await service.put(photo) for _ in range(count)]
 
     async def converting() -> bool:
         listed = await service.call("GET", "/images/list?status=processing")
+        if not listed["count"] and (await service.call("GET", "/images/list?status=completed"))["count"] == len(issued):
+            issued.append(await service.put(photo))  # nobody looked in time
         return bool(listed["count"])
 
     await eventually(converting, what="a conversion under way")
@@ -106,14 +108,14 @@ async def test_a_second_sigterm_is_obeyed_at_once(make_service: MakeService) -> 
 
     await eventually(stopping, what="the beginning of the end")
     service.signal(signal.SIGTERM)
-    assert await service.ended(within=15) == 128 + signal.SIGTERM
+    assert await service.ended() == 128 + signal.SIGTERM  # which no end in order has
 
 
 async def test_the_emulator_killed_with_its_records_leaves_every_upload_accounted_for(
     make_service: MakeService,
 ) -> None:
     service = await make_service()
-    issued = await _uploads_in_work(service, count=3)
+    issued = await _uploads_in_work(service)
 
     for pid in await asyncio.to_thread(_emulators_of, service):
         os.kill(pid, signal.SIGKILL)

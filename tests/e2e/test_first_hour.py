@@ -200,8 +200,9 @@ async def test_a_terminal_shows_the_first_key_once_and_a_request_on_one_line(tmp
 async def test_an_end_while_it_starts_leaves_no_trace_and_no_emulator(
     tmp_path: Path, number: signal.Signals, times: int
 ) -> None:
-    folder, slow = tmp_path / "data", tmp_path / "python"
-    slow.write_text(f'#!/bin/sh\nsleep 2\nexec "{LOCAL_AWS}" "$@"\n')  # or all might be up before the signal comes
+    folder, slow, go = tmp_path / "data", tmp_path / "python", tmp_path / "go"
+    # Or all might be up before the signal comes.
+    slow.write_text(f'#!/bin/sh\nuntil [ -e "{go}" ]; do sleep 0.05; done\nexec "{LOCAL_AWS}" "$@"\n')
     slow.chmod(0o755)
     async with _Terminal(folder, LOCAL_AWS_PYTHON=str(slow)) as terminal:
         await terminal.shows("Starting over the data")
@@ -209,10 +210,13 @@ async def test_an_end_while_it_starts_leaves_no_trace_and_no_emulator(
         async def emulator_starts() -> bool:
             return (folder / "emulator.log").exists()
 
-        await eventually(emulator_starts, what="the start of the emulator")
-        for _ in range(times):
-            terminal.process.send_signal(number)
-        assert await asyncio.wait_for(terminal.process.wait(), 180) == 128 + number
+        try:
+            await eventually(emulator_starts, what="the start of the emulator")
+            for _ in range(times):
+                terminal.process.send_signal(number)
+            assert await asyncio.wait_for(terminal.process.wait(), 180) == 128 + number
+        finally:
+            go.touch()
         await terminal.emulator_ended()
         assert "Traceback" not in terminal.shown
         assert "Exception" not in terminal.shown

@@ -18,7 +18,7 @@ BOXES = {"thumbnail": (300, 300), "medium": (800, 600), "large": (1920, 1080), "
 
 async def test_a_photo_becomes_four_variants_whose_urls_open(make_service: MakeService) -> None:
     service = await make_service(traced=True)
-    photo = corpus.jpeg(corpus.large(3000, 2000))
+    photo = corpus.jpeg(corpus.large(2250, 1500))
 
     issued = await service.put(photo, contentType="image/jpeg")
     job = await service.settled(issued["processingId"])

@@ -11,6 +11,7 @@ import aiohttp
 from yarl import URL
 
 from tests.fleet import ServiceProcess, run_service, run_stage
+from tests.waiting import PATIENCE_SECONDS
 
 REQUEST = b"POST /images/upload-url HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 40\r\n"
 
@@ -22,7 +23,7 @@ async def ended(service: ServiceProcess, *pieces: bytes) -> bytes:
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-        return await asyncio.wait_for(reader.read(), 60)
+        return await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
     finally:
         writer.close()
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,10 @@ async def service(stage: Stage, session: aiohttp.ClientSession, tmp_path: Path) 
         yield service
 
 
-def photos_in(folder: Path, count: int) -> list[Path]:
+def photos_in(folder: Path, count: int, first: int = 0) -> list[Path]:
     folder.mkdir()
-    made = [folder / f"{number}.png" for number in range(count)]
-    for number, each in enumerate(made):
+    made = [folder / f"{number}.png" for number in range(first, first + count)]
+    for number, each in enumerate(made, first):
         each.write_bytes(corpus.png(corpus.photo(40 + number, 30)))
     return made
 
@@ -83,27 +84,37 @@ async def test_three_hundred_photos_are_completed_within_the_limits_of_a_new_ins
 async def test_a_run_that_is_killed_and_repeated_stores_every_photo_once(
     service: ServiceProcess, tmp_path: Path
 ) -> None:
-    photos = photos_in(tmp_path / "photos", 24)
-    for number in (signal.SIGKILL, signal.SIGINT):
-        before = len(await images(service))
-
-        async def some_more(before: int = before) -> bool:
-            return len(await images(service)) > before + 3
-
-        process = await start(service.url, *photos)
-        await eventually(some_more, what="some photos under way")
-        process.send_signal(number)
-        await process.communicate()
-        assert process.returncode == (130 if number is signal.SIGINT else -signal.SIGKILL)
+    photos: list[Path] = []
+    for number, end in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
+        code: int | None = 0
+        while code == 0:  # it was done before the signal came
+            photos += photos_in(tmp_path / f"photos-{len(photos)}", 12, first=len(photos))
+            code = await _interrupted(service, photos, number)
+        assert code == end
 
     code, rows, _ = await ended(await start(service.url, *photos))
     renamed = [photo.rename(photo.with_name(f"renamed-{photo.name}")) for photo in photos]
     again_code, again, total = await ended(await start(service.url, *renamed))
 
     assert (code, again_code) == (0, 0)
-    assert (total["alreadyThere"], total["bytes"]) == (24, 0)
+    assert (total["alreadyThere"], total["bytes"]) == (len(photos), 0)
     assert {row["uniqueId"] for row in rows} == {row["uniqueId"] for row in again}
-    assert len(await images(service)) == 24
+    assert len(await images(service)) == len(photos)
+
+
+async def _interrupted(service: ServiceProcess, photos: list[Path], number: signal.Signals) -> int | None:
+    """The exit code of a run that gets the signal when some photos are under way, unless it has ended before."""
+    before = len(await images(service))
+    process = await start(service.url, *photos)
+
+    async def under_way() -> bool:
+        return len(await images(service)) > before + 3
+
+    await eventually(under_way, what="some photos under way")
+    with suppress(ProcessLookupError):
+        process.send_signal(number)
+    await process.communicate()
+    return process.returncode
 
 
 async def test_what_was_deleted_is_submitted_anew(service: ServiceProcess, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ async def night(emulator: LocalAws, session: aiohttp.ClientSession, tmp_path_fac
     """A picture that completes on its second try, one that is damaged, and callers who make mistakes."""
     log_file = tmp_path_factory.mktemp("night") / "service.log"
     request_id = secrets.token_hex(16)
-    async with run_lane(await new_stage(emulator), session, log_file) as lane:
+    async with run_lane(await new_stage(emulator), session, log_file, VISIBILITY_SECONDS="60") as lane:
         call = lane.service.call
         good = await call("POST", "/images/upload-url", json={"filename": "photo.jpg"})
         lane.aws.strike("s3:GetObject", Kind.ERROR, good["uniqueId"], times=5)

@@ -29,8 +29,8 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-GOOD = corpus.jpeg(corpus.large(1200, 900))
-NEWER = corpus.jpeg(corpus.large(900, 1200))
+GOOD = corpus.jpeg(corpus.large(600, 450))
+NEWER = corpus.jpeg(corpus.large(450, 600))
 HOSTILE = corpus.damage.cut(GOOD, 0.9)
 SKEWED = (sys.executable, "-m", "tests.faults.skewed_service")
 #: What is uploaded to each of six URLs, one after the other.
@@ -88,7 +88,7 @@ async def _ends(stores: AllStores, unique_ids: Sequence[str]) -> list[str]:
 
 async def _assert_the_newest_bytes_won(stores: AllStores, unique_ids: Sequence[str]) -> None:
     newest = await stores.jobs.job_of_any_tenant((await stores.jobs.image_of_any_tenant(unique_ids[3])).current_job)
-    assert {variant.name: variant.height for variant in newest.variants}["webp"] == 1200
+    assert {variant.name: variant.height for variant in newest.variants}["webp"] == 600
 
 
 def _outcomes(*log_files: Path) -> Counter[tuple[str, str]]:

@@ -16,6 +16,7 @@ import pytest
 
 from helm.generate import config_variables
 from infra.values import outputs_of, values_of
+from processor.pace import FREE_JOBS
 from tests import corpus
 from tests.fleet import ServiceProcess
 from tests.infra.deployment import OIDC_PROVIDER, Deployment
@@ -93,11 +94,9 @@ async def test_a_deployed_stack_converts_finds_twins_redrives_outlives_sources_a
     found = await service.call("POST", "/images/upload-url", json=twin)
     assert (found["processingId"], found["uploadUrl"]) == (issued["processingId"], None)
 
-    large = await service.put(corpus.jpeg(corpus.large(4000, 3000)))
+    large = await service.put(corpus.jpeg(corpus.large(3000, 2000)))
     await service.settled(large["processingId"])
-    twice = await service.call("POST", f"/images/process/{large['uniqueId']}", expect=202)
-    await _told_twice(deployed, twice["uniqueId"], twice["processingId"])
-    assert (await service.settled(twice["processingId"]))["status"] == "completed"
+    await _told_twice(deployed, large["uniqueId"])
 
     await _dead_letter(deployed)
     redriven = await service.call("POST", "/images/failed/redrive", json={"dryRun": False})
@@ -155,24 +154,18 @@ async def _expired(deployed: Deployed, issued: dict[str, Any]) -> None:
     assert len(shown["processedImages"]) == 4
 
 
-async def _told_twice(deployed: Deployed, unique_id: str, processing_id: str) -> None:
+async def _told_twice(deployed: Deployed, unique_id: str) -> None:
     """A second message about a job that is in work: it is given back until the first is settled."""
-
-    async def in_work() -> bool:
-        job = await deployed.service.call("GET", f"/images/status/{processing_id}")
-        return bool(job["status"] == "processing")
-
-    await eventually(in_work, what="a job in work")
     async with AsyncExitStack() as stack:
         sqs = await deployed.deployment.client(stack, "sqs")
-        message = {"jobRequested": {"uniqueId": unique_id, "processingId": processing_id}}
-        await sqs.send_message(QueueUrl=deployed.outputs["QueueUrl"], MessageBody=json.dumps(message))
-    log_file = deployed.service.log_file
-
-    async def given_back() -> bool:
-        return "busy" in log_file.read_text()
-
-    await eventually(given_back, what="a message that was given back")
+        for _ in range(FREE_JOBS - 1):  # on a busy machine the second message may come too late for a job
+            job = await deployed.service.call("POST", f"/images/process/{unique_id}", expect=202)
+            message = {"jobRequested": {"uniqueId": unique_id, "processingId": job["processingId"]}}
+            await sqs.send_message(QueueUrl=deployed.outputs["QueueUrl"], MessageBody=json.dumps(message))
+            assert (await deployed.service.settled(job["processingId"]))["status"] == "completed"
+            if "busy" in deployed.service.log_file.read_text():
+                return
+    pytest.fail("no message was given back")
 
 
 async def _dead_letter(deployed: Deployed) -> None:

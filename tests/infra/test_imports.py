@@ -195,7 +195,7 @@ def test_without_the_aws_cli_nothing_is_written(
 def test_the_command_needs_python_alone() -> None:
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from infra.imports import main; sys.exit(main(['--help']))"
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "--folder" in done.stdout

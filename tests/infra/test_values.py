@@ -127,7 +127,7 @@ def test_the_command_reads_what_the_aws_cli_printed_and_needs_python_alone(tmp_p
         "-c",
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); from infra.values import main; sys.exit(main())",
     ]
-    done = subprocess.run([*command, "--outputs", str(file)], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([*command, "--outputs", str(file)], capture_output=True, text=True, timeout=180, check=True)
     assert json.loads(done.stdout) == {"config": {"sourceBucket": "b", "queueUrl": "https://q"}}
 
 

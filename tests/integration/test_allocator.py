@@ -58,7 +58,7 @@ def _told(environment: Mapping[str, str]) -> Any:
     kept = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD" and "MALLOC" not in name}
     environment = {**kept, **environment}
     ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=180, check=False
     )
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)

@@ -32,11 +32,9 @@ from processor.sandbox.process import ChildProcess
 from processor.sandbox.renderer import ChildRenderer
 from tests import corpus
 from tests.unit.world import Noted
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 HOSTILE = Path(__file__).with_name("hostile_child.py")
-#: Bounds a wait that a bug would make endless.
-PATIENCE_SECONDS = 60
 BUDGET = 512 * 1024 * 1024
 #: What is made where it does not matter.
 FAST = standard(effort=0)

@@ -1,4 +1,4 @@
-"""`truss-image ls`, `process`, `rm` and `bulk` as real processes, over the real API."""
+"""`truss-image ls`, `process`, `rm` and `bulk` over the real API; one of each kind as a real process."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
+from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from processor.bulk import runner
 from processor.bulk.jobs import BulkJobs
@@ -25,9 +27,12 @@ from processor.ports.bulk import BulkJob
 from processor.usage import Overrides
 from service.auth.principal import Scope
 from service.calls.use_cases import CATALOG
+from service.cli import main
 from tests.integration.http.conftest import World, make_application
 from tests.integration.http.test_access import key_of
-from tests.waiting import next_millisecond
+from tests.waiting import PATIENCE_SECONDS, next_millisecond
+
+pytestmark = pytest.mark.usefixtures("process_restored")
 
 COMMAND = Path(sys.executable).with_name("truss-image")
 TENANT = "acme"
@@ -40,19 +45,28 @@ class Running:
     world: World
     url: str
     key: str
-    environment: dict[str, str] = field(default_factory=dict)
 
-    async def start(self, *arguments: str, **options: Any) -> asyncio.subprocess.Process:
-        environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "TERM", "COLUMNS")}
-        given = {"TRUSS_IMAGE_URL": self.url, "TRUSS_IMAGE_API_KEY": self.key, **self.environment}
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"TRUSS_IMAGE_URL": self.url, "TRUSS_IMAGE_API_KEY": self.key}
+
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        others = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "TERM", "COLUMNS")}
         pipe = asyncio.subprocess.PIPE
-        streams = {"stdin": pipe, "stdout": pipe, "stderr": pipe, **options}
-        return await asyncio.create_subprocess_exec(COMMAND, *arguments, env=environment | given, **streams)
+        return await asyncio.create_subprocess_exec(
+            *(COMMAND, *arguments), env=others | self.environment, stdin=pipe, stdout=pipe, stderr=pipe
+        )
 
     async def run(self, *arguments: str, said: str = "") -> tuple[int | None, list[str], str]:
-        """The exit code, the lines of the results, and what is beside them."""
+        """The exit code, the lines of the results, and what is beside them. It takes no process of its own."""
+        invoke = partial(CliRunner().invoke, main, arguments, input=said, env=self.environment)
+        result = await asyncio.to_thread(invoke)
+        return result.exit_code, result.stdout.splitlines(), result.stderr
+
+    async def run_process(self, *arguments: str, said: str = "") -> tuple[int | None, list[str], str]:
+        """The same as a real process."""
         process = await self.start(*arguments)
-        out, err = await asyncio.wait_for(process.communicate(said.encode()), 180)
+        out, err = await asyncio.wait_for(process.communicate(said.encode()), PATIENCE_SECONDS)
         return process.returncode, out.decode().splitlines(), err.decode()
 
     async def pending(self, count: int) -> list[Job]:
@@ -77,15 +91,17 @@ async def running(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
         per_second=1_000_000,
         lease_seconds=60,
     )
-    async with TestServer(app) as server:
-        process.start()
-        yield Running(world, str(server.make_url("")).rstrip("/"), key)
-        await process.drain(10)
+    # What the API logs goes to where this process writes, which is the command's output while one runs here.
+    with capture_logs():
+        async with TestServer(app) as server:
+            process.start()
+            yield Running(world, str(server.make_url("")).rstrip("/"), key)
+            await process.drain(10)
 
 
 async def test_images_are_listed_by_what_they_are_page_by_page(running: Running) -> None:
     failed, pending = await running.failed(2), await running.pending(110)
-    code, rows, _ = await running.run("ls", "--limit", "0")
+    code, rows, _ = await running.run_process("ls", "--limit", "0")
     assert (code, len(rows)) == (0, 112)
     assert {row.split()[0] for row in rows} == {job.unique_id for job in (*failed, *pending)}
     assert len((await running.run("ls"))[1]) == 50
@@ -103,7 +119,7 @@ async def test_images_are_listed_by_what_they_are_page_by_page(running: Running)
 async def test_images_are_deleted_by_their_ids_from_arguments_or_from_lines(running: Running) -> None:
     images, unknown = await running.pending(120), new_unique_id()
     lines = "".join(f"{job.unique_id}  pending  and more\n\n" for job in images[1:])
-    code, rows, _ = await running.run("rm", images[0].unique_id, unknown, "-", said=lines)
+    code, rows, _ = await running.run_process("rm", images[0].unique_id, unknown, "-", said=lines)
     assert code == 1
     assert len(rows) == 121
     assert rows[:2] == [
@@ -151,7 +167,7 @@ async def test_a_filter_is_asked_about_first(running: Running) -> None:
     code, _, err = await running.run("rm", "--all", said="n\n")
     assert (code, "rm: all images? [y/N]" in err) == (1, True)
     assert (await running.world.jobs.image_of_any_tenant(images[0].unique_id)).deleted_at is None
-    code, _, _ = await running.run("rm", "--all", said="y\n")
+    code, _, _ = await running.run_process("rm", "--all", said="y\n")
     assert code == 0
     assert (await running.world.jobs.image_of_any_tenant(images[0].unique_id)).deleted_at is not None
 
@@ -164,6 +180,7 @@ async def test_a_wrong_command_line_does_nothing(running: Running, arguments: li
 async def test_interrupted_a_bulk_job_goes_on_and_can_be_cancelled(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(runner, "YIELD_LOOK_SECONDS", 0.01)
     monkeypatch.setattr(runner, "QUIET_MESSAGES", -1)  # it steps back, for as long as the test looks
     await running.pending(1)
     await next_millisecond()
@@ -175,13 +192,13 @@ async def test_interrupted_a_bulk_job_goes_on_and_can_be_cancelled(
 
     monkeypatch.setattr(BulkJobs, "get", looking)
     process = await running.start("rm", "--all", "--yes")
-    await asyncio.wait_for(looked.wait(), 60)
+    await asyncio.wait_for(looked.wait(), PATIENCE_SECONDS)
     (job,) = await running.world.bulk.open_jobs()
     process.send_signal(signal.SIGINT)
-    _, err = await asyncio.wait_for(process.communicate(), 60)
+    _, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
     assert process.returncode == 130
     assert f"Look again with: truss-image bulk {job.bulk_id}" in err.decode()
-    monkeypatch.setattr(runner, "YIELD_SECONDS", 0)
+    monkeypatch.setattr(runner, "QUIET_MESSAGES", 0)
     code, _, err_text = await running.run("bulk", "--cancel", job.bulk_id)
     assert code in (0, 1)
     assert "delete c" in err_text

@@ -1,4 +1,4 @@
-"""`truss-image reconcile` and `verify` as real processes over the emulator, with the rights that the service has."""
+"""`truss-image reconcile`, `verify` and `keys` over the emulator, with the rights that the service has."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import asyncio
 import os
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from click.testing import CliRunner
 
 from processor import clock
 from processor.images import variant_key
 from processor.jobs import new_processing_id
+from service.cli import main
 from tests import corpus
 from tests.fleet import run_service, run_stage
 from tests.waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("process_restored")
 
 COMMAND = Path(sys.executable).with_name("truss-image")
 #: A service whose AWS is away.
@@ -46,6 +51,13 @@ async def _run(environment: dict[str, str], *arguments: str) -> tuple[int | None
     return process.returncode, output.decode()
 
 
+async def _invoke(environment: dict[str, str], *arguments: str) -> tuple[int | None, str]:
+    """The same within this process, for a command that others of its kind have run as a real process."""
+    variables = {"LOG_LEVEL": "error", **environment}
+    result = await asyncio.to_thread(partial(CliRunner().invoke, main, arguments, env=variables))
+    return result.exit_code, result.output
+
+
 async def test_what_is_out_of_order_is_found_mended_and_counted_and_then_found_no_more(tmp_path: Path) -> None:
     async with run_stage(tmp_path) as stage:
         environment = stage.environment()
@@ -56,9 +68,9 @@ async def test_what_is_out_of_order_is_found_mended_and_counted_and_then_found_n
 
         dry = await _run(environment, "reconcile", "--grace", "0", "--dry-run")
         mended = await _run(environment, "reconcile", "--grace", "0")
-        after = await _run(environment, "reconcile", "--grace", "0")
+        after = await _invoke(environment, "reconcile", "--grace", "0")
         verified = await _run(environment, "verify")
-        unknown = await _run(environment, "verify", UNKNOWN)
+        unknown = await _invoke(environment, "verify", UNKNOWN)
 
     assert dry[0] == mended[0] == after[0] == 0
     assert "orphan     removed  processed/" in dry[1]
@@ -80,7 +92,7 @@ async def test_uploads_of_an_earlier_service_are_adopted_by_a_tenant_and_convert
                 f"uploads/{UNKNOWN}.jpg", picture, content_type="image/jpeg", cache_control="", metadata={}
             )
         adopted = await _run(stage.environment(), "reconcile", "--grace", "0", "--adopt-as", "acme")
-        refused = await _run(stage.environment(), "reconcile", "--adopt-as", "Not a tenant")
+        refused = await _invoke(stage.environment(), "reconcile", "--adopt-as", "Not a tenant")
         async with run_service(stage, session, tmp_path / "service.log", traced=True) as service:
 
             async def listed() -> Any:
@@ -116,11 +128,11 @@ async def test_keys_are_made_listed_replaced_and_revoked_from_the_command_line_a
             await service.call("GET", "/images/list", headers={"X-Api-Key": key})
             await service.call("GET", "/images/list", expect=401)
             await service.call("DELETE", f"/images/image/{UNKNOWN}", headers={"X-Api-Key": key}, expect=403)
-        listed = await _run(environment, "keys", "list")
-        rotated = await _run(environment, "keys", "rotate", key_id, "--grace-seconds", "0")
-        revoked = await _run(environment, "keys", "revoke", key_id)
-        unknown = await _run(environment, "keys", "revoke", "a" * 16)
-        refused = await _run(environment, "keys", "list", "--tenant", "a#0")
+        listed = await _invoke(environment, "keys", "list")
+        rotated = await _invoke(environment, "keys", "rotate", key_id, "--grace-seconds", "0")
+        revoked = await _invoke(environment, "keys", "revoke", key_id)
+        unknown = await _invoke(environment, "keys", "revoke", "a" * 16)
+        refused = await _invoke(environment, "keys", "list", "--tenant", "a#0")
 
     assert listed == (0, f"{key_id}  good                          images:read  importer\n")
     assert rotated[1].startswith("truss_")

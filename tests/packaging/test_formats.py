@@ -61,7 +61,7 @@ def test_every_format_is_read_and_written_by_what_is_locked_for_the_image(tmp_pa
         files[-1].write_bytes(corpus.SAMPLES[each.name].make())
 
     said = subprocess.run(
-        [sys.executable, "-c", CONVERT, *map(str, files)], cwd=ROOT, capture_output=True, check=True, timeout=120
+        [sys.executable, "-c", CONVERT, *map(str, files)], cwd=ROOT, capture_output=True, check=True, timeout=300
     )
     found = json.loads(said.stdout)
 

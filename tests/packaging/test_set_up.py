@@ -102,7 +102,7 @@ def _run(*arguments: str, at: Path = SET_UP, environment: dict[str, str] | None 
         env={"PATH": os.environ["PATH"], "PIP_NO_CACHE_DIR": "1", **(environment or {})},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
     )
     return done.returncode, done.stdout + done.stderr
 

@@ -18,7 +18,7 @@ from service.calls.events import FEEDS
 from service.limits.open_calls import STREAMS
 from tests.guide import blocks, save_programs
 from tests.integration.http.conftest import Client, World
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 Serve = Callable[..., Awaitable[Client]]
 LISTENERS = {"python": (sys.executable, "listen.py"), "javascript": ("node", "print.mjs")}
@@ -51,10 +51,10 @@ async def test_a_listener_of_the_guide_hears_each_event_once_though_its_stream_b
                 return app[STREAMS].count() == 1
 
             await eventually(listens)
-            await asyncio.wait_for(heard_now.wait(), 60)
+            await asyncio.wait_for(heard_now.wait(), PATIENCE_SECONDS)
             job = await world.submit("default")
             await world.complete(job.processing_id)
-            heard += [(await asyncio.wait_for(process.stdout.readline(), 60)).decode() for _ in KINDS]
+            heard += [(await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS)).decode() for _ in KINDS]
             app[FEEDS].end()
 
             async def gone() -> bool:

@@ -19,6 +19,7 @@ from service.calls.use_cases import CATALOG
 from service.idempotency import REPLAYS
 from tests.integration.http.conftest import Client, World
 from tests.integration.http.test_access import key_of
+from tests.waiting import PATIENCE_SECONDS
 
 Serve = Callable[..., Awaitable[Client]]
 PATH = "/images/upload-url"
@@ -152,7 +153,7 @@ async def test_two_at_once_are_done_once(client: Client, world: World, monkeypat
 
     monkeypatch.setattr(Uploads, "submit", slowly)
     first = asyncio.create_task(post(client, "k1"))
-    await asyncio.wait_for(begun.wait(), 60)
+    await asyncio.wait_for(begun.wait(), PATIENCE_SECONDS)
     status, headers, body = await post(client, "k1")
     assert (status, body["code"], headers["Retry-After"]) == (409, "request_in_progress", "1")
     gate.set()

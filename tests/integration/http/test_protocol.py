@@ -22,6 +22,7 @@ from service.http.protocol import MAX_FIELD_BYTES, MAX_FIELDS, MAX_TARGET_BYTES,
 from service.observe.metrics import METRICS
 from tests.integration.http.conftest import World, make_application
 from tests.integration.http.test_edges import SECURITY_HEADERS
+from tests.waiting import PATIENCE_SECONDS
 
 PAGE = "https://app.example.com"
 SECRET = b"eyJSECRET"
@@ -59,7 +60,7 @@ async def start(world: World) -> AsyncIterator[Callable[..., Awaitable[tuple[Sen
                 reader, writer = await asyncio.open_connection(*runner.addresses[0][:2])
                 writer.write(text)
                 found = b""
-                while not _is_whole(found) and (more := await asyncio.wait_for(reader.read(65_536), 60)):
+                while not _is_whole(found) and (more := await asyncio.wait_for(reader.read(65_536), PATIENCE_SECONDS)):
                     found += more
                 writer.close()
                 await writer.wait_closed()

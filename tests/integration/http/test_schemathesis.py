@@ -32,6 +32,7 @@ from service.openapi import document
 from service.routes import ROUTES
 from tests.integration.http.conftest import World, make_application
 from tests.searching import searching
+from tests.waiting import PATIENCE_SECONDS
 
 #: Every operation, as the tool names it.
 OPERATIONS = [f"{method.upper()} {path}" for path, item in document()["paths"].items() for method in item]
@@ -72,10 +73,10 @@ def running() -> Iterator[Running]:
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    assert started.wait(30)
+    assert started.wait(PATIENCE_SECONDS)
     yield found[0]
     stopped.set()
-    thread.join(30)
+    thread.join(PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +109,11 @@ def test_every_answer_to_a_caller_is_as_documented_and_a_stranger_learns_nothing
 
 def _tell(case: schemathesis.Case[Any], running: Running, session: requests.Session) -> None:
     key = {"X-Api-Key": running.api_key}
-    case.call_and_validate(base_url=running.base_url, session=session, headers=key, checks=CHECKS, timeout=60)
+    case.call_and_validate(
+        base_url=running.base_url, session=session, headers=key, checks=CHECKS, timeout=PATIENCE_SECONDS
+    )
 
-    response = case.call(base_url=running.base_url, session=session, timeout=60)
+    response = case.call(base_url=running.base_url, session=session, timeout=180)
     # The tool tries methods that do not exist, too.
     if not is_documented(response.request.method or "", urlsplit(response.request.url or "").path):
         assert response.status_code == (204 if response.request.method == "OPTIONS" else 405)

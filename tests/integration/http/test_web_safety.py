@@ -8,6 +8,7 @@ import re
 import pytest
 
 from tests.integration.http.conftest import Client
+from tests.waiting import PATIENCE_SECONDS
 
 #: What a smuggler hides behind a first request.
 HIDDEN = b"GET /images/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -21,7 +22,7 @@ async def answers(client: Client, text: bytes) -> list[bytes]:
     try:
         writer.write(text)
         await writer.drain()
-        received = await asyncio.wait_for(reader.read(), 60)
+        received = await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
     finally:
         writer.close()
     return re.findall(rb"HTTP/1\.\d (\d{3})", received)

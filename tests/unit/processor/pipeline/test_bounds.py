@@ -24,6 +24,7 @@ from processor.recipes import STANDARD_VARIANTS, Recipe, VariantSpec, standard
 from tests import corpus
 from tests.corpus import hostile
 from tests.unit.processor.pipeline.compare import opened, rendered
+from tests.waiting import PATIENCE_SECONDS
 
 FAST = standard(effort=0)
 MIB = 1024 * 1024
@@ -163,7 +164,7 @@ def test_the_time_limit_is_heard_while_a_reduced_size_is_encoded(name: str, monk
         deadline._at = 0.0  # the time is up when the first codec begins
         monkeypatch.setattr(watch._Guard, "stop_late", noted)
         for _ in range(len(watch._WATCHMAN._guards)):  # a picture as small as this one is done before the next look
-            assert looked.acquire(timeout=60)
+            assert looked.acquire(timeout=PATIENCE_SECONDS)
         finished.append(len(true_encode(image, spec)))
         return b""
 

@@ -22,10 +22,8 @@ from processor.pipeline.limits import Deadline, FileLimits
 from processor.ports.renderer import NO_TICKET, Ticket
 from processor.recipes import Recipe, standard
 from tests import corpus
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
-#: Bounds a wait that a bug would make endless.
-PATIENCE_SECONDS = 60
 FAST = standard(effort=0)
 BUDGET = 1_000_000_000
 
@@ -378,7 +376,7 @@ async def test_a_thread_that_hears_nothing_long_after_its_time_was_up_wedges_the
     assert not await is_stuck()
     work = asyncio.create_task(engine.render(corpus.jpeg(), FAST))
     await gate.wait_for(1)
-    await eventually(is_wedged, within=PATIENCE_SECONDS)
+    await eventually(is_wedged)
     assert await is_stuck()
     gate.opened.set()
     await work

@@ -24,7 +24,8 @@ from processor.pipeline.render import Rendering, inspect, render
 from processor.ports.renderer import Ticket
 from processor.recipes import STANDARD, Recipe, standard
 from tests import corpus
-from tests.unit.processor.pipeline.test_engine import PATIENCE_SECONDS, Behind, Gate, settled, until
+from tests.unit.processor.pipeline.test_engine import Behind, Gate, settled, until
+from tests.waiting import PATIENCE_SECONDS
 
 FAST = standard(effort=0)
 #: A picture of which one variant takes long.

@@ -25,6 +25,7 @@ from processor.sandbox.renderer import ChildRenderer
 from service.machine import OWN_BYTES
 from tests import corpus
 from tests.unit.processor.pipeline.compare import difference, opened
+from tests.waiting import PATIENCE_SECONDS
 
 MIB = 1024 * 1024
 LIMITS = FileLimits()
@@ -289,7 +290,7 @@ def test_the_deadline_holds_while_the_whole_picture_is_read(monkeypatch: pytest.
             monkeypatch.setattr(deadline, "_at", 0.0)
             monkeypatch.setattr(watch._Guard, "stop_late", noted)
             for _ in range(len(watch._WATCHMAN._guards)):  # a picture as small as this one is done before the next look
-                assert looked.acquire(timeout=60)
+                assert looked.acquire(timeout=PATIENCE_SECONDS)
         return write(image, spec)
 
     monkeypatch.setattr(encode, "write", late)

@@ -15,6 +15,7 @@ from processor.pipeline import watch
 from processor.pipeline.limits import Deadline
 from processor.pipeline.watch import watched
 from tests import corpus
+from tests.waiting import PATIENCE_SECONDS
 
 
 def picture() -> pyvips.Image:
@@ -51,7 +52,7 @@ def test_what_is_computed_from_it_ends_when_the_time_is_up(late: bool) -> None:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(watch._Guard, "stop_late", noted)
-        assert looked.wait(60)
+        assert looked.wait(PATIENCE_SECONDS)
     if late:
         with pytest.raises(pyvips.Error):
             image.webpsave_buffer(Q=80, effort=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from processor.stores.memory import MemoryQueue
+from tests.waiting import PATIENCE_SECONDS
 
 
 class Clock:
@@ -58,20 +59,20 @@ async def test_a_poll_that_waits_is_woken_by_a_message_given_back() -> None:
     queue = MemoryQueue()
     await queue.send("a")
     [held] = await queue.receive(1, wait_seconds=0, visibility_seconds=600)
-    waiting = asyncio.create_task(queue.receive(1, wait_seconds=20, visibility_seconds=600))
+    waiting = asyncio.create_task(queue.receive(1, wait_seconds=600, visibility_seconds=600))
     await asyncio.sleep(0)
     await queue.set_visibility([held.receipt], 0)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         [again] = await waiting
     assert again.receive_count == 2
 
 
 async def test_every_poll_that_waits_gets_a_message_of_its_own() -> None:
     queue = MemoryQueue()
-    polls = [asyncio.create_task(queue.receive(1, wait_seconds=20, visibility_seconds=600)) for _ in range(3)]
+    polls = [asyncio.create_task(queue.receive(1, wait_seconds=600, visibility_seconds=600)) for _ in range(3)]
     await asyncio.sleep(0)
     for number in range(3):
         await queue.send(str(number))
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         answers = await asyncio.gather(*polls)
     assert sorted(message.body for messages in answers for message in messages) == ["0", "1", "2"]

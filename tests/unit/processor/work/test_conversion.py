@@ -32,6 +32,7 @@ from processor.work import intake
 from processor.work.outcomes import Outcome, OutcomeKind
 from processor.work.storing import CACHE_CONTROL
 from tests.unit.world import TENANT, World
+from tests.waiting import PATIENCE_SECONDS
 
 
 class Killed(BaseException):
@@ -705,7 +706,7 @@ async def test_a_lease_that_cannot_be_renewed_keeps_no_other_from_it(
 
     world.renderer.during = wait
     conversions = [asyncio.create_task(world.converter.convert(event)) for _, event in uploads]
-    await asyncio.wait_for(all_in_work.wait(), 60)
+    await asyncio.wait_for(all_in_work.wait(), PATIENCE_SECONDS)
     with pytest.raises(Unavailable):
         await world.converter.renew_leases()
     await all_in_work.wait()

@@ -13,9 +13,9 @@ import pytest
 
 from processor.work.outcomes import OutcomeKind
 from tests.unit.world import TENANT, World
+from tests.waiting import PATIENCE_SECONDS
 
 #: Longest wait for what has to come, in seconds.
-PATIENCE_SECONDS = 60.0
 #: Whether a call of a store is on its way: what that calls of itself is no round trip more.
 _within: ContextVar[bool] = ContextVar("_within", default=False)
 

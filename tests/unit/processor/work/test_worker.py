@@ -28,7 +28,7 @@ from processor.work.outcomes import Outcome, OutcomeKind
 from processor.work.worker import Worker, WorkerConfig
 from service.observe.lines import LogLines
 from tests.unit.world import Noted, RecordingQueue, World
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 DONE = Outcome(kind=OutcomeKind.COMPLETED)
 
@@ -451,7 +451,7 @@ async def test_contention_is_no_outage(error: Exception, reason: str) -> None:
     assert 0 < desk.queue.visibilities[-1] <= 5
 
 
-async def test_a_heartbeat_that_fails_is_told_and_the_next_one_comes() -> None:
+async def test_a_heartbeat_that_fails_is_told_and_the_next_one_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     queue, noted = RecordingQueue(), Noted()
     converter = ScriptedConverter(gate=asyncio.Event())
     beats: list[Exception | None] = [Unavailable(), None]
@@ -463,7 +463,8 @@ async def test_a_heartbeat_that_fails_is_told_and_the_next_one_comes() -> None:
 
     converter.renew_leases = renew_leases  # type: ignore[method-assign]
     await queue.send(job(1))
-    async with running(queue, converter, visibility_seconds=1, probes=Probes((noted,))):
+    monkeypatch.setattr(WorkerConfig, "heartbeat_seconds", 0.01)
+    async with running(queue, converter, probes=Probes((noted,))):
         await _that(lambda: noted.names.count("heartbeat") >= 2)
         assert converter.gate is not None
         converter.gate.set()
@@ -471,15 +472,22 @@ async def test_a_heartbeat_that_fails_is_told_and_the_next_one_comes() -> None:
     assert errors[:2] == [Unavailable, None]
 
 
-async def test_messages_and_leases_are_held_together_while_the_work_goes_on() -> None:
-    queue, converter = RecordingQueue(), ScriptedConverter(gate=asyncio.Event())
+async def test_messages_and_leases_are_held_together_while_the_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WorkerConfig, "heartbeat_seconds", 0.01)
+    converter, at_the_end = ScriptedConverter(gate=asyncio.Event()), [0.0]
+    # A heartbeat moves the clock on, and nothing else does until the end.
+    queue = RecordingQueue(clock=lambda: converter.renewals / 3 + at_the_end[0])
     await queue.send(job(1))
     async with running(queue, converter, visibility_seconds=1):
         await _that(lambda: converter.renewals >= 4)
-        assert converter.started == ["img_1"]  # though its first visibility has long ended
+        await queue.send(job(2))  # with which everything comes that is not hidden
+        await _that(lambda: len(converter.started) > 1)
+        assert converter.started == ["img_1", "img_2"]  # though the first visibility of the one has long ended
         assert set(queue.visibilities) == {1}
         assert converter.gate is not None
         converter.gate.set()
+        await _that(lambda: not queue.bodies)
+        at_the_end[0] = 60.0  # the long polls are over
     assert queue.bodies == []
 
 
@@ -735,7 +743,7 @@ async def test_a_worker_that_cannot_begin_stops_when_it_is_told_to() -> None:
     pod.start()
     await asyncio.sleep(0)
 
-    await asyncio.wait_for(pod.drain(10), 10)
+    await asyncio.wait_for(pod.drain(10), PATIENCE_SECONDS)
 
 
 # -- further formats ---------------------------------------------------------------------------------------------

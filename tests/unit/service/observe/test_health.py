@@ -8,6 +8,7 @@ import pytest
 
 from processor.errors import Unavailable
 from service.observe.health import Health
+from tests.waiting import PATIENCE_SECONDS
 
 
 class Dependency:
@@ -35,7 +36,7 @@ async def test_a_check_that_hangs_is_failing_in_time() -> None:
 
 async def test_the_checks_run_together() -> None:
     meeting = asyncio.Barrier(3)
-    health = Health({str(number): meeting.wait for number in range(3)}, timeout_seconds=5)
+    health = Health({str(number): meeting.wait for number in range(3)}, timeout_seconds=PATIENCE_SECONDS)
     assert set((await health.states()).values()) == {"ok"}
 
 
