@@ -33,7 +33,11 @@ MISSING = {
 }
 
 #: The indexes of the table.
-INDEXES = [each["IndexName"] for each in Stack().resource("ProcessingTable")["GlobalSecondaryIndexes"]]
+
+
+def _indexes() -> list[str]:
+    return [each["IndexName"] for each in Stack().resource("ProcessingTable")["GlobalSecondaryIndexes"]]
+
 
 Aws = Callable[..., None]
 
@@ -43,7 +47,7 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
     """Put an AWS CLI on the path that knows the named things, and `pools` of users by id and name."""
 
     def put(
-        *there: str, pools: Mapping[str, str] | None = None, refuses: str = "", indexes: Sequence[str] = INDEXES
+        *there: str, pools: Mapping[str, str] | None = None, refuses: str = "", indexes: Sequence[str] = _indexes()
     ) -> None:
         table = {"Table": {"GlobalSecondaryIndexes": [{"IndexName": name} for name in indexes]}}
         listed = {"UserPools": [{"Id": key, "Name": name} for key, name in (pools or {}).items()]}
@@ -171,9 +175,9 @@ def test_a_bucket_of_somebody_else_is_no_missing_bucket(
 def test_a_table_without_the_indexes_of_the_template_is_not_imported_as_if_it_had_them(
     tmp_path: Path, aws: Aws, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    aws(NAMES["ProcessingTable"], indexes=INDEXES[:-2])
+    aws(NAMES["ProcessingTable"], indexes=_indexes()[:-2])
     assert _import(tmp_path / "import")[0] == 1
-    assert f"has no index {', '.join(sorted(INDEXES[-2:]))}" in capsys.readouterr().err
+    assert f"has no index {', '.join(sorted(_indexes()[-2:]))}" in capsys.readouterr().err
 
 
 def test_two_user_pools_of_one_name_are_told_apart_by_a_person(

@@ -54,7 +54,7 @@ class Running:
         others = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "TERM", "COLUMNS")}
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(
-            *(COMMAND, *arguments), env=others | self.environment, stdin=pipe, stdout=pipe, stderr=pipe
+            COMMAND, *arguments, env=others | self.environment, stdin=pipe, stdout=pipe, stderr=pipe
         )
 
     async def run(self, *arguments: str, said: str = "") -> tuple[int | None, list[str], str]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,11 @@ BUDGET = 512 * 1024 * 1024
 AVIF = replace(STANDARD, further=FURTHER["avif"]).in_format("avif")
 #: So much work that it is still at it when somebody looks.
 SLOW = replace(AVIF, specs=tuple(replace(spec, effort=6) for spec in AVIF.specs))
-PICTURE = corpus.jpeg(corpus.large(1600, 1200))
+
+
+@cache
+def picture() -> bytes:
+    return corpus.jpeg(corpus.large(1600, 1200))
 
 
 @dataclass
@@ -78,7 +83,7 @@ async def test_it_makes_what_the_recipe_asks_for_and_gives_everything_back(machi
 
 async def test_it_stands_still_while_every_thread_is_at_work_and_then_goes_on(machine: Machine) -> None:
     recipe = replace(SLOW, specs=SLOW.specs[:1])
-    task = asyncio.create_task(machine.renderer.render(PICTURE, recipe))
+    task = asyncio.create_task(machine.renderer.render(picture(), recipe))
     child = await machine.at_work()
     assert os.sched_getscheduler(child) == os.SCHED_IDLE
 
@@ -94,7 +99,7 @@ async def test_it_stands_still_while_every_thread_is_at_work_and_then_goes_on(ma
 
 
 async def test_who_waits_for_memory_gets_it_and_the_render_is_put_off(machine: Machine) -> None:
-    task = asyncio.create_task(machine.renderer.render(PICTURE, SLOW))
+    task = asyncio.create_task(machine.renderer.render(picture(), SLOW))
     child = await machine.at_work()
 
     await machine.budget.enter(BUDGET, "a")
@@ -107,7 +112,7 @@ async def test_who_waits_for_memory_gets_it_and_the_render_is_put_off(machine: M
 
 
 async def test_a_child_that_stands_still_is_killed_with_its_caller(machine: Machine) -> None:
-    task = asyncio.create_task(machine.renderer.render(PICTURE, SLOW))
+    task = asyncio.create_task(machine.renderer.render(picture(), SLOW))
     child = await machine.at_work()
     machine.children.stand_still(True)
 
@@ -123,6 +128,6 @@ async def test_the_time_limit_is_on_the_time_of_the_processor() -> None:
     machine = Machine(timeout_seconds=0.5)
     try:
         with pytest.raises(TimedOut):
-            await machine.renderer.render(PICTURE, SLOW)
+            await machine.renderer.render(picture(), SLOW)
     finally:
         await machine.renderer.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import pyvips
 
@@ -157,7 +158,12 @@ _MADE: Mapping[str, Callable[[], bytes]] = {
 }
 
 
-def seeds() -> dict[str, bytes]:
-    """By name; the format is the first word of it."""
+#: The names of all seeds. The format is the first word.
+NAMES = (*_MADE, *_SAMPLES)
+
+
+@cache
+def seeds() -> Mapping[str, bytes]:
+    """The seeds by name."""
     made = {name: make() for name, make in _MADE.items()}
     return made | {name: corpus.SAMPLES[name].make() for name in _SAMPLES}

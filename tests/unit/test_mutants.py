@@ -8,20 +8,18 @@ from processor.formats import DECODED
 from processor.pipeline import decode
 from tests.mutants.mutate import Nursery
 from tests.mutants.pieces import take_apart
-from tests.mutants.seeds import seeds
-
-SEEDS = seeds()
+from tests.mutants.seeds import NAMES, seeds
 
 
 def test_there_are_seeds_of_every_format() -> None:
-    assert {decode.probe(data).format for data in SEEDS.values()} == {each.name for each in DECODED}
+    assert {decode.probe(data).format for data in seeds().values()} == {each.name for each in DECODED}
 
 
-@pytest.mark.parametrize("name", SEEDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_file_that_was_taken_apart_is_the_same_picture_when_it_is_put_together(name: str) -> None:
-    again = take_apart(SEEDS[name]).assembled()
+    again = take_apart(seeds()[name]).assembled()
 
-    told, expected = decode.probe(again), decode.probe(SEEDS[name])
+    told, expected = decode.probe(again), decode.probe(seeds()[name])
     assert (told.width, told.height, told.frames, told.bands) == (
         *(expected.width, expected.height, expected.frames, expected.bands),
     )
@@ -29,14 +27,14 @@ def test_a_file_that_was_taken_apart_is_the_same_picture_when_it_is_put_together
 
 
 def test_a_mutant_is_the_same_each_time() -> None:
-    one, other = Nursery(seeds=SEEDS), Nursery(seeds=SEEDS)
+    one, other = Nursery(seeds=seeds()), Nursery(seeds=seeds())
 
     assert [one.mutant(7, number) for number in range(300)] == [other.mutant(7, number) for number in range(300)]
 
 
 def test_mutants_go_deep() -> None:
     """Enough of them have a header that is believed; enough are something else than their seed."""
-    mutants = [Nursery(seeds=SEEDS).mutant(7, number) for number in range(400)]
+    mutants = [Nursery(seeds=seeds()).mutant(7, number) for number in range(400)]
 
     believed = 0
     for mutant in mutants:
@@ -46,4 +44,4 @@ def test_mutants_go_deep() -> None:
         except Exception:
             continue
     assert believed > len(mutants) / 4
-    assert sum(mutant.data != SEEDS[mutant.seed_name] for mutant in mutants) > len(mutants) * 0.8
+    assert sum(mutant.data != seeds()[mutant.seed_name] for mutant in mutants) > len(mutants) * 0.8
