@@ -31,6 +31,7 @@ from benchmarks.photos import files
 from processor.pipeline import geometry
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.limits import Deadline, FileLimits
+from processor.pipeline.origin import Origin
 from processor.pipeline.render import _prepare as prepare
 from processor.pipeline.render import _resized as resized
 from processor.pipeline.render import inspect
@@ -113,7 +114,7 @@ def variants_of(picture: Path) -> Iterator[tuple[VariantSpec, pyvips.Image]]:
     data = picture.read_bytes()
     info, deadline = inspect(data, FileLimits()), Deadline(PATIENCE)
     deadline.start()
-    whole = prepare(data, info, deadline)
+    whole = prepare(data, info, Origin(data, info.format, STANDARD), deadline)
     sizes = [geometry.target_size(info, spec) for spec in STANDARD.specs]
     images = resized(whole, sizes, deadline)
     for spec, size in zip(STANDARD.specs, sizes, strict=True):

@@ -22,8 +22,12 @@ DEFAULT_EFFORT = 2
 _DIGEST_LENGTH = 16
 #: Parsed recipes that are cached. Every record of a job has a recipe, and nearly all have the same.
 KNOWN_TEXTS = 64
-#: The sign in front of a further format in a recipe's text.
-_FURTHER = "+"
+#: The sign in front of a further format in a recipe's text; that in front of metadata that variants keep.
+_FURTHER, _KEPT = "+", "="
+#: Metadata that variants may keep, in the order in which a recipe names it: the notice of copyright, the colour
+#: profile. The rest is removed, always.
+COPYRIGHT, PROFILE = "copyright", "profile"
+KEEPABLE = (COPYRIGHT, PROFILE)
 _TEXT = re.compile(r"(?P<name>[a-z][a-z0-9-]{0,31})@(?P<version>[1-9][0-9]{0,8})#[0-9a-f]{16}:(?P<content>.+)")
 
 Each = TypeVar("Each")
@@ -106,6 +110,8 @@ class Recipe:
     analyses: tuple[str, ...] = ()
     #: The same variants, by name, in further formats. They are made after those of `specs`.
     further: tuple[VariantSpec, ...] = ()
+    #: Metadata that all variants keep, of `KEEPABLE`.
+    keeps: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -146,9 +152,11 @@ class Recipe:
         """A short JSON text, because every record of a job has it. A row has the fields of a spec in order.
 
         A missing box is left out. A fit is a text in the row, and an effect is a pair at its end. An analysis is a name
-        among the rows. A further format has a sign in front. So a recipe without these reads as in older releases.
+        among the rows, and so is metadata that is kept, with a sign in front. A further format has a sign in front. So
+        a recipe without these reads as in older releases.
         """
-        rows = [*map(_row, self.specs), *(_row(spec, _FURTHER) for spec in self.further), *self.analyses]
+        kept = (_KEPT + each for each in self.keeps)
+        rows = [*map(_row, self.specs), *(_row(spec, _FURTHER) for spec in self.further), *self.analyses, *kept]
         return json.dumps(rows, separators=(",", ":"), allow_nan=False)
 
 
@@ -159,12 +167,14 @@ def _read(text: str) -> Recipe:
         raise ValueError("no recipe")
     rows = json.loads(found["content"])
     specs = [row for row in rows if not isinstance(row, str)]
+    names = [row for row in rows if isinstance(row, str)]
     return Recipe(
         name=found["name"],
         version=int(found["version"]),
         specs=tuple(_spec(*row) for row in specs if not row[1].startswith(_FURTHER)),
-        analyses=tuple(row for row in rows if isinstance(row, str)),
+        analyses=tuple(name for name in names if not name.startswith(_KEPT)),
         further=tuple(_spec(*row) for row in specs if row[1].startswith(_FURTHER)),
+        keeps=tuple(name.removeprefix(_KEPT) for name in names if name.startswith(_KEPT)),
     )
 
 
@@ -200,14 +210,14 @@ def _plain(value: Value) -> Value:
 #: original's size, in any format. Efforts and qualities were measured: `docs/performance.md`.
 STANDARD = Recipe(
     name="standard",
-    version=6,
+    version=7,
     specs=(
         VariantSpec(name="thumbnail", format=WEBP.name, quality=80, effort=4, box=(300, 300)),
         VariantSpec(name="medium", format=WEBP.name, quality=85, effort=2, box=(800, 600)),
         VariantSpec(name="large", format=WEBP.name, quality=90, effort=1, box=(1920, 1080)),
         VariantSpec(name="webp", format=WEBP.name, quality=84, effort=2),
     ),
-    analyses=("colour", "placeholder", "likeness"),
+    analyses=("colour", "colours", "placeholder", "blurhash", "likeness", "metadata", "position"),
 )
 STANDARD_VARIANTS = STANDARD.specs
 FULL_SIZE = STANDARD.full_size
@@ -259,6 +269,11 @@ def fitted(recipe: Recipe, fits: Sequence[Fit | None]) -> Recipe:
         for some in (recipe.specs, recipe.further)
     )
     return replace(recipe, specs=specs, further=further)
+
+
+def keeping(recipe: Recipe, kept: Sequence[str]) -> Recipe:
+    """The recipe with variants that keep this metadata, of `KEEPABLE`."""
+    return replace(recipe, keeps=tuple(kept))
 
 
 def _for_all(values: Sequence[Each], count: int) -> Sequence[Each]:

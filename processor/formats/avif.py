@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from processor.formats.format import Decoding, Encoding, Format, sizes_at
 from processor.formats.info import ImageInfo
-from processor.formats.items import dissect
+from processor.formats.items import blocks, dissect
 from processor.formats.signatures import has_brand
 
 #: Nanoseconds per pixel for which libaom decodes without checking a deadline; see `pipeline.silence`.
@@ -65,6 +65,7 @@ AVIF = Format(
         loader="heifload_source",
         loader_class="VipsForeignLoadHeif",
         dissect=dissect,
+        blocks=blocks,
         silent_seconds=_silent_seconds,
     ),
     encoding=Encoding(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from processor.formats.anatomy import Anatomy, Pieces
+from processor.formats.blocks import Block, no_blocks
 from processor.formats.info import ImageInfo
 from processor.formats.signatures import Signature
 
@@ -85,6 +86,8 @@ class Decoding:
     loses_nothing: bool = False
     #: Whether a file may be served unchanged: upright, in sRGB, without metadata, and complete to the last byte.
     is_bare: Callable[[bytes], bool] = _never_bare
+    #: The blocks of metadata in a file. It may raise `IndexError` where a file is damaged; blocks before that count.
+    blocks: Callable[[bytes], Iterator[Block]] = no_blocks
 
     @property
     def is_suspect(self) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from processor.formats.anatomy import Anatomy, Pieces
+from collections.abc import Iterator
+
+from processor.formats.anatomy import MAX_PIECES, Anatomy, Pieces
+from processor.formats.blocks import Block, Kind
 from processor.formats.format import Decoding, Format, composed
 from processor.formats.info import ImageInfo
 from processor.formats.signatures import begins_with
@@ -11,6 +14,10 @@ from processor.formats.signatures import begins_with
 _SCREEN, _SCREEN_FLAGS, _IMAGE_HEAD, _IMAGE_FLAGS = 13, 10, 10, 9
 _EXTENSION, _IMAGE = 0x21, 0x2C
 _HAS_TABLE = 0x80
+#: The extension of a comment; that of an application, with the name and the length of XMP's, which lies there in one
+#: piece; what ends it (Adobe, "XMP Specification", part 3), and the most bytes before that.
+_COMMENT, _APPLICATION, _XMP, _XMP_AT = 0xFE, 0xFF, b"\x0bXMP DataXMP", 12
+_XMP_END, _MOST_XMP = b"\x01\xff\xfe\xfd", 256 * 1024
 #: Pixels are divided into pieces too, usually of 255 bytes. An average of so many bytes per piece is allowed.
 _BYTES_A_PIECE = 64
 #: Bytes per pixel of a frame while it is drawn: for its decoder, the screen and the frame itself. Then the same for a
@@ -31,6 +38,28 @@ def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
             at += 1 + length
         at += 1
     return Anatomy()
+
+
+def _blocks(data: bytes) -> Iterator[Block]:
+    view, at = memoryview(data), _SCREEN + _colour_table(data[_SCREEN_FLAGS])
+    left = MAX_PIECES
+    while left > 0:
+        left -= 1
+        if (kind := data[at]) not in (_EXTENSION, _IMAGE):
+            return
+        if kind == _IMAGE:
+            at += _IMAGE_HEAD + _colour_table(data[at + _IMAGE_FLAGS]) + 1
+        else:
+            at += 2
+            if data[at - 1] == _COMMENT:
+                yield Block(kind=Kind.COMMENT, data=view[at + 1 : at + 1 + data[at]])
+            elif data[at - 1] == _APPLICATION and data[at : at + _XMP_AT] == _XMP:
+                end = data.find(_XMP_END, at, at + _MOST_XMP)
+                yield Block(kind=Kind.XMP, data=view[at + _XMP_AT : end if end > 0 else at + _MOST_XMP])
+        while length := data[at]:
+            left -= 1
+            at += 1 + length
+        at += 1
 
 
 def _colour_table(flags: int) -> int:
@@ -57,5 +86,6 @@ GIF = Format(
         bytes_a_piece=_BYTES_A_PIECE,
         working_bytes=_working_bytes,
         is_composed=lambda _: True,
+        blocks=_blocks,
     ),
 )

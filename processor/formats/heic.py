@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from processor.formats.format import Decoding, Format
-from processor.formats.items import dissect
+from processor.formats.items import blocks, dissect
 from processor.formats.signatures import has_brand
 
 HEIC = Format(
@@ -12,5 +12,5 @@ HEIC = Format(
     extensions=("heic", "heif", "heics", "heifs", "hif"),
     content_types=("image/heic", "image/heif", "image/heic-sequence", "image/heif-sequence"),
     begins=has_brand(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"),
-    decoding=Decoding(dissect=dissect),
+    decoding=Decoding(dissect=dissect, blocks=blocks),
 )

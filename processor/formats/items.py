@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from processor.formats.anatomy import Anatomy, Pieces
+from processor.errors import TooManyPieces
+from processor.formats.anatomy import MAX_PIECES, Anatomy, Pieces
+from processor.formats.blocks import Block, Kind
 
 #: A box: its kind, and the start and end of its content. The end may be behind the end of the file.
 Box = tuple[bytes, int, int]
@@ -24,6 +26,8 @@ _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:a
 _DERIVED, _DEEPEST = frozenset({b"grid", b"iden", b"iovl"}), 8
 #: Types of items with metadata: EXIF and XMP.
 _METADATA = frozenset({b"Exif", b"mime"})
+#: The most bytes of a block that lies in several pieces.
+_MOST_JOINED = 256 * 1024
 #: Construction methods of an item (ISO/IEC 14496-12, 8.11.3): its bytes are in the file, or in the `idat` box.
 _IN_FILE, _IN_HEAD = 0, 1
 
@@ -40,6 +44,8 @@ class Item:
     inputs: list[int] = field(default_factory=list)
     #: Ids of the items that it is an auxiliary picture of (`auxl`).
     companion_of: list[int] = field(default_factory=list)
+    #: Ids of the items that it is a thumbnail of (`thmb`).
+    small_of: list[int] = field(default_factory=list)
     #: Ids of the alpha that it is premultiplied with (`prem`).
     faded_by: list[int] = field(default_factory=list)
 
@@ -90,6 +96,36 @@ def dissect(data: bytes, pieces: Pieces) -> Anatomy:
     metadata = (item for item in found.by_id.values() if item.kind in _METADATA)
     lengths = (end - start for item in metadata for start, end in item.extents)
     return Anatomy(metadata_bytes=min(sum(lengths), len(data)))
+
+
+def blocks(data: bytes) -> Iterator[Block]:
+    """For `Decoding.blocks`."""
+    try:
+        found = read_items(data, Pieces(MAX_PIECES))
+    except TooManyPieces:
+        return
+    for item in found.by_id.values():
+        if item.kind == b"Exif":
+            body = _bytes_of(data, item)  # the first four bytes say how far the header is behind them
+            yield Block(kind=Kind.EXIF, data=body[4 + int.from_bytes(body[:4], "big") :])
+        elif item.kind == b"mime":
+            yield Block(kind=Kind.XMP, data=_bytes_of(data, item))
+        if item.small_of:
+            yield Block(kind=Kind.THUMBNAIL, data=b"")
+        profile = item.said(b"colr")
+        if profile is not None and profile[:4] in (b"prof", b"rICC"):
+            yield Block(kind=Kind.PROFILE, data=profile[4:])
+
+
+def _bytes_of(data: bytes, item: Item) -> memoryview | bytes:
+    view = memoryview(data)
+    pieces = [view[start:end] for start, end in item.extents]
+    if len(pieces) == 1:
+        return pieces[0]
+    joined = bytearray()
+    for piece in pieces:
+        joined += piece[: _MOST_JOINED - len(joined)]
+    return bytes(joined)
 
 
 def read_items(data: bytes, pieces: Pieces) -> Items:
@@ -161,6 +197,8 @@ class _Reading:
                 item.inputs += others
             elif kind == b"auxl":
                 item.companion_of += others
+            elif kind == b"thmb":
+                item.small_of += others
             elif kind == b"prem":
                 item.faded_by += others
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-from processor.formats.anatomy import Anatomy, Pieces, find_pair
+from processor.formats.anatomy import MAX_PIECES, Anatomy, Pieces, find_pair
+from processor.formats.blocks import Block, Kind, photoshop_blocks
 from processor.formats.format import Decoding, Format, Size
 from processor.formats.info import ImageInfo
 from processor.formats.signatures import begins_with
@@ -21,6 +23,11 @@ _APP = range(0xE0, 0xF0)
 #: Start of frame, without the markers of tables in the same range; start of a progressive frame.
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+#: What segments with metadata begin with; the most bytes of Photoshop's that are read; the numbers of the segments.
+_EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+_PHOTOSHOP, _PROFILE, _SMALL = b"Photoshop 3.0\0", b"ICC_PROFILE\0", b"JFXX\0"
+_MOST_RESOURCES = 256 * 1024
+_APP0, _APP1, _APP2, _APP13 = 0xE0, 0xE1, 0xE2, 0xED
 #: Pixels on a side of a block, and bytes of its coefficients.
 _BLOCK, _BLOCK_BYTES = 8, 128
 
@@ -65,6 +72,42 @@ def _frame(segment: bytes) -> tuple[int, int]:
     return count, columns * rows * _BLOCK_BYTES * sum(across * down for across, down in factors)
 
 
+def _blocks(data: bytes) -> Iterator[Block]:
+    """Those before the first scan, where cameras and programs write them."""
+    view, at, resources = memoryview(data), 2, bytearray()
+    for _ in range(MAX_PIECES):
+        found = _next_marker(data, at)
+        if found is None or found[0] in (_SOS, _EOI):
+            break
+        kind, at = found
+        if kind in (_TEM, _SOI):
+            continue
+        body = view[at + 2 : at + int.from_bytes(data[at : at + 2], "big")]
+        if kind == _APP13 and _begins(body, _PHOTOSHOP):
+            resources += body[len(_PHOTOSHOP) : _MOST_RESOURCES - len(resources)]  # long ones lie in several segments
+        else:
+            yield from _block(kind, body)
+        at += 2 + len(body)
+    yield from photoshop_blocks(bytes(resources))
+
+
+def _block(kind: int, body: memoryview) -> Iterator[Block]:
+    if kind == _COM:
+        yield Block(kind=Kind.COMMENT, data=body)
+    elif kind == _APP1 and _begins(body, _EXIF):
+        yield Block(kind=Kind.EXIF, data=body[len(_EXIF) :])
+    elif kind == _APP1 and _begins(body, _XMP):
+        yield Block(kind=Kind.XMP, data=body[len(_XMP) :])
+    elif kind == _APP2 and _begins(body, _PROFILE):
+        yield Block(kind=Kind.PROFILE, data=body)
+    elif kind == _APP0 and _begins(body, _SMALL):
+        yield Block(kind=Kind.THUMBNAIL, data=body)
+
+
+def _begins(body: memoryview, signature: bytes) -> bool:
+    return bytes(body[: len(signature)]) == signature
+
+
 def _shrunk_on_load(width: int, height: int, shrink: float) -> Size:
     factor = next((factor for factor in _FACTORS if shrink >= factor), 1)
     if factor > 1 and int(shrink) == factor:
@@ -96,5 +139,6 @@ JPEG = Format(
         working_bytes=_working_bytes,
         silent_seconds=_silent_seconds,
         forgives=True,
+        blocks=_blocks,
     ),
 )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from processor.formats.anatomy import Anatomy, Pieces
+import zlib
+from collections.abc import Iterator
+
+from processor.formats.anatomy import MAX_PIECES, Anatomy, Pieces
+from processor.formats.blocks import Block, Kind, photoshop_blocks
 from processor.formats.format import Decoding, Format, composed
 from processor.formats.info import ImageInfo
 from processor.formats.signatures import begins_with
@@ -14,6 +18,11 @@ _FRAME = 12
 _BYTES_A_PIECE = 64
 #: Bytes per pixel of a frame while it is drawn: for its decoder, the screen and the frame itself.
 _DRAWN_BYTES = 16
+#: The most bytes of a packed text that are unpacked; of a keyword (PNG, 11.3.3.2).
+_MOST_UNPACKED, _KEYWORD = 128 * 1024, 79
+#: Names of texts that hold other metadata: XMP; what ImageMagick writes in hexadecimal digits.
+_XMP, _RAW = "XML:com.adobe.xmp", "Raw profile type "
+_RAW_KINDS = {"exif": Kind.EXIF, "APP1": Kind.EXIF, "iptc": Kind.IPTC, "8bim": Kind.IPTC, "xmp": Kind.XMP}
 #: Nanoseconds per byte of an interlaced picture for which libspng checks no deadline; see `pipeline.silence`.
 _INTERLACED_NS = 20
 
@@ -24,6 +33,65 @@ def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
         pieces.one()
         at += _FRAME + int.from_bytes(data[at : at + 4], "big")
     return Anatomy()
+
+
+def _blocks(data: bytes) -> Iterator[Block]:
+    view, at = memoryview(data), len(SIGNATURE)
+    for _ in range(MAX_PIECES):
+        if at + _FRAME > len(data):
+            return
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        body = view[at + 8 : at + 8 + length]
+        if kind == b"eXIf":
+            yield Block(kind=Kind.EXIF, data=body)
+        elif kind == b"iCCP":
+            yield Block(kind=Kind.PROFILE, data=body)
+        elif kind in (b"tEXt", b"zTXt", b"iTXt"):
+            yield from _text(kind, body)
+        at += _FRAME + length
+
+
+def _text(kind: bytes, body: memoryview) -> Iterator[Block]:
+    keyword, _, rest = bytes(body[: _KEYWORD + 1]).partition(b"\0")
+    name, at = keyword.decode("latin-1"), len(keyword) + 1
+    if kind == b"zTXt":
+        said: memoryview | bytes = _unpacked(body[at + 1 :])
+    elif kind == b"iTXt":
+        packed, start = rest[:1] == b"\1", at + 2
+        head = bytes(body[start : start + 2 * _KEYWORD])
+        start += len(head) - len(head.split(b"\0", 2)[-1])
+        said = _unpacked(body[start:]) if packed else body[start:]
+    else:
+        said = bytes(body[at : at + _MOST_UNPACKED]).decode("latin-1").encode()
+    if name == _XMP:
+        yield Block(kind=Kind.XMP, data=said)
+    elif name.startswith(_RAW):
+        yield from _raw(name.removeprefix(_RAW), said)
+    else:
+        yield Block(kind=Kind.TEXT, data=said, name=name)
+
+
+def _raw(name: str, said: memoryview | bytes) -> Iterator[Block]:
+    """A line with its name, a line with its length, and hexadecimal digits."""
+    kind = _RAW_KINDS.get(name)
+    lines = bytes(said[:_MOST_UNPACKED]).split(b"\n", 3)
+    if kind is None or len(lines) < 4:  # noqa: PLR2004 - see above
+        return
+    try:
+        data = bytes.fromhex(lines[3].decode("latin-1"))
+    except ValueError:
+        return
+    if kind is Kind.IPTC and data.startswith(b"8BIM"):
+        yield from photoshop_blocks(data)
+    else:
+        yield Block(kind=kind, data=data.removeprefix(b"Exif\0\0"))
+
+
+def _unpacked(packed: memoryview) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(packed[:_MOST_UNPACKED], _MOST_UNPACKED)
+    except zlib.error:
+        return b""
 
 
 def _is_animated(info: ImageInfo) -> bool:
@@ -54,5 +122,6 @@ PNG = Format(
         is_composed=_is_animated,
         silent_seconds=_silent_seconds,
         forgives=True,
+        blocks=_blocks,
     ),
 )

@@ -6,7 +6,9 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from processor.formats.anatomy import Anatomy, Pieces
+from processor.errors import TooManyPieces
+from processor.formats.anatomy import MAX_PIECES, Anatomy, Pieces
+from processor.formats.blocks import Block, Kind, photoshop_blocks
 from processor.formats.format import Decoding, Format
 from processor.formats.signatures import begins_with
 
@@ -16,6 +18,9 @@ _HEADS = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True),
 _NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 #: Bytes of a value, by its type.
 _LENGTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+#: Tags with blocks of other metadata.
+_BLOCKS = {700: Kind.XMP, 33723: Kind.IPTC, 34675: Kind.PROFILE}
+_PHOTOSHOP = 34377
 #: The tag `NewSubfileType`, and its bits for a smaller version of another page, or a mask for one.
 _SUBFILE, _SMALLER_OR_MASK = 254, 0b101
 
@@ -110,11 +115,27 @@ def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
     return Anatomy()
 
 
+def _blocks(data: bytes) -> Iterator[Block]:
+    """The file is an EXIF structure itself."""
+    view = memoryview(data)
+    yield Block(kind=Kind.EXIF, data=view)
+    try:
+        page = read_page(data, Pieces(MAX_PIECES))
+    except TooManyPieces:
+        return
+    for name, tag in page.tags.items():
+        body = view[tag.at : tag.at + tag.size]
+        if name in _BLOCKS:
+            yield Block(kind=_BLOCKS[name], data=body)
+        elif name == _PHOTOSHOP:
+            yield from photoshop_blocks(body)
+
+
 TIFF = Format(
     name="tiff",
     title="TIFF",
     extensions=("tif", "tiff"),
     content_types=("image/tiff", "image/x-tiff", "image/tiff-fx"),
     begins=begins_with(*_HEADS),
-    decoding=Decoding(loader="tiffload_source", loader_class="VipsForeignLoadTiff", dissect=_dissect),
+    decoding=Decoding(loader="tiffload_source", loader_class="VipsForeignLoadTiff", dissect=_dissect, blocks=_blocks),
 )

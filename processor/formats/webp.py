@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from processor.formats.anatomy import Anatomy, Pieces
+from processor.formats.anatomy import MAX_PIECES, Anatomy, Pieces
+from processor.formats.blocks import Block, Kind
 from processor.formats.format import ROLL_BYTES, Decoding, Encoding, Format, Size, sizes_at
 from processor.formats.info import ImageInfo
 from processor.formats.signatures import riff
@@ -40,6 +41,19 @@ def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
         length = int.from_bytes(data[at + 4 : at + 8], "little")
         at += _FRAME + length + length % 2
     return Anatomy()
+
+
+def _blocks(data: bytes) -> Iterator[Block]:
+    view, at = memoryview(data), _HEAD
+    kinds = {b"EXIF": Kind.EXIF, b"XMP ": Kind.XMP, b"ICCP": Kind.PROFILE}
+    for _ in range(MAX_PIECES):
+        if at + _FRAME > len(data):
+            return
+        length, kind = int.from_bytes(data[at + 4 : at + _FRAME], "little"), kinds.get(data[at : at + 4])
+        body = view[at + _FRAME : at + _FRAME + length]
+        if kind is not None:
+            yield Block(kind=kind, data=body[6 * (bytes(body[:6]) == b"Exif\0\0") :])
+        at += _FRAME + length + length % 2
 
 
 def _shrunk_on_load(width: int, height: int, shrink: float) -> Size:
@@ -114,6 +128,7 @@ WEBP = Format(
         working_bytes=_working_bytes,
         silent_seconds=_silent_decoding,
         is_bare=_is_bare,
+        blocks=_blocks,
     ),
     encoding=Encoding(
         saver="webpsave_buffer",

@@ -15,16 +15,18 @@ from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
 from processor.pipeline import coarse, decode, encode, geometry, passes
 from processor.pipeline.allocator import is_to_be_had
-from processor.pipeline.analyses import ANALYSES
+from processor.pipeline.analyses import ANALYSES, READINGS
 from processor.pipeline.effects import change_of
 from processor.pipeline.estimate import is_open, left_bytes
 from processor.pipeline.geometry import Size
 from processor.pipeline.guard import no_larger
 from processor.pipeline.limits import Deadline, FileLimits
+from processor.pipeline.origin import Origin
 from processor.pipeline.roll import page_height
 from processor.pipeline.steps.box import fit_into
 from processor.pipeline.steps.fit import fit
 from processor.pipeline.steps.frames import Step
+from processor.pipeline.steps.glance import glance
 from processor.pipeline.steps.hold import hold
 from processor.pipeline.steps.opaque import drop_solid_alpha
 from processor.pipeline.steps.orient import orient
@@ -105,6 +107,7 @@ class Rendering:
         probes: Probes = NO_PROBES,
     ) -> None:
         self._data, self._info, self._recipe = data, info, recipe
+        self._origin = Origin(data, info.format, recipe)
         self.deadline, self._ready, self._settled, self._probes = deadline, ready, settled, probes
         planned = geometry.smallest_first(info, recipe.specs)
         self._soon = [(spec, size) for spec, size in planned if not geometry.takes_long(info, size)]
@@ -156,7 +159,7 @@ class Rendering:
     def _decode_whole(self, planned: Sequence[_Planned], decoded: Callable[[], None] = _nobody_waits) -> None:
         """All planned variants come from one picture in memory."""
         with self._probes.span("decode", format=self._info.format):
-            whole = _prepare(self._data, self._info, self.deadline)
+            whole = _prepare(self._data, self._info, self._origin, self.deadline)
         full = whole.width, page_height(whole)
         self._images[full] = whole
         self._settled(self._left_bytes(whole))
@@ -171,7 +174,7 @@ class Rendering:
     def _decode_shrunk(self, decoded: Callable[[], None]) -> None:
         """Only the small variants come from a picture that the decoder has shrunk."""
         with self._probes.span("decode", format=self._info.format, shrink=self._shrink):
-            small = _prepare(self._data, self._info, self.deadline, self._shrink)
+            small = _prepare(self._data, self._info, self._origin, self.deadline, self._shrink)
         decoded()
         with self._probes.span("resize"):
             self._images |= _resized(small, [size for _, size in self._soon], self.deadline)
@@ -184,7 +187,9 @@ class Rendering:
         watch = partial(watched, deadline=self.deadline)
         try:
             with self._probes.span("decode", format=self._info.format, shrink=coarse.SHRINK):
-                means = _picture(partial(decode.load_coarse, self._data, watch), self._info, self.deadline)
+                means = _picture(
+                    partial(decode.load_coarse, self._data, watch), self._info, self._origin, self.deadline
+                )
         except CorruptImage:  # decoding the whole file will show whether it is damaged
             return ()
         with self._probes.span("resize"):
@@ -201,12 +206,19 @@ class Rendering:
         return left_bytes(info, size, recipe, texture)
 
     def _analysed(self, size: Size) -> Facts:
-        """Facts from the smallest picture, which costs least. Analyses that this release does not know are skipped."""
+        """Facts from a glance at the smallest picture, which costs least, and from the file. Analyses that this release
+        does not know are skipped."""
         found: dict[str, object] = {}
+        seen: pyvips.Image | None = None
         for name in self._recipe.analyses:
-            if name in ANALYSES:
-                with self._step(size, "analyse", analysis=name):
-                    found[name] = ANALYSES[name](watched(self._images[size], self.deadline))
+            if name not in ANALYSES and name not in READINGS:
+                continue
+            with self._step(size, "analyse", analysis=name):
+                if name in READINGS:
+                    found[name] = READINGS[name](self._origin)
+                else:
+                    seen = seen or glance(watched(self._images[size], self.deadline))
+                    found[name] = ANALYSES[name](seen)
         return Facts.of(found, self._recipe.analyses)
 
     def _make_soon(self, planned: Sequence[_Planned], analysed: Callable[[], None] = _nobody_waits) -> None:
@@ -255,9 +267,10 @@ class Rendering:
     def _write(self, picture: pyvips.Image | None, spec: VariantSpec, *, lossless: bool = False) -> bytes:
         if picture is None:
             return self._streamed(spec)
+        labelled, keep = self._origin.labelled(picture)
         # Both threads may read these pixels, so each has its own watch.
-        image = watched(picture, self.deadline)
-        return encode.write_lossless(image, spec) if lossless else encode.write(image, spec)
+        image = watched(labelled, self.deadline)
+        return encode.write_lossless(image, spec, keep) if lossless else encode.write(image, spec, keep)
 
     def _streamed(self, spec: VariantSpec) -> bytes:
         """Encodes a picture while it is decoded; see `passes`."""
@@ -265,7 +278,8 @@ class Rendering:
         def written(*, strict: bool) -> bytes:
             watch = partial(watched, deadline=self.deadline)
             lines = decode.load(self._data, self._info, watch, self.deadline.check, strict=strict)
-            return encode.write(to_srgb(lines), spec)
+            labelled, keep = self._origin.labelled(to_srgb(self._origin.loaded(lines)))
+            return encode.write(labelled, spec, keep)
 
         with suppress(pyvips.Error):
             return written(strict=True)
@@ -273,7 +287,7 @@ class Rendering:
         return written(strict=False)
 
 
-def _prepare(data: bytes, info: ImageInfo, deadline: Deadline, shrink: int = 1) -> pyvips.Image:
+def _prepare(data: bytes, info: ImageInfo, origin: Origin, deadline: Deadline, shrink: int = 1) -> pyvips.Image:
     """The upright picture in memory, with its sides divided by `shrink`.
 
     The decoder may hold a whole picture of its own. It is gone when this returns.
@@ -288,14 +302,15 @@ def _prepare(data: bytes, info: ImageInfo, deadline: Deadline, shrink: int = 1) 
 
     if decode.forgives(info):
         with suppress(CorruptImage):
-            return _picture(partial(load, strict=True), info, deadline)
-    return _picture(partial(load, strict=False), info, deadline)
+            return _picture(partial(load, strict=True), info, origin, deadline)
+    return _picture(partial(load, strict=False), info, origin, deadline)
 
 
-def _picture(load: Callable[[], pyvips.Image], info: ImageInfo, deadline: Deadline) -> pyvips.Image:
+def _picture(load: Callable[[], pyvips.Image], info: ImageInfo, origin: Origin, deadline: Deadline) -> pyvips.Image:
     frame = info.width * info.height
     with _stage(CorruptImage, deadline, frame):
-        image = source = load()
+        source = load()
+        image = origin.loaded(source)
     for step, failure in PREPARATION:
         with _stage(failure, deadline, frame):
             image = step(image)

@@ -105,7 +105,7 @@ def unpack(packet: Packet, spec: VariantSpec, earlier: Sequence[Variant]) -> Var
 
 def pack_facts(facts: Facts) -> dict[str, Any]:
     """The header of the packet with the facts."""
-    return {"facts": facts.found}
+    return {"facts": facts.everything}
 
 
 def read_facts(header: Mapping[str, Any], names: Collection[str]) -> Facts:

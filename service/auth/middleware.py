@@ -60,6 +60,14 @@ def find_principal(request: web.Request) -> Principal | None:
     return request.get(_PRINCIPAL)
 
 
+def require(request: web.Request, scope: Scope) -> None:
+    """For what a call shows only to some of its callers. Raises `Forbidden`."""
+    principal = find_principal(request)
+    if principal is None or not principal.may(scope):
+        log.info("Caller not authorized", scope=scope.value)
+        raise Forbidden(f"These credentials lack the scope {scope.value}.")
+
+
 def tenant_of(request: web.Request) -> str:
     """The tenant of the request; not for public calls."""
     return request[_TENANT]

@@ -20,6 +20,8 @@ class Scope(StrEnum):
     READ = "images:read"
     WRITE = "images:write"
     DELETE = "images:delete"
+    #: Seeing where pictures were taken, beside what `READ` shows.
+    POSITION = "images:position"
     #: Everything, for every tenant: whoever runs the service.
     ADMIN = "images:admin"
 

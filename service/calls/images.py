@@ -16,13 +16,13 @@ from processor.jobs import Job, Shown
 from processor.manifest import manifest_key
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
-from service.calls.facts import FactsAnswer
+from service.calls.facts import FactsAnswer, FactsQuery, shown
 from service.calls.names import EXAMPLE_KEY, UNIQUE_ID, ProcessingId, SourceKey, UniqueId, unique_id_in
 from service.calls.use_cases import CATALOG
 from service.calls.variants import VariantAnswer
 from service.http.call import call, reply
 from service.http.rendering import render
-from service.http.wire import Answer, Time
+from service.http.wire import Answer, Time, read_query
 
 
 class ProcessAnswer(Answer):
@@ -60,7 +60,7 @@ class ProcessedAnswer(Answer):
             ProcessedImage.with_formats(variant, shown.further, size_type=variant.name, last_modified=variant.stored_at)
             for variant in shown.variants
         ]
-        return cls(unique_id=unique_id, processed_images=images, count=len(images), facts=dict(shown.facts.found))
+        return cls(unique_id=unique_id, processed_images=images, count=len(images), facts=dict(shown.facts.for_tenant))
 
 
 class Receipt(Answer):
@@ -134,13 +134,19 @@ async def process(request: web.Request) -> web.Response:
 
 
 @call(
-    "listProcessedImages", groups.IMAGES, reply("The variants", PROCESSED), path=(UNIQUE_ID,), problems=(ImageNotFound,)
+    "listProcessedImages",
+    groups.IMAGES,
+    reply("The variants", PROCESSED),
+    path=(UNIQUE_ID,),
+    query=FactsQuery,
+    problems=(ImageNotFound,),
 )
 async def processed(request: web.Request) -> web.Response:
     """List the variants of an image."""
-    unique_id = unique_id_in(request)
-    shown = await request.app[CATALOG].processed_images(tenant_of(request), unique_id)
-    return render(request, ProcessedAnswer.of(unique_id, shown))
+    unique_id, query = unique_id_in(request), read_query(FactsQuery, request.query)
+    stored = await request.app[CATALOG].processed_images(tenant_of(request), unique_id)
+    answer = ProcessedAnswer.of(unique_id, stored)
+    return render(request, answer.model_copy(update={"facts": dict(shown(request, stored.facts, query))}))
 
 
 @call("deleteImage", groups.IMAGES, reply("What is gone", DELETE), path=(UNIQUE_ID,), problems=(ImageNotFound,))

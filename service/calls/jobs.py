@@ -15,7 +15,7 @@ from processor.jobs import Failure, FormatSet, Job, JobStatus, Timings
 from processor.ports.changes import version_of
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
-from service.calls.facts import FactsAnswer
+from service.calls.facts import FactsAnswer, FactsQuery, shown
 from service.calls.names import (
     PROCESSING_ID,
     ProcessingId,
@@ -31,7 +31,7 @@ from service.http.call import call, reply, unchanged
 from service.http.middleware import held
 from service.http.problems import TooManyWaiting
 from service.http.rendering import render, revalidated
-from service.http.wire import Answer, Question, Time, WholeNumber, is_empty, is_none, read_query
+from service.http.wire import Answer, Time, WholeNumber, is_empty, is_none, read_query
 from service.limits.lines import leave_line, stand_in_line
 from service.limits.open_calls import WAITS
 
@@ -159,7 +159,7 @@ class JobAnswer(Answer):
                 **{made.format: FormatAnswer.of(made) for made in job.further},
                 **{name: FormatAnswer(status=FormatStatus.PENDING, error=None) for name in job.owed},
             },
-            facts=dict(job.facts.found),
+            facts=dict(job.facts.for_tenant),
             error=None if job.error is None else FailureAnswer.of(job.error),
             timings=None if job.timings is None else TimingsAnswer.of(job.timings),
             superseded_by=job.superseded_by,
@@ -175,8 +175,8 @@ JOBS = {
 }
 
 
-class StatusQuery(Question):
-    """How long a caller is ready to wait for news."""
+class StatusQuery(FactsQuery):
+    """How long a caller is ready to wait for news, and what it wants to see."""
 
     wait: WholeNumber | None = Field(
         default=None,
@@ -203,23 +203,25 @@ async def status(request: web.Request) -> web.Response:
     The answer has an `ETag`. A request that names it in `If-None-Match` is answered with 304, and no body, while
     nothing has changed. With `wait` the answer comes at the next change, or at once while the service is stopping.
     """
-    seconds = read_query(StatusQuery, request.query).wait
+    query = read_query(StatusQuery, request.query)
+    seconds = query.wait
     tenant, catalog = tenant_of(request), request.app[CATALOG]
     processing_id = await named_job(request.app, tenant, request.match_info[PROCESSING_ID.name])
     bind_contextvars(processingId=processing_id)
     job = await catalog.status(tenant, processing_id)
     bind_contextvars(uniqueId=job.unique_id)
-    answer = _answer(request, job)
+    answer = _answer(request, job, query)
     if seconds is None or not _has_news_to_come(request, job, answer):
         return answer
     seen = version_of(job)
     del job, answer  # thousands may wait
     await _wait(request, processing_id, seen, seconds)
-    return _answer(request, await catalog.status_for_all(tenant, processing_id))
+    return _answer(request, await catalog.status_for_all(tenant, processing_id), query)
 
 
-def _answer(request: web.Request, job: Job) -> web.Response:
-    return revalidated(request, render(request, JobAnswer.of(job)))
+def _answer(request: web.Request, job: Job, query: StatusQuery) -> web.Response:
+    answer = JobAnswer.of(job).model_copy(update={"facts": dict(shown(request, job.facts, query))})
+    return revalidated(request, render(request, answer))
 
 
 def _has_news_to_come(request: web.Request, job: Job, answer: web.Response) -> bool:

@@ -36,7 +36,7 @@ COMPLETED = replace(
     PENDING,
     status=JobStatus.COMPLETED,
     updated_at=DONE_AT,
-    facts=Facts(EXAMPLE),
+    facts=Facts.of(EXAMPLE, EXAMPLE),
     timings=Timings(download=38, process=612, upload=71, total=721),
     variants=tuple(
         StoredVariant(

@@ -13,7 +13,18 @@ from processor.formats import AVIF, WEBP
 from processor.pipeline.effects import check_effects
 from processor.pipeline.effects.sharpen import LEAST_SIGMA, MOST_SIGMA
 from processor.pipeline.limits import FileLimits
-from processor.recipes import FURTHER, STANDARD, Recipe, VariantSpec, adapted, encoded_with, fitted, sharpened
+from processor.recipes import (
+    FURTHER,
+    KEEPABLE,
+    STANDARD,
+    Recipe,
+    VariantSpec,
+    adapted,
+    encoded_with,
+    fitted,
+    keeping,
+    sharpened,
+)
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -53,6 +64,14 @@ def _sharpens(sigmas: tuple[float, ...]) -> tuple[float, ...]:
     except ValueError as error:
         raise PydanticCustomError("effect", "{why}", {"why": str(error)}) from None
     return sigmas
+
+
+def _kept(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that are kept, in the order of recipes."""
+    wanted = {name for name in names if name}
+    if not wanted <= set(KEEPABLE):
+        raise PydanticCustomError("kept", f"must be empty, or of {', '.join(KEEPABLE)}")
+    return tuple(name for name in KEEPABLE if name in wanted)
 
 
 class FileSettings(BaseModel):
@@ -109,6 +128,16 @@ class FileSettings(BaseModel):
             f"sigma in pixels, {LEAST_SIGMA:g} to {MOST_SIGMA:g}; 0 for not at all.",
         ),
     ] = (0,)
+    metadata_keep: Annotated[
+        tuple[Annotated[str, StringConstraints(strip_whitespace=True)], ...],
+        BeforeValidator(_by_commas),
+        AfterValidator(_kept),
+        Field(
+            alias="METADATA_KEEP",
+            description="Metadata that variants keep, by commas: `copyright`, the notice; `profile`, the colour "
+            "profile and with it the file's own colours. Empty: none. Everything else is removed in any case.",
+        ),
+    ] = ()
     output_formats: Annotated[
         tuple[Annotated[str, StringConstraints(strip_whitespace=True)], ...],
         BeforeValidator(_by_commas),
@@ -149,7 +178,8 @@ class FileSettings(BaseModel):
     def recipe(self) -> Recipe:
         """The recipe of every job."""
         encoded = adapted(self.webp_effort, self.webp_quality, self._further)
-        return sharpened(fitted(encoded, [read_fit(text) for text in self.variant_fit]), self.sharpen_sigma)
+        fitting = fitted(encoded, [read_fit(text) for text in self.variant_fit])
+        return keeping(sharpened(fitting, self.sharpen_sigma), self.metadata_keep)
 
     @property
     def _further(self) -> tuple[VariantSpec, ...]:

@@ -11,6 +11,7 @@ _ORIENTATION_TAG = 0x0112
 _SHORT = 3
 #: Feature bits of a VP8X chunk (RFC 9649).
 _VP8X_EXIF = 0x08
+_VP8X_XMP = 0x04
 _VP8X_ALPHA = 0x10
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -60,15 +61,22 @@ def png_with_exif(png: bytes, orientation: int) -> bytes:
 
 def webp_with_exif(webp: bytes, width: int, height: int, orientation: int, *, alpha: bool = False) -> bytes:
     """The still WebP in an extended container with an EXIF chunk at its end."""
+    return webp_with_metadata(webp, width, height, exif=exif(orientation), alpha=alpha)
+
+
+def webp_with_metadata(
+    webp: bytes, width: int, height: int, *, exif: bytes = b"", xmp: bytes = b"", alpha: bool = False
+) -> bytes:
+    """The same with any EXIF, and with XMP."""
     body = webp[12:]
+    told = (_VP8X_EXIF if exif else 0) | (_VP8X_XMP if xmp else 0)
     if body[:4] == b"VP8X":
-        flags = bytes([body[8] | _VP8X_EXIF])
-        body = body[:8] + flags + body[9:]
+        body = body[:8] + bytes([body[8] | told]) + body[9:]
     else:
-        flags = struct.pack("<I", _VP8X_EXIF | (_VP8X_ALPHA if alpha else 0))
+        flags = struct.pack("<I", told | (_VP8X_ALPHA if alpha else 0))
         size = struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
         body = _riff_chunk(b"VP8X", flags + size) + body
-    return riff(body + _riff_chunk(b"EXIF", exif(orientation)))
+    return riff(body + b"".join(_riff_chunk(kind, said) for kind, said in ((b"EXIF", exif), (b"XMP ", xmp)) if said))
 
 
 def riff(body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The analyses, one in each file. Each takes a picture and returns plain JSON values.
+"""The analyses, one in each file. Each takes a picture, or its file, and returns plain JSON values.
 
 A recipe names the analyses that it wants. An animation is one tall image, as in `steps`.
 """
@@ -9,16 +9,29 @@ from collections.abc import Callable, Mapping
 
 import pyvips
 
+from processor.pipeline.analyses.blurhash import blurhash
 from processor.pipeline.analyses.colour import average_colour
+from processor.pipeline.analyses.colours import dominant_colours
 from processor.pipeline.analyses.likeness import likeness
+from processor.pipeline.analyses.metadata import metadata, position
 from processor.pipeline.analyses.placeholder import placeholder
+from processor.pipeline.origin import Origin
 
 #: Takes an upright picture in sRGB or grey, with 8 bits per sample. Returns a value that JSON can express.
 Analysis = Callable[[pyvips.Image], object]
+#: Takes the file instead, when its picture is decoded. Returns the same.
+Reading = Callable[[Origin], object]
 
 #: By the name that recipes and facts use.
 ANALYSES: Mapping[str, Analysis] = {
+    "blurhash": blurhash,
     "colour": average_colour,
+    "colours": dominant_colours,
     "likeness": likeness,
     "placeholder": placeholder,
+}
+#: By the same name, those that look at the file.
+READINGS: Mapping[str, Reading] = {
+    "metadata": metadata,
+    "position": position,
 }

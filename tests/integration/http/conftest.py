@@ -193,8 +193,8 @@ class World:
         source = JobSource(etag=event.etag, size=len(b"source"))
         return await self.jobs.accept(image, job, source, job.expires_at)
 
-    async def complete(self, processing_id: str) -> Job:
-        """The variants are stored."""
+    async def complete(self, processing_id: str, **brought: Any) -> Job:
+        """The variants are stored, and the run brought this too."""
         job = await self.upload(processing_id)
         variants = []
         for spec in STANDARD_VARIANTS:
@@ -220,7 +220,7 @@ class World:
             timings=Timings(download=1, process=2, upload=3, total=6),
             manifest=MANIFEST,
         )
-        return await self._finish(outcome)
+        return await self._finish(replace(outcome, **brought))
 
     async def fail(self, processing_id: str, code: str = "corrupt_image", **numbers: int) -> Job:
         """The job ended with an error."""

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.facts import MAX_BYTES, MAX_DEPTH, Facts
+from processor.facts import MAX_BYTES, MAX_DEPTH, ON_REQUEST, OWN, Facts
+from processor.pipeline.analyses import ANALYSES, READINGS
 from processor.sandbox.answers import pack_facts, read_facts
 from processor.sandbox.messages import Packet
 
@@ -62,7 +63,7 @@ def test_a_child_tells_them_as_they_are() -> None:
         {"facts": {"colour": nested(MAX_DEPTH)}},
         {"facts": {"colour": nested(900)}},
         {"facts": {"colour": "x" * MAX_BYTES}},
-        {"facts": {"colour": ["ü"] * (MAX_BYTES // 8)}},
+        {"facts": {"colour": ["ü"] * (MAX_BYTES // 5)}},
         {"facts": {"colour": {str(number): "" for number in range(MAX_BYTES // 6)}}},
     ],
 )
@@ -82,3 +83,28 @@ def test_what_is_just_within_the_bounds_is_taken() -> None:
 def test_an_analysis_that_finds_what_json_cannot_say_is_noticed_where_it_runs(value: object) -> None:
     with pytest.raises(ValueError, match="facts"):
         Facts.of({"colour": value}, ("colour",))
+
+
+def test_what_is_read_from_the_file_is_for_the_tenant_or_on_request_and_what_is_seen_is_for_everybody() -> None:
+    assert set(READINGS) == OWN | ON_REQUEST
+    assert not set(ANALYSES) & (OWN | ON_REQUEST)
+
+
+def test_facts_are_apart_by_who_may_see_them_and_come_back_so_from_a_record_and_from_a_child() -> None:
+    found = {"colour": "#123456", "metadata": {"caption": "Žofín"}, "position": {"latitude": 1.5}}
+    facts = Facts.of(found, found)
+    assert (facts.found, facts.own, facts.on_request) == (
+        {"colour": "#123456"},
+        {"metadata": {"caption": "Žofín"}},
+        {"position": {"latitude": 1.5}},
+    )
+    assert Facts.from_text(facts.to_text()) == facts
+    assert read_facts(pack_facts(facts), found) == facts
+    assert "Žofín" not in repr(facts)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfffb"])
+def test_half_a_character_is_no_fact(text: str) -> None:
+    for found in ({"colour": text}, {"colour": {text: 1}}):
+        with pytest.raises(ValueError, match="facts"):
+            Facts.of(found, ["colour"])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.fits import Contain, Cover, Gravity, read_fit
-from processor.pipeline.analyses import ANALYSES
+from processor.pipeline.analyses import ANALYSES, READINGS
 from processor.recipes import FURTHER, STANDARD, Effect, Recipe, VariantSpec, adapted, fitted, sharpened, standard
 
 sides = st.integers(min_value=1, max_value=20_000)
@@ -89,8 +89,8 @@ def test_recipes_of_one_digest_ask_for_the_same(one: Recipe, other: Recipe) -> N
 
 def test_a_record_says_it_so_that_people_can_read_it() -> None:
     assert STANDARD.to_text() == (
-        'standard@6#f99c17f08d5f3ea9:[["thumbnail","webp",80,4,300,300],["medium","webp",85,2,800,600],'
-        '["large","webp",90,1,1920,1080],["webp","webp",84,2],"colour","placeholder","likeness"]'
+        'standard@7#44b2f95f866e0a09:[["thumbnail","webp",80,4,300,300],["medium","webp",85,2,800,600],'
+        '["large","webp",90,1,1920,1080],["webp","webp",84,2],"colour","colours","placeholder","blurhash","likeness","metadata","position"]'
     )
 
 
@@ -113,7 +113,7 @@ def test_a_record_says_which_effects_each_variant_has_in_their_order() -> None:
     assert recipe.to_text().partition(":")[2] == (
         '[["thumbnail","webp",80,4,300,300,["blur",{"edges":"keep","sigma":2}],["sharpen",{"sigma":0.8}]],'
         '["medium","webp",85,2,800,600],["large","webp",90,1,1920,1080],'
-        '["webp","webp",84,2,["sharpen",{"sigma":1.5}]],"colour","placeholder","likeness"]'
+        '["webp","webp",84,2,["sharpen",{"sigma":1.5}]],"colour","colours","placeholder","blurhash","likeness","metadata","position"]'
     )
     assert Recipe.from_text(recipe.to_text()) == recipe
     assert sharpened(STANDARD, [0]) == STANDARD
@@ -135,7 +135,7 @@ def test_a_parameter_is_a_number_that_json_can_say(number: float) -> None:
 
 
 def test_the_standard_recipe_asks_for_analyses_that_there_are() -> None:
-    assert set(STANDARD.analyses) <= ANALYSES.keys()
+    assert set(STANDARD.analyses) <= ANALYSES.keys() | READINGS.keys()
 
 
 @pytest.mark.parametrize("text", ["", "standard", "standard@1", "standard@0#0123456789abcdef:[]", "S@1#0:[]"])

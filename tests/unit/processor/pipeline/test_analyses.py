@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,9 @@ import pyvips
 
 from processor.facts import Facts
 from processor.pipeline.analyses import ANALYSES
+from processor.pipeline.analyses.blurhash import _DIGITS, _LIGHT, _coded, _hash, blurhash
 from processor.pipeline.analyses.colour import average_colour
+from processor.pipeline.analyses.colours import dominant_colours
 from processor.pipeline.analyses.likeness import likeness
 from processor.pipeline.analyses.placeholder import placeholder
 from processor.pipeline.limits import Deadline, FileLimits
@@ -137,5 +140,107 @@ def test_what_shows_nothing_has_a_likeness_of_nothing(picture: pyvips.Image) -> 
 @pytest.mark.parametrize("sample", [name for name, each in corpus.SAMPLES.items() if each.code is None])
 def test_every_kind_of_picture_has_all_facts(sample: str) -> None:
     found = facts(corpus.SAMPLES[sample].make(), *STANDARD.analyses)
-    assert found.found.keys() == set(STANDARD.analyses)
+    assert found.everything.keys() == set(STANDARD.analyses)
     assert len(found.to_text()) < 1000
+
+
+# -- colours ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_colours_are_those_of_the_areas_with_their_shares_the_largest_first() -> None:
+    thirds = flat(200, 30, 30).join(flat(200, 30, 30), "horizontal").join(flat(20, 20, 160), "horizontal")
+    found = dominant_colours(thirds)
+    assert [each["share"] for each in found] == pytest.approx([2 / 3, 1 / 3], abs=0.04)
+    named = [bytes.fromhex(str(each["colour"])[1:]) for each in found]
+    assert [list(each) for each in named] == [pytest.approx(side, abs=12) for side in ((200, 30, 30), (20, 20, 160))]
+
+
+@pytest.mark.parametrize(
+    ("picture", "colours"),
+    [
+        (flat(18, 52, 86), ["#123456"]),
+        (flat(200), ["#c8c8c8"]),
+        (flat(7, 7, 7, 0), []),
+        (flat(255, 0, 0, 255).join(flat(0, 255, 0, 0), "horizontal"), ["#ff0000"]),
+        (flat(1, 2, 3, width=1, height=1), ["#010203"]),
+    ],
+)
+def test_only_what_is_seen_has_colours(picture: pyvips.Image, colours: list[str]) -> None:
+    assert [each["colour"] for each in dominant_colours(picture)] == colours
+
+
+def test_a_photograph_has_a_few_colours_that_make_up_most_of_it() -> None:
+    found = dominant_colours(corpus.photo(300, 225))
+    assert 1 <= len(found) <= 5
+    assert sum(float(each["share"]) for each in found) > 0.7
+
+
+# -- BlurHash ---------------------------------------------------------------------------------------------------------
+
+
+def unblurred(code: str, width: int, height: int) -> list[list[tuple[float, ...]]]:
+    """The picture that a BlurHash stands for, by its published algorithm, in code values."""
+
+    def number(text: str) -> int:
+        value = 0
+        for each in text:
+            value = value * 83 + _DIGITS.index(each)
+        return value
+
+    across, down = number(code[0]) % 9 + 1, number(code[0]) // 9 + 1
+    assert len(code) == 4 + 2 * across * down
+    most, mean = (number(code[1]) + 1) / 166, number(code[2:6])
+    waves: list[tuple[float, ...]] = [tuple(_LIGHT[mean >> shift & 255] for shift in (16, 8, 0))]
+    for start in range(6, len(code), 2):
+        packed = number(code[start : start + 2])
+        parts = [(packed // 19**place % 19 - 9) / 9 for place in (2, 1, 0)]
+        waves.append(tuple(math.copysign(part * part, part) * most for part in parts))
+
+    def at(x: int, y: int) -> tuple[float, ...]:
+        weights = [
+            math.cos(math.pi * x * i / width) * math.cos(math.pi * y * j / height)
+            for j in range(down)
+            for i in range(across)
+        ]
+        return tuple(_coded(sum(w * wave[band] for w, wave in zip(weights, waves, strict=True))) for band in range(3))
+
+    return [[at(x, y) for x in range(width)] for y in range(height)]
+
+
+@pytest.mark.parametrize("samples", [(200, 40, 40), (0, 0, 0), (255, 255, 255), (18, 52, 86)])
+def test_a_blurhash_of_one_colour_is_that_colour(samples: tuple[int, ...]) -> None:
+    shown = unblurred(blurhash(flat(*samples)), 8, 6)
+    # The published waves do not sum up to nothing, so that even one colour has faint ones.
+    assert [sum(row[x][band] for row in shown for x in range(8)) / 48 for band in range(3)] == pytest.approx(
+        samples, abs=12
+    )
+
+
+def test_a_blurhash_shows_where_a_picture_is_light_and_where_it_is_dark() -> None:
+    shown = unblurred(blurhash(flat(250, 250, 250).join(flat(5, 5, 60), "horizontal")), 8, 6)
+    assert min(row[0][0] for row in shown) > 200
+    assert max(row[7][0] for row in shown) < 120
+    upright = blurhash(flat(9, 9, 9, width=30, height=60))
+    assert _DIGITS.index(upright[0]) == (3 - 1) + (4 - 1) * 9
+
+
+def test_a_blurhash_is_the_one_of_the_published_encoder() -> None:
+    """Worked out by the algorithm as it is published, without any shortcut."""
+    small = corpus.photo(16, 12)
+    samples = bytes(small.write_to_memory())
+    waves = []
+    for j in range(3):
+        for i in range(4):
+            total = [0.0, 0.0, 0.0]
+            for y in range(12):
+                for x in range(16):
+                    basis = math.cos(math.pi * i * x / 16) * math.cos(math.pi * j * y / 12)
+                    for band in range(3):
+                        total[band] += basis * _LIGHT[samples[(y * 16 + x) * 3 + band]]
+            waves.append(tuple(each * (2 if i or j else 1) / (16 * 12) for each in total))
+    assert blurhash(small) == _hash(waves, 4, 3)
+
+
+def test_a_blurhash_is_of_what_is_seen_on_white() -> None:
+    assert blurhash(flat(0, 0, 0, 0)) == blurhash(flat(255, 255, 255))
+    assert blurhash(flat(200, 255)) == blurhash(flat(200, 200, 200))

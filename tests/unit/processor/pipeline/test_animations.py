@@ -12,6 +12,8 @@ from processor.errors import CorruptImage, TooManyFrames, TooManyPixels
 from processor.pipeline import render
 from processor.pipeline.decode import probe
 from processor.pipeline.limits import Deadline, FileLimits
+from processor.pipeline.origin import Origin
+from processor.recipes import STANDARD
 from tests import corpus
 from tests.corpus.animations import (
     APNG_BACKGROUND,
@@ -50,7 +52,7 @@ def screens(data: bytes) -> list[list[list[float]]]:
     info = render.inspect(data, FileLimits())
     deadline = Deadline(60)
     deadline.start()
-    roll = render._prepare(data, info, deadline)
+    roll = render._prepare(data, info, Origin(data, info.format, STANDARD), deadline)
     solid = roll if roll.hasalpha() else roll.bandjoin(255)
     return [[colour_at(solid, x, SIDE * number + y) for x, y in CORNERS] for number in range(info.frames)]
 

@@ -206,9 +206,9 @@ def test_a_picture_is_written_once_more_where_it_must_and_twice_when_that_was_mi
     written: list[VariantSpec] = []
     write = encode._called
 
-    def noting(image: pyvips.Image, spec: VariantSpec, options: dict[str, object]) -> bytes:
+    def noting(image: pyvips.Image, spec: VariantSpec, options: dict[str, object], keep: int) -> bytes:
         written.append(spec)
-        return write(image, spec, options)
+        return write(image, spec, options, keep)
 
     monkeypatch.setattr(encode, "_called", noting)
     full(source)

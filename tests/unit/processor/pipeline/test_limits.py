@@ -175,13 +175,13 @@ def test_what_libwebp_refuses_in_a_hurry_it_is_asked_for_with_care(monkeypatch: 
     asked: list[int] = []
     save = encode._saved
 
-    def refusing(image: Any, spec: VariantSpec, effort: int) -> bytes:
+    def refusing(image: Any, spec: VariantSpec, effort: int, keep: int) -> bytes:
         asked.append(effort)
         if effort == 0:
             import pyvips  # noqa: PLC0415 - raises what libvips raises
 
             raise pyvips.Error("unable to encode")
-        return save(image, spec, effort)
+        return save(image, spec, effort, keep)
 
     monkeypatch.setattr(encode, "_saved", refusing)
 

@@ -268,9 +268,9 @@ API_KEY_ITEM = {
 }
 
 RECIPE_TEXT = (
-    "standard@6#f99c17f08d5f3ea9:"
+    "standard@7#44b2f95f866e0a09:"
     '[["thumbnail","webp",80,4,300,300],["medium","webp",85,2,800,600],'
-    '["large","webp",90,1,1920,1080],["webp","webp",84,2],"colour","placeholder","likeness"]'
+    '["large","webp",90,1,1920,1080],["webp","webp",84,2],"colour","colours","placeholder","blurhash","likeness","metadata","position"]'
 )
 
 JOBS = [

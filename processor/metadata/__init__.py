@@ -1,0 +1,1 @@
+"""What a file says about itself besides its pixels: EXIF, IPTC and XMP, read within bounds."""
