@@ -291,6 +291,12 @@ class NotUploaded(Conflict):
     code = "not_uploaded"
 
 
+class NoLikeness(Conflict):
+    """This image has no likeness to compare. It has one once it is converted again."""
+
+    code = "no_likeness"
+
+
 class AlreadyUploaded(Conflict):
     """The file has been uploaded already."""
 

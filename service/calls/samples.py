@@ -16,6 +16,7 @@ from service.calls.facts import EXAMPLE
 URL = "https://images.example.com"
 BUCKET = "https://truss-image-source-prod-123456789012.s3.us-east-1.amazonaws.com/"
 UNIQUE_ID = "6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e"
+OTHER_IMAGE = "1c9f0ad2-6b77-4f0b-9c3f-5d8a7e1b2c3d"
 NEW_ID = "img_1767323999000_60303ae22b998861"
 MADE_AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 DONE_AT = MADE_AT + timedelta(seconds=9, milliseconds=412)

@@ -20,6 +20,8 @@ KEY_NAME = "cursor"
 MAC_BYTES = hashlib.sha256().digest_size
 #: Longest cursor that is looked at, in characters; ours are a fraction of it.
 MAX_LENGTH = 2048
+#: What a cursor belongs to: a listing, or in words what else was asked, the tenant among them.
+Asked = JobQuery | tuple[str, ...]
 
 
 class CursorSigner:
@@ -29,12 +31,12 @@ class CursorSigner:
         self._jobs = jobs
         self._key: bytes | None = None
 
-    async def seal(self, query: JobQuery, position: str) -> str:
+    async def seal(self, query: Asked, position: str) -> str:
         """The cursor with which a list goes on after `position`. Raises `Unavailable`."""
         token = await self._mac(query, position) + position.encode()
         return base64.urlsafe_b64encode(token).decode().rstrip("=")
 
-    async def open(self, cursor: str, query: JobQuery) -> str:
+    async def open(self, cursor: str, query: Asked) -> str:
         """The position in a cursor. Raises `InvalidCursor` when it is not ours, or was sealed for another tenant,
         filter or order; `Unavailable`."""
         token = _decode(cursor)
@@ -47,7 +49,7 @@ class CursorSigner:
             raise InvalidCursor
         return text
 
-    async def _mac(self, query: JobQuery, position: str) -> bytes:
+    async def _mac(self, query: Asked, position: str) -> bytes:
         if self._key is None:
             self._key = await self._jobs.signing_key(KEY_NAME)
         return hmac.digest(self._key, _signed(query, position), hashlib.sha256)
@@ -56,8 +58,10 @@ class CursorSigner:
 CURSORS = web.AppKey("cursors", CursorSigner)
 
 
-def _signed(query: JobQuery, position: str) -> bytes:
+def _signed(query: Asked, position: str) -> bytes:
     """What a cursor is signed for. JSON separates the values; the limit may change between pages."""
+    if isinstance(query, tuple):
+        return json.dumps({"asked": query, "position": position}).encode()
     question = (
         query.tenant,
         query.status,
