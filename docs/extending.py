@@ -33,7 +33,7 @@ EXAMPLES = (
     Example(kind="An input format", shown="GIF", names=("GIF", "gif")),
     Example(kind="An output format", shown="WebP", names=("webpsave_buffer", r"format=WEBP\.name")),
     Example(kind="An effect", shown="`sharpen`", names=("Sharpen", r'(?<=")sharpen(?=")')),
-    Example(kind="An analysis", shown="`colour`", names=("average_colour", r'(?<=")colour(?=")')),
+    Example(kind="An analysis", shown="`blurhash`", names=("blurhash",)),
     Example(kind="A listener", shown="`EndCounter`", names=("EndCounter",)),
     Example(kind="A probe", shown="`LogLines`", names=("LogLines",)),
     Example(kind="A route", shown="`GET /images/failed`", names=("list_failed_images",)),

@@ -202,6 +202,8 @@ class Shown:
     variants: tuple[StoredVariant, ...] = ()
     further: tuple[FormatSet, ...] = ()
     facts: Facts = field(default_factory=Facts)
+    #: What they were made by; None: nothing tells any more.
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,7 +278,7 @@ class Job:
     @property
     def shown(self) -> Shown:
         """What it has stored, as far as the record tells."""
-        return Shown(variants=self.variants, further=self.further, facts=self.facts)
+        return Shown(variants=self.variants, further=self.further, facts=self.facts, recipe=self.recipe)
 
     @property
     def ended(self) -> bool:

@@ -15,7 +15,7 @@ from service.http.wire import Question, is_empty
 
 EXAMPLE = {
     "colour": "#7a7879",
-    "colours": [{"colour": "#6b6a6c", "share": 0.61}, {"colour": "#c9b8a4", "share": 0.22}],
+    "colours": [{"rgb": "#6b6a6c", "share": 0.61}, {"rgb": "#c9b8a4", "share": 0.22}],
     "blurhash": "L8D9e]-;~q_3WBj[ofj[D%ofIUay",
     "likeness": "252d6d8dddc4c4b0",
     "placeholder": "data:image/webp;base64,UklGRj4AAABXRUJQVlA4IDIAAABQAQCdASoQAAsABABoJZwABHQAAP54OaA1JOXZjJyR"

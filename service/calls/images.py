@@ -18,6 +18,7 @@ from service.auth.middleware import tenant_of
 from service.calls import groups, samples
 from service.calls.facts import FactsAnswer, FactsQuery, shown
 from service.calls.names import EXAMPLE_KEY, UNIQUE_ID, ProcessingId, SourceKey, UniqueId, unique_id_in
+from service.calls.pages import PagesAnswer
 from service.calls.use_cases import CATALOG
 from service.calls.variants import VariantAnswer
 from service.http.call import call, reply
@@ -46,7 +47,7 @@ class ProcessedImage(VariantAnswer):
     last_modified: Time
 
 
-class ProcessedAnswer(Answer):
+class ProcessedAnswer(PagesAnswer):
     """The variants that can be shown now."""
 
     unique_id: UniqueId
@@ -60,7 +61,13 @@ class ProcessedAnswer(Answer):
             ProcessedImage.with_formats(variant, shown.further, size_type=variant.name, last_modified=variant.stored_at)
             for variant in shown.variants
         ]
-        return cls(unique_id=unique_id, processed_images=images, count=len(images), facts=dict(shown.facts.for_tenant))
+        return cls(
+            unique_id=unique_id,
+            processed_images=images,
+            count=len(images),
+            facts=dict(shown.facts.for_tenant),
+            **PagesAnswer.told(shown),
+        )
 
 
 class Receipt(Answer):

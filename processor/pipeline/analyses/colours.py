@@ -40,7 +40,7 @@ def dominant_colours(picture: pyvips.Image) -> list[dict[str, str | float]]:
     whole = counted.total()
     shares = [(_mean(group), group[0] / whole) for group in _merged(_grouped(counted))[:MOST]]
     return [
-        {"colour": "#" + "".join(f"{round(sample):02x}" for sample in mean), "share": round(share, 3)}
+        {"rgb": "#" + "".join(f"{round(sample):02x}" for sample in mean), "share": round(share, 3)}
         for mean, share in shares
         if share >= LEAST_SHARE or mean is shares[0][0]
     ]

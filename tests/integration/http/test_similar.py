@@ -62,7 +62,8 @@ async def test_a_search_in_small_steps_finds_what_one_search_finds(
     monkeypatch.setattr(similar, "MOST_SEARCHED", 5)
     for limit in (1, 2, 100):
         found: list[str] = []
-        searched, key = 0, ""
+        searched = 0
+        key: str | None = ""
         for _ in range(60):
             _, _, body = await ask(
                 "GET", f"/images/similar/{asked}?limit={limit}&lastKey={key}".removesuffix("&lastKey=")

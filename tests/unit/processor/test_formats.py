@@ -27,6 +27,7 @@ NAMED = re.compile(r"(?<![A-Za-z])(jpe?g|png|webp|gif|avif|hei[cf]|tiff?)(?![A-Z
 #: Where else a format may be named, and why.
 ALLOWED = {
     "processor/pipeline/hevc.py": "the distribution whose libraries it loads is called so",
+    "processor/metadata": "a namespace of XMP is called after a format",
     "processor/pipeline/tiff.py": "a kind of its data is called after another format",
     "processor/recipes.py": "a variant is called `webp`, whatever its format: earlier clients know it by that name",
     "service/calls": "examples of the API document, and the sample picture of the local mode",

@@ -151,7 +151,7 @@ def test_the_colours_are_those_of_the_areas_with_their_shares_the_largest_first(
     thirds = flat(200, 30, 30).join(flat(200, 30, 30), "horizontal").join(flat(20, 20, 160), "horizontal")
     found = dominant_colours(thirds)
     assert [each["share"] for each in found] == pytest.approx([2 / 3, 1 / 3], abs=0.04)
-    named = [bytes.fromhex(str(each["colour"])[1:]) for each in found]
+    named = [bytes.fromhex(str(each["rgb"])[1:]) for each in found]
     assert [list(each) for each in named] == [pytest.approx(side, abs=12) for side in ((200, 30, 30), (20, 20, 160))]
 
 
@@ -166,7 +166,7 @@ def test_the_colours_are_those_of_the_areas_with_their_shares_the_largest_first(
     ],
 )
 def test_only_what_is_seen_has_colours(picture: pyvips.Image, colours: list[str]) -> None:
-    assert [each["colour"] for each in dominant_colours(picture)] == colours
+    assert [each["rgb"] for each in dominant_colours(picture)] == colours
 
 
 def test_a_photograph_has_a_few_colours_that_make_up_most_of_it() -> None:

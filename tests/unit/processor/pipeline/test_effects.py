@@ -167,7 +167,7 @@ async def test_an_effect_is_told_what_the_analyses_found_also_of_a_variant_that_
     finally:
         await engine.close()
 
-    assert made.facts.found.keys() == set(FAST.analyses)
+    assert made.facts.everything.keys() == set(FAST.analyses)
     assert made.facts.found["colour"] == "#123456"
     assert Seen.facts == [made.facts] * len({(each.width, each.spec.unnamed) for each in made.variants})
 

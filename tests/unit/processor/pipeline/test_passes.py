@@ -285,13 +285,13 @@ def test_the_deadline_holds_while_the_whole_picture_is_read(monkeypatch: pytest.
         look(guard)
         looked.release()
 
-    def late(image: Any, spec: VariantSpec) -> bytes:
+    def late(image: Any, spec: VariantSpec, keep: int) -> bytes:
         if spec.name == "own":
             monkeypatch.setattr(deadline, "_at", 0.0)
             monkeypatch.setattr(watch._Guard, "stop_late", noted)
             for _ in range(len(watch._WATCHMAN._guards)):  # a picture as small as this one is done before the next look
                 assert looked.acquire(timeout=PATIENCE_SECONDS)
-        return write(image, spec)
+        return write(image, spec, keep)
 
     monkeypatch.setattr(encode, "write", late)
     with pytest.raises(TimedOut):

@@ -74,7 +74,7 @@ def test_a_good_image_is_described_and_then_rendered_within_the_memory_that_is_g
         variants.append(unpack(output, spec, variants))
     assert ready == Packet(header={})
     assert [variant.name for variant in variants] == ["thumbnail", "medium", "large", "webp"]
-    assert read_facts(found.header, FAST.analyses).found.keys() == set(FAST.analyses)
+    assert read_facts(found.header, FAST.analyses).everything.keys() == set(FAST.analyses)
     assert allowed == [MEMORY_BYTES, 9, 11]
 
 
