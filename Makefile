@@ -85,7 +85,7 @@ fuzz: setup ## Let the property tests search twenty times as long, at random (FU
 	FUZZ=$(FUZZ) $(BIN)/pytest $(PARALLEL) -m hypothesis --timeout 3600 --durations=10
 
 .PHONY: browser
-browser: setup tests/browser/node_modules/.package-lock.json ## Upload from pages in headless Chromium (needs npm and Chromium)
+browser: setup tests/browser/node_modules/.package-lock.json ## Upload from pages in headless Chromium, and look at variants (needs npm and Chromium)
 	@$(PYTHON) requirements/set_up.py browser
 	$(BIN)/pytest tests/browser
 
