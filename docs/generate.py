@@ -32,7 +32,12 @@ def accepted() -> str:
     """How large an upload may be, and the code of what is larger, as a table."""
     rows: list[tuple[str, str, str, type[errors.TrussError]]] = [
         ("largest file", f"{_default('MAX_UPLOAD_BYTES') // 2**20} MiB", "MAX_UPLOAD_BYTES", errors.FileTooLarge),
-        ("most pixels, over all frames", f"{_default('MAX_PIXELS'):,}", "MAX_PIXELS", errors.TooManyPixels),
+        (
+            "most pixels, over all frames, and before a crop",
+            f"{_default('MAX_PIXELS'):,}",
+            "MAX_PIXELS",
+            errors.TooManyPixels,
+        ),
         ("longest side in pixels", f"{_default('MAX_SIDE'):,}", "MAX_SIDE", errors.SideTooLong),
         ("most frames", f"{_default('MAX_FRAMES'):,}", "MAX_FRAMES", errors.TooManyFrames),
         ("longest conversion", f"{_default('PROCESS_TIMEOUT_SECONDS')} s", "PROCESS_TIMEOUT_SECONDS", errors.TimedOut),

@@ -33,7 +33,7 @@ _OWN_BYTES = 3 * 1024 * 1024
 
 
 def _silent_seconds(info: ImageInfo) -> float:
-    return info.pixels * _DECODING_NS / 1e9
+    return info.decoded_pixels * _DECODING_NS / 1e9
 
 
 def _silent_encoding(info: ImageInfo) -> float:

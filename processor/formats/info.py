@@ -21,6 +21,8 @@ class ImageInfo:
     bands: int = 3
     #: How often the decoder goes over the whole picture.
     scans: int = 1
+    #: Pixels of the largest picture that is decoded for it: that before a crop, a tile, alpha. 0: that which is shown.
+    coded_pixels: int = 0
     #: Bytes that the decoder needs for itself while it works, as far as the header says.
     decoder_bytes: int = 0
 
@@ -28,3 +30,8 @@ class ImageInfo:
     def pixels(self) -> int:
         """Pixels in all frames together."""
         return self.width * self.height * self.frames
+
+    @property
+    def decoded_pixels(self) -> int:
+        """Pixels of the largest picture that is decoded, or of all frames together."""
+        return max(self.pixels, self.coded_pixels)

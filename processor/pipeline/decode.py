@@ -298,8 +298,8 @@ def _load_gif(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, stric
 def _probe_avif(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
     still = heif.read(data, AVIF, heif.AV1)
     info = _probe(data, name, anatomy)  # libheif knows the size of a crop best
-    held = info.width * info.height * still.decoding_bytes
-    return replace(info, frames=1, orientation=_UPRIGHT, decoder_bytes=info.decoder_bytes + held)
+    decoder_bytes = info.decoder_bytes + still.decoding_bytes
+    return replace(info, frames=1, orientation=_UPRIGHT, coded_pixels=still.decoded_pixels, decoder_bytes=decoder_bytes)
 
 
 def _load_avif(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image:
@@ -321,7 +321,8 @@ def _probe_heic(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
         height=still.height,
         has_alpha=still.has_alpha,
         bands=_RGB + still.has_alpha,
-        decoder_bytes=2 * anatomy.metadata_bytes + still.width * still.height * still.decoding_bytes,
+        coded_pixels=still.decoded_pixels,
+        decoder_bytes=2 * anatomy.metadata_bytes + still.decoding_bytes,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -12,6 +12,7 @@ from processor.errors import CorruptImage, UnsupportedFormat
 from processor.formats.anatomy import MAX_PIECES, Pieces
 from processor.formats.format import Format
 from processor.formats.items import Item, Items, read_items
+from processor.pipeline import av1
 from processor.pipeline.colour import PEAK, PRIMARIES, SRGB, TRANSFERS, Colour
 
 #: Properties: `ispe` (width, height); `colr` (primaries, transfer, matrix by H.273); `clli` (the brightest light);
@@ -24,8 +25,12 @@ _AV1_DEEP, _AV1_TWELVE, _AV1_COARSE, _HEVC_FINE = 0x40, 0x20, 0x0C, 3
 _LIES = 1
 #: Types of the items that the decoder of each codec takes.
 AV1, HEVC = frozenset({b"av01"}), frozenset({b"hvc1", b"hev1"})
-#: Usual bits per sample.
-_BITS = 8
+#: Usual bits per sample; the most samples of a pixel.
+_BITS, _MOST_BANDS = 8, 4
+#: Offset in `av1C` of the units that are decoded first (AOM, "AV1 Codec ISO Media File Format Binding", 2.3).
+_AV1_UNITS = 4
+#: A coded frame has whole blocks of at most this side, in pixels.
+_BLOCK = 128
 #: Bytes per pixel that decoding needs beside its result. By codec, then by depth (8 bits, deeper), then by chroma
 #: (full, subsampled). `benchmarks/memory_peak.py` measures them.
 DECODING_BYTES = {AV1: ((17, 13), (25, 17)), HEVC: ((10, 7), (18, 12))}
@@ -35,8 +40,9 @@ DECODING_BYTES = {AV1: ((17, 13), (25, 17)), HEVC: ((10, 7), (18, 12))}
 class Still:
     """The primary picture, upright. Its boxes have turned it already, so its EXIF orientation is ignored.
 
-    `colour` applies if there is no `profile`; None: sRGB. `is_coarse`: the chroma is subsampled. `coded` has the items
-    to decode, by item id.
+    `colour` applies if there is no `profile`; None: sRGB. `coded` has the items to decode, by item id. Of them, `bits`
+    is the most, `is_coarse` says whether the chroma of all is subsampled, and `decoded_pixels` are those of the largest
+    one, or of the whole picture before a crop.
     """
 
     width: int
@@ -49,18 +55,21 @@ class Still:
     colour: Colour | None
     profile: bytes | None
     coded: dict[int, Item]
+    decoded_pixels: int
     items: Items
 
     @property
     def decoding_bytes(self) -> int:
-        """Bytes per pixel that libheif and its codec need while they decode."""
-        return DECODING_BYTES[self.coded_as][self.bits > _BITS][self.is_coarse]
+        """Bytes that libheif and its codec need while they decode, beside the picture that is shown."""
+        pixel_bytes = DECODING_BYTES[self.coded_as][self.bits > _BITS][self.is_coarse]
+        unseen = max(0, self.decoded_pixels - self.width * self.height)
+        return self.decoded_pixels * pixel_bytes + unseen * _MOST_BANDS
 
 
 def read(data: bytes, format_: Format, coded_as: frozenset[bytes]) -> Still:
     """The picture to show. Raises `CorruptImage`; `UnsupportedFormat` if it cannot be decoded."""
     try:
-        return _still(read_items(data, Pieces(MAX_PIECES)), len(data), format_, coded_as)
+        return _still(data, read_items(data, Pieces(MAX_PIECES)), format_, coded_as)
     except (IndexError, struct.error):
         raise CorruptImage from None
 
@@ -76,38 +85,64 @@ def each_tile(data: bytes, still: Still) -> Iterator[bytearray]:
         yield file
 
 
-def _still(items: Items, file_bytes: int, format_: Format, coded_as: frozenset[bytes]) -> Still:
+def _still(data: bytes, items: Items, format_: Format, coded_as: frozenset[bytes]) -> Still:
     if items.primary is None:
         raise UnsupportedFormat(f"{format_.title} (without a still)") if items.moves else CorruptImage
     primary, coded = items.by_id.get(items.primary, Item()), items.coded()
     for item in coded.values():
         if item.kind not in coded_as:
             raise UnsupportedFormat(f"{format_.title} ({item.kind.decode()})") if item.kind.isalnum() else CorruptImage
-        if not item.extents or max(end for _, end in item.extents) > file_bytes:
+        if not item.extents or max(end for _, end in item.extents) > len(data):
             raise CorruptImage
     if not coded:
         raise CorruptImage
     width, height = _upright(primary)
     told = (primary, next(iter(coded.values())))
-    bits, coarse = _coding(told[1])
+    codings = [_coding(item) for item in coded.values()]
+    if coded_as == AV1:
+        _check_frames(data, coded.values())
     return Still(
         width=width,
         height=height,
         has_alpha=bool(items.alphas()),
         is_premultiplied=bool(primary.faded_by),
         coded_as=coded_as,
-        bits=bits,
-        is_coarse=coarse,
+        bits=max(bits for bits, _ in codings),
+        is_coarse=all(is_coarse for _, is_coarse in codings),
         colour=_colour(told),
         profile=next((body[4:] for body in _said(told, b"colr") if body[:4] in (b"prof", b"rICC")), None),
         coded=coded,
+        decoded_pixels=max(across * down for across, down in map(_size, (primary, *coded.values()))),
         items=items,
     )
 
 
+def _check_frames(data: bytes, coded: Iterable[Item]) -> None:
+    """Raises `CorruptImage` if the bitstream of an item has larger frames than the item, or finer samples.
+
+    libheif believes the bitstream. HEVC is decoded in a child, whose memory is limited.
+    """
+    for item in coded:
+        (width, height), (bits, is_coarse) = _size(item), _coding(item)
+        ahead, file = memoryview(item.said(b"av1C") or b"")[_AV1_UNITS:], memoryview(data)
+        for coded_as in (
+            *av1.sequences([ahead]),
+            *av1.sequences(file[start:end] for start, end in item.extents),
+        ):
+            is_larger = coded_as.width >= width + _BLOCK or coded_as.height >= height + _BLOCK
+            if is_larger or coded_as.bits > bits or coded_as.is_coarse < is_coarse:
+                raise CorruptImage
+
+
+def _size(item: Item) -> tuple[int, int]:
+    """Width and height before cropping and turning. Raises `struct.error` if the item has none."""
+    width, height = _SIZE.unpack_from(item.said(b"ispe") or b"")
+    return width, height
+
+
 def _upright(item: Item) -> tuple[int, int]:
     """Width and height after cropping and turning, in the order of the properties (ISO/IEC 23008-12, 6.3)."""
-    width, height = _SIZE.unpack_from(item.said(b"ispe") or b"")
+    width, height = _size(item)
     for kind, body in item.properties:
         if kind == b"clap":
             across, per_across, down, per_down = _CROP.unpack_from(body)

@@ -51,8 +51,8 @@ class FileLimits:
             raise SideTooLong(limit=self.max_side, actual=side)
         if info.frames > self.max_frames:
             raise TooManyFrames(limit=self.max_frames, actual=info.frames)
-        if info.pixels > self.max_pixels:
-            raise TooManyPixels(limit=self.max_pixels, actual=info.pixels)
+        if info.decoded_pixels > self.max_pixels:
+            raise TooManyPixels(limit=self.max_pixels, actual=info.decoded_pixels)
         if info.scans > self.max_scans:
             raise TooManyScans(limit=self.max_scans, actual=info.scans)
 

@@ -38,7 +38,8 @@ def read_info(header: Mapping[str, Any]) -> ImageInfo:
     words = isinstance(fields["format"], str) and isinstance(fields["has_alpha"], bool)
     if not words or not all(type(count) is int and count > 0 for count in counts):
         raise ValueError("no description")
-    if type(fields["decoder_bytes"]) is not int or fields["decoder_bytes"] < 0:
+    more = [fields[name] for name in ("coded_pixels", "decoder_bytes")]
+    if not all(type(count) is int and count >= 0 for count in more):
         raise ValueError("no description")
     return ImageInfo(**fields)
 

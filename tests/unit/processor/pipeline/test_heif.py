@@ -7,14 +7,17 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 import pyvips
 from PIL import Image
 
-from processor.errors import CorruptImage, ImageRejected, UnsupportedFormat
+from processor.errors import CorruptImage, ImageRejected, TooManyPixels, UnsupportedFormat
 from processor.formats import AVIF, HEIC
 from processor.pipeline import decode
+from processor.pipeline.estimate import working_bytes
+from processor.pipeline.limits import FileLimits
 from tests import corpus
 from tests.corpus import containers, heif
 from tests.unit.processor.pipeline.compare import FINE, colour_at, difference, opened, rendered, variant
@@ -238,6 +241,59 @@ def test_a_header_that_lies_about_its_picture_is_not_believed(code: Code, size: 
 
     with pytest.raises(CorruptImage):
         rendered(data[:at] + struct.pack(">II", *size) + data[at + 8 :])
+
+
+def told_to_be(item: heif.Item, width: int, height: int) -> heif.Item:
+    """The same bitstream in an item of another size."""
+    said = [(name, body) for name, body in item.properties if name != b"ispe"]
+    return replace(item, properties=((b"ispe", bytes(4) + struct.pack(">II", width, height)), *said))
+
+
+def with_small_alpha(alpha: heif.Item) -> bytes:
+    return heif.file(heif.av1(corpus.quarters()), heif.alpha_of(alpha), references=[(b"auxl", 2, (1,))])
+
+
+def of_one_tile(tile: heif.Item) -> bytes:
+    return heif.file(heif.grid(1, 1, 96, 64), tile, references=[(b"dimg", 1, (2,))])
+
+
+@pytest.mark.parametrize("wrapped", [heif.file, of_one_tile, with_small_alpha], ids=["picture", "tile", "alpha"])
+def test_a_bitstream_that_is_larger_than_its_item_is_not_decoded(wrapped: Callable[[heif.Item], bytes]) -> None:
+    """The decoder would take memory for the frames of the bitstream."""
+    coded = heif.av1(corpus.flat(640, 480, (90, 120, 150)))
+
+    assert decode.probe(wrapped(told_to_be(coded, 640, 480))).format == "avif"
+    with pytest.raises(CorruptImage):
+        decode.probe(wrapped(told_to_be(coded, 96, 64)))
+
+
+def test_a_bitstream_that_is_finer_than_its_item_is_not_decoded() -> None:
+    deep, plain = heif.av1(corpus.quarters(), bits=10), heif.av1(corpus.quarters())
+    full, coarse = heif.av1(corpus.quarters(), quality=95), heif.av1(corpus.quarters(), quality=50)
+
+    for one, other in ((deep, plain), (full, coarse)):
+        assert decode.probe(heif.file(one)).format == "avif"
+        with pytest.raises(CorruptImage):
+            decode.probe(heif.file(replace(one, properties=other.properties)))
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["tile", "alpha", "crop"])
+def test_what_is_decoded_and_not_shown_counts_too(code: Code, name: str) -> None:
+    """A tile, an alpha or a picture before its crop, each much larger than what is shown."""
+    large, small = code(corpus.flat(640, 480, (90, 120, 150))), code(corpus.quarters())
+    data = {
+        "tile": of_one_tile(large),
+        "alpha": heif.file(small, heif.alpha_of(large), references=[(b"auxl", 2, (1,))]),
+        "crop": heif.file(large.saying(heif.crop(96, 64))),
+    }[name]
+
+    info = decode.probe(data)
+
+    assert (info.width, info.height, info.decoded_pixels) == (96, 64, 640 * 480)
+    assert working_bytes(info, len(data)) > working_bytes(decode.probe(heif.file(large)), len(data)) * 0.9
+    with pytest.raises(TooManyPixels):
+        FileLimits(max_pixels=640 * 480 - 1).check_header(info)
 
 
 @BOTH
