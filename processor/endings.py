@@ -1,17 +1,18 @@
-"""The only code that ends jobs: it writes the record, and then calls the listeners."""
+"""The only code that ends jobs: it writes the record, and then calls the listeners. Some hear of a job before, too."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from processor import clock
+from processor.errors import LeaseLost
 from processor.jobs import Failure, Image, Job, Lease, Source, end_of, failed, removed, superseded, with_end
 from processor.ports.jobs import JobStore, known_job
-from processor.ports.listener import Listener
+from processor.ports.listener import Follower, Listener, Record
 
 #: The most time that a listener may take. It blocks a slot of the worker, or a request. For longer work, a listener
 #: makes a note and does the work by itself.
@@ -100,18 +101,38 @@ class Endings:
         end = end_of(job)
         if end is None or not self.listeners:
             return
-        tasks = {asyncio.create_task(each.ended(job, end)): each for each in self.listeners}
-        try:
+        failures = await _failures([each.ended(job, end) for each in self.listeners])
+        for listener, failure in zip(self.listeners, failures, strict=True):
+            if failure is None:
+                continue
+            self.all_told = False
+            told_not = {"listener": type(listener).__name__, "end": end.value, "processingId": job.processing_id}
+            log.error("Listener not told", **told_not, exc_info=failure)
+
+    async def moved(self, job: Job, record: Record) -> None:
+        """Tell those who follow jobs what has happened to this one so far. Who was not told hears it at the end."""
+        followers = [each for each in self.listeners if isinstance(each, Follower)]
+        failures = await _failures([each.moved(job, record) for each in followers])
+        for follower, failure in zip(followers, failures, strict=True):
+            if failure is not None and not isinstance(failure, LeaseLost):  # then the end is there, or somebody else's
+                told_not = {"listener": type(follower).__name__, "processingId": job.processing_id}
+                log.warning("Follower not told", **told_not, exc_info=failure)
+
+
+async def nothing_to_record() -> None:
+    """The record says everything already."""
+
+
+async def _failures(calls: Sequence[Coroutine[None, None, None]]) -> Sequence[BaseException | None]:
+    """Run calls at once, for `LISTENER_SECONDS` at most. What went wrong, of each."""
+    tasks = [asyncio.create_task(call) for call in calls]
+    try:
+        if tasks:
             await asyncio.wait(tasks, timeout=LISTENER_SECONDS)
-        finally:
-            for task in tasks:  # not waited for: it may be deaf to that too
-                task.cancel()
-        for task, listener in tasks.items():
-            failure = _failure_of(task)
-            if failure is not None:
-                self.all_told = False
-                told_not = {"listener": type(listener).__name__, "end": end.value, "processingId": job.processing_id}
-                log.error("Listener not told", **told_not, exc_info=failure)
+    finally:
+        for task in tasks:  # not waited for: it may be deaf to that too
+            task.cancel()
+    return [_failure_of(task) for task in tasks]
 
 
 def _failure_of(task: asyncio.Task[None]) -> BaseException | None:

@@ -12,7 +12,7 @@ from functools import partial
 from processor import clock
 from processor.arrivals import counted_through, reserved, uncounted
 from processor.catalog.joined import Joined
-from processor.endings import Endings
+from processor.endings import Endings, nothing_to_record
 from processor.erasure import Eraser, Erasure
 from processor.errors import (
     Busy,
@@ -169,6 +169,7 @@ class Catalog:
                 await self._replace(image, old, new, version)
             except (RecordChanged, Busy):
                 continue
+            await self.endings.moved(new, nothing_to_record)  # before a worker does: it would tell the same
             await self._enqueue(new, max(delay_seconds, pause_before_job(image.job_ids, new.created_at)))
             return new
         raise Busy

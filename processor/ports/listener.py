@@ -1,10 +1,14 @@
-"""The interface for code that is called when a job has ended."""
+"""The interfaces for code that is called when a job has ended, and when something has happened to it before."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol, runtime_checkable
 
 from processor.jobs import End, Job
+
+#: Makes the record of a job say what the job says.
+Record = Callable[[], Awaitable[None]]
 
 
 class Listener(Protocol):
@@ -19,5 +23,18 @@ class Listener(Protocol):
 
         A deleted image has no record: `job` has what the image knew. Anything that this raises counts as not told, and
         so does more time than `endings.LISTENER_SECONDS`.
+        """
+        ...
+
+
+@runtime_checkable
+class Follower(Listener, Protocol):
+    """A listener that hears of a job before its end, too. What it misses, it hears at the end."""
+
+    async def moved(self, job: Job, record: Record) -> None:
+        """Called beside the work, soon after something has happened, for one job never twice at once.
+
+        The record may not tell of the last variants yet; whoever sends others to it calls `record` first, which costs a
+        write. Anything that this raises is logged, and so is more time than `endings.LISTENER_SECONDS`.
         """
         ...

@@ -173,10 +173,14 @@ class WebhookStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """What became of one request: the status of its answer, or a code if there was none."""
+    """What became of one request: the status of its answer, or a code if there was none.
+
+    `retry_after` is for how many seconds the receiver wants to be left alone.
+    """
 
     status: int | None = None
     code: str = ""
+    retry_after: int = 0
 
     @property
     def delivered(self) -> bool:

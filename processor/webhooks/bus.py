@@ -1,28 +1,42 @@
-"""Tells a bus of the ends of jobs: the same events as webhooks, of all tenants, for other systems in the account."""
+"""Tells a bus what happens to jobs: the same events as webhooks, of all tenants, for other systems in the account."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from processor import clock
 from processor.jobs import End, Job
 from processor.notices import Notice, notices_of
 from processor.ports.bus import BusEvent, EventBus
+from processor.ports.listener import Record
 from processor.webhooks.listener import OLDEST
+from processor.webhooks.told import Told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BusTeller:
-    """A listener. It asks the bus at once, which AWS runs: a failure keeps the message, and all is told again."""
+    """A follower. It asks the bus at once, which AWS runs. A failure at the end keeps the message, and all is told
+    again."""
 
     bus: EventBus
     render: Callable[[Notice], str]
+    told: Told = field(default_factory=Told)
+
+    async def moved(self, job: Job, record: Record) -> None:  # noqa: ARG002 - an event on a bus says all that it tells
+        """What has happened so far. Raises `Unavailable`."""
+        await self._tell(job)
 
     async def ended(self, job: Job, end: End) -> None:  # noqa: ARG002 - the journal says more
         """Everything that has happened to the job, also before its end. Raises `Unavailable`."""
+        await self._tell(job)
+
+    async def _tell(self, job: Job) -> None:
         oldest = clock.now() - OLDEST
-        notices = [each for each in notices_of(job) if each.at >= oldest]
-        events = [BusEvent(type=each.kind.value, at=each.at, detail=self.render(each)) for each in notices]
-        if events:
-            await self.bus.put(events)
+        async with self.told.of(job.processing_id):
+            fresh = [each for each in notices_of(job) if each.at >= oldest and each.id not in self.told]
+            events = [BusEvent(type=each.kind.value, at=each.at, detail=self.render(each)) for each in fresh]
+            if events:
+                await self.bus.put(events)
+            for each in fresh:
+                self.told.add(each.id)

@@ -32,7 +32,7 @@ from processor.ports.webhooks import (
     OffReason,
     Sender,
 )
-from processor.probe import NO_PROBES, Probes
+from processor.probe import NO_PROBES, TRACE, Probes
 from processor.turns import Turns
 from processor.webhooks.listener import KEPT, due
 from processor.webhooks.messages import DeliveryDue, ReplayDue
@@ -43,6 +43,10 @@ from processor.webhooks.signing import signed
 PAUSES = (5, 60, 300, 1800, 7200, 18000, 28800, 28800)
 #: What is left of a pause at least, so that what failed together does not come back together.
 LEAST_OF_PAUSE = 0.75
+#: The longest time for which a receiver is left alone because it asks for that, in seconds. Then it is tried once more.
+LONGEST_ALONE_SECONDS = 3600
+#: And of so much of it in addition what waited comes back, bit by bit.
+SPREAD = 0.25
 #: Requests at once: to one endpoint, and of this process.
 AT_ONCE, AT_ONCE_IN_ALL = 4, 64
 #: Deliveries that wait here for one endpoint, and for all. Others wait in the queue, for so many seconds.
@@ -51,6 +55,10 @@ WAITING, WAITING_IN_ALL, CROWDED_SECONDS = 16, 256, 15
 ATTEMPTS_KEPT = 2 * (len(PAUSES) + 1)
 #: How long an endpoint must have failed before a success is written down, so that one that does both writes little.
 SETTLED_SECONDS = 60
+
+#: Why there is nothing left to tell: the image was deleted, and so was what could be told; or a variant counts no more,
+#: because the work was begun anew, failed or was overtaken.
+IMAGE_DELETED, VARIANT_GONE = "image_deleted", "variant_gone"
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +80,8 @@ class Deliverer:
     _turns: Turns = field(default_factory=lambda: Turns(AT_ONCE_IN_ALL))
     _places: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     _here: Counter[str] = field(default_factory=Counter)
+    #: Endpoints that want to be left alone, and until when (seconds since the epoch).
+    _alone: dict[str, float] = field(default_factory=dict)
     _stopping: bool = False
 
     def takes(self, body: str) -> bool:
@@ -95,7 +105,7 @@ class Deliverer:
         return None if message is None else await self._in_time(message)
 
     async def _in_time(self, message: DeliveryDue) -> int | None:
-        left = message.due - time.time()
+        left = max(message.due, self._alone_until(message.webhook_id)) - time.time()
         if left >= 1:
             return min(MAX_DELAY_SECONDS, round(left))
         if self._here[message.webhook_id] >= WAITING or self._here.total() >= WAITING_IN_ALL:
@@ -140,21 +150,37 @@ class Deliverer:
     async def _deliver(self, endpoint: Endpoint, delivery: Delivery) -> None:
         job = None if delivery.type == TEST else await self._job(delivery)
         notice = None if job is None else next((one for one in notices_of(job) if one.id == delivery.event_id), None)
-        if notice is None and delivery.type != TEST:  # the image was deleted, and so was what could be told
-            await self._end(delivery, "image_deleted")
+        if notice is None and delivery.type != TEST:
+            await self._end(delivery, IMAGE_DELETED if job is None else VARIANT_GONE)
             return
         body = self.render(delivery, notice)
-        with self.probes.span("delivery", tried=True) as span:
+        trace = job.trace if job is not None else None
+        with self.probes.span("delivery", tried=True, continues=trace, type=delivery.type) as span:
+            span.facts["due"] = delivery.next_at or delivery.event_at
             now = clock.now()
             headers = signed(delivery.event_id, body, now, endpoint.secrets(now))
-            if job is not None and job.trace:  # so that the receiver's own trace can go on with it
-                headers["traceparent"] = job.trace
+            if trace:  # so that the receiver's own trace can go on with it
+                headers["traceparent"] = TRACE.get() or trace
             answered = await self.sender.post(endpoint.url, headers, body)
             span.end()
             attempt = Attempt(at=now, milliseconds=span.milliseconds, status=answered.status, code=answered.code)
-            span.facts["delivery"] = tried = _tried(delivery, attempt)
+            alone = min(answered.retry_after, LONGEST_ALONE_SECONDS)
+            span.facts["delivery"] = tried = _tried(delivery, attempt, alone)
+        if alone:
+            self._leave_alone(delivery.webhook_id, alone)
         await self._record(delivery, tried)
         await self._note_health(delivery.tenant, endpoint, attempt)
+
+    def _leave_alone(self, webhook_id: str, seconds: float) -> None:
+        """Other processes find out by themselves."""
+        now = time.time()
+        self._alone = {each: until for each, until in self._alone.items() if until > now}
+        self._alone[webhook_id] = now + seconds
+
+    def _alone_until(self, webhook_id: str) -> float:
+        """Spread, so that what waited does not come back at once."""
+        until = self._alone.get(webhook_id)
+        return 0 if until is None else until + SPREAD * jittered(max(0.0, until - time.time()), least=0)
 
     async def _job(self, delivery: Delivery) -> Job | None:
         """What the records tell: of a deleted image its tombstone."""
@@ -190,17 +216,21 @@ class Deliverer:
         news = health(endpoint, attempt, self.failing_limit)
         if not news:
             return
-        if "off" in news:
-            log.warning("Webhook switched off", reason=news["off"].value, tenant=tenant)
+        known: list[Endpoint] = []
 
         def applied(there: Endpoints) -> Endpoints:
-            now = there.get(endpoint.webhook_id)
-            return there if now is None or now.off is not None else there.with_one(replace(now, **news))
+            known[:] = [each for each in (there.get(endpoint.webhook_id),) if each is not None and each.off is None]
+            return there.with_one(replace(known[0], **news)) if known else there
 
         try:
             await changed(self.webhooks.store, tenant, applied)
         except Busy:
             log.info("Health of a webhook not written")
+        else:
+            if known and "off" in news:  # by this attempt, and by no other that failed at the same time
+                log.warning("Webhook switched off", reason=news["off"].value, tenant=tenant)
+                with self.probes.span("switch off", reason=news["off"].value):
+                    pass
         self.webhooks.directory.forget(tenant)
 
 
@@ -220,8 +250,8 @@ def health(endpoint: Endpoint, attempt: Attempt, limit: timedelta) -> dict[str, 
     return {}
 
 
-def _tried(delivery: Delivery, attempt: Attempt) -> Delivery:
-    """The delivery after an attempt."""
+def _tried(delivery: Delivery, attempt: Attempt, alone: int) -> Delivery:
+    """The delivery after an attempt; the receiver wants to be left alone for so many seconds."""
     after = replace(
         delivery,
         tries=delivery.tries + 1,
@@ -233,5 +263,6 @@ def _tried(delivery: Delivery, attempt: Attempt) -> Delivery:
         return replace(after, status=DeliveryStatus.DELIVERED)
     if attempt.status == HTTPStatus.GONE or delivery.tries >= len(PAUSES):
         return replace(after, status=DeliveryStatus.FAILED, code=attempt.code)
-    pause = timedelta(seconds=max(1, round(jittered(PAUSES[delivery.tries], least=LEAST_OF_PAUSE))))
-    return replace(after, next_at=clock.now() + pause)
+    own = jittered(PAUSES[delivery.tries], least=LEAST_OF_PAUSE)
+    asked = alone + SPREAD * jittered(alone, least=0)
+    return replace(after, next_at=clock.now() + timedelta(seconds=max(1, round(max(own, asked)))))

@@ -1,7 +1,8 @@
-"""The endpoints of tenants, as every end of a job asks for them."""
+"""The endpoints of tenants, as all that happens to a job asks for them."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -22,20 +23,34 @@ class Directory:
     store: WebhookStore
     monotonic: Callable[[], float] = time.monotonic
     _known: OrderedDict[str, tuple[float, Endpoints]] = field(default_factory=OrderedDict)
+    _reading: dict[str, asyncio.Task[Endpoints]] = field(default_factory=dict)
 
     async def of(self, tenant: str) -> Endpoints:
-        """As they were a few seconds ago, at most. Raises `Unavailable`."""
-        now = self.monotonic()
-        read_at, endpoints = self._known.get(tenant, (-FRESH_SECONDS, Endpoints()))
-        if now - read_at < FRESH_SECONDS and tenant in self._known:
-            return endpoints
-        endpoints = await self.store.endpoints(tenant)
-        self._known[tenant] = (now, endpoints)
-        self._known.move_to_end(tenant)
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        """As they were a few seconds ago, at most. Who asks at once shares a look. Raises `Unavailable`."""
+        known = self._known.get(tenant)
+        if known is not None and self.monotonic() - known[0] < FRESH_SECONDS:
+            return known[1]
+        reading = self._reading.get(tenant)
+        if reading is None:
+            reading = self._reading[tenant] = asyncio.create_task(self._read(tenant))
+        return await asyncio.shield(reading)
+
+    async def _read(self, tenant: str) -> Endpoints:
+        began, this = self.monotonic(), asyncio.current_task()
+        try:
+            endpoints = await self.store.endpoints(tenant)
+        finally:
+            current = self._reading.get(tenant) is this
+            if current:
+                del self._reading[tenant]
+        if current:
+            self._known[tenant] = (began, endpoints)
+            self._known.move_to_end(tenant)
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
         return endpoints
 
     def forget(self, tenant: str) -> None:
-        """What is known was changed here."""
+        """What is known was changed here; also what is being read, perhaps from before."""
         self._known.pop(tenant, None)
+        self._reading.pop(tenant, None)

@@ -1,19 +1,22 @@
-"""Tells webhooks of the ends of jobs: one delivery for each event and endpoint is in the records, and on the queue."""
+"""Tells webhooks what happens to jobs: one delivery for each event and endpoint is in the records, and on the queue."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from processor import clock
 from processor.jobs import End, Job, epoch
+from processor.moments import Kind
 from processor.notices import Notice, notices_of
+from processor.ports.listener import Record
 from processor.ports.queue import MessageQueue
 from processor.ports.webhooks import Delivery, DeliveryStatus, Endpoint, WebhookStore
 from processor.webhooks.directory import Directory
 from processor.webhooks.messages import DeliveryDue
+from processor.webhooks.told import Told
 
 #: How long the log of a delivery is kept after its last change.
 KEPT = timedelta(days=7)
@@ -23,17 +26,43 @@ OLDEST = timedelta(days=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookTeller:
-    """A listener. A repeated call sends nothing again that has been tried already."""
+    """A follower. A repeated call sends nothing again that has been tried already."""
 
     store: WebhookStore
     queue: MessageQueue
     directory: Directory
+    told: Told = field(default_factory=Told)
+
+    async def moved(self, job: Job, record: Record) -> None:
+        """What has happened so far. Whoever delivers it reads the record, so a variant must be there first."""
+        async with self.told.of(job.processing_id):
+            wanted = await self._wanted(job)
+            if any(notice.kind is Kind.VARIANT for _, notice in wanted):
+                await record()
+            await self._tell_all(wanted)
 
     async def ended(self, job: Job, end: End) -> None:  # noqa: ARG002 - the journal says more
         """Everything that has happened to the job, also before its end."""
-        endpoints = (await self.directory.of(job.tenant)).all
-        wanted = [(each, notice) for each in endpoints if each.off is None for notice in _wanted(each, job)]
-        await asyncio.gather(*(self._tell(endpoint, notice) for endpoint, notice in wanted))
+        async with self.told.of(job.processing_id):
+            await self._tell_all(await self._wanted(job))
+
+    async def _wanted(self, job: Job) -> Sequence[tuple[Endpoint, Notice]]:
+        """What is to be told, to whom."""
+        endpoints = [each for each in (await self.directory.of(job.tenant)).all if each.off is None]
+        return [
+            (endpoint, notice)
+            for endpoint in endpoints
+            for notice in _wanted(endpoint, job)
+            if (endpoint.webhook_id, notice.id) not in self.told
+        ]
+
+    async def _tell_all(self, wanted: Sequence[tuple[Endpoint, Notice]]) -> None:
+        ends = await asyncio.gather(
+            *(self._tell(endpoint, notice) for endpoint, notice in wanted), return_exceptions=True
+        )
+        for error in ends:  # after the last: nobody else tells of the job meanwhile
+            if error is not None:
+                raise error
 
     async def _tell(self, endpoint: Endpoint, notice: Notice) -> None:
         """The record comes first. So a process that dies in between leaves one that was never tried: whoever is told
@@ -42,6 +71,7 @@ class WebhookTeller:
         there = await self.store.add(delivery)
         if there is None or (there.status is DeliveryStatus.PENDING and not there.tries):
             await self.queue.send(due(delivery).to_message())
+        self.told.add((endpoint.webhook_id, notice.id))
 
 
 def delivery_of(endpoint: Endpoint, notice: Notice) -> Delivery:

@@ -8,14 +8,15 @@ import contextlib
 import hashlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from processor import clock
-from processor.endings import Endings
+from processor.endings import Endings, nothing_to_record
 from processor.erasure import Eraser
 from processor.errors import (
     Busy,
@@ -86,6 +87,8 @@ class _Run:
     #: When all variants were encoded, in milliseconds since the work began.
     rendered: int = 0
     progress: Progress = field(init=False)
+    #: One note at a time: an older one must not come last.
+    noting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         """Nothing is stored yet."""
@@ -191,16 +194,9 @@ class Converter:
     async def make_further(self, event: JobRequested) -> Outcome:
         """Make the formats that a completed job owes. Safe to call twice, late, and in two processes at once. Raises
         what `convert` raises; the job can then be claimed again."""
-        outcome = await self.further.make(event.processing_id)
-        if outcome.settles:
-            await self._tell_of_formats(event.processing_id)
-        return outcome
-
-    async def _tell_of_formats(self, processing_id: str) -> None:
-        """Tell the listeners of the end again: its record has more variants now. Nothing waits for that."""
-        with contextlib.suppress(JobNotFound):
-            job = await self.jobs.job_of_any_tenant(processing_id)
-            await Endings(jobs=self.jobs, listeners=self.listeners).tell(job)
+        endings = Endings(jobs=self.jobs, listeners=self.listeners)
+        outcome = await self.further.make(event.processing_id, endings)
+        return replace(outcome, told=endings.all_told)
 
     async def renew_leases(self) -> None:
         """Extend the leases of all jobs in work. Raises what `Leases.renew` raises."""
@@ -230,7 +226,8 @@ class Converter:
             try:
                 await endings.before(job)
                 await self._begin(run)
-                return await self._work(run, accepted.download)
+                async with self._telling(run):
+                    return await self._work(run, accepted.download)
             except asyncio.CancelledError:  # this process is told to stop: nothing is wrong with the job
                 await asyncio.shield(self._give_back(run, last_try=False))
                 raise
@@ -348,7 +345,7 @@ class Converter:
     async def _render_and_store(self, run: _Run, data: bytes, work: Span, leave: Callable[[], None]) -> Rendered:
         """Store every variant as soon as it is encoded, while the next one is encoded."""
         storing: list[asyncio.Task[None]] = []
-        telling = asyncio.create_task(self._tell(run))
+        noting = asyncio.create_task(self._keep_noting(run))
         suspect = run.job.attempts > 1
         renderer = self.suspect_renderer if suspect else self.renderer
 
@@ -367,21 +364,49 @@ class Converter:
                 rendered = await renderer.render(data, run.recipe, ticket)
             run.rendered = work.milliseconds
             await asyncio.gather(*storing)
-            if telling.done():
-                telling.result()
+            if noting.done():
+                noting.result()
         finally:
-            tasks = (telling, *storing)
+            tasks = (noting, *storing)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         return rendered
 
-    async def _tell(self, run: _Run) -> None:
+    async def _keep_noting(self, run: _Run) -> None:
         """Note the stored variants in the record, for as long as more will come."""
         while True:
-            variants = await run.progress.worth_a_note()
+            await run.progress.worth_a_note()
+            await self._note(run, run.progress.noted + 1)
+
+    async def _note(self, run: _Run, number: int) -> None:
+        """Have the record show so many variants or more. Raises `LeaseLost`, `Unavailable`."""
+        async with run.noting:
+            if run.progress.noted >= number:
+                return
+            variants = run.progress.variants
             with self.probes.span("note", variants=len(variants)):
                 await self.jobs.note(run.job.processing_id, run.held.lease, variants)
+            run.progress.note(variants)
+
+    @contextlib.asynccontextmanager
+    async def _telling(self, run: _Run) -> AsyncIterator[None]:
+        """Tell those who follow jobs, beside the work. What they have not heard by then they hear at the end."""
+        telling = asyncio.create_task(self._keep_telling(run))
+        try:
+            yield
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+    async def _keep_telling(self, run: _Run) -> None:
+        """That the work has begun, and of each variant."""
+        await run.endings.moved(run.job, nothing_to_record)
+        told = 0
+        while True:
+            variants = await run.progress.more_than(told)
+            told = len(variants)
+            await run.endings.moved(replace(run.job, variants=variants), partial(self._note, run, told))
 
     async def _count_work(self, tenant: str, info: ImageInfo) -> None:
         """Count the pixels before the work, so that they count however it ends. Raises `DailyLimitReached`, `Busy`,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from processor import clock
+from processor.endings import Endings
 from processor.errors import Busy, Conflict, ImageRejected, JobNotFound, LeaseLost, ObjectNotFound, Unavailable
 from processor.formats import encoding_of
 from processor.formats.info import ImageInfo
@@ -63,8 +64,9 @@ class Further:
     maker: Maker
     probes: Probes = NO_PROBES
 
-    async def make(self, processing_id: str) -> Outcome:
-        """Make what is owed, under a lease. The job stays completed, whatever happens.
+    async def make(self, processing_id: str, endings: Endings) -> Outcome:
+        """Make what is owed, under a lease. The job stays completed, whatever happens. Its end is told again after each
+        format: the record has more variants then.
 
         Raises `Unavailable`, or whatever a defect raises; the job can then be claimed again.
         """
@@ -78,7 +80,7 @@ class Further:
         structlog.contextvars.bind_contextvars(uniqueId=job.unique_id, processingId=job.processing_id)
         with job_span(self.probes, job), self.leases.holding(processing_id, lease) as held:
             try:
-                return await self._all(job, held)
+                return await self._all(job, held, endings)
             except LeaseLost:
                 return await self._overtaken(job)
             except Busy:  # somebody wants the machine
@@ -88,7 +90,7 @@ class Further:
                 await asyncio.shield(self._give_back(held))
                 raise
 
-    async def _all(self, job: Job, held: Held) -> Outcome:
+    async def _all(self, job: Job, held: Held, endings: Endings) -> Outcome:
         sets = []
         for format_ in job.owed:
             sets.append(await self._made(job, format_, held))
@@ -96,6 +98,7 @@ class Further:
             job = replace(job, owed=left, further=(*job.further, sets[-1]), updated_at=clock.now())
             with self.probes.span("record", status=job.status.value):
                 await asyncio.shield(self.jobs.amend(job, held.lease))
+            await endings.tell(job)
         return of_formats(job, sets)
 
     async def _made(self, job: Job, format_: str, held: Held) -> FormatSet:

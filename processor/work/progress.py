@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from processor.images import StoredVariant
@@ -24,10 +25,12 @@ class Progress:
     recipe: Recipe
     #: Pixels of the source, once they are known.
     pixels: int = 0
+    #: How many variants the record shows, and when it was made to.
+    noted: int = 0
+    _noted_at: float | None = None
     _stored: dict[str, StoredVariant] = field(default_factory=dict)
-    #: Set while the record lacks a stored variant.
+    #: Set when there is one variant more; then there is another event.
     _news: asyncio.Event = field(default_factory=asyncio.Event)
-    _noted: float | None = None
 
     @property
     def variants(self) -> tuple[StoredVariant, ...]:
@@ -35,25 +38,34 @@ class Progress:
         return tuple(self._stored[spec.name] for spec in self.recipe.specs if spec.name in self._stored)
 
     def add(self, variant: StoredVariant) -> None:
-        """Add a stored variant. When all are stored, the job will end soon."""
+        """Add a stored variant."""
         self._stored[variant.name] = variant
-        if len(self._stored) < len(self.recipe.specs):
-            self._news.set()
-        else:
-            self._news.clear()
+        self._news.set()
+        self._news = asyncio.Event()
 
-    async def worth_a_note(self) -> tuple[StoredVariant, ...]:
-        """Wait until a note is worth while; then return all stored variants."""
-        while True:
+    def note(self, variants: Sequence[StoredVariant]) -> None:
+        """The record shows these now."""
+        self.noted, self._noted_at = len(variants), time.monotonic()
+
+    async def more_than(self, number: int) -> tuple[StoredVariant, ...]:
+        """Wait until more variants than that are stored; then return all of them. When the last one is stored, the job
+        will end soon, so nobody hears of that."""
+        while not self._is_news(number):
             await self._news.wait()
-            await asyncio.sleep(self._pause_seconds())
-            if self._news.is_set():
-                break
-        self._news.clear()
-        self._noted = time.monotonic()
         return self.variants
 
+    async def worth_a_note(self) -> None:
+        """Wait until a note is worth while."""
+        while True:
+            await self.more_than(self.noted)
+            await asyncio.sleep(self._pause_seconds())
+            if self._is_news(self.noted):
+                return
+
+    def _is_news(self, number: int) -> bool:
+        return number < len(self._stored) < len(self.recipe.specs)
+
     def _pause_seconds(self) -> float:
-        if self._noted is not None:
-            return max(0.0, self._noted + NOTE_SECONDS - time.monotonic())
+        if self._noted_at is not None:
+            return max(0.0, self._noted_at + NOTE_SECONDS - time.monotonic())
         return 0.0 if self.pixels >= WORTH_A_NOTE_PIXELS else WORTH_A_NOTE_SECONDS

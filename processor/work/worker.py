@@ -476,9 +476,13 @@ class Worker:
             return False
         return True
 
+    def _is_last_try(self, message: Message) -> bool:
+        """Whether the queue will not deliver it again."""
+        return self._max_receives is not None and message.receive_count >= self._max_receives
+
     async def _convert_all(self, message: Message) -> _Rest:
         """Handle every event of a message, whatever happens to the others. Returns the rest of the message."""
-        last_try = self._max_receives is not None and message.receive_count >= self._max_receives
+        last_try = self._is_last_try(message)
         rest = _Rest()
         try:
             records = events.parse(message.body)
@@ -642,8 +646,11 @@ class Worker:
             self.circuit.failed()
             log.warning("Dependency unavailable", code=error.code)
             return "unavailable", _retry_seconds(message.receive_count)
-        busy = outcome.kind is OutcomeKind.BUSY
-        return ("busy", outcome.retry_after_seconds) if busy else ("", None)
+        if outcome.kind is OutcomeKind.BUSY:
+            return "busy", outcome.retry_after_seconds
+        if not outcome.told and not self._is_last_try(message):
+            return "untold", _retry_seconds(message.receive_count)
+        return "", None
 
     async def _leave_owing(
         self, message: Message, owed: JobRequested, reason: str, seconds: int | None, span: Span

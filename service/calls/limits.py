@@ -13,6 +13,7 @@ from processor.formats import DECODED, in_words
 from processor.formats.anatomy import MAX_PIECES
 from processor.pipeline.limits import FileLimits
 from processor.usage import MEGAPIXEL, Limits, Overrides, Usage, today, tomorrow
+from processor.webhooks.registry import MAX_ENDPOINTS
 from service.auth.middleware import tenant_of
 from service.calls import groups
 from service.config import SETTINGS, Settings
@@ -104,6 +105,7 @@ class LimitsAnswer(Heard):
         description="Most memory that a conversion may take, in bytes; null where this process does not know.",
         examples=[1006632960],
     )
+    max_webhooks: int = Field(description="Most webhooks of the tenant.", examples=[MAX_ENDPOINTS])
     formats: list[AcceptedFormat] = Field(description="What is converted, by extension. The content decides.")
 
     @classmethod
@@ -126,6 +128,7 @@ class LimitsAnswer(Heard):
             max_pieces=MAX_PIECES,
             max_seconds=settings.process_timeout_seconds,
             max_memory=settings.told_conversion_budget_bytes,
+            max_webhooks=MAX_ENDPOINTS,
             formats=_FORMATS,
         )
 
@@ -147,6 +150,7 @@ LIMITS = LimitsAnswer(
     max_pieces=10_000,
     max_seconds=60,
     max_memory=960 * 1024 * 1024,
+    max_webhooks=MAX_ENDPOINTS,
     formats=_FORMATS,
 )
 

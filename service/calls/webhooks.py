@@ -164,7 +164,7 @@ class DeliveryAnswer(Answer):
     status: DeliveryStatus
     code: str | None = Field(
         description="Why it is not tried any more: that of the last attempt, `webhook_off`, `webhook_deleted`, or "
-        "`image_deleted`: there is nothing left to tell.",
+        "`image_deleted`; `variant_gone`: its run was cut short, has failed or was overtaken.",
         examples=[None],
     )
     next_at: Time | None = Field(description="When it is tried again.")

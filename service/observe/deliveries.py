@@ -7,7 +7,7 @@ import logging
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from processor.ports.webhooks import Delivery, DeliveryStatus
+from processor.ports.webhooks import Delivery, DeliveryStatus, OffReason
 from processor.probe import Span
 
 #: Upper bounds in seconds: from the event to its delivery at the first try, or after a day.
@@ -36,18 +36,41 @@ class Deliveries:
             registry=registry,
         )
         self._ends.labels(DELIVERED, "")
+        self._wait = Histogram(
+            "truss_webhook_wait_seconds",
+            "How late a delivery is tried: from the event, or from when it was to be tried next. A receiver that is "
+            "slow, or that wants to be left alone, makes its own deliveries late.",
+            buckets=_LAG_BUCKETS,
+            registry=registry,
+        )
+        self._off = Counter(
+            "truss_webhooks_switched_off",
+            "Webhooks that were switched off: `failing` for days, or `gone`.",
+            ("reason",),
+            registry=registry,
+        )
+        for reason in (OffReason.FAILING, OffReason.GONE):  # a rate needs a zero to begin with
+            self._off.labels(reason.value)
 
     def begun(self, span: Span) -> None:
         """Nothing is said before there is a result."""
 
     def ended(self, span: Span) -> None:
-        if span.name != "delivery" or span.error is not None:
+        if span.error is not None:
             return
+        if span.name == "switch off":
+            self._off.labels(span.facts["reason"]).inc()
+        elif span.name == "delivery":
+            self._tried(span)
+
+    def _tried(self, span: Span) -> None:
         delivery: Delivery = span.facts["delivery"]
         tried = span.facts["tried"]
         attempt = delivery.attempts[-1] if tried else None
         end, code = _end(delivery), delivery.code or (attempt.code if attempt else "")
         self._ends.labels(end, code).inc()
+        if attempt is not None:
+            self._wait.observe(max(0.0, (attempt.at - span.facts["due"]).total_seconds()))
         if attempt is not None and end == DELIVERED:
             self._lag.observe(max(0.0, (attempt.at - delivery.event_at).total_seconds()))
         fields: dict[str, object] = {"end": end, **({"code": code} if code else {}), "type": delivery.type}

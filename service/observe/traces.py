@@ -20,7 +20,12 @@ from processor.probe import TRACE, Position, Span
 
 #: Steps that begin a trace of their own; all others are told as parts of one, or not at all.
 _BEGINNINGS = frozenset({"request", "event"})
-_KINDS = {"request": SpanKind.SERVER, "event": SpanKind.CONSUMER, "aws": SpanKind.CLIENT}
+_KINDS = {
+    "request": SpanKind.SERVER,
+    "event": SpanKind.CONSUMER,
+    "aws": SpanKind.CLIENT,
+    "delivery": SpanKind.CLIENT,
+}
 #: What is known under other names elsewhere (https://opentelemetry.io/docs/specs/semconv/).
 _NAMES = {
     "method": "http.request.method",
@@ -102,15 +107,19 @@ def _name(span: Span) -> str:
         "aws": lambda: f"{facts['service']}.{facts['operation']}",
         "wait": lambda: f"wait for {facts['of']}",
         "encode": lambda: f"encode {facts['variant']}",
+        "delivery": lambda: f"deliver {facts['type']}",
         "store": lambda: f"store {facts['variant']}.{facts['format']}",
     }
     return named[span.name]() if span.name in named else span.name
 
 
 def _attributes(span: Span) -> dict[str, str | int | float | bool]:
-    """What is plain of the facts; of an outcome, what its log line says."""
+    """What is plain of the facts; of an outcome and of a delivery, what its log line says."""
     facts = dict(span.facts)
-    outcome = facts.pop("outcome", None)
+    outcome, delivery = facts.pop("outcome", None), facts.pop("delivery", None)
+    if delivery is not None:
+        facts |= {"webhookId": delivery.webhook_id, "eventId": delivery.event_id, "tries": delivery.tries}
+        facts |= {"status": delivery.attempts[-1].status, "code": delivery.attempts[-1].code}
     if outcome is not None:
         facts |= {"outcome": outcome.kind.value, "code": outcome.code}
         facts |= {"uniqueId": outcome.unique_id, "processingId": outcome.processing_id}
@@ -125,6 +134,9 @@ def _failure(span: Span) -> str:
     """Why it failed; empty if it did not. What a caller did wrong is no failure of the step."""
     if span.error is not None:
         return span.error.__name__
+    delivery = span.facts.get("delivery")
+    if delivery is not None:
+        return str(delivery.attempts[-1].code)
     status = span.facts.get("status")
     failed = span.name == "request" and isinstance(status, int) and status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return str(status) if failed else ""

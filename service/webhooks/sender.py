@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 import aiohttp
@@ -18,6 +21,10 @@ from service.webhooks.addresses import is_loopback, is_public
 READ_BYTES = 4096
 #: Longest time until the connection stands, in seconds, the look-up of the name included.
 CONNECT_SECONDS = 5
+#: Statuses with which a receiver may say when to come again.
+BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+#: Digits of a number of seconds that are read: more is longer than anybody waits.
+_MOST_DIGITS = 9
 USER_AGENT = "truss-image-webhooks"
 
 
@@ -69,9 +76,26 @@ class HttpSender:
         try:
             async with self.session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
                 await answer.content.read(READ_BYTES)
-                return Answered(status=answer.status, code=_code_of_status(answer.status))
+                return Answered(
+                    status=answer.status,
+                    code=_code_of_status(answer.status),
+                    retry_after=_retry_after(answer) if answer.status in BUSY else 0,
+                )
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             return Answered(code=_code_of_error(error))
+
+
+def _retry_after(answer: aiohttp.ClientResponse) -> int:
+    """Seconds from now, whichever way the header says it (RFC 9110, 10.2.3); 0 for none, and for what is neither."""
+    text = answer.headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdecimal():
+        return int(text[:_MOST_DIGITS])
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return 0
+    now = datetime.now(at.tzinfo)
+    return max(0, math.ceil((at - now).total_seconds()))
 
 
 def _code_of_status(status: int) -> str:

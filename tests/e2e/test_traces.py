@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -38,10 +39,35 @@ class Collector:
             some.extend(span for scope in resource.scope_spans for span in scope.spans)
         return web.Response()
 
+    def whole(self, trace: str) -> list[Span]:
+        """All of its spans, of all processes."""
+        return [span for spans in self.spans.values() for span in spans if span.trace_id.hex() == trace]
+
     def of_trace(self, trace: str) -> list[set[str]]:
         """The names of its spans, of each process."""
         named = ({span.name for span in spans if span.trace_id.hex() == trace} for spans in self.spans.values())
         return [names for names in named if names]
+
+
+@dataclass
+class Receiver:
+    """The trace that each request to a webhook names, by the event's type."""
+
+    url: str = ""
+    named: dict[str, str] = field(default_factory=dict)
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.named[(await request.json())["type"]] = request.headers["traceparent"]
+        return web.Response(status=204)
+
+
+@asynccontextmanager
+async def run_receiver() -> AsyncIterator[Receiver]:
+    receiver, app = Receiver(), web.Application()
+    app.router.add_post("/", receiver.take)
+    async with TestServer(app) as server:
+        receiver.url = str(server.make_url("/"))
+        yield receiver
 
 
 @asynccontextmanager
@@ -58,12 +84,13 @@ async def run_collector() -> AsyncIterator[Collector]:
         await runner.cleanup()
 
 
-async def test_one_trace_tells_of_the_request_in_one_process_and_of_each_variant_in_another(
+async def test_one_trace_tells_of_the_request_in_one_process_and_of_each_variant_and_webhook_in_another(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:
     trace, metrics_port = secrets.token_hex(16), held_port()
     logs = tmp_path / "api.log", tmp_path / "worker.log"
-    async with run_stage(tmp_path / "aws") as stage, run_collector() as collector:
+    webhooks = ("image.uploaded", "image.processing", "image.completed")
+    async with run_stage(tmp_path / "aws") as stage, run_collector() as collector, run_receiver() as receiver:
         traced: dict[str, Any] = {
             "TRACES": "otlp",
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
@@ -73,6 +100,8 @@ async def test_one_trace_tells_of_the_request_in_one_process_and_of_each_variant
             run_service(stage, session, logs[0], ROLES="api", **traced) as api,
             run_service(stage, session, logs[1], ROLES="worker", METRICS_PORT=str(metrics_port), **traced),
         ):
+            wanted = {"url": receiver.url, "events": list(webhooks)}
+            await api.call("POST", "/images/webhooks", json=wanted, expect=201)
             headers = {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"}
             issued = await api.call("POST", "/images/upload-url", json={"filename": "a.jpg"}, headers=headers)
             picture = corpus.jpeg(corpus.photo(400, 300))
@@ -81,7 +110,8 @@ async def test_one_trace_tells_of_the_request_in_one_process_and_of_each_variant
             await api.settled(issued["processingId"])
 
             async def whole() -> Any:
-                return [names for names in collector.of_trace(trace) if "job" in names]
+                delivered = {f"deliver {kind}" for kind in webhooks}
+                return [names for names in collector.of_trace(trace) if {"job", *delivered} <= names]
 
             (worked,) = await eventually(whole, what="what the worker tells")
             asked = next(names for names in collector.of_trace(trace) if "job" not in names)
@@ -93,6 +123,13 @@ async def test_one_trace_tells_of_the_request_in_one_process_and_of_each_variant
     assert {"job", "conversion", "download", "decode", "render", "record", "s3.PutObject"} <= worked
     variants = ("thumbnail", "medium", "large", "webp")
     assert {f"store {variant}.webp" for variant in variants} <= worked
+    spans = collector.whole(trace)
+    request = next(span for span in spans if span.name == "POST /images/upload-url")
+    for kind in webhooks:  # each is a part of the image's trace, and the receiver's own trace goes on from there
+        delivery = next(span for span in spans if span.name == f"deliver {kind}")
+        assert delivery.parent_span_id == request.span_id
+        assert delivery.kind == Span.SPAN_KIND_CLIENT
+        assert receiver.named[kind] == f"00-{trace}-{delivery.span_id.hex()}-01"
     assert re.search(rf'truss_servable_seconds_bucket.* # {{trace_id="{trace}"}}', exposed)
     lines = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
     told = {line["event"] for line in lines if line.get("traceId") == trace}

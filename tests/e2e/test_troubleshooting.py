@@ -329,6 +329,25 @@ async def test_a_file_that_brings_down_its_worker_stays_processing_and_then_fail
 
 
 @needs_curl
+async def test_a_webhook_whose_receiver_is_away_is_found_by_its_code(
+    tmp_path: Path, session: aiohttp.ClientSession
+) -> None:
+    async with _desk(tmp_path, session) as desk:
+        nobody = {"url": f"http://127.0.0.1:{held_port()}/"}
+        webhook = await desk.service.call("POST", "/images/webhooks", json=nobody, expect=201)
+        issued = await desk.service.put(_photo())
+        await desk.service.settled(issued["processingId"])
+
+        async def tried() -> bool:
+            path = f"/images/webhooks/{webhook['webhookId']}/attempts"
+            deliveries = (await desk.service.call("GET", path))["deliveries"]
+            return any(each["attempts"] for each in deliveries)
+
+        await eventually(tried, what="an attempt that failed")
+        await desk.reader.follow("Webhooks fail or come late", {"WEBHOOK": webhook["webhookId"]})
+
+
+@needs_curl
 async def test_a_right_that_is_missing_opens_the_circuit_lets_the_queue_grow_and_leaves_a_dead_letter(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:

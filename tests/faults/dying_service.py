@@ -1,10 +1,12 @@
 """`python -m service` that kills itself, as the kernel would, right before or right after one step of its work.
 
-`DIE_AT` names the step, how many times it is come to, and the side: `store:2:after`.
+`DIE_AT` names the step, how many times it is come to, and the side: `store:2:after`. With `NOTED_FIRST` the last
+variant waits until the record tells of others, as with a large picture.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import signal
@@ -36,6 +38,7 @@ STEPS: dict[str, tuple[type, str]] = {
     "take-up": (DynamoJobStore, "take_up"),
     "amend": (DynamoJobStore, "amend"),
     "store": (S3ObjectStore, "store"),
+    "note": (DynamoJobStore, "note"),
     "finish": (DynamoJobStore, "finish"),
     "settle": (SqsMessageQueue, "settle"),
     "send": (SqsMessageQueue, "send"),
@@ -78,6 +81,28 @@ def arm(point: str) -> None:
     setattr(owner, method, dying(getattr(owner, method), int(number), side))
 
 
+def note_first() -> None:
+    """Store no last variant before there was a note."""
+    noted = asyncio.Event()
+    store, note = S3ObjectStore.store, DynamoJobStore.note
+
+    @functools.wraps(store)
+    async def store_late(self: S3ObjectStore, key: str, *given: Any, **named: Any) -> None:
+        if key.endswith("/webp.webp"):
+            await noted.wait()
+        await store(self, key, *given, **named)
+
+    @functools.wraps(note)
+    async def note_and_tell(*given: Any, **named: Any) -> None:
+        await note(*given, **named)
+        noted.set()
+
+    setattr(S3ObjectStore, "store", store_late)  # noqa: B010 - mypy allows no assignment to a method
+    setattr(DynamoJobStore, "note", note_and_tell)  # noqa: B010
+
+
 if __name__ == "__main__":
+    if os.environ.get("NOTED_FIRST"):
+        note_first()
     arm(os.environ["DIE_AT"])
     serve()

@@ -18,6 +18,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from processor.catalog.reconcile import FindingKind, Reconciler
+from processor.moments import Kind
+from processor.notices import notices_of
 from tests import corpus
 from tests.faults.conftest import VISIBILITY_SECONDS, new_stage
 from tests.fleet import ServiceProcess, Stage, assert_nothing_is_amiss, empty, run_service
@@ -52,6 +54,18 @@ FURTHER = {
 TELLING = {
     "the first half": ("add-delivery:1:after", "send:1:after", "post:1:after"),
     "the second half": ("add-delivery:1:before", "send:1:before", "post:1:before", "update-delivery:1:after"),
+}
+#: From the beginning of a job until a webhook has taken all that happened to it: two events come together, then the
+#: variants, each with a note before it, then the end.
+AS_IT_HAPPENS = {
+    "the first half": (
+        *("claim:1:after", "add-delivery:1:after", "send:2:before", "note:1:after", "post:2:after", "finish:1:before"),
+    ),
+    "the second half": (
+        *("add-delivery:1:before", "add-delivery:2:after", "send:1:after", "send:2:after", "note:1:before"),
+        *("add-delivery:3:before", "add-delivery:3:after", "send:3:before", "send:3:after", "post:1:before"),
+        *("post:1:after", "update-delivery:1:after", "finish:1:after", "add-delivery:7:after", "send:7:after"),
+    ),
 }
 #: What a repeated DELETE answers, by where the first was cut short.
 DELETION = {
@@ -190,6 +204,29 @@ async def test_a_kill_at_any_step_of_telling_leaves_an_end_that_a_webhook_is_tol
                 await scene.assert_nothing_is_amiss()
 
     assert await theatre.play(TELLING[steps], play) == {}
+
+
+@pytest.mark.parametrize("steps", ["the first half", pytest.param("the second half", marks=pytest.mark.slow)])
+async def test_a_kill_at_any_step_of_telling_as_it_happens_leaves_nothing_untold(theatre: Theatre, steps: str) -> None:
+    async def play(scene: Scene, point: str) -> None:
+        async with receiver() as (url, came):
+            async with scene.mortal(point) as mortal:
+                wanted = {"url": url, "events": [kind.value for kind in Kind]}
+                await mortal.call("POST", "/images/webhooks", json=wanted, expect=201)
+                job = (await mortal.put(GOOD))["processingId"]
+            async with scene.ordinary() as service:
+                assert (await service.settled(job))["status"] == "completed"
+                async with scene.stage.stores() as stores:
+                    happened = {each.id for each in notices_of(await stores.jobs.job_of_any_tenant(job))}
+                assert len(happened) >= 7
+
+                async def told() -> bool:
+                    return happened <= {event["id"] for event in came}
+
+                await eventually(told, what="all that happened")
+                await scene.assert_nothing_is_amiss()
+
+    assert await theatre.play(AS_IT_HAPPENS[steps], play, NOTED_FIRST="yes") == {}
 
 
 @asynccontextmanager

@@ -117,6 +117,40 @@ bad minute, and that it ends when the trouble does (https://sre.google/workbook/
     means that AWS is away: see the logs for "AWS call failed". 500 is a defect: "Request failed" has its trace.
 {{- end }}
 {{- end }}
+{{- with $values.ImageServiceWebhooksFail }}
+{{- $tries := printf "truss_webhook_deliveries_total{%s,code!~\"webhook_off|webhook_deleted|image_deleted|variant_gone\"}" $job }}
+{{- $failed := printf "truss_webhook_deliveries_total{%s,end!=\"delivered\",code!~\"webhook_off|webhook_deleted|image_deleted|variant_gone\"}" $job }}
+- alert: ImageServiceWebhooksFail
+  runbook: webhooks-fail-or-come-late
+  expr: >-
+    sum(rate({{ $failed }}[{{ .window }}])) / sum(rate({{ $tries }}[{{ .window }}])) > {{ .part }}
+    and sum(increase({{ $tries }}[{{ .window }}])) >= {{ .least }}
+  summary: Most tries to deliver to webhooks fail
+  description: >-
+    sum by (code) (rate(truss_webhook_deliveries_total{end!="delivered"}[15m])) says why. Of many webhooks at once, our way to the Internet
+    is at fault (networkPolicy.egress, NAT, DNS); of one, its receiver. They are tried for a day.
+{{- end }}
+{{- with $values.ImageServiceWebhooksLate }}
+- alert: ImageServiceWebhooksLate
+  runbook: webhooks-fail-or-come-late
+  expr: >-
+    1 - sum(rate(truss_webhook_wait_seconds_bucket{ {{- $job -}} ,le=~"{{ .seconds }}(\\.0)?"}[{{ .window }}]))
+    / sum(rate(truss_webhook_wait_seconds_count{ {{- $job -}} }[{{ .window }}])) > {{ .part }}
+    and sum(increase(truss_webhook_wait_seconds_count{ {{- $job -}} }[{{ .window }}])) >= {{ .least }}
+  summary: Webhooks are told more than {{ .seconds }} seconds late
+  description: >-
+    More than {{ .part }} of the tries of the last {{ .window }}. Deliveries share the queue with uploads: is it behind? Else one receiver is
+    slow, and it is its own deliveries that wait.
+{{- end }}
+{{- with $values.ImageServiceWebhookOff }}
+- alert: ImageServiceWebhookOff
+  runbook: webhooks-fail-or-come-late
+  expr: sum by (reason) (increase(truss_webhooks_switched_off_total{ {{- $job -}} }[{{ .window }}])) > {{ .webhooks }}
+  summary: A webhook was switched off
+  description: >-
+    Its tenant hears nothing any more. The log line "Webhook switched off" names it; tell the tenant, who can switch it on again and
+    replay what failed.
+{{- end }}
 {{- with $values.ImageServiceMemoryHigh }}
 - alert: ImageServiceMemoryHigh
   runbook: pods-restart

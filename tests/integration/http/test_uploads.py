@@ -77,6 +77,7 @@ async def test_a_page_learns_the_limits_of_a_file_before_it_uploads(ask: Any) ->
         "maxPieces": 10_000,
         "maxSeconds": 60,
         "maxMemory": 1024**3 - 1000,
+        "maxWebhooks": 10,
     }
     assert {each["extension"]: each["contentType"] for each in limits["formats"]} == {
         "jpg": "image/jpeg",

@@ -27,6 +27,7 @@ class Receiver:
     came: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     hold: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
+    retry_after: str = ""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.came.append((request.path, dict(request.headers), await request.read()))
@@ -42,7 +43,8 @@ class Receiver:
                 response.set_cookie("a", "b")
                 return response
         status = request.path.removeprefix("/")
-        return web.Response(status=int(status) if status.isdecimal() else 204)
+        headers = {"Retry-After": self.retry_after} if self.retry_after else {}
+        return web.Response(status=int(status) if status.isdecimal() else 204, headers=headers)
 
     async def _endless(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -173,3 +175,36 @@ async def test_nothing_of_an_answer_is_kept(receiver: Receiver) -> None:
         for _ in range(2):
             assert (await HttpSender(session).post(receiver.url("/cookie"), {}, BODY)).delivered
     assert not any("Cookie" in headers for _, headers, _ in receiver.came)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [
+        ("120", 120, 120),
+        (" 7 ", 7, 7),
+        ("0", 0, 0),
+        ("9" * 5000, 999_999_999, 999_999_999),
+        ("-5", 0, 0),
+        ("1e9", 0, 0),
+        ("\u0663", 0, 0),
+        ("soon", 0, 0),
+        ("", 0, 0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0, 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86400, 10**12),
+        ("Fri, 99 Dec 9999 23:59:59 GMT", 0, 0),
+    ],
+)
+async def test_a_receiver_may_say_when_to_come_again(
+    receiver: Receiver, status: int, text: str, least: int, most: int
+) -> None:
+    receiver.retry_after = text
+    answered = await post(receiver.url(f"/{status}"), loopback=True)
+    assert answered.status == status
+    assert least <= answered.retry_after <= most
+
+
+@pytest.mark.parametrize("status", [200, 301, 400, 410, 500, 502])
+async def test_with_another_answer_it_may_not(receiver: Receiver, status: int) -> None:
+    receiver.retry_after = "120"
+    assert (await post(receiver.url(f"/{status}"), loopback=True)).retry_after == 0

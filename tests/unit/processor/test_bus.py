@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -20,6 +22,7 @@ from processor.stores.memory import MemoryBus
 from processor.webhooks.bus import BusTeller
 from service.calls.events import event_text
 from tests.unit.world import World
+from tests.waiting import eventually
 
 EVENTS = [BusEvent(type="image.completed", at=clock.now(), detail=str(number)) for number in range(BATCH + 2)]
 
@@ -40,7 +43,7 @@ async def test_everything_that_happened_to_a_job_is_told_when_it_has_ended() -> 
     await world.converter.convert(event)
     job = await world.jobs.job_of_any_tenant(submission.job.processing_id)
     assert [each.type for each in bus.taken] == [notice.kind for notice in notices_of(job)]
-    assert all(f'"id":"{notice.id}"' in each.detail for each, notice in zip(bus.taken, notices_of(job), strict=True))
+    assert sorted(json.loads(each.detail)["id"] for each in bus.taken) == [notice.id for notice in notices_of(job)]
     assert '"specversion":"1.0"' in bus.taken[-1].detail
     assert f'"tenant":"{job.tenant}"' in bus.taken[-1].detail
     old = replace(
@@ -52,6 +55,48 @@ async def test_everything_that_happened_to_a_job_is_told_when_it_has_ended() -> 
     bus.taken.clear()
     await teller(bus).ended(old, End.COMPLETED)
     assert bus.taken == []
+
+
+async def test_what_was_told_as_it_happened_is_not_told_again_at_the_end() -> None:
+    bus = MemoryBus()
+    told = teller(bus)
+    world = World(listeners=(told,))
+    submission, event = await world.uploaded()
+
+    async def begun() -> None:
+        async def both() -> bool:
+            return [each.type for each in bus.taken] == ["image.uploaded", "image.processing"]
+
+        await eventually(both, what="the beginning of the job")
+
+    world.renderer.during = begun
+    await world.converter.convert(event)
+    job = await world.jobs.job_of_any_tenant(submission.job.processing_id)
+    await told.ended(job, End.COMPLETED)
+    assert [each.type for each in bus.taken] == [notice.kind for notice in notices_of(job)]
+
+
+async def test_what_the_bus_did_not_take_as_it_happened_it_takes_at_the_end() -> None:
+    bus = MemoryBus()
+    told = teller(bus)
+    world = World(listeners=(told,))
+    submission, event = await world.uploaded()
+    put, refused = bus.put, asyncio.Event()
+
+    async def refuse(events: Sequence[BusEvent]) -> None:
+        assert events
+        refused.set()
+        raise Throttled
+
+    async def until_refused() -> None:
+        await refused.wait()
+        bus.put = put  # type: ignore[method-assign]
+
+    bus.put = refuse  # type: ignore[method-assign]
+    world.renderer.during = until_refused
+    assert (await world.converter.convert(event)).settles
+    job = await world.jobs.job_of_any_tenant(submission.job.processing_id)
+    assert [each.type for each in bus.taken] == [notice.kind for notice in notices_of(job)]
 
 
 async def test_while_the_bus_is_away_the_message_stays() -> None:

@@ -18,6 +18,7 @@ from processor.events import Event, JobRequested, SourceArrived
 from processor.jobs import End, Job, JobStatus
 from processor.notices import last_notice
 from processor.ports.changes import IMAGE_PREFIX
+from processor.ports.listener import Follower, Record
 from processor.probe import Probes
 from processor.stores.memory import MemoryChanges
 from processor.stores.memory.jobs import MemoryJobStore
@@ -406,6 +407,50 @@ async def test_a_slow_listener_is_not_waited_for_for_ever(deaf: bool, monkeypatc
 
     assert (outcome.kind, outcome.settles) == (OutcomeKind.COMPLETED, False)
     assert scene.another.heard == [(submission.job.processing_id, End.COMPLETED)]
+
+
+@dataclass
+class Nosy(Ear):
+    """Wants to hear of a job before its end, and breaks or hangs over it."""
+
+    hangs: bool = False
+    moves: int = 0
+    released: int = 0
+
+    async def moved(self, job: Job, record: Record) -> None:
+        self.moves += 1
+        if not self.hangs:
+            await record()
+            raise RuntimeError("a follower's defect")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.released += 1
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_follower_that_breaks_or_hangs_holds_no_job_and_hears_of_its_end(hangs: bool) -> None:
+    nosy = Nosy(hangs=hangs)
+    assert isinstance(nosy, Follower)
+    assert not isinstance(Ear(), Follower)
+    scene = Scene(ear=nosy)
+
+    async def asked() -> None:
+        async def moved() -> bool:
+            return nosy.moves > 0
+
+        await eventually(moved, what="a call of the follower")
+
+    scene.world.renderer.during = asked
+    submission, event = await scene.world.uploaded()
+    outcome = await scene.world.converter.convert(event)
+    assert (outcome.kind, outcome.settles) == (OutcomeKind.COMPLETED, True)
+    assert nosy.heard == [(submission.job.processing_id, End.COMPLETED)]
+
+    async def let_go() -> bool:
+        return nosy.released == (nosy.moves if hangs else 0)
+
+    await eventually(let_go, what="the end of the call")
 
 
 async def test_a_worker_that_is_told_to_stop_while_it_tells_gives_its_message_back(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -13,12 +14,22 @@ import standardwebhooks
 
 from processor import clock
 from processor.endings import Endings
-from processor.errors import DeliveryNotFound, RecordChanged, TooManyWebhooks, Unavailable, WebhookNotFound, WebhookOff
+from processor.errors import (
+    CorruptImage,
+    DeliveryNotFound,
+    RecordChanged,
+    TooManyWebhooks,
+    Unavailable,
+    WebhookNotFound,
+    WebhookOff,
+)
 from processor.events import JobRequested
+from processor.images import Rendered, Variant
 from processor.jobs import End, Job
 from processor.moments import Kind
 from processor.notices import Notice, notices_of
-from processor.ports.webhooks import Answered, Delivery, DeliveryQuery, DeliveryStatus, Endpoint, OffReason
+from processor.ports.renderer import NO_TICKET, Ticket
+from processor.ports.webhooks import Answered, Delivery, DeliveryQuery, DeliveryStatus, Endpoint, Endpoints, OffReason
 from processor.probe import Probes
 from processor.recipes import FURTHER, STANDARD, Recipe
 from processor.stores.memory import MemoryWebhookStore
@@ -29,7 +40,10 @@ from processor.webhooks.listener import WebhookTeller
 from processor.webhooks.messages import DeliveryDue, ReplayDue
 from processor.webhooks.registry import MAX_ENDPOINTS, REPLAYED_AT_ONCE, Webhooks, Wish
 from processor.webhooks.signing import message_id
-from tests.unit.world import TENANT, Noted, RecordingQueue, World
+from processor.webhooks.told import Told
+from processor.work.outcomes import Outcome
+from tests.unit.world import TENANT, Noted, RecordingQueue, ScriptedRenderer, World
+from tests.waiting import eventually
 
 URL = "https://hooks.example.com/"
 ENDS = (Kind.COMPLETED, Kind.FAILED, Kind.SUPERSEDED, Kind.DELETED)
@@ -570,3 +584,261 @@ async def test_variants_in_further_formats_are_told_when_they_are_there() -> Non
         each.id for each in notices_of(made) if each.kind in (Kind.VARIANT, Kind.COMPLETED)
     )
     assert len(scene.receiver.events) == len(first) + 4
+
+
+# -- as it happens
+
+
+@dataclass
+class SlowRenderer(ScriptedRenderer):
+    """Gives its first variant away, and waits before it makes the others."""
+
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    fails: Exception | None = None
+
+    async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
+        await ticket.begin(self.picture)
+        variants = [Variant(spec=spec, data=data, width=4, height=3) for spec in recipe.specs]
+        ticket.ready(variants[0])
+        await self.go_on.wait()
+        if self.fails is not None:
+            raise self.fails
+        for variant in variants[1:]:
+            ticket.ready(variant)
+        return Rendered(source=self.picture, variants=tuple(variants), facts=self.facts)
+
+
+@dataclass
+class Running:
+    """A job in the middle of its work."""
+
+    scene: Scene
+    renderer: SlowRenderer = field(default_factory=SlowRenderer)
+    job_id: str = ""
+    converting: asyncio.Task[Outcome] | None = None
+
+    async def begin(self) -> None:
+        submission, event = await self.scene.world.uploaded()
+        self.scene.world.renderer = self.renderer
+        self.job_id = submission.job.processing_id
+        self.converting = asyncio.create_task(self.scene.world.another_converter().convert(event))
+
+    async def heard(self, *kinds: Kind) -> None:
+        """Deliver until the receiver has heard of these."""
+
+        async def all_of_them() -> bool:
+            await self.scene.delivered()
+            return set(kinds) <= {json.loads(body)["kind"] for _, _, body in self.scene.receiver.came}
+
+        await eventually(all_of_them, what="what is told")
+
+    async def end(self) -> Job:
+        self.renderer.go_on.set()
+        assert self.converting is not None
+        assert (await self.converting).told
+        await self.scene.delivered()
+        return await self.scene.world.jobs.job_of_any_tenant(self.job_id)
+
+
+@pytest.fixture
+def running(scene: Scene) -> Running:
+    return Running(scene)
+
+
+async def test_what_happens_to_a_job_is_told_before_its_end_and_no_more_than_once(running: Running) -> None:
+    await running.scene.endpoint(events=tuple(Kind))
+    await running.begin()
+    await running.heard(Kind.UPLOADED, Kind.PROCESSING, Kind.VARIANT)
+    assert len(running.scene.receiver.came) == 3
+    job = await running.end()
+    assert sorted(running.scene.receiver.events) == [notice.id for notice in notices_of(job)]
+
+
+async def test_where_nobody_wants_to_hear_of_it_nothing_is_written_before_the_end(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await running.scene.endpoint()
+    written: list[str] = []
+    reads = counted(running.scene.store, "endpoints", monkeypatch)
+    monkeypatch.setattr(running.scene.world.jobs, "note", lambda *_: written.append("note"))
+    monkeypatch.setattr(running.scene.store, "add", lambda *_: written.append("delivery"))
+    await running.begin()
+
+    async def asked_twice() -> bool:
+        return len(reads) >= 2  # for the beginning, and for the first variant
+
+    await eventually(asked_twice, what="a look at the webhooks")
+    assert written == []
+    assert running.converting is not None
+    running.converting.cancel()
+    await asyncio.gather(running.converting, return_exceptions=True)
+
+
+def counted(owner: object, name: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """The calls of a method from now on."""
+    calls: list[tuple[object, ...]] = []
+    method = getattr(owner, name)
+
+    def call(*given: object, **named: object) -> object:
+        calls.append(given)
+        return method(*given, **named)
+
+    monkeypatch.setattr(owner, name, call)
+    return calls
+
+
+async def test_what_could_not_be_told_as_it_happened_is_told_at_the_end(running: Running) -> None:
+    await running.scene.endpoint(events=tuple(Kind))
+    running.scene.queue.failing = True
+    await running.begin()
+
+    async def tried() -> bool:
+        return bool(await running.scene.log((await running.scene.webhooks.list(TENANT))[0]))
+
+    await eventually(tried, what="a delivery that was not sent")
+    running.scene.queue.failing = False
+    job = await running.end()
+    assert sorted(running.scene.receiver.events) == [notice.id for notice in notices_of(job)]
+
+
+async def test_a_process_that_died_after_telling_is_followed_by_one_that_tells_all_of_its_own_run(
+    running: Running,
+) -> None:
+    scene = running.scene
+    endpoint = await scene.endpoint(events=tuple(Kind))
+    await running.begin()
+    await running.heard(Kind.PROCESSING, Kind.VARIANT)
+    assert running.converting is not None
+    running.converting.cancel()
+    await asyncio.gather(running.converting, return_exceptions=True)
+    scene.world.renderer = ScriptedRenderer()
+    another = replace(scene.teller, told=Told())
+    world = scene.world
+    world.listeners = (another,)
+    event = JobRequested(unique_id=(await world.jobs.job_of_any_tenant(running.job_id)).unique_id, processing_id="")
+    await world.another_converter().convert(replace(event, processing_id=running.job_id))
+    await scene.delivered()
+    job = await world.jobs.job_of_any_tenant(running.job_id)
+    assert {notice.id for notice in notices_of(job)} <= set(scene.receiver.events)
+    assert len(scene.receiver.events) == len(set(scene.receiver.events))
+    assert {each.status for each in await scene.log(endpoint)} == {DeliveryStatus.DELIVERED}
+
+
+async def test_a_variant_of_a_run_that_failed_is_not_told_any_more(running: Running) -> None:
+    scene = running.scene
+    endpoint = await scene.endpoint(events=(Kind.VARIANT, Kind.FAILED))
+    running.renderer.fails = CorruptImage()
+    await running.begin()
+
+    async def queued() -> bool:
+        return bool(scene.queue.bodies)
+
+    await eventually(queued, what="a delivery")
+    await running.end()
+    assert [json.loads(body)["kind"] for _, _, body in scene.receiver.came] == [Kind.FAILED]
+    gone = {each.type: (each.status, each.code) for each in await scene.log(endpoint)}
+    assert gone[Kind.VARIANT] == (DeliveryStatus.FAILED, "variant_gone")
+
+
+async def test_who_asks_to_process_an_image_again_has_it_told_before_a_worker_comes(scene: Scene) -> None:
+    job = await scene.ended()
+    await scene.endpoint(events=(Kind.UPLOADED,))
+    again = await scene.world.catalog.reprocess(TENANT, job.unique_id)
+    await scene.delivered()
+    assert scene.receiver.events == [notices_of(again)[0].id]
+
+
+async def test_formats_that_nobody_was_told_of_keep_their_message(scene: Scene) -> None:
+    scene = Scene(recipe=replace(STANDARD, further=FURTHER["avif"]))
+    await scene.endpoint(events=(Kind.VARIANT,))
+    job = await scene.ended()
+    await scene.delivered()
+    scene.queue.failing = True
+    asked = JobRequested(unique_id=job.unique_id, processing_id=job.processing_id)
+    assert not (await scene.world.converter.make_further(asked)).told
+    scene.queue.failing = False
+    assert (await scene.world.converter.convert(asked)).told
+    await scene.delivered()
+    made = await scene.world.jobs.job_of_any_tenant(job.processing_id)
+    assert sorted(scene.receiver.events) == sorted(each.id for each in notices_of(made) if each.kind is Kind.VARIANT)
+
+
+async def test_what_is_forgotten_is_told_once_more_and_what_is_known_is_not() -> None:
+    told = Told(remembered=2)
+    for event in ("a", "b", "c"):
+        told.add(event)
+    assert [event in told for event in ("a", "b", "c")] == [False, True, True]
+
+
+async def test_many_who_ask_for_a_tenants_webhooks_at_once_cost_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryWebhookStore()
+    reads = counted(store, "endpoints", monkeypatch)
+    directory = Directory(store=store)
+    await asyncio.gather(*(directory.of(TENANT) for _ in range(20)))
+    assert len(reads) == 1
+
+
+async def test_what_was_changed_here_while_it_was_read_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, go_on, begun = MemoryWebhookStore(), asyncio.Event(), asyncio.Event()
+    directory, read = Directory(store=store), store.endpoints
+
+    async def slow(tenant: str) -> Endpoints:
+        found = await read(tenant)
+        begun.set()
+        await go_on.wait()
+        return found
+
+    monkeypatch.setattr(store, "endpoints", slow)
+    early = asyncio.create_task(directory.of(TENANT))
+    await begun.wait()
+    monkeypatch.setattr(store, "endpoints", read)
+    await Webhooks(store=store, queue=RecordingQueue(), directory=directory).create(TENANT, URL, ENDS, "")
+    go_on.set()
+    assert (await early).all == ()
+    assert len((await directory.of(TENANT)).all) == 1
+
+
+# -- receivers that want to be left alone
+
+
+def busy(seconds: int, status: int = 503) -> Answered:
+    return Answered(status=status, code="receiver_failed", retry_after=seconds)
+
+
+@pytest.mark.parametrize(("asked", "least", "most"), [(120, 120, 150), (1, 3, 5), (10**9, 3600, 4500)])
+async def test_a_receiver_is_left_alone_for_as_long_as_it_asks_within_bounds(
+    scene: Scene, asked: int, least: int, most: int
+) -> None:
+    endpoint = await scene.endpoint()
+    scene.receiver.answers = [busy(asked)]
+    job = await scene.ended()
+    (body,) = scene.due()
+    before = clock.now()
+    await scene.deliverer.handle(body)
+    delivery = await scene.delivery(endpoint, notices_of(job)[-1].id)
+    assert delivery.next_at is not None
+    waits = (delivery.next_at - before).total_seconds()
+    assert least <= waits <= most + (clock.now() - before).total_seconds()
+
+
+async def test_a_pause_that_a_receiver_asks_for_holds_for_all_of_its_events_and_for_nobody_elses(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [time.time()]
+    monkeypatch.setattr("processor.webhooks.delivering.time.time", lambda: now[0])
+    busy_one, other = await scene.endpoint(), await scene.endpoint(url="https://other.example.com/")
+    scene.receiver.answers = [busy(60, 429)]
+    await scene.webhooks.test(TENANT, busy_one.webhook_id)
+    (first,) = scene.due()
+    assert await scene.deliverer.handle(first) is None
+    await scene.webhooks.test(TENANT, busy_one.webhook_id)
+    (_, second) = scene.due()
+    wait = await scene.deliverer.handle(second)
+    assert wait is not None
+    assert 59 <= wait <= 75
+    await scene.webhooks.test(TENANT, other.webhook_id)
+    (third,) = scene.due()
+    assert await scene.deliverer.handle(third) is None
+    now[0] += 61
+    assert await scene.deliverer.handle(second) is None
+    assert [url for url, _, _ in scene.receiver.came] == [URL, other.url, URL]
