@@ -166,11 +166,17 @@ async def _again(attacker: Tenant, target: Any, _: int) -> None:
     await attacker.ask("POST", f"/images/process/{target['uniqueId']}")
 
 
+async def _bulk(attacker: Tenant, _: Any, __: int) -> None:
+    """Refused while one runs, so there always is one."""
+    await attacker.ask("POST", "/images/batch/process", json={"filter": {"all": True}})
+
+
 FLOODS = {
     "races": Flood(pace=17, deed=_race),
     "lists": Flood(pace=18, deed=_list, stock=STOCK),
     "uploads": Flood(pace=8, deed=_upload),
     "reprocessing": Flood(pace=13, deed=_again),
+    "bulk": Flood(pace=1, deed=_bulk, stock=STOCK),
 }
 
 
@@ -184,8 +190,8 @@ def main(seconds: float, rounds: int, names: tuple[str, ...], most: float, json_
     """Measure a tenant's times with and without another tenant's floods.
 
     Floods: races (13 `process` and 4 uploads a second on one image), lists (18 pages of 100 with full metadata a
-    second), uploads (8 small images a second), reprocessing (13 `process` a second on one image). Ends with 1 when a
-    ratio is above --most, and with 2 when time ran out.
+    second), uploads (8 small images a second), reprocessing (13 `process` a second on one image), bulk (a bulk job that
+    converts 100 images again, over and over). Ends with 1 when a ratio is above --most, and with 2 when time ran out.
     """
     figures: Figures = {}
     ended = asyncio.run(measure(figures, names or tuple(FLOODS), seconds, rounds))
@@ -324,7 +330,14 @@ async def flooding(attacker: Tenant, flood: Flood) -> AsyncIterator[None]:
             deed.cancel()
         await asyncio.gather(runner, *deeds, return_exceptions=True)
         attacker.during = attacker.statuses.copy()
+        await _cancel_bulk_jobs(attacker)
         await attacker.ask("DELETE", f"/images/image/{target['uniqueId']}")  # otherwise its next job would follow later
+
+
+async def _cancel_bulk_jobs(attacker: Tenant) -> None:
+    for job in (await attacker.ask("GET", "/images/batch")).get("batches", ()):
+        if job["endedAt"] is None:
+            await attacker.ask("DELETE", f"/images/batch/{job['batchId']}")
 
 
 async def _ignoring(deed: Awaitable[Any]) -> None:

@@ -35,6 +35,12 @@ EXAMPLES = (
     Example(kind="An effect", shown="`sharpen`", names=("Sharpen", r'(?<=")sharpen(?=")')),
     Example(kind="An analysis", shown="`blurhash`", names=("blurhash",)),
     Example(kind="A listener", shown="`EndCounter`", names=("EndCounter",)),
+    Example(kind="A kind of event", shown="`image.processing`", names=(r"Kind\.PROCESSING", r"image\.processing")),
+    Example(
+        kind="A bulk operation",
+        shown="`process`",
+        names=(r"DELETE, PROCESS", r'_many\("process', r'(?<=")process": "processing'),
+    ),
     Example(kind="A probe", shown="`LogLines`", names=("LogLines",)),
     Example(kind="A route", shown="`GET /images/failed`", names=("list_failed_images",)),
     Example(kind="A setting", shown="`HTTP_TIMEOUT_SECONDS`", names=("HTTP_TIMEOUT_SECONDS", "http_timeout_seconds")),

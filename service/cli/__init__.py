@@ -1,4 +1,4 @@
-"""The command line: `truss-image serve` and `local`; `submit`, `status`, `ls`, `process`, `rm` and `bulk`;
+"""The command line: `truss-image serve` and `local`; `submit`, `status`, `watch`, `ls`, `process`, `rm` and `bulk`;
 `reconcile`, `verify` and `keys`.
 
 A command imports what it runs when it runs: `--help` and the client pay for no server, no SDK and no libvips.
@@ -20,6 +20,7 @@ from service.cli.keys import keys, tenant_option
 from service.cli.local import running_locally
 from service.cli.start import no_garbage
 from service.cli.submit import LOCAL_PORT, status, submit
+from service.cli.watch import watch
 
 if TYPE_CHECKING:
     from processor.stores.config import AwsCredentials
@@ -32,7 +33,7 @@ def main() -> None:
     """Users upload pictures straight to S3; WebP variants come back behind a CDN."""
 
 
-for command in (bulk, keys, list_, process, rm, status, submit):
+for command in (bulk, keys, list_, process, rm, status, submit, watch):
     main.add_command(command)
 
 

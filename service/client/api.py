@@ -6,12 +6,13 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -32,6 +33,8 @@ BUSY_SECONDS = 1.0
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
 KEY_VARIABLE = "TRUSS_IMAGE_API_KEY"
+
+Done = TypeVar("Done")
 
 _BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _AWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
@@ -112,26 +115,33 @@ class Api:
 
         Raises `Refused` for an error of this call, `Unusable` for one that every other call would meet too.
         """
-        headers = {
-            name: value
-            for name, value in (("Idempotency-Key", idempotency_key), ("X-Api-Key", self.api_key))
-            if value is not None
-        }
+        headers = self._headers({"Idempotency-Key": idempotency_key})
+        once = partial(self._once, method, path, body, headers, expect)
         if self.gate.answered_at is None:
             async with self._first:
                 if self.gate.answered_at is None:
-                    return await self._persist(method, path, body, headers, expect)
-        return await self._persist(method, path, body, headers, expect)
+                    return await self._persist(once)
+        return await self._persist(once)
 
-    async def _persist(
-        self, method: str, path: str, body: object, headers: Mapping[str, str], expect: Sequence[str]
-    ) -> Answer:
+    async def listen(self, path: str, *, last_id: str = "", silence_seconds: float) -> aiohttp.ClientResponse:
+        """A stream of Server-Sent Events that has begun; reading it raises `TimeoutError` after so much silence.
+
+        Whoever gets it closes it. Raises what `call` raises.
+        """
+        headers = self._headers({"Last-Event-ID": last_id or None})
+        return await self._persist(partial(self._begin, path, headers, silence_seconds))
+
+    def _headers(self, more: Mapping[str, str | None]) -> dict[str, str]:
+        given = {**more, "X-Api-Key": self.api_key}
+        return {name: value for name, value in given.items() if value is not None}
+
+    async def _persist(self, once: Callable[[], Awaitable[Done]]) -> Done:
         began = time.monotonic()
         tries = AsyncRetrying(
             retry=retry_if_exception(lambda error: self._may_help(error, began)), wait=_pause, reraise=True
         )
         try:
-            return await tries(self._once, method, path, body, headers, expect)
+            return await tries(once)
         except _Again as error:
             self.unusable = Unusable(str(error))
         except Unusable as error:
@@ -160,6 +170,25 @@ class Api:
                 timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT_SECONDS, sock_connect=10),
             ) as response:
                 return await self._read(response, entered_at, expect)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise self._explained(error) from None
+
+    async def _begin(self, path: str, headers: Mapping[str, str], silence_seconds: float) -> aiohttp.ClientResponse:
+        entered_at = await self.gate.enter()
+        try:
+            response = await self.session.get(
+                self.url + path,
+                headers=headers,
+                allow_redirects=False,
+                proxy=proxy_for(self.url),
+                timeout=aiohttp.ClientTimeout(sock_connect=10, sock_read=silence_seconds),
+            )
+            if response.ok and response.content_type == "text/event-stream":
+                self.gate.passed()
+                return response
+            async with response:
+                await self._read(response, entered_at, ())
+                raise Unusable(self._stranger(response))
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise self._explained(error) from None
 
@@ -202,7 +231,8 @@ class Api:
             return Unusable(f"{_words(response, document)} {self._how_to_authenticate()}")
         if response.status == HTTPStatus.FORBIDDEN:
             changes = "images:delete" if response.url.path.endswith("/delete") else "images:write"
-            scope = "images:read" if response.method == "GET" else changes
+            reads = response.method == "GET" or response.url.path.endswith("/batch/status")
+            scope = "images:read" if reads else changes
             needs = f" The key needs the scopes images:read and {changes}; it lacks {scope}."
             return Unusable(_words(response, document) + (needs if code == "forbidden" else ""))
         self.gate.passed()

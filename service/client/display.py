@@ -71,7 +71,7 @@ class Tally:
         seconds = time.monotonic() - self.started
         return (
             f"{self.completed} completed, {self.existing} already there, {self.failed} failed, "
-            f"{self.interrupted} interrupted; {_bytes(self.sent)} sent in {seconds:.1f} s"
+            f"{self.interrupted} interrupted; {bytes_in_words(self.sent)} sent in {seconds:.1f} s"
         )
 
 
@@ -80,11 +80,11 @@ def row(result: Result, *, colour: bool = False) -> str:
     status = "already there" if result.existing else result.status
     ids = f"  {result.processing_id}" if result.processing_id else ""
     seconds = "" if result.seconds is None else f" in {result.seconds:.1f} s"
-    head = f"{_painted(status, result, colour)} {printable(result.photo)}{seconds}{ids}"
+    head = f"{painted(status, result.status, colour=colour)} {printable(result.photo)}{seconds}{ids}"
     lines = [head if result.ok or not result.error else f"{head}: {printable(result.error)}"]
     for name, variant in result.variants.items():
         pixels = f"{variant['width']}x{variant['height']}"
-        lines.append(f"  {name:<10}{pixels:>12}{_bytes(variant['size']):>12}  {variant['url']}")
+        lines.append(f"  {name:<10}{pixels:>12}{bytes_in_words(variant['size']):>12}  {variant['url']}")
     return "\n".join([lines[0], *map(printable, lines[1:])])
 
 
@@ -284,14 +284,17 @@ class Bars:
         self._drawn_at = now
 
 
-def _painted(status: str, result: Result, colour: bool) -> str:  # noqa: FBT001
-    if not colour:
-        return status
-    code = _GREEN if result.ok else _YELLOW if result.status != "failed" else _RED
-    return f"\x1b[{code}m{status}\x1b[0m"
+#: Of what is good, and of what failed; of all that is neither there is another.
+_COLOURS = {"completed": _GREEN, "failed": _RED}
 
 
-def _bytes(count: int) -> str:
+def painted(text: str, status: str, *, colour: bool) -> str:
+    """In the colour of a status."""
+    return f"\x1b[{_COLOURS.get(status, _YELLOW)}m{text}\x1b[0m" if colour else text
+
+
+def bytes_in_words(count: int) -> str:
+    """In kilobytes or megabytes."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1000:.1f} kB"  # noqa: PLR2004
 
 

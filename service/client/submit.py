@@ -32,6 +32,8 @@ POLL_SECONDS = (0.15, 2.0)
 #: Files of more bytes go up in parts, so many of them at once.
 MULTIPART_BYTES = 64 * 1024 * 1024
 PARTS_AT_ONCE = 4
+#: Jobs that are looked up in one call, at most.
+BATCH = 100
 #: How often a URL that has run out is replaced for one upload.
 REFRESHES = 3
 
@@ -364,17 +366,37 @@ async def look_up(
     api: Api, processing_ids: Sequence[str], show: Callable[[Result], None], *, patience_seconds: float | None
 ) -> None:
     """Show each job, one after the other; with `patience_seconds`, once it has ended, or so much later."""
-    for processing_id in processing_ids:
+    for start in range(0, len(processing_ids), BATCH):
+        some = processing_ids[start : start + BATCH]
         try:
-            show(await _looked_up(api, processing_id, patience_seconds))
-        except Refused as refused:
-            show(Result(photo=processing_id, status=FAILED, error=str(refused)))
+            found = await _look_at_once(api, some) if len(some) > 1 else {}
         except Unusable:
             return
+        for processing_id in some:
+            try:
+                show(await _looked_up(api, processing_id, found.get(processing_id), patience_seconds))
+            except Refused as refused:
+                show(Result(photo=processing_id, status=FAILED, error=str(refused)))
+            except Unusable:
+                return
 
 
-async def _looked_up(api: Api, processing_id: str, patience_seconds: float | None) -> Result:
-    job = await look(api, processing_id)
+async def _look_at_once(api: Api, processing_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    """Jobs as the API shows them, of one call; without those of which it shows no job, or one that was replaced."""
+    try:
+        asked = {"processingIds": list(processing_ids)}
+        answer = await api.call("POST", "/images/batch/status", body=asked, expect=("results",))
+    except Refused:  # each by itself then says why
+        return {}
+    found = {each["id"]: each["answer"] for each in answer.document["results"]}
+    return {name: job for name, job in found.items() if job is not None and not job.get("supersededBy")}
+
+
+async def _looked_up(
+    api: Api, processing_id: str, job: Mapping[str, Any] | None, patience_seconds: float | None
+) -> Result:
+    if job is None:
+        job = await look(api, processing_id)
     with suppress(TimeoutError):
         async with asyncio.timeout(patience_seconds or 0):
             async for seconds in _looks():

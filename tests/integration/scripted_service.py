@@ -63,6 +63,7 @@ class ScriptedService:
         add("POST", "/images/upload-url/{id}/refresh", self._refresh, name="refresh")
         add("PUT", "/bucket/{id}", self._upload, name="upload")
         add("GET", "/images/status/{job}", self._status, name="status")
+        add("POST", "/images/batch/status", self._statuses, name="statuses")
         add("POST", "/images/process/{id}", self._process, name="process")
         add("POST", "/images/multipart", self._begin, name="begin")
         add("POST", "/images/multipart/{id}/parts", self._sign, name="sign")
@@ -180,8 +181,17 @@ class ScriptedService:
         unique_id = request.match_info["id"]
         return web.json_response({"uniqueId": unique_id, "processingId": f"img_again_{unique_id}"}, status=202)
 
+    async def _statuses(self, request: web.Request) -> web.Response:
+        """Of an id that nobody made there is none."""
+        names = (await request.json())["processingIds"]
+        answers = {name: self._shown(name) if name.startswith("img_") else None for name in names}
+        results = [{"id": name, "answer": answer, "problem": None} for name, answer in answers.items()]
+        return web.json_response({"results": results})
+
     async def _status(self, request: web.Request) -> web.Response:
-        job = request.match_info["job"]
+        return web.json_response(self._shown(request.match_info["job"]))
+
+    def _shown(self, job: str) -> dict[str, Any]:
         unique_id, image = next(
             (
                 (unique_id, image)
@@ -195,17 +205,15 @@ class ScriptedService:
             self.looks[job] += 1
         if status == "completed" and "job" in image:
             image.update(done=job, job="done")
-        return web.json_response(
-            {
-                "processingId": job,
-                "uniqueId": unique_id,
-                "filename": "a.jpg",
-                "status": status,
-                "processedImages": VARIANTS if status == "completed" else {},
-                "error": self.failure if status == "failed" else None,
-                "supersededBy": self.superseded.get(job),
-            }
-        )
+        return {
+            "processingId": job,
+            "uniqueId": unique_id,
+            "filename": "a.jpg",
+            "status": status,
+            "processedImages": VARIANTS if status == "completed" else {},
+            "error": self.failure if status == "failed" else None,
+            "supersededBy": self.superseded.get(job),
+        }
 
     def delete(self, unique_id: str) -> None:
         """The image is gone, and its job with it."""

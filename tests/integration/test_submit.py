@@ -677,3 +677,23 @@ async def test_jobs_are_shown_by_their_ids_and_waited_for_when_asked(service: Sc
     assert (waited.exit_code, waited.stdout.startswith("completed")) == (0, True)
     service.always = {"status": problem(404, "job_not_found")}
     assert (await _run(service, "img_1", command="status")).exit_code == 1
+
+
+async def test_many_jobs_are_looked_up_in_one_call_and_what_it_does_not_tell_by_itself(
+    service: ScriptedService,
+) -> None:
+    service.statuses = ["completed"]
+    service.superseded = {"img_3": "img_4"}
+    found = await _run(service, "--json", "img_1", "img_2", "img_3", "nobodys", command="status")
+    rows = [json.loads(line) for line in found.stdout.splitlines()]
+    assert [row["processingId"] for row in rows] == ["img_1", "img_2", "img_4", "nobodys"]
+    assert (service.calls["statuses"], service.calls["status"]) == (1, 3)
+    service.always = {"statuses": problem(403, "forbidden")}
+    refused = await _run(service, "img_1", "img_2", command="status")
+    assert (refused.exit_code, "lacks images:read" in refused.stderr) == (3, True)
+    service.always = {"statuses": problem(400, "invalid_request")}
+    assert (await _run(service, "img_1", "img_2", command="status")).exit_code == 0
+    service.calls.clear()
+    service.always, service.superseded = {}, {}
+    await _run(service, *(f"img_{number}" for number in range(201)), command="status")
+    assert (service.calls["statuses"], service.calls["status"]) == (2, 1)

@@ -1,0 +1,178 @@
+"""Follows what happens to images: a line for each event, once, whatever becomes of the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+
+from service.client.api import Api
+from service.client.display import Report, bytes_in_words, is_colourful, painted, printable
+from service.client.errors import Refused, Unusable
+
+#: The service is never silent for so long, in seconds: the connection is dead.
+SILENCE_SECONDS = 60.0
+#: Before a new connection, in seconds, at most: streams that ended together do not come back together.
+PAUSE_SECONDS = 2.0
+#: Events that are remembered, because each may come twice.
+REMEMBERED = 10_000
+#: What every type of event begins with.
+PREFIX = "image."
+#: The ends of a job, and whether they are good.
+ENDS = {"completed": True, "failed": False, "superseded": False, "deleted": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One of a stream: `last_id` is what to come back with after it."""
+
+    event: str
+    data: str
+    last_id: str
+
+
+async def messages(lines: AsyncIterator[bytes]) -> AsyncIterator[Message]:
+    """The messages of a stream (HTML, "Server-sent events"). One that is cut short at the end is none. A message
+    without data only moves the id on."""
+    last_id = event = ""
+    data: list[str] = []
+    async for line in lines:
+        text = line.decode(errors="replace").rstrip("\r\n")
+        name, _, value = text.partition(":")
+        value = value.removeprefix(" ")
+        if not text:
+            yield Message(event=event, data="\n".join(data), last_id=last_id)
+            event, data = "", []
+        elif name == "id":
+            last_id = value
+        elif name == "event":
+            event = value
+        elif name == "data":
+            data.append(value)
+
+
+@dataclass(slots=True, kw_only=True)
+class Watcher:
+    """Writes a line for each event; a job that ends badly, and a refusal, count as failed in the report."""
+
+    api: Api
+    report: Report
+    #: Kinds of events that are shown; empty: all.
+    kinds: frozenset[str] = frozenset()
+    unique_id: str = ""
+    #: The watch ends with this job.
+    processing_id: str = ""
+    #: Behind which event it begins; empty: now.
+    last_id: str = ""
+    #: The command that goes on; the id of an event follows it.
+    go_on_with: str = "truss-image watch --after"
+    _seen: OrderedDict[str, None] = field(default_factory=OrderedDict)
+
+    async def watch(self) -> None:
+        """Until it is cancelled, the job has ended, or the service is of no use."""
+        try:
+            if not self.processing_id or not await self._ended_before():
+                await self._follow()
+        except asyncio.CancelledError:
+            if self.last_id:
+                self.report.note(f"Go on behind the last event with: {self.go_on_with} {printable(self.last_id)}")
+            raise
+        except Refused as refused:
+            self.report.tally.failed += 1
+            self.report.note(f"Error: {printable(str(refused))}")
+        except Unusable:
+            return  # `api.unusable` says it at the end
+
+    async def _ended_before(self) -> bool:
+        """Tell the end of a job that is over. Else all that happened to it is told, from its beginning on."""
+        path = f"/images/status/{quote(self.processing_id, safe='')}"
+        job = (await self.api.call("GET", path, expect=("status", "uniqueId", "updatedAt", "error"))).document
+        kind = "superseded" if (job["error"] or {}).get("code") == "superseded" else job["status"]
+        if kind in ENDS:
+            self._tell({"type": PREFIX + kind, "time": job["updatedAt"], "subject": job["uniqueId"], "data": job})
+            return True
+        made = self.processing_id.split("_")[1:2]
+        self.last_id = self.last_id or "".join(f"{milliseconds}-0" for milliseconds in made)
+        return False
+
+    async def _follow(self) -> None:
+        while True:
+            response = await self.api.listen(self._path(), last_id=self.last_id, silence_seconds=SILENCE_SECONDS)
+            try:
+                async with response:
+                    async for message in messages(aiter(response.content)):
+                        self.last_id = message.last_id or self.last_id
+                        if self._is_the_end(message):
+                            return
+            except (aiohttp.ClientError, TimeoutError, ValueError):
+                pass  # broken off, silent, or no stream of events any more: it begins again behind the last event
+            await asyncio.sleep(random.uniform(0, PAUSE_SECONDS))  # noqa: S311 - spreads load, protects nothing
+
+    def _path(self) -> str:
+        kinds = self.kinds | (set(ENDS) if self.kinds and self.processing_id else set())
+        asked = {
+            "types": ",".join(PREFIX + kind for kind in sorted(kinds)),
+            "uniqueId": self.unique_id,
+            "processingId": self.processing_id,
+        }
+        query = urlencode({name: value for name, value in asked.items() if value})
+        return f"/images/events?{query}" if query else "/images/events"
+
+    def _is_the_end(self, message: Message) -> bool:
+        """Tell what a message says, and whether the watched job has ended by that. Raises `ValueError`."""
+        if message.event == "gap":
+            self.report.note(f"What happened before {json.loads(message.data)['since']} is not told.")
+        if not message.event.startswith(PREFIX):
+            return False
+        event = json.loads(message.data)
+        if event["id"] in self._seen:
+            return False
+        self._seen[event["id"]] = None
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        return self._tell(event)
+
+    def _tell(self, event: Mapping[str, Any]) -> bool:
+        """Whether the watched job has ended by that."""
+        kind = event["type"].removeprefix(PREFIX)
+        if not self.kinds or kind in self.kinds:
+            self.report.write(
+                json.dumps(event) if self.report.json_output else row(event, colour=is_colourful(sys.stdout))
+            )
+        over = bool(self.processing_id) and kind in ENDS
+        self.report.tally.failed += over and not ENDS[kind]
+        return over
+
+
+def row(event: Mapping[str, Any], *, colour: bool = False) -> str:
+    """An event on one line: when by the clock of this machine, what, which image, and more of it."""
+    kind = event["type"].removeprefix(PREFIX)
+    at = datetime.fromisoformat(event["time"]).astimezone()
+    shown = f"{painted(f'{kind:<10}', kind, colour=colour)}  {printable(event['subject'])}"
+    more = printable(_more(kind, event["data"]))
+    return f"{at:%H:%M:%S}.{at.microsecond // 1000:03}  {shown}{f'  {more}' if more else ''}"
+
+
+def _more(kind: str, data: Mapping[str, Any]) -> str:
+    if kind == "variant":
+        variant = data["variant"]
+        return f"{variant['name']} {variant['width']}x{variant['height']} {_size([variant])}  {variant['url']}"
+    if kind == "completed":
+        variants = list(data["processedImages"].values())
+        return f"{len(variants)} variants, {_size(variants)}"
+    if kind == "superseded":
+        return f"by {data['supersededBy']}"
+    return str(data["error"]["code"]) if kind == "failed" else ""
+
+
+def _size(variants: Sequence[Mapping[str, Any]]) -> str:
+    return bytes_in_words(sum(variant["size"] for variant in variants))
