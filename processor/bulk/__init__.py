@@ -1,1 +1,1 @@
-"""Operations on many images in the background: started by a filter, done by whichever process has a turn."""
+"""Operations on many images in the background. A filter starts one, and any process can do it."""

@@ -1,4 +1,4 @@
-"""How the record of a bulk job may change. Every change is made of the record as it is then."""
+"""The changes of a bulk job's record. Each is a function from the present record to the next one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from processor.jobs import Lease, epoch
 from processor.ports.bulk import KEPT, BulkFilter, BulkItem, BulkJob, BulkResult, BulkState, BulkStore
 from processor.races import races
 
-#: Whoever takes a job up so often, and comes no further, is brought down by it.
+#: After so many tries without progress, the bulk job is the cause of the crashes.
 MAX_ATTEMPTS = 20
 
 Change = Callable[[BulkJob], BulkJob]
 
 
 async def change(store: BulkStore, job: BulkJob, to: Change, results: Sequence[BulkResult] = ()) -> BulkJob:
-    """The record as it is once `to` has changed it. Raises what `to` raises, `Busy`, `Unavailable`."""
+    """Apply a change. The result is the record after it. Raises what `to` raises, `Busy`, `Unavailable`."""
     async for _ in races():
         present = await store.get(job.tenant, job.bulk_id)
         changed = to(present)
@@ -47,14 +47,14 @@ def new_job(tenant: str, operation: str, chosen: BulkFilter, started_by: str) ->
 
 
 def may_be_taken(job: BulkJob, now: datetime) -> bool:
-    """Whether nobody holds it, and it is time."""
+    """Whether nobody has the lease, and the job's pause is over."""
     free = job.lease is None or job.lease.expires_at < now.timestamp()
     due = job.paused_until is None or job.paused_until <= now or job.state is BulkState.CANCELLING
     return job.open and free and due
 
 
 def taken(job: BulkJob, lease: Lease) -> BulkJob:
-    """Raises `LeaseLost` when somebody else was faster."""
+    """The job with a new lease. Raises `LeaseLost` if somebody else was faster."""
     now = clock.now()
     if not may_be_taken(job, now):
         raise LeaseLost
@@ -79,7 +79,10 @@ def renewed(job: BulkJob, lease: Lease) -> BulkJob:
 
 
 def planned(job: BulkJob, lease: Lease, items: Sequence[BulkItem], to: str | None) -> BulkJob:
-    """What is done next, and where the walk stands then; without items it stands there now. Raises `LeaseLost`."""
+    """The job with its next images, and the position after them. Without images, it is at that position now.
+
+    Raises `LeaseLost`.
+    """
     job = replace(_held(job, lease), updated_at=clock.now())
     if items:
         return replace(job, planned=tuple(items), planned_to=to, found=job.found + len(items))
@@ -87,9 +90,9 @@ def planned(job: BulkJob, lease: Lease, items: Sequence[BulkItem], to: str | Non
 
 
 def come_further(job: BulkJob, lease: Lease, page: int, results: Sequence[BulkResult]) -> BulkJob:
-    """With results, which are its page of this number. Raises `LeaseLost`."""
+    """The job with the results of its page `page`. Raises `LeaseLost`."""
     job = _held(job, lease)
-    if job.pages > page:  # this was written already, and its answer was lost
+    if job.pages > page:  # the page was written, but the answer was lost
         return job
     left = _without(job.planned, {result.processing_id for result in results})
     job = replace(
@@ -105,7 +108,7 @@ def come_further(job: BulkJob, lease: Lease, page: int, results: Sequence[BulkRe
 
 
 def let_go(job: BulkJob, lease: Lease, until: datetime | None = None, why: str | None = None) -> BulkJob:
-    """For another process to take up, at once or later; nothing is wrong with it. Raises `LeaseLost`."""
+    """The job without a lease, for any process, at once or after a pause. Raises `LeaseLost`."""
     job = _held(job, lease)
     if not job.open:
         return job
@@ -120,12 +123,12 @@ def let_go(job: BulkJob, lease: Lease, until: datetime | None = None, why: str |
 
 
 def given_up(job: BulkJob, lease: Lease, until: datetime) -> BulkJob:
-    """It broke for a reason that nobody foresaw. Raises `LeaseLost`."""
+    """The job after an unexpected error. Raises `LeaseLost`."""
     return replace(_held(job, lease), lease=None, paused_until=until, updated_at=clock.now())
 
 
 def cancelled(job: BulkJob, by: str) -> BulkJob:
-    """One that has ended stays as it is. Of one that nobody works on, this is the end."""
+    """The job, cancelled. It ends at once if nobody works on it. A job that has ended does not change."""
     if not job.open or job.state is BulkState.CANCELLING:
         return job
     job = replace(job, cancelled_by=by, updated_at=clock.now())
@@ -155,7 +158,7 @@ def _held(job: BulkJob, lease: Lease) -> BulkJob:
 
 
 def _gone_on(job: BulkJob) -> BulkJob:
-    """Nothing is planned any more: the walk goes on, or is at its end."""
+    """The job without planned images: at its next position, or at its end."""
     if job.planned_to is None:
         return ended(job, BulkState.COMPLETED)
     return replace(job, position=job.planned_to, planned_to=None)

@@ -1,4 +1,4 @@
-"""What a client can do with bulk jobs: start, look up, list, cancel."""
+"""The use cases of bulk jobs: start, look up, list, cancel."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkJobs:
-    """Every call is told the tenant; another tenant's bulk job is as good as none."""
+    """The use cases. To a tenant, the bulk jobs of others do not exist."""
 
     store: BulkStore
 
     async def start(self, tenant: str, operation: str, chosen: BulkFilter, *, by: str) -> BulkJob:
-        """For whichever process takes it up. Raises `BulkInProgress`, `Busy`, `Unavailable`."""
+        """Make a bulk job, for any process. Raises `BulkInProgress`, `Busy`, `Unavailable`."""
         job = changes.new_job(tenant, operation, chosen, by)
         try:
             await self.store.create(job)
@@ -36,11 +36,11 @@ class BulkJobs:
         return await self.store.get(tenant, bulk_id)
 
     async def list(self, tenant: str) -> tuple[BulkJob, ...]:
-        """Those of a week, the newest hundred. Raises `Unavailable`."""
+        """The newest hundred of the last week. Raises `Unavailable`."""
         return await self.store.list(tenant)
 
     async def results(self, tenant: str, bulk_id: str, page: int) -> tuple[tuple[BulkResult, ...], int | None]:
-        """A page of results, counted from 0, and where to go on; None at the end, which an open one has not reached.
+        """A page of results (the first is 0), and the next page's number: None at the end of a job that has ended.
 
         Raises `BulkNotFound`, `Unavailable`.
         """
@@ -51,7 +51,10 @@ class BulkJobs:
         return await self.store.results(job, page), following if job.open or following < job.pages else None
 
     async def cancel(self, tenant: str, bulk_id: str, *, by: str) -> BulkJob:
-        """What is in work comes to its end, and nothing else is begun. Raises `BulkNotFound`, `Busy`, `Unavailable`."""
+        """Cancel a bulk job. Images in work are finished, others are not begun.
+
+        Raises `BulkNotFound`, `Busy`, `Unavailable`.
+        """
         job = await change(self.store, await self.store.get(tenant, bulk_id), partial(changes.cancelled, by=by))
         log.info("Bulk job cancelled", batchId=bulk_id, operation=job.operation, state=job.state.value)
         return job

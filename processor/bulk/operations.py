@@ -1,4 +1,4 @@
-"""What bulk jobs do to an image, by name. Each may be done again after a process died: the end is the same."""
+"""The operations of bulk jobs, by name. Each can be repeated after a crash, with the same result."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Operation(Protocol):
     """One kind of work on one image."""
 
     async def do(self, tenant: str, item: BulkItem, chosen: BulkFilter) -> BulkResult:
-        """What became of it. Raises what stands against it, and `FilterMismatch` when it does not match any more."""
+        """Do it. Raises the reason if it cannot be done, and `FilterMismatch` if the image no longer matches."""
         ...
 
 
 class Delete:
-    """An image that is gone already is what was wanted: this job may have done it and died before it could tell."""
+    """Deletes an image. It succeeds if the image is gone: this job may have deleted it before a crash."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -36,7 +36,7 @@ class Delete:
 
 
 class Process:
-    """An image that has another job than the one it was found with was converted again already."""
+    """Converts an image again. If the image has a new job since it was found, that is the result."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -52,17 +52,17 @@ class Process:
         return BulkResult(unique_id=item.unique_id, processing_id=item.processing_id, new_processing_id=new)
 
 
-#: The names are part of the wire.
+#: The names appear in the API.
 DELETE, PROCESS = "delete", "process"
 
 
 def operations(catalog: Catalog) -> Mapping[str, Operation]:
-    """All that there are."""
+    """All operations, by name."""
     return {DELETE: Delete(catalog), PROCESS: Process(catalog)}
 
 
 def matches(chosen: BulkFilter, job: Job) -> bool:
-    """By what a job may have or not; the store lists by times."""
+    """Whether the status and the code of a job match. The store already filters by time."""
     if chosen.code is not None and (job.error is None or job.error.code != chosen.code):
         return False
     return chosen.listed_status in (None, job.status)
@@ -73,6 +73,6 @@ def _still_matches(item: BulkItem, chosen: BulkFilter, current: Job | None) -> b
 
 
 def matched_at(moment: datetime, job: Job) -> bool:
-    """Whether a job had its status then. Its journal says since when; the records of earlier releases have none."""
+    """Whether a job had its present status at that moment. Records of earlier releases have no journal."""
     since = [each.at for each in job.moments if each.kind == f"image.{job.status}"]
     return (since[-1] if since else job.updated_at) <= moment

@@ -1,4 +1,4 @@
-"""Works off bulk jobs, a few at once, at a pace, and steps back while uploads wait."""
+"""Works on bulk jobs: a few at once, at a limited rate, and not while uploads wait."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from processor.races import races
 
 #: Time between two looks for work, in seconds.
 LOOK_SECONDS = 5.0
-#: Bulk jobs at once in one process.
+#: Bulk jobs at the same time in one process.
 AT_ONCE = 2
-#: After so many seconds another bulk job has its turn.
+#: After so many seconds, another bulk job has its turn.
 SLICE_SECONDS = 30.0
-#: Images that are planned, done and recorded together; how many of them are in work at once.
+#: Images that are planned and recorded together, and how many of them are in work at the same time.
 PAGE, ITEMS_AT_ONCE = 25, 4
-#: Pages of a list without a match that are read before the position is recorded.
+#: After so many pages without a match, the position is recorded.
 EMPTY_PAGES = 20
-#: How long images may take to come into the lists, in seconds.
+#: Lists may lag by so many seconds.
 LIST_LAG_SECONDS = 2.0
-#: While so many messages can be received, uploads wait: a page waits too, but not for ever.
+#: While more messages than this are visible, uploads wait. Then a page waits too, but at most so many seconds.
 QUIET_MESSAGES, YIELD_SECONDS, YIELD_LOOK_SECONDS = 5, 30.0, 2.0
-#: How long a job rests when a dependency is away, or when it broke.
+#: The pause of a bulk job after an outage or an unexpected error.
 REST = timedelta(seconds=30)
 
 log = structlog.get_logger(__name__)
@@ -50,25 +50,25 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class _Held:
-    """A bulk job in work here: its record as of the last write, and whether it is to go on."""
+    """A bulk job that this process has the lease of: its record after the last write."""
 
     job: BulkJob
     lease: Lease
-    #: What keeps it from going on for now: a dependency that is away, or a limit.
+    #: The reason for a pause: a dependency is away, or a limit is reached.
     trouble: TrussError | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class BulkRunner:
-    """Runs until `drain`. Whatever process dies, another takes its jobs up once their leases have run out."""
+    """Runs until `drain`. If a process dies, another one continues its bulk jobs when their leases have expired."""
 
     store: AllBulk
     jobs: JobStore
     queue: MessageQueue
     operations: Mapping[str, Operation]
-    #: Images of one bulk job in a second.
+    #: Images of one bulk job in one second.
     per_second: int
-    #: How long a job is held between heartbeats, of which two may fail.
+    #: The length of a lease. It is three heartbeats long, so two may fail.
     lease_seconds: float
     probes: Probes = NO_PROBES
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}")
@@ -79,7 +79,7 @@ class BulkRunner:
         self._tasks = [asyncio.create_task(self._run(), name=f"bulk-{number}") for number in range(AT_ONCE)]
 
     async def drain(self, seconds: float) -> None:
-        """Begin no further image, let those in work end within `seconds`, and leave the rest to others."""
+        """Begin no further image, and wait at most `seconds` for those in work. Other processes do the rest."""
         self._stopping.set()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
@@ -102,7 +102,7 @@ class BulkRunner:
                 await pause(self._stopping, jittered(LOOK_SECONDS))
 
     async def work_once(self) -> bool:
-        """Take up a bulk job that nobody holds and work on it for a while; False: there was none.
+        """Take a bulk job that nobody has the lease of, and work on it for a while. False if there is none.
 
         Raises `Busy`, `Unavailable`.
         """
@@ -153,14 +153,14 @@ class BulkRunner:
                 await self._change(held, partial(changes.given_up, lease=held.lease, until=clock.now() + REST))
             return
         why = None if held.trouble is None else held.trouble.code
-        with contextlib.suppress(TrussError):  # the lease runs out by itself
+        with contextlib.suppress(TrussError):  # the lease expires by itself
             if held.job.open:
                 await self._change(held, partial(changes.let_go, lease=held.lease, until=rest, why=why))
         if not held.job.open:
             _tell_end(held.job)
 
     async def _heartbeat(self, held: _Held, work: asyncio.Task[None]) -> None:
-        """Hold the job, and hear of it when it was cancelled or lost."""
+        """Renew the lease, and learn of a cancellation. Stop the work if the lease is lost."""
         while not work.done():
             await asyncio.sleep(self.lease_seconds / 3)
             lease = replace(held.lease, expires_at=time.time() + self.lease_seconds)
@@ -172,8 +172,8 @@ class BulkRunner:
                 log.warning("Bulk job not renewed", code=error.code, batchId=held.job.bulk_id)
 
     async def _step(self, held: _Held) -> None:
-        """Plan a page and do it, or come to the end. Raises `LeaseLost`, `Busy`, `Unavailable`."""
-        held.job = await self.store.get(held.job.tenant, held.job.bulk_id)  # who cancels it writes there
+        """Plan a page of images and do it, or end the job. Raises `LeaseLost`, `Busy`, `Unavailable`."""
+        held.job = await self.store.get(held.job.tenant, held.job.bulk_id)  # a cancellation is written there
         if held.job.state is BulkState.CANCELLING:
             await self._change(held, lambda job: changes.ended(job, BulkState.CANCELLED))
             return
@@ -188,7 +188,7 @@ class BulkRunner:
             await self._change(held, to, results)
 
     async def _plan(self, held: _Held) -> None:
-        """Find what is next. It is written down before it is done, so that who takes over knows what may be done."""
+        """Find the next images, and record them before the work. So a process that takes over knows them."""
         age = (clock.now() - held.job.created_at).total_seconds()
         if age < LIST_LAG_SECONDS:
             await pause(self._stopping, LIST_LAG_SECONDS - age)
@@ -203,7 +203,7 @@ class BulkRunner:
         await self._change(held, partial(changes.planned, lease=held.lease, items=items, to=after))
 
     async def _do(self, held: _Held) -> list[BulkResult]:
-        """What is planned, one after the other at the job's pace, as far as nothing stands against going on."""
+        """Do the planned images at the job's rate. Stop early at an outage, a limit, a cancellation or a shutdown."""
         results: list[BulkResult] = []
         places = asyncio.Semaphore(ITEMS_AT_ONCE)
 
@@ -226,7 +226,7 @@ class BulkRunner:
         return results
 
     async def _result(self, job: BulkJob, item: BulkItem) -> BulkResult:
-        """Raises `Unavailable`, `DailyLimitReached`: nothing is wrong with the image."""
+        """The result for one image. Raises `Unavailable` and `DailyLimitReached`, which are not about the image."""
         with self.probes.span("item", call=f"bulk-{job.operation}", code="") as span:
             try:
                 return await self._done(job, item)
@@ -259,7 +259,7 @@ class BulkRunner:
 
 
 def _query(job: BulkJob, after: str | None) -> JobQuery:
-    """Only what was there when the job was made; oldest first, so that nothing comes in behind the walk."""
+    """Lists only images from before the bulk job, oldest first, so that no image is added behind the position."""
     ends = [moment for moment in (job.filter.created_to, job.created_at) if moment is not None]
     return JobQuery(
         tenant=job.tenant,

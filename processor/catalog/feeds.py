@@ -1,7 +1,7 @@
-"""Live events: what changed of a tenant's records is looked for once in a process, and told to all who listen.
+"""Live events: each process looks for a tenant's changed records once, and tells all listeners of that tenant.
 
-How others hear of what one process did, and why nothing is lost: docs/adr/0088-events-follow-from-the-records.md and
-docs/adr/0090-streams-resume-anywhere.md.
+docs/adr/0088-events-follow-from-the-records.md says how a process hears of the work of others.
+docs/adr/0090-streams-resume-anywhere.md says why no event is lost.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from processor.notices import Notice, notices_of, time_of
 from processor.ports.changes import IMAGE_PREFIX, Change, ChangeStore
 from processor.probe import NO_PROBES, Probes
 
-#: How much later than its time a change may be found: clocks differ, a write is tried again, an index lags.
+#: A change may appear so much later than its own time says: clocks differ, writes are repeated, the index lags.
 LATE = timedelta(seconds=60)
-#: Time between two looks, in seconds; in a process of many tenants that somebody listens to, they are further apart.
+#: Time between two looks, in seconds. With more feeds than this in a process, the looks are further apart.
 LOOK_SECONDS, FEEDS_A_LOOK = 1.0, 10
-#: Most looks go back so far, because hardly anything comes later; each of so many goes back as far as `LATE`.
+#: Most looks go back this far, because later changes are rare. Every tenth look goes back as far as `LATE`.
 USUALLY_LATE, LOOKS_A_SWEEP = timedelta(seconds=5), 10
-#: Who comes back hears what it missed within this time.
+#: A listener that comes back gets the events of this time.
 HISTORY = timedelta(hours=1)
-#: Events that are kept for those who are slow to take them; whoever is further behind is let go, and may come back.
+#: Events that a feed keeps for slow listeners. A listener that is further behind is disconnected. It may come back.
 MOST_BEHIND = 5000
-#: Jobs of which it is known what was told of them, at the least.
+#: A feed remembers the events of at least so many jobs.
 REMEMBERED = 5000
-#: Records that are read at once, and rows of the index.
+#: Records in one read, and rows on one page of the index.
 RECORDS, ROWS = 100, 2000
-#: Listeners that are told at once what they missed.
+#: Listeners that catch up at the same time.
 REPLAYS = 4
 
-#: Before everything.
+#: A time before all others.
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 log = structlog.get_logger(__name__)
@@ -51,12 +51,12 @@ Item = TypeVar("Item")
 
 
 class TooSlow(Exception):
-    """A listener takes events more slowly than they happen, and has missed some."""
+    """A listener reads more slowly than events happen, and has missed some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a listener wants to hear of; None: everything."""
+    """The events that a listener wants. None means all."""
 
     kinds: frozenset[Kind] | None = None
     unique_id: str | None = None
@@ -72,7 +72,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """An event as it is told: `cursor` is what a listener names to hear what comes after it."""
+    """An event for listeners. A listener that comes back with `cursor` gets the events after this one."""
 
     notice: Notice
     cursor: str
@@ -81,7 +81,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """From where on a listener has to be told: events since `since`, of records that changed since `changed`."""
+    """Where a listener continues: at events since `since`, of records that changed since `changed`."""
 
     changed: datetime
     since: datetime
@@ -95,7 +95,7 @@ class Cursor:
 
 
 def cursor_at(moment: datetime) -> str:
-    """For who has heard everything until then."""
+    """The cursor of a listener that has all events until then."""
     return f"{_milliseconds(moment)}-0"
 
 
@@ -105,15 +105,15 @@ def _milliseconds(moment: datetime) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class _Known:
-    """What of a record is not to be told: what happened until `floor`, and what has one of the ids."""
+    """The events of a record that listeners must not get: those until `floor`, and those with one of the ids."""
 
     floor: datetime
     ids: set[str] = field(default_factory=set)
-    #: The record's last change that was seen.
+    #: The last change of the record that the feed has seen.
     at: datetime = NEVER
 
     def learns(self, notice: Notice) -> bool:
-        """Whether this is to be told, once."""
+        """Whether listeners must get this event. True only once for each event."""
         if notice.at <= self.floor or notice.id in self.ids:
             return False
         self.ids.add(notice.id)
@@ -122,7 +122,7 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Interest:
-    """Of which records anybody wants to hear; a few more may be read than that."""
+    """The records that listeners want. It may include a few that nobody wants."""
 
     everything: bool
     unique_ids: frozenset[str | None]
@@ -138,7 +138,7 @@ class _Interest:
         )
 
     def covers(self, change: Change) -> bool:
-        """Whether the record has to be read."""
+        """Whether the feed must read the record."""
         if self.everything or change.unique_id in self.unique_ids or change.record in self.processing_ids:
             return True
         return bool(self.processing_ids) and change.record.startswith(IMAGE_PREFIX)
@@ -146,20 +146,20 @@ class _Interest:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Feed:
-    """The events of one tenant, for all who listen to them in this process."""
+    """The events of one tenant, for all its listeners in this process."""
 
     tenant: str
     changes: ChangeStore
     encode: Encode
     pause_seconds: Callable[[], float]
     probes: Probes = NO_PROBES
-    #: Until when everything was found that is not late.
+    #: The feed has all changes until this time, except late ones.
     looked_at: datetime = NEVER
     _floor: datetime = NEVER
     _known: OrderedDict[str, _Known] = field(default_factory=OrderedDict)
     _listeners: Counter[Wanted] = field(default_factory=Counter)
     _recent: deque[Told] = field(default_factory=deque)
-    #: Events that were told, ever.
+    #: The number of events since the feed began.
     told: int = 0
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -169,13 +169,13 @@ class Feed:
         self._listeners[wanted] += 1
 
     def leave(self, wanted: Wanted) -> bool:
-        """Whether anybody is left."""
+        """Whether there are still listeners."""
         self._listeners[wanted] -= 1
-        self._listeners += Counter()  # forgets who is not there any more
+        self._listeners += Counter()  # removes zeros
         return bool(self._listeners)
 
     async def after(self, position: int, seconds: float) -> Sequence[Told]:
-        """What was told behind the first so many; nothing, if nothing is within so many seconds. Raises `TooSlow`."""
+        """The events after the first `position` ones. Empty if none comes within so many seconds. Raises `TooSlow`."""
         if position == self.told:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -192,7 +192,7 @@ class Feed:
     # -- looking
 
     async def begin(self) -> None:
-        """See what is there already, of which nobody is told. Raises `Unavailable`."""
+        """Read the changes that came before the feed. Listeners do not get their events. Raises `Unavailable`."""
         began = clock.now()
         self._floor = began - LATE
         async for page in self.changes.since(self.tenant, self._floor, rows=ROWS):
@@ -201,20 +201,20 @@ class Feed:
         self.looked_at = began
 
     async def look_on(self) -> None:
-        """Look until cancelled."""
+        """Look for changes until cancelled."""
         looks = 0
         while True:
             await asyncio.sleep(self.pause_seconds())
             looks += 1
             try:
                 await self.look(LATE if looks % LOOKS_A_SWEEP == 0 else USUALLY_LATE)
-            except (Unavailable, Busy) as error:  # the next look goes back to where the last good one was
+            except (Unavailable, Busy) as error:  # the next look begins where the last successful one began
                 log.info("Events not looked for", code=error.code)
             except Exception:
                 log.exception("Looking for events broke")
 
     async def look(self, back: timedelta) -> None:
-        """Tell what has changed since the last look, and what was late by so much. Raises `Unavailable`."""
+        """Publish the changes since the last look, and those that are late by at most `back`. Raises `Unavailable`."""
         began = clock.now()
         async for page in self.changes.since(self.tenant, self.looked_at - back, rows=ROWS):
             interest = _Interest.of(self._listeners)
@@ -261,7 +261,7 @@ class Feed:
         self.wake()
 
     def _forget(self) -> None:
-        """What no look will find again, unless it changes."""
+        """Forget records that no look will find again, unless they change."""
         horizon = self.looked_at - 2 * LATE
         while len(self._known) > REMEMBERED:
             record = next(iter(self._known))
@@ -272,19 +272,19 @@ class Feed:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Listener:
-    """One who listens to a feed: first to what it missed, then to what happens."""
+    """A listener of a feed. It gets the events that it missed, and then the new ones."""
 
     feed: Feed
     wanted: Wanted
     _position: int
     _missed: AsyncIterator[Sequence[Told]] | None
-    #: What was told of what it missed and may be told once more, because it happened a moment ago.
+    #: Events that it missed and has by now, but that are so recent that the feed may find them too.
     _heard: set[str] = field(default_factory=set)
 
     async def next(self, seconds: float) -> Sequence[Told]:
-        """What is to be told next; nothing, if there is nothing within so many seconds.
+        """The next events. Empty if there are none within so many seconds.
 
-        Raises `TooSlow`; `Unavailable` while what was missed is read.
+        Raises `TooSlow`, and `Unavailable` while it reads the events that were missed.
         """
         if self._missed is not None:
             missed = await anext(self._missed, None)
@@ -299,14 +299,14 @@ class Listener:
 
     @property
     def cursor(self) -> str | None:
-        """With which it may come back though nothing happened; None while it is told what it missed."""
+        """The cursor to come back with when there was no event. None until it has the events that it missed."""
         idle = self._missed is None and self._position == self.feed.told
         return cursor_at(self.feed.looked_at) if idle else None
 
 
 @dataclass(slots=True, kw_only=True)
 class Feeds:
-    """All feeds of one process: one for each tenant that somebody listens to."""
+    """The feeds of one process: one for each tenant with listeners."""
 
     changes: ChangeStore
     encode: Encode
@@ -317,7 +317,10 @@ class Feeds:
 
     @asynccontextmanager
     async def listen(self, tenant: str, wanted: Wanted, cursor: Cursor | None = None) -> AsyncIterator[Listener]:
-        """From now on, or from a cursor; what happens within the context is told. Raises `Unavailable`."""
+        """Listen from now on, or from a cursor. The listener gets every event from then until the context ends.
+
+        Raises `Unavailable`.
+        """
         running = self._feeds.get(tenant)
         if running is None:
             feed = Feed(
@@ -340,7 +343,7 @@ class Feeds:
                 del self._feeds[tenant]
 
     def end(self) -> None:
-        """This process stops: whoever listens is told so, and comes back elsewhere."""
+        """End all listeners, because this process stops. They come back to another process."""
         self.ended = True
         for running in self._feeds.values():
             running.feed.wake()
@@ -349,8 +352,11 @@ class Feeds:
         return LOOK_SECONDS * max(1.0, len(self._feeds) / FEEDS_A_LOOK)
 
     async def _since(self, feed: Feed, wanted: Wanted, cursor: Cursor) -> AsyncIterator[Sequence[Told]]:
-        """What was missed, by time where it is read in one go. Else it may be cut short anywhere, and what is told of
-        early changes may be older than what was told of later ones: each cursor then says where all of it began."""
+        """The events that a listener missed, page by page.
+
+        If there is one page, the events are in the order of time. With more pages, an event of a later page may be
+        older than one of an earlier page. Then each cursor also says where all of it began.
+        """
         oldest = clock.now() - HISTORY
         since, changed = max(cursor.since, oldest), max(cursor.changed, oldest)
         interest = _Interest.of([wanted])
@@ -380,18 +386,18 @@ class Feeds:
 
 @dataclass(slots=True)
 class _Running:
-    """A feed that is looked for as long as somebody listens."""
+    """A feed that runs while it has listeners."""
 
     feed: Feed
     _beginning: asyncio.Task[None] = field(init=False)
     _looking: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
-        """Whoever comes meanwhile waits for the same beginning."""
+        """All listeners that come before the feed has begun wait for the same task."""
         self._beginning = asyncio.create_task(self.feed.begin(), name="events")
 
     async def begun(self) -> None:
-        """Raises `Unavailable` when it could not begin."""
+        """Wait until the feed has begun. Raises `Unavailable`."""
         await asyncio.shield(self._beginning)
         if self._looking is None:
             self._looking = asyncio.create_task(self.feed.look_on(), name="events")

@@ -1,4 +1,4 @@
-"""Images by their ids or by a filter: listed, converted again, deleted."""
+"""List, convert or delete many images, by their ids or by a filter."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from service.client.display import Report, is_terminal, printable
 from service.client.errors import Refused, Unusable
 from service.client.gate import PATIENCE_SECONDS
 
-#: Most images that one call takes.
+#: The most images in one call.
 BATCH = 100
-#: Rows of one page of a list.
+#: The rows on one page of a list.
 PAGE = 100
-#: How often an image that may succeed later is asked for again.
+#: How often an image is tried if the service says when it may succeed.
 ROUNDS = 5
 #: Time between two looks at a bulk job, in seconds.
 LOOK_SECONDS = 1.0
-#: In which a bulk job has not ended.
+#: The states of a bulk job that has not ended.
 OPEN = frozenset({"queued", "running", "cancelling"})
 
 
 @dataclass(slots=True, kw_only=True)
 class Images:
-    """What the commands do. Each writes rows as they come; what failed is counted in the report."""
+    """The work of the commands. Each command writes its rows as they come. The report counts the failures."""
 
     api: Api
     report: Report
     _drawn: bool = field(default=False)
 
     async def show(self, chosen: Mapping[str, str], most: int | None) -> None:
-        """A row for each image that matches, newest first, as many as `most`."""
+        """Write a row for each image that matches, newest first, and at most `most` rows (None: all)."""
         path = "/images/failed" if "code" in chosen else "/images/list"
         asked = {name: value for name, value in chosen.items() if path == "/images/list" or name != "status"}
         left = most
@@ -53,7 +53,7 @@ class Images:
             asked["lastKey"] = page["lastEvaluatedKey"]
 
     async def each(self, operation: str, unique_ids: Sequence[str]) -> None:
-        """Do it to every image, a hundred in a call. What may succeed later is asked for again."""
+        """Run the operation on every image, a hundred in a call. Images that may succeed later are tried again."""
         for start in range(0, len(unique_ids), BATCH):
             waiting = list(unique_ids[start : start + BATCH])
             for left in reversed(range(ROUNDS)):
@@ -63,7 +63,7 @@ class Images:
                 await asyncio.sleep(wait)
 
     async def _batch(self, operation: str, unique_ids: Sequence[str], *, last: bool) -> tuple[list[str], float]:
-        """Those that are to be asked for again, and when."""
+        """The images to try again, and the seconds to wait before that."""
         asked = {"uniqueIds": unique_ids}
         answer = await self._ask("POST", f"/images/batch/{operation}", "results", body=asked)
         again: list[str] = []
@@ -90,7 +90,10 @@ class Images:
             await self.follow(batch_id)
 
     async def follow(self, batch_id: str) -> None:
-        """Until the bulk job has ended; then what failed, or as JSON every result. Whoever goes away ends nothing."""
+        """Wait for the end of a bulk job. Then write the failures, or with `--json` all results.
+
+        If the command is interrupted, the bulk job goes on in the service.
+        """
         try:
             job = await self._ended(batch_id)
         except asyncio.CancelledError:
@@ -131,7 +134,7 @@ class Images:
             last_key = page["lastEvaluatedKey"]
 
     async def _ask(self, method: str, path: str, expect: str, *, body: object = None) -> Mapping[str, Any] | None:
-        """None: it was refused, which is told; or the service is of no use, which `api.unusable` tells."""
+        """The answer. None if the call was refused, which is reported here, or if `api.unusable` says why not."""
         key = secrets.token_hex(16) if method == "POST" else None
         try:
             return (await self.api.call(method, path, body=body, idempotency_key=key, expect=(expect,))).document
@@ -154,7 +157,7 @@ class Images:
         self.report.write(f"failed {printable(unique_id)}: {printable(error)}" if error else done)
 
     def _draw(self, text: str) -> None:
-        """One line of progress, on a terminal."""
+        """Show one line of progress if standard error is a terminal."""
         if is_terminal(sys.stderr):
             sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()
@@ -171,7 +174,7 @@ _DONE = {"delete": "deleted", "process": "processing"}
 
 
 def unique_ids_in(lines: Iterator[str]) -> Iterator[str]:
-    """One a line; what stands behind it, and empty lines, do not count."""
+    """The first word of each line. Empty lines are skipped."""
     for line in lines:
         words = line.split()
         if words:

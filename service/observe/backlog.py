@@ -1,4 +1,4 @@
-"""The backlog for Prometheus: one process looks at the queues, and all of them report it."""
+"""The backlog for Prometheus. One process asks the queues, and all processes report the answer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from processor.errors import Busy, Unavailable
 from processor.ports.backlog import Backlog, BacklogStore
 from processor.ports.queue import MessageQueue
 
-#: Time between two looks at the queues, in seconds: shorter than what scales asks (HPA 15 s, Prometheus 30 s).
+#: Time between two looks at the queues, in seconds. Autoscalers ask less often (HPA 15 s, Prometheus 30 s).
 LOOK_SECONDS = 10.0
-#: What was seen is told for so long, in seconds: two looks may fail, and the one that fails takes its time.
+#: A look is reported for so many seconds. So two looks may fail, and each may take its time to fail.
 STALE_SECONDS = 120.0
-#: A process that received later messages than the record says tells so only when it makes this much difference.
+#: A process updates the record of what was received only for a difference of so many seconds.
 WORTH_SECONDS = 5
 
 log = structlog.get_logger(__name__)
@@ -27,15 +27,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class BacklogWatch(Collector):
-    """The process that looked last looks next. When nobody has looked for a while, another one does.
+    """The process that looked last looks next. If it stops, another process takes over.
 
-    No process compares its clock with another's: a look is old when its number has not changed for long.
+    Processes do not compare clocks. A look is old if its number has not changed for a while.
     """
 
     queue: MessageQueue
     dead_letters: MessageQueue | None
     store: BacklogStore
-    #: What was sent before has been received by this process; 0 by one that receives nothing.
+    #: This process has received what was sent before this time. 0 if it receives nothing.
     received_through: Callable[[], float] = lambda: 0
     monotonic: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
@@ -43,7 +43,7 @@ class BacklogWatch(Collector):
     _changed_at: float = field(default=0.0, init=False)
 
     async def run(self) -> None:
-        """Look, until cancelled."""
+        """Look at the queues until cancelled."""
         while True:
             try:
                 await self.look()
@@ -54,7 +54,7 @@ class BacklogWatch(Collector):
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Read the last look of any process, or look. Raises `Unavailable`, `Busy`."""
+        """Read the last look of any process, or look at the queues. Raises `Unavailable`, `Busy`."""
         known = await self._shared()
         if known is None or self._is_old(known):
             seen = await self._ask(known)
@@ -69,14 +69,14 @@ class BacklogWatch(Collector):
             await self.store.received(through)
 
     async def _shared(self) -> Backlog | None:
-        """The shared record; if it cannot be read, what this process knows. The queues may still answer."""
+        """The shared record, or what this process knows if the record cannot be read. The queues may still answer."""
         try:
             return await self.store.latest()
         except Unavailable:
             return self._latest
 
     def _is_old(self, known: Backlog) -> bool:
-        first = self._latest is None  # nobody told this process how old it is
+        first = self._latest is None  # its age is not known
         unchanged = self._latest is not None and self._latest.look == known.look
         return first or (unchanged and self.monotonic() - self._changed_at >= LOOK_SECONDS)
 
@@ -95,12 +95,12 @@ class BacklogWatch(Collector):
             in_flight=depth.in_flight,
             delayed=depth.delayed,
             dead_letters=dead,
-            # In an empty queue nothing is older than now; and of one that was never seen nobody knows.
+            # An empty queue has no oldest message. Before the first look the age is not known.
             received_through=through if through and depth.visible else int(self.now()),
         )
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics; nothing when the last look is too old."""
+        """The metrics of the last look, unless it is too old."""
         latest = self._latest
         if latest is None or self.monotonic() - self._changed_at > STALE_SECONDS:
             return

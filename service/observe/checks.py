@@ -12,7 +12,7 @@ from service.observe.health import Check
 
 
 def dependency_checks(stores: Stores) -> dict[str, Check]:
-    """Checks of the dependencies."""
+    """One check for each dependency."""
     return {
         "sourceBucket": stores.source.ping,
         "processedBucket": stores.processed.ping,
@@ -22,7 +22,7 @@ def dependency_checks(stores: Stores) -> dict[str, Check]:
 
 
 def worker_checks(worker: Worker) -> dict[str, Check]:
-    """Whether messages come in."""
+    """Whether the worker receives messages."""
 
     async def worker_polls() -> None:
         if not worker.polling:
@@ -32,7 +32,7 @@ def worker_checks(worker: Worker) -> dict[str, Check]:
 
 
 def liveness_checks(worker: Worker, engine: Engine) -> dict[str, Check]:
-    """Checks of what a restart would repair, and nothing else."""
+    """Only checks of what a restart can repair."""
 
     async def worker_lives() -> None:
         if not worker.alive:
@@ -45,12 +45,12 @@ def liveness_checks(worker: Worker, engine: Engine) -> dict[str, Check]:
     return {"worker": worker_lives, "engine": engine_lives}
 
 
-# A process is ready once it has shown that it can work: a release with a wrong queue or without rights never has. It
-# stays ready when AWS goes away later. All pods would go with it, and callers would see no answer at all.
+# A process is ready when it has shown that it can work. A release with a wrong queue or without rights never is. It
+# stays ready during a later outage of AWS. Otherwise no pod would be ready, and callers would get no answer at all.
 
 
 def readiness_checks(worker: Worker) -> dict[str, Check]:
-    """Whether messages can be received."""
+    """Whether the worker can receive messages."""
 
     async def worker_has_polled() -> None:
         if worker.last_poll is None:
@@ -60,7 +60,7 @@ def readiness_checks(worker: Worker) -> dict[str, Check]:
 
 
 def first_answers(checks: Mapping[str, Check]) -> dict[str, Check]:
-    """Checks that each dependency has succeeded once; after that it is not asked again."""
+    """Checks that each dependency succeeded once. After that it is not asked again."""
     return {name: _once(check) for name, check in checks.items()}
 
 

@@ -1,4 +1,4 @@
-"""How many jobs ended, and how: a listener that counts for Prometheus."""
+"""A listener that counts the ends of jobs for Prometheus."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from prometheus_client import CollectorRegistry, Counter
 
 from processor.jobs import End, Job
 
-#: Ends that are remembered, so that one that is told again counts once: hours of a busy process, in about 2 MB.
+#: Ends that are remembered, so that a repeated one counts once. They take about 2 MB, hours of a busy process.
 REMEMBERED = 10_000
 
 
 class EndCounter:
-    """A listener. It is told again now and then, and counts that once while it remembers the job and the end.
+    """The listener. It may be called again, and counts a job's end once while it remembers it.
 
-    So a job that failed, was taken up again and failed once more counts once.
+    So a job that failed, ran again and failed again counts once.
     """
 
     def __init__(self, registry: CollectorRegistry, *, remembered: int = REMEMBERED) -> None:
@@ -26,10 +26,10 @@ class EndCounter:
             ("end",),
             registry=registry,
         )
-        for end in End:  # a rate needs a zero to begin with
+        for end in End:  # a rate needs a zero at the beginning
             self._ends.labels(end.value)
         self._remembered = remembered
-        #: The latest last.
+        #: The latest is last.
         self._counted: OrderedDict[tuple[str, End], None] = OrderedDict()
 
     async def ended(self, job: Job, end: End) -> None:

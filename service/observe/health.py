@@ -1,4 +1,4 @@
-"""Whether the dependencies are there: asked at most once in a few seconds, however many want to know."""
+"""Whether the dependencies answer. They are asked at most once in a few seconds, for any number of callers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Literal
 import structlog
 from aiohttp import web
 
-#: Longest that one check may take, in seconds; shorter than a probe's patience.
+#: The longest time for one check, in seconds. It is shorter than the timeout of a Kubernetes probe.
 CHECK_TIMEOUT_SECONDS = 2.0
-#: How long an answer is good for, in seconds. The call is public: it must not become a lever against AWS.
+#: How long an answer is used, in seconds. The call is public, so it must not cause many calls to AWS.
 FRESH_SECONDS = 5.0
 
 Check = Callable[[], Awaitable[object]]
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class Health:
-    """Runs named checks together; a check that raises, or takes too long, is failing."""
+    """Runs named checks together. A check fails if it raises or takes too long."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Health:
         """The state of every dependency, by name."""
         if self._round is None or self._round.cancelled() or self._stale():
             self._round = asyncio.create_task(self._ask_all(), name="health-checks")
-        # Whoever stops waiting must not stop the round for the others.
+        # A caller that goes away must not cancel the checks for the others.
         return await asyncio.shield(self._round)
 
     def _stale(self) -> bool:
@@ -67,5 +67,5 @@ class Health:
 HEALTH = web.AppKey("health", Health)
 LIVENESS = web.AppKey("liveness", Health)
 READINESS = web.AppKey("readiness", Health)
-#: Set once the process has been told to end: from then on it is not healthy, whatever its dependencies say.
+#: Set when the process has been told to end. From then on it is unhealthy, whatever the checks say.
 DRAINING = web.AppKey("draining", asyncio.Event)

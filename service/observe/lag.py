@@ -1,16 +1,16 @@
-"""Measures how late the event loop is: every caller waits that much longer."""
+"""Measures the lag of the event loop. Every caller waits that much longer."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-#: Between two looks, in seconds: of a block, all but so much is seen at least. A look takes some microseconds.
+#: Time between two looks, in seconds. At most so much of a block is not seen. A look takes some microseconds.
 LOOK_SECONDS = 0.01
 
 
 async def watch_loop(late: Callable[[float], None], *, look_seconds: float = LOOK_SECONDS) -> None:
-    """Tell, again and again until it is cancelled, by how many seconds the loop came later than was asked for."""
+    """Report again and again how many seconds late the loop was, until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + look_seconds

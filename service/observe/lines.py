@@ -12,22 +12,22 @@ from processor.jobs import Job
 from processor.probe import Span
 from processor.work.outcomes import Outcome, OutcomeKind
 
-#: An event that says nothing about our images is worth a person's look.
+#: Somebody should look at events that are not about our images.
 _WORTH_A_LOOK = frozenset({OutcomeKind.FAILED, OutcomeKind.FOREIGN, OutcomeKind.UNKNOWN, OutcomeKind.REFUSED})
-#: Characters of a `User-Agent`: enough to tell the client and its version.
+#: Characters of a `User-Agent`, enough for the client and its version.
 AGENT_CHARACTERS = 80
 
 log = structlog.get_logger(__name__)
 
 
 class LogLines:
-    """A probe that writes lines. What is bound to the context, such as the id of the message or request, is in them."""
+    """A probe that logs lines. They include what is bound to the context, such as the id of the message or request."""
 
     def begun(self, span: Span) -> None:
-        """Nothing is said before there is a result."""
+        """Only results are logged."""
 
     def ended(self, span: Span) -> None:
-        """One line, if the step has a result."""
+        """Log one line if the step has a result."""
         if span.name == "request" and span.error is None:
             _request(span)
         elif span.name == "event" and "outcome" in span.facts:
@@ -51,7 +51,7 @@ def _request(span: Span) -> None:
 
 
 def _level(status: int, *, quiet: bool) -> int:
-    """Probes are noise while all is well; what is our fault is worth a look."""
+    """Successful health calls are logged at `debug`, because there are many. Status 500 is our own fault."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return logging.ERROR if status == HTTPStatus.INTERNAL_SERVER_ERROR else logging.WARNING
     return logging.DEBUG if quiet else logging.INFO
@@ -77,7 +77,7 @@ def _event(outcome: Outcome) -> None:
 
 
 def _told_of(job: Job) -> Iterator[tuple[str, object]]:
-    """What answers "what happened to this image": whose it is, how long it took, what went in, what came out."""
+    """The fields that say what happened to an image: its tenant, the times, its source, the result."""
     yield "tenant", job.tenant
     if job.timings:
         yield "totalMs", job.timings.total

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line for machines, a short line for a terminal; the standard library's records join in."""
+"""Logs: one JSON object on each line, or short lines on a terminal. They include the records of `logging`."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from structlog.typing import EventDict, Processor
 from processor.probe import TRACE, Position
 from service.observe.terminal import TerminalRenderer
 
-#: Libraries that tell more at `info` than anybody reads. What libvips says of a damaged file is no warning either: the
-#: job says why it failed.
+#: Libraries that log too much at `info`. The warnings of libvips about damaged files are not needed either: the job
+#: says why it failed.
 _QUIET = dict.fromkeys(("aiobotocore", "aioboto3", "botocore", "boto3", "urllib3", "asyncio"), "WARNING") | {
     "pyvips": "ERROR"
 }
-#: What a reader looks at first.
+#: The fields at the beginning of a line.
 _FIRST = ("timestamp", "level", "event")
 
 
 def set_up_logging(level: str, style: Literal["auto", "json", "console"], *, viewer: str | None = None) -> None:
     """Send every log line of this process to standard error, in one format.
 
-    `viewer` is the base of variants' URLs, for whoever reads the lines on a terminal.
+    `viewer` is the base URL of variants, for the lines on a terminal.
     """
     console = style == "console" or (style == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
@@ -34,7 +34,7 @@ def set_up_logging(level: str, style: Literal["auto", "json", "console"], *, vie
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
         structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,  # without the values of variables, some of which are secrets
+        structlog.processors.format_exc_info,  # values of variables may be secrets
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -54,19 +54,19 @@ def set_up_logging(level: str, style: Literal["auto", "json", "console"], *, vie
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # It logs requests that are no HTTP, with a piece of each: whatever a stranger sends, or a client by mistake.
+    # It logs a piece of each request that is not HTTP. A stranger may send anything, and a client may send a secret.
     logging.getLogger("aiohttp.server").setLevel("CRITICAL")
     for name, least in _QUIET.items():
         logging.getLogger(name).setLevel(least)
 
 
 def _traced(_: Any, __: str, line: EventDict) -> EventDict:
-    """The trace that tells more, where there is one."""
+    """Add the id of the trace, if there is one."""
     if position := Position.read(TRACE.get()):
         line["traceId"] = position.trace
     return line
 
 
 def _first_things_first(_: Any, __: str, line: EventDict) -> EventDict:
-    """When, how bad, what: then what the line itself says, and behind it what is known on the way to it."""
+    """Sort the fields: time, level and event, then the fields of the line, then those of the context."""
     return {**{name: line[name] for name in _FIRST if name in line}, **line}

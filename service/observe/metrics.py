@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: counted as it happens, and read from the worker and the engine on request."""
+"""Metrics for Prometheus. Some are counted as things happen, others are read from the worker and engine on request."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from processor.work.worker import Worker
 
 #: Upper bounds in seconds. A request takes milliseconds.
 _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-#: Of statuses, for what is promised of all requests together.
+#: For the service-level objective of all requests together.
 _CLASSES = ("2xx", "3xx", "4xx", "5xx")
 #: A conversion takes tenths of seconds to a minute.
 _STEP_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-#: From the end of an upload: the conversion alone, or behind a queue of hours.
+#: From the end of an upload. It may include hours in the queue.
 _SERVABLE_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400)
-#: A loop that is well comes late by a millisecond or two.
+#: A healthy loop is late by a millisecond or two.
 _LAG_BUCKETS = (0.0025, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.25, 1)
 
 
 class Metrics:
-    """A probe, with one registry per application. Labels have few values: no id, no key and no tenant is ever one."""
+    """A probe, with one registry for each application. Labels have few values, and never an id, a key or a tenant."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -142,14 +142,14 @@ class Metrics:
         )
 
     def late(self, seconds: float) -> None:
-        """The event loop was late by so many seconds."""
+        """Record that the event loop was so many seconds late."""
         self._lag.observe(seconds)
 
     def begun(self, span: Span) -> None:
-        """Only what has ended is counted."""
+        """Only ends are counted."""
 
     def ended(self, span: Span) -> None:
-        """Count a step, if there is a metric for it."""
+        """Count a step if there is a metric for it."""
         facts = span.facts
         match span.name:
             case "request" if span.error is None:
@@ -176,7 +176,7 @@ class Metrics:
             self._event_lag.observe(span.facts["lag_seconds"])
 
     def _request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """`route` is the path's pattern, so that no id becomes a label; nor does a method that a stranger made up."""
+        """Count a request. `route` is the pattern of the path, so that ids never become labels."""
         labels = self._requests.labels(method if method in METH_ALL else "other", route, str(status))
         labels.observe(seconds, _exemplar(TRACE.get()))
 
@@ -203,11 +203,11 @@ class Metrics:
         self._source_megapixels.labels(source.format).inc(source.width * source.height * source.frames / 1_000_000)
 
     def watch(self, worker: Worker, engine: Engine, room: Room) -> None:
-        """Read the state of these on every request."""
+        """Read the state of the worker and the engine at every request for metrics."""
         self.registry.register(_Gauges(worker, engine, room, self._messages))
 
     def open_calls(self, *, waiting: Callable[[], float], streams: Callable[[], float]) -> None:
-        """Have these counted whenever somebody asks."""
+        """Count open calls at every request for metrics."""
         gauge = Gauge(
             "truss_open_calls",
             "Calls that are open for long: waiting (for a change of a job), streams (of events).",
@@ -242,8 +242,7 @@ class Metrics:
         ).labels(version, revision, platform.python_version(), libvips).set(1)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
-        """Everything, and its content type: Prometheus' text format, or OpenMetrics for whoever accepts it, which has
-        exemplars."""
+        """All metrics, and their content type. OpenMetrics, which has exemplars, if the caller accepts it."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
 
@@ -252,7 +251,7 @@ METRICS = web.AppKey("metrics", Metrics)
 
 
 class _Gauges(Collector):
-    """States of the worker and the engine, as of now."""
+    """The present states of the worker and the engine."""
 
     def __init__(self, worker: Worker, engine: Engine, room: Room, messages: collections.Counter[str]) -> None:
         self._worker = worker
@@ -297,7 +296,7 @@ class _Gauges(Collector):
 
 
 def _exemplar(trace: str | None) -> dict[str, str] | None:
-    """The trace of which an observation is an example, if it is recorded."""
+    """The id of the present trace, if it is recorded."""
     position = Position.read(trace)
     return {"trace_id": position.trace} if position and position.recorded else None
 

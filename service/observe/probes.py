@@ -1,4 +1,4 @@
-"""The probes of an application: what is told of requests, messages, events, their steps, and calls of AWS."""
+"""The probes of an application. They get every request, message, event, step and AWS call."""
 
 from __future__ import annotations
 

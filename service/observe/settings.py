@@ -1,4 +1,4 @@
-"""The settings that say what is logged, and how."""
+"""The settings of the logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log lines for a person at a terminal: one short line for each, what is looked for first."""
+"""Short log lines for people at a terminal, with the most important part first."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from structlog.typing import EventDict
 from processor.images import variant_key
 from processor.recipes import FULL_SIZE
 
-#: Longest path, and longest of any other value, in characters: a line stays well below 120 of them.
+#: The longest path, and the longest other value, in characters. A line stays well below 120 characters.
 PATH_CHARACTERS, VALUE_CHARACTERS = 64, 48
-#: So much of a request's id is enough to find it again, and lets a look at a job's status fit into 80 columns.
+#: Characters of a request's id. They are enough to find it, and a request for a job's status fits into 80 columns.
 ID_CHARACTERS = 6
-#: What every line has, and what no person asks for.
+#: Fields that every line has, or that nobody needs.
 _LEFT_OUT = frozenset(
     {"event", "level", "timestamp", "logger", "exception", "exc_info", "stack", "requestId", "traceId"}
 )
@@ -25,7 +25,7 @@ _COLOURS = {"warning": _YELLOW, "error": _RED, "critical": _RED, "exception": _R
 
 
 class TerminalRenderer:
-    """The last processor of a line. `viewer` is the base of variants' URLs; with it, a finished picture is linked."""
+    """The last processor of a line. `viewer` is the base URL of variants. With it, lines link to finished pictures."""
 
     def __init__(self, *, viewer: str | None = None, colours: bool | None = None) -> None:
         self._viewer = viewer
@@ -62,7 +62,7 @@ class TerminalRenderer:
             told.append(f"from {line['format']} {line['width']} x {line['height']}, {size:.1f} MB")
         said = " ".join(told)
         if self._viewer and outcome == "completed":
-            # Alone on its line: there it is clicked or copied most easily.
+            # A URL alone on its line is easy to click and to copy.
             return f"{said}\n{self._viewer}/{variant_key(unique_id, processing_id, FULL_SIZE.file_name)}"
         return said
 
@@ -77,11 +77,11 @@ class TerminalRenderer:
 
 
 def _wants_colours() -> bool:
-    """As https://no-color.org asks, and nowhere but on a terminal."""
+    """Only on a terminal, and not if `NO_COLOR` is set (https://no-color.org)."""
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _shown(value: object, most: int) -> str:
-    """A value that may come from a stranger: no control characters, which could write over other lines, and cut."""
+    """A value that may come from a stranger. It is cut, and has no control characters, which could hide other lines."""
     text = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in str(value)[: most + 1])
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -11,14 +11,14 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from processor.errors import DecoderCrashed, ImageRejected, TimedOut, TooLargeForMemory
 from processor.probe import Span
 
-#: Upper bounds in seconds. A call takes milliseconds, a long poll up to 20 seconds, a call with retries longer.
+#: Upper bounds in seconds. A call takes milliseconds, a long poll up to 20 seconds, a call with retries even longer.
 _CALL_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
-#: Nobody waits while there is room; behind others an image waits as long as theirs take.
+#: Without load nothing waits. Under load an image waits as long as others take.
 _WAIT_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-#: Most codes of AWS that are told apart; it has some hundred, and a proxy in between may make up more.
+#: The most error codes of AWS in labels. AWS has about a hundred, and a proxy may invent more.
 MAX_CODES = 60
 _CODE = re.compile(r"[A-Za-z0-9._]{1,64}")
-#: How the work of a child process ended, by the kind of the error; anything else that is wrong with a file is refused.
+#: How the work of a child process ended, by the error. Every other fault of a file counts as `refused`.
 _ENDS: Mapping[type[BaseException], str] = {
     DecoderCrashed: "crashed",
     TimedOut: "timed_out",
@@ -26,12 +26,12 @@ _ENDS: Mapping[type[BaseException], str] = {
     asyncio.CancelledError: "called_off",
 }
 _OTHER_ENDS = ("completed", "refused", "unavailable")
-#: What is waited for: a slot of the worker, a place for a file in memory, memory and a turn to convert it, a thread.
+#: What an image waits for: a slot of the worker, space for its file, memory for its conversion, a thread.
 WAITS = ("slot", "place", "memory", "thread")
 
 
 class Workings:
-    """A probe. Rare events start at zero, so that the first one shows as an increase."""
+    """The probe. Counters of rare events start at zero, so that the first event is an increase."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._calls = Counter(
@@ -90,7 +90,7 @@ class Workings:
             self._children.labels(end)
 
     def begun(self, span: Span) -> None:
-        """Count suspects at the beginning: one may crash this process before the end."""
+        """Count suspects at the beginning, because one may crash this process before the end."""
         if span.name == "render" and span.facts.get("suspect"):
             self._suspects.inc()
 

@@ -1,1 +1,1 @@
-"""Webhooks on the wire: which addresses may be reached, and the requests."""
+"""Requests to webhooks, and the addresses that they may reach."""

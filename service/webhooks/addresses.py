@@ -1,4 +1,4 @@
-"""Which addresses a tenant may have us call. Anything that is not a public unicast address could be ours."""
+"""The addresses that webhooks may have: public unicast addresses only. Others could be inside our network."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from yarl import URL
 
 HTTPS_PORT = 443
-#: What a URL is made of here (RFC 3986): no control characters, which could forge headers, nor what one parser reads as
-#: a slash and another does not.
+#: Characters of a URL (RFC 3986). Control characters could forge headers. Parsers disagree about backslashes.
 _PLAIN = re.compile(r"[!-\[\]-~]+")
 _AUTHORITY_ENDS = re.compile("[/?#]")
-#: From here on a port is one that anybody may listen on. Those below belong to protocols that are not HTTP.
+#: The first port that needs no special rights. Lower ports belong to other protocols than HTTP.
 FIRST_FREE_PORT = 1024
 LONGEST_URL = 2000
 
-#: IPv4 addresses that are no public unicast ones (IANA, "IPv4 Special-Purpose Address Registry"). Not asked of
-#: `ipaddress`, which says one thing or another by the release of Python.
+#: IPv4 addresses that are not public unicast (IANA, "IPv4 Special-Purpose Address Registry"). The answers of
+#: `ipaddress` depend on the version of Python.
 _CLOSED_V4 = tuple(
     IPv4Network(each)
     for each in (
@@ -43,10 +42,10 @@ _CLOSED_V4 = tuple(
         "240.0.0.0/4",  # reserved, and broadcast
     )
 )
-#: What of IPv6 is public at all. Outside are loopback, mapped and compatible IPv4, NAT64, private, link-local and
-#: multicast addresses.
+#: All public IPv6 addresses. Outside are loopback, mapped and compatible IPv4, NAT64, private, link-local and multicast
+#: addresses.
 _GLOBAL_V6 = IPv6Network("2000::/3")
-#: And what within it is not.
+#: The exceptions within it.
 _CLOSED_V6 = tuple(
     IPv6Network(each)
     for each in (
@@ -61,7 +60,7 @@ _CLOSED_V6 = tuple(
 
 
 def is_public(address: str) -> bool:
-    """Whether it is a public unicast address; False for whatever is no address, or has a zone."""
+    """Whether a text is a public unicast address. False if it is not an address, or has a zone."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -80,9 +79,9 @@ def is_loopback(address: str) -> bool:
 
 
 def complaint(text: str, *, loopback: bool) -> str:
-    """Why a URL cannot be a webhook; empty if it can. With `loopback`, HTTP to this machine is accepted, too.
+    """Why a URL cannot be a webhook, or empty. With `loopback`, HTTP to this machine is allowed, too.
 
-    The name may lead anywhere: where it leads is checked at each connection.
+    The address of its host name is checked later, at each connection.
     """
     if len(text) > LONGEST_URL or not _PLAIN.fullmatch(text):
         return f"must be at most {LONGEST_URL} printable ASCII characters, without spaces and backslashes"
