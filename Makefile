@@ -30,16 +30,16 @@ run: setup-run ## Run the whole system on 127.0.0.1:8080 (PORT=... and DATA_DIR=
 # Hundreds of processes would compile the project anew, each of them.
 test slow cover fuzz browser: export PYTHONDONTWRITEBYTECODE =
 
-test: export QUICK = 4
+test cover: export QUICK = 4
 test: setup ## Run the tests, all but those of `make slow`, and tell the ten slowest
 	$(BIN)/pytest $(PARALLEL) --durations=10 -m "not slow"
 
-slow: setup ## Run the tests that take long by their nature, and that `make test` leaves out
-	$(BIN)/pytest $(PARALLEL) --durations=10 -m slow
+slow: setup ## Run what `make test` leaves out: slow tests, and every case of the property tests
+	$(BIN)/pytest $(PARALLEL) --durations=10 -m "slow or hypothesis"
 
 check: setup ## Everything that CI runs, every test included
 	@$(MAKE) --no-print-directory -j2 lint types walls
-	@$(MAKE) --no-print-directory cover
+	@$(MAKE) --no-print-directory cover slow
 
 lint: setup
 	$(BIN)/ruff check
@@ -56,7 +56,7 @@ walls: setup
 	$(BIN)/lint-imports
 
 cover: setup
-	$(BIN)/pytest $(PARALLEL) --durations=10 --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest $(PARALLEL) --durations=10 -m "not slow" --cov --cov-report=term-missing:skip-covered
 
 audit: setup ## Ask whether any locked dependency is known to be vulnerable (needs the internet)
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt

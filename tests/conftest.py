@@ -31,8 +31,18 @@ SHARED = re.compile(
     r"|tests/chart/test_manifests\.py"
     r"|tests/packaging/test_set_up\.py"
     r"|tests/e2e/test_guide\.py"
+    r"|tests/infra/test_deployment\.py"
     r"|tests/(?P<template>infra/test_(template|delivery|values)\.py|chart/test_stack\.py)"
 )
+
+
+def _show_traces_plainly() -> None:
+    """The tables of `rich`, with every variable, take half a second for each exception that is logged."""
+    *before, _ = structlog.get_config()["processors"]
+    structlog.configure([*before, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
+
+
+_show_traces_plainly()
 
 
 @pytest.fixture
@@ -53,6 +63,7 @@ def process_restored() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+    _show_traces_plainly()
 
 
 @pytest.hookimpl(optionalhook=True)

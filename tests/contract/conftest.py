@@ -40,7 +40,11 @@ class Backend:
             pytest.skip(f"{self.kind}: {because}")
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session", params=["memory", "moto", "emulator"])
+#: moto is the second opinion of every promise, and the slowest of the three.
+BACKENDS = ("memory", pytest.param("moto", marks=pytest.mark.slow), "emulator")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", params=BACKENDS)
 async def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Backend]:
     if request.param == "memory":
         yield Backend(kind="memory")

@@ -58,7 +58,7 @@ async def _greeting(service: LocalService) -> str:
 
 
 @needs_curl
-@pytest.mark.parametrize("mode", ["none", "api_key"])
+@pytest.mark.parametrize("mode", [pytest.param("none", marks=pytest.mark.slow), "api_key"])
 async def test_the_commands_of_the_greeting_run_as_they_stand_in_an_empty_folder(
     make_service: MakeService, tmp_path: Path, mode: str
 ) -> None:
@@ -195,8 +195,15 @@ async def test_a_terminal_shows_the_first_key_once_and_a_request_on_one_line(tmp
 
 
 @needs_emulator
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(
+    ("number", "times"),
+    [
+        pytest.param(signal.SIGINT, 1, id="Ctrl-C"),
+        pytest.param(signal.SIGINT, 2, id="Ctrl-C twice", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 1, id="SIGTERM", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 2, id="SIGTERM twice"),
+    ],
+)
 async def test_an_end_while_it_starts_leaves_no_trace_and_no_emulator(
     tmp_path: Path, number: signal.Signals, times: int
 ) -> None:

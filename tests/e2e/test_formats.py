@@ -82,7 +82,7 @@ async def test_what_is_at_the_other_format_ends_at_once_when_the_pod_is_told_to_
     slow = {**quick, "AVIF_EFFORT": "6"}
     async with run_stage(tmp_path / "aws") as stage, stage.stores() as stores:
         async with run_service(stage, session, tmp_path / "first.log", **slow) as first:
-            issued = await first.put(corpus.jpeg(corpus.large(3000, 2000)))
+            issued = await first.put(corpus.jpeg(corpus.large(2000, 1500)))
             job = await first.settled(issued["processingId"])
             assert job["otherFormats"]["avif"]["status"] == "pending"
 

@@ -10,7 +10,7 @@ import aiohttp
 import pyvips
 
 from tests import corpus
-from tests.e2e.conftest import MakeService
+from tests.e2e.conftest import LocalService, MakeService
 from tests.waiting import eventually
 
 BOXES = {"thumbnail": (300, 300), "medium": (800, 600), "large": (1920, 1080), "webp": (3000, 2000)}
@@ -36,9 +36,8 @@ async def test_a_photo_becomes_four_variants_whose_urls_open(make_service: MakeS
 
 
 async def test_the_presigned_form_uploads_as_well_as_the_put_and_s3_refuses_what_was_not_agreed(
-    make_service: MakeService,
+    service: LocalService,
 ) -> None:
-    service = await make_service()
     photo = corpus.jpeg(corpus.photo(640, 480))
     digest = base64.b64encode(hashlib.sha256(photo).digest()).decode()
     issued = await service.call(
@@ -124,8 +123,7 @@ async def test_a_file_uploaded_again_to_the_same_url_becomes_a_job_of_its_own_ov
     assert listed["images"][0]["processingId"] != issued["processingId"]
 
 
-async def test_every_hostile_file_fails_with_its_code_and_the_service_goes_on(make_service: MakeService) -> None:
-    service = await make_service()
+async def test_every_hostile_file_fails_with_its_code_and_the_service_goes_on(service: LocalService) -> None:
     expected = {name: sample.code for name, sample in corpus.SAMPLES.items() if sample.code is not None}
     issued = {name: await service.put(corpus.SAMPLES[name].make(), f"{name}.jpg") for name in expected}
 

@@ -20,7 +20,7 @@ from tests.waiting import eventually
 #: Clients, each with a connection of its own that it keeps as long as it is let.
 CLIENTS = 8
 #: Between two requests of a client.
-PAUSE_SECONDS = 0.04
+PAUSE_SECONDS = 0.1
 #: Longer than the balancer takes to see that a process is not ready, also on a busy machine.
 STOP_DELAY_SECONDS = 10
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from helm.generate import config_variables
 from infra.values import outputs_of, values_of
@@ -21,7 +22,9 @@ from tests import corpus
 from tests.fleet import ServiceProcess
 from tests.infra.deployment import OIDC_PROVIDER, Deployment
 from tests.local_aws import LocalAws, run_local_emulator
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ORIGIN = "https://app.example"
 PARAMETERS = {
@@ -69,12 +72,13 @@ async def _service(
         await service.kill()
 
 
-@pytest.fixture
-async def deployed(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncIterator[Deployed]:
-    async with run_local_emulator(tmp_path) as aws:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def deployed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployed]:
+    folder, patience = tmp_path_factory.mktemp("deployed"), aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
+    async with run_local_emulator(folder) as aws, aiohttp.ClientSession(timeout=patience) as session:
         deployment = Deployment(aws, "truss-image-dev")
         status, description = await deployment.apply(**PARAMETERS)
-        async with _service(aws, session, tmp_path, deployment, description) as service:
+        async with _service(aws, session, folder, deployment, description) as service:
             yield Deployed(deployment, service, outputs_of(description), status)
 
 
