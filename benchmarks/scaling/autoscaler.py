@@ -1,9 +1,9 @@
-"""What KEDA and the HorizontalPodAutoscaler make of a queue: how many pods there should be, and how fast.
+"""A model of KEDA and the HorizontalPodAutoscaler: how many pods they want for a queue, and how fast.
 
-The rules are those of Kubernetes' `autoscaling/v2` and of KEDA's `aws-sqs-queue` trigger with `scaleOnInFlight`. KEDA
-answers the autoscaler with what the queue says at that moment; `pollingInterval` decides only how soon the first pod
-comes when there is none, unless `useCachedMetrics` is on: then the answer is as old as the last poll. `cooldownPeriod`
-concerns nothing but the way to zero pods, so with at least one pod neither of the two does anything.
+The rules are those of Kubernetes' `autoscaling/v2` and of KEDA's `aws-sqs-queue` trigger with `scaleOnInFlight`. When
+the autoscaler asks, KEDA asks the queue. `pollingInterval` only decides how soon the first pod comes when there is
+none. With `useCachedMetrics`, the answer is as old as the last poll. `cooldownPeriod` is only about the way to zero
+pods. So both have no effect while there is at least one pod.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from typing import Literal
 
 #: How often the autoscaler looks, in seconds (kube-controller-manager, `--horizontal-pod-autoscaler-sync-period`).
 SYNC_SECONDS = 15.0
-#: A metric so near to its target changes nothing (`--horizontal-pod-autoscaler-tolerance`).
+#: A metric within this distance of its target changes nothing (`--horizontal-pod-autoscaler-tolerance`).
 TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """At most so many pods, or per cent of the pods, in a period."""
+    """A limit on the change in a period, in pods or in per cent of the pods."""
 
     kind: Literal["Pods", "Percent"]
     value: int
     period_seconds: int
 
     def most(self, at_start: int) -> int:
-        """Pods after growing as far as allowed from what there was when the period began."""
+        """The most pods, from the number when the period began."""
         return at_start + self.value if self.kind == "Pods" else math.ceil(at_start * (1 + self.value / 100))
 
     def least(self, at_start: int) -> int:
-        """Pods after shrinking as far as allowed."""
+        """The fewest pods, from the number when the period began."""
         return at_start - self.value if self.kind == "Pods" else int(at_start * (1 - self.value / 100))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """One direction of `behavior`: of several policies the one that allows the most counts."""
+    """One direction of `behavior`. Of several policies, the one that allows the most counts."""
 
     stabilization_seconds: int
     policies: tuple[Policy, ...]
 
 
-#: Kubernetes' own way up: double, or four pods more, every 15 seconds, without waiting.
+#: The default of Kubernetes for growth: double, or four pods more, every 15 seconds, without a delay.
 SCALE_UP = Rules(
     stabilization_seconds=0,
     policies=(
@@ -52,30 +52,30 @@ SCALE_UP = Rules(
         Policy(kind="Pods", value=4, period_seconds=15),
     ),
 )
-#: The chart's way down: not before five minutes, and at most half in a minute.
+#: The chart's values for shrinking: after five minutes, and at most half in a minute.
 SCALE_DOWN = Rules(stabilization_seconds=300, policies=(Policy(kind="Percent", value=50, period_seconds=60),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScalerConfig:
-    """The chart's values, by their names there."""
+    """The values of the chart, by their names there."""
 
     min_replicas: int = 2
     max_replicas: int = 20
-    #: Messages, waiting and in work, for each pod that there should be.
+    #: Messages for each pod, waiting or in work.
     queue_length: int = 3
-    #: CPU utilisation that the cpu trigger aims at, in per cent of the request; None: no such trigger.
+    #: The target of the cpu trigger, in per cent of the request. None means that there is no such trigger.
     cpu_percent: int | None = 80
     scale_up: Rules = SCALE_UP
     scale_down: Rules = SCALE_DOWN
-    #: Only with `use_cached_metrics`: how old the queue's length may be, in seconds.
+    #: How old the length of the queue may be, in seconds. Only for `use_cached_metrics`.
     polling_seconds: int = 15
     use_cached_metrics: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What the autoscaler sees at one moment. `cpu_percent` is the mean over pods that are ready, of their request."""
+    """The metrics at one moment. `cpu_percent` is the mean of the ready pods, in per cent of their request."""
 
     messages: int
     ready: int
@@ -84,14 +84,14 @@ class Sight:
 
 @dataclass(slots=True)
 class Autoscaler:
-    """Remembers what it recommended and did, as the real one does."""
+    """The autoscaler. It remembers its recommendations and changes, as the real one does."""
 
     config: ScalerConfig
     _recommended: deque[tuple[float, int]] = field(default_factory=deque)
     _changes: deque[tuple[float, int]] = field(default_factory=deque)
 
     def decide(self, now: float, current: int, sight: Sight) -> int:
-        """Pods that there should be from now on."""
+        """The number of pods from now on."""
         config = self.config
         wanted = by_queue(sight.messages, current, config.queue_length)
         if config.cpu_percent is not None:
@@ -104,7 +104,7 @@ class Autoscaler:
         return decided
 
     def _stabilized(self, now: float, current: int, wanted: int) -> int:
-        """Down only as far as everything recommended in the window; up likewise, with its own window."""
+        """The number within the recommendations of the window. Growing and shrinking have their own windows."""
         up, down = self.config.scale_up.stabilization_seconds, self.config.scale_down.stabilization_seconds
         self._recommended.append((now, wanted))
         while self._recommended[0][0] < now - max(up, down):
@@ -114,7 +114,7 @@ class Autoscaler:
         return min(max(current, lowest), highest)
 
     def _limited(self, now: float, current: int, wanted: int) -> int:
-        """As far as the policies allow, counted from what there was when each one's period began."""
+        """The number within the policies, each counted from the number when its period began."""
         if wanted > current:
             ups = self.config.scale_up.policies
             limit = max((policy.most(self._at_start(now, current, policy)) for policy in ups), default=wanted)
@@ -130,14 +130,14 @@ class Autoscaler:
 
 
 def by_queue(messages: int, current: int, queue_length: int) -> int:
-    """`ceil(messages / queueLength)`, or no change within the tolerance: an external metric with an average value."""
+    """`ceil(messages / queueLength)`, or no change within the tolerance, as for an external metric with an average."""
     if current and abs(1 - messages / (queue_length * current)) <= TOLERANCE:
         return current
     return math.ceil(messages / queue_length)
 
 
 def by_cpu(sight: Sight, current: int, target_percent: int) -> int:
-    """A resource metric: pods that are not ready yet are taken to use nothing when that speaks against more."""
+    """The number for a resource metric. Before growing, pods that are not ready count as idle."""
     if not sight.ready:
         return current
     ratio = sight.cpu_percent / target_percent

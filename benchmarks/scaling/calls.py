@@ -1,7 +1,6 @@
-"""What one image asks of AWS: calls counted from the code, capacity reckoned from the records' real sizes.
+"""The AWS calls of one image, and the DynamoDB capacity that its records need.
 
-A test runs one image through the use cases over clients that only count, and holds `CALLS`:
-`tests/benchmarks/test_cost.py`.
+`tests/benchmarks/test_cost.py` runs one image through the use cases, counts the calls, and compares them with `CALLS`.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from processor.stores.records import WireItem, digest_attributes, image_item, in
 from processor.stores.schema import SHARDS
 from service.config import Settings
 
-#: Calls for one image that is uploaded once and converted at the first try, by who makes them. Not in it, because they
-#: do not grow with images: the limits of a tenant (one read in 5 seconds, process and tenant), long polls of an idle
-#: queue, heartbeats (one in 20 seconds and process, plus a write for each image that is in work then).
+#: The calls for one image that is uploaded once and converted at the first try. Left out are calls that do not depend
+#: on the number of images: the limits of a tenant (one read in 5 seconds for each process and tenant), long polls of an
+#: empty queue, heartbeats (one in 20 seconds for each process, and a write for each image in work).
 CALLS: Mapping[str, Mapping[str, int]] = {
     "API, `POST /images/upload-url`": {"UpdateItem": 1, "TransactWriteItems": 1},
     "client": {"PutObject (source)": 1},
@@ -41,53 +40,53 @@ CALLS: Mapping[str, Mapping[str, int]] = {
     "API, each `GET /images/status`": {"GetItem": 1},
 }
 
-#: Capacity units are counted in so many bytes (AWS, "DynamoDB read and write operations").
+#: Bytes of one capacity unit (AWS, "DynamoDB read and write operations").
 WRITE_UNIT_BYTES, READ_UNIT_BYTES = 1024, 4096
-#: How often an image is counted: when its URL is issued, when its upload comes, when what was reserved for it is given
-#: back, when it is worked on.
+#: How often usage is counted for an image: when its URL is issued, when its upload comes, when its reservation is
+#: given back, when it is converted.
 COUNTS = 4
-#: A transaction pays for every item twice.
+#: A transaction costs twice the units.
 TRANSACTION = 2
-#: What a partition key takes in a second, and so a shard of a listing or a counter (AWS, "Partition key design").
+#: Units a second of one partition key, and so of a shard or a counter (AWS, "Partition key design").
 PARTITION_WRITES = 1000
-#: Write units that a new on-demand table, and each of its indexes, takes in a second (AWS, "On-demand capacity mode").
+#: Write units a second of a new on-demand table, and of each index (AWS, "On-demand capacity mode").
 NEW_TABLE_WRITES = 4000
 #: The default quota of write units a second for one on-demand table (AWS, "DynamoDB quotas"); it can be raised.
 TABLE_QUOTA_WRITES = 40_000
-#: What one partition of a bucket's keys takes in a second (AWS, "Best practices design patterns: S3 performance").
+#: Requests a second of one prefix in a bucket (AWS, "Best practices design patterns: S3 performance").
 S3_PARTITION_PUTS, S3_PARTITION_GETS = 3500, 5500
-#: Messages of a standard queue that may be in work at once (AWS, "Amazon SQS standard queue quotas").
+#: The most messages of a standard queue in flight (AWS, "Amazon SQS standard queue quotas").
 SQS_IN_FLIGHT = 120_000
 
-#: For limits of a day.
+#: Seconds of a day.
 DAY_SECONDS = 24 * 3600
-#: From here on a number is written without its fraction.
+#: Numbers from here on are written without a fraction.
 WHOLE = 100
 
-#: DynamoDB's size of a list or a map beside what is in it, and of each of its elements, in bytes.
+#: The size of an empty list or map in DynamoDB, and the extra size of each element, in bytes.
 _CONTAINER_BYTES, _ELEMENT_BYTES = 3, 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteUnits:
-    """Write units of one image, by where they fall. The rest of an index's units falls on other partition keys."""
+    """The write units of one image, for the table and each index."""
 
     table: int
     by_time: int
     by_status: int
     by_digest: int
     by_change: int
-    #: The most that falls on one partition key of `by-status`: that of completed jobs.
+    #: The most units of one partition key of `by-status`, that of completed jobs.
     one_status: int
 
     @property
     def total(self) -> int:
-        """What is paid."""
+        """All write units."""
         return self.table + self.by_time + self.by_status + self.by_digest + self.by_change
 
 
 def calls_of(name: str) -> int:
-    """Calls with this name for one image, without looks at its status."""
+    """The number of calls with this name for one image, without those for its status."""
     return sum(calls.get(name, 0) for who, calls in CALLS.items() if "status" not in who)
 
 
@@ -97,22 +96,21 @@ def item_bytes(item: WireItem) -> int:
 
 
 def write_units(size: int) -> int:
-    """For one write of so many bytes."""
+    """The units of one write of so many bytes."""
     return max(1, math.ceil(size / WRITE_UNIT_BYTES))
 
 
 def read_units(size: int) -> int:
-    """For one consistent read of so many bytes."""
+    """The units of one consistent read of so many bytes."""
     return max(1, math.ceil(size / READ_UNIT_BYTES))
 
 
 @cache
 def image_write_units() -> WriteUnits:
-    """Every write of one image: created, accepted, claimed, finished; and counted, when its URL is issued, when its
-    upload comes, when what was reserved for it is given back and when it is worked on.
+    """The units of all writes of one image: its job is created, accepted, claimed and finished, and usage is counted.
 
-    An index of all attributes is written whenever the job is. Where the partition key changes, the old entry is removed
-    and a new one written: two writes. Indexes are written after a transaction, at the single price.
+    An index with all attributes is written with every write of the job. If the partition key changes, there are two
+    writes: the old entry is removed, and a new one is written. Writes of an index never cost double.
     """
     image = write_units(item_bytes(to_wire(image_item(_image()))))
     pending, uploaded, processing, completed = (write_units(item_bytes(job)) for job in life())
@@ -124,13 +122,13 @@ def image_write_units() -> WriteUnits:
         by_time=pending + max(pending, uploaded) + max(uploaded, processing) + max(processing, completed),
         by_status=pending + (pending + uploaded) + (uploaded + processing) + (processing + completed),
         by_digest=1,
-        by_change=1 + 2 + 2,  # it is small, and not there before the upload is; each change moves it
+        by_change=1 + 2 + 2,  # its entries are small, begin with the upload, and move with each change
         one_status=max(2 * pending, 2 * uploaded, 2 * processing, completed),
     )
 
 
 def image_read_units(status_polls: float) -> float:
-    """Read units of one image: its record and its job when the event comes, the job for every look at its status."""
+    """The read units of one image: its record and job when the event comes, and the job for each call of its status."""
     *_, completed = (read_units(item_bytes(job)) for job in life())
     image = read_units(item_bytes(to_wire(image_item(_image()))))
     return image + 1 + status_polls * completed
@@ -138,14 +136,14 @@ def image_read_units(status_polls: float) -> float:
 
 @cache
 def record_bytes() -> int:
-    """What an image keeps in the table and its indexes."""
+    """The bytes of an image in the table and its indexes."""
     *_, completed = life()
     return item_bytes(to_wire(image_item(_image()))) + 3 * item_bytes(completed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """What AWS allows in a second, and what an image uses of it."""
+    """A limit of AWS for one second, and the part that one image uses."""
 
     name: str
     allowed: float
@@ -153,12 +151,12 @@ class Limit:
 
     @property
     def images_per_second(self) -> float:
-        """As far as this limit goes."""
+        """The most images a second within this limit."""
         return self.allowed / self.used
 
 
 def limits() -> tuple[Limit, ...]:
-    """The narrowest first."""
+    """All limits, the narrowest first."""
     units, processed = image_write_units(), calls_of("PutObject (processed)")
     widest = max(units.table, units.by_time, units.by_status)
     found = (
@@ -200,7 +198,7 @@ def _short(value: float) -> str:
 
 
 def calls_table() -> str:
-    """Who calls what, in Markdown."""
+    """The calls by their callers, in Markdown."""
     rows = [
         f"| {who} | {', '.join(f'{count} `{name}`' if count > 1 else f'`{name}`' for name, count in calls.items())} |"
         for who, calls in CALLS.items()
@@ -209,7 +207,7 @@ def calls_table() -> str:
 
 
 def units_table() -> str:
-    """Write units of an image by where they fall, in Markdown."""
+    """The write units of an image, in Markdown."""
     units = image_write_units()
     rows = (("table", units.table), ("`by-time`", units.by_time), ("`by-status`", units.by_status))
     cells = [f"| {name} | {count} |" for name, count in (*rows, ("`by-digest`", units.by_digest))]
@@ -228,7 +226,7 @@ def limits_table() -> str:
 
 @cache
 def life() -> tuple[WireItem, WireItem, WireItem, WireItem]:
-    """The record of a job while it is pending, uploaded, processing and completed, as the table holds it."""
+    """The items of a job while it is pending, uploaded, processing and completed."""
     pending = _job()
     source = Source(etag="9b2cf535f27731c974343645a3985328", size=2_087_654, event_time=_WHEN)
     lease = Lease(token="0123456789abcdef", owner="image-service-6c9f7d8b5d-x2x7q/1", expires_at=1_790_000_000.123)
@@ -262,9 +260,9 @@ _WHEN = "2026-11-23T09:00:00.000Z"
 _TIME = datetime(2026, 11, 23, 9, tzinfo=UTC)
 _UNIQUE_ID, _JOB_ID = "6f1f7a52-3c1d-4a58-9c4e-0d7b9f2c8e11", "img_1795424400000_9f86d081884c7d65"
 _TENANT, _KEY, _FILENAME = "default", f"uploads/{_UNIQUE_ID}.jpg", "IMG_20261123_090000.jpg"
-#: A month later, in seconds since the epoch.
+#: The time a month later, in seconds since the epoch.
 _EXPIRES = 1_798_000_000
-#: What makes the variants.
+#: The software that makes the variants.
 MAKER = Maker(encoder="libvips 8.18.7", service="0.1.0")
 
 

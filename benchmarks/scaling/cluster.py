@@ -1,4 +1,4 @@
-"""Where pods find room: on a node that is there, at once, or on one that has to come first."""
+"""The nodes of a cluster. A pod starts at once on a free place, or waits for a new node."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 class ClusterConfig:
     """Times in seconds. They are assumptions about a cluster, not measurements of one."""
 
-    #: From a pod that has room until it takes messages: image on the node, process, probes.
+    #: From a pod with a place until it takes messages: pull the image, start the process, pass the probes.
     start_seconds: float = 10.0
-    #: From a pod without room until its node is there with the image, the least and the most.
+    #: From a pod without a place until its new node is ready: the least and the most.
     node_seconds: tuple[float, float] = (60.0, 90.0)
-    #: Pods that fit on a node: eight processors, less what the node itself and its agents need.
+    #: Pods on a node of eight processors. One processor is for the node itself and its agents.
     pods_per_node: int = 7
-    #: Pods for which there is room at first, beside those that run.
+    #: Free places at the beginning.
     spare: int = 5
-    #: How long an empty place stays before its node goes (Karpenter's `consolidateAfter`).
+    #: How long a place stays free before its node is removed (`consolidateAfter` of Karpenter).
     linger_seconds: float = 300.0
 
 
@@ -28,20 +28,20 @@ class Cluster:
 
     config: ClusterConfig
     chance: random.Random
-    #: Until when each empty place stays.
+    #: For each free place, the time until which it stays.
     _empty: list[float] = field(default_factory=list)
-    #: Nodes on their way: when they come, and how many places on them are not promised yet.
+    #: Nodes that were ordered: when they are ready, and their free places.
     _coming: list[tuple[float, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """The spare room stays for good: it is on nodes which the cluster has anyway."""
+        """The first free places stay for ever: they are on nodes that the cluster has anyway."""
         self._empty = [float("inf")] * self.config.spare
 
     def place(self, now: float) -> float:
-        """When a pod that is made now takes its first message."""
+        """Place a new pod. The result is the time at which it takes its first message."""
         self._arrive(now)
         if self._empty:
-            # What goes soonest is used first, as a scheduler that packs would.
+            # The place that would go soonest is used first, as a scheduler does that packs pods.
             self._empty.remove(min(self._empty))
             return now + self.config.start_seconds
         for number, (when, places) in enumerate(self._coming):
@@ -53,7 +53,7 @@ class Cluster:
         return when + self.config.start_seconds
 
     def leave(self, now: float) -> None:
-        """A pod has ended."""
+        """Free the place of a pod that has ended."""
         self._empty.append(now + self.config.linger_seconds)
 
     def _arrive(self, now: float) -> None:

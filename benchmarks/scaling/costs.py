@@ -1,4 +1,4 @@
-"""What a month costs in this design and on Lambda, line by line."""
+"""The cost of a month, in this design and on Lambda."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from benchmarks.scaling.scenarios import mean_megapixels, mean_source_bytes, mea
 MILLION = 1_000_000
 MIB_PER_GIB = 1024
 SECONDS_PER_HOUR = 3600
-#: New connections a second that one load balancer capacity unit covers (AWS, "ELB pricing").
+#: New connections a second for one capacity unit of a load balancer (AWS, "ELB pricing").
 CONNECTIONS_PER_LCU = 25
-#: Lambda gives one processor at so many MiB (AWS, "Configure Lambda function memory").
+#: A Lambda function with so many MiB has one processor (AWS, "Configure Lambda function memory").
 MIB_PER_CPU = 1769
-#: Volumes between which a break-even is looked for, in images a month.
+#: The break-even is searched between these numbers of images a month.
 LEAST, MOST = 1e3, 1e12
 
 Design = Literal["kubernetes", "lambda"]
@@ -28,29 +28,29 @@ Design = Literal["kubernetes", "lambda"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """What is asked of the system, and what it is given. Each field can be given anew."""
+    """The load and the assumptions."""
 
     images_per_month: float = MILLION
-    #: Of one image, with the pipeline of this service: CPU seconds, bytes uploaded, bytes stored.
+    #: For one image, with the pipeline of this service: CPU seconds, bytes uploaded, bytes stored.
     cpu_seconds: float = image_cpu_seconds(mean_megapixels())
     source_bytes: float = mean_source_bytes()
     variant_bytes: float = mean_variant_bytes()
     #: Seconds that a conversion waits for AWS.
     wait_seconds: float = 0.25
-    #: How often a client looks at the status of an image.
+    #: How often a client asks for the status of an image.
     status_polls: float = 3
-    #: How often an image is looked at in its first month, how large that variant is, and how often an edge has it.
+    #: How often an image is viewed in its first month, the size of the variant, and the share of cache hits.
     views: float = 10
     view_bytes: float = 100_000
     edge_hits: float = 0.9
-    #: Months for which source and variants are kept: all of them are paid with the image.
+    #: Months for which source and variants are kept. All of them are paid with the image.
     months_kept: float = 12
     #: Bytes of logs for one image, and of answers to its client.
     log_bytes: float = 2500
     answer_bytes: float = 10_000
     alarms: float = 10
     # -- this design
-    #: Part of the pods' CPU that is used: the simulated day wastes the rest.
+    #: The used part of the pods' CPU, as in the simulated day.
     utilization: float = 0.6
     min_pods: float = 2
     pod_cpus: float = 1
@@ -58,34 +58,34 @@ class Workload:
     pods_per_node: float = 7
     #: How much faster a processor of the node is than the one that was measured.
     node_speed: float = 1.0
-    #: Part of the node hours that are Spot, and what Spot is cheaper.
+    #: The part of the node hours on Spot, and the discount of Spot.
     spot_share: float = 0.5
     spot_discount: float = 0.6
-    #: Part of the cluster's own cost (control plane, system nodes, NAT gateway) that this service bears.
+    #: The part of the cluster's own cost (control plane, system nodes, NAT gateway) for this service.
     cluster_share: float = 1.0
     system_nodes: float = 2
     nat_gateways: float = 1
     #: Zones with an interface endpoint for SQS; S3 and DynamoDB have gateway endpoints, which cost nothing.
     sqs_endpoint_zones: float = 2
-    #: Whether S3 goes through the NAT gateway, for want of a gateway endpoint: 0 or 1.
+    #: 1 if S3 is reached through the NAT gateway, because there is no gateway endpoint; else 0.
     s3_through_nat: float = 0
     # -- Lambda
-    #: This pipeline's CPU as a part of that of the pipeline that runs there.
+    #: The CPU of this pipeline, as a part of the CPU of the pipeline on Lambda.
     cpu_beside_lambda: float = CPU_BESIDE_SHARP
     lambda_mib: float = MIB_PER_CPU
     #: How much faster a processor of Lambda is than the one that was measured.
     lambda_speed: float = 1.0
-    #: Part of the conversions that begin with a cold start, and what that adds, in billed seconds.
+    #: The part of the conversions with a cold start, and the billed seconds that it adds.
     cold_share: float = 0.01
     cold_seconds: float = 1.5
-    #: A request to the API as a function: seconds and memory.
+    #: A request to the API on Lambda: seconds and memory.
     api_seconds: float = 0.03
     api_mib: float = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Month:
-    """Dollars a month, by line. `fixed` are there without any image; `same` are the same in both designs."""
+    """Dollars a month, by line. `fixed` lines do not depend on images. `same` lines are equal in both designs."""
 
     fixed: Mapping[str, float] = field(default_factory=dict)
     variable: Mapping[str, float] = field(default_factory=dict)
@@ -93,34 +93,34 @@ class Month:
 
     @property
     def own(self) -> float:
-        """Without what is the same in both designs."""
+        """The sum without the lines that are equal in both designs."""
         return fsum((*self.fixed.values(), *self.variable.values()))
 
     @property
     def total(self) -> float:
-        """Everything."""
+        """The sum of all lines."""
         return fsum((self.own, *self.same.values()))
 
 
 def default_prices() -> dict[str, float]:
-    """Dollars by name."""
+    """The prices in dollars, by name."""
     return {name: price.usd for name, price in PRICES.items()}
 
 
 def month(design: Design, work: Workload, prices: Mapping[str, float]) -> Month:
-    """The account of one month."""
+    """The costs of one month."""
     own = _kubernetes(work, prices) if design == "kubernetes" else _lambda(work, prices)
     return Month(fixed=own.fixed, variable=own.variable, same=_same(work, prices))
 
 
 def pod_hours(work: Workload) -> float:
-    """A month's, by the CPU that the images need."""
+    """The pod hours of a month, from the CPU that the images need."""
     seconds = work.images_per_month * work.cpu_seconds / work.node_speed
     return seconds / work.pod_cpus / work.utilization / SECONDS_PER_HOUR
 
 
 def break_even(cheaper_if_many: Design, other: Design, work: Workload, prices: Mapping[str, float]) -> float | None:
-    """Images a month from which on the first design costs no more than the second; None: never, as far as is looked."""
+    """The least images a month for which the first design costs no more than the second. None if there are none."""
 
     def gap(images: float) -> float:
         at = replace(work, images_per_month=images)

@@ -1,4 +1,4 @@
-"""What a simulated run comes to, in figures, and as a picture in letters."""
+"""The figures of a simulated run, and a chart of it in text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.scaling.simulation import Record, Sample
 
 #: Columns and rows of a chart.
 CHART_WIDTH, CHART_HEIGHT = 72, 6
-#: Seconds from which on no digit is written behind the point.
+#: Times from so many seconds on are written without a fraction.
 WHOLE_SECONDS = 100
 #: Heights within a row, from nothing to full.
 _SHADES = " .:-=#"
@@ -17,7 +17,7 @@ _SHADES = " .:-=#"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Times in seconds. `wasted` is the part of the ready pods' CPU that no image used."""
+    """Times are in seconds. `wasted` is the unused part of the ready pods' CPU."""
 
     scenario: str
     came: int
@@ -37,14 +37,14 @@ class Figures:
 
 
 def quantile(ordered: Sequence[float], part: float) -> float:
-    """Of what is sorted already: the least value that at least this part does not exceed."""
+    """A quantile of sorted values: the least value that is not below this part of them."""
     if not ordered:
         return 0.0
     return ordered[max(0, min(len(ordered) - 1, -int(-part * len(ordered) // 1) - 1))]
 
 
 def figures(record: Record) -> Figures:
-    """The account of one run."""
+    """The figures of one run."""
     servable = sorted(record.servable)
     ages = sorted(sample.age for sample in record.samples)
     return Figures(
@@ -67,7 +67,7 @@ def figures(record: Record) -> Figures:
 
 
 def headings(first: str) -> str:
-    """The two lines above rows of figures, in Markdown; `first` heads the first column."""
+    """The head of a table of figures, in Markdown. `first` is the head of the first column."""
     names = [
         "images",
         "longest queue",
@@ -81,7 +81,7 @@ def headings(first: str) -> str:
 
 
 def row(name: str, found: Figures) -> str:
-    """One run. Seconds are written with one digit below a hundred."""
+    """The row of one run. Seconds below a hundred have one digit after the point."""
     ages = _seconds(found.age_p50, found.age_p95, found.age_max)
     servable = _seconds(found.servable_p50, found.servable_p95, found.servable_p99)
     left = f" ({found.waiting:,} wait)" if found.waiting else ""
@@ -92,7 +92,7 @@ def row(name: str, found: Figures) -> str:
 
 
 def chart(samples: Sequence[Sample], seconds: float) -> str:
-    """The queue above, the pods below; each column is the most of its time."""
+    """The queue above, and the pods below. Each column shows the maximum of its time."""
     waiting = _columns([(sample.at, sample.waiting + sample.in_work) for sample in samples], seconds)
     pods = _columns([(sample.at, sample.pods) for sample in samples], seconds)
     ready = _columns([(sample.at, sample.ready) for sample in samples], seconds)

@@ -1,4 +1,4 @@
-"""What `python -m benchmarks.cpu_per_megapixel` measured, and the line through it."""
+"""Measurements of `python -m benchmarks.cpu_per_megapixel`, and the line through them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
 
-#: From here on, in megapixels, the line holds: what is larger fills the box of the largest variant.
+#: The line holds from so many megapixels on. Larger pictures fill the box of the largest variant.
 FIT_FROM = 2.0
 PHOTO, GRAPHIC = "JPEG photo", "PNG graphic"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One file: `cpu_seconds` are those of the whole process while it was converted."""
+    """One file. `cpu_seconds` are those of the whole process during the conversion."""
 
     kind: str
     width: int
@@ -24,7 +24,7 @@ class Measured:
 
     @property
     def megapixels(self) -> float:
-        """Of the source."""
+        """The megapixels of the source."""
         return self.width * self.height / 1e6
 
 
@@ -34,16 +34,16 @@ class Line:
 
     base: float
     per_megapixel: float
-    #: Largest distance of a measurement from the line, as a part of the measurement.
+    #: The largest distance of a measurement from the line, relative to the measurement.
     worst: float
 
     def cpu_seconds(self, megapixels: float) -> float:
-        """Of one image."""
+        """The CPU seconds of one image."""
         return self.base + self.per_megapixel * megapixels
 
 
 def fitted(measured: Sequence[Measured]) -> Line:
-    """The line with the least squares of relative errors. Sums are exact: `sum` of floats differs between Pythons."""
+    """The line with the least squares of relative errors. `fsum` gives the same result in every version of Python."""
     weights = [1 / each.cpu_seconds**2 for each in measured]
     points = [(each.megapixels, each.cpu_seconds) for each in measured]
     total = fsum(weights)
@@ -58,7 +58,7 @@ def fitted(measured: Sequence[Measured]) -> Line:
 
 
 def lines_of(measured: Sequence[Measured]) -> dict[str, Line]:
-    """A line for each kind of which there are two sizes that are large enough."""
+    """A line for each kind with at least two large sizes."""
     large = [each for each in measured if each.megapixels >= 0.99 * FIT_FROM]  # sides are whole pixels
     kinds = {each.kind: [other for other in large if other.kind == each.kind] for each in large}
     return {kind: fitted(group) for kind, group in kinds.items() if len(group) > 1}
@@ -73,7 +73,7 @@ def _run(kind: str, *files: tuple[int, int, int, int, float]) -> tuple[Measured,
 
 #: Where and when the figures below were measured.
 MACHINE = "AMD EPYC (family 26), 2 processors, x86-64, libvips 8.18.7, effort 2, median of 3 rounds, 2026-11-23"
-#: One run of the command. Width, height, bytes of the file, bytes of its variants, CPU seconds.
+#: One run of the command: width, height, bytes of the file, bytes of its variants, CPU seconds.
 FILES: tuple[Measured, ...] = (
     *_run(
         PHOTO,
@@ -94,19 +94,19 @@ FILES: tuple[Measured, ...] = (
         (8165, 6124, 542_218, 933_116, 1.333),
     ),
 )
-#: On the same machine and day: megapixels, CPU seconds of the pipeline alone and of the whole service for the same
-#: photograph, 40 uploads of each. The machine is noisy: from 8 megapixels on the difference drowns. Whoever measures
-#: anew puts the figures of both commands here, `cpu_per_megapixel` and `end_to_end`, of one day.
+#: Megapixels, CPU seconds of the pipeline alone, and CPU seconds of the whole service for the same photograph (40
+#: uploads of each), on the same machine and day. From 8 megapixels on, the difference is smaller than the noise. New
+#: figures must come from both commands, `cpu_per_megapixel` and `end_to_end`, on one day.
 SERVICE = ((0.3, 0.036, 0.065), (2.0, 0.173, 0.195), (8.0, 0.379, 0.377), (12.0, 0.488, 0.492), (24.0, 1.108, 0.893))
-#: The line that capacity and cost are reckoned with: photographs cost more than graphics.
+#: The line for capacity and cost. Photographs cost more than graphics.
 LINE = lines_of(FILES)[PHOTO]
-#: The pipeline's CPU as a part of what the earlier service's (sharp, effort 4, one decode per output) takes for the
-#: same files: `python -m benchmarks.pipeline`, the same machine and day.
+#: The CPU of this pipeline relative to that of the earlier service (sharp, effort 4, one decode for each output), for
+#: the same files, by `python -m benchmarks.pipeline` on the same machine and day.
 CPU_BESIDE_SHARP = 0.44
 
 
 def files_table() -> str:
-    """What was measured, and the lines, in Markdown."""
+    """The measurements and the lines, in Markdown."""
     rows = [
         f"| {each.kind} | {each.megapixels:.1f} | {each.file_bytes / 1e6:.2f} | {each.variant_bytes / 1e6:.2f} "
         f"| {each.cpu_seconds:.3f} | {each.cpu_seconds / each.megapixels:.4f} |"
@@ -123,7 +123,7 @@ def files_table() -> str:
 
 
 def service_table() -> str:
-    """The service beside the pipeline, in Markdown."""
+    """The CPU of the service and of the pipeline, in Markdown."""
     rows = [
         f"| {megapixels:g} | {pipeline:.3f} | {service:.3f} | {service - pipeline:+.3f} |"
         for megapixels, pipeline, service in SERVICE

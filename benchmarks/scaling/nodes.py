@@ -1,4 +1,4 @@
-"""Nodes with Arm processors: how much slower an image may be there than on the bill's node, and still be cheaper."""
+"""Nodes with Arm processors: how much slower a conversion may be there and still be cheaper."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from benchmarks.scaling.prices import EC2, PRICES, Price
 
-#: Of the size of the bill's node. Nothing was measured on any of them.
+#: Nodes of the same size as the one of the bill. Nothing was measured on them.
 ARM: Mapping[str, Price] = {
     "c7g.2xlarge": Price(usd=0.29, per="hour of 8 vCPU (Graviton3), 16 GiB, Linux, on demand", source=EC2),
     "c8g.2xlarge": Price(usd=0.31904, per="hour of 8 vCPU (Graviton4), 16 GiB, Linux, on demand", source=EC2),
@@ -16,7 +16,7 @@ NODE = "c7a.2xlarge"
 
 
 def still_cheaper(price: Price) -> float:
-    """So many times the CPU seconds of the bill's node an image may take, before it costs as much."""
+    """At this multiple of the CPU seconds, an image costs as much as on the node of the bill."""
     return PRICES["node"].usd / price.usd
 
 

@@ -1,4 +1,4 @@
-"""A steady rate of images, and all that it asks for: pods, processors, write units, dollars."""
+"""What a steady rate of images needs: pods, processors, write units, dollars."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from benchmarks.scaling.measured import FILES, PHOTO, Measured
 from benchmarks.scaling.pods import HEADROOM, PodSize, image_cpu_seconds, pods_for
 from benchmarks.scaling.prices import HOURS
 
-#: Rates and sizes that the table shows.
+#: The rates and sizes in the table.
 RATES = (1, 10, 100, 1000)
 SIZES = (2.0, 12.0)
-#: Processors of a node, of which the pods get all but one.
+#: Processors of a node. Pods get all but one.
 NODE_CPUS = 8
-#: Most pods, as a multiple of those that the rate needs: a queue that has stood for an hour is then gone within one.
+#: The most pods, as a multiple of what the rate needs. So a backlog of an hour is gone within an hour.
 SPARE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """For one rate. Dollars are those of a month."""
+    """The plan for one rate. Dollars are for a month."""
 
     pods: int
     #: Of all nodes.
@@ -32,13 +32,13 @@ class Plan:
     #: Write units a second, of the table alone and with its indexes.
     table_writes: float
     writes: float
-    #: What the service costs, and what keeping and delivering the pictures costs beside it.
+    #: The cost of the service, and of storage and delivery.
     converting: float
     keeping: float
 
 
 def plan(rate: float, megapixels: float) -> Plan:
-    """`rate` photographs a second, day and night, of a size that was measured; `StopIteration` for another."""
+    """The plan for `rate` photographs a second. Raises `StopIteration` for a size that was not measured."""
     photo, cpu = _photo(megapixels), image_cpu_seconds(megapixels)
     scaler, units = ScalerConfig(), image_write_units()
     pods = max(scaler.min_replicas, pods_for(rate, cpu, PodSize()))
@@ -82,5 +82,5 @@ def table() -> str:
 
 
 def _dollars(usd: float) -> str:
-    """Two digits that mean something."""
+    """Dollars with two significant digits."""
     return f"{float(f'{usd:.2g}'):,.0f}"

@@ -1,4 +1,4 @@
-"""One simulated pod: slots, threads that share its CPU, and the images in them."""
+"""One simulated pod: its slots, its images, and the threads that share its CPU."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.scaling.pods import PodSize
 
 
 class PodState(Enum):
-    """A pod that drains finishes what it has and takes nothing new."""
+    """The state of a pod. A draining pod finishes its images, and takes no new ones."""
 
     STARTING = "starting"
     READY = "ready"
@@ -20,37 +20,37 @@ class PodState(Enum):
 
 @dataclass(slots=True, eq=False)
 class Pod:
-    """Images first wait for S3 (no CPU), then for a thread, then share the CPU with the other thread's."""
+    """An image waits for S3 (no CPU), then for a thread, and then shares the CPU with the other thread."""
 
     size: PodSize
     made_at: float
     state: PodState = PodState.STARTING
     made_ready_at: float | None = None
     taken: int = 0
-    #: CPU seconds that this pod has spent.
+    #: CPU seconds that this pod has used.
     spent: float = 0.0
-    #: Counts every change to who computes: an announced end that is older does not hold any more.
+    #: Counts the changes of the running images. An end that was predicted before the last change is not valid.
     version: int = 0
     _waiting: deque[tuple[float, float]] = field(default_factory=deque)
-    #: Who computes: the service that each has had when it is done, and when its message came.
+    #: The running images: the CPU of each until its end, and the time of its message.
     _running: list[tuple[float, float]] = field(default_factory=list)
     _served: float = 0.0
     _seen_at: float = 0.0
-    #: CPU seconds that each image gets in a second.
+    #: CPU seconds that each running image gets in a second.
     _pace: float = 1.0
     _slots: int = field(init=False)
 
     def __post_init__(self) -> None:
-        """Looked at for every message."""
+        """Keep what every message needs."""
         self._slots = self.size.slots
 
     @property
     def free(self) -> int:
-        """Messages that it would take now."""
+        """The number of messages that it can take now."""
         return self._slots - self.taken if self.state is PodState.READY else 0
 
     def begin(self, now: float, cpu_seconds: float, came_at: float) -> None:
-        """The file of a message is there."""
+        """The file of a message has been fetched."""
         self.advance(now)
         if len(self._running) < self.size.threads:
             self._running.append((self._served + cpu_seconds, came_at))
@@ -60,13 +60,13 @@ class Pod:
         self.version += 1
 
     def next_end(self, now: float) -> float | None:
-        """When the next image is done, if nothing changes before."""
+        """The time at which the next image is done, if nothing changes before."""
         if not self._running:
             return None
         return now + (min(self._running)[0] - self._served) / self._pace
 
     def end(self, now: float) -> float:
-        """The next image is done; when its message came."""
+        """End the next image. The result is the time of its message."""
         self.advance(now)
         first = min(self._running)
         self._running.remove(first)
@@ -87,5 +87,5 @@ class Pod:
         self._seen_at = now
 
     def _share(self) -> None:
-        """A thread never has more than one processor."""
+        """The share of each image. A thread uses at most one processor."""
         self._pace = min(1.0, self.size.cpus / max(1, len(self._running)))

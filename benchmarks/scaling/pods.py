@@ -7,33 +7,33 @@ from dataclasses import dataclass
 
 from benchmarks.scaling.measured import LINE, Line
 
-#: CPU seconds that the service spends on an image beside the pipeline: JSON, digests, the calls to AWS and of the
-#: client. What the smallest image shows in `measured.SERVICE`, rounded up; it hardly grows with the image.
+#: CPU seconds of the service for an image besides the pipeline: JSON, digests, calls of the client and of AWS. It is
+#: the value of the smallest image in `measured.SERVICE`, rounded up. It hardly grows with the image.
 SERVICE_SECONDS = 0.03
-#: Part of a pod's CPU that a plan leaves free: what comes is uneven, and a pod or a zone may be lost.
+#: The part of a pod's CPU that a plan leaves free, because the load varies, and a pod or a zone may fail.
 HEADROOM = 0.30
-#: Rates and sizes that the table shows.
+#: The rates and sizes in the table.
 RATES = (1, 10, 100, 1000, 3000)
 SIZES = (2.0, 12.0, 24.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodSize:
-    """What one pod has. `cpus` is what it gets; a node that is not full may give it more than its `request`."""
+    """The size of a pod. A node that is not full may give it more `cpus` than its `request`."""
 
     cpus: float = 1.0
     threads: int = 2
-    #: None: the same as `cpus`, as on a node that is full.
+    #: None means the same as `cpus`, as on a full node.
     request: float | None = None
 
     @property
     def slots(self) -> int:
-        """Messages in work at once (`WORKER_SLOTS`): one more than threads, so that a download overlaps."""
+        """Messages in work at the same time (`WORKER_SLOTS`): one more than threads, so that one can download."""
         return self.threads + 1
 
     @property
     def requested(self) -> float:
-        """Processors that its utilisation is counted against."""
+        """The processors that are 100 % of its utilisation."""
         return self.cpus if self.request is None else self.request
 
 
@@ -43,12 +43,12 @@ def image_cpu_seconds(megapixels: float, line: Line = LINE) -> float:
 
 
 def images_per_second(pod: PodSize, cpu_seconds: float) -> float:
-    """What a pod brings when it never waits."""
+    """The images a second of a pod that is always busy."""
     return min(pod.cpus, pod.threads) / cpu_seconds
 
 
 def pods_for(rate: float, cpu_seconds: float, pod: PodSize, headroom: float = HEADROOM) -> int:
-    """Pods that convert `rate` images a second with a part of their CPU left free; never fewer than one."""
+    """The pods for `rate` images a second, with a part of their CPU free; at least one."""
     return max(1, math.ceil(rate * cpu_seconds / (min(pod.cpus, pod.threads) * (1 - headroom)) - 1e-9))
 
 

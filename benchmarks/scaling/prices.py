@@ -1,6 +1,6 @@
-"""AWS list prices of us-east-1 in US dollars, typed in by hand: nothing here asks AWS. No taxes, no free tiers.
+"""AWS list prices of us-east-1 in US dollars, typed in by hand. Without taxes and free tiers.
 
-`held` is when a price is believed to have held. Look before you decide by it; every price can be given anew.
+`held` is the time of a price. Check a price before you decide by it. Every price can be replaced by an option.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-#: Hours by which AWS's examples reckon a month.
+#: The hours of a month in the examples of AWS.
 HOURS = 730
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """`usd` for one `per`."""
+    """A price: `usd` for one `per`."""
 
     usd: float
     per: str
@@ -69,7 +69,7 @@ PRICES: Mapping[str, Price] = {
 
 
 def table(prices: Mapping[str, float] | None = None) -> str:
-    """Every price with its source, in Markdown; `prices` are those that were given anew."""
+    """Every price with its source, in Markdown. `prices` are the replaced ones."""
     given = prices or {}
     rows = [
         f"| `{name}` | {given.get(name, price.usd):.10g} | {price.per} | <{price.source}> | "

@@ -1,4 +1,4 @@
-"""What comes: rates of images over time, and how large the images are."""
+"""Scenarios: the rate of images over time, and their sizes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from benchmarks.scaling.measured import FILES, PHOTO
 
-#: Megapixels of what users upload, with their weights: screenshots and thumbnails, web pictures, phones, cameras.
-#: An assumption; a service that knows its own sizes gives them.
+#: Megapixels of uploads with their weights: screenshots and thumbnails, web pictures, phones, cameras. It is an
+#: assumption. Use your own sizes if you know them.
 SIZES: Mapping[float, float] = {0.3: 10, 2.0: 25, 8.0: 15, 12.0: 40, 24.0: 8, 50.0: 2}
 MINUTE, HOUR = 60.0, 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """`rate` gives images a second at a time in seconds; `backlog` messages wait from the start."""
+    """`rate` gives the images a second at a time in seconds. `backlog` is the number of messages at the start."""
 
     name: str
     says: str
@@ -32,12 +32,12 @@ def mean_megapixels(sizes: Mapping[float, float] = SIZES) -> float:
 
 
 def mean_source_bytes() -> float:
-    """Of one upload: the photographs that were measured have just these sizes."""
+    """The mean size of an upload. Photographs of just these sizes were measured."""
     return _weighted([each.file_bytes for each in FILES if each.kind == PHOTO])
 
 
 def mean_variant_bytes() -> float:
-    """Of all variants of one image."""
+    """The mean size of all variants of an image."""
     return _weighted([each.variant_bytes for each in FILES if each.kind == PHOTO])
 
 
@@ -47,7 +47,7 @@ def _weighted(by_size: Sequence[float]) -> float:
 
 
 def arrivals(scenario: Scenario, chance: random.Random) -> Iterator[float]:
-    """Times at which images come: by chance, at the scenario's rate (a Poisson process, rates held for a second)."""
+    """The times at which images come: a Poisson process with the scenario's rate, which is constant for each second."""
     for second in range(math.ceil(scenario.seconds)):
         rate = scenario.rate(float(second))
         when = float(second)
@@ -63,7 +63,7 @@ def _burst(now: float) -> float:
 
 
 def _day(now: float) -> float:
-    """The sinus of a day, squeezed into two hours: 1 to 13 images a second."""
+    """The curve of a day in two hours: a sine between 1 and 13 images a second."""
     return 7.0 - 6.0 * math.cos(2 * math.pi * now / (2 * HOUR))
 
 

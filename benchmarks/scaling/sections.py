@@ -1,4 +1,4 @@
-"""The generated parts of the pages on capacity and costs: every figure that a program can reckon."""
+"""The generated parts of the pages on capacity and costs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.scaling.simulation import simulate
 
 
 def line() -> str:
-    """How to reckon another size or rate."""
+    """How to calculate another size or rate."""
     pods_are = f"pods = ceil( images a second x CPU seconds an image / {1 - pods.HEADROOM:g} )"
     base, each = f"{pods.image_cpu_seconds(0):.3f}", f"{measured.LINE.per_megapixel:.4f}"
     cpu = f"CPU seconds of a photograph from {measured.FIT_FROM:g} megapixels on = {base} + {each} x megapixels"
@@ -22,7 +22,7 @@ def line() -> str:
 
 
 def values() -> str:
-    """What the chart ships, by the names that KEDA and Kubernetes give it."""
+    """The values of the chart, by their names in KEDA and Kubernetes."""
     config, pod = ScalerConfig(), pods.PodSize()
     (down,) = config.scale_down.policies
     rows = (
@@ -42,7 +42,7 @@ def values() -> str:
 
 
 def pods_table() -> str:
-    """Pods by rate and size, and what the shipped most of them can do."""
+    """Pods by rate and size, and the rate of the chart's maximum of pods."""
     mean, most, pod = mean_megapixels(), ScalerConfig().max_replicas, pods.PodSize()
     each = pods.image_cpu_seconds(mean)
     able = most * pods.images_per_second(pod, each)
@@ -63,13 +63,13 @@ def charts() -> str:
 
 
 def scenarios() -> str:
-    """What the scenarios are, and what becomes of them."""
+    """The scenarios and their results."""
     named = "\n".join(f"- `{each.name}`: {each.says}" for each in SCENARIOS)
     return f"{named}\n\n{sweeps.scenarios_table()}"
 
 
 def cheaper() -> str:
-    """From how many images on."""
+    """The number of images from which on this design is cheaper."""
     found = [
         break_even("kubernetes", "lambda", work, default_prices())
         for work in (Workload(), cost.same_pipeline(Workload()))
@@ -83,7 +83,7 @@ def cheaper() -> str:
 
 
 def assumptions() -> str:
-    """Every input that is no price, in Markdown."""
+    """Every assumption except prices, in Markdown."""
     work = Workload()
     rows = [f"| `{name}` | {f'{getattr(work, name):,.4f}'.rstrip('0').rstrip('.')} |" for name in Workload.__slots__]
     return "\n".join(["| input | value |", "| --- | ---: |", *rows])

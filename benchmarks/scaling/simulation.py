@@ -1,4 +1,4 @@
-"""A queue, the pods that empty it, and the autoscaler that counts them: from event to event, by a seed."""
+"""A simulation by events: a queue, the pods that empty it, and the autoscaler. A seed makes it repeatable."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from benchmarks.scaling.pod import Pod, PodState
 from benchmarks.scaling.pods import PodSize, image_cpu_seconds
 from benchmarks.scaling.scenarios import SIZES, Scenario, arrivals
 
-#: How often queue and pods are noted, in seconds.
+#: Time between two samples, in seconds.
 SAMPLE_SECONDS = 5.0
-#: Seed of everything that is left to chance.
+#: The seed of all random numbers.
 SEED = 20_261_123
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """Everything but what comes."""
+    """Everything except the load."""
 
     scaler: ScalerConfig = field(default_factory=ScalerConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     pod: PodSize = field(default_factory=PodSize)
     sizes: Mapping[float, float] = field(default_factory=lambda: SIZES)
-    #: Seconds that one image waits for S3, SQS and DynamoDB, during which its slot is taken and no CPU is used.
+    #: Seconds that one image waits for S3, SQS and DynamoDB. It takes a slot then, but no CPU.
     wait_seconds: float = 0.25
-    #: CPU seconds of an image of so many megapixels.
+    #: Gives the CPU seconds of an image from its megapixels.
     cpu_seconds: Callable[[float], float] = image_cpu_seconds
     seed: int = SEED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One moment. `age` is that of the message that waits longest, in seconds."""
+    """The state at one moment. `age` is the age of the oldest waiting message, in seconds."""
 
     at: float
     waiting: int
@@ -51,18 +51,18 @@ class Sample:
 
 @dataclass(slots=True, kw_only=True)
 class Record:
-    """What a run left behind. Times in seconds."""
+    """The record of a run. Times are in seconds."""
 
     scenario: str
     came: int = 0
     done: int = 0
     waiting: int = 0
     in_work: int = 0
-    #: From a message's coming to its image being shown.
+    #: For each image, the time from its message to its variants.
     servable: list[float] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     pod_seconds: float = 0.0
-    #: CPU that pods had while they were ready, and what images took of it.
+    #: CPU seconds of the ready pods, and the part that images used.
     cpu_seconds_had: float = 0.0
     cpu_seconds_used: float = 0.0
 
@@ -71,12 +71,12 @@ Happening = tuple[float, int, Callable[[], None]]
 
 
 class Simulation:
-    """Runs one scenario through one world, once."""
+    """Runs one scenario in one world, once."""
 
     def __init__(self, scenario: Scenario, world: World) -> None:
         self._scenario = scenario
         self._world = world
-        # Two sources of chance, so that worlds which differ in their scaling see the same images come.
+        # Two random generators, so that worlds with different scaling get the same images.
         self._incoming = random.Random(world.seed)
         self._cluster = Cluster(world.cluster, random.Random(world.seed + 1))
         self._scaler = Autoscaler(world.scaler)
@@ -93,7 +93,7 @@ class Simulation:
         self.record = Record(scenario=scenario.name)
 
     def run(self) -> Record:
-        """From the scenario's begin to its end."""
+        """Run the scenario from its beginning to its end."""
         self._set_up()
         end = self._scenario.seconds
         while self._events and self._events[0][0] <= end:
@@ -105,7 +105,7 @@ class Simulation:
 
     @property
     def _wanted(self) -> list[Pod]:
-        """Pods that the Deployment counts: those that drain have left it."""
+        """The pods that the Deployment counts. Draining pods are not among them."""
         return [pod for pod in self._pods if pod.state in (PodState.STARTING, PodState.READY)]
 
     def _set_up(self) -> None:
@@ -120,7 +120,7 @@ class Simulation:
         self._at(0.0, self._sample)
 
     def _at(self, when: float, happen: Callable[[], None]) -> None:
-        self._number += 1  # what is due at the same moment happens in the order of its announcement
+        self._number += 1  # events of the same time happen in the order in which they were added
         heapq.heappush(self._events, (when, self._number, happen))
 
     # -- messages
@@ -143,7 +143,7 @@ class Simulation:
         self._feed()
 
     def _feed(self) -> None:
-        """Hand out messages, one to each pod in turn, as a queue does to many long polls."""
+        """Give messages to the pods in turn, as a queue does with many long polls."""
         while self._queue and self._hungry:
             pod = self._hungry.popleft()
             if not pod.free:
@@ -214,7 +214,7 @@ class Simulation:
             pod = Pod(self._world.pod, self._now)
             self._pods.append(pod)
             self._at(self._cluster.place(self._now), lambda pod=pod: self._ready(pod))  # type: ignore[misc]
-        # A Deployment gives up what is not ready first, then the youngest.
+        # A Deployment removes first the pods that are not ready, then the youngest.
         oldest_last = sorted(pods, key=lambda pod: (pod.state is PodState.READY, -pod.made_at))
         for pod in oldest_last[: max(0, len(pods) - wanted)]:
             pod.state = PodState.DRAINING
@@ -239,7 +239,7 @@ class Simulation:
         return count
 
     def _cpu_percent(self, ready: list[Pod]) -> float:
-        """What the pods used since the last look, of what they asked for."""
+        """The CPU that the pods used since the last look, in per cent of their requests."""
         for pod in self._pods:
             pod.advance(self._now)
         spent = self.record.cpu_seconds_used + fsum(pod.spent for pod in self._pods)
@@ -269,5 +269,5 @@ class Simulation:
 
 
 def simulate(scenario: Scenario, world: World | None = None) -> Record:
-    """The same for the same scenario, world and seed."""
+    """Run a simulation. The same scenario, world and seed give the same record."""
     return Simulation(scenario, world or World()).run()

@@ -1,4 +1,4 @@
-"""What it costs to keep the pictures of a month, by their storage class."""
+"""The cost of storing the pictures of a month, by storage class."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from benchmarks.scaling.costs import MILLION, Workload
 
-#: Day on which a picture changes its class, and days for which an expired source can be brought back (the stack's own).
+#: The day on which a picture changes its class, and the days for which the stack keeps expired sources.
 MOVED_ON, KEPT_NONCURRENT = 30, 7
 DAYS_A_MONTH = 30
-#: Objects that S3 moves, of one image: the source; of the variants `large` and `webp`. Below 128 KiB it moves none.
+#: Objects of one image that S3 moves: the source, and the variants `large` and `webp`. It moves none below 128 KiB.
 MOVED_SOURCES, MOVED_VARIANTS = 1, 2
-#: Their part of the bytes of all variants; an assumption.
+#: Their part of the bytes of all variants. It is an assumption.
 MOVED_PART = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageClass:
-    """`tiers` are the prices of a month one after the other, from the change of class on; the last one goes on."""
+    """A storage class. `tiers` are the prices of the months after the change of class. The last one stays."""
 
     name: str
     tiers: tuple[str, ...]
@@ -28,7 +28,8 @@ class StorageClass:
 
 CLASSES = (
     StorageClass(name="STANDARD", tiers=("s3_gb",)),
-    # Nobody looks at it: a month as before, two months rarely, then as good as never (AWS, "S3 Intelligent-Tiering").
+    # Objects that nobody reads: one month frequent access, two months infrequent, then archive (AWS, "S3
+    # Intelligent-Tiering").
     StorageClass(
         name="INTELLIGENT_TIERING",
         tiers=("s3_gb", "s3_ia_gb", "s3_ia_gb", "s3_ir_gb"),
@@ -43,7 +44,7 @@ CLASSES = (
 def kept(
     storage_class: StorageClass, prices: Mapping[str, float], *, gigabytes: float, objects: float, months: float
 ) -> float:
-    """Dollars for what is moved after a month and kept for `months` in all: all of it is paid with its first month."""
+    """Dollars for objects that are moved after a month and kept for `months` in all, paid with the first month."""
     later = max(0, round(months) - MOVED_ON // DAYS_A_MONTH)
     tiers = [*storage_class.tiers, *[storage_class.tiers[-1]] * later][:later]
     moving = prices[storage_class.move] * objects if storage_class.move and later else 0.0
@@ -52,7 +53,7 @@ def kept(
 
 
 def rows(work: Workload, prices: Mapping[str, float]) -> list[tuple[str, float, float]]:
-    """For a million images, by class: dollars for sources, and for variants."""
+    """Dollars for the sources and for the variants of a million images, by class."""
     sources, variants = MILLION * work.source_bytes / 1e9, MILLION * work.variant_bytes / 1e9
     months = work.months_kept
     found = []
@@ -66,7 +67,7 @@ def rows(work: Workload, prices: Mapping[str, float]) -> list[tuple[str, float, 
 
 
 def totals(work: Workload, prices: Mapping[str, float]) -> list[float]:
-    """Dollars of each row."""
+    """The sum of each row in dollars."""
     return [sources + variants for _, sources, variants in rows(work, prices)]
 
 

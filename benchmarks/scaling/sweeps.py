@@ -1,4 +1,4 @@
-"""The sweeps that justify the chart's values: one value varied, everything else as shipped."""
+"""Sweeps that justify the values of the chart. Each varies one value, and keeps the others."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from benchmarks.scaling.pods import PodSize
 from benchmarks.scaling.scenarios import BURST, DAY, PULSES, REDRIVE, SCENARIOS, STEP, Scenario
 from benchmarks.scaling.simulation import SEED, World, simulate
 
-#: Seeds over which the spread of a result is shown.
+#: The seeds for the spread of a result.
 SEEDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One set of values. What is not given is as shipped."""
+    """A set of values. Missing ones are those of the chart."""
 
     scaler: ScalerConfig = field(default_factory=ScalerConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
@@ -28,25 +28,25 @@ class Setting:
 
     @property
     def world(self) -> World:
-        """With everything else."""
+        """The world with these values."""
         return World(scaler=self.scaler, cluster=self.cluster, pod=self.pod, seed=self.seed)
 
 
 SHIPPED = ScalerConfig()
-#: The cpu trigger would hide what the queue's does.
+#: Without the cpu trigger, which would hide the effect of the queue trigger.
 QUEUE_ALONE = replace(SHIPPED, cpu_percent=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """Which value, what it is set to, and the scenarios in which it matters."""
+    """A value of the chart, its settings, and the scenarios in which it matters."""
 
     name: str
     settings: Mapping[str, Setting]
     scenarios: tuple[Scenario, ...]
 
     def table(self) -> str:
-        """One table a scenario."""
+        """One table for each scenario."""
         parts = []
         for scenario in self.scenarios:
             rows = [row(name, run(scenario, setting)) for name, setting in self.settings.items()]
@@ -145,17 +145,17 @@ def _figures(name: str, setting: Setting) -> Figures:
 
 
 def run(scenario: Scenario, setting: Setting | None = None) -> Figures:
-    """What comes of a scenario; runs once for the same values."""
+    """The figures of a scenario. It is simulated once for the same values."""
     return _figures(scenario.name, setting or Setting())
 
 
 def scenarios_table() -> str:
-    """Every scenario with what is shipped."""
+    """Every scenario with the values of the chart."""
     rows = [row(f"`{scenario.name}`", run(scenario)) for scenario in SCENARIOS]
     return "\n".join([headings("scenario"), *rows])
 
 
 def spread_table(scenario: Scenario = DAY) -> str:
-    """The same scenario and values with several seeds: by so much two rows may differ for no reason."""
+    """One scenario with several seeds. It shows how much two rows may differ by chance."""
     rows = [row(f"{n}", run(scenario, Setting(seed=SEED + n))) for n in range(SEEDS)]
     return "\n".join([f"`{scenario.name}`: {scenario.says}.\n", headings("seed"), *rows])
