@@ -249,8 +249,8 @@ DELETE_ANSWER = BatchDeleteAnswer.of(
 async def upload_urls(request: web.Request) -> web.Response:
     """Get up to 100 upload URLs at once.
 
-    Each upload is asked for, counted, answered or refused as by `POST /images/upload-url`; one that is refused stops
-    no other.
+    Each upload is counted, and answered or refused, like `POST /images/upload-url`. A refused one does not stop the
+    others.
     """
     body = await json_body(request)
     asked = await asked_by(request, BatchUploadsRequest, body)
@@ -282,7 +282,7 @@ async def upload_urls(request: web.Request) -> web.Response:
 async def status(request: web.Request) -> web.Response:
     """See how far up to 100 jobs have come.
 
-    Under an `Idempotency-Key` too, a repetition is answered as things are then.
+    A repeated call shows the present states, also with an `Idempotency-Key`.
     """
     asked = await asked_by(request, BatchStatusRequest, await json_body(request))
     done_anew(request)
@@ -307,10 +307,10 @@ async def status(request: web.Request) -> web.Response:
 async def process(request: web.Request) -> web.Response:
     """Convert up to 100 images again, or all that match a filter.
 
-    By `uniqueIds`, each as by `POST /images/process/{uniqueId}`. An image that is named twice is converted once.
+    With `uniqueIds`, each image is handled like `POST /images/process/{uniqueId}`. A repeated id counts once.
 
-    By `filter`, a bulk job does it in the background, of which a tenant may have one for each operation: see
-    `GET /images/batch/{batchId}`.
+    With `filter`, a bulk job does it in the background: see `GET /images/batch/{batchId}`. A tenant may have one bulk
+    job for each operation at the same time.
     """
     asked = await asked_by(request, BatchProcessRequest, await json_body(request))
     if asked.filter is not None:
@@ -335,11 +335,11 @@ async def process(request: web.Request) -> web.Response:
 async def delete(request: web.Request) -> web.Response:
     """Delete up to 100 images for ever, or all that match a filter.
 
-    By `uniqueIds`, each as by `DELETE /images/image/{uniqueId}`. An image that is named twice is deleted once, and told
-    of twice.
+    With `uniqueIds`, each image is handled like `DELETE /images/image/{uniqueId}`. A repeated id counts once, and has
+    two results.
 
-    By `filter`, a bulk job does it in the background, of which a tenant may have one for each operation: see
-    `GET /images/batch/{batchId}`. An image that does not match any more when its turn comes is left alone.
+    With `filter`, a bulk job does it in the background: see `GET /images/batch/{batchId}`. A tenant may have one bulk
+    job for each operation at the same time. An image that no longer matches when its turn comes is not deleted.
     """
     asked = await asked_by(request, BatchDeleteRequest, await json_body(request))
     if asked.filter is not None:

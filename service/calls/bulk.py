@@ -278,8 +278,8 @@ async def results(request: web.Request) -> web.Response:
 async def cancel(request: web.Request) -> web.Response:
     """Cancel a bulk job.
 
-    Images in work come to their end, and no other one is begun. What is done stays done. One that has ended stays as it
-    is.
+    Images in work are finished, and no further one is begun. Finished images stay as they are. A bulk job that has
+    ended does not change.
     """
     job = await request.app[BULK].cancel(tenant_of(request), _named(request), by=_subject(request))
     return render(request, BulkJobAnswer.of(job))

@@ -44,7 +44,7 @@ WRITE_SECONDS = 30.0
 #: Time after which a client connects again when its stream has ended, in milliseconds.
 RETRY_MILLISECONDS = 2000
 LAST_EVENT_ID = "Last-Event-ID"
-#: Nobody on the way is to keep, pack or change it.
+#: Proxies must not store, compress or change a stream.
 HEADERS = {
     hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
     hdrs.CACHE_CONTROL: "no-store, no-transform",
@@ -171,7 +171,7 @@ def event_body(delivery: Delivery, notice: Notice | None, *, public_url: str) ->
 
 
 def event_text(notice: Notice, *, public_url: str) -> str:
-    """What a bus is told."""
+    """The text of an event for a bus."""
     return as_json(EventAnswer.of(notice), public_url).decode()
 
 
@@ -285,14 +285,14 @@ class _Stream:
 
     async def _open(self, cursor: Cursor | None) -> None:
         begin = f"retry: {RETRY_MILLISECONDS}\n".encode()
-        if cursor is None:  # so that it may come back before anything has happened
+        if cursor is None:  # so that the client can come back before the first event
             begin += f"id: {cursor_at(self.listener.feed.looked_at)}\n\n".encode()
         elif cursor.changed < clock.now() - HISTORY - LATE:
             begin += _message("gap", {"since": clock.to_iso(clock.now() - HISTORY)})
         await self._write(begin)
 
     async def _tell(self) -> str:
-        """Why it ended."""
+        """Send events. The result is the reason for the end."""
         ends_at = time.monotonic() + STREAM_SECONDS
         try:
             while not self.request.app[FEEDS].ended:

@@ -242,8 +242,8 @@ _NOT_OPEN = (ImageNotFound, AlreadyUploaded, UploadExpired, WrongUploadMethod)
 async def params(request: web.Request) -> web.Response:
     """Get a form for a small file.
 
-    For Uppy's plugin `@uppy/aws-s3`, whose `companionEndpoint` is the base URL with `/images`. Metadata is spread over
-    the query as `metadata[name]`. The image is known by the key: its status is asked for by the UUID in it.
+    For Uppy's plugin `@uppy/aws-s3`. Its `companionEndpoint` is the base URL with `/images`. Each entry of the metadata
+    is a parameter `metadata[name]`. The UUID in the key is the id of the image; ask for the image's status with it.
     """
     upload = file_of_query(request.query).to_upload(max_bytes=request.app[SETTINGS].max_upload_bytes)
     submission = await request.app[UPLOADS].submit(tenant_of(request), upload)
@@ -261,8 +261,8 @@ async def params(request: web.Request) -> web.Response:
 async def start(request: web.Request) -> web.Response:
     """Begin to upload a large file in parts, of a size that is not known.
 
-    For Uppy. Parts are signed one by one, and may have any size. The parts that have arrived are counted before another
-    one is signed, and before the file is made. An upload that is not completed within a day is removed.
+    For Uppy. Parts are signed one by one, and may have any size. The service checks the limits again before it signs
+    the next part, and before it makes the file. An upload that is not completed within a day is removed.
     """
     asked = await asked_by(request, UppyFile, await json_body(request))
     upload = asked.to_upload(max_bytes=request.app[SETTINGS].max_upload_bytes)

@@ -373,7 +373,7 @@ async def change(request: web.Request) -> web.Response:
     problems=(WebhookNotFound,),
 )
 async def delete(request: web.Request) -> web.Response:
-    """Delete a webhook; what waits for it is not sent any more."""
+    """Delete a webhook. Events that still wait are not sent."""
     webhooks, tenant = request.app[WEBHOOKS], tenant_of(request)
     endpoint = await webhooks.get(tenant, _id(request))
     await webhooks.delete(tenant, endpoint.webhook_id)
@@ -393,7 +393,7 @@ async def delete(request: web.Request) -> web.Response:
 async def rotate(request: web.Request) -> web.Response:
     """Give a webhook a new secret.
 
-    For `grace` seconds, what is sent has two signatures: one by each secret. The new one is in this answer alone.
+    For `grace` seconds, each request has two signatures, one by each secret. Only this answer has the new secret.
     """
     asked = await asked_by(request, RotateSecretRequest, await optional_json_body(request))
     grace = timedelta(seconds=asked.grace)
@@ -413,7 +413,7 @@ async def rotate(request: web.Request) -> web.Response:
 async def test(request: web.Request) -> web.Response:
     """Send an event `webhook.test`, which is about no image.
 
-    It goes the way of all others: what becomes of it is among the attempts.
+    It is sent like all others, and its attempts are listed with theirs.
     """
     delivery = await request.app[WEBHOOKS].test(tenant_of(request), _id(request))
     return render(request, DeliveryAnswer.of(delivery), HTTPStatus.ACCEPTED)
@@ -464,7 +464,7 @@ async def attempts(request: web.Request) -> web.Response:
 async def replay(request: web.Request) -> web.Response:
     """Send deliveries of the last seven days again: one event by its id, all that failed, or those of a time.
 
-    Each keeps its `webhook-id`, and is tried for a day, as if it were new.
+    Each keeps its `webhook-id`, and is tried for a day, like a new one.
     """
     asked = await asked_by(request, ReplayRequest, await json_body(request))
     webhooks, tenant, webhook_id = request.app[WEBHOOKS], tenant_of(request), _id(request)
