@@ -23,7 +23,10 @@ def test_property_tests_try_the_same_cases_every_time_unless_they_are_told_to_se
 
 def test_everything_that_continuous_integration_runs_is_searched_in_full() -> None:
     recipes = (TESTS.parent / "Makefile").read_text()
-    assert re.findall(r"^([a-z ]+): export QUICK\b", recipes, re.MULTILINE) == ["test"]
+    assert re.findall(r"^([a-z ]+): export QUICK\b", recipes, re.MULTILINE) == ["test cover"]
+    chosen = dict(re.findall(r'^(\w+): setup.*\n\t.*/pytest .*-m "(.+?)"', recipes, re.MULTILINE))
+    assert chosen == {"test": "not slow", "cover": "not slow", "slow": "slow or hypothesis"}
+    assert recipes.partition("\ncheck: ")[2].partition("\n\n")[0].endswith("--no-print-directory cover slow")
 
 
 def test_the_number_of_workers_may_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
