@@ -1,4 +1,4 @@
-"""Tells a bus what happens to jobs: the same events as webhooks, of all tenants, for other systems in the account."""
+"""Sends the events of all tenants to an event bus, for other systems in the same account."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from processor.webhooks.told import Told
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BusTeller:
-    """A follower. It asks the bus at once, which AWS runs. A failure at the end keeps the message, and all is told
-    again."""
+    """A follower that calls the bus directly. If that fails at the end of a job, all events are sent again later."""
 
     bus: EventBus
     render: Callable[[Notice], str]
     told: Told = field(default_factory=Told)
 
     async def moved(self, job: Job, record: Record) -> None:  # noqa: ARG002 - an event on a bus says all that it tells
-        """What has happened so far. Raises `Unavailable`."""
+        """Send the events so far. Raises `Unavailable`."""
         await self._tell(job)
 
     async def ended(self, job: Job, end: End) -> None:  # noqa: ARG002 - the journal says more
-        """Everything that has happened to the job, also before its end. Raises `Unavailable`."""
+        """Send all events of the job, including those before its end. Raises `Unavailable`."""
         await self._tell(job)
 
     async def _tell(self, job: Job) -> None:

@@ -1,4 +1,4 @@
-"""Tries deliveries, and decides what becomes of each: delivered, tried again, given up."""
+"""Sends deliveries, and decides after each try: delivered, try again later, or give up."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ from processor.webhooks.messages import DeliveryDue, ReplayDue
 from processor.webhooks.registry import Webhooks, changed
 from processor.webhooks.signing import signed
 
-#: Pauses between the tries, in seconds: about a day in all.
+#: Pauses between tries, in seconds. Together they are about a day.
 PAUSES = (5, 60, 300, 1800, 7200, 18000, 28800, 28800)
-#: What is left of a pause at least, so that what failed together does not come back together.
+#: The smallest part of a pause. Pauses vary, so that deliveries that failed together are not tried together.
 LEAST_OF_PAUSE = 0.75
 #: The longest time for which a receiver is left alone because it asks for that, in seconds. Then it is tried once more.
 LONGEST_ALONE_SECONDS = 3600
 #: And of so much of it in addition what waited comes back, bit by bit.
 SPREAD = 0.25
-#: Requests at once: to one endpoint, and of this process.
+#: Requests at the same time: to one endpoint, and from this process.
 AT_ONCE, AT_ONCE_IN_ALL = 4, 64
-#: Deliveries that wait here for one endpoint, and for all. Others wait in the queue, for so many seconds.
+#: Deliveries that wait in this process: for one endpoint, and for all. Others wait in the queue, so many seconds.
 WAITING, WAITING_IN_ALL, CROWDED_SECONDS = 16, 256, 15
-#: Attempts that a record keeps: those of two whole rounds.
+#: Attempts that a record keeps: enough for two rounds of tries.
 ATTEMPTS_KEPT = 2 * (len(PAUSES) + 1)
-#: How long an endpoint must have failed before a success is written down, so that one that does both writes little.
+#: A success is recorded only if the endpoint failed for longer than this. So an unsteady endpoint causes few writes.
 SETTLED_SECONDS = 60
 
 #: Why there is nothing left to tell: the image was deleted, and so was what could be told; or a variant counts no more,
@@ -62,19 +62,19 @@ IMAGE_DELETED, VARIANT_GONE = "image_deleted", "variant_gone"
 
 log = structlog.get_logger(__name__)
 
-#: What tells of an event; None: of a test.
+#: Makes the body of a request. None stands for a test event.
 Render = Callable[[Delivery, Notice | None], bytes]
 
 
 @dataclass(slots=True, kw_only=True)
 class Deliverer:
-    """One per process that works. An endpoint that is slow has its own places, and keeps nobody else's waiting."""
+    """Delivers events; one for each process with a worker. A slow endpoint fills only its own places."""
 
     webhooks: Webhooks
     jobs: JobStore
     sender: Sender
     render: Render
-    #: After how long without a success an endpoint is switched off.
+    #: An endpoint is switched off after so long without a success.
     failing_limit: timedelta
     probes: Probes = NO_PROBES
     _turns: Turns = field(default_factory=lambda: Turns(AT_ONCE_IN_ALL))
@@ -85,15 +85,15 @@ class Deliverer:
     _stopping: bool = False
 
     def takes(self, body: str) -> bool:
-        """Whether a message is one of these."""
+        """Whether a message is for the deliverer."""
         return DeliveryDue.read(body) is not None or ReplayDue.read(body) is not None
 
     def stop(self) -> None:
-        """Begin nothing more: what waits goes back to the queue."""
+        """Begin no further delivery. Those that wait go back to the queue."""
         self._stopping = True
 
     async def handle(self, body: str) -> int | None:
-        """Try a delivery. In how many seconds the same message must come again; None: it is done.
+        """Try a delivery. The result is the number of seconds after which the message must come again, or None if done.
 
         Raises `Unavailable`, `Busy`.
         """
@@ -119,7 +119,7 @@ class Deliverer:
 
     @contextlib.asynccontextmanager
     async def _place(self, message: DeliveryDue) -> AsyncIterator[None]:
-        """First one of the endpoint's own, then one of all, in turns between tenants."""
+        """Take one of the endpoint's places, then one of the process's. Tenants take turns."""
         webhook_id = message.webhook_id
         self._here[webhook_id] += 1
         places = self._places.setdefault(webhook_id, asyncio.Semaphore(AT_ONCE))
@@ -132,7 +132,7 @@ class Deliverer:
                 del self._here[webhook_id], self._places[webhook_id]
 
     async def _handle(self, message: DeliveryDue) -> None:
-        """A message whose delivery has ended, or has been tried since, is an old one."""
+        """Try a delivery, unless its message is old: the delivery has ended, or was tried since."""
         try:
             delivery = await self.webhooks.store.delivery(message.webhook_id, message.event_id)
         except DeliveryNotFound:
@@ -159,7 +159,7 @@ class Deliverer:
             span.facts["due"] = delivery.next_at or delivery.event_at
             now = clock.now()
             headers = signed(delivery.event_id, body, now, endpoint.secrets(now))
-            if trace:  # so that the receiver's own trace can go on with it
+            if trace:  # so that the receiver can continue the trace
                 headers["traceparent"] = TRACE.get() or trace
             answered = await self.sender.post(endpoint.url, headers, body)
             span.end()
@@ -183,7 +183,7 @@ class Deliverer:
         return 0 if until is None else until + SPREAD * jittered(max(0.0, until - time.time()), least=0)
 
     async def _job(self, delivery: Delivery) -> Job | None:
-        """What the records tell: of a deleted image its tombstone."""
+        """The job, or the tombstone of a deleted image."""
         if delivery.type != Kind.DELETED:
             return await known_job(self.jobs, delivery.tenant, delivery.processing_id)
         with contextlib.suppress(ImageNotFound):
@@ -192,8 +192,11 @@ class Deliverer:
         return None
 
     async def _record(self, before: Delivery, after: Delivery) -> None:
-        """The next message comes first. If the process dies in between, this one returns and is tried again; then two
-        are on their way, of which the second to come is an old one."""
+        """Send the next message, then write the record.
+
+        If the process dies in between, this message returns and is tried again. Then two messages exist. The one that
+        comes second is old, and is ignored.
+        """
         if after.next_at is not None:
             at = epoch(after.next_at)
             delay = max(0, min(MAX_DELAY_SECONDS, at - int(time.time())))
@@ -204,7 +207,7 @@ class Deliverer:
             log.info("Delivery tried twice")
 
     async def _end(self, delivery: Delivery, code: str) -> None:
-        """Give up without a try."""
+        """Give up the delivery without a try."""
         with self.probes.span("delivery", tried=False) as span:
             span.facts["delivery"] = ended = replace(
                 delivery, status=DeliveryStatus.FAILED, next_at=None, code=code, tries=delivery.tries + 1
@@ -212,7 +215,7 @@ class Deliverer:
         await self._record(delivery, ended)
 
     async def _note_health(self, tenant: str, endpoint: Endpoint, attempt: Attempt) -> None:
-        """Write down the first failure, the first success after it, and the end of patience. Nothing else is news."""
+        """Record the first failure, the first success after it, and that the endpoint is switched off. Nothing else."""
         news = health(endpoint, attempt, self.failing_limit)
         if not news:
             return
@@ -235,7 +238,7 @@ class Deliverer:
 
 
 def health(endpoint: Endpoint, attempt: Attempt, limit: timedelta) -> dict[str, Any]:
-    """The fields of an endpoint that change by an attempt."""
+    """The fields of an endpoint that an attempt changes."""
     since = endpoint.failing_since
     if not attempt.code:
         settled = since is not None and attempt.at - since >= timedelta(seconds=SETTLED_SECONDS)

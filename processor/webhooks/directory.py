@@ -1,4 +1,4 @@
-"""The endpoints of tenants, as all that happens to a job asks for them."""
+"""A cache of the tenants' endpoints, because every event needs them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 
 from processor.ports.webhooks import Endpoints, WebhookStore
 
-#: How long a process remembers a tenant's endpoints, in seconds: so long a change may take to be noticed everywhere.
+#: How long a process remembers a tenant's endpoints, in seconds. After this time every process knows of a change.
 FRESH_SECONDS = 5.0
-#: How many tenants are remembered.
+#: The most tenants that are remembered.
 REMEMBERED = 1000
 
 
 @dataclass(slots=True, kw_only=True)
 class Directory:
-    """One per process."""
+    """The cache of one process."""
 
     store: WebhookStore
     monotonic: Callable[[], float] = time.monotonic
@@ -26,7 +26,7 @@ class Directory:
     _reading: dict[str, asyncio.Task[Endpoints]] = field(default_factory=dict)
 
     async def of(self, tenant: str) -> Endpoints:
-        """As they were a few seconds ago, at most. Who asks at once shares a look. Raises `Unavailable`."""
+        """A tenant's endpoints, a few seconds old at most. Callers share one read. Raises `Unavailable`."""
         known = self._known.get(tenant)
         if known is not None and self.monotonic() - known[0] < FRESH_SECONDS:
             return known[1]
@@ -51,6 +51,6 @@ class Directory:
         return endpoints
 
     def forget(self, tenant: str) -> None:
-        """What is known was changed here; also what is being read, perhaps from before."""
+        """Read the tenant's endpoints again next time: this process changed them. A read in progress is not used."""
         self._known.pop(tenant, None)
         self._reading.pop(tenant, None)

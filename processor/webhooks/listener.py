@@ -1,4 +1,4 @@
-"""Tells webhooks what happens to jobs: one delivery for each event and endpoint is in the records, and on the queue."""
+"""Makes deliveries for what happens to jobs: a record and a queue message for each event and endpoint."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from processor.webhooks.directory import Directory
 from processor.webhooks.messages import DeliveryDue
 from processor.webhooks.told import Told
 
-#: How long the log of a delivery is kept after its last change.
+#: How long the record of a delivery is kept after its last change.
 KEPT = timedelta(days=7)
-#: No older event is told: longer than a queue keeps a message, shorter than `KEPT`, which knows what was told.
+#: Older events are not sent. It is longer than a queue keeps messages. It is shorter than `KEPT`, so that the records
+#: still show which events were sent.
 OLDEST = timedelta(days=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookTeller:
-    """A follower. A repeated call sends nothing again that has been tried already."""
+    """A follower. A repeated call does not send again what was tried already."""
 
     store: WebhookStore
     queue: MessageQueue
@@ -34,7 +35,7 @@ class WebhookTeller:
     told: Told = field(default_factory=Told)
 
     async def moved(self, job: Job, record: Record) -> None:
-        """What has happened so far. Whoever delivers it reads the record, so a variant must be there first."""
+        """Make deliveries for the events so far. The deliverer reads the record, so a variant must be in it first."""
         async with self.told.of(job.processing_id):
             wanted = await self._wanted(job)
             if any(notice.kind is Kind.VARIANT for _, notice in wanted):
@@ -42,12 +43,12 @@ class WebhookTeller:
             await self._tell_all(wanted)
 
     async def ended(self, job: Job, end: End) -> None:  # noqa: ARG002 - the journal says more
-        """Everything that has happened to the job, also before its end."""
+        """Make deliveries for all events of the job, including those before its end."""
         async with self.told.of(job.processing_id):
             await self._tell_all(await self._wanted(job))
 
     async def _wanted(self, job: Job) -> Sequence[tuple[Endpoint, Notice]]:
-        """What is to be told, to whom."""
+        """The events to send, and their endpoints."""
         endpoints = [each for each in (await self.directory.of(job.tenant)).all if each.off is None]
         return [
             (endpoint, notice)
@@ -65,8 +66,10 @@ class WebhookTeller:
                 raise error
 
     async def _tell(self, endpoint: Endpoint, notice: Notice) -> None:
-        """The record comes first. So a process that dies in between leaves one that was never tried: whoever is told
-        again sends it."""
+        """Write the record, then send the message.
+
+        If the process dies in between, the record shows that the delivery was never tried. The next call sends it.
+        """
         delivery = delivery_of(endpoint, notice)
         there = await self.store.add(delivery)
         if there is None or (there.status is DeliveryStatus.PENDING and not there.tries):
@@ -88,7 +91,7 @@ def delivery_of(endpoint: Endpoint, notice: Notice) -> Delivery:
 
 
 def due(delivery: Delivery, *, at: int = 0) -> DeliveryDue:
-    """The message for the next try; `at` in seconds since the epoch."""
+    """The message for the next try. `at` is in seconds since the epoch."""
     return DeliveryDue(
         tenant=delivery.tenant,
         webhook_id=delivery.webhook_id,

@@ -1,4 +1,4 @@
-"""The queue messages of webhooks. They hold ids only: the records say what is sent, and where."""
+"""The queue messages of webhooks. They have only ids. The records have the content and the URL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Message:
-    """Texts and whole numbers under one name, which begins every message of its kind, and no other."""
+    """Texts and whole numbers under one name. Only messages of this kind begin with that name."""
 
     name: ClassVar[str]
 
@@ -20,7 +20,7 @@ class _Message:
 
     @classmethod
     def read(cls, body: str) -> Self | None:
-        """None for every other message, and for a damaged one, which is then like any that nobody can read."""
+        """The message. None if it is of another kind or damaged; nobody can read a damaged one."""
         if not body.startswith(f'{{"{cls.name}":'):
             return None
         try:
@@ -33,7 +33,7 @@ class _Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryDue(_Message):
-    """A delivery that is to be tried. `due` is when, in seconds since the epoch; `number` is how many tries it had."""
+    """A delivery to try. `due` is the time in seconds since the epoch. `number` is the number of earlier tries."""
 
     name: ClassVar[str] = "webhookDelivery"
     tenant: str
@@ -45,8 +45,7 @@ class DeliveryDue(_Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayDue(_Message):
-    """Deliveries that are to be sent again, a page of them at a time. The times are in milliseconds since the epoch; 0:
-    there is no such bound."""
+    """Deliveries to send again, page by page. The times are in milliseconds since the epoch. 0 means no bound."""
 
     name: ClassVar[str] = "webhookReplay"
     tenant: str

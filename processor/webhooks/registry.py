@@ -1,4 +1,4 @@
-"""What the owner of webhooks can do with them."""
+"""The use cases of the owner of webhooks."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from processor.webhooks.listener import KEPT, due
 from processor.webhooks.messages import ReplayDue
 from processor.webhooks.signing import new_secret
 
-#: Most endpoints of a tenant: each event is sent to all of them.
+#: The most endpoints of a tenant. Each event is sent to all of them.
 MAX_ENDPOINTS = 10
-#: Deliveries that are sent again by one message.
+#: Deliveries on one page of a replay.
 REPLAYED_AT_ONCE = 25
-#: Letters of an id, and how many of them.
+#: The letters of an id, and its length.
 _LETTERS, _LENGTH = "abcdefghijklmnopqrstuvwxyz234567", 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What its owner wants of an endpoint; None: as it is."""
+    """The changes that the owner wants. None means no change."""
 
     url: str | None = None
     description: str | None = None
@@ -50,7 +50,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhooks:
-    """One per process. Every call raises `Unavailable`; those that change something, `Busy`."""
+    """The use cases. Every call raises `Unavailable`. Calls that change something raise `Busy`, too."""
 
     store: WebhookStore
     queue: MessageQueue
@@ -89,7 +89,7 @@ class Webhooks:
         return await self._one(tenant, webhook_id, lambda there: _as_wished(there, wish))
 
     async def rotate(self, tenant: str, webhook_id: str, grace: timedelta) -> Endpoint:
-        """A new secret; the one before signs, too, until `grace` is over. Raises `WebhookNotFound`."""
+        """Make a new secret. The previous one also signs until `grace` is over. Raises `WebhookNotFound`."""
         fresh = new_secret()  # once, so that a repeated try changes nothing more
 
         def rotated(there: Endpoint) -> Endpoint:
@@ -99,7 +99,7 @@ class Webhooks:
         return await self._one(tenant, webhook_id, rotated)
 
     async def delete(self, tenant: str, webhook_id: str) -> None:
-        """Nothing more is sent. Raises `WebhookNotFound`."""
+        """Delete an endpoint. It gets no further events. Raises `WebhookNotFound`."""
 
         def without(there: Endpoints) -> Endpoints:
             _known(there, webhook_id)
@@ -108,7 +108,7 @@ class Webhooks:
         await self._changed(tenant, without)
 
     async def test(self, tenant: str, webhook_id: str) -> Delivery:
-        """Send an event that tells of nothing. Raises `WebhookNotFound`, `WebhookOff`."""
+        """Send a test event. Raises `WebhookNotFound`, `WebhookOff`."""
         await self._on(tenant, webhook_id)
         now = clock.now()
         new = Delivery(
@@ -143,12 +143,12 @@ class Webhooks:
         raise Busy
 
     async def replay_many(self, wanted: ReplayDue) -> None:
-        """Send many again: a worker does, a page at a time. Raises `WebhookNotFound`, `WebhookOff`."""
+        """Let a worker send many events again, page by page. Raises `WebhookNotFound`, `WebhookOff`."""
         await self._on(wanted.tenant, wanted.webhook_id)
         await self.queue.send(wanted.to_message())
 
     async def replay_page(self, wanted: ReplayDue) -> None:
-        """Send one page again, and queue the next one. It does nothing for a webhook that is off or deleted.
+        """Send one page again, and queue the next page. Does nothing if the webhook is off or deleted.
 
         The next page is queued last. If the process dies before that, this page comes again.
         """
@@ -175,8 +175,11 @@ class Webhooks:
             await self.queue.send(replace(wanted, after=page.next_after).to_message(), delay_seconds=1)
 
     async def _again(self, there: Delivery) -> Delivery:
-        """The record comes first, or the message could find it as it was. Until the first try it is still among those
-        that failed, so that a replay which was cut short in between can be repeated. Raises `RecordChanged`."""
+        """Write the record, then send the message. In the other order, the message could meet the old record.
+
+        Until its first try, the delivery counts as failed. So an interrupted replay can be repeated.
+        Raises `RecordChanged`.
+        """
         now = clock.now()
         again = replace(
             there, status=DeliveryStatus.PENDING, tries=0, next_at=now, code="", expires_at=epoch(now + KEPT)
@@ -205,7 +208,7 @@ class Webhooks:
 
 
 async def changed(store: WebhookStore, tenant: str, change: Callable[[Endpoints], Endpoints]) -> Endpoints:
-    """Carry a change of a tenant's endpoints through races with others. Raises what `change` raises, and `Busy`."""
+    """Change a tenant's endpoints. Repeats if somebody else was faster. Raises what `change` raises, and `Busy`."""
     async for _ in races():
         new = change(await store.endpoints(tenant))
         try:

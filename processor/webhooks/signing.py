@@ -1,4 +1,4 @@
-"""The headers of a delivery, as Standard Webhooks wants them."""
+"""The headers of a delivery, as Standard Webhooks defines them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def new_secret() -> str:
 
 
 def message_id(event_id: str) -> str:
-    """The same for every try. Without full stops, which separate what is signed."""
+    """The id of a delivery, the same for every try. It has no full stops, because they separate the signed fields."""
     return event_id.replace(".", "-")
 
 

@@ -1,4 +1,4 @@
-"""What became of deliveries to webhooks: a probe that counts for Prometheus and writes one line for each try."""
+"""A probe of deliveries to webhooks. It counts them for Prometheus, and logs one line for each try."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from processor.ports.webhooks import Delivery, DeliveryStatus, OffReason
 from processor.probe import Span
 
-#: Upper bounds in seconds: from the event to its delivery at the first try, or after a day.
+#: Upper bounds in seconds, from the event to its delivery: at once, or after a day of tries.
 _LAG_BUCKETS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 28800, 86400)
-#: What a try may end with.
+#: The results of a try.
 DELIVERED, RETRIED, GIVEN_UP = "delivered", "retried", "given_up"
 
 log = structlog.get_logger(__name__)
 
 
 class Deliveries:
-    """A probe. No label names a tenant or an endpoint."""
+    """The probe. Labels do not name tenants or endpoints."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._ends = Counter(
@@ -53,7 +53,7 @@ class Deliveries:
             self._off.labels(reason.value)
 
     def begun(self, span: Span) -> None:
-        """Nothing is said before there is a result."""
+        """Only results are reported."""
 
     def ended(self, span: Span) -> None:
         if span.error is not None:

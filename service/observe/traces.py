@@ -1,4 +1,4 @@
-"""One trace tells an image's whole life: from the request for its URL, through the queue, to each variant."""
+"""Traces with OpenTelemetry. One trace has an image's whole life, from the request for its URL to each variant."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, S
 
 from processor.probe import TRACE, Position, Span
 
-#: Steps that begin a trace of their own; all others are told as parts of one, or not at all.
+#: Steps that can begin a trace. Other steps are only parts of a trace.
 _BEGINNINGS = frozenset({"request", "event"})
 _KINDS = {
     "request": SpanKind.SERVER,
@@ -26,7 +26,7 @@ _KINDS = {
     "aws": SpanKind.CLIENT,
     "delivery": SpanKind.CLIENT,
 }
-#: What is known under other names elsewhere (https://opentelemetry.io/docs/specs/semconv/).
+#: Facts with standard names (https://opentelemetry.io/docs/specs/semconv/).
 _NAMES = {
     "method": "http.request.method",
     "path": "url.path",
@@ -37,17 +37,17 @@ _NAMES = {
     "service": "rpc.service",
     "operation": "rpc.method",
 }
-#: What the SDK waits for its collector at the end, in milliseconds.
+#: The longest wait for the collector at the end, in milliseconds.
 _FLUSH_MILLISECONDS = 5_000
 
 
 class Traces:
-    """A probe. Each step is a span of OpenTelemetry; `processor.probe.TRACE` says which one is the present."""
+    """A probe. Each step becomes a span. `processor.probe.TRACE` has the present one."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
         self._tracer = provider.get_tracer("truss-image", version("truss-image"))
-        #: What is going on, with the step around it.
+        #: The open spans, each with the step around it.
         self._open: dict[Span, tuple[trace.Span, str]] = {}
 
     def begun(self, span: Span) -> None:
@@ -80,13 +80,13 @@ class Traces:
         TRACE.set(around)
 
     def close(self) -> None:
-        """Send what is not sent yet, for a few seconds at most."""
+        """Send the remaining spans. It takes at most a few seconds."""
         self._provider.force_flush(_FLUSH_MILLISECONDS)
         self._provider.shutdown()
 
 
 def otlp_traces(stage: str, revision: str) -> Traces:
-    """To a collector; which one, and how many traces, say the variables of OpenTelemetry's SDK."""
+    """Traces for a collector. The variables of OpenTelemetry's SDK name the collector and the share of traces."""
     known = {
         "service.name": "truss-image",
         "service.version": version("truss-image"),
@@ -94,7 +94,7 @@ def otlp_traces(stage: str, revision: str) -> Traces:
         "deployment.environment.name": stage,
         "vcs.ref.head.revision": revision,
     }
-    # What the environment says goes before.
+    # Variables of the environment override these.
     provider = TracerProvider(resource=Resource.create(known).merge(OTELResourceDetector().detect()))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return Traces(provider)
@@ -131,7 +131,7 @@ def _attributes(span: Span) -> dict[str, str | int | float | bool]:
 
 
 def _failure(span: Span) -> str:
-    """Why it failed; empty if it did not. What a caller did wrong is no failure of the step."""
+    """Why the step failed, or empty. A mistake of the caller is not a failure of the step."""
     if span.error is not None:
         return span.error.__name__
     delivery = span.facts.get("delivery")
@@ -143,7 +143,7 @@ def _failure(span: Span) -> str:
 
 
 def _context(parent: Position | None) -> Context:
-    """Never the one that the SDK has in mind: `TRACE` says it."""
+    """The context of a span, from `TRACE`. The SDK's own context is not used."""
     return (
         Context() if parent is None else trace.set_span_in_context(NonRecordingSpan(_span_context(parent)), Context())
     )

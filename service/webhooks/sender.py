@@ -1,4 +1,4 @@
-"""Sends deliveries to addresses that tenants have named: never to our own network, and never for long."""
+"""Sends deliveries to the URLs of tenants, never into our own network, and with short timeouts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from aiohttp.connector import AddrInfoType
 from processor.ports.webhooks import Answered
 from service.webhooks.addresses import is_loopback, is_public
 
-#: Most that is read of an answer, in bytes: it says nothing that is used, but its sender may want it to be taken.
+#: The most bytes that are read of an answer. They are not used, but some receivers expect that somebody reads them.
 READ_BYTES = 4096
-#: Longest time until the connection stands, in seconds, the look-up of the name included.
+#: The longest time to connect, in seconds, including the look-up of the name.
 CONNECT_SECONDS = 5
 #: Statuses with which a receiver may say when to come again.
 BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
@@ -29,15 +29,15 @@ USER_AGENT = "truss-image-webhooks"
 
 
 class AddressNotAllowed(OSError):
-    """The name leads to an address that is not public."""
+    """The host name has an address that is not public."""
 
 
 def webhook_session(*, seconds: float, loopback: bool, ca_file: str | None = None) -> aiohttp.ClientSession:
-    """Connections that lead to public addresses only; with `loopback`, to this machine, too.
+    """A session that connects only to public addresses; with `loopback`, to this machine, too.
 
-    The address is checked when the socket to it is made, after the look-up and for every connection anew: a name cannot
-    be checked, because it may lead somewhere else a moment later. No connection is used twice. A proxy of the
-    environment is not used: it would be the one to look up names.
+    The address is checked after the look-up, when the socket is made, for every connection. To check the name would not
+    be safe, because its address may change a moment later. No connection is used twice. A proxy of the environment is
+    not used, because the proxy would look up the names.
     """
 
     def checked_socket(found: AddrInfoType) -> socket.socket:
@@ -67,12 +67,12 @@ def webhook_session(*, seconds: float, loopback: bool, ca_file: str | None = Non
 
 @dataclass(frozen=True, slots=True)
 class HttpSender:
-    """A sender. What it tells of a failure is a short code: a receiver's words may be anything."""
+    """The sender. It reports failures by short codes, because the receiver's own text may be anything."""
 
     session: aiohttp.ClientSession
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answered:
-        """A 2xx status is success; a redirect is none."""
+        """Send one request. Only a 2xx status is success; redirects are not followed."""
         try:
             async with self.session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
                 await answer.content.read(READ_BYTES)

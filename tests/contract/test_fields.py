@@ -19,7 +19,7 @@ from tests.contract.grown import ADDED, TOLD
 LINE = f'    {ADDED}: str = ""\n'
 LINES = {
     "processor/images.py": "    width: int\n    height: int\n",
-    "processor/jobs.py": "    recipe: Recipe | None = None\n",
+    "processor/jobs.py": "uses its own recipe.\n    recipe: Recipe | None = None\n",
 }
 
 
@@ -47,7 +47,7 @@ def place(backend: Backend) -> dict[str, str]:
     }
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_a_field_more_of_a_job_and_of_a_variant_comes_back_from_wherever_they_are_kept(
     backend: Backend, tmp_path: Path
 ) -> None:
