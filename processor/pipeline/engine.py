@@ -36,6 +36,8 @@ Result = TypeVar("Result")
 
 #: Time that a thread may need to end after its time limit, even on a busy machine.
 STUCK_SECONDS = 5.0
+#: After so long without an image, free memory goes back to the system.
+REST_SECONDS = 2.0
 #: State of a libvips operation that must not be used.
 _BLOCKED = True
 
@@ -134,6 +136,7 @@ class Engine:
         self._working: set[asyncio.Task[Rendered]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._resting: asyncio.TimerHandle | None = None
         self._closed = False
 
     @property
@@ -173,6 +176,7 @@ class Engine:
         deadline = Deadline(self._limits.timeout_seconds)
         self._deadlines.add(deadline)
         self._idle.clear()
+        self._stop_resting()
         try:
             return await self._admitted(data, recipe, ticket, deadline)
         except asyncio.CancelledError:
@@ -192,6 +196,7 @@ class Engine:
         """Accept no new renders, let the others end, join the threads."""
         self._closed = True
         await self._idle.wait()
+        self._stop_resting()
         for pool in (self._prober, self._pool):
             await asyncio.to_thread(pool.shutdown)
 
@@ -274,10 +279,19 @@ class Engine:
     def _note_idle(self) -> None:
         if not self._deadlines and not self._working:
             self._idle.set()
+            self._stop_resting()
+            self._resting = asyncio.get_running_loop().call_later(REST_SECONDS, self._rest)
+
+    def _rest(self) -> None:
+        self._prober.submit(give_back)
+
+    def _stop_resting(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
 
 
 def _put_away(rendering: Rendering, info: ImageInfo) -> None:
-    """Small images leave little, and would take a twentieth longer."""
+    """Small images leave little, and would take a twentieth longer. What they leave is given back at rest."""
     rendering.forget()
     if geometry.takes_long(info, (info.width, info.height)):
         give_back()

@@ -163,6 +163,31 @@ async def test_what_a_large_image_leaves_is_given_back_beside_the_loop_and_befor
     assert engine.load.running == 0
 
 
+async def test_what_small_images_leave_is_given_back_once_when_nothing_is_in_work(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[bool, int]] = []
+
+    def given_back() -> None:
+        told.append((threading.current_thread() is threading.main_thread(), engine.load.running))
+
+    monkeypatch.setattr(engine_module, "REST_SECONDS", 0.05)
+    monkeypatch.setattr(engine_module, "give_back", given_back)
+    await asyncio.gather(*(engine.render(corpus.jpeg(), FAST) for _ in range(3)))
+
+    await until(lambda: told == [(False, 0)])
+
+
+async def test_an_engine_that_has_closed_gives_nothing_back_later() -> None:
+    engine = Engine(EngineConfig(threads=1, memory_budget_bytes=BUDGET))
+
+    await engine.render(corpus.jpeg(), FAST)
+    await engine.close()
+
+    assert engine._resting is not None
+    assert engine._resting.cancelled()
+
+
 async def test_libvips_keeps_no_cache_and_one_thread_per_image(engine: Engine) -> None:
     assert pyvips.cache_get_max() == 0
     assert pyvips.concurrency_get() == 1
