@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -205,6 +206,17 @@ async def run_service(
     finally:
         await service.kill()
     assert secret_in(await asyncio.to_thread(log_file.read_text), stage.credentials.secret_access_key) is None
+
+
+async def metrics_with(session: aiohttp.ClientSession, port: int, pattern: str, **headers: str) -> str:
+    """The metrics of a process, once they match: an end is counted a moment after its record says so."""
+
+    async def told() -> str:
+        async with session.get(f"http://127.0.0.1:{port}/metrics", headers=headers) as answer:
+            text = await answer.text()
+        return text if re.search(pattern, text, re.MULTILINE) else ""
+
+    return await eventually(told, what=pattern)
 
 
 async def assert_nothing_is_amiss(stores: AllStores, source_bucket: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 
 from tests import corpus
-from tests.fleet import ServiceProcess, run_service, run_stage
+from tests.fleet import ServiceProcess, metrics_with, run_service, run_stage
 from tests.ports import held_port
 from tests.sse import Message, Reader
 from tests.waiting import eventually
@@ -125,12 +125,7 @@ async def test_who_waits_at_a_process_that_is_stopped_is_answered(
         path = f"/images/status/{issued['processingId']}"
         tag = await _tag(one, path)
         waits = asyncio.create_task(_tag(one, f"{path}?wait=30", tag))
-
-        async def is_waiting() -> bool:
-            async with session.get(f"http://127.0.0.1:{metrics}/metrics") as answer:
-                return 'truss_open_calls{kind="waiting"} 1.0' in await answer.text()
-
-        await eventually(is_waiting, what="a call that waits")
+        await metrics_with(session, metrics, r'^truss_open_calls\{kind="waiting"\} 1.0$')
         assert await one.stop() == 0
         assert await waits == tag
 

@@ -12,7 +12,7 @@ import aiohttp
 
 from tests import corpus
 from tests.e2e.rights import DEAD, EDGE, PROCESSED, QUEUE, ROOT, SOURCE, TABLE, recorded_in, used
-from tests.fleet import ServiceProcess, Stage, assert_nothing_is_amiss, run_service, run_stage
+from tests.fleet import ServiceProcess, Stage, assert_nothing_is_amiss, metrics_with, run_service, run_stage
 from tests.ports import held_port
 from tests.waiting import eventually
 
@@ -20,19 +20,14 @@ from tests.waiting import eventually
 @asynccontextmanager
 async def _pod(
     stage: Stage, session: aiohttp.ClientSession, folder: Path, role: str, **environment: str
-) -> AsyncIterator[tuple[ServiceProcess, str]]:
-    """A process with one role, and where its metrics are. What it asks of AWS is written down in `folder / role`."""
+) -> AsyncIterator[tuple[ServiceProcess, int]]:
+    """A process with one role, and the port of its metrics. What it asks of AWS is written down in `folder / role`."""
     calls, port = folder / role, held_port()
     calls.mkdir(exist_ok=True)
     log_file = folder / f"{role}.log"
     settings: dict[str, Any] = {"ROLES": role, "METRICS_PORT": str(port), **recorded_in(calls), **environment}
     async with run_service(stage, session, log_file, **settings) as service:
-        yield service, f"http://127.0.0.1:{port}/metrics"
-
-
-async def _text(session: aiohttp.ClientSession, url: str) -> str:
-    async with session.get(url) as answer:
-        return await answer.text()
+        yield service, port
 
 
 async def test_what_comes_through_the_api_process_the_worker_process_converts(
@@ -41,12 +36,8 @@ async def test_what_comes_through_the_api_process_the_worker_process_converts(
     async with run_stage(tmp_path / "aws") as stage, stage.stores() as stores:
         async with _pod(stage, session, tmp_path, "api") as (api, api_metrics):
             issued = await api.put(corpus.jpeg(corpus.photo(400, 300)), "a.jpg")
-
-            async def depth_is_told() -> str:
-                told = await _text(session, api_metrics)
-                return told if 'truss_queue_messages{state="visible"} 1.0' in told else ""
-
-            told = await eventually(depth_is_told, what="one message, told by a process that takes none")
+            # One message, told by a process that takes none.
+            told = await metrics_with(session, api_metrics, r'^truss_queue_messages\{state="visible"\} 1.0$')
             assert "truss_queue_oldest_message_age_seconds" in told
             assert "truss_worker" not in told
             assert "truss_engine" not in told
@@ -61,7 +52,7 @@ async def test_what_comes_through_the_api_process_the_worker_process_converts(
 
             async with _pod(stage, session, tmp_path, "worker") as (worker, worker_metrics):
                 assert (await api.settled(issued["processingId"]))["status"] == "completed"
-                assert 'truss_events_total{code="",outcome="completed"} 1.0' in await _text(session, worker_metrics)
+                await metrics_with(session, worker_metrics, r'^truss_events_total\{code="",outcome="completed"\} 1.0$')
                 for method, path in (("GET", "/images/list"), ("POST", "/images/upload-url"), ("GET", "/images/docs")):
                     assert (await worker.call(method, path, expect=404))["code"] == "not_found"
                 assert set((await worker.call("GET", "/images/health"))["checks"]) >= {"worker", "table"}
