@@ -105,14 +105,17 @@ class Deliverer:
         return None if message is None else await self._in_time(message)
 
     async def _in_time(self, message: DeliveryDue) -> int | None:
-        left = max(message.due, self._alone_until(message.webhook_id)) - time.time()
-        if left >= 1:
-            return min(MAX_DELAY_SECONDS, round(left))
+        pause = self._pause(message)
+        if pause:
+            return pause
         if self._here[message.webhook_id] >= WAITING or self._here.total() >= WAITING_IN_ALL:
             return CROWDED_SECONDS
         async with self._place(message):
             if self._stopping:
                 return 0
+            pause = self._pause(message)  # the receiver may have asked for one while this waited
+            if pause:
+                return pause
             structlog.contextvars.bind_contextvars(webhookId=message.webhook_id, eventId=message.event_id)
             await self._handle(message)
         return None
@@ -177,10 +180,13 @@ class Deliverer:
         self._alone = {each: until for each, until in self._alone.items() if until > now}
         self._alone[webhook_id] = now + seconds
 
-    def _alone_until(self, webhook_id: str) -> float:
-        """Spread, so that what waited does not come back at once."""
-        until = self._alone.get(webhook_id)
-        return 0 if until is None else until + SPREAD * jittered(max(0.0, until - time.time()), least=0)
+    def _pause(self, message: DeliveryDue) -> int:
+        """For how many seconds a message must wait, as far as one hop goes; 0: it is due."""
+        now = time.time()
+        alone = max(0.0, self._alone.get(message.webhook_id, 0) - now)
+        alone += SPREAD * jittered(alone, least=0)  # so that what waited does not come back at once
+        left = max(message.due - now, alone)
+        return min(MAX_DELAY_SECONDS, round(left)) if left >= 1 else 0
 
     async def _job(self, delivery: Delivery) -> Job | None:
         """The job, or the tombstone of a deleted image."""

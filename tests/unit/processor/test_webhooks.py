@@ -842,3 +842,17 @@ async def test_a_pause_that_a_receiver_asks_for_holds_for_all_of_its_events_and_
     now[0] += 61
     assert await scene.deliverer.handle(second) is None
     assert [url for url, _, _ in scene.receiver.came] == [URL, other.url, URL]
+
+
+async def test_what_waits_for_its_turn_when_a_receiver_asks_for_a_pause_waits_on(scene: Scene) -> None:
+    endpoint = await scene.endpoint()
+    scene.receiver.held[endpoint.url] = asyncio.Event()
+    scene.receiver.answers = [busy(60, 429) for _ in range(delivering.AT_ONCE)]
+    for _ in range(delivering.AT_ONCE + 3):
+        await scene.webhooks.test(TENANT, endpoint.webhook_id)
+    tasks = [asyncio.create_task(scene.deliverer.handle(body)) for body in scene.due()]
+    await asyncio.sleep(0)
+    scene.receiver.held[endpoint.url].set()
+    waits = await asyncio.gather(*tasks)
+    assert len(scene.receiver.came) == delivering.AT_ONCE
+    assert sum(wait is not None and wait >= 59 for wait in waits) == 3
