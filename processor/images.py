@@ -60,6 +60,8 @@ class Rendered:
     source: ImageInfo
     variants: tuple[Variant, ...]
     facts: Facts = field(default_factory=Facts)
+    #: CPU of the conversion, in milliseconds.
+    cpu_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from processor import clock
+from processor.costs import CALLER, Cost
 from processor.errors import (
     Conflict,
     DailyLimitReached,
@@ -249,6 +250,8 @@ class Job:
     owed: tuple[str, ...] = field(default=(), metadata=_BROUGHT)
     further: tuple[FormatSet, ...] = field(default=(), metadata=_BROUGHT)
     error: Failure | None = field(default=None, metadata=_BROUGHT)
+    #: What it took. None in records of earlier releases.
+    cost: Cost | None = field(default=None, metadata=_BROUGHT)
     timings: Timings | None = field(default=None, metadata=_BROUGHT)
     #: The image's position, taken over from the job before. None: the job's own time decides, as with an image's first
     #: job.
@@ -274,6 +277,8 @@ class Job:
     moments: tuple[Moment, ...] = ()
     #: The step that asked for it, as `probe.TRACE` has it: its run belongs to the same trace.
     trace: str | None = None
+    #: The API key that asked for it, or for its image's first job if an upload did; empty for everybody else.
+    asked_by: str = ""
 
     @property
     def shown(self) -> Shown:
@@ -393,6 +398,7 @@ def pending_job(
         uncounted=True,
         recipe=recipe,
         trace=TRACE.get() or None,
+        asked_by=CALLER.get(),
     )
 
 
@@ -442,6 +448,7 @@ def next_job(
         uncounted_bytes=old.uncounted_bytes if old else 0,
         recipe=recipe,
         trace=TRACE.get() or None,
+        asked_by=CALLER.get() or (old.asked_by if old else ""),
     )
 
 
@@ -550,6 +557,7 @@ def amended(job: Job | None, lease: Lease, outcome: Job) -> Job:
         held(AMEND.out_of(job), lease),
         owed=outcome.owed,
         further=outcome.further,
+        cost=outcome.cost,
         updated_at=outcome.updated_at,
         lease=lease if outcome.owed else None,
     )

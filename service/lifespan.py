@@ -27,6 +27,7 @@ from service.auth.api_keys import KEY_STORE
 from service.auth.authenticator import AUTHENTICATOR
 from service.calls.bulk import BULK
 from service.calls.events import FEEDS, as_message, event_body
+from service.calls.usage import COSTS
 from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS, WAITING
 from service.calls.viewer import LOCAL_VIEWER
 from service.calls.webhooks import WEBHOOKS
@@ -78,6 +79,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             if settings.serves:
                 _put_use_cases(app, stores, quota, use_cases)
                 app[BULK] = BulkJobs(store=bulk)
+                app[COSTS] = wiring.make_cost_store(settings, clients)
                 app[WEBHOOKS] = webhooks
                 _put_access(app, clients, session)
                 _put_changes(app, wiring.make_changes(settings, clients))

@@ -24,6 +24,7 @@ from service.calls import (
     similar,
     uploads,
     uppy,
+    usage,
     viewer,
     webhooks,
 )
@@ -84,6 +85,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/images/batch/{batchId}", bulk.show, Scope.READ),
     Route("GET", "/images/batch/{batchId}/results", bulk.results, Scope.READ),
     Route("DELETE", "/images/batch/{batchId}", bulk.cancel, Scope.WRITE),
+    Route("GET", "/images/usage", usage.show, Scope.READ),
     Route("GET", "/images/limits", limits.show, Scope.READ),
     Route("PUT", "/images/limits", limits.override, Scope.ADMIN),
     Route("GET", "/images/keys", keys.list_keys, Scope.ADMIN),

@@ -24,6 +24,7 @@ from processor.pipeline.lanes import Lanes
 from processor.pipeline.spare import Spare
 from processor.ports.bulk import AllBulk
 from processor.ports.changes import ChangeStore
+from processor.ports.costs import CostStore
 from processor.ports.keys import KeyStore
 from processor.ports.listener import Listener
 from processor.ports.replays import ReplayStore
@@ -36,6 +37,7 @@ from processor.stores.bulk import DynamoBulkStore
 from processor.stores.changes import DynamoChanges
 from processor.stores.clients import AwsClients
 from processor.stores.cloudfront import CloudFrontEdge
+from processor.stores.costs import DynamoCostStore
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.eventbridge import EventBridgeBus
 from processor.stores.keys import DynamoKeyStore
@@ -205,6 +207,11 @@ def make_key_store(settings: ResourceSettings, clients: AwsClients) -> KeyStore:
 def make_bulk_store(settings: ResourceSettings, clients: AwsClients) -> AllBulk:
     """The store of bulk jobs."""
     return DynamoBulkStore(Table(clients, settings.processing_table))
+
+
+def make_cost_store(settings: ResourceSettings, clients: AwsClients) -> CostStore:
+    """What tenants have used by day."""
+    return DynamoCostStore(Table(clients, settings.processing_table))
 
 
 def make_replay_store(settings: ResourceSettings, clients: AwsClients) -> ReplayStore:

@@ -13,12 +13,16 @@ from functools import cache
 from typing import Any
 
 from benchmarks.scaling.scenarios import mean_megapixels, mean_source_bytes
+from processor.costs import Cost, DayOfUse
+from processor.facts import Facts
 from processor.images import StoredVariant, variant_key
 from processor.jobs import Image, Job, JobStatus, Lease, Maker, Manifest, Source, Terms, Timings
 from processor.moments import Kind, Moment
 from processor.recipes import STANDARD, STANDARD_VARIANTS
-from processor.stores.records import WireItem, digest_attributes, image_item, index_attributes, job_item, to_wire
+from processor.stores.costs import counting
+from processor.stores.records import Item, WireItem, digest_attributes, image_item, index_attributes, job_item, to_wire
 from processor.stores.schema import SHARDS
+from service.calls.facts import EXAMPLE
 from service.config import Settings
 
 #: The calls for one image that is uploaded once and converted at the first try. Left out are calls that do not depend
@@ -31,8 +35,8 @@ CALLS: Mapping[str, Mapping[str, int]] = {
     "worker": {
         "ReceiveMessage": 1,
         "GetItem": 2,
-        "TransactWriteItems": 1,
-        "UpdateItem": 5,
+        "TransactWriteItems": 2,
+        "UpdateItem": 4,
         "GetObject": 1,
         "PutObject (processed)": 5,
         "DeleteMessageBatch": 1,
@@ -107,7 +111,8 @@ def read_units(size: int) -> int:
 
 @cache
 def image_write_units() -> WriteUnits:
-    """The units of all writes of one image: its job is created, accepted, claimed and finished, and usage is counted.
+    """The units of all writes of one image: its job is created, accepted, claimed and finished together with the use of
+    its day, and usage is counted.
 
     An index with all attributes is written with every write of the job. If the partition key changes, there are two
     writes: the old entry is removed, and a new one is written. Writes of an index never cost double.
@@ -116,10 +121,11 @@ def image_write_units() -> WriteUnits:
     pending, uploaded, processing, completed = (write_units(item_bytes(job)) for job in life())
     created = TRANSACTION * (image + pending)
     accepted = TRANSACTION * (image + max(pending, uploaded))
-    claimed, finished, counted = max(uploaded, processing), max(processing, completed), COUNTS
+    use = write_units(item_bytes(to_wire(_use())))
+    claimed, finished, counted = max(uploaded, processing), TRANSACTION * (max(processing, completed) + use), COUNTS
     return WriteUnits(
         table=created + accepted + claimed + finished + counted,
-        by_time=pending + max(pending, uploaded) + max(uploaded, processing) + max(processing, completed),
+        by_time=pending + max(pending, uploaded) + max(uploaded, processing) + max(processing, completed) + use,
         by_status=pending + (pending + uploaded) + (uploaded + processing) + (processing + completed),
         by_digest=1,
         by_change=1 + 2 + 2,  # its entries are small, begin with the upload, and move with each change
@@ -132,6 +138,15 @@ def image_read_units(status_polls: float) -> float:
     *_, completed = (read_units(item_bytes(job)) for job in life())
     image = read_units(item_bytes(to_wire(image_item(_image()))))
     return image + 1 + status_polls * completed
+
+
+_COST = Cost(cpu_ms=812, pixels=12_192_768, bytes_in=2_087_654, bytes_out=1_161_480, bytes_saved=1_186_110)
+
+
+def _use() -> Item:
+    """The use of a day by one key."""
+    change = counting(replace(_job(), status=JobStatus.COMPLETED, asked_by="mfrggzdfmztwq2lk"), _COST)
+    return {**change.key, **change.sets, **DayOfUse(day="", completed=1_000_000, cost=_COST).counts}
 
 
 @cache
@@ -249,6 +264,8 @@ def life() -> tuple[WireItem, WireItem, WireItem, WireItem]:
         variants=_variants(pending),
         manifest=_manifest(source),
         timings=Timings(download=112, process=812, upload=143, total=1067),
+        facts=Facts.of(EXAMPLE, EXAMPLE),
+        cost=_COST,
     )
     items = [{**job_item(job), **index_attributes(job)} for job in (pending, uploaded, processing, completed)]
     items[-1] |= {**digest_attributes(completed), "endedBy": lease.token}

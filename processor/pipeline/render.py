@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -118,6 +119,8 @@ class Rendering:
         self._files: dict[tuple[Size, VariantSpec], Variant] = {}
         self._variants: dict[str, Variant] = {}
         self._facts = Facts()
+        #: CPU seconds of the thread of each phase; they may run at once.
+        self._cpu = {"first": 0.0, "rest": 0.0}
 
     @property
     def has_rest(self) -> bool:
@@ -126,6 +129,10 @@ class Rendering:
 
     def first(self, decoded: Callable[[], None] = _nobody_waits) -> None:
         """Decode the file, and make the small variants. `decoded` is called when `rest` can begin."""
+        with self._measured("first"):
+            self._first(decoded)
+
+    def _first(self, decoded: Callable[[], None]) -> None:
         self.deadline.start()
         early = self._decode_means()
         self._make_soon(early)
@@ -140,6 +147,19 @@ class Rendering:
 
     def rest(self) -> None:
         """Make the large variants."""
+        with self._measured("rest"):
+            self._rest()
+
+    @contextmanager
+    def _measured(self, phase: str) -> Iterator[None]:
+        """libvips computes in the thread that asks, so the thread's CPU is that of the phase."""
+        begun = time.thread_time()
+        try:
+            yield
+        finally:
+            self._cpu[phase] = time.thread_time() - begun
+
+    def _rest(self) -> None:
         if self._shrink > 1 and not self._streams:
             self._decode_whole(self._long)
         if not self._soon:
@@ -150,7 +170,8 @@ class Rendering:
     def rendered(self) -> Rendered:
         """All variants in the order of the recipe, once both phases have ended."""
         variants = tuple(self._variants[spec.name] for spec in self._recipe.specs)
-        return Rendered(source=self._info, variants=variants, facts=self._facts)
+        cpu_ms = round(sum(self._cpu.values()) * 1000)
+        return Rendered(source=self._info, variants=variants, facts=self._facts, cpu_ms=cpu_ms)
 
     def forget(self) -> None:
         """Release the pixels, even if somebody still holds this object."""

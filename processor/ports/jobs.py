@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from processor.costs import NOTHING, Cost
 from processor.errors import JobNotFound
 from processor.images import StoredVariant
 from processor.jobs import Failure, Image, Job, JobStatus, Lease, Source
@@ -128,8 +129,9 @@ class JobStore(Protocol):
         ...
 
     async def finish(self, job: Job, lease: Lease) -> None:
-        """Write the outcome (`status`, `variants`, `owed`, `error`, `timings`, `updated_at`, `expires_at`) and drop the
-        lease. Raises `LeaseLost` unless its token holds a `processing` job."""
+        """Write the outcome (`status`, `variants`, `owed`, `error`, `timings`, `cost`, `updated_at`, `expires_at`) and
+        drop the lease; count the job and its cost for its day, in the same write. Raises `LeaseLost` unless its token
+        holds a `processing` job."""
         ...
 
     async def take_up(self, processing_id: str, lease: Lease, now: datetime) -> Job:
@@ -139,9 +141,9 @@ class JobStore(Protocol):
         """
         ...
 
-    async def amend(self, job: Job, lease: Lease) -> None:
-        """Write `owed`, `further` and `updated_at` of a completed job, and drop the lease once nothing is owed. Raises
-        `LeaseLost` unless its token holds a `completed` job."""
+    async def amend(self, job: Job, lease: Lease, spent: Cost = NOTHING) -> None:
+        """Write `owed`, `further`, `cost` and `updated_at` of a completed job, and drop the lease once nothing is owed.
+        Count what was `spent` on it. Raises `LeaseLost` unless its token holds a `completed` job."""
         ...
 
     async def fail(self, job: Job) -> None:

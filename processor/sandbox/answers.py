@@ -20,6 +20,8 @@ _REJECTIONS = {error.code: error for error in leaves(ImageRejected)}
 _EXCEEDED = {error.code: error for error in leaves(LimitExceeded)}
 #: The allowed types of an output's fields.
 _KNOWN = {name: get_args(hint) or (hint,) for name, hint in get_type_hints(Output).items()}
+#: More than any image takes: a week.
+_MOST_CPU_MS = 7 * 24 * 3600 * 1000
 #: The name of a kind of file that cannot be decoded: a format, and a detail.
 _KIND = re.compile(rf"({'|'.join(each.title for each in DECODED)}) \([A-Za-z0-9 -]{{1,40}}\)")
 
@@ -115,6 +117,20 @@ def read_facts(header: Mapping[str, Any], names: Collection[str]) -> Facts:
         case {"facts": dict(found), **others} if not others:
             return Facts.of(found, names)
     raise ValueError("no facts")
+
+
+def pack_end(facts: Facts, cpu_ms: int) -> dict[str, Any]:
+    """The header of the last packet: the facts, and the CPU that the image took, in milliseconds."""
+    return {**pack_facts(facts), "cpu_ms": cpu_ms}
+
+
+def read_end(header: Mapping[str, Any], names: Collection[str]) -> tuple[Facts, int]:
+    """The inverse of `pack_end`. Raises `ValueError` for anything else."""
+    told = dict(header)
+    cpu_ms = told.pop("cpu_ms", None)
+    if type(cpu_ms) is not int or not 0 <= cpu_ms <= _MOST_CPU_MS:
+        raise ValueError("no end")
+    return read_facts(told, names), cpu_ms
 
 
 def _is_plain(known: Mapping[str, object]) -> bool:

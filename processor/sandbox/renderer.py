@@ -28,7 +28,7 @@ from processor.pipeline.spare import Spare
 from processor.ports.renderer import NO_TICKET, Ticket
 from processor.probe import NO_PROBES, Probes
 from processor.recipes import Recipe, VariantSpec
-from processor.sandbox.answers import read_facts, read_info, read_need, read_refusal, unpack
+from processor.sandbox.answers import read_end, read_info, read_need, read_refusal, unpack
 from processor.sandbox.messages import Packet
 from processor.sandbox.process import ChildProcess
 from processor.sandbox.task import task_of
@@ -183,11 +183,11 @@ class ChildRenderer:
                 async for variant in _variants(child, first, specs, until, memory_bytes):
                     variants[variant.name] = variant
                     ticket.ready(variant)
-                facts = await _facts(child, recipe.analyses, until)
+                facts, cpu_ms = await _end(child, recipe.analyses, until)
             except TooLargeForMemory:
                 raise TooLargeForMemory(limit=memory_bytes) from None
         made = tuple(variants[spec.name] for spec in recipe.specs)
-        return Rendered(source=info, variants=made, facts=facts)
+        return Rendered(source=info, variants=made, facts=facts, cpu_ms=cpu_ms)
 
     @asynccontextmanager
     async def _admitted(
@@ -238,13 +238,11 @@ async def _variants(
         yield earlier[-1]
 
 
-async def _facts(child: ChildProcess, names: Sequence[str], until: float | None) -> Facts:
-    """The facts, which the child sends after the variants."""
-    if not names:
-        return Facts()
+async def _end(child: ChildProcess, names: Sequence[str], until: float | None) -> tuple[Facts, int]:
+    """The facts and the CPU, which the child sends after the variants."""
     answer = _checked(await child.listen(within_seconds=_left(until)))
     with _garbage_is_a_crash():
-        return read_facts(answer.header, names)
+        return read_end(answer.header, names)
 
 
 def _left(until: float | None) -> float | None:

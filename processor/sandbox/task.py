@@ -24,7 +24,7 @@ from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.estimate import working_bytes
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.recipes import Recipe
-from processor.sandbox.answers import describe, need, pack, pack_facts, refusal
+from processor.sandbox.answers import describe, need, pack, pack_end, refusal
 from processor.sandbox.confine import limit_memory, ran_out
 from processor.sandbox.messages import receive, send
 
@@ -62,8 +62,7 @@ def perform(task: Mapping[str, Any], questions: BinaryIO, answers: BinaryIO) -> 
 
         with _lack_of_memory(info, memory_bytes):
             rendered = render.render(data, info, recipe, deadline, ready, settled=settled)
-        if recipe.analyses:
-            send(answers, pack_facts(rendered.facts))
+        send(answers, pack_end(rendered.facts, rendered.cpu_ms))
     except ImageRejected as error:
         send(answers, refusal(error))
     except (TrussError, MemoryError):

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from processor import clock
+from processor.costs import NOTHING, Cost
 from processor.errors import Busy, Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged, Unavailable
 from processor.images import StoredVariant
 from processor.jobs import (
@@ -38,6 +39,7 @@ from processor.jobs import (
 from processor.moments import Moment
 from processor.ports.jobs import JobPage, JobQuery
 from processor.stores.codec import RECORDS, seconds_value
+from processor.stores.costs import counting
 from processor.stores.listing import list_jobs
 from processor.stores.records import (
     INDEX_ATTRIBUTES,
@@ -418,16 +420,16 @@ class DynamoJobStore:
             values=_more(ended_at(job)),
             remove=("lease", "uncounted", "uncountedBytes", *(() if job.variants else ("processedImages",))),
         )
-        try:
-            await self._table.update(outcome)
-        except ConditionFailed as failed:
-            if not _ended(failed.item, lease, job.status):
+        try:  # counted with its end, so that each job counts once, whatever is repeated
+            await self._table.transact(outcome, counting(job, job.cost or NOTHING))
+        except ConditionFailed:
+            if not _ended(await self._table.get(job_key(job.processing_id)), lease, job.status):
                 raise LeaseLost from None
 
-    async def amend(self, job: Job, lease: Lease) -> None:
+    async def amend(self, job: Job, lease: Lease, spent: Cost = NOTHING) -> None:
         """Write the further formats that were made, and those still owed. Raises `LeaseLost`, `Unavailable`."""
         values = RECORDS.encode(job)
-        sets = {name: values[name] for name in ("owed", "further") if name in values}
+        sets = {name: values[name] for name in ("owed", "further", "cost") if name in values}
         ended: Item = {} if job.owed else {"endedBy": lease.token}
         amended = self._held_update(
             job.processing_id,
@@ -437,9 +439,9 @@ class DynamoJobStore:
             remove=() if job.owed else ("lease", "owed"),
         )
         try:
-            await self._table.update(amended)
-        except ConditionFailed as failed:
-            if job.owed or not _ended(failed.item, lease, job.status):
+            await self._table.transact(amended, *([] if spent == NOTHING else [counting(job, spent, ends=False)]))
+        except ConditionFailed:
+            if job.owed or not _ended(await self._table.get(job_key(job.processing_id)), lease, job.status):
                 raise LeaseLost from None
 
     async def fail(self, job: Job) -> None:

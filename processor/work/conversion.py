@@ -16,6 +16,7 @@ from functools import partial
 import structlog
 
 from processor import clock
+from processor.costs import NOTHING, Cost
 from processor.endings import Endings, nothing_to_record
 from processor.erasure import Eraser
 from processor.errors import (
@@ -290,7 +291,8 @@ class Converter:
             async with space_for(self._size(run.job, download), run.job.tenant, self.room, self.probes) as space:
                 completed = await self._completed(run, download if space.at_once else None, space.leave)
         except ImageRejected as error:
-            outcome = await self._fail(run, failure_of(error))
+            size = run.job.source.size if run.job.source else 0
+            outcome = await self._fail(run, failure_of(error), Cost(bytes_in=size, pixels=run.progress.pixels))
             await self._take_back(run)
             return outcome
         except DailyLimitReached as error:
@@ -332,6 +334,7 @@ class Converter:
             made = self._manifest(run, digest.hexdigest(), len(data), rendered.source)
             variants = run.progress.variants
             completed = replace(job, status=JobStatus.COMPLETED, variants=variants, manifest=made, facts=rendered.facts)
+            completed = replace(completed, cost=_cost(run, len(data), rendered))
             completed = owing(completed, run.recipe)
             await self._shelf.store_manifest(completed)
         return replace(completed, timings=_timings(downloaded, run.rendered, work.milliseconds))
@@ -439,8 +442,8 @@ class Converter:
             service=self.maker.service,
         )
 
-    async def _fail(self, run: _Run, why: Failure) -> Outcome:
-        return await self._finish(run, replace(run.job, status=JobStatus.FAILED, error=why))
+    async def _fail(self, run: _Run, why: Failure, cost: Cost = NOTHING) -> Outcome:
+        return await self._finish(run, replace(run.job, status=JobStatus.FAILED, error=why, cost=cost))
 
     async def _finish(self, run: _Run, job: Job) -> Outcome:
         """Write the end of the job, fenced by its lease."""
@@ -475,6 +478,18 @@ class Converter:
                 await self._fail(run, GIVEN_UP)
             else:
                 await self.jobs.release(run.job.processing_id, run.held.lease)
+
+
+def _cost(run: _Run, size: int, rendered: Rendered) -> Cost:
+    stored = run.progress.variants
+    whole = next(variant.size for variant in stored if variant.name == run.recipe.full_size.name)
+    return Cost(
+        cpu_ms=rendered.cpu_ms,
+        pixels=rendered.source.pixels,
+        bytes_in=size,
+        bytes_out=sum(variant.size for variant in stored),
+        bytes_saved=max(0, size - whole),
+    )
 
 
 def _timings(downloaded: int, rendered: int, total: int) -> Timings:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from processor import clock
+from processor.costs import NOTHING, Cost
 from processor.endings import Endings
 from processor.errors import Busy, Conflict, ImageRejected, JobNotFound, LeaseLost, ObjectNotFound, Unavailable
 from processor.formats import encoding_of
@@ -93,16 +94,19 @@ class Further:
     async def _all(self, job: Job, held: Held, endings: Endings) -> Outcome:
         sets = []
         for format_ in job.owed:
-            sets.append(await self._made(job, format_, held))
+            made, cpu_ms = await self._made(job, format_, held)
+            sets.append(made)
             left = tuple(other for other in job.owed if other != format_)
-            job = replace(job, owed=left, further=(*job.further, sets[-1]), updated_at=clock.now())
+            spent = Cost(cpu_ms=cpu_ms, bytes_out=sum(variant.size for variant in made.variants))
+            job = replace(job, owed=left, further=(*job.further, made), updated_at=clock.now())
+            job = replace(job, cost=(job.cost or NOTHING) + spent)
             with self.probes.span("record", status=job.status.value):
-                await asyncio.shield(self.jobs.amend(job, held.lease))
+                await asyncio.shield(self.jobs.amend(job, held.lease, spent))
             await endings.tell(job)
         return of_formats(job, sets)
 
-    async def _made(self, job: Job, format_: str, held: Held) -> FormatSet:
-        """Stored, with its manifest. Raises `LeaseLost`, `Busy`, `Unavailable`."""
+    async def _made(self, job: Job, format_: str, held: Held) -> tuple[FormatSet, int]:
+        """Stored, with its manifest; and its CPU in milliseconds. Raises `LeaseLost`, `Busy`, `Unavailable`."""
         empty = FormatSet(format=format_, maker=self.maker)
         try:
             with self.probes.span("render", format=format_):
@@ -115,10 +119,10 @@ class Further:
             stored = await asyncio.gather(*(self.shelf.store(job, variant) for variant in rendered.variants))
             made = replace(empty, variants=tuple(stored))
             await self.shelf.store_manifest(job, made)
-            return made
+            return made, rendered.cpu_ms
         log.warning("Format not made", format=format_, code=made.error.code if made.error else None)
         await self._take_back(job, format_)  # whoever was at it before may have stored some
-        return made
+        return made, 0
 
     async def _rendered(self, job: Job, format_: str) -> Rendered:
         recipe = _recipe(job).in_format(format_)

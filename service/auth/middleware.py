@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from structlog.contextvars import bind_contextvars
 
+from processor.costs import CALLER
 from service.auth.authenticator import AUTHENTICATOR
 from service.auth.principal import Principal, Scope, is_tenant
 from service.http.near_misses import nearly
@@ -31,6 +32,7 @@ def authentication(needs: Needs) -> Middleware:
 
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
+        CALLER.set("")  # a connection may have had another caller before
         if _is_open(request):
             return await handler(request)
         scope = needs[_call(request)]
@@ -96,6 +98,7 @@ async def _identify(request: web.Request) -> None:
         log.info("Caller not authenticated", reason=error.reason)
         raise
     bind_contextvars(subject=principal.subject)
+    CALLER.set(principal.key_id)
     request[_PRINCIPAL] = principal
 
 

@@ -35,6 +35,12 @@ class Principal:
     #: For logs and limits: `user:<sub>`, `client:<client id>` or `key:<key id>`; never a secret.
     subject: str
 
+    @property
+    def key_id(self) -> str:
+        """The id of its API key; empty if it has none."""
+        kind, _, name = self.subject.partition(":")
+        return name if kind == "key" else ""
+
     def may(self, scope: Scope) -> bool:
         """An administrator may do everything."""
         return scope in self.scopes or Scope.ADMIN in self.scopes

@@ -25,6 +25,7 @@ from service.calls.names import (
     processing_id_of,
     unique_id_of,
 )
+from service.calls.usage import CostAnswer
 from service.calls.use_cases import CATALOG, WAITING
 from service.calls.variants import VariantAnswer, named
 from service.http.call import call, reply, unchanged
@@ -133,6 +134,9 @@ class JobAnswer(Answer):
     facts: FactsAnswer
     error: FailureAnswer | None = Field(description="Only of a failed job.")
     timings: TimingsAnswer | None = Field(description="Once the job has run.")
+    cost: CostAnswer | None = Field(
+        default=None, exclude_if=is_none, description="What it took, once it has run; not there in early records."
+    )
     superseded_by: ProcessingId | None = Field(
         description="The image's current job, if it replaced this one: other bytes were uploaded under the same key, "
         "or the image was processed again. Null for the current job."
@@ -162,6 +166,7 @@ class JobAnswer(Answer):
             facts=dict(job.facts.for_tenant),
             error=None if job.error is None else FailureAnswer.of(job.error),
             timings=None if job.timings is None else TimingsAnswer.of(job.timings),
+            cost=None if job.cost is None else CostAnswer.of(job.cost),
             superseded_by=job.superseded_by,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from processor.costs import Cost
 from processor.errors import CorruptImage
 from processor.facts import Facts
 from processor.formats import AVIF
@@ -39,6 +40,7 @@ COMPLETED = replace(
     updated_at=DONE_AT,
     facts=Facts.of(EXAMPLE, EXAMPLE),
     timings=Timings(download=38, process=612, upload=71, total=721),
+    cost=Cost(cpu_ms=612, pixels=12_192_768, bytes_in=3_801_245, bytes_out=1_161_480, bytes_saved=2_899_701),
     variants=tuple(
         StoredVariant(
             name=name,

@@ -1,4 +1,4 @@
-"""`truss-image ls`, `process`, `rm` and `bulk`: many images at once, from the command line."""
+"""`truss-image ls`, `process`, `rm`, `bulk` and `usage`: many images at once, from the command line."""
 
 from __future__ import annotations
 
@@ -144,6 +144,27 @@ def bulk(batch_id: str, *, cancel: bool, url: str, api_key: str | None, json_out
         return images.cancel(batch_id) if cancel else images.follow(batch_id)
 
     _run(url, api_key, story, json_output=json_output)
+
+
+@click.command(
+    epilog=f"""\b
+Examples:
+  truss-image usage
+  truss-image usage --from 2026-01-01 --to 2026-01-31 --json
+
+{environment("images:read")}
+
+JSON (--json): the answer of `GET /images/usage`.
+
+{exit_codes("the table is printed", "the call was refused")}"""
+)
+@click.option("--from", "first", metavar="DAY", help="The first day: like 2026-01-01; by default 30 days up to --to.")
+@click.option("--to", "last", metavar="DAY", help="The last day; by default today.")
+@_shared
+def usage(*, first: str | None, last: str | None, url: str, api_key: str | None, json_output: bool) -> None:
+    """Show what the tenant used, by day and API key: jobs, CPU, megapixels, bytes in, out and saved."""
+    chosen = {name: value for name, value in (("from", first), ("to", last)) if value is not None}
+    _run(url, api_key, lambda images: images.usage(chosen), json_output=json_output)
 
 
 def _chosen(status: str | None, code: str | None, created_from: str | None, created_to: str | None) -> dict[str, str]:

@@ -52,6 +52,21 @@ class Images:
                 return
             asked["lastKey"] = page["lastEvaluatedKey"]
 
+    async def usage(self, chosen: Mapping[str, str]) -> None:
+        """A row for each day and API key, and one for all."""
+        query = f"?{urlencode(chosen)}" if chosen else ""
+        used = await self._ask("GET", f"/images/usage{query}", "days")
+        if used is None:
+            return
+        if self.report.json_output:
+            self.report.write(json.dumps(used))
+            return
+        self.report.write(_columns(*_USED.values()))
+        for day in used["days"]:
+            for key in day["keys"]:
+                self.report.write(_used(day["day"], key["keyId"] or "-", key))
+        self.report.write(_used("total", "", used["total"]))
+
     async def each(self, operation: str, unique_ids: Sequence[str]) -> None:
         """Run the operation on every image, a hundred in a call. Images that may succeed later are tried again."""
         for start in range(0, len(unique_ids), BATCH):
@@ -168,6 +183,28 @@ class Images:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
             self._drawn = False
+
+
+#: The columns of a table of use, by the fields of an answer.
+_USED = {
+    "day": "day",
+    "keyId": "key",
+    "completed": "completed",
+    "failed": "failed",
+    "cpuMs": "CPU ms",
+    "megapixels": "megapixels",
+    "bytesIn": "bytes in",
+    "bytesOut": "bytes out",
+    "bytesSaved": "bytes saved",
+}
+
+
+def _used(day: str, key: str, used: Mapping[str, Any]) -> str:
+    return printable(_columns(day, key, *(used[name] for name in list(_USED)[2:])))
+
+
+def _columns(day: object, key: object, *counts: object) -> str:
+    return f"{day!s:<10}  {key!s:<16}" + "".join(f"  {count!s:>14}" for count in counts)
 
 
 _DONE = {"delete": "deleted", "process": "processing"}

@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from processor.jobs import Manifest
+from processor.jobs import Job, Manifest
 from processor.pipeline.engine import Engine
 from processor.ports.room import Room
 from processor.probe import TRACE, Position, Span
@@ -140,6 +140,16 @@ class Metrics:
         self._variant_bytes = Counter(
             "truss_variant_bytes", "Bytes of the variants of completed conversions.", registry=registry
         )
+        self._saved_bytes = Counter(
+            "truss_saved_bytes",
+            "How many bytes smaller the variants of the original's size are than the originals.",
+            registry=registry,
+        )
+        self._conversion_cpu = Counter(
+            "truss_conversion_cpu_seconds",
+            "CPU of completed conversions, in threads and in child processes, without further formats.",
+            registry=registry,
+        )
 
     def late(self, seconds: float) -> None:
         """Record that the event loop was so many seconds late."""
@@ -188,7 +198,7 @@ class Metrics:
                 self._steps.labels(step).observe(milliseconds / 1000, exemplar)
         if outcome.job is not None and outcome.job.manifest is not None:
             self._went_in(outcome.job.manifest)
-            self._variant_bytes.inc(sum(variant.size for variant in outcome.job.variants))
+            self._came_out(outcome.job)
         if outcome.servable_seconds is not None:
             self._servable.observe(outcome.servable_seconds, exemplar)
         for name, seconds in outcome.stored_seconds.items():
@@ -201,6 +211,12 @@ class Metrics:
     def _went_in(self, source: Manifest) -> None:
         self._source_bytes.labels(source.format).inc(source.size)
         self._source_megapixels.labels(source.format).inc(source.width * source.height * source.frames / 1_000_000)
+
+    def _came_out(self, job: Job) -> None:
+        self._variant_bytes.inc(sum(variant.size for variant in job.variants))
+        if job.cost is not None:
+            self._saved_bytes.inc(job.cost.bytes_saved)
+            self._conversion_cpu.inc(job.cost.cpu_ms / 1000)
 
     def watch(self, worker: Worker, engine: Engine, room: Room) -> None:
         """Read the state of the worker and the engine at every request for metrics."""

@@ -13,6 +13,7 @@ from datetime import timedelta
 import pytest
 
 from processor import clock
+from processor.costs import Cost, DayOfUse, added_up
 from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged, Unavailable
 from processor.images import StoredVariant, source_key, variant_key
 from processor.jobs import (
@@ -35,10 +36,14 @@ from processor.jobs import (
     with_end,
 )
 from processor.moments import Kind, Moment
+from processor.ports.costs import CostStore
 from processor.ports.jobs import JobQuery
 from processor.recipes import STANDARD
+from processor.stores.costs import DynamoCostStore
 from processor.stores.dynamodb import DynamoJobStore
+from processor.stores.memory import MemoryCostStore, MemoryJobStore
 from processor.stores.table import Table
+from processor.usage import day_of
 from tests.contract.conftest import Records
 from tests.waiting import eventually
 
@@ -558,6 +563,58 @@ async def test_a_completed_job_is_taken_up_for_what_it_owes_and_then_shows_it(re
         await records.store.take_up(job.processing_id, lease(), clock.now())
     with pytest.raises(LeaseLost):
         await records.store.renew(job.processing_id, held)
+
+
+SPENT = Cost(cpu_ms=600, pixels=12_000_000, bytes_in=1000, bytes_out=400, bytes_saved=700)
+MORE = Cost(cpu_ms=900, bytes_out=200)
+
+
+def costs(records: Records) -> CostStore:
+    if isinstance(records.store, MemoryJobStore):
+        return MemoryCostStore(records.store)
+    assert records.backend.service
+    assert records.backend.made
+    return DynamoCostStore(Table(records.backend.service, records.backend.made.names.table))
+
+
+async def test_a_job_counts_once_for_its_day_and_key_whatever_is_repeated(records: Records) -> None:
+    _, job, held = await claim(records)
+    outcome = replace(completed(job), owed=("avif",), cost=SPENT)
+    await asyncio.gather(*(records.store.finish(outcome, held) for _ in range(3)))
+    for _ in range(2):
+        await records.store.finish(outcome, held)
+    with pytest.raises(LeaseLost):
+        await records.store.finish(outcome, lease())
+    taken = lease()
+    job = await records.store.take_up(job.processing_id, taken, clock.now())
+    amended = replace(paid(job), cost=SPENT + MORE)
+    for _ in range(2):
+        await records.store.amend(amended, taken, MORE)
+
+    day = day_of(outcome.updated_at)
+    page = await costs(records).days(records.tenant, day, day_of(amended.updated_at))
+    (used,) = added_up(replace(each, day=day) for each in page.days)
+    assert used == DayOfUse(day=day, completed=1, cost=SPENT + MORE)
+    assert (await records.store.job_of_any_tenant(job.processing_id)).cost == SPENT + MORE
+
+
+async def test_days_are_added_up_by_key_over_all_their_parts_and_no_other_day_or_tenant_is_among_them(
+    records: Records,
+) -> None:
+    day = ""
+    for number in range(12):
+        _, job, held = await claim(records)
+        outcome = replace(completed(job), cost=SPENT)
+        day = day_of(outcome.updated_at)
+        if number % 3 == 0:
+            error = Failure(code="corrupt_image", message="The image is damaged.")
+            outcome = replace(job, status=JobStatus.FAILED, error=error, cost=SPENT, updated_at=outcome.updated_at)
+        await records.store.finish(outcome, held)
+    page = await costs(records).days(records.tenant, "2020-01-01", "2100-01-01")
+    (used,) = added_up(replace(each, day=day) for each in page.days)
+    assert (used.completed, used.failed, used.cost.cpu_ms) == (8, 4, 12 * 600)
+    assert (await costs(records).days(records.tenant, "2020-01-01", "2020-12-31")).days == ()
+    assert (await costs(records).days(f"{records.tenant}x", "2020-01-01", "2100-01-01")).days == ()
 
 
 async def test_a_format_that_could_not_be_made_leaves_its_reason(records: Records) -> None:

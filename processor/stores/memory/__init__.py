@@ -4,6 +4,7 @@ from processor.stores.memory.backlog import MemoryBacklogStore
 from processor.stores.memory.bulk import MemoryBulkStore
 from processor.stores.memory.bus import MemoryBus
 from processor.stores.memory.changes import MemoryChanges
+from processor.stores.memory.costs import MemoryCostStore
 from processor.stores.memory.edge import MemoryEdge
 from processor.stores.memory.jobs import MemoryJobStore
 from processor.stores.memory.keys import MemoryKeyStore
@@ -18,6 +19,7 @@ __all__ = [
     "MemoryBulkStore",
     "MemoryBus",
     "MemoryChanges",
+    "MemoryCostStore",
     "MemoryEdge",
     "MemoryJobStore",
     "MemoryKeyStore",

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from processor import clock, jobs
+from processor.costs import NOTHING, Cost, DayOfUse, added_up
 from processor.errors import Conflict, ImageNotFound, JobNotFound, RecordChanged
 from processor.images import StoredVariant
 from processor.jobs import (
@@ -28,6 +29,7 @@ from processor.jobs import (
 )
 from processor.ports.jobs import JobPage, JobQuery
 from processor.stores.listing import bounds_of, page_of
+from processor.usage import day_of
 
 
 class MemoryJobStore:
@@ -43,6 +45,8 @@ class MemoryJobStore:
         #: The token of the lease that a job's last run ended with, by job.
         self._ended_by: dict[str, str] = {}
         self._secrets: dict[str, bytes] = {}
+        #: What was used, by tenant, in the order of days and keys.
+        self._used: dict[str, tuple[DayOfUse, ...]] = {}
 
     # -- reading
 
@@ -79,6 +83,9 @@ class MemoryJobStore:
 
     def living_images(self) -> list[Image]:
         return [image for image in self._images.values() if self._living(image.expires_at)]
+
+    def used(self, tenant: str) -> tuple[DayOfUse, ...]:
+        return self._used.get(tenant, ())
 
     async def list(self, query: JobQuery) -> JobPage:
         """The current jobs of a tenant."""
@@ -227,8 +234,11 @@ class MemoryJobStore:
         """Raises `LeaseLost`."""
         if self._has_ended(job.processing_id, lease, job.status):
             return
-        self._jobs[job.processing_id] = jobs.ended(self._job(job.processing_id), lease, job)
+        ended = jobs.ended(self._job(job.processing_id), lease, job)
+        self._jobs[job.processing_id] = ended
         self._ended_by[job.processing_id] = lease.token
+        is_completed = ended.status is JobStatus.COMPLETED
+        self._count(ended, ended.cost or NOTHING, completed=int(is_completed), failed=int(not is_completed))
 
     async def take_up(self, processing_id: str, lease: Lease, now: datetime) -> Job:
         """Raises `Conflict`."""
@@ -238,10 +248,11 @@ class MemoryJobStore:
 
         return self._leased(processing_id, lease, taken_up)
 
-    async def amend(self, job: Job, lease: Lease) -> None:
+    async def amend(self, job: Job, lease: Lease, spent: Cost = NOTHING) -> None:
         """Raises `LeaseLost`."""
         if not self._has_ended(job.processing_id, lease, job.status):
             self._jobs[job.processing_id] = jobs.amended(self._job(job.processing_id), lease, job)
+            self._count(job, spent)
             if not job.owed:
                 self._ended_by[job.processing_id] = lease.token
 
@@ -259,6 +270,10 @@ class MemoryJobStore:
     async def signing_key(self, name: str) -> bytes:
         """32 random bytes, made on first use."""
         return self._secrets.setdefault(name, secrets.token_bytes(32))
+
+    def _count(self, job: Job, spent: Cost, **ends: int) -> None:
+        used = DayOfUse(day=day_of(job.updated_at), key_id=job.asked_by, cost=spent, **ends)
+        self._used[job.tenant] = added_up([*self.used(job.tenant), used])
 
     # -- conditions
 

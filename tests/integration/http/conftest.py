@@ -37,6 +37,7 @@ from processor.recipes import STANDARD_VARIANTS
 from processor.stores.memory import (
     MemoryBulkStore,
     MemoryChanges,
+    MemoryCostStore,
     MemoryJobStore,
     MemoryKeyStore,
     MemoryObjectStore,
@@ -54,6 +55,7 @@ from service.auth.authenticator import AUTHENTICATOR, Authenticator, Open
 from service.calls import events
 from service.calls.bulk import BULK
 from service.calls.events import FEEDS, as_message
+from service.calls.usage import COSTS
 from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS, WAITING
 from service.calls.viewer import LOCAL_VIEWER
 from service.calls.webhooks import WEBHOOKS
@@ -285,6 +287,7 @@ def make_application(
     app[READINESS] = Health({"worker": world.worker_lives, "queue": world.queue.ping}, fresh_seconds=0)
     app[LOCAL_VIEWER] = stores.processed
     app[WEBHOOKS] = world.webhooks
+    app[COSTS] = MemoryCostStore(world.jobs)
     return app
 
 

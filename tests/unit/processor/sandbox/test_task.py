@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from processor.errors import CorruptImage, DecoderCrashed, ImageRejected, NotConvertible, TooLargeForMemory, Unavailable
+from processor.facts import Facts
 from processor.images import Variant
 from processor.pipeline import render as pipeline
 from processor.pipeline.estimate import working_bytes
@@ -20,7 +21,7 @@ from processor.pipeline.limits import FileLimits
 from processor.recipes import Recipe, standard
 from processor.sandbox import child, confine
 from processor.sandbox import task as task_module
-from processor.sandbox.answers import read_facts, read_info, read_need, refusal, unpack
+from processor.sandbox.answers import read_end, read_info, read_need, refusal, unpack
 from processor.sandbox.messages import Packet, receive, send
 from processor.sandbox.process import environment
 from processor.sandbox.task import perform, task_of
@@ -74,7 +75,9 @@ def test_a_good_image_is_described_and_then_rendered_within_the_memory_that_is_g
         variants.append(unpack(output, spec, variants))
     assert ready == Packet(header={})
     assert [variant.name for variant in variants] == ["thumbnail", "medium", "large", "webp"]
-    assert read_facts(found.header, FAST.analyses).everything.keys() == set(FAST.analyses)
+    facts, cpu_ms = read_end(found.header, FAST.analyses)
+    assert facts.everything.keys() == set(FAST.analyses)
+    assert cpu_ms > 0
     assert allowed == [MEMORY_BYTES, 9, 11]
 
 
@@ -89,7 +92,9 @@ def test_what_the_image_does_not_need_is_told_when_it_is_decoded() -> None:
 
 
 def test_who_asks_for_no_facts_is_told_none() -> None:
-    assert len(answered(jpeg(), replace(FAST, analyses=()))) == 2 + len(FAST.specs)
+    *others, end = answered(jpeg(), replace(FAST, analyses=()))
+    assert len(others) == 2 + len(FAST.specs)
+    assert read_end(end.header, ())[0] == Facts()
 
 
 def test_what_the_header_tells_is_refused_before_memory_is_asked_for(allowed: list[int]) -> None:
