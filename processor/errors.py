@@ -65,6 +65,12 @@ class NotAnEvent(Rejected):
     code = "not_an_event"
 
 
+class NotReplayable(Rejected):
+    """The job cannot be made again."""
+
+    code = "not_replayable"
+
+
 class NoSuchPart(Rejected):
     """The upload has no part with this number."""
 

@@ -19,6 +19,7 @@ from processor.images import variant_key
 from processor.jobs import new_processing_id
 from service.cli import main
 from tests import corpus
+from tests.corpus import metadata
 from tests.fleet import run_service, run_stage
 from tests.waiting import eventually
 
@@ -160,3 +161,31 @@ async def test_an_address_that_is_none_of_this_machine_is_named_by_its_variable(
     code, said = await _run({**AWAY, "HOST": "192.0.2.1", "PORT": "0", "LOG_LEVEL": "error"}, "serve")
     assert code == 1
     assert said.endswith("choose another with HOST=.\n")
+
+
+async def test_a_job_is_made_again_from_the_stage_and_from_a_bundle_and_a_difference_is_told(tmp_path: Path) -> None:
+    async with run_stage(tmp_path) as stage, aiohttp.ClientSession() as session:
+        async with run_service(stage, session, tmp_path / "log") as service:
+            good = metadata.jpeg(
+                corpus.jpeg(corpus.photo(400, 300)), xmp=metadata.xmp({"dc:description": "secret caption"})
+            )
+            issued = [await service.put(file) for file in (good, b"GIF89a")]
+            good_id, bad_id = [(await service.settled(each["processingId"]))["processingId"] for each in issued]
+        environment, bundle = stage.environment(), tmp_path / "report.zip"
+        same = await _run(environment, "replay", good_id, "--export", str(bundle))
+        failed = await _invoke(environment, "replay", bad_id)
+        unknown = await _invoke(environment, "replay", new_processing_id(clock.now()))
+    again = await _run({"PATH": os.environ["PATH"]}, "replay", str(bundle))
+    kept = bundle.read_bytes()
+    broken = tmp_path / "broken.zip"
+    broken.write_bytes(kept[: len(kept) // 2])
+    refused = await _invoke({}, "replay", str(broken))
+
+    assert same[0] == 0, same[1]
+    assert same[1].count("same  ") == 4
+    assert "0 differences" in same[1]
+    assert f"Written: {bundle}" in same[1]
+    assert (failed[0], "same       it fails as" in failed[1]) == (0, True), failed[1]
+    assert (unknown[0], refused[0]) == (1, 1)
+    assert (again[0], again[1].count("same  ")) == (0, 4), again[1]
+    assert b"secret caption" not in kept
