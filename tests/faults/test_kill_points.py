@@ -57,13 +57,12 @@ TELLING = {
 #: From the beginning of a job until a webhook has taken all that happened to it: two events come together, then the
 #: variants, each with a note before it, then the end.
 AS_IT_HAPPENS = {
-    "the first half": (
-        *("claim:1:after", "add-delivery:1:after", "send:2:before", "note:1:after", "post:2:after", "finish:1:before"),
-    ),
+    "the first half": ("send:2:before", "note:1:after", "finish:1:before"),
     "the second half": (
-        *("add-delivery:1:before", "add-delivery:2:after", "send:1:after", "send:2:after", "note:1:before"),
-        *("add-delivery:3:before", "add-delivery:3:after", "send:3:before", "send:3:after", "post:1:before"),
-        *("post:1:after", "update-delivery:1:after", "finish:1:after", "add-delivery:7:after", "send:7:after"),
+        *("claim:1:after", "add-delivery:1:before", "add-delivery:1:after", "add-delivery:2:after", "send:1:after"),
+        *("send:2:after", "note:1:before", "add-delivery:3:before", "add-delivery:3:after", "send:3:before"),
+        *("send:3:after", "post:1:before", "post:1:after", "post:2:after", "update-delivery:1:after"),
+        *("finish:1:after", "add-delivery:7:after", "send:7:after"),
     ),
 }
 #: What a repeated DELETE answers, by where the first was cut short.
