@@ -61,7 +61,7 @@ class Rendered:
     variants: tuple[Variant, ...]
     facts: Facts = field(default_factory=Facts)
     #: CPU of the conversion, in milliseconds.
-    cpu_ms: int = 0
+    cpu_ms: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
