@@ -90,6 +90,7 @@ TEXTS: Mapping[str, str] = {
     "AWS_ENDPOINT_URL": "https://aws.example",
     "S3_PUBLIC_ENDPOINT_URL": "https://s3.example",
     "CORS_ORIGINS": "https://a.example",
+    "METADATA_KEEP": "copyright,profile",
     "WORKER_THREADS": "2",
     "WORKER_SLOTS": "3",
     "MEMORY_BUDGET_BYTES": "1073741824",
