@@ -4,7 +4,7 @@
 
     TrussError
     ├── Rejected              can never succeed: tell the client, settle the message
-    │   ├── NotAnEvent  NoSuchPart  PartTooSmall
+    │   ├── NotAnEvent  NoSuchPart  PartTooSmall  FacesNotInstalled  PresetUnusable  PictureRefused
     │   └── ImageRejected     the uploaded bytes are at fault: the job is `failed` with this code
     │       ├── EmptyFile  UnsupportedFormat  CorruptImage  UnexpectedFile  TimedOut  DecoderCrashed
     │       └── LimitExceeded ── FileTooLarge  SideTooLong  TooManyPixels  TooManyFrames  TooManyScans
@@ -12,11 +12,13 @@
     ├── NotFound              there is no such thing (or it is another tenant's)
     │   ├── ImageNotFound ── ImageDeleted
     │   └── JobNotFound  KeyNotFound  BulkNotFound  ObjectNotFound  WebhookNotFound  DeliveryNotFound
+    │       PresetNotFound
     ├── Conflict              the state of things forbids it now
     │   ├── LeaseLost  ObjectChanged  NotUploaded  AlreadyUploaded  RecordChanged
     │   ├── UploadIncomplete  UploadExpired  WrongUploadMethod
     │   ├── IdempotencyKeyReused  RequestInProgress  AnswerNotKept  KeyEnded  TooManyJobs
     │   ├── FilterMismatch  BulkInProgress  TooManyWebhooks  WebhookOff
+    │   ├── PresetBuiltIn  PresetChanged  PresetInUse  TooManyPresets
     │   ├── DailyLimitReached  ImageLimitReached
     │   └── Busy              others were faster, again and again: try again in a moment
     └── Unavailable           nobody's fault: try again later
@@ -92,6 +94,31 @@ class PartTooSmall(Rejected):
         self.limit, self.actual = limit, actual
         told = "Part {} has {:,} bytes; every part but the last must have at least {:,}."
         super().__init__(told.format(number, actual, limit) if number else None)
+
+
+class FacesNotInstalled(Rejected):
+    """The gravity `faces` is not installed here; use `attention`."""
+
+    code = "faces_not_installed"
+
+
+class PresetUnusable(Rejected):
+    """The test picture cannot be made with this preset."""
+
+    code = "preset_unusable"
+
+
+class PictureRefused(Rejected):
+    """The picture cannot be converted."""
+
+    code = "picture_refused"
+
+    def __init__(self, why: ImageRejected | None = None) -> None:
+        #: What the job of an upload would fail with.
+        self.why = why
+        if why is not None:
+            self.limit, self.actual = why.limit, why.actual
+        super().__init__(None if why is None else f"The picture cannot be converted ({why.code}): {why.message}")
 
 
 class ImageRejected(Rejected):
@@ -261,6 +288,12 @@ class WebhookNotFound(NotFound):
     code = "webhook_not_found"
 
 
+class PresetNotFound(NotFound):
+    """There is no preset with this name, or no such version of it."""
+
+    code = "preset_not_found"
+
+
 class DeliveryNotFound(NotFound):
     """The webhook has no delivery of this event in its log."""
 
@@ -358,6 +391,34 @@ class TooManyWebhooks(Conflict):
     def __init__(self, *, limit: int | None = None) -> None:
         self.limit = limit
         super().__init__(f"A tenant has {limit} webhooks at most; delete one first." if limit else None)
+
+
+class PresetBuiltIn(Conflict):
+    """This preset is built in; it cannot be changed or deleted."""
+
+    code = "preset_built_in"
+
+
+class PresetChanged(Conflict):
+    """The preset is not as If-Match or If-None-Match says; look at it again."""
+
+    code = "preset_changed"
+
+
+class PresetInUse(Conflict):
+    """The preset is in use."""
+
+    code = "preset_in_use"
+
+
+class TooManyPresets(Conflict):
+    """The tenant has as many presets as it may; delete one first."""
+
+    code = "too_many_presets"
+
+    def __init__(self, *, limit: int | None = None) -> None:
+        self.limit = limit
+        super().__init__(f"A tenant has {limit} presets at most; delete one first." if limit else None)
 
 
 class TooManyJobs(Conflict):

@@ -36,6 +36,11 @@ class Output:
     #: `source`, its very bytes; `lossless`; or `quality N`. None: what was asked for.
     instead: str | None = None
 
+    @property
+    def pixels(self) -> int:
+        """Pixels of one frame."""
+        return self.width * self.height
+
     def known(self) -> dict[str, Any]:
         """All fields by name, to build another value from this one."""
         return {each.name: getattr(self, each.name) for each in fields(Output)}

@@ -205,6 +205,9 @@ class Shown:
     facts: Facts = field(default_factory=Facts)
     #: What they were made by; None: nothing tells any more.
     recipe: Recipe | None = None
+    #: The preset that they were made with, and its version. None: neither the record nor a manifest says so.
+    preset: str | None = None
+    preset_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,7 +286,15 @@ class Job:
     @property
     def shown(self) -> Shown:
         """What it has stored, as far as the record tells."""
-        return Shown(variants=self.variants, further=self.further, facts=self.facts, recipe=self.recipe)
+        made = self.recipe
+        return Shown(
+            variants=self.variants,
+            further=self.further,
+            facts=self.facts,
+            recipe=made,
+            preset=made.name if made else None,
+            preset_version=made.version if made else None,
+        )
 
     @property
     def ended(self) -> bool:

@@ -19,6 +19,7 @@ from processor.recipes import VariantSpec
 
 CONTENT_TYPE = "application/json"
 _KEY = re.compile(r".*/manifest(\.[a-z0-9]+)?\.json")
+_REFERENCE = re.compile(r"(?P<name>[a-z][a-z0-9-]{0,31})@(?P<version>[1-9][0-9]{0,8})#[0-9a-f]{16}")
 #: Far above any manifest, in bytes: nothing that claims to be one fills the memory.
 MAX_BYTES = 256 * 1024
 
@@ -107,7 +108,8 @@ async def stored_variants(processed: ObjectStore, unique_id: str, processing_id:
         found = await _stored(processed, manifest_key(unique_id, processing_id, format_))
         if found is not None:
             further.append(FormatSet(format=format_, variants=variants_in(*found)))
-    return Shown(variants=variants_in(*own), further=tuple(further))
+    preset, version = _preset_in(own[0])
+    return Shown(variants=variants_in(*own), further=tuple(further), preset=preset, preset_version=version)
 
 
 async def _stored(processed: ObjectStore, key: str) -> tuple[bytes, datetime] | None:
@@ -116,6 +118,15 @@ async def _stored(processed: ObjectStore, key: str) -> tuple[bytes, datetime] | 
         return await processed.fetch(key, max_bytes=MAX_BYTES), found.last_modified
     except ObjectNotFound:
         return None
+
+
+def _preset_in(manifest: bytes) -> tuple[str | None, int | None]:
+    """The preset of the job and its version, from `{name}@{version}#{digest}`."""
+    try:
+        found = _REFERENCE.fullmatch(json.loads(manifest).get("recipe", ""))
+    except (ValueError, AttributeError, TypeError):
+        return None, None
+    return (found["name"], int(found["version"])) if found else (None, None)
 
 
 def _further_in(manifest: bytes) -> Sequence[str]:

@@ -134,6 +134,15 @@ class Recipe:
         analyses = self.analyses if any(spec.effects for spec in specs) else ()
         return replace(self, specs=specs, analyses=analyses, further=())
 
+    def within(self, pixels: Mapping[str, int]) -> Recipe:
+        """The same without the variants that their format cannot hold. `pixels` has the size of each, by name."""
+
+        def fits(spec: VariantSpec) -> bool:
+            most = spec.encoding.most_pixels
+            return most is None or pixels.get(spec.name, 0) <= most
+
+        return replace(self, specs=tuple(filter(fits, self.specs)))
+
     @property
     def reference(self) -> str:
         """`{name}@{version}#{digest}`, to tell it from others."""
@@ -223,6 +232,11 @@ STANDARD_VARIANTS = STANDARD.specs
 FULL_SIZE = STANDARD.full_size
 
 
+def recipe_after(made: Recipe | None, standard: Recipe) -> Recipe:
+    """The recipe for another file of an image that was made with `made`: the same, unless that was the standard one."""
+    return standard if made is None or made.name == standard.name else made
+
+
 #: Its variants in further formats. Their efforts and qualities were measured too.
 FURTHER: Mapping[str, tuple[VariantSpec, ...]] = {
     AVIF.name: tuple(
@@ -250,10 +264,15 @@ def encoded_with(
     return tuple(replace(spec, effort=effort, quality=quality) for spec, effort, quality in each)
 
 
+def sharpening(sigma: float) -> Effect:
+    """The effect that sharpens edges; sigma in pixels."""
+    return Effect.of("sharpen", {"sigma": sigma})
+
+
 def sharpened(recipe: Recipe, sigmas: Sequence[float]) -> Recipe:
     """The recipe with sharpened variants, in all formats. One sigma for each variant, or one for all; 0: unchanged."""
     each = zip(recipe.specs, _for_all(sigmas, len(recipe.specs)), strict=True)
-    effects = {spec.name: (Effect.of("sharpen", {"sigma": sigma}),) if sigma else () for spec, sigma in each}
+    effects = {spec.name: (sharpening(sigma),) if sigma else () for spec, sigma in each}
     specs, further = (
         tuple(replace(spec, effects=effects[spec.name]) for spec in some) for some in (recipe.specs, recipe.further)
     )

@@ -21,7 +21,7 @@ from service.idempotency import replay
 from service.limits.lines import REQUESTS, in_line, request_lines
 from service.limits.long_pages import LONG_PAGES, page_lines
 from service.limits.middleware import rate_limit, tell_rate_limit
-from service.limits.open_calls import STREAMS, WAITS, streams, waits
+from service.limits.open_calls import PREVIEWS, STREAMS, WAITS, previews, streams, waits
 from service.observe.deliveries import Deliveries
 from service.observe.health import DRAINING
 from service.observe.lines import LogLines
@@ -46,7 +46,7 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     app[BUCKETS] = Buckets()
     app[REQUESTS] = request_lines()
     app[LONG_PAGES] = page_lines()
-    app[WAITS], app[STREAMS] = waits(), streams()
+    app[WAITS], app[STREAMS], app[PREVIEWS] = waits(), streams(), previews()
     metrics.open_calls(waiting=app[WAITS].count, streams=app[STREAMS].count)
     app[CONNECTION_TIMEOUTS] = timeouts = ConnectionTimeouts(
         settings.client_timeout_seconds, settings.keepalive_seconds

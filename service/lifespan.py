@@ -17,6 +17,7 @@ from processor.bulk.jobs import BulkJobs
 from processor.catalog.feeds import Feeds
 from processor.catalog.waiting import Waiting
 from processor.ports.changes import ChangeStore
+from processor.ports.renderer import Renderer
 from processor.ports.stores import Stores
 from processor.stores.clients import AwsClients, open_clients
 from processor.stores.config import AwsCredentials
@@ -27,6 +28,7 @@ from service.auth.api_keys import KEY_STORE
 from service.auth.authenticator import AUTHENTICATOR
 from service.calls.bulk import BULK
 from service.calls.events import FEEDS, as_message, event_body
+from service.calls.presets import BACKFILLS, PRESETS, PREVIEWS
 from service.calls.usage import COSTS
 from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS, WAITING
 from service.calls.viewer import LOCAL_VIEWER
@@ -66,7 +68,8 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             stores = wiring.make_stores(settings, clients, app[METRICS], webhooks)
             quota = wiring.make_quota(settings, clients)
             bulk = wiring.make_bulk_store(settings, clients)
-            use_cases = wiring.make_use_cases(settings, stores, quota)
+            presets = wiring.make_preset_store(settings, clients)
+            use_cases = wiring.make_use_cases(settings, stores, quota, presets)
             work = None
             if settings.converts:
                 receivers = await opened.enter_async_context(_open_webhooks(settings))
@@ -78,8 +81,11 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
                 work = wiring.make_work(settings, stores, quota, app[PROBES], bulk=runner, errands=deliverer)
             if settings.serves:
                 _put_use_cases(app, stores, quota, use_cases)
+                renderer = work.renderers.previews if work else await opened.enter_async_context(_previewing(app))
+                app[PREVIEWS] = wiring.make_previews(stores, renderer)
                 app[BULK] = BulkJobs(store=bulk)
                 app[COSTS] = wiring.make_cost_store(settings, clients)
+                app[BACKFILLS] = wiring.make_backfills(stores, app[BULK], use_cases.catalog.choice)
                 app[WEBHOOKS] = webhooks
                 _put_access(app, clients, session)
                 _put_changes(app, wiring.make_changes(settings, clients))
@@ -137,6 +143,16 @@ async def _end_when(draining: asyncio.Event, work: Work, seconds: float) -> None
 
 
 @asynccontextmanager
+async def _previewing(app: web.Application) -> AsyncIterator[Renderer]:
+    """Previews in a process that converts nothing."""
+    renderer = wiring.make_preview_renderer(app[SETTINGS], app[PROBES])
+    try:
+        yield renderer
+    finally:
+        await renderer.close()
+
+
+@asynccontextmanager
 async def _watching(app: web.Application, watch: BacklogWatch) -> AsyncIterator[None]:
     """Watch the backlog, if metrics are served."""
     if app[SETTINGS].metrics_port is None:
@@ -178,6 +194,7 @@ def _put_use_cases(app: web.Application, stores: Stores, quota: Quota, use_cases
     app[LARGE_FILES] = use_cases.large_files
     app[UNSIZED_FILES] = use_cases.unsized_files
     app[CATALOG] = use_cases.catalog
+    app[PRESETS] = use_cases.presets
     app[STILL_THERE] = use_cases.catalog.current_job
     app[CURSORS] = CursorSigner(stores.jobs)
     app[LOCAL_VIEWER] = stores.processed

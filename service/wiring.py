@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 
 import aiohttp
 import structlog
 
+from processor.bulk.backfill import Backfills
+from processor.bulk.jobs import BulkJobs
 from processor.bulk.operations import operations
 from processor.bulk.runner import BulkRunner
+from processor.catalog import previews
 from processor.catalog.images import Catalog
 from processor.catalog.parts import LargeFiles
+from processor.catalog.presets import Choice, Presets
+from processor.catalog.previews import Previews
 from processor.catalog.unsized import UnsizedFiles
 from processor.catalog.uploads import Uploads
 from processor.erasure import Eraser
 from processor.jobs import Maker
 from processor.pipeline.budget import MemoryBudget
+from processor.pipeline.cost import estimate
 from processor.pipeline.engine import Engine, EngineConfig, libvips_version
 from processor.pipeline.lanes import Lanes
+from processor.pipeline.limits import FileLimits
 from processor.pipeline.spare import Spare
 from processor.ports.bulk import AllBulk
 from processor.ports.changes import ChangeStore
 from processor.ports.costs import CostStore
 from processor.ports.keys import KeyStore
 from processor.ports.listener import Listener
+from processor.ports.presets import PresetStore
+from processor.ports.renderer import Renderer
 from processor.ports.replays import ReplayStore
 from processor.ports.stores import AllStores, Stores
 from processor.probe import NO_PROBES, Probes
@@ -41,12 +50,14 @@ from processor.stores.costs import DynamoCostStore
 from processor.stores.dynamodb import DynamoJobStore
 from processor.stores.eventbridge import EventBridgeBus
 from processor.stores.keys import DynamoKeyStore
+from processor.stores.presets import DynamoPresetStore
 from processor.stores.replay import DynamoReplayStore
 from processor.stores.s3 import S3ObjectStore
 from processor.stores.sqs import SqsMessageQueue
 from processor.stores.table import Table
 from processor.stores.usage import DynamoUsageStore
 from processor.stores.webhooks import DynamoWebhookStore
+from processor.turns import Turns
 from processor.usage import Quota
 from processor.webhooks.bus import BusTeller
 from processor.webhooks.delivering import Deliverer, Render
@@ -71,6 +82,11 @@ from service.settings.files import FileSettings
 from service.settings.resources import ResourceSettings
 from service.webhooks.sender import HttpSender
 
+#: Most pixels of a picture for a preview, all frames together, and the longest that it may take, in seconds.
+PREVIEW_PIXELS, PREVIEW_SECONDS = 50_000_000, 20.0
+#: Memory of a preview in a process that converts nothing: the least, which `OWN_BYTES` has room for, and the most.
+LEAST_PREVIEW_BYTES, MOST_PREVIEW_BYTES = 48 * 1024 * 1024, 384 * 1024 * 1024
+
 log = structlog.get_logger(__name__)
 
 
@@ -86,9 +102,12 @@ class Renderers:
     spare: Spare
     spare_renderer: SpareRenderer
     spare_room: MemoryBudget
+    #: For previews: like the children, with limits of its own.
+    previews: ChildRenderer
 
     async def close(self) -> None:
         """Children first: the engine waits for what it gave them."""
+        await self.previews.close()
         await self.spare_renderer.close()
         await self.children.close()
         await self.engine.close()
@@ -120,6 +139,7 @@ class UseCases:
     large_files: LargeFiles
     unsized_files: UnsizedFiles
     catalog: Catalog
+    presets: Presets
 
 
 def tell_build(settings: LogSettings, metrics: Metrics) -> None:
@@ -224,15 +244,59 @@ def make_quota(settings: Settings, clients: AwsClients) -> Quota:
     return Quota(store=DynamoUsageStore(Table(clients, settings.processing_table)), defaults=settings.limits)
 
 
-def make_use_cases(settings: FileSettings, stores: Stores, quota: Quota) -> UseCases:
-    max_bytes, recipe = settings.max_upload_bytes, settings.recipe
-    catalog = Catalog(stores=stores, quota=quota, recipe=recipe, retention=settings.retention)
+def make_preset_store(settings: ResourceSettings, clients: AwsClients) -> PresetStore:
+    """The store of presets."""
+    return DynamoPresetStore(Table(clients, settings.processing_table))
+
+
+def make_use_cases(settings: FileSettings, stores: Stores, quota: Quota, presets: PresetStore) -> UseCases:
+    max_bytes, choice = settings.max_upload_bytes, Choice(standard=settings.recipe, store=presets)
+    catalog = Catalog(stores=stores, quota=quota, choice=choice, retention=settings.retention)
     return UseCases(
-        uploads=Uploads(stores=stores, quota=quota, recipe=recipe, max_bytes=max_bytes),
-        large_files=LargeFiles(stores=stores, quota=quota, recipe=recipe, catalog=catalog),
-        unsized_files=UnsizedFiles(stores=stores, quota=quota, recipe=recipe, catalog=catalog, max_bytes=max_bytes),
+        uploads=Uploads(stores=stores, quota=quota, choice=choice, max_bytes=max_bytes),
+        large_files=LargeFiles(stores=stores, quota=quota, choice=choice, catalog=catalog),
+        unsized_files=UnsizedFiles(stores=stores, quota=quota, choice=choice, catalog=catalog, max_bytes=max_bytes),
         catalog=catalog,
+        presets=Presets(store=presets, choice=choice, jobs=stores.jobs),
     )
+
+
+def make_backfills(stores: Stores, bulk: BulkJobs, choice: Choice) -> Backfills:
+    return Backfills(jobs=stores.jobs, bulk=bulk, choice=choice, estimate=estimate)
+
+
+def make_previews(stores: Stores, renderer: Renderer) -> Previews:
+    """It renders nothing before it is asked."""
+    return Previews(stores=stores, renderer=renderer)
+
+
+def make_preview_renderer(
+    settings: Settings, probes: Probes = NO_PROBES, *, budget: MemoryBudget | None = None, lane: Turns | None = None
+) -> ChildRenderer:
+    """Renders previews in child processes. With a budget and a lane, it shares those of the conversions. Else one
+    picture is in work at a time, with the memory that this process leaves."""
+    config = replace(engine_config(settings), limits=preview_limits(settings))
+    if budget is None:
+        config = replace(config, memory_budget_bytes=preview_budget_bytes(memory_limit_bytes()), ceiling_bytes=None)
+    return ChildRenderer(config, budget=budget, lane=lane, probes=probes)
+
+
+def preview_limits(settings: FileSettings) -> FileLimits:
+    """The limits of a picture for a preview, below those of an upload."""
+    limits = settings.file_limits
+    return replace(
+        limits,
+        max_bytes=min(limits.max_bytes, previews.MAX_BYTES),
+        max_pixels=min(limits.max_pixels, PREVIEW_PIXELS),
+        timeout_seconds=min(limits.timeout_seconds, PREVIEW_SECONDS),
+    )
+
+
+def preview_budget_bytes(memory_limit_bytes: int | None) -> int:
+    """The memory of a preview in a process that converts nothing else."""
+    if memory_limit_bytes is None:
+        return MOST_PREVIEW_BYTES
+    return min(MOST_PREVIEW_BYTES, max(LEAST_PREVIEW_BYTES, memory_limit_bytes - OWN_BYTES))
 
 
 def make_renderers(settings: Settings, probes: Probes = NO_PROBES) -> Renderers:
@@ -247,6 +311,7 @@ def make_renderers(settings: Settings, probes: Probes = NO_PROBES) -> Renderers:
     spare_room = MemoryBudget(slots=settings.slots, budget_bytes=settings.max_upload_bytes)
     spare = Spare(budget, lanes)
     spare_renderer = SpareRenderer(ChildRenderer(config, budget=spare, patient=True), spare, config.limits)
+    preview_renderer = make_preview_renderer(settings, probes, budget=budget, lane=lanes.long)
     return Renderers(
         engine=engine,
         children=children,
@@ -254,6 +319,7 @@ def make_renderers(settings: Settings, probes: Probes = NO_PROBES) -> Renderers:
         spare=spare,
         spare_renderer=spare_renderer,
         spare_room=spare_room,
+        previews=preview_renderer,
     )
 
 

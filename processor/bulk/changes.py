@@ -5,16 +5,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from processor import clock
 from processor.errors import Busy, LeaseLost, RecordChanged
 from processor.jobs import Lease, epoch
-from processor.ports.bulk import KEPT, BulkFilter, BulkItem, BulkJob, BulkResult, BulkState, BulkStore
+from processor.ports.bulk import ASKED, KEPT, BulkFilter, BulkItem, BulkJob, BulkResult, BulkState, BulkStore
 from processor.races import races
 
 #: After so many tries without progress, the bulk job is the cause of the crashes.
 MAX_ATTEMPTS = 20
+#: Until when a bulk job rests that was told to.
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 Change = Callable[[BulkJob], BulkJob]
 
@@ -33,13 +35,14 @@ async def change(store: BulkStore, job: BulkJob, to: Change, results: Sequence[B
     raise Busy
 
 
-def new_job(tenant: str, operation: str, chosen: BulkFilter, started_by: str) -> BulkJob:
+def new_job(tenant: str, operation: str, chosen: BulkFilter, started_by: str, preset: str | None = None) -> BulkJob:
     now = clock.now()
     return BulkJob(
         bulk_id=f"batch_{round(now.timestamp() * 1000)}_{secrets.token_hex(8)}",
         tenant=tenant,
         operation=operation,
         filter=chosen,
+        preset=preset,
         started_by=started_by,
         created_at=now,
         updated_at=now,
@@ -107,11 +110,28 @@ def come_further(job: BulkJob, lease: Lease, page: int, results: Sequence[BulkRe
     return job if left else _gone_on(job)
 
 
+def told_to_rest(job: BulkJob) -> BulkJob:
+    """A paused job. A job that has ended, or is being cancelled, is unchanged.
+
+    The pause has no end that ever comes. So a process of an earlier release does not take the job either.
+    """
+    if not job.open or job.state is BulkState.CANCELLING:
+        return job
+    return replace(job, paused_until=NEVER, paused_for=ASKED, updated_at=clock.now())
+
+
+def told_to_go_on(job: BulkJob) -> BulkJob:
+    """A job that goes on. A job that was not paused by a client is unchanged."""
+    return replace(job, paused_until=None, paused_for=None, updated_at=clock.now()) if job.rests else job
+
+
 def let_go(job: BulkJob, lease: Lease, until: datetime | None = None, why: str | None = None) -> BulkJob:
     """The job without a lease, for any process, at once or after a pause. Raises `LeaseLost`."""
     job = _held(job, lease)
     if not job.open:
         return job
+    if job.rests:
+        until, why = job.paused_until, job.paused_for
     return replace(
         job,
         lease=None,
@@ -124,7 +144,8 @@ def let_go(job: BulkJob, lease: Lease, until: datetime | None = None, why: str |
 
 def given_up(job: BulkJob, lease: Lease, until: datetime) -> BulkJob:
     """The job after an unexpected error. Raises `LeaseLost`."""
-    return replace(_held(job, lease), lease=None, paused_until=until, updated_at=clock.now())
+    job = _held(job, lease)
+    return replace(job, lease=None, paused_until=job.paused_until if job.rests else until, updated_at=clock.now())
 
 
 def cancelled(job: BulkJob, by: str) -> BulkJob:

@@ -21,9 +21,11 @@ class BulkJobs:
 
     store: BulkStore
 
-    async def start(self, tenant: str, operation: str, chosen: BulkFilter, *, by: str) -> BulkJob:
+    async def start(
+        self, tenant: str, operation: str, chosen: BulkFilter, *, by: str, preset: str | None = None
+    ) -> BulkJob:
         """Make a bulk job, for any process. Raises `BulkInProgress`, `Busy`, `Unavailable`."""
-        job = changes.new_job(tenant, operation, chosen, by)
+        job = changes.new_job(tenant, operation, chosen, by, preset)
         try:
             await self.store.create(job)
         except RecordChanged:
@@ -49,6 +51,13 @@ class BulkJobs:
             return (), page if job.open else None
         following = page + 1
         return await self.store.results(job, page), following if job.open or following < job.pages else None
+
+    async def rest(self, tenant: str, bulk_id: str, *, resting: bool) -> BulkJob:
+        """Pause a bulk job, or let it go on. Raises `BulkNotFound`, `Busy`, `Unavailable`."""
+        to = changes.told_to_rest if resting else changes.told_to_go_on
+        job = await change(self.store, await self.store.get(tenant, bulk_id), to)
+        log.info("Bulk job told to rest" if job.rests else "Bulk job told to go on", batchId=bulk_id)
+        return job
 
     async def cancel(self, tenant: str, bulk_id: str, *, by: str) -> BulkJob:
         """Cancel a bulk job. Images in work are finished, others are not begun.

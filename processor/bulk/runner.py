@@ -138,7 +138,7 @@ class BulkRunner:
         until = time.monotonic() + SLICE_SECONDS
         rest: datetime | None = None
         try:
-            while held.job.open and time.monotonic() < until and not self._stopping.is_set():
+            while held.job.open and not held.job.rests and time.monotonic() < until and not self._stopping.is_set():
                 await self._step(held)
                 if held.trouble is not None:
                     rest = clock.now() + _how_long(held.trouble)
@@ -177,11 +177,13 @@ class BulkRunner:
         if held.job.state is BulkState.CANCELLING:
             await self._change(held, lambda job: changes.ended(job, BulkState.CANCELLED))
             return
+        if held.job.rests:
+            return
         if not held.job.planned:
             await self._plan(held)
         if not held.job.planned:
             return
-        await self._until_quiet()
+        await self._until_quiet(QUIET_MESSAGES)
         page, results = held.job.pages, await self._do(held)
         if results:
             to = partial(changes.come_further, lease=held.lease, page=page, results=results)
@@ -218,7 +220,9 @@ class BulkRunner:
         async with asyncio.TaskGroup() as group:
             for item in held.job.planned:
                 await places.acquire()
-                if held.trouble or self._stopping.is_set() or held.job.state is BulkState.CANCELLING:
+                if self.operations[held.job.operation].steps_back:
+                    await self._until_quiet(0)
+                if held.trouble or self._stopping.is_set() or held.job.state is BulkState.CANCELLING or held.job.rests:
                     places.release()
                     break
                 group.create_task(one(item))
@@ -244,13 +248,14 @@ class BulkRunner:
     async def _done(self, job: BulkJob, item: BulkItem) -> BulkResult:
         async for _ in races():
             with contextlib.suppress(Busy):
-                return await self.operations[job.operation].do(job.tenant, item, job.filter)
+                return await self.operations[job.operation].do(job, item)
         raise Busy
 
-    async def _until_quiet(self) -> None:
+    async def _until_quiet(self, most: int) -> None:
+        """Wait until so few messages can be received, but not for ever."""
         until = time.monotonic() + YIELD_SECONDS
         while time.monotonic() < until and not self._stopping.is_set():
-            if (await self.queue.depth()).visible <= QUIET_MESSAGES:
+            if (await self.queue.depth()).visible <= most:
                 return
             await pause(self._stopping, YIELD_LOOK_SECONDS)
 

@@ -12,6 +12,7 @@ from functools import partial
 from processor import clock
 from processor.arrivals import counted_through, reserved, uncounted
 from processor.catalog.joined import Joined
+from processor.catalog.presets import Choice
 from processor.endings import Endings, nothing_to_record
 from processor.erasure import Eraser, Erasure
 from processor.errors import (
@@ -22,6 +23,7 @@ from processor.errors import (
     NotUploaded,
     ObjectNotFound,
     RecordChanged,
+    Rejected,
     TooManyJobs,
     Unavailable,
 )
@@ -33,7 +35,7 @@ from processor.ports.jobs import JobPage, JobQuery, JobStore, known_job
 from processor.ports.objects import MultipartUpload
 from processor.ports.stores import Stores
 from processor.races import races
-from processor.recipes import STANDARD, Recipe
+from processor.recipes import Recipe
 from processor.usage import Quota, Usage, today
 
 #: How old a job must be to be queued again when a client asks for it again. A younger one has a message on its way;
@@ -57,7 +59,7 @@ class Catalog:
     #: How long job records and tombstones are kept.
     retention: timedelta
     #: What is made of an image.
-    recipe: Recipe = STANDARD
+    choice: Choice = field(default_factory=Choice)
     #: Merges simultaneous requests to process an image again, which would only race each other.
     _requests: Joined[Job] = field(default_factory=Joined, compare=False)
     #: Looks at a job that many wait for.
@@ -118,32 +120,38 @@ class Catalog:
         tenant: str,
         unique_id: str,
         *,
+        preset: str | None = None,
         delay_seconds: int = 0,
         instead_of: str | None = None,
         only: Matches | None = None,
     ) -> Job:
         """Make a new job for the newest source and queue it.
 
-        An unfinished job for the same bytes is returned instead. It is queued again if it is so old that its message
-        may be lost. An unfinished job for other bytes fails as superseded. No worker takes the new job before
-        `delay_seconds` (0 to 900) are over, nor before the pace of the image allows it. With `instead_of` the new job
-        replaces only that failed job, with `only` only a current job that matches.
+        It has the newest version of the preset that is named, or else of the image's own. An unfinished job for the
+        same bytes is returned instead, unless a preset is named and that job has another recipe. It is queued again if
+        it is so old that its message may be lost. An unfinished job that is replaced fails as superseded. No worker
+        takes the new job before `delay_seconds` (0 to 900) are over, nor before the pace of the image allows it. With
+        `instead_of` the new job replaces only that failed job, with `only` only a current job that matches.
 
-        Raises `ImageNotFound`; `NotUploaded` while no source has arrived, or when it is gone; `DailyLimitReached`,
-        `TooManyJobs`; `RecordChanged` when the job of `instead_of` is not current or not failed any more;
-        `FilterMismatch`; `Busy`; `Unavailable`.
+        Raises `ImageNotFound`; `NotUploaded` while no source has arrived, or when it is gone; `PresetNotFound`;
+        `DailyLimitReached`, `TooManyJobs`; `RecordChanged` when the job of `instead_of` is not current or not failed
+        any more; `FilterMismatch`; `Busy`; `Unavailable`.
         """
         if self.quota is not None:
             await self.quota.check_request(tenant)
         if instead_of is not None or only is not None or delay_seconds:
-            return await self._again(tenant, unique_id, delay_seconds=delay_seconds, instead_of=instead_of, only=only)
-        return await self._requests.run(f"{tenant}/{unique_id}", partial(self._again, tenant, unique_id, collects=True))
+            return await self._again(
+                tenant, unique_id, preset=preset, delay_seconds=delay_seconds, instead_of=instead_of, only=only
+            )
+        again = partial(self._again, tenant, unique_id, preset=preset, collects=True)
+        return await self._requests.run(f"{tenant}/{unique_id}/{preset or ''}", again)
 
     async def _again(
         self,
         tenant: str,
         unique_id: str,
         *,
+        preset: str | None = None,
         delay_seconds: int = 0,
         instead_of: str | None = None,
         only: Matches | None = None,
@@ -158,13 +166,14 @@ class Catalog:
             old = await known_job(self.stores.jobs, tenant, image.current_job)
             _check(old, instead_of, only)
             source, version = await self._newest_source(image, old)
-            if old is not None and not old.ended and old.is_over(source.etag):
+            recipe = await self._recipe(image, old, preset)
+            if old is not None and not old.ended and old.is_over(source.etag) and _will_do(old, preset, recipe):
                 if clock.now() - old.updated_at >= MESSAGE_GRACE:
                     await self._request(old, delay_seconds)
                 return old
             if len(image.job_ids) >= MAX_JOBS:
                 raise TooManyJobs(limit=MAX_JOBS, actual=len(image.job_ids) + 1)
-            new = next_job(image, old, source, self.retention, recipe=self.recipe, previous_job=_shown_meanwhile(old))
+            new = next_job(image, old, source, self.retention, recipe=recipe, previous_job=_shown_meanwhile(old))
             try:
                 await self._replace(image, old, new, version)
             except (RecordChanged, Busy):
@@ -273,6 +282,14 @@ class Catalog:
         async with self.quota.owing(image.tenant, used):
             await self.endings.replace(image, old, new)
 
+    async def _recipe(self, image: Image, old: Job | None, preset: str | None) -> Recipe:
+        """The recipe of the next job. If the record of the last one has expired, its manifest names its preset."""
+        made: Recipe | str | None = None if old is None else old.recipe
+        if old is None and preset is None:
+            with suppress(Rejected):
+                made = (await stored_variants(self.stores.processed, image.unique_id, image.current_job)).preset
+        return await self.choice.of_image(image.tenant, made, preset)
+
     async def _newest_source(self, image: Image, old: Job | None) -> tuple[Source, str]:
         """The newest source, and its version id in S3."""
         if old is not None and old.status is JobStatus.PENDING:
@@ -312,6 +329,11 @@ def _shown_meanwhile(old: Job | None) -> str | None:
     if old is None:
         return None
     return old.processing_id if old.status is JobStatus.COMPLETED else old.previous_job
+
+
+def _will_do(unfinished: Job, preset: str | None, recipe: Recipe) -> bool:
+    """Whether an unfinished job makes what is wanted."""
+    return preset is None or (unfinished.recipe is not None and unfinished.recipe.reference == recipe.reference)
 
 
 def _check(current: Job | None, instead_of: str | None, only: Matches | None) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from processor import clock
 from processor.catalog.images import Catalog, living
+from processor.catalog.presets import Choice
 from processor.catalog.uploads import UploadRequest, check_upload, record
 from processor.erasure import Erasure
 from processor.errors import (
@@ -26,7 +27,6 @@ from processor.images import new_unique_id, source_key
 from processor.jobs import Image, Job, JobStatus, pending_job, pending_until
 from processor.ports.objects import MultipartUpload, Part, PresignedPart
 from processor.ports.stores import Stores
-from processor.recipes import STANDARD, Recipe
 from processor.usage import Quota
 
 MIB = 1024 * 1024
@@ -83,7 +83,7 @@ class LargeFiles:
     #: Enforces limits; None: there are none.
     quota: Quota | None = None
     #: What is made of an image.
-    recipe: Recipe = STANDARD
+    choice: Choice = field(default_factory=Choice)
     #: Removes an image whose upload is aborted.
     catalog: Catalog
 
@@ -91,8 +91,8 @@ class LargeFiles:
         """Begin an upload of `size` bytes, record a pending image, and sign every part.
 
         The upload begins before its record is written. A record without its upload would be useless; an upload without
-        a record stays empty, because nobody has its URLs. Raises `DailyLimitReached`, `ImageLimitReached`,
-        `Unavailable`.
+        a record stays empty, because nobody has its URLs. Raises `PresetNotFound`, `DailyLimitReached`,
+        `ImageLimitReached`, `Unavailable`.
         """
         await check_upload(self.quota, tenant, size)
         job, upload = await self._begin(tenant, request, size)
@@ -164,7 +164,8 @@ class LargeFiles:
         return await self.catalog.delete(tenant, unique_id, sent=sent)
 
     async def _begin(self, tenant: str, request: UploadRequest, size: int | None) -> tuple[Job, MultipartUpload]:
-        """The job is not recorded yet."""
+        """The job is not recorded yet. Raises `PresetNotFound`."""
+        recipe = await self.choice.of_upload(tenant, request.preset)
         unique_id = new_unique_id()
         key = source_key(unique_id, request.extension)
         upload = await self.stores.source.begin_multipart(key, content_type=request.terms.content_type)
@@ -173,7 +174,7 @@ class LargeFiles:
             unique_id,
             key,
             request.filename,
-            recipe=self.recipe,
+            recipe=recipe,
             metadata=request.metadata,
             terms=replace(request.terms, size=size, multipart=upload.upload_id),
             expires_in_seconds=request.expires_in_seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from processor.arrivals import reserved
@@ -43,7 +44,7 @@ class UnsizedFiles(LargeFiles):
     async def start(self, tenant: str, request: UploadRequest) -> Job:
         """Begin an upload and record it. Its size is unknown, so the largest file is reserved.
 
-        Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
+        Raises `PresetNotFound`, `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
         """
         await check_upload(self.quota, tenant, self.max_bytes)
         job, _ = await self._begin(tenant, request, None)
@@ -75,21 +76,21 @@ class UnsizedFiles(LargeFiles):
         """What has arrived. Raises `ImageNotFound`; `WrongUploadMethod`; `AlreadyUploaded`; `UploadExpired`."""
         return await self._arrived(await self._unsized(await self._named(tenant, processing_id, key)))
 
-    async def finish(self, tenant: str, processing_id: str, key: str, etags: Mapping[int, str]) -> Image:
-        """Make one file of the parts that the sender names by number and ETag. Safe to repeat.
+    async def finish(self, tenant: str, processing_id: str, key: str, etags: Mapping[int, str]) -> Job:
+        """Make one file of the parts that the sender names by number and ETag. Safe to repeat. Returns the first job.
 
-        Raises `ImageNotFound`; `WrongUploadMethod`; `UploadIncomplete`, and nothing is lost; `PartTooSmall`;
-        `FileTooLarge`; `DailyLimitReached`, `ImageLimitReached`; `UploadExpired`; `Unavailable`.
+        Raises `ImageNotFound`; `JobNotFound` once its record has expired; `WrongUploadMethod`; `UploadIncomplete`, and
+        nothing is lost; `PartTooSmall`; `FileTooLarge`; `DailyLimitReached`, `ImageLimitReached`; `UploadExpired`;
+        `Unavailable`.
         """
         image = await self._named(tenant, processing_id, key)
-        try:
+        with suppress(AlreadyUploaded):
             pending = await self._unsized(image)
             whole = _chosen(await self._arrived(pending), etags)
             await self._check(pending, whole)
             await self._complete(pending, whole)
-        except AlreadyUploaded:
-            return image
-        return image
+            return pending.job
+        return await self.stores.jobs.get_job(tenant, processing_id)
 
     async def give_up(self, tenant: str, processing_id: str, key: str) -> Erasure:
         """Remove the parts and the records, like `abort`. Returns what was removed."""

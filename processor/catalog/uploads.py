@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from processor import clock
 from processor.arrivals import reserved
 from processor.catalog.images import living
+from processor.catalog.presets import Choice
 from processor.errors import AlreadyUploaded, ImageNotFound, RecordChanged, WrongUploadMethod
 from processor.images import new_unique_id, source_key
 from processor.jobs import Job, JobStatus, Terms, first_image, pending_job, pending_until
@@ -29,6 +30,8 @@ class UploadRequest:
     terms: Terms
     expires_in_seconds: int
     metadata: Mapping[str, str] = field(default_factory=dict)
+    #: Name of a preset; None: the tenant's default.
+    preset: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,21 +52,22 @@ class Uploads:
     #: Largest upload, in bytes.
     max_bytes: int
     #: What is made of an image.
-    recipe: Recipe = STANDARD
+    choice: Choice = field(default_factory=Choice)
 
     async def submit(self, tenant: str, request: UploadRequest) -> Submission:
         """Record a pending image and sign its upload.
 
-        Raises `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
+        Raises `PresetNotFound`, `DailyLimitReached`, `ImageLimitReached`, `Unavailable`.
         """
         await check_upload(self.quota, tenant, request.terms.size)
+        recipe = await self.choice.of_upload(tenant, request.preset)
         unique_id = new_unique_id()
         job = pending_job(
             tenant,
             unique_id,
             source_key(unique_id, request.extension),
             request.filename,
-            recipe=self.recipe,
+            recipe=recipe,
             metadata=request.metadata,
             terms=request.terms,
             expires_in_seconds=request.expires_in_seconds,
@@ -105,12 +109,19 @@ class Uploads:
             raise AlreadyUploaded
         return Submission(job=job, upload=await self._sign(job, job.terms, expires_in_seconds))
 
-    async def find_duplicate(self, tenant: str, checksum_sha256: str) -> Job | None:
-        """A completed job of the tenant over the file with this checksum (base64), if any. Raises `Unavailable`."""
+    async def find_duplicate(self, tenant: str, checksum_sha256: str, preset: str | None = None) -> Job | None:
+        """A completed job of the tenant over the file with this checksum (base64), if any has the variants of this
+        preset.
+
+        Raises `PresetNotFound`, `Unavailable`.
+        """
         digest = base64.b64decode(checksum_sha256).hex()
+        recipe = await self.choice.of_upload(tenant, preset)
         for processing_id in await self.stores.jobs.find_completed(tenant, digest):
             job = await known_job(self.stores.jobs, tenant, processing_id)
-            if job is not None and job.status is JobStatus.COMPLETED and await self._is_shown(job):
+            if job is None or job.status is not JobStatus.COMPLETED or not _has_variants_of(job, recipe):
+                continue
+            if await self._is_shown(job):
                 return job
         return None
 
@@ -135,6 +146,12 @@ class Uploads:
                 once=terms.once,
             )
         )
+
+
+def _has_variants_of(job: Job, recipe: Recipe) -> bool:
+    """The names of the standard variants never change, so any of its versions will do."""
+    made = job.recipe or STANDARD
+    return made.name == recipe.name and (made.digest == recipe.digest or recipe.name == STANDARD.name)
 
 
 async def check_upload(quota: Quota | None, tenant: str, size: int | None) -> None:

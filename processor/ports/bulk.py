@@ -22,6 +22,8 @@ class BulkState(StrEnum):
     FAILED = "failed"
 
 
+#: Why a bulk job rests that somebody has told to.
+ASKED = "asked"
 #: How long records of what has ended are kept, and results.
 KEPT = timedelta(days=7)
 #: In which a bulk job has not ended.
@@ -37,6 +39,9 @@ class BulkFilter:
     code: str | None = None
     created_from: datetime | None = None
     created_to: datetime | None = None
+    #: The preset of the current job; and a recipe, by its reference, that the job does not have.
+    preset: str | None = None
+    unlike: str | None = None
 
     @property
     def listed_status(self) -> JobStatus | None:
@@ -46,7 +51,7 @@ class BulkFilter:
     @property
     def of_job(self) -> bool:
         """Whether an image that matches may cease to, because another job takes its place or it has another status."""
-        return self.listed_status is not None
+        return self.listed_status is not None or self.preset is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +82,8 @@ class BulkJob:
     tenant: str
     operation: str
     filter: BulkFilter
+    #: What to convert with; None: with what each image has.
+    preset: str | None = None
     #: Who asked for it, and who cancelled it.
     started_by: str
     cancelled_by: str | None = None
@@ -109,6 +116,11 @@ class BulkJob:
     def open(self) -> bool:
         """Whether it has not ended."""
         return self.state in OPEN
+
+    @property
+    def rests(self) -> bool:
+        """Whether somebody told it to rest, until somebody tells it to go on."""
+        return self.open and self.paused_for == ASKED
 
 
 class BulkStore(Protocol):

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -17,7 +16,7 @@ from processor.endings import Endings
 from processor.errors import Busy, Conflict, ImageRejected, JobNotFound, LeaseLost, ObjectNotFound, Unavailable
 from processor.formats import encoding_of
 from processor.formats.info import ImageInfo
-from processor.images import Rendered, StoredVariant, job_prefix, variant_key
+from processor.images import Rendered, job_prefix, variant_key
 from processor.jobs import SOURCE_MISSING, Failure, FormatSet, Job, Maker, failure_of
 from processor.manifest import manifest_key
 from processor.ports.jobs import AllJobs, known_job
@@ -25,7 +24,7 @@ from processor.ports.objects import ObjectStore
 from processor.ports.renderer import Renderer, Ticket
 from processor.ports.room import Room
 from processor.probe import NO_PROBES, Probes
-from processor.recipes import Recipe, VariantSpec
+from processor.recipes import Recipe
 from processor.work.leases import Held, Leases
 from processor.work.outcomes import Outcome, OutcomeKind, job_span, of_formats, of_job
 from processor.work.space import space_for
@@ -126,7 +125,7 @@ class Further:
 
     async def _rendered(self, job: Job, format_: str) -> Rendered:
         recipe = _recipe(job).in_format(format_)
-        recipe = replace(recipe, specs=tuple(_within(recipe.specs, job.variants)))
+        recipe = recipe.within({variant.name: variant.pixels for variant in job.variants})
         size = job.source.size if job.source else self.max_bytes
         async with space_for(size, job.tenant, self.room) as space:
             data = await self._fetch(job)
@@ -190,9 +189,3 @@ def _recipe(job: Job) -> Recipe:
     if job.recipe is None:
         raise ValueError(f"{job.processing_id} has no recipe")
     return job.recipe
-
-
-def _within(specs: Sequence[VariantSpec], there: Sequence[StoredVariant]) -> Sequence[VariantSpec]:
-    """Those that the format can hold: each has the size of the variant that is there."""
-    pixels = {variant.name: variant.width * variant.height for variant in there}
-    return [spec for spec in specs if (most := spec.encoding.most_pixels) is None or pixels.get(spec.name, 0) <= most]

@@ -20,7 +20,7 @@ from processor.jobs import MAX_JOBS, Failure, Image, Job, JobStatus, Source, epo
 from processor.pace import pause_before_job
 from processor.ports.jobs import AllJobs, known_job
 from processor.ports.objects import Download, ObjectInfo, ObjectStore
-from processor.recipes import Recipe
+from processor.recipes import Recipe, recipe_after
 from processor.usage import Quota, Usage, today
 from processor.work.outcomes import Outcome, OutcomeKind, Settled, of_end, of_job
 from processor.work.tenants import Tenants
@@ -70,7 +70,7 @@ class Intake:
     retention: timedelta
     #: Counts usage and enforces limits; None: there are no limits.
     quota: Quota | None
-    #: The recipe of a job that an upload starts.
+    #: The standard recipe. A job that an upload starts has the recipe of the job before, or this one.
     recipe: Recipe
     _looks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
@@ -197,7 +197,8 @@ class Intake:
             raise arrival.settled(OutcomeKind.REFUSED, TooManyJobs.code)
         size = sum(each.size for each in fresh)
         came = Usage(day=today(), bytes=size, images=int(current is not None and current.uncounted))
-        new = next_job(image, current, source, self.retention, recipe=self.recipe)
+        recipe = recipe_after(current.recipe if current else None, self.recipe)
+        new = next_job(image, current, source, self.retention, recipe=recipe)
         async with self._counting(image, came, Usage()) as refusal:
             if refusal is not None:
                 new = not_let_in(new, refusal, uncounted=bool(came.images))

@@ -16,10 +16,11 @@ from structlog.contextvars import bind_contextvars
 from processor.aside import aside
 from processor.bulk.operations import DELETE, PROCESS
 from processor.erasure import Erasure
-from processor.errors import BulkInProgress, ImageNotFound
+from processor.errors import BulkInProgress, ImageNotFound, PresetNotFound
 from service.auth.middleware import tenant_of
 from service.calls import groups, images, samples
 from service.calls.bulk import BULK_JOB, ImageFilter, start
+from service.calls.files import PresetName
 from service.calls.images import ProcessAnswer
 from service.calls.jobs import JOBS, JobAnswer, named_job
 from service.calls.names import UniqueId, is_unique_id, unique_id_of
@@ -102,6 +103,11 @@ class ImagesRequest(Question):
 
 class BatchProcessRequest(ImagesRequest):
     """The images to convert again."""
+
+    preset: PresetName | None = Field(
+        default=None,
+        description="Name of the preset, in its newest version; by default the one that each image has.",
+    )
 
 
 class BatchDeleteRequest(ImagesRequest):
@@ -302,7 +308,7 @@ async def status(request: web.Request) -> web.Response:
     reply("The new jobs", PROCESS_ANSWER),
     reply("The bulk job, where there was a filter", BULK_JOB, status=HTTPStatus.ACCEPTED),
     body=BatchProcessRequest,
-    problems=(BulkInProgress,),
+    problems=(BulkInProgress, PresetNotFound),
 )
 async def process(request: web.Request) -> web.Response:
     """Convert up to 100 images again, or all that match a filter.
@@ -314,11 +320,11 @@ async def process(request: web.Request) -> web.Response:
     """
     asked = await asked_by(request, BatchProcessRequest, await json_body(request))
     if asked.filter is not None:
-        return await start(request, PROCESS, asked.filter)
+        return await start(request, PROCESS, asked.filter, preset=asked.preset)
     catalog, tenant = request.app[CATALOG], tenant_of(request)
 
     async def one(name: str) -> ProcessAnswer:
-        return ProcessAnswer.of(await catalog.reprocess(tenant, unique_id_of(name)))
+        return ProcessAnswer.of(await catalog.reprocess(tenant, unique_id_of(name), preset=asked.preset))
 
     found = await _by_name(request, PROCESS, one, asked.unique_ids or ())
     return await _named(request, asked, found, ProcessResult, BatchProcessAnswer, good=HTTPStatus.ACCEPTED)

@@ -24,10 +24,13 @@ from service.calls.failed import FailureCode
 from service.calls.jobs import FailureAnswer
 from service.calls.listing import CURSOR_WORDS, FirstMoment, LastMoment
 from service.calls.names import ProcessingId, UniqueId
+from service.calls.use_cases import CATALOG
+from service.http.body import json_body
 from service.http.call import PathPart, call, reply
 from service.http.problems import InvalidCursor
 from service.http.rendering import render, render_rows
 from service.http.wire import Answer, Heard, Question, Time, is_none, read_query
+from service.limits.long_bodies import asked_by
 
 BULK = web.AppKey("bulk", BulkJobs)
 #: Digits of the number of a page.
@@ -89,13 +92,20 @@ class FilterAnswer(Answer):
 
     status: JobStatus | None
     code: str | None
+    preset: str | None = Field(
+        default=None, exclude_if=is_none, description="Only images with another version of it.", examples=["avatar"]
+    )
     created_from: Time | None = Field(alias="from")
     created_to: Time | None = Field(alias="to")
 
     @classmethod
     def of(cls, chosen: BulkFilter) -> Self:
         return cls(
-            status=chosen.status, code=chosen.code, created_from=chosen.created_from, created_to=chosen.created_to
+            status=chosen.status,
+            code=chosen.code,
+            preset=chosen.preset,
+            created_from=chosen.created_from,
+            created_to=chosen.created_to,
         )
 
 
@@ -103,8 +113,13 @@ class BulkJobAnswer(Heard):
     """The state of a bulk job."""
 
     batch_id: str = Field(examples=["batch_1767323045678_9f86d081884c7d65"])
-    operation: str = Field(description="`process` or `delete`; there may be more one day.", examples=[DELETE])
+    operation: str = Field(
+        description="`process`, `delete` or `backfill`; there may be more one day.", examples=[DELETE]
+    )
     filter: FilterAnswer
+    preset: str | None = Field(
+        default=None, exclude_if=is_none, description="The preset that was named.", examples=["avatar"]
+    )
     state: BulkState = Field(
         description="`queued`: no process has taken it up yet. `cancelling`: what is in work comes to its end. "
         "`completed`, `cancelled` and `failed` are final; a bulk job is `failed` only when it cannot go on at all."
@@ -121,7 +136,8 @@ class BulkJobAnswer(Heard):
     paused_for: str | None = Field(
         default=None,
         exclude_if=is_none,
-        description="The code of what it waits for: `daily_limit_reached`, or a dependency that is away.",
+        description="The code of what it waits for: `asked` until somebody tells it to go on, `daily_limit_reached`, "
+        "or a dependency that is away.",
     )
     started_by: str = Field(description="The subject of whoever started it.", examples=["key:abcdefghijklmnop"])
     cancelled_by: str | None = Field(default=None, exclude_if=is_none, description="Likewise.")
@@ -132,6 +148,7 @@ class BulkJobAnswer(Heard):
             batch_id=job.bulk_id,
             operation=job.operation,
             filter=FilterAnswer.of(job.filter),
+            preset=job.preset,
             state=job.state,
             found=job.found,
             done=job.done,
@@ -139,7 +156,7 @@ class BulkJobAnswer(Heard):
             created_at=job.created_at,
             updated_at=job.updated_at,
             ended_at=job.ended_at,
-            paused_until=job.paused_until,
+            paused_until=None if job.rests else job.paused_until,
             paused_for=job.paused_for,
             started_by=job.started_by,
             cancelled_by=job.cancelled_by,
@@ -233,9 +250,14 @@ BULK_RESULTS = BulkResultsAnswer.of(
 )
 
 
-async def start(request: web.Request, operation: str, chosen: ImageFilter) -> web.Response:
-    """Start a bulk job for a call with a filter. Raises `BulkInProgress`."""
-    job = await request.app[BULK].start(tenant_of(request), operation, chosen.chosen, by=_subject(request))
+async def start(
+    request: web.Request, operation: str, chosen: ImageFilter, *, preset: str | None = None
+) -> web.Response:
+    """Start a bulk job for a call with a filter. Raises `BulkInProgress`, `PresetNotFound`."""
+    tenant = tenant_of(request)
+    if preset is not None:
+        await request.app[CATALOG].choice.newest(tenant, preset)
+    job = await request.app[BULK].start(tenant, operation, chosen.chosen, by=subject_of(request), preset=preset)
     bind_contextvars(batchId=job.bulk_id)
     return render(request, BulkJobAnswer.of(job), HTTPStatus.ACCEPTED)
 
@@ -274,6 +296,32 @@ async def results(request: web.Request) -> web.Response:
     return render(request, BulkResultsAnswer.of(page, following).ignoring(asked.ignored))
 
 
+class RestRequest(Question):
+    """Whether the bulk job rests."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"paused": True}]})
+
+    paused: bool = Field(description="True: begin no further image. False: go on.")
+
+
+@call(
+    "pauseBatch",
+    groups.BATCHES,
+    reply("The bulk job", BULK_JOB),
+    path=(BATCH_ID,),
+    body=RestRequest,
+    problems=(BulkNotFound,),
+)
+async def rest(request: web.Request) -> web.Response:
+    """Pause a bulk job, or let it go on.
+
+    While it is paused, `pausedFor` is `asked`; images in work come to their end. One that has ended stays as it is.
+    """
+    asked = await asked_by(request, RestRequest, await json_body(request))
+    job = await request.app[BULK].rest(tenant_of(request), _named(request), resting=asked.paused)
+    return render(request, BulkJobAnswer.of(job))
+
+
 @call("cancelBatch", groups.BATCHES, reply("The bulk job", CANCELLED), path=(BATCH_ID,), problems=(BulkNotFound,))
 async def cancel(request: web.Request) -> web.Response:
     """Cancel a bulk job.
@@ -281,7 +329,7 @@ async def cancel(request: web.Request) -> web.Response:
     Images in work are finished, and no further one is begun. Finished images stay as they are. A bulk job that has
     ended does not change.
     """
-    job = await request.app[BULK].cancel(tenant_of(request), _named(request), by=_subject(request))
+    job = await request.app[BULK].cancel(tenant_of(request), _named(request), by=subject_of(request))
     return render(request, BulkJobAnswer.of(job))
 
 
@@ -299,6 +347,6 @@ def _page(last_key: str | None) -> int:
     return int(last_key)
 
 
-def _subject(request: web.Request) -> str:
+def subject_of(request: web.Request) -> str:
     principal = find_principal(request)
     return "" if principal is None else principal.subject

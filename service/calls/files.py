@@ -66,6 +66,9 @@ def _bound(what: str, limit: int, actual: int) -> None:
         raise PydanticCustomError("bound", "must have at most {limit} {what}; it has {actual}", told)
 
 
+PresetName = Annotated[str, Field(examples=["avatar"])]
+PRESET_TOLD = "Name of the preset to convert it with, in its newest version; by default the tenant's default."
+
 Metadata = Annotated[dict[str, str], AfterValidator(_metadata)]
 
 
@@ -92,6 +95,7 @@ class FileRequest(Question):
         alias="checksumSha256",
         description="SHA-256 of the file in base64; the upload is then bound to it.",
     )
+    preset: PresetName | None = Field(default=None, description=PRESET_TOLD)
     metadata: Metadata = Field(
         default_factory=dict,
         description=f"At most {MAX_METADATA_ENTRIES} entries and {MAX_METADATA_BYTES} bytes (UTF-8) in all; keys of 1 "
@@ -119,6 +123,7 @@ class FileRequest(Question):
             terms=Terms(content_type=content_type, size=size, checksum_sha256=self.checksum_sha256, once=once),
             expires_in_seconds=self.expires_in,
             metadata=self.metadata,
+            preset=self.preset,
         )
 
 

@@ -7,6 +7,7 @@ from service.http.call import Group
 UPLOADS = Group("uploads", "Upload URLs")
 UPPY = Group("uppy", "Uploads by Uppy, in the words of its Companion")
 IMAGES = Group("images", "Images and their variants")
+PRESETS = Group("presets", "Presets: variants of one's own")
 BATCHES = Group("batches", "Many images at once")
 EVENTS = Group("events", "Being told")
 WEBHOOKS = Group("webhooks", "Webhooks: being told of what happens to images")

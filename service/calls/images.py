@@ -7,37 +7,62 @@ from http import HTTPStatus
 from typing import Self
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from structlog.contextvars import bind_contextvars
 
 from processor.erasure import Erasure
-from processor.errors import Busy, DailyLimitReached, ImageNotFound, NotUploaded, TooManyJobs
+from processor.errors import Busy, DailyLimitReached, ImageNotFound, NotUploaded, PresetNotFound, TooManyJobs
 from processor.jobs import Job, Shown
 from processor.manifest import manifest_key
+from processor.recipes import STANDARD
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
 from service.calls.facts import FactsAnswer, FactsQuery, shown
+from service.calls.files import PresetName
 from service.calls.names import EXAMPLE_KEY, UNIQUE_ID, ProcessingId, SourceKey, UniqueId, unique_id_in
 from service.calls.pages import PagesAnswer
 from service.calls.use_cases import CATALOG
 from service.calls.variants import VariantAnswer
+from service.http.body import optional_json_body
 from service.http.call import call, reply
 from service.http.rendering import render
-from service.http.wire import Answer, Time, read_query
+from service.http.wire import Answer, Heard, Question, Time, is_none, read_query
+from service.limits.long_bodies import asked_by
 
 
-class ProcessAnswer(Answer):
+class ProcessAnswer(Heard):
     """The new job."""
 
     message: str = "Processing started"
     unique_id: UniqueId
     key: SourceKey
     processing_id: ProcessingId
+    preset: str = Field(description="The preset of the job.", examples=["avatar"])
+    preset_version: int | None = Field(
+        description="Its version. Null: the job is one of an earlier release, which had no versions.", examples=[3]
+    )
 
     @classmethod
     def of(cls, job: Job) -> Self:
         """The answer with all that a client needs to follow the job."""
-        return cls(unique_id=job.unique_id, key=job.original_key, processing_id=job.processing_id)
+        return cls(
+            unique_id=job.unique_id,
+            key=job.original_key,
+            processing_id=job.processing_id,
+            preset=job.shown.preset or STANDARD.name,
+            preset_version=job.shown.preset_version,
+        )
+
+
+class ProcessRequest(Question):
+    """How to convert the image."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"preset": "standard"}]})
+
+    preset: PresetName | None = Field(
+        default=None,
+        description="Name of the preset, in its newest version; by default the one that the image has.",
+    )
 
 
 class ProcessedImage(VariantAnswer):
@@ -53,6 +78,18 @@ class ProcessedAnswer(PagesAnswer):
     unique_id: UniqueId
     processed_images: list[ProcessedImage]
     count: int
+    preset: str | None = Field(
+        default=None,
+        exclude_if=is_none,
+        description="The preset that they were made with. Not there while there are none.",
+        examples=["standard"],
+    )
+    preset_version: int | None = Field(
+        default=None,
+        exclude_if=is_none,
+        description="Its version. Not there if neither the record nor the manifest says it.",
+        examples=[3],
+    )
     facts: FactsAnswer
 
     @classmethod
@@ -65,6 +102,8 @@ class ProcessedAnswer(PagesAnswer):
             unique_id=unique_id,
             processed_images=images,
             count=len(images),
+            preset=shown.preset or (STANDARD.name if images else None),
+            preset_version=shown.preset_version,
             facts=dict(shown.facts.for_tenant),
             **PagesAnswer.told(shown),
         )
@@ -126,18 +165,23 @@ ABORTED_UPLOAD = DeleteAnswer.of(
     groups.IMAGES,
     reply("The new job", PROCESS, status=HTTPStatus.ACCEPTED),
     path=(UNIQUE_ID,),
-    problems=(ImageNotFound, NotUploaded, TooManyJobs, DailyLimitReached, Busy),
+    body=ProcessRequest,
+    body_required=False,
+    problems=(ImageNotFound, PresetNotFound, NotUploaded, TooManyJobs, DailyLimitReached, Busy),
 )
 async def process(request: web.Request) -> web.Response:
     """Convert an uploaded image again.
 
-    Makes a new job. If a job for the same file has not ended yet, the answer names that one. The variants of the last
+    Makes a new job, with another preset if one is named. If a job for the same file and preset has not ended yet, the
+    answer names that one. The variants of the last
     completed job are shown until the new one has completed. After five jobs of an image in a minute, each further one
     waits for some seconds.
     """
-    job = await request.app[CATALOG].reprocess(tenant_of(request), unique_id_in(request))
+    unique_id = unique_id_in(request)
+    asked = await asked_by(request, ProcessRequest, await optional_json_body(request))
+    job = await request.app[CATALOG].reprocess(tenant_of(request), unique_id, preset=asked.preset)
     bind_contextvars(processingId=job.processing_id)
-    return render(request, ProcessAnswer.of(job), HTTPStatus.ACCEPTED)
+    return render(request, ProcessAnswer.of(job).ignoring(asked.ignored), HTTPStatus.ACCEPTED)
 
 
 @call(

@@ -13,6 +13,7 @@ from structlog.contextvars import bind_contextvars
 from processor.errors import ImageNotFound, JobNotFound
 from processor.jobs import Failure, FormatSet, Job, JobStatus, Timings
 from processor.ports.changes import version_of
+from processor.recipes import STANDARD
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
 from service.calls.facts import FactsAnswer, FactsQuery, shown
@@ -131,6 +132,11 @@ class JobAnswer(Answer):
         description="Of a completed job, the formats that follow its variants, by name: `avif`. Not there when none "
         "was asked for.",
     )
+    preset: str = Field(description="The preset of the job.", examples=[STANDARD.name])
+    preset_version: int | None = Field(
+        description="Its version. Null: the record is of an earlier release, which had no versions.",
+        examples=[STANDARD.version],
+    )
     facts: FactsAnswer
     error: FailureAnswer | None = Field(description="Only of a failed job.")
     timings: TimingsAnswer | None = Field(description="Once the job has run.")
@@ -163,6 +169,8 @@ class JobAnswer(Answer):
                 **{made.format: FormatAnswer.of(made) for made in job.further},
                 **{name: FormatAnswer(status=FormatStatus.PENDING, error=None) for name in job.owed},
             },
+            preset=job.shown.preset or STANDARD.name,
+            preset_version=job.shown.preset_version,
             facts=dict(job.facts.for_tenant),
             error=None if job.error is None else FailureAnswer.of(job.error),
             timings=None if job.timings is None else TimingsAnswer.of(job.timings),

@@ -19,6 +19,7 @@ from processor.errors import (
     ImageLimitReached,
     ImageNotFound,
     NoSuchPart,
+    PresetNotFound,
     UploadExpired,
     UploadIncomplete,
     WrongUploadMethod,
@@ -27,11 +28,11 @@ from processor.jobs import Image, Job, first_image
 from processor.ports.objects import Part, PresignedPart
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
-from service.calls.files import MAX_EXPIRES_SECONDS, FileRequest
+from service.calls.files import MAX_EXPIRES_SECONDS, FileRequest, PresetName
 from service.calls.images import ABORTED_UPLOAD, DeleteAnswer
 from service.calls.names import UNIQUE_ID, ProcessingId, PublicUrl, SourceKey, UniqueId, Url, unique_id_in
 from service.calls.use_cases import CATALOG, LARGE_FILES, UPLOADS
-from service.calls.variants import locations, named
+from service.calls.variants import PresetVersionNumber, locations, named
 from service.config import SETTINGS
 from service.http.body import json_body, optional_json_body
 from service.http.call import call, reply
@@ -99,6 +100,8 @@ class MultipartAnswer(Heard):
     processed_image_urls: dict[str, PublicUrl] = Field(
         description="Every variant by name, once the job is completed.", json_schema_extra=named
     )
+    preset: PresetName = Field(description="The preset that it is converted with.")
+    preset_version: PresetVersionNumber
     duplicate_of: UniqueId | None = Field(
         default=None,
         description="The image that holds these bytes already, when `dedupe` was asked for; all ids and URLs are its.",
@@ -206,7 +209,7 @@ COMPLETED_UPLOAD = CompletedUploadAnswer.of(first_image(samples.PENDING))
     reply("The bytes are known already", KNOWN_PARTS),
     reply("The parts", MULTIPART, status=HTTPStatus.CREATED),
     body=MultipartRequest,
-    problems=(UnsupportedContentType, FileTooLarge, DailyLimitReached, ImageLimitReached),
+    problems=(UnsupportedContentType, FileTooLarge, PresetNotFound, DailyLimitReached, ImageLimitReached),
 )
 async def begin(request: web.Request) -> web.Response:
     """Begin to upload a large file in parts.
@@ -220,7 +223,7 @@ async def begin(request: web.Request) -> web.Response:
     upload = asked.to_upload(max_bytes=request.app[SETTINGS].max_upload_bytes)
     large_files, tenant, answered = request.app[LARGE_FILES], tenant_of(request), earlier(request)
     if answered is None and asked.dedupe and asked.checksum_sha256 is not None:
-        duplicate = await request.app[UPLOADS].find_duplicate(tenant, asked.checksum_sha256)
+        duplicate = await request.app[UPLOADS].find_duplicate(tenant, asked.checksum_sha256, asked.preset)
         if duplicate is not None:
             bind_contextvars(uniqueId=duplicate.unique_id, processingId=duplicate.processing_id)
             known = MultipartAnswer.of_duplicate(duplicate, part_size=part_size(asked.size))

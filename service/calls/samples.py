@@ -12,6 +12,7 @@ from processor.formats import AVIF
 from processor.images import StoredVariant, source_key, variant_key
 from processor.jobs import REPLACED, UNAVAILABLE, Failure, FormatSet, Job, JobStatus, Timings
 from processor.ports.objects import PostForm, PresignedUpload
+from processor.recipes import STANDARD
 from service.calls.facts import EXAMPLE
 
 URL = "https://images.example.com"
@@ -33,6 +34,7 @@ PENDING = Job(
     updated_at=MADE_AT,
     expires_at=0,
     metadata={"album": "summer"},
+    recipe=STANDARD,
 )
 COMPLETED = replace(
     PENDING,

@@ -17,15 +17,16 @@ from processor.errors import (
     FileTooLarge,
     ImageLimitReached,
     ImageNotFound,
+    PresetNotFound,
     WrongUploadMethod,
 )
 from processor.jobs import Job
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
-from service.calls.files import MAX_EXPIRES_SECONDS, FileRequest, Metadata
+from service.calls.files import MAX_EXPIRES_SECONDS, FileRequest, Metadata, PresetName
 from service.calls.names import UNIQUE_ID, ProcessingId, PublicUrl, SourceKey, UniqueId, Url, unique_id_in
 from service.calls.use_cases import UPLOADS
-from service.calls.variants import locations, named
+from service.calls.variants import PresetVersionNumber, locations, named
 from service.config import SETTINGS
 from service.http.body import json_body, optional_json_body
 from service.http.call import call, reply
@@ -135,6 +136,8 @@ class UploadUrlAnswer(Heard):
     processed_image_urls: dict[str, PublicUrl] = Field(
         description="Every variant by name, once the job is completed.", json_schema_extra=named
     )
+    preset: PresetName = Field(description="The preset that it is converted with.")
+    preset_version: PresetVersionNumber
     duplicate_of: UniqueId | None = Field(
         description="The image that holds these bytes already, when `dedupe` was asked for; all ids and URLs are its."
     )
@@ -167,7 +170,7 @@ class UploadUrlAnswer(Heard):
 UPLOAD_URL = UploadUrlAnswer.of(Submission(job=samples.PENDING, upload=samples.UPLOAD))
 
 _CREATED = reply("The upload URL", UPLOAD_URL)
-_REFUSALS = (UnsupportedContentType, FileTooLarge, DailyLimitReached, ImageLimitReached)
+_REFUSALS = (UnsupportedContentType, FileTooLarge, PresetNotFound, DailyLimitReached, ImageLimitReached)
 
 
 @call("createUploadUrl", groups.UPLOADS, _CREATED, body=UploadUrlRequest, problems=_REFUSALS)
@@ -206,7 +209,7 @@ async def issue(app: web.Application, tenant: str, asked: UploadUrlRequest) -> U
     """A new upload, or the image that makes it needless. Raises what `to_upload` and `Uploads.submit` raise."""
     upload = asked.to_upload(max_bytes=app[SETTINGS].max_upload_bytes)
     if asked.dedupe and asked.checksum_sha256 is not None:
-        duplicate = await app[UPLOADS].find_duplicate(tenant, asked.checksum_sha256)
+        duplicate = await app[UPLOADS].find_duplicate(tenant, asked.checksum_sha256, asked.preset)
         if duplicate is not None:
             return UploadUrlAnswer.of_duplicate(duplicate).ignoring(asked.ignored)
     return UploadUrlAnswer.of(await app[UPLOADS].submit(tenant, upload)).ignoring(asked.ignored)

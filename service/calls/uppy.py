@@ -21,20 +21,22 @@ from processor.errors import (
     ImageNotFound,
     NoSuchPart,
     PartTooSmall,
+    PresetNotFound,
     UploadExpired,
     UploadIncomplete,
     WrongUploadMethod,
 )
-from processor.images import unique_id_of, variant_key
-from processor.jobs import Image, Job, first_image
+from processor.images import unique_id_of
+from processor.jobs import Job
 from processor.ports.objects import Part, PostForm, SignedUrl
-from processor.recipes import FULL_SIZE
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
+from service.calls.files import PresetName
 from service.calls.images import ABORTED_UPLOAD, DeleteAnswer
 from service.calls.names import ProcessingId, PublicUrl, SourceKey, UniqueId, Url
 from service.calls.uploads import UploadUrlRequest
 from service.calls.use_cases import UNSIZED_FILES, UPLOADS
+from service.calls.variants import locations
 from service.config import SETTINGS
 from service.http.body import json_body
 from service.http.call import PathPart, call, reply
@@ -48,6 +50,8 @@ from service.limits.long_pages import page_turn
 EXPIRES_SECONDS = 3600
 #: The name of a query parameter with an entry of a small file's metadata.
 _METADATA = "metadata["
+#: The entry of the metadata that names a preset. Uppy sends nothing else of its user's.
+_PRESET = "preset"
 
 UPLOAD_ID = PathPart("uploadId", "As answered when the upload began.", r"^img_[0-9]+_[A-Za-z0-9]+$")
 PART_NUMBER = PathPart("partNumber", "Beginning at 1.", r"^([1-9][0-9]{0,3}|10000)$")
@@ -71,6 +75,9 @@ class SmallFile(Question):
 
     filename: str = Field(description="Name of the file.", examples=["poster.png"])
     type: str | None = Field(default=None, description="As `contentType` of an upload URL.", examples=["image/png"])
+    preset: PresetName | None = Field(
+        default=None, description="As of an upload URL. An entry `preset` of the metadata names one, too."
+    )
 
 
 class UppyFile(SmallFile):
@@ -90,7 +97,9 @@ class UppyFile(SmallFile):
 
     def to_upload(self, *, max_bytes: int) -> UploadRequest:
         """The request for the core. Raises `InvalidRequest`, `UnsupportedContentType`."""
-        given = {"filename": self.filename, "contentType": self.type, "metadata": self._own_metadata()}
+        metadata = self._own_metadata()
+        preset = self.preset or metadata.pop(_PRESET, None)
+        given = {"filename": self.filename, "contentType": self.type, "metadata": metadata, "preset": preset}
         return read_query(UploadUrlRequest, given).to_upload(max_bytes=max_bytes)
 
     def _own_metadata(self) -> dict[str, str]:
@@ -216,18 +225,21 @@ class FinishedAnswer(Heard):
     processing_id: ProcessingId
 
     @classmethod
-    def of(cls, image: Image) -> Self:
+    def of(cls, job: Job) -> Self:
         """The answer has the same ids as the one at the start of the upload."""
-        unique_id, processing_id = image.unique_id, image.job_ids[0]
-        location = variant_key(unique_id, processing_id, FULL_SIZE.file_name)
-        return cls(location=location, key=image.key, unique_id=unique_id, processing_id=processing_id)
+        return cls(
+            location=locations(job)["processed_image_url"],
+            key=job.original_key,
+            unique_id=job.unique_id,
+            processing_id=job.processing_id,
+        )
 
 
 UPPY_FORM = FormAnswer.of(Submission(job=samples.PENDING, upload=samples.UPLOAD))
 UPPY_STARTED = StartedAnswer.of(samples.PENDING)
 UPPY_PART = PartUrlAnswer.of(SignedUrl(url=samples.part_url(1), expires_in_seconds=3600))
 UPPY_PARTS = ListedParts.of([Part(number=1, size=5 * 1024 * 1024, etag="9f86d081884c7d659a2feaa0c55ad015")])
-UPPY_FINISHED = FinishedAnswer.of(first_image(samples.PENDING))
+UPPY_FINISHED = FinishedAnswer.of(samples.PENDING)
 
 _NOT_OPEN = (ImageNotFound, AlreadyUploaded, UploadExpired, WrongUploadMethod)
 
@@ -237,7 +249,7 @@ _NOT_OPEN = (ImageNotFound, AlreadyUploaded, UploadExpired, WrongUploadMethod)
     groups.UPPY,
     reply("The form", UPPY_FORM),
     query=SmallFile,
-    problems=(UnsupportedContentType, DailyLimitReached, ImageLimitReached),
+    problems=(UnsupportedContentType, PresetNotFound, DailyLimitReached, ImageLimitReached),
 )
 async def params(request: web.Request) -> web.Response:
     """Get a form for a small file.
@@ -256,7 +268,7 @@ async def params(request: web.Request) -> web.Response:
     groups.UPPY,
     reply("It has begun", UPPY_STARTED),
     body=UppyFile,
-    problems=(UnsupportedContentType, DailyLimitReached, ImageLimitReached),
+    problems=(UnsupportedContentType, PresetNotFound, DailyLimitReached, ImageLimitReached),
 )
 async def start(request: web.Request) -> web.Response:
     """Begin to upload a large file in parts, of a size that is not known.
@@ -325,8 +337,8 @@ async def finish(request: web.Request) -> web.Response:
     and nothing is lost. Every part but the last has at least 5 MiB. The call may be repeated, also after it succeeded.
     """
     asked = await asked_by(request, CompleteRequest, await json_body(request))
-    image = await request.app[UNSIZED_FILES].finish(*_named(request), asked.etags)
-    return render(request, FinishedAnswer.of(image).ignoring(asked.ignored))
+    job = await request.app[UNSIZED_FILES].finish(*_named(request), asked.etags)
+    return render(request, FinishedAnswer.of(job).ignoring(asked.ignored))
 
 
 @call(

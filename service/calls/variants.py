@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field
 
@@ -13,11 +13,12 @@ from processor.recipes import STANDARD
 from service.calls.names import PublicUrl
 from service.http.wire import Answer, is_empty
 
+PresetVersionNumber = Annotated[int, Field(description="The version of the preset.", examples=[STANDARD.version])]
 VARIANT_NAMES = tuple(spec.name for spec in STANDARD.specs)
 
 
 def named(schema: dict[str, Any]) -> None:
-    """A function for `json_schema_extra` of a map by variant: it requires these names, and allows others."""
+    """A function for `json_schema_extra` of a map by variant: it names those of `standard`, and allows others."""
     schema["properties"] = dict.fromkeys(VARIANT_NAMES, schema["additionalProperties"])
 
 
@@ -31,6 +32,8 @@ def locations(job: Job) -> dict[str, Any]:
         "processing_id": job.processing_id,
         "processed_image_url": variants[recipe.full_size.name],
         "processed_image_urls": variants,
+        "preset": recipe.name,
+        "preset_version": recipe.version,
     }
 
 

@@ -25,7 +25,7 @@ _SAMPLE = (1200, 800)
 
 #: Content types of variants, by the extension of the key.
 _SERVED = {each.extension: each.content_type for each in FORMATS if each.encoding}
-_PATH = re.compile(rf"[0-9a-f-]{{36}}/[A-Za-z0-9_]{{1,90}}/[a-z0-9]{{1,32}}\.(?P<extension>{'|'.join(_SERVED)})")
+_PATH = re.compile(rf"[0-9a-f-]{{36}}/[A-Za-z0-9_]{{1,90}}/[a-z0-9_-]{{1,32}}\.(?P<extension>{'|'.join(_SERVED)})")
 
 
 @unlisted
@@ -45,11 +45,11 @@ async def view(request: web.Request) -> web.Response:
 @unlisted
 async def sample(request: web.Request) -> web.Response:
     del request
-    return web.Response(body=_sample(), content_type="image/png", headers={hdrs.CACHE_CONTROL: "no-cache"})
+    return web.Response(body=sample_picture(), content_type="image/png", headers={hdrs.CACHE_CONTROL: "no-cache"})
 
 
 @cache
-def _sample() -> bytes:
+def sample_picture() -> bytes:
     """A PNG (RFC 2083) with a colour gradient."""
     width, height = _SAMPLE
     across = bytes(255 * x // width for x in range(width))

@@ -1,5 +1,5 @@
-"""The command line: `truss-image serve` and `local`; `submit`, `status`, `watch`, `ls`, `process`, `rm`, `bulk` and
-`usage`; `reconcile`, `verify`, `replay` and `keys`.
+"""The command line: `truss-image serve` and `local`; `submit`, `status`, `watch`, `ls`, `process`, `rm`, `bulk`,
+`presets` and `usage`; `reconcile`, `verify`, `replay` and `keys`.
 
 A command imports what it runs when it runs: `--help` and the client pay for no server, no SDK and no libvips.
 """
@@ -18,6 +18,7 @@ import click
 from service.cli.images import bulk, list_, process, rm, usage
 from service.cli.keys import keys, tenant_option
 from service.cli.local import running_locally
+from service.cli.presets import presets
 from service.cli.replay import replay
 from service.cli.start import no_garbage
 from service.cli.submit import LOCAL_PORT, status, submit
@@ -34,7 +35,7 @@ def main() -> None:
     """Users upload pictures straight to S3; WebP variants come back behind a CDN."""
 
 
-for command in (bulk, keys, list_, process, replay, rm, status, submit, usage, watch):
+for command in (bulk, keys, list_, presets, process, replay, rm, status, submit, usage, watch):
     main.add_command(command)
 
 

@@ -19,6 +19,17 @@ _CODES = exit_codes("every image is done", "at least one image failed, or the ca
 _STATUSES = click.Choice(["pending", "uploaded", "processing", "completed", "failed"])
 
 
+def _options(options: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
+    """Options in front of others."""
+
+    def add(command: F) -> F:
+        for option in options:
+            command = option(command)
+        return command
+
+    return add
+
+
 def _filters(command: F) -> F:
     """The options of a filter."""
     for option in (
@@ -32,9 +43,7 @@ def _filters(command: F) -> F:
 
 
 def _shared(command: F) -> F:
-    for option in (json_option, key_option, url_option):
-        command = option(command)
-    return command
+    return _options((json_option, key_option, url_option))(command)
 
 
 @click.command(
@@ -69,8 +78,10 @@ def list_(
     _run(url, api_key, lambda images: images.show(chosen, limit or None), json_output=json_output)
 
 
-def _many(name: str, operation: str, scope: str, summary: str) -> click.Command:
-    """A command that does something to images by their ids, or to all that match."""
+def _many(
+    name: str, operation: str, scope: str, summary: str, options: Sequence[Callable[..., Any]] = ()
+) -> click.Command:
+    """A command that does something to images by their ids, or to all that match. `options` go into the request."""
 
     @click.command(
         name=name,
@@ -94,6 +105,7 @@ JSON lines (--json): uniqueId, status, processingId and error of each image; aft
     @_filters
     @click.option("--all", "everything", is_flag=True, help="Every image of the tenant.")
     @click.option("--yes", is_flag=True, help="Do not ask before a filter or --all.")
+    @_options(options)
     @_shared
     def command(
         unique_ids: tuple[str, ...],
@@ -107,7 +119,9 @@ JSON lines (--json): uniqueId, status, processingId and error of each image; aft
         url: str,
         api_key: str | None,
         json_output: bool,
+        **given: str | None,
     ) -> None:
+        more = {option: value for option, value in given.items() if value is not None}
         chosen: dict[str, Any] = _chosen(status, code, created_from, created_to)
         if everything:
             chosen["all"] = True
@@ -117,31 +131,35 @@ JSON lines (--json): uniqueId, status, processingId and error of each image; aft
             shown = ", ".join(f"{option} {value}" for option, value in chosen.items() if option != "all")
             if not yes:
                 click.confirm(f"{name}: all images{f' with {shown}' if shown else ''}?", abort=True, err=True)
-            _run(url, api_key, lambda images: images.matching(operation, chosen), json_output=json_output)
+            _run(url, api_key, lambda images: images.matching(operation, chosen, more), json_output=json_output)
         ids = _read(unique_ids)
-        _run(url, api_key, lambda images: images.each(operation, ids), json_output=json_output)
+        _run(url, api_key, lambda images: images.each(operation, ids, more), json_output=json_output)
 
     return command
 
 
-process = _many("process", "process", "images:write", "Convert images again.")
+_PRESET = click.option("--preset", help="Name of the preset; without it, the one that each image has.")
+process = _many("process", "process", "images:write", "Convert images again.", [_PRESET])
 rm = _many("rm", "delete", "images:delete", "Delete images for ever, with all their variants.")
 
 
 @click.command(
     epilog=f"""\b
-{environment("images:read, and images:write to cancel")}
+{environment("images:read, and images:write to pause or cancel")}
 
 {_CODES}"""
 )
 @click.argument("batch_id")
 @click.option("--cancel", is_flag=True, help="Begin no further image. What is done stays done.")
+@click.option("--pause/--resume", "paused", default=None, help="Begin no further image for now; or go on.")
 @_shared
-def bulk(batch_id: str, *, cancel: bool, url: str, api_key: str | None, json_output: bool) -> None:
+def bulk(batch_id: str, *, cancel: bool, paused: bool | None, url: str, api_key: str | None, json_output: bool) -> None:
     """Follow the bulk job BATCH_ID to its end, and show what failed."""
 
     def story(images: Images) -> Coroutine[Any, Any, None]:
-        return images.cancel(batch_id) if cancel else images.follow(batch_id)
+        if cancel:
+            return images.cancel(batch_id)
+        return images.follow(batch_id) if paused is None else images.rest(batch_id, paused=paused)
 
     _run(url, api_key, story, json_output=json_output)
 

@@ -131,6 +131,7 @@ Examples:
 @_timeout_option
 @key_option
 @click.option("--name", help="What the standard input is called; its extension counts.")
+@click.option("--preset", help="Name of the preset; without it, the tenant's default.")
 @json_option
 def submit(
     photos: tuple[str, ...],
@@ -140,6 +141,7 @@ def submit(
     timeout_seconds: float,
     api_key: str | None,
     name: str | None,
+    preset: str | None,
     json_output: bool,
 ) -> None:
     """Upload each PHOTO and wait for its variants; `-` is the standard input.
@@ -158,7 +160,8 @@ def submit(
     with interruptible(), _opened(list(dict.fromkeys(photos)), name) as opened, open_display(len(opened)) as display:
         report = Report(json_output=json_output, display=display, look_with=_status_command(url))
         client = Client(url, api_key, report)
-        code = asyncio.run(client.submit(opened, concurrency=concurrency, timeout_seconds=timeout_seconds))
+        story = client.submit(opened, concurrency=concurrency, timeout_seconds=timeout_seconds, preset=preset)
+        code = asyncio.run(story)
     sys.exit(code)
 
 
@@ -218,7 +221,9 @@ class Client:
     api_key: str | None = field(repr=False)
     report: Report
 
-    async def submit(self, photos: Sequence[Photo], *, concurrency: int, timeout_seconds: float) -> int:
+    async def submit(
+        self, photos: Sequence[Photo], *, concurrency: int, timeout_seconds: float, preset: str | None = None
+    ) -> int:
         from service.client.storage import Storage
         from service.client.submit import Submitter
 
@@ -229,6 +234,7 @@ class Client:
                 concurrency=concurrency,
                 timeout_seconds=timeout_seconds,
                 observer=self.report,
+                preset=preset,
             ).submit(photos)
 
         return await self.run(story)

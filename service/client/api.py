@@ -230,7 +230,7 @@ class Api:
         if response.status == HTTPStatus.UNAUTHORIZED:
             return Unusable(f"{_words(response, document)} {self._how_to_authenticate()}")
         if response.status == HTTPStatus.FORBIDDEN:
-            changes = "images:delete" if response.url.path.endswith("/delete") else "images:write"
+            changes = _scope_of_changes(response.method, response.url.path)
             reads = response.method == "GET" or response.url.path.endswith("/batch/status")
             scope = "images:read" if reads else changes
             needs = f" The key needs the scopes images:read and {changes}; it lacks {scope}."
@@ -268,6 +268,12 @@ def _why(error: Exception) -> str:
         return error.host
     number = getattr(error, "errno", None)
     return os.strerror(number) if number else "no connection"
+
+
+def _scope_of_changes(method: str, path: str) -> str:
+    if path.endswith("/delete"):
+        return "images:delete"
+    return "images:admin" if "/images/presets" in path and method != "POST" else "images:write"
 
 
 def _how_to_start(host: str) -> str:

@@ -67,19 +67,21 @@ class Images:
                 self.report.write(_used(day["day"], key["keyId"] or "-", key))
         self.report.write(_used("total", "", used["total"]))
 
-    async def each(self, operation: str, unique_ids: Sequence[str]) -> None:
+    async def each(self, operation: str, unique_ids: Sequence[str], more: Mapping[str, Any]) -> None:
         """Run the operation on every image, a hundred in a call. Images that may succeed later are tried again."""
         for start in range(0, len(unique_ids), BATCH):
             waiting = list(unique_ids[start : start + BATCH])
             for left in reversed(range(ROUNDS)):
-                waiting, wait = await self._batch(operation, waiting, last=not left)
+                waiting, wait = await self._batch(operation, waiting, more, last=not left)
                 if not waiting:
                     break
                 await asyncio.sleep(wait)
 
-    async def _batch(self, operation: str, unique_ids: Sequence[str], *, last: bool) -> tuple[list[str], float]:
+    async def _batch(
+        self, operation: str, unique_ids: Sequence[str], more: Mapping[str, Any], *, last: bool
+    ) -> tuple[list[str], float]:
         """The images to try again, and the seconds to wait before that."""
-        asked = {"uniqueIds": unique_ids}
+        asked = {"uniqueIds": unique_ids, **more}
         answer = await self._ask("POST", f"/images/batch/{operation}", "results", body=asked)
         again: list[str] = []
         wait = 0.0
@@ -93,11 +95,19 @@ class Images:
             self._row(operation, result["id"], error, (result["answer"] or {}).get("processingId"))
         return again, wait
 
-    async def matching(self, operation: str, chosen: Mapping[str, Any]) -> None:
+    async def matching(self, operation: str, chosen: Mapping[str, Any], more: Mapping[str, Any]) -> None:
         """Start a bulk job, and follow it to its end."""
-        started = await self._ask("POST", f"/images/batch/{operation}", "batchId", body={"filter": chosen})
+        started = await self._ask("POST", f"/images/batch/{operation}", "batchId", body={"filter": chosen, **more})
         if started is not None:
             await self.follow(started["batchId"])
+
+    async def rest(self, batch_id: str, *, paused: bool) -> None:
+        """Pause a bulk job, or follow it on."""
+        told = await self._ask("PATCH", _path(batch_id), "state", body={"paused": paused})
+        if told is not None and paused:
+            self.report.note(f"{told['operation']} paused: {_counts(told)}")
+        elif told is not None:
+            await self.follow(batch_id)
 
     async def cancel(self, batch_id: str) -> None:
         cancelled = await self._ask("DELETE", _path(batch_id), "state")
@@ -207,7 +217,7 @@ def _columns(day: object, key: object, *counts: object) -> str:
     return f"{day!s:<10}  {key!s:<16}" + "".join(f"  {count!s:>14}" for count in counts)
 
 
-_DONE = {"delete": "deleted", "process": "processing"}
+_DONE = {"delete": "deleted", "process": "processing", "backfill": "processing"}
 
 
 def unique_ids_in(lines: Iterator[str]) -> Iterator[str]:
@@ -232,7 +242,8 @@ def _counts(job: Mapping[str, Any]) -> str:
 
 
 def _rests(job: Mapping[str, Any]) -> str:
-    return f", rests until {job['pausedUntil']} ({job['pausedFor']})" if job.get("pausedUntil") else ""
+    until = f" until {job['pausedUntil']}" if job.get("pausedUntil") else ""
+    return f", rests{until} ({job['pausedFor']})" if job.get("pausedFor") else ""
 
 
 def _words(problem: Mapping[str, Any] | None, text: str) -> str:

@@ -98,6 +98,8 @@ class Submitter:
     concurrency: int
     timeout_seconds: float
     observer: Observer
+    #: Name of the preset; None: the tenant's default.
+    preset: str | None = None
     #: Which job has the bytes with this checksum, of those that this run completed.
     _completed: dict[str, tuple[str, str]] = field(default_factory=dict)
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
@@ -200,6 +202,7 @@ class Submitter:
     async def _issue(self, work: Work, content: Content, in_place_of: str) -> Answer:
         large = content.size > MULTIPART_BYTES
         asked = content.asked() | {"dedupe": True} | ({} if large else {"once": True})
+        asked |= {} if self.preset is None else {"preset": self.preset}
         path, expect = ("/images/multipart", ()) if large else ("/images/upload-url", ("uploadUrl", "headers"))
         self._tell(work, "asking")
         issued = await self.api.call(

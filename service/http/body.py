@@ -8,6 +8,7 @@ import zlib
 
 from aiohttp import HttpVersion11, hdrs, web
 
+from service.http.call import largest_body
 from service.http.connections import CONNECTION_TIMEOUTS
 from service.http.problems import InvalidBody, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 
@@ -37,7 +38,7 @@ async def optional_json_body(request: web.Request) -> bytes:
 
 def announces_too_much(request: web.Request) -> bool:
     """Whether the headers announce a body that is too large, so that nobody needs to wait for it."""
-    return (request.content_length or 0) > request.client_max_size
+    return (request.content_length or 0) > largest_body(request)
 
 
 async def expect(request: web.Request) -> None:
@@ -61,21 +62,22 @@ async def raw_body(request: web.Request) -> bytes:
 
 
 async def _read(request: web.Request) -> bytes:
+    most = largest_body(request)
     if announces_too_much(request):
-        raise PayloadTooLarge(limit=request.client_max_size, actual=request.content_length)
+        raise PayloadTooLarge(limit=most, actual=request.content_length)
     encoding = _ENCODINGS.get(request.headers.get(hdrs.CONTENT_ENCODING, "").lower())
     if encoding is None:
         raise InvalidBody
     try:
         async with asyncio.timeout(request.app[CONNECTION_TIMEOUTS].first_seconds):
-            body = await request.read()
+            body = await request.clone(client_max_size=most).read()
     except TimeoutError:
         raise RequestTimeout from None
     except web.HTTPRequestEntityTooLarge:
-        raise PayloadTooLarge(limit=request.client_max_size) from None
+        raise PayloadTooLarge(limit=most) from None
     except (web.RequestPayloadError, ConnectionError):
         raise InvalidBody from None
-    return decoded(body, encoding, request.client_max_size) if body and encoding else body
+    return decoded(body, encoding, most) if body and encoding else body
 
 
 def decoded(body: bytes, encoding: int, most: int) -> bytes:

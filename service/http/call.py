@@ -73,6 +73,8 @@ class Call:
     replies: Sequence[Reply]
     #: Beside those that every call of its kind may meet; the first of a status is the example.
     problems: Sequence[type[TrussError]]
+    #: Largest body in bytes, if it may be larger than those of other calls.
+    largest_body: int | None
     #: Asked every few seconds by whatever watches this process: noise in the log while all is well.
     quiet: bool
 
@@ -101,6 +103,7 @@ def call(
     body: type[BaseModel] | None = None,
     body_required: bool = True,
     problems: Sequence[type[TrussError]] = (),
+    largest_body: int | None = None,
     quiet: bool = False,
 ) -> Callable[[H], H]:
     """Document a handler. The first paragraph of its docstring is the summary, the others are the description."""
@@ -118,6 +121,7 @@ def call(
             body_required=body_required,
             replies=replies,
             problems=problems,
+            largest_body=largest_body,
             quiet=quiet,
         )
         setattr(handler, _TOLD, told)
@@ -136,6 +140,13 @@ def is_quiet(handler: Handler) -> bool:
     """Whether successful calls should not be logged; also for answers of aiohttp itself."""
     told: Call | None = getattr(handler, _TOLD, None)
     return told is not None and told.quiet
+
+
+def largest_body(request: web.Request) -> int:
+    """The largest body that the call accepts, in bytes."""
+    told: Call | None = getattr(request.match_info.handler, _TOLD, None)
+    own = told.largest_body if told is not None else None
+    return request.client_max_size if own is None else own
 
 
 def call_of(handler: Handler) -> Call | None:

@@ -23,6 +23,7 @@ from processor.errors import (
     NotAnEvent,
     NotFound,
     ObjectChanged,
+    PresetChanged,
     Rejected,
     RequestInProgress,
     Throttled,
@@ -278,6 +279,12 @@ class TooManyWaiting(TooManyOpen):
     code = "too_many_waiting"
 
 
+class TooManyPreviews(TooManyOpen):
+    """Too many previews are being made already; try again in a moment."""
+
+    code = "too_many_previews"
+
+
 class TooManyStreams(TooManyOpen):
     """Too many streams of events are open already; try again later."""
 
@@ -311,6 +318,7 @@ RULES: Mapping[type[BaseException], Rule] = {
     OriginRefused: Rule(status=HTTPStatus.FORBIDDEN),
     NotFound: Rule(status=HTTPStatus.NOT_FOUND),
     IdempotencyKeyReused: Rule(status=HTTPStatus.UNPROCESSABLE_ENTITY),
+    PresetChanged: Rule(status=HTTPStatus.PRECONDITION_FAILED),
     RequestInProgress: Rule(status=HTTPStatus.CONFLICT, retry_after=1),
     Busy: Rule(status=HTTPStatus.CONFLICT, retry_after=1),
     Conflict: Rule(status=HTTPStatus.CONFLICT),

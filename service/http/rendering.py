@@ -16,6 +16,8 @@ from service.http.wire import as_json
 PUBLIC_URL = web.AppKey("public_url", str)
 #: Rows that are written sooner than they are handed to another thread.
 FEW_ROWS = 25
+#: For `render_rows`: an answer that is long, whatever it has.
+ALWAYS_ASIDE = FEW_ROWS + 1
 
 
 async def render_rows(request: web.Request, make: Callable[[], BaseModel], *, rows: int, tenant: str) -> web.Response:

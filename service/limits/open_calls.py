@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from service.http.problems import TooManyOpen, TooManyStreams, TooManyWaiting
+from service.http.problems import TooManyOpen, TooManyPreviews, TooManyStreams, TooManyWaiting
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,6 +44,7 @@ class OpenCalls:
 
 WAITS = web.AppKey("waits", OpenCalls)
 STREAMS = web.AppKey("streams", OpenCalls)
+PREVIEWS = web.AppKey("preview_places", OpenCalls)
 
 
 def waits() -> OpenCalls:
@@ -54,3 +55,8 @@ def waits() -> OpenCalls:
 def streams() -> OpenCalls:
     """Streams of events."""
     return OpenCalls(most=1000, most_of_tenant=500, refusal=lambda limit: TooManyStreams(limit=limit))
+
+
+def previews() -> OpenCalls:
+    """Previews: each holds a picture in memory, and most of them wait for the one that is made."""
+    return OpenCalls(most=4, most_of_tenant=2, refusal=lambda limit: TooManyPreviews(limit=limit))

@@ -99,4 +99,5 @@ def _told_of(job: Job) -> Iterator[tuple[str, object]]:
         yield "variantBytes", sum(variant.size for variant in job.variants)
     if job.recipe:
         yield "recipe", job.recipe.reference
+        yield "fullSize", job.recipe.full_size.file_name
     yield "attempts", job.attempts

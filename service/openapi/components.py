@@ -17,7 +17,7 @@ from openapi_pydantic.v3.v3_1 import (
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
-from processor.errors import IdempotencyKeyReused, ImageNotFound, NotUploaded, TrussError, Unavailable
+from processor.errors import IdempotencyKeyReused, ImageNotFound, NotUploaded, PresetChanged, TrussError, Unavailable
 from service.http.call import PathPart
 from service.http.problems import (
     CONTENT_TYPE,
@@ -116,6 +116,7 @@ PROBLEM_NAMES = {
     "404": "ImageNotFound",
     "408": "RequestTimeout",
     "409": "Conflict",
+    "412": "PresetChanged",
     "413": "PayloadTooLarge",
     "415": "UnsupportedMediaType",
     "422": "IdempotencyKeyReused",
@@ -132,6 +133,7 @@ PROBLEMS: dict[str, Response | Reference] = {
     "ImageNotFound": problem("There is no such image, or it was deleted", ImageNotFound()),
     "RequestTimeout": problem("The request took too long to arrive", RequestTimeout()),
     "Conflict": problem("The state of the image does not allow this now", NotUploaded()),
+    "PresetChanged": problem("It is not as the conditions of the request say", PresetChanged()),
     "PayloadTooLarge": problem("The body is too large", PayloadTooLarge()),
     "UnsupportedMediaType": problem("The body is not JSON", UnsupportedMediaType()),
     "IdempotencyKeyReused": problem("The Idempotency-Key was used for another request", IdempotencyKeyReused()),

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from processor.catalog.images import Catalog
 from processor.catalog.parts import LargeFiles
+from processor.catalog.presets import Choice
 from processor.catalog.unsized import UnsizedFiles
 from processor.catalog.uploads import Submission, UploadRequest, Uploads
 from processor.erasure import Eraser
@@ -27,7 +28,14 @@ from processor.ports.room import Room
 from processor.ports.stores import AllStores
 from processor.probe import NO_PROBES, Probes, Span
 from processor.recipes import STANDARD, Recipe
-from processor.stores.memory import MemoryEdge, MemoryJobStore, MemoryObjectStore, MemoryQueue, MemoryUsageStore
+from processor.stores.memory import (
+    MemoryEdge,
+    MemoryJobStore,
+    MemoryObjectStore,
+    MemoryPresetStore,
+    MemoryQueue,
+    MemoryUsageStore,
+)
 from processor.usage import Limits, Quota
 from processor.work.conversion import Converter
 
@@ -166,6 +174,8 @@ class World:
         self.processed = MemoryObjectStore("processed")
         self.edge = FlakyEdge()
         self.quota = Quota(store=MemoryUsageStore(), defaults=LIMITS, monotonic=itertools.count(step=60).__next__)
+        self.presets = MemoryPresetStore()
+        self.choice = Choice(standard=self.recipe, store=self.presets)
         self.stores = AllStores(
             jobs=self.jobs,
             source=self.source,
@@ -174,8 +184,8 @@ class World:
             edge=self.edge,
             listeners=self.listeners,
         )
-        self.uploads = Uploads(stores=self.stores, quota=self.quota, max_bytes=1000, recipe=self.recipe)
-        self.catalog = Catalog(stores=self.stores, quota=self.quota, retention=timedelta(days=30), recipe=self.recipe)
+        self.uploads = Uploads(stores=self.stores, quota=self.quota, max_bytes=1000, choice=self.choice)
+        self.catalog = Catalog(stores=self.stores, quota=self.quota, retention=timedelta(days=30), choice=self.choice)
         self.converter = self.another_converter()
 
     def another_converter(self, lease_seconds: int = 60, room: Room | None = None) -> Converter:
@@ -200,18 +210,21 @@ class World:
         )
 
     def large_files(self) -> LargeFiles:
-        return LargeFiles(stores=self.stores, quota=self.quota, catalog=self.catalog)
+        return LargeFiles(stores=self.stores, quota=self.quota, catalog=self.catalog, choice=self.choice)
 
     def unsized_files(self) -> UnsizedFiles:
-        return UnsizedFiles(stores=self.stores, quota=self.quota, catalog=self.catalog, max_bytes=1000)
+        return UnsizedFiles(
+            stores=self.stores, quota=self.quota, catalog=self.catalog, choice=self.choice, max_bytes=1000
+        )
 
-    async def submitted(self, tenant: str = TENANT) -> Submission:
+    async def submitted(self, tenant: str = TENANT, *, preset: str | None = None) -> Submission:
         request = UploadRequest(
             filename="a.jpg",
             extension="jpg",
             terms=Terms(content_type="image/jpeg"),
             expires_in_seconds=3600,
             metadata={"k": "v"},
+            preset=preset,
         )
         return await self.uploads.submit(tenant, request)
 

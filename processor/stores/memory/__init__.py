@@ -9,6 +9,7 @@ from processor.stores.memory.edge import MemoryEdge
 from processor.stores.memory.jobs import MemoryJobStore
 from processor.stores.memory.keys import MemoryKeyStore
 from processor.stores.memory.objects import MemoryObjectStore
+from processor.stores.memory.presets import MemoryPresetStore
 from processor.stores.memory.queue import MemoryQueue
 from processor.stores.memory.replay import MemoryReplayStore
 from processor.stores.memory.usage import MemoryUsageStore
@@ -24,6 +25,7 @@ __all__ = [
     "MemoryJobStore",
     "MemoryKeyStore",
     "MemoryObjectStore",
+    "MemoryPresetStore",
     "MemoryQueue",
     "MemoryReplayStore",
     "MemoryUsageStore",

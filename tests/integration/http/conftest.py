@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import time
@@ -17,23 +18,31 @@ from aiohttp.test_utils import TestClient
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
 
 from processor import clock
+from processor.bulk.backfill import Backfills
 from processor.bulk.jobs import BulkJobs
 from processor.catalog import redrive
 from processor.catalog.feeds import Feeds
 from processor.catalog.images import Catalog
 from processor.catalog.parts import LargeFiles
+from processor.catalog.presets import Choice, Presets
+from processor.catalog.previews import Previews
 from processor.catalog.unsized import UnsizedFiles
 from processor.catalog.uploads import UploadRequest, Uploads
 from processor.catalog.waiting import Waiting
 from processor.errors import Unavailable
-from processor.images import StoredVariant, variant_key
+from processor.images import Rendered, StoredVariant, variant_key
 from processor.jobs import Failure, Job, JobStatus, Lease, Manifest, Terms, Timings
 from processor.jobs import Source as JobSource
+from processor.pipeline.cost import estimate
+from processor.pipeline.engine import set_up_libvips
+from processor.pipeline.limits import Deadline, FileLimits
+from processor.pipeline.render import inspect, render
 from processor.ports.jobs import JobPage, JobQuery
 from processor.ports.objects import PresignedUpload, UploadTerms
 from processor.ports.queue import QueueDepth
+from processor.ports.renderer import NO_TICKET, Ticket
 from processor.ports.stores import AllStores
-from processor.recipes import STANDARD_VARIANTS
+from processor.recipes import STANDARD_VARIANTS, Recipe
 from processor.stores.memory import (
     MemoryBulkStore,
     MemoryChanges,
@@ -41,6 +50,7 @@ from processor.stores.memory import (
     MemoryJobStore,
     MemoryKeyStore,
     MemoryObjectStore,
+    MemoryPresetStore,
     MemoryQueue,
     MemoryReplayStore,
     MemoryUsageStore,
@@ -55,6 +65,7 @@ from service.auth.authenticator import AUTHENTICATOR, Authenticator, Open
 from service.calls import events
 from service.calls.bulk import BULK
 from service.calls.events import FEEDS, as_message
+from service.calls.presets import BACKFILLS, PRESETS, PREVIEWS
 from service.calls.usage import COSTS
 from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS, WAITING
 from service.calls.viewer import LOCAL_VIEWER
@@ -123,6 +134,24 @@ class Source(MemoryObjectStore):
         return await super().presign_upload(terms)
 
 
+@dataclass
+class InThread:
+    """The real pipeline, in a thread of this process. It fails, or waits, while it is told to."""
+
+    broken: Exception | None = None
+    gate: asyncio.Event | None = None
+
+    async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
+        del ticket
+        _check(self.broken)
+        if self.gate is not None:
+            await self.gate.wait()
+        limits = FileLimits()
+        set_up_libvips()
+        info = inspect(data, limits)
+        return await asyncio.to_thread(render, data, info, recipe, Deadline(limits.timeout_seconds))
+
+
 MANIFEST = Manifest(
     etag="e",
     sha256=hashlib.sha256(b"source").hexdigest(),
@@ -151,6 +180,7 @@ class World:
     processed: MemoryObjectStore = field(default_factory=lambda: MemoryObjectStore("processed"))
     queue: Queue = field(default_factory=Queue)
     dead_letters: Queue | None = field(default_factory=Queue)
+    renderer: InThread = field(default_factory=InThread)
     keys: MemoryKeyStore = field(default_factory=MemoryKeyStore)
     bulk: MemoryBulkStore = field(default_factory=MemoryBulkStore)
     quota: Quota = field(default_factory=lambda: Quota(store=MemoryUsageStore(), defaults=make_settings().limits))
@@ -162,6 +192,8 @@ class World:
         """The webhooks have their own store, and the same queue."""
         store = MemoryWebhookStore()
         self.webhooks = Webhooks(store=store, queue=self.queue, directory=Directory(store=store))
+        self.presets = MemoryPresetStore()
+        self.choice = Choice(store=self.presets)
 
     async def worker_lives(self) -> None:
         """The liveness check."""
@@ -178,12 +210,16 @@ class World:
         )
 
     def uploads(self) -> Uploads:
-        return Uploads(stores=self.stores(), quota=self.quota, max_bytes=1000)
+        return Uploads(stores=self.stores(), quota=self.quota, max_bytes=1000, choice=self.choice)
 
-    async def submit(self, tenant: str) -> Job:
+    async def submit(self, tenant: str, preset: str | None = None) -> Job:
         """What the API does for another tenant than the tests'."""
         request = UploadRequest(
-            filename="a.jpg", extension="jpg", terms=Terms(content_type="image/jpeg"), expires_in_seconds=60
+            filename="a.jpg",
+            extension="jpg",
+            terms=Terms(content_type="image/jpeg"),
+            expires_in_seconds=60,
+            preset=preset,
         )
         return (await self.uploads().submit(tenant, request)).job
 
@@ -266,7 +302,8 @@ def make_application(
     """The application over `world`; `locked` asks callers for keys."""
     app = create_app(make_settings(**settings), local_viewer=local_viewer)
     stores, quota = world.stores(), world.quota
-    catalog = Catalog(stores=stores, quota=quota, retention=timedelta(days=30))
+    choice = world.choice
+    catalog = Catalog(stores=stores, quota=quota, retention=timedelta(days=30), choice=choice)
     app[STORES] = stores
     app[UPLOADS] = world.uploads()
     app[CATALOG] = catalog
@@ -274,8 +311,11 @@ def make_application(
     changes = MemoryChanges(world.jobs)
     app[WAITING] = Waiting(changes=changes)
     app[FEEDS] = Feeds(changes=changes, encode=partial(as_message, public_url=CDN), probes=app[PROBES])
-    app[LARGE_FILES] = LargeFiles(stores=stores, quota=quota, catalog=catalog)
-    app[UNSIZED_FILES] = UnsizedFiles(stores=stores, quota=quota, catalog=catalog, max_bytes=1000)
+    app[LARGE_FILES] = LargeFiles(stores=stores, quota=quota, catalog=catalog, choice=choice)
+    app[UNSIZED_FILES] = UnsizedFiles(stores=stores, quota=quota, catalog=catalog, choice=choice, max_bytes=1000)
+    app[PRESETS] = Presets(store=world.presets, choice=choice, jobs=stores.jobs)
+    app[BACKFILLS] = Backfills(jobs=stores.jobs, bulk=app[BULK], choice=choice, estimate=estimate)
+    app[PREVIEWS] = Previews(stores=stores, renderer=world.renderer)
     app[CURSORS] = CursorSigner(stores.jobs)
     app[AUTHENTICATOR] = Authenticator(bearer=None, api_key=ApiKeyVerifier(world.keys)) if locked else Open()
     app[KEY_STORE] = world.keys

@@ -21,6 +21,8 @@ QUERIES = [
     ("/images/upload-url", "expiresIn", "60", {"filename": "a.jpg"}),
     ("/images/s3/params", "filename", "a.jpg", {"type": "image/jpeg"}),
 ]
+#: A picture of one pixel.
+GIF = "R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs="
 #: Every call that reads a body, and one that is right.
 BODIES = [
     ("POST", "/images/upload-url", {"filename": "a.jpg", "expiresIn": 60}),
@@ -29,6 +31,13 @@ BODIES = [
     ("POST", "/images/keys", {"name": "a", "scopes": ["images:read"]}),
     ("POST", "/images/webhooks", {"url": "https://hooks.example.com/", "events": ["image.failed"]}),
     ("PUT", "/images/limits", {"bytesPerDay": 50}),
+    ("PATCH", "/images/presets", {"default": "standard"}),
+    ("PUT", "/images/presets/avatar", {"variants": [{"name": "avatar"}], "analyses": []}),
+    (
+        "POST",
+        "/images/presets/preview",
+        {"preset": "standard", "picture": GIF},
+    ),
     ("POST", "/images/s3/multipart", {"filename": "a.jpg", "type": "image/jpeg"}),
 ]
 

@@ -156,10 +156,12 @@ async def test_an_image_that_ceased_to_match_before_its_turn_is_left_alone(bulk:
     table = operations(bulk.world.catalog)
 
     class TakenUp:
-        async def do(self, tenant: str, item: BulkItem, chosen: BulkFilter) -> BulkResult:
+        steps_back = False
+
+        async def do(self, job: BulkJob, item: BulkItem) -> BulkResult:
             lease = Lease(token="n", owner="o", expires_at=time.time() + 60)
             await bulk.world.jobs.claim(item.processing_id, lease, clock.now(), "tests")
-            return await table[operation].do(tenant, item, chosen)
+            return await table[operation].do(job, item)
 
     job = await bulk.ended(job, table={operation: TakenUp()})
     (result,) = await bulk.results(job)
@@ -222,10 +224,12 @@ async def test_one_in_work_is_cancelled_between_two_images(bulk: Bulk) -> None:
     delete = operations(bulk.world.catalog)[DELETE]
 
     class Cancelled:
-        async def do(self, tenant: str, item: BulkItem, chosen: BulkFilter) -> BulkResult:
+        steps_back = False
+
+        async def do(self, job: BulkJob, item: BulkItem) -> BulkResult:
             seen = await bulk.jobs.cancel(TENANT, job.bulk_id, by="key:b")
             assert seen.state is BulkState.CANCELLING
-            return await delete.do(tenant, item, chosen)
+            return await delete.do(job, item)
 
     ended = await bulk.ended(job, table={DELETE: Cancelled()})
     assert (ended.state, ended.done) == (BulkState.CANCELLED, 3)
@@ -239,11 +243,13 @@ async def test_one_in_work_is_cancelled_between_two_images(bulk: Bulk) -> None:
 class Failing:
     """An operation that fails with this, while it is told to."""
 
+    steps_back = False
+
     def __init__(self, error: Exception) -> None:
         self.error: Exception | None = error
         self.done: list[str] = []
 
-    async def do(self, tenant: str, item: BulkItem, chosen: BulkFilter) -> BulkResult:
+    async def do(self, job: BulkJob, item: BulkItem) -> BulkResult:
         if self.error is not None:
             raise self.error
         self.done.append(item.unique_id)
@@ -328,10 +334,12 @@ async def test_a_process_that_stops_ends_what_it_has_in_hand_and_leaves_the_rest
     begun, gate = asyncio.Event(), asyncio.Event()
 
     class Slow:
-        async def do(self, tenant: str, item: BulkItem, chosen: BulkFilter) -> BulkResult:
+        steps_back = False
+
+        async def do(self, job: BulkJob, item: BulkItem) -> BulkResult:
             begun.set()
             await gate.wait()
-            return await delete.do(tenant, item, chosen)
+            return await delete.do(job, item)
 
     stopping = bulk.process({DELETE: Slow()}, per_second=1)
     stopping.start()
@@ -354,7 +362,9 @@ async def test_whoever_lost_the_lease_hears_of_it_and_stops(bulk: Bulk) -> None:
     cancelled = asyncio.Event()
 
     class Hanging:
-        async def do(self, tenant: str, item: BulkItem, chosen: BulkFilter) -> BulkResult:
+        steps_back = False
+
+        async def do(self, job: BulkJob, item: BulkItem) -> BulkResult:
             present = await bulk.jobs.get(TENANT, job.bulk_id)
             other = Lease(token="other", owner="o", expires_at=time.time() + 60)
             await bulk.store.save(replace(present, lease=other))

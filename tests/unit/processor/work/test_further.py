@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from processor import clock
+from processor.catalog.presets import Choice
 from processor.catalog.reconcile import Action, Finding, FindingKind, Reconciler
 from processor.catalog.verify import Verifier
 from processor.errors import Busy, DecoderCrashed, TooLargeForMemory, Unavailable
@@ -309,7 +310,7 @@ async def test_another_recipe_is_another_job_with_the_formats_of_its_own(world: 
     old, owed, _ = await _completed(world)
     await world.converter.make_further(owed)
     world.recipe = STANDARD
-    plain = replace(world.catalog, recipe=STANDARD)
+    plain = replace(world.catalog, choice=Choice(standard=STANDARD))
 
     new = await plain.reprocess(TENANT, old.unique_id)
     meanwhile = await world.catalog.processed_images(TENANT, old.unique_id)

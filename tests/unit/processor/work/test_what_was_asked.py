@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from processor.catalog.presets import Choice
 from processor.errors import CorruptImage, LeaseLost, TimedOut
 from processor.events import JobRequested
 from processor.formats.info import ImageInfo
@@ -93,8 +94,8 @@ def release(world: World, *, service: str) -> Converter:
 
 
 async def test_another_recipe_is_made_with_its_own_names_boxes_and_qualities(world: World, engine: Engine) -> None:
-    world.catalog = replace(world.catalog, recipe=OTHER)
-    world.uploads = replace(world.uploads, recipe=OTHER, max_bytes=10_000_000)
+    world.catalog = replace(world.catalog, choice=Choice(standard=OTHER))
+    world.uploads = replace(world.uploads, choice=Choice(standard=OTHER), max_bytes=10_000_000)
     converter = world.another_converter()
     converter.renderer, converter.max_bytes = engine, 10_000_000
     submission, event = await world.uploaded(corpus.jpeg(corpus.photo(160, 120)))
@@ -117,7 +118,7 @@ async def test_an_effect_travels_with_the_job_to_the_bytes_and_the_manifest(worl
     plain = replace(OTHER, specs=tuple(replace(spec, effects=()) for spec in OTHER.specs))
     made, picture = {}, corpus.jpeg(corpus.photo(60, 40))
     for recipe in (plain, OTHER):
-        world.uploads = replace(world.uploads, recipe=recipe, max_bytes=10_000_000)
+        world.uploads = replace(world.uploads, choice=Choice(standard=recipe), max_bytes=10_000_000)
         converter = world.another_converter()  # which has another recipe itself
         converter.renderer, converter.max_bytes = engine, 10_000_000
         submission, event = await world.uploaded(picture)

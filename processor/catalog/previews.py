@@ -1,0 +1,85 @@
+"""Pictures that are made with a preset, shown and stored nowhere."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from processor.catalog.images import living
+from processor.errors import (
+    ImageRejected,
+    NotUploaded,
+    ObjectNotFound,
+    PictureRefused,
+    PresetUnusable,
+    Unavailable,
+)
+from processor.formats.info import ImageInfo
+from processor.images import Variant
+from processor.jobs import JobStatus
+from processor.ports.jobs import known_job
+from processor.ports.renderer import Renderer, Ticket
+from processor.ports.stores import Stores
+from processor.recipes import Recipe
+
+#: Largest file that is fetched for a preview, in bytes.
+MAX_BYTES = 32 * 1024 * 1024
+#: The longest that a preview may take, waiting included, in seconds. Load balancers end a request after a minute.
+LONGEST_SECONDS = 45.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What came out: the variants, and those in further formats."""
+
+    source: ImageInfo
+    variants: tuple[Variant, ...]
+    further: tuple[Variant, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previews:
+    """Renders for the API, in a child process that has limits of its own. Every call names the tenant."""
+
+    stores: Stores
+    renderer: Renderer
+
+    async def of_picture(self, tenant: str, recipe: Recipe, data: bytes) -> Preview:
+        """Raises `PictureRefused` if the picture is at fault, `Unavailable` if it takes too long."""
+        try:
+            async with asyncio.timeout(LONGEST_SECONDS):
+                return await self._rendered(tenant, recipe, data)
+        except ImageRejected as error:
+            raise PictureRefused(error) from None
+        except TimeoutError:
+            raise Unavailable from None
+
+    async def of_image(self, tenant: str, recipe: Recipe, unique_id: str) -> Preview:
+        """The same of an image. Raises also `ImageNotFound`, `NotUploaded`, and `FileTooLarge` above `MAX_BYTES`."""
+        image = await living(self.stores.jobs, tenant, unique_id)
+        job = await known_job(self.stores.jobs, tenant, image.current_job)
+        if job is not None and job.status is JobStatus.PENDING:
+            raise NotUploaded
+        try:
+            data = await self.stores.source.fetch(image.key, max_bytes=MAX_BYTES)
+        except ObjectNotFound:
+            raise NotUploaded("The uploaded file is not there any more.") from None
+        return await self.of_picture(tenant, recipe, data)
+
+    async def try_out(self, tenant: str, recipe: Recipe, picture: bytes) -> None:
+        """Whether a picture that is sound can be made. Raises `PresetUnusable`, `Unavailable`."""
+        try:
+            await self.of_picture(tenant, recipe, picture)
+        except PictureRefused as error:
+            told = "" if error.why is None else f" ({error.why.code}): {error.why.message}"
+            raise PresetUnusable(f"The test picture cannot be made with this preset{told}") from None
+
+    async def _rendered(self, tenant: str, recipe: Recipe, data: bytes) -> Preview:
+        ticket = Ticket(tenant=tenant)
+        rendered = await self.renderer.render(data, replace(recipe, further=()), ticket)
+        further: list[Variant] = []
+        for format_ in recipe.further_formats if rendered.source.frames == 1 else ():
+            only = recipe.in_format(format_).within({variant.name: variant.pixels for variant in rendered.variants})
+            if only.specs:
+                further += (await self.renderer.render(data, only, ticket)).variants
+        return Preview(source=rendered.source, variants=rendered.variants, further=tuple(further))

@@ -1,0 +1,149 @@
+"""Calls that plan a backfill, and start it: images with an older version of a preset are converted again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Self
+
+from aiohttp import web
+from pydantic import Field
+from structlog.contextvars import bind_contextvars
+
+from processor.bulk.backfill import LOOKED_AT, Cost, Plan
+from processor.bulk.operations import BACKFILL
+from processor.errors import BulkInProgress, PresetNotFound
+from processor.jobs import Job
+from processor.ports.bulk import BulkFilter
+from processor.recipes import STANDARD
+from service.auth.middleware import tenant_of
+from service.calls import groups, samples
+from service.calls.bulk import RUNNING, BulkJobAnswer, subject_of
+from service.calls.names import ProcessingId, PublicUrl, UniqueId
+from service.calls.presets import BACKFILLS, PRESET_NAME, name_in
+from service.calls.variants import PresetVersionNumber
+from service.http.call import call, reply
+from service.http.rendering import render
+from service.http.wire import Answer
+from service.idempotency import done_anew
+from service.limits.long_pages import page_turn
+
+#: Rows that a plan reads, for the turns of long answers.
+_ROWS = 100
+
+
+class PlannedImage(Answer):
+    """An image with another version. A preview with its `uniqueId` shows what it would become."""
+
+    unique_id: UniqueId
+    processing_id: ProcessingId
+    preset_version: int | None = Field(description="Null: of an earlier release, which had no versions.", examples=[2])
+    processed_images: dict[str, PublicUrl] = Field(description="Its variants as they are, by name.")
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        return cls(
+            unique_id=job.unique_id,
+            processing_id=job.processing_id,
+            preset_version=job.shown.preset_version,
+            processed_images={variant.name: variant.key for variant in job.variants},
+        )
+
+
+class CostAnswer(Answer):
+    """An estimate, from the tenant's own images."""
+
+    cpu_seconds: float = Field(examples=[980.5])
+    bytes: int = Field(description="Of the new files. The old ones stay, too.", examples=[1503238553])
+    dollars: float = Field(
+        description="CPU and requests, in US dollars, at list prices of us-east-1.", examples=[0.0393]
+    )
+    dollars_a_month: float = Field(description="To store the new files in S3 Standard.", examples=[0.0346])
+
+    @classmethod
+    def of(cls, cost: Cost) -> Self:
+        return cls(
+            cpu_seconds=round(cost.cpu_seconds, 1),
+            bytes=cost.bytes,
+            dollars=round(cost.dollars, 4),
+            dollars_a_month=round(cost.dollars_a_month, 4),
+        )
+
+
+class PlanAnswer(Answer):
+    """What a backfill would do."""
+
+    preset: str = Field(examples=["avatar"])
+    preset_version: PresetVersionNumber
+    images: int = Field(description="Completed images with another version of the preset.", examples=[1210])
+    looked_at: int = Field(description="How many images were looked at, newest first.", examples=[4980])
+    complete: bool = Field(
+        description=f"Whether these are all. False: there are more than {LOOKED_AT:,} completed images, and `images` "
+        "and the cost are of those that were looked at. The backfill itself finds all."
+    )
+    sampled: int = Field(description="How many records the estimate is made of.", examples=[200])
+    cost: CostAnswer
+    samples: list[PlannedImage] = Field(description="Some of the images.")
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        return cls(
+            preset=plan.recipe.name,
+            preset_version=plan.recipe.version,
+            images=plan.images,
+            looked_at=plan.looked_at,
+            complete=plan.complete,
+            sampled=plan.sampled,
+            cost=CostAnswer.of(plan.cost),
+            samples=[PlannedImage.of(job) for job in plan.samples],
+        )
+
+
+PLAN = PlanAnswer.of(
+    Plan(
+        recipe=STANDARD,
+        images=1210,
+        looked_at=4980,
+        complete=True,
+        sampled=200,
+        cost=Cost(cpu_seconds=980.5, bytes=1503238553, dollars=0.0393, dollars_a_month=0.0346),
+        samples=(samples.COMPLETED,),
+    )
+)
+_STARTED = BulkJobAnswer.of(
+    replace(RUNNING, operation=BACKFILL, preset="avatar", filter=BulkFilter(status=samples.COMPLETED.status))
+)
+
+
+@call("planBackfill", groups.PRESETS, reply("The plan", PLAN), path=(PRESET_NAME,), problems=(PresetNotFound,))
+async def plan(request: web.Request) -> web.Response:
+    """Say how many images have another version of a preset, and what a backfill would cost. Nothing is changed.
+
+    CPU time is estimated for the pictures that are in the records of some of these images, and bytes from the size of
+    their variants. Images whose records have expired are not among them.
+    """
+    done_anew(request)
+    tenant = tenant_of(request)
+    async with page_turn(request, _ROWS):
+        found = await request.app[BACKFILLS].plan(tenant, name_in(request))
+    return render(request, PlanAnswer.of(found))
+
+
+@call(
+    "startBackfill",
+    groups.PRESETS,
+    reply("The bulk job", _STARTED, status=HTTPStatus.ACCEPTED),
+    path=(PRESET_NAME,),
+    problems=(PresetNotFound, BulkInProgress),
+)
+async def start(request: web.Request) -> web.Response:
+    """Convert all images that have another version of a preset again, with the newest version, in the background.
+
+    It is a bulk job: `GET /images/batch/{batchId}` tells how far it is, `PATCH` pauses it, `DELETE` cancels it. It
+    waits before each image until no upload waits. An image shows its old variants until all new ones are there. A
+    tenant may have one backfill at a time.
+    """
+    by = subject_of(request)
+    job = await request.app[BACKFILLS].start(tenant_of(request), name_in(request), by=by)
+    bind_contextvars(batchId=job.bulk_id)
+    return render(request, BulkJobAnswer.of(job), HTTPStatus.ACCEPTED)
