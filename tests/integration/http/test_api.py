@@ -11,6 +11,7 @@ import pytest
 
 from processor import clock
 from processor.errors import RecordChanged, Throttled, Unavailable
+from processor.recipes import STANDARD
 from service.observe.health import DRAINING
 from service.routes import ROUTES
 
@@ -57,6 +58,8 @@ async def test_an_upload_url_is_answered_with_every_field(ask: Any, world: Any) 
         "expiresIn": 60,
         "processedImageUrl": urls["webp"],
         "processedImageUrls": urls,
+        "preset": "standard",
+        "presetVersion": STANDARD.version,
         "duplicateOf": None,
     }
     (terms,) = world.source.presigned
@@ -138,6 +141,8 @@ async def test_a_fresh_job_is_pending(ask: Any, submit: Any) -> None:
         "metadata": {"album": "summer"},
         "status": "pending",
         "processedImages": {},
+        "preset": "standard",
+        "presetVersion": STANDARD.version,
         "error": None,
         "timings": None,
         "supersededBy": None,
@@ -298,7 +303,13 @@ async def test_processing_again_makes_a_new_job(ask: Any, submit: Any, world: An
     status, _, body = await ask("POST", f"/images/process/{submitted['uniqueId']}")
     assert status == 202
     assert body.pop("processingId") != submitted["processingId"]
-    assert body == {"message": "Processing started", "uniqueId": submitted["uniqueId"], "key": submitted["key"]}
+    made = {"preset": "standard", "presetVersion": STANDARD.version}
+    assert body == {
+        "message": "Processing started",
+        "uniqueId": submitted["uniqueId"],
+        "key": submitted["key"],
+        **made,
+    }
     assert world.queue.count == 1
 
 
