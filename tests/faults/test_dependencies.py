@@ -53,8 +53,8 @@ AIMS = {
     "fetch": Aim("s3:GetObject", ("{uniqueId}",)),
     "store a variant": Aim("s3:PutObject", ("{processingId}", "thumbnail.webp")),
     "store the manifest": Aim("s3:PutObject", ("{processingId}", "manifest.json")),
-    "finish": Aim("dynamodb:UpdateItem", ("{processingId}", ":new_ttl")),
-    "finish a failure": Aim("dynamodb:UpdateItem", ("{processingId}", ":new_ttl"), HOSTILE),
+    "finish": Aim("dynamodb:TransactWriteItems", ("{processingId}", ":new_endedBy")),
+    "finish a failure": Aim("dynamodb:TransactWriteItems", ("{processingId}", ":new_endedBy"), HOSTILE),
 }
 
 
