@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from service.cli.submit import Client, environment, exit_codes, interruptible, json_option, key_option, url_option
+from service.cli.asking import run, shared
+from service.cli.submit import environment, exit_codes
 
 if TYPE_CHECKING:
     from service.client.images import Images
@@ -42,10 +43,6 @@ def _filters(command: F) -> F:
     return command
 
 
-def _shared(command: F) -> F:
-    return _options((json_option, key_option, url_option))(command)
-
-
 @click.command(
     name="ls",
     epilog=f"""\b
@@ -61,7 +58,7 @@ JSON lines (--json): the rows of `GET /images/list`.
 )
 @_filters
 @click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="Most images; 0 for all.")
-@_shared
+@shared
 def list_(
     *,
     status: str | None,
@@ -106,7 +103,7 @@ JSON lines (--json): uniqueId, status, processingId and error of each image; aft
     @click.option("--all", "everything", is_flag=True, help="Every image of the tenant.")
     @click.option("--yes", is_flag=True, help="Do not ask before a filter or --all.")
     @_options(options)
-    @_shared
+    @shared
     def command(
         unique_ids: tuple[str, ...],
         *,
@@ -152,7 +149,7 @@ rm = _many("rm", "delete", "images:delete", "Delete images for ever, with all th
 @click.argument("batch_id")
 @click.option("--cancel", is_flag=True, help="Begin no further image. What is done stays done.")
 @click.option("--pause/--resume", "paused", default=None, help="Begin no further image for now; or go on.")
-@_shared
+@shared
 def bulk(batch_id: str, *, cancel: bool, paused: bool | None, url: str, api_key: str | None, json_output: bool) -> None:
     """Follow the bulk job BATCH_ID to its end, and show what failed."""
 
@@ -178,7 +175,7 @@ JSON (--json): the answer of `GET /images/usage`.
 )
 @click.option("--from", "first", metavar="DAY", help="The first day: like 2026-01-01; by default 30 days up to --to.")
 @click.option("--to", "last", metavar="DAY", help="The last day; by default today.")
-@_shared
+@shared
 def usage(*, first: str | None, last: str | None, url: str, api_key: str | None, json_output: bool) -> None:
     """Show what the tenant used, by day and API key: jobs, CPU, megapixels, bytes in, out and saved."""
     chosen = {name: value for name, value in (("from", first), ("to", last)) if value is not None}
@@ -201,13 +198,6 @@ def _run(
     url: str, api_key: str | None, story: Callable[[Images], Coroutine[Any, Any, None]], *, json_output: bool
 ) -> None:
     """Ends the command."""
-    import asyncio
-
-    from service.client.display import Report, readable_anywhere
     from service.client.images import Images
 
-    readable_anywhere(sys.stdout, sys.stderr)
-    report = Report(json_output=json_output, with_total=False)
-    with interruptible():
-        code = asyncio.run(Client(url, api_key, report).run(lambda api: story(Images(api=api, report=report))))
-    sys.exit(code)
+    run(url, api_key, Images, story, json_output=json_output)

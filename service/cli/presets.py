@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import click
 
-from service.cli.submit import Client, environment, exit_codes, interruptible, json_option, key_option, url_option
+from service.cli.asking import run, shared
+from service.cli.submit import environment, exit_codes
 
 if TYPE_CHECKING:
     from service.client.presets import PresetCommands
 
-F = TypeVar("F", bound=Callable[..., None])
-
 _CODES = exit_codes("it is done", "the call was refused")
-
-
-def _shared(command: F) -> F:
-    for option in (json_option, key_option, url_option):
-        command = option(command)
-    return command
 
 
 def _epilog(scope: str) -> str:
@@ -37,7 +29,7 @@ def presets() -> None:
 
 
 @presets.command(name="ls", epilog=_epilog("images:read"))
-@_shared
+@shared
 def list_(*, url: str, api_key: str | None, json_output: bool) -> None:
     """List the presets in their newest version; the default has a star."""
     _run(url, api_key, lambda commands: commands.show_all(), json_output=json_output)
@@ -46,7 +38,7 @@ def list_(*, url: str, api_key: str | None, json_output: bool) -> None:
 @presets.command(epilog=_epilog("images:read"))
 @click.argument("name")
 @click.option("--version", type=click.IntRange(1), help="A version; without it, the newest.")
-@_shared
+@shared
 def get(name: str, *, version: int | None, url: str, api_key: str | None, json_output: bool) -> None:
     """Print the document of a preset, as `put` takes it."""
     _run(url, api_key, lambda commands: commands.show(name, version), json_output=json_output)
@@ -55,7 +47,7 @@ def get(name: str, *, version: int | None, url: str, api_key: str | None, json_o
 @presets.command(epilog=_epilog("images:admin"))
 @click.argument("name")
 @click.argument("document", type=click.File())
-@_shared
+@shared
 def put(name: str, document: TextIO, *, url: str, api_key: str | None, json_output: bool) -> None:
     """Write a preset from a DOCUMENT, a JSON file; `-` is the standard input."""
     content = _parsed(document)
@@ -65,7 +57,7 @@ def put(name: str, document: TextIO, *, url: str, api_key: str | None, json_outp
 @presets.command(epilog=_epilog("images:admin"))
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Also if images have it. They keep their variants and their recipe.")
-@_shared
+@shared
 def rm(name: str, *, force: bool, url: str, api_key: str | None, json_output: bool) -> None:
     """Delete a preset with all its versions."""
     _run(url, api_key, lambda commands: commands.remove(name, force=force), json_output=json_output)
@@ -73,7 +65,7 @@ def rm(name: str, *, force: bool, url: str, api_key: str | None, json_output: bo
 
 @presets.command(epilog=_epilog("images:admin"))
 @click.argument("name")
-@_shared
+@shared
 def default(name: str, *, url: str, api_key: str | None, json_output: bool) -> None:
     """Make a preset the default of uploads that name none; `standard` is the built-in one."""
     _run(url, api_key, lambda commands: commands.choose_default(name), json_output=json_output)
@@ -98,7 +90,7 @@ Examples:
     show_default=True,
     help="Folder for the files.",
 )
-@_shared
+@shared
 def preview(
     *,
     preset: str | None,
@@ -127,7 +119,7 @@ def preview(
 
 @presets.command(epilog=_epilog("images:read"))
 @click.argument("name")
-@_shared
+@shared
 def plan(name: str, *, url: str, api_key: str | None, json_output: bool) -> None:
     """Say how many images have another version of a preset, and what a backfill would cost."""
     _run(url, api_key, lambda commands: commands.plan(name), json_output=json_output)
@@ -135,7 +127,7 @@ def plan(name: str, *, url: str, api_key: str | None, json_output: bool) -> None
 
 @presets.command(epilog=_epilog("images:read and images:write"))
 @click.argument("name")
-@_shared
+@shared
 def backfill(name: str, *, url: str, api_key: str | None, json_output: bool) -> None:
     """Convert images with another version of a preset again, and follow the bulk job to its end. Ctrl-C does not end
     it; `truss-image bulk` pauses or cancels it."""
@@ -153,14 +145,6 @@ def _run(
     url: str, api_key: str | None, story: Callable[[PresetCommands], Coroutine[Any, Any, None]], *, json_output: bool
 ) -> None:
     """Ends the command."""
-    import asyncio
-
-    from service.client.display import Report, readable_anywhere
     from service.client.presets import PresetCommands
 
-    readable_anywhere(sys.stdout, sys.stderr)
-    report = Report(json_output=json_output, with_total=False)
-    with interruptible():
-        client = Client(url, api_key, report)
-        code = asyncio.run(client.run(lambda api: story(PresetCommands(api=api, report=report))))
-    sys.exit(code)
+    run(url, api_key, PresetCommands, story, json_output=json_output)

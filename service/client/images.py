@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from service.client.api import Api
-from service.client.display import Report, is_terminal, printable
-from service.client.errors import Refused, Unusable
+from service.client.commands import Commands
+from service.client.display import is_terminal, printable
 from service.client.gate import PATIENCE_SECONDS
 
 #: The most images in one call.
@@ -29,11 +27,9 @@ OPEN = frozenset({"queued", "running", "cancelling"})
 
 
 @dataclass(slots=True, kw_only=True)
-class Images:
+class Images(Commands):
     """The work of the commands. Each command writes its rows as they come. The report counts the failures."""
 
-    api: Api
-    report: Report
     _drawn: bool = field(default=False)
 
     async def show(self, chosen: Mapping[str, str], most: int | None) -> None:
@@ -42,7 +38,7 @@ class Images:
         asked = {name: value for name, value in chosen.items() if path == "/images/list" or name != "status"}
         left = most
         while left is None or left > 0:
-            page = await self._ask("GET", f"{path}?{urlencode({**asked, 'limit': min(PAGE, left or PAGE)})}", "images")
+            page = await self.ask("GET", f"{path}?{urlencode({**asked, 'limit': min(PAGE, left or PAGE)})}", "images")
             if page is None:
                 return
             for image in page["images"]:
@@ -55,7 +51,7 @@ class Images:
     async def usage(self, chosen: Mapping[str, str]) -> None:
         """A row for each day and API key, and one for all."""
         query = f"?{urlencode(chosen)}" if chosen else ""
-        used = await self._ask("GET", f"/images/usage{query}", "days")
+        used = await self.ask("GET", f"/images/usage{query}", "days")
         if used is None:
             return
         if self.report.json_output:
@@ -82,7 +78,7 @@ class Images:
     ) -> tuple[list[str], float]:
         """The images to try again, and the seconds to wait before that."""
         asked = {"uniqueIds": unique_ids, **more}
-        answer = await self._ask("POST", f"/images/batch/{operation}", "results", body=asked)
+        answer = await self.ask("POST", f"/images/batch/{operation}", "results", body=asked)
         again: list[str] = []
         wait = 0.0
         for result in () if answer is None else answer["results"]:
@@ -97,20 +93,20 @@ class Images:
 
     async def matching(self, operation: str, chosen: Mapping[str, Any], more: Mapping[str, Any]) -> None:
         """Start a bulk job, and follow it to its end."""
-        started = await self._ask("POST", f"/images/batch/{operation}", "batchId", body={"filter": chosen, **more})
+        started = await self.ask("POST", f"/images/batch/{operation}", "batchId", body={"filter": chosen, **more})
         if started is not None:
             await self.follow(started["batchId"])
 
     async def rest(self, batch_id: str, *, paused: bool) -> None:
         """Pause a bulk job, or follow it on."""
-        told = await self._ask("PATCH", _path(batch_id), "state", body={"paused": paused})
+        told = await self.ask("PATCH", _path(batch_id), "state", body={"paused": paused})
         if told is not None and paused:
             self.report.note(f"{told['operation']} paused: {_counts(told)}")
         elif told is not None:
             await self.follow(batch_id)
 
     async def cancel(self, batch_id: str) -> None:
-        cancelled = await self._ask("DELETE", _path(batch_id), "state")
+        cancelled = await self.ask("DELETE", _path(batch_id), "state")
         if cancelled is not None:
             await self.follow(batch_id)
 
@@ -122,7 +118,7 @@ class Images:
         try:
             job = await self._ended(batch_id)
         except asyncio.CancelledError:
-            self._aside()
+            self.clear()
             self.report.note(f"The bulk job goes on. Look again with: truss-image bulk {printable(batch_id)}")
             raise
         if job is None:
@@ -140,9 +136,9 @@ class Images:
 
     async def _ended(self, batch_id: str) -> Mapping[str, Any] | None:
         while True:
-            job = await self._ask("GET", _path(batch_id), "state")
+            job = await self.ask("GET", _path(batch_id), "state")
             if job is None or job["state"] not in OPEN:
-                self._aside()
+                self.clear()
                 return job
             self._draw(f"{job['operation']} {job['state']}: {_counts(job)}{_rests(job)}")
             await asyncio.sleep(LOOK_SECONDS)
@@ -151,25 +147,12 @@ class Images:
         last_key: str | None = ""
         while last_key is not None:
             query = f"?{urlencode({'lastKey': last_key})}" if last_key else ""
-            page = await self._ask("GET", f"{_path(batch_id)}/results{query}", "results")
+            page = await self.ask("GET", f"{_path(batch_id)}/results{query}", "results")
             if page is None:
                 return
             for result in page["results"]:
                 yield result
             last_key = page["lastEvaluatedKey"]
-
-    async def _ask(self, method: str, path: str, expect: str, *, body: object = None) -> Mapping[str, Any] | None:
-        """The answer. None if the call was refused, which is reported here, or if `api.unusable` says why not."""
-        key = secrets.token_hex(16) if method == "POST" else None
-        try:
-            return (await self.api.call(method, path, body=body, idempotency_key=key, expect=(expect,))).document
-        except Refused as refused:
-            self.report.tally.failed += 1
-            self._aside()
-            self.report.note(f"Error: {printable(str(refused))}")
-        except Unusable:
-            pass
-        return None
 
     def _row(self, operation: str, unique_id: str, error: str, processing_id: str | None) -> None:
         self.report.tally.failed += bool(error)
@@ -188,7 +171,7 @@ class Images:
             sys.stderr.flush()
             self._drawn = True
 
-    def _aside(self) -> None:
+    def clear(self) -> None:
         if self._drawn:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()

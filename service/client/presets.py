@@ -4,99 +4,79 @@ from __future__ import annotations
 
 import base64
 import json
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from service.client.api import Api
-from service.client.display import Report, printable
-from service.client.errors import Refused, Unusable
+from service.client.commands import Commands
+from service.client.display import printable
 from service.client.images import Images
 
 _PATH = "/images/presets"
 
 
 @dataclass(slots=True, kw_only=True)
-class PresetCommands:
-    """What the commands do. What was refused is counted in the report."""
-
-    api: Api
-    report: Report
+class PresetCommands(Commands):
+    """What the commands do."""
 
     async def show_all(self) -> None:
         """A row for each preset; the default has a star."""
-        found = await self._ask("GET", _PATH, "presets")
+        found = await self.ask("GET", _PATH, "presets")
         for preset in () if found is None else found["presets"]:
             star = "*" if found and preset["name"] == found["default"] else " "
-            self._write(preset, f"{star} {_row(preset)}")
+            self.write(preset, f"{star} {_row(preset)}")
 
     async def show(self, name: str, version: int | None) -> None:
         """The document, as `put` takes it."""
         query = "" if version is None else f"?version={version}"
-        found = await self._ask("GET", f"{_path(name)}{query}", "document")
+        found = await self.ask("GET", f"{_path(name)}{query}", "document")
         if found is not None:
-            self._write(found, json.dumps(found["document"], indent=2))
+            self.write(found, json.dumps(found["document"], indent=2))
 
     async def put(self, name: str, document: object) -> None:
         """Write a preset, and tell its version."""
-        self._tell(await self._ask("PUT", _path(name), "version", body=document))
+        self._tell(await self.ask("PUT", _path(name), "version", body=document))
 
     async def remove(self, name: str, *, force: bool) -> None:
-        self._tell(await self._ask("DELETE", f"{_path(name)}{'?force=true' if force else ''}", "version"), "deleted ")
+        self._tell(await self.ask("DELETE", f"{_path(name)}{'?force=true' if force else ''}", "version"), "deleted ")
 
     async def choose_default(self, name: str) -> None:
         """Make a preset the default."""
-        chosen = await self._ask("PATCH", _PATH, "default", body={"default": name})
+        chosen = await self.ask("PATCH", _PATH, "default", body={"default": name})
         if chosen is not None:
-            self._write(chosen, f"default {printable(chosen['default'])}")
+            self.write(chosen, f"default {printable(chosen['default'])}")
 
     async def preview(self, asked: Mapping[str, Any], out: Path) -> None:
         """Write the files of a preview into a folder, with a row for each."""
-        made = await self._ask("POST", f"{_PATH}/preview", "variants", body=asked)
+        made = await self.ask("POST", f"{_PATH}/preview", "variants", body=asked)
         for variant in () if made is None else made["variants"]:
             file = None if variant["data"] is None else str(_written(variant, out))
             told = {name: value for name, value in variant.items() if name != "data"}
             size = f"{variant['width']} x {variant['height']}  {variant['size']:,} bytes"
             text = f"{variant['name']}  {variant['format']}  {size}  {file or 'too large to show'}"
-            self._write({**told, "file": file}, printable(text))
+            self.write({**told, "file": file}, printable(text))
 
     async def plan(self, name: str) -> None:
         """Tell what a backfill would do."""
-        plan = await self._ask("POST", f"{_path(name)}/plan", "images")
+        plan = await self.ask("POST", f"{_path(name)}/plan", "images")
         if plan is not None:
             cost = plan["cost"]
             some = "" if plan["complete"] else f" of the {plan['lookedAt']:,} newest; there are more"
             told = f"{plan['images']:,} images have another version than {plan['presetVersion']}{some}"
             costs = f"{cost['cpuSeconds']:,.0f} CPU seconds, {cost['bytes']:,} bytes, {cost['dollars']:.2f} dollars"
-            self._write(plan, printable(f"{name}  {told}  {costs}"))
+            self.write(plan, printable(f"{name}  {told}  {costs}"))
 
     async def backfill(self, name: str) -> None:
         """Start a backfill, and follow it to its end."""
-        started = await self._ask("POST", f"{_path(name)}/backfill", "batchId")
+        started = await self.ask("POST", f"{_path(name)}/backfill", "batchId")
         if started is not None:
             await Images(api=self.api, report=self.report).follow(started["batchId"])
 
     def _tell(self, preset: Mapping[str, Any] | None, what: str = "") -> None:
         if preset is not None:
-            self._write(preset, f"{what}{_row(preset)}")
-
-    def _write(self, document: Mapping[str, Any], text: str) -> None:
-        self.report.write(json.dumps(document) if self.report.json_output else text)
-
-    async def _ask(self, method: str, path: str, expect: str, *, body: object = None) -> Mapping[str, Any] | None:
-        """None: it was refused, which is told; or the service is of no use, which `api.unusable` tells."""
-        key = secrets.token_hex(16) if method == "POST" else None
-        try:
-            return (await self.api.call(method, path, body=body, idempotency_key=key, expect=(expect,))).document
-        except Refused as refused:
-            self.report.tally.failed += 1
-            self.report.note(f"Error: {printable(str(refused))}")
-        except Unusable:
-            pass
-        return None
+            self.write(preset, f"{what}{_row(preset)}")
 
 
 def _written(variant: Mapping[str, Any], folder: Path) -> Path:
