@@ -16,6 +16,7 @@ from service.local import LocalError
 from service.local.folder import RUNNING_FILE, Running, announce, find_running, held, refuse_second
 from service.local.greeting import Addresses, greeting
 from service.local.run import settings_of_running
+from tests.ports import held_port
 
 pytestmark = pytest.mark.usefixtures("process_restored")
 
@@ -68,8 +69,9 @@ def test_a_port_that_is_taken_is_named_with_the_variable_that_chooses_another(
 
 
 def test_two_ports_that_are_one_are_named_both(tmp_path: Path) -> None:
-    free = {"PORT": "18080", "LOCAL_AWS_PORT": "18080"}
-    assert complaint(tmp_path, **free).endswith("PORT and LOCAL_AWS_PORT are both 18080: choose different ports.")
+    port = str(held_port())
+    said = complaint(tmp_path, PORT=port, LOCAL_AWS_PORT=port)
+    assert said.endswith(f"PORT and LOCAL_AWS_PORT are both {port}: choose different ports.")
 
 
 @pytest.mark.parametrize("addresses", ["file", "file/below", "/proc/nowhere", "/dev/null", "x" * 300])
