@@ -21,8 +21,9 @@ from aiohttp.typedefs import Handler
 from processor import clock
 from processor.errors import AnswerNotKept, Busy, ImageNotFound, Unavailable
 from processor.ports.replays import Repeatable, ReplayStore
-from service.auth.middleware import find_principal, tenant_of
+from service.auth.middleware import find_principal, subject_of, tenant_of
 from service.http.body import raw_body
+from service.http.call import is_done_anew
 from service.http.near_misses import nearly
 from service.http.problems import LONGEST_SHOWN, FieldError, InvalidRequest
 
@@ -42,7 +43,6 @@ MOST_KEPT_BYTES = 300 * 1024
 _KEY = re.compile(r'"?([!#-~]{1,255})"?')
 
 _SECRET = web.RequestKey("answer_is_secret", bool)
-_ANEW = web.RequestKey("request_is_done_anew", bool)
 _GOOD_FOR = web.RequestKey("answer_is_good_for_seconds", int)
 _IMAGES = web.RequestKey("images_of_the_answer", tuple)
 _EARLIER = web.RequestKey("earlier_answer", Mapping[str, Any])
@@ -61,6 +61,8 @@ async def replay(request: web.Request, handler: Handler) -> web.StreamResponse:
             message = f"is not known here, but {KEY_HEADER} is"
             raise InvalidRequest([FieldError(field=misspelled[:LONGEST_SHOWN], message=message)])
         return await handler(request)
+    if is_done_anew(request):  # before its body is read, which only its own bounds may allow
+        return await handler(request)
     repeatable = await _repeatable(request, keys)
     replays = request.app[REPLAYS]
     recorded = await replays.begin(repeatable)
@@ -73,21 +75,13 @@ async def replay(request: web.Request, handler: Handler) -> web.StreamResponse:
             await replays.abandon(repeatable)
         raise
     with suppress(Unavailable, Busy):  # what is done is done, and its caller has the answer
-        if request.get(_ANEW, False):
-            await replays.abandon(repeatable)
-        else:
-            await replays.record(repeatable, await _kept(request, response))
+        await replays.record(repeatable, await _kept(request, response))
     return response
 
 
 def keep_no_answer(request: web.Request) -> None:
     """Do not store the answer, because it contains a secret: a repeated request gets an error that says so."""
     request[_SECRET] = True
-
-
-def done_anew(request: web.Request) -> None:
-    """The request changes nothing: a repetition is answered as things are then."""
-    request[_ANEW] = True
 
 
 def good_for(request: web.Request, seconds: int, images: Sequence[str] = ()) -> None:
@@ -108,10 +102,8 @@ async def _repeatable(request: web.Request, keys: Sequence[str]) -> Repeatable:
     found = _KEY.fullmatch(keys[0]) if len(keys) == 1 else None
     if found is None:
         raise InvalidRequest([FieldError(field=KEY_HEADER, message="must be 1 to 255 visible ASCII characters")])
-    principal = find_principal(request)
-    caller = "" if principal is None else principal.subject
     return Repeatable(
-        name=_digest(tenant_of(request), caller, found[1]),
+        name=_digest(tenant_of(request), subject_of(request), found[1]),
         fingerprint=_digest(request.method, request.path_qs, await raw_body(request)),
     )
 

@@ -9,7 +9,7 @@ from processor.bulk.jobs import BulkJobs
 from processor.bulk.operations import BACKFILL, matches
 from processor.catalog.presets import Choice
 from processor.formats.info import ImageInfo
-from processor.jobs import Job, JobStatus
+from processor.jobs import Job, JobStatus, Manifest
 from processor.ports.bulk import BulkFilter, BulkJob
 from processor.ports.jobs import JobQuery, JobStore
 from processor.recipes import Recipe
@@ -50,6 +50,8 @@ class Plan:
     sampled: int
     cost: Cost
     samples: tuple[Job, ...]
+    #: How much was read from the store.
+    read_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ class Backfills:
         """Look at completed images, newest first. Changes nothing. Raises `PresetNotFound`, `Unavailable`."""
         recipe = await self.choice.newest(tenant, name)
         query = JobQuery(tenant=tenant, limit=PAGE, status=JobStatus.COMPLETED)
-        images = looked_at = 0
+        images = looked_at = read_bytes = 0
         sample: list[Job] = []
         complete = False
         while looked_at < LOOKED_AT and not complete:
@@ -73,6 +75,7 @@ class Backfills:
             found = [job for job in page.jobs if matches(_filter(recipe), job)]
             images, looked_at = images + len(found), looked_at + len(page.jobs)
             sample += found[: SAMPLED - len(sample)]
+            read_bytes += page.read_bytes
             complete = page.next_after is None
             query = replace(query, after=page.next_after)
         return Plan(
@@ -83,6 +86,7 @@ class Backfills:
             sampled=len(sample),
             cost=self._cost(recipe, sample, images),
             samples=tuple(sample[:SHOWN]),
+            read_bytes=read_bytes,
         )
 
     async def start(self, tenant: str, name: str, *, by: str) -> BulkJob:
@@ -97,7 +101,7 @@ class Backfills:
 
     def _cost(self, recipe: Recipe, sample: Sequence[Job], images: int) -> Cost:
         """The mean of the sampled images, for all of them."""
-        pictures = [(_picture(job), _bytes_a_pixel(job)) for job in sample if job.manifest is not None]
+        pictures = [(_picture(made), _bytes_a_pixel(job)) for job in sample if (made := job.manifest) is not None]
         if not pictures:
             return Cost(cpu_seconds=0, bytes=0, dollars=0, dollars_a_month=0)
         seconds = size = 0.0
@@ -119,10 +123,7 @@ def _filter(recipe: Recipe) -> BulkFilter:
     return BulkFilter(status=JobStatus.COMPLETED, preset=recipe.name, unlike=recipe.reference)
 
 
-def _picture(job: Job) -> ImageInfo:
-    made = job.manifest
-    if made is None:
-        raise ValueError(f"{job.processing_id} has no manifest")
+def _picture(made: Manifest) -> ImageInfo:
     return ImageInfo(format=made.format, width=made.width, height=made.height, frames=made.frames)
 
 

@@ -61,14 +61,15 @@ class Process:
             new = await self._catalog.current_job(job.tenant, item.unique_id)
             if new == item.processing_id:
                 raise
-            new = await self._under_way(job, item, new)
+            new = await self._under_way(job.tenant, item.unique_id, new)
         return BulkResult(unique_id=item.unique_id, processing_id=item.processing_id, new_processing_id=new)
 
-    async def _under_way(self, job: BulkJob, item: BulkItem, new: str) -> str:
-        current = await self._catalog.status(job.tenant, new)
+    async def _under_way(self, tenant: str, unique_id: str, new: str) -> str:
+        current = await self._catalog.status(tenant, new)
         lost = current.ended_without_a_worker and current.error is not None and current.error.code == UNAVAILABLE
         if current.status is JobStatus.UPLOADED or lost:
-            return (await self._catalog.reprocess(job.tenant, item.unique_id, preset=job.preset)).processing_id
+            # With its own preset: it may be somebody else's job, who chose another one.
+            return (await self._catalog.reprocess(tenant, unique_id)).processing_id
         return new
 
 

@@ -127,7 +127,9 @@ class Presets:
 
     async def check(self, tenant: str, name: str, expected: Expected) -> None:
         """Whether `save` may succeed, before anybody works for it. Raises what `save` raises."""
-        await self._present(tenant, await self._heads_for(tenant, name), name, expected)
+        heads = await self._heads_for(tenant, name)
+        await self._present(tenant, heads, name, expected)
+        _check_room(heads, name)
 
     async def save(self, tenant: str, recipe: Recipe, *, by: str, expected: Expected) -> tuple[Preset, bool]:
         """Write a new version of the preset that has the recipe's name, unless the newest has the same content.
@@ -137,6 +139,7 @@ class Presets:
         async for _ in races():
             heads = await self._heads_for(tenant, recipe.name)
             present = await self._present(tenant, heads, recipe.name, expected)
+            _check_room(heads, recipe.name)
             new = replace(recipe, version=heads.next_version(recipe.name))
             preset = Preset(recipe=new, created_at=clock.now(), created_by=by)
             if present is not None and present.makes_the_same(preset):
@@ -199,7 +202,7 @@ class Presets:
         return await self.store.heads(tenant)
 
     async def _present(self, tenant: str, heads: PresetHeads, name: str, expected: Expected) -> Preset | None:
-        """The newest version; None for a name that may become a preset. Raises `PresetChanged`, `TooManyPresets`."""
+        """The newest version; None: there is none. Raises `PresetChanged`."""
         head = heads.get(name)
         try:
             present = None if head is None else await self.store.get(tenant, name, head.newest)
@@ -207,8 +210,6 @@ class Presets:
             present = None
         if not expected(present):
             raise PresetChanged
-        if head is None and len(heads.all) >= MAX_PRESETS:
-            raise TooManyPresets(limit=MAX_PRESETS)
         return present
 
     async def _check_unused(self, tenant: str, name: str) -> None:
@@ -227,3 +228,9 @@ class Presets:
             query = replace(query, after=page.next_after)
         told = f"None of the {LOOKED_AT:,} newest images has the preset, but there are more"
         raise PresetInUse(f"{told}; `force` deletes it all the same.")
+
+
+def _check_room(heads: PresetHeads, name: str) -> None:
+    """Raises `TooManyPresets` for a new name that is one too many."""
+    if heads.get(name) is None and len(heads.all) >= MAX_PRESETS:
+        raise TooManyPresets(limit=MAX_PRESETS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from processor.catalog.images import living
@@ -46,25 +48,13 @@ class Previews:
 
     async def of_picture(self, tenant: str, recipe: Recipe, data: bytes) -> Preview:
         """Raises `PictureRefused` if the picture is at fault, `Unavailable` if it takes too long."""
-        try:
-            async with asyncio.timeout(LONGEST_SECONDS):
-                return await self._rendered(tenant, recipe, data)
-        except ImageRejected as error:
-            raise PictureRefused(error) from None
-        except TimeoutError:
-            raise Unavailable from None
+        async with _in_time():
+            return await self._of_file(tenant, recipe, data)
 
     async def of_image(self, tenant: str, recipe: Recipe, unique_id: str) -> Preview:
         """The same of an image. Raises also `ImageNotFound`, `NotUploaded`, and `FileTooLarge` above `MAX_BYTES`."""
-        image = await living(self.stores.jobs, tenant, unique_id)
-        job = await known_job(self.stores.jobs, tenant, image.current_job)
-        if job is not None and job.status is JobStatus.PENDING:
-            raise NotUploaded
-        try:
-            data = await self.stores.source.fetch(image.key, max_bytes=MAX_BYTES)
-        except ObjectNotFound:
-            raise NotUploaded("The uploaded file is not there any more.") from None
-        return await self.of_picture(tenant, recipe, data)
+        async with _in_time():
+            return await self._of_file(tenant, recipe, await self._file(tenant, unique_id))
 
     async def try_out(self, tenant: str, recipe: Recipe, picture: bytes) -> None:
         """Whether a picture that is sound can be made. Raises `PresetUnusable`, `Unavailable`."""
@@ -73,6 +63,22 @@ class Previews:
         except PictureRefused as error:
             told = "" if error.why is None else f" ({error.why.code}): {error.why.message}"
             raise PresetUnusable(f"The test picture cannot be made with this preset{told}") from None
+
+    async def _file(self, tenant: str, unique_id: str) -> bytes:
+        image = await living(self.stores.jobs, tenant, unique_id)
+        job = await known_job(self.stores.jobs, tenant, image.current_job)
+        if job is not None and job.status is JobStatus.PENDING:
+            raise NotUploaded
+        try:
+            return await self.stores.source.fetch(image.key, max_bytes=MAX_BYTES)
+        except ObjectNotFound:
+            raise NotUploaded("The uploaded file is not there any more.") from None
+
+    async def _of_file(self, tenant: str, recipe: Recipe, data: bytes) -> Preview:
+        try:
+            return await self._rendered(tenant, recipe, data)
+        except ImageRejected as error:
+            raise PictureRefused(error) from None
 
     async def _rendered(self, tenant: str, recipe: Recipe, data: bytes) -> Preview:
         ticket = Ticket(tenant=tenant)
@@ -83,3 +89,13 @@ class Previews:
             if only.specs:
                 further += (await self.renderer.render(data, only, ticket)).variants
         return Preview(source=rendered.source, variants=rendered.variants, further=tuple(further))
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    """Raises `Unavailable` for what takes longer than a preview may."""
+    try:
+        async with asyncio.timeout(LONGEST_SECONDS):
+            yield
+    except TimeoutError:
+        raise Unavailable from None

@@ -13,7 +13,6 @@ from typing import Any
 
 from processor.errors import ImageRejected, NotReplayable, ObjectChanged, ObjectNotFound
 from processor.formats import sniff
-from processor.images import Variant
 from processor.jobs import NOT_THE_FILES_FAULT, Job, Maker
 from processor.metadata.stripping import strip
 from processor.ports.renderer import Renderer
@@ -108,12 +107,11 @@ def _stored(job: Job) -> Result:
 async def replayed(case: Case, renderer: Renderer, maker: Maker) -> Result:
     """Make the files of a case again. Raises `Unavailable`."""
     formats = {name.rpartition(".")[2] for name in case.stored.files}
-    recipes = [replace(case.recipe, further=())]
-    recipes += [case.recipe.in_format(name) for name in case.recipe.further_formats if name in formats]
-    made: list[Variant] = []
     try:
-        for recipe in recipes:
-            made += (await renderer.render(case.source, recipe)).variants
+        made = list((await renderer.render(case.source, replace(case.recipe, further=()))).variants)
+        pixels = {variant.name: variant.pixels for variant in made}
+        for name in filter(formats.__contains__, case.recipe.further_formats):
+            made += (await renderer.render(case.source, case.recipe.in_format(name).within(pixels))).variants
     except ImageRejected as error:
         return Result(error=error.code, maker=str(maker))
     files = {each.spec.file_name: (hashlib.sha256(each.data).hexdigest(), len(each.data)) for each in made}

@@ -116,8 +116,11 @@ class Uploads:
         Raises `PresetNotFound`, `Unavailable`.
         """
         digest = base64.b64decode(checksum_sha256).hex()
+        found = await self.stores.jobs.find_completed(tenant, digest)
+        if not found:  # as nearly always: then nobody asks which variants they have
+            return None
         recipe = await self.choice.of_upload(tenant, preset)
-        for processing_id in await self.stores.jobs.find_completed(tenant, digest):
+        for processing_id in found:
             job = await known_job(self.stores.jobs, tenant, processing_id)
             if job is None or job.status is not JobStatus.COMPLETED or not _has_variants_of(job, recipe):
                 continue

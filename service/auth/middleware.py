@@ -70,6 +70,12 @@ def require(request: web.Request, scope: Scope) -> None:
         raise Forbidden(f"These credentials lack the scope {scope.value}.")
 
 
+def subject_of(request: web.Request) -> str:
+    """Who calls, for records; empty for a public call."""
+    principal = find_principal(request)
+    return "" if principal is None else principal.subject
+
+
 def tenant_of(request: web.Request) -> str:
     """The tenant of the request; not for public calls."""
     return request[_TENANT]

@@ -16,20 +16,17 @@ from processor.errors import BulkInProgress, PresetNotFound
 from processor.jobs import Job
 from processor.ports.bulk import BulkFilter
 from processor.recipes import STANDARD
-from service.auth.middleware import tenant_of
+from service.auth.middleware import subject_of, tenant_of
 from service.calls import groups, samples
-from service.calls.bulk import RUNNING, BulkJobAnswer, subject_of
+from service.calls.bulk import RUNNING, BulkJobAnswer
 from service.calls.names import ProcessingId, PublicUrl, UniqueId
 from service.calls.presets import BACKFILLS, PRESET_NAME, name_in
 from service.calls.variants import PresetVersionNumber
 from service.http.call import call, reply
 from service.http.rendering import render
 from service.http.wire import Answer
-from service.idempotency import done_anew
 from service.limits.long_pages import page_turn
-
-#: Rows that a plan reads, for the turns of long answers.
-_ROWS = 100
+from service.limits.middleware import count_work
 
 
 class PlannedImage(Answer):
@@ -50,7 +47,7 @@ class PlannedImage(Answer):
         )
 
 
-class CostAnswer(Answer):
+class EstimateAnswer(Answer):
     """An estimate, from the tenant's own images."""
 
     cpu_seconds: float = Field(examples=[980.5])
@@ -82,7 +79,7 @@ class PlanAnswer(Answer):
         "and the cost are of those that were looked at. The backfill itself finds all."
     )
     sampled: int = Field(description="How many records the estimate is made of.", examples=[200])
-    cost: CostAnswer
+    cost: EstimateAnswer
     samples: list[PlannedImage] = Field(description="Some of the images.")
 
     @classmethod
@@ -94,7 +91,7 @@ class PlanAnswer(Answer):
             looked_at=plan.looked_at,
             complete=plan.complete,
             sampled=plan.sampled,
-            cost=CostAnswer.of(plan.cost),
+            cost=EstimateAnswer.of(plan.cost),
             samples=[PlannedImage.of(job) for job in plan.samples],
         )
 
@@ -115,17 +112,19 @@ _STARTED = BulkJobAnswer.of(
 )
 
 
-@call("planBackfill", groups.PRESETS, reply("The plan", PLAN), path=(PRESET_NAME,), problems=(PresetNotFound,))
+@call(
+    "planBackfill", groups.PRESETS, reply("The plan", PLAN), path=(PRESET_NAME,), problems=(PresetNotFound,), anew=True
+)
 async def plan(request: web.Request) -> web.Response:
     """Say how many images have another version of a preset, and what a backfill would cost. Nothing is changed.
 
     CPU time is estimated for the pictures that are in the records of some of these images, and bytes from the size of
     their variants. Images whose records have expired are not among them.
     """
-    done_anew(request)
     tenant = tenant_of(request)
-    async with page_turn(request, _ROWS):
+    async with page_turn(request):
         found = await request.app[BACKFILLS].plan(tenant, name_in(request))
+        count_work(request, read_bytes=found.read_bytes)
     return render(request, PlanAnswer.of(found))
 
 
@@ -140,8 +139,8 @@ async def start(request: web.Request) -> web.Response:
     """Convert all images that have another version of a preset again, with the newest version, in the background.
 
     It is a bulk job: `GET /images/batch/{batchId}` tells how far it is, `PATCH` pauses it, `DELETE` cancels it. It
-    waits before each image until no upload waits. An image shows its old variants until all new ones are there. A
-    tenant may have one backfill at a time.
+    waits before each image until no upload waits, 30 seconds at most. An image shows its old variants until all new
+    ones are there. A tenant may have one backfill at a time.
     """
     by = subject_of(request)
     job = await request.app[BACKFILLS].start(tenant_of(request), name_in(request), by=by)

@@ -32,7 +32,7 @@ from service.http.middleware import request_id_of
 from service.http.problems import FieldError, InvalidRequest, ProblemDocument, problem_of
 from service.http.rendering import PUBLIC_URL, render_rows
 from service.http.wire import Answer, Heard, Question, Time, as_plain, is_none, read_object
-from service.idempotency import done_anew, earlier, good_for
+from service.idempotency import earlier, good_for
 from service.limits.batches import each
 from service.limits.long_bodies import asked_by, understood
 
@@ -284,14 +284,13 @@ async def upload_urls(request: web.Request) -> web.Response:
     )
 
 
-@call("getStatuses", groups.BATCHES, reply("The jobs", STATUS_ANSWER), body=BatchStatusRequest)
+@call("getStatuses", groups.BATCHES, reply("The jobs", STATUS_ANSWER), body=BatchStatusRequest, anew=True)
 async def status(request: web.Request) -> web.Response:
     """See how far up to 100 jobs have come.
 
     A repeated call shows the present states, also with an `Idempotency-Key`.
     """
     asked = await asked_by(request, BatchStatusRequest, await json_body(request))
-    done_anew(request)
     app, tenant = request.app, tenant_of(request)
 
     async def one(name: str) -> JobAnswer:

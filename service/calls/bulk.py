@@ -18,7 +18,7 @@ from processor.bulk.operations import DELETE
 from processor.errors import BulkNotFound
 from processor.jobs import Failure, JobStatus
 from processor.ports.bulk import BulkFilter, BulkJob, BulkResult, BulkState
-from service.auth.middleware import find_principal, tenant_of
+from service.auth.middleware import subject_of, tenant_of
 from service.calls import groups, samples
 from service.calls.failed import FailureCode
 from service.calls.jobs import FailureAnswer
@@ -345,8 +345,3 @@ def _page(last_key: str | None) -> int:
     if not (last_key.isascii() and last_key.isdecimal() and len(last_key) <= _LONGEST_PAGE):
         raise InvalidCursor
     return int(last_key)
-
-
-def subject_of(request: web.Request) -> str:
-    principal = find_principal(request)
-    return "" if principal is None else principal.subject

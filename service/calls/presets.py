@@ -38,7 +38,7 @@ from processor.images import Variant
 from processor.pipeline.cost import cpu_seconds
 from processor.ports.presets import KEPT_VERSIONS, Preset
 from processor.recipes import STANDARD, Recipe, VariantSpec, sharpening
-from service.auth.middleware import find_principal, tenant_of
+from service.auth.middleware import subject_of, tenant_of
 from service.calls import groups, samples
 from service.calls.names import unique_id_of
 from service.calls.preset_documents import PresetDocument, PresetVariant, variants_of
@@ -48,7 +48,6 @@ from service.http.call import PathPart, call, reply, unchanged
 from service.http.problems import FieldError, InvalidRequest, TooManyPreviews
 from service.http.rendering import ALWAYS_ASIDE, is_known, render, render_rows
 from service.http.wire import Answer, Heard, Question, Time, WholeNumber, read_query
-from service.idempotency import done_anew
 from service.limits.long_bodies import asked_by
 from service.limits.open_calls import PREVIEWS as PREVIEW_PLACES
 
@@ -295,8 +294,9 @@ _PREVIEW_PROBLEMS: tuple[type[TrussError], ...] = (
 async def list_presets(request: web.Request) -> web.Response:
     """List the tenant's presets, the built-in one first."""
     heads, presets = await request.app[PRESETS].list(tenant_of(request))
-    answer = PresetList.of(presets, heads.default)
-    return await render_rows(request, lambda: answer, rows=answer.count, tenant=tenant_of(request))
+    return await render_rows(
+        request, lambda: PresetList.of(presets, heads.default), rows=len(presets), tenant=tenant_of(request)
+    )
 
 
 @call(
@@ -360,7 +360,7 @@ async def put(request: web.Request) -> web.Response:
     await presets.check(tenant, name, expected)
     with request.app[PREVIEW_PLACES].place(tenant):
         await request.app[PREVIEWS].try_out(tenant, recipe, sample_picture())
-    preset, is_new = await presets.save(tenant, recipe, by=_subject(request), expected=expected)
+    preset, is_new = await presets.save(tenant, recipe, by=subject_of(request), expected=expected)
     if is_new:
         log.info("Preset written", preset=name, presetVersion=preset.version)
     return _tagged(render(request, PresetAnswer.of(preset), HTTPStatus.CREATED if is_new else HTTPStatus.OK), preset)
@@ -375,8 +375,8 @@ async def put(request: web.Request) -> web.Response:
 )
 async def history(request: web.Request) -> web.Response:
     """List the versions of a preset, newest first. The newest 50 are kept."""
-    answer = PresetHistory.of(await request.app[PRESETS].history(tenant_of(request), name_in(request)))
-    return await render_rows(request, lambda: answer, rows=answer.count, tenant=tenant_of(request))
+    presets = await request.app[PRESETS].history(tenant_of(request), name_in(request))
+    return await render_rows(request, lambda: PresetHistory.of(presets), rows=len(presets), tenant=tenant_of(request))
 
 
 @call(
@@ -410,6 +410,7 @@ async def delete(request: web.Request) -> web.Response:
     body=PreviewRequest,
     problems=_PREVIEW_PROBLEMS,
     largest_body=MAX_PREVIEW_BODY_BYTES,
+    anew=True,
 )
 async def preview(request: web.Request) -> web.Response:
     """Make the variants of a picture, and store nothing.
@@ -417,7 +418,6 @@ async def preview(request: web.Request) -> web.Response:
     The picture is posted, or is an image of the tenant's. A preset is named, or its document is in the request. The
     answer comes within 45 seconds. Each process makes a few previews at once, and two of a tenant.
     """
-    done_anew(request)
     tenant = tenant_of(request)
     with request.app[PREVIEW_PLACES].place(tenant):
         asked = await asked_by(request, PreviewRequest, await json_body(request))
@@ -426,8 +426,7 @@ async def preview(request: web.Request) -> web.Response:
             made = await request.app[PREVIEWS].of_image(tenant, recipe, unique_id_of(asked.unique_id))
         else:
             made = await request.app[PREVIEWS].of_picture(tenant, recipe, await aside(asked.file, tenant))
-        answer = await aside(lambda: PreviewAnswer.of(recipe, made), tenant)
-        return await render_rows(request, lambda: answer, rows=ALWAYS_ASIDE, tenant=tenant)
+        return await render_rows(request, lambda: PreviewAnswer.of(recipe, made), rows=ALWAYS_ASIDE, tenant=tenant)
 
 
 async def _recipe(request: web.Request, asked: PreviewRequest) -> Recipe:
@@ -475,8 +474,3 @@ def _expected(request: web.Request) -> Expected:
         return is_match and not any(tag.value in tags for tag in mismatches or ())
 
     return expected
-
-
-def _subject(request: web.Request) -> str:
-    principal = find_principal(request)
-    return "" if principal is None else principal.subject

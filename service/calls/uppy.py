@@ -19,6 +19,7 @@ from processor.errors import (
     FileTooLarge,
     ImageLimitReached,
     ImageNotFound,
+    JobNotFound,
     NoSuchPart,
     PartTooSmall,
     PresetNotFound,
@@ -326,7 +327,7 @@ async def list_parts(request: web.Request) -> web.Response:
     query=UploadName,
     body=CompleteRequest,
     problems=(
-        *(ImageNotFound, PartTooSmall, FileTooLarge),
+        *(ImageNotFound, JobNotFound, PartTooSmall, FileTooLarge),
         *(UploadIncomplete, UploadExpired, WrongUploadMethod, DailyLimitReached, ImageLimitReached),
     ),
 )
@@ -334,7 +335,8 @@ async def finish(request: web.Request) -> web.Response:
     """Make one file of the parts, and convert it.
 
     Parts 1 to the last one named must be there with these ETags. Otherwise the answer is 409 with `upload_incomplete`,
-    and nothing is lost. Every part but the last has at least 5 MiB. The call may be repeated, also after it succeeded.
+    and nothing is lost. Every part but the last has at least 5 MiB. The call may be repeated, also after it succeeded,
+    while the record of the job is there.
     """
     asked = await asked_by(request, CompleteRequest, await json_body(request))
     job = await request.app[UNSIZED_FILES].finish(*_named(request), asked.etags)

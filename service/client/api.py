@@ -23,8 +23,8 @@ from service.client.errors import Refused, SubmitError, Unusable
 from service.client.gate import PATIENCE_SECONDS, Gate
 from service.client.proxies import proxy_for
 
-#: Time limit for one HTTP exchange with the API, in seconds.
-CALL_TIMEOUT_SECONDS = 30.0
+#: Time limit for one HTTP exchange with the API, in seconds. A preview may take 45.
+CALL_TIMEOUT_SECONDS = 60.0
 #: First and longest pause before a retry after a broken connection, in seconds.
 BACKOFF_SECONDS = (0.5, 10.0)
 #: Pause after an answer that the service is busy, without `Retry-After`. In seconds.
@@ -231,7 +231,7 @@ class Api:
             return Unusable(f"{_words(response, document)} {self._how_to_authenticate()}")
         if response.status == HTTPStatus.FORBIDDEN:
             changes = _scope_of_changes(response.method, response.url.path)
-            reads = response.method == "GET" or response.url.path.endswith("/batch/status")
+            reads = response.method == "GET" or response.url.path.endswith(("/batch/status", "/plan"))
             scope = "images:read" if reads else changes
             needs = f" The key needs the scopes images:read and {changes}; it lacks {scope}."
             return Unusable(_words(response, document) + (needs if code == "forbidden" else ""))
@@ -271,7 +271,7 @@ def _why(error: Exception) -> str:
 
 
 def _scope_of_changes(method: str, path: str) -> str:
-    if path.endswith("/delete"):
+    if path.endswith("/batch/delete"):
         return "images:delete"
     return "images:admin" if "/images/presets" in path and method != "POST" else "images:write"
 

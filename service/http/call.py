@@ -77,6 +77,8 @@ class Call:
     largest_body: int | None
     #: Asked every few seconds by whatever watches this process: noise in the log while all is well.
     quiet: bool
+    #: It changes nothing: a repetition is answered as things are then, whatever its `Idempotency-Key` is.
+    anew: bool
 
 
 def reply(description: str, shown: BaseModel | Mapping[str, BaseModel], *, status: HTTPStatus = HTTPStatus.OK) -> Reply:
@@ -105,6 +107,7 @@ def call(
     problems: Sequence[type[TrussError]] = (),
     largest_body: int | None = None,
     quiet: bool = False,
+    anew: bool = False,
 ) -> Callable[[H], H]:
     """Document a handler. The first paragraph of its docstring is the summary, the others are the description."""
 
@@ -123,6 +126,7 @@ def call(
             problems=problems,
             largest_body=largest_body,
             quiet=quiet,
+            anew=anew,
         )
         setattr(handler, _TOLD, told)
         return handler
@@ -140,6 +144,12 @@ def is_quiet(handler: Handler) -> bool:
     """Whether successful calls should not be logged; also for answers of aiohttp itself."""
     told: Call | None = getattr(handler, _TOLD, None)
     return told is not None and told.quiet
+
+
+def is_done_anew(request: web.Request) -> bool:
+    """Whether the call changes nothing, so that its repetitions are calls like any other."""
+    told: Call | None = getattr(request.match_info.handler, _TOLD, None)
+    return told is not None and told.anew
 
 
 def largest_body(request: web.Request) -> int:

@@ -61,8 +61,12 @@ def _parameters(route: Route, told: Call) -> list[Parameter | Reference]:
     return [
         *map(path_parameter, told.path),
         *([] if told.query is None else query_parameters(told.query)),
-        *([IDEMPOTENCY_KEY] if route.method == "POST" else []),
+        *([IDEMPOTENCY_KEY] if _is_repeatable(route, told) else []),
     ]
+
+
+def _is_repeatable(route: Route, told: Call) -> bool:
+    return route.method == "POST" and not told.anew
 
 
 def _answer(reply: Reply) -> Response:
@@ -83,7 +87,7 @@ def _problems(route: Route, told: Call) -> dict[str, Response | Reference]:
         *_ANY,
         *(_QUERY if told.query is not None else ()),
         *(_BODY if told.body is not None else ()),
-        *(_REPEATABLE if route.method == "POST" else ()),
+        *(_REPEATABLE if _is_repeatable(route, told) else ()),
         *(status for status, _ in own),
     }
     met: dict[str, Response | Reference] = {

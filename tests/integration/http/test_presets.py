@@ -369,6 +369,16 @@ async def test_a_posted_picture_comes_back_in_all_variants_and_formats(ask: Ask,
     assert (await ask("GET", PATH))[2]["count"] == 1
 
 
+async def test_a_preview_is_made_anew_whatever_its_idempotency_key_is(ask: Ask) -> None:
+    seen = []
+    for width in (160, 80):
+        body = {"preset": "standard", "picture": base64.b64encode(picture(width)).decode()}
+        status, headers, answer = await ask("POST", f"{PATH}/preview", json=body, headers={"Idempotency-Key": "k"})
+        assert (status, headers.get("Idempotent-Replayed")) == (200, None)
+        seen.append(max(each["width"] for each in answer["variants"]))
+    assert seen == [160, 80]
+
+
 async def test_an_image_is_previewed_by_its_id_with_a_preset_by_its_name(
     ask: Ask, submit: Submit, world: World
 ) -> None:

@@ -290,3 +290,19 @@ async def _free(scene: Scene, job: BulkJob) -> BulkJob:
     present = await scene.store.get(TENANT, job.bulk_id)
     freed = replace(present, lease=None, paused_until=None, paused_for=None)
     return await scene.store.save(freed)
+
+
+async def test_a_preset_that_somebody_chose_meanwhile_stays_chosen(scene: Scene) -> None:
+    await scene.save()
+    await scene.save(BANNER)
+    (old,) = await scene.images_of("avatar", 1)
+    await scene.save(changed(AVATAR, 90))
+    job = await scene.begun()
+    await next_millisecond()
+    chosen = await scene.world.catalog.reprocess(TENANT, old.unique_id, preset="banner")
+
+    item = BulkItem(unique_id=old.unique_id, processing_id=old.processing_id)
+    result = await operations(scene.world.catalog)[BACKFILL].do(job, item)
+
+    assert result.new_processing_id == chosen.processing_id
+    assert await scene.world.catalog.current_job(TENANT, old.unique_id) == chosen.processing_id

@@ -136,6 +136,8 @@ async def test_a_tenant_has_only_so_many(presets: Presets, monkeypatch: pytest.M
     with pytest.raises(TooManyPresets):
         await save(presets, replace(AVATAR, name="third"))
     assert (await save(presets, changed(AVATAR, 60))).version == 2
+    with pytest.raises(PresetNotFound):
+        await presets.remove(TENANT, "third", force=False, expected=anything)
     assert MAX_PRESETS > 2
 
 
