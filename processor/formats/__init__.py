@@ -63,12 +63,15 @@ def sniff(data: bytes) -> Format:
     raise UnsupportedFormat
 
 
+def pieces_in(data: bytes, name: str) -> Pieces:
+    """Counts the pieces of a file, up to the most that one of its size and format may have."""
+    per_piece = decoding_of(name).bytes_a_piece
+    return Pieces(MAX_PIECES + (len(data) // per_piece if per_piece else 0))
+
+
 def dissect(data: bytes, name: str) -> Anatomy:
     """Read the structure of a file, up to damage or its end. Raises `TooManyPieces`."""
-    decoding = decoding_of(name)
-    per_piece = decoding.bytes_a_piece
-    pieces = Pieces(MAX_PIECES + (len(data) // per_piece if per_piece else 0))
     try:
-        return decoding.dissect(data, pieces)
+        return decoding_of(name).dissect(data, pieces_in(data, name))
     except IndexError:  # the file ends within a piece
         return Anatomy()

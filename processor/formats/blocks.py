@@ -12,6 +12,10 @@ _RESOURCE, _NAME_AT = b"8BIM", 6
 _IPTC, _THUMBNAILS, _PROFILE, _EXIF, _XMP = 0x0404, frozenset({0x0409, 0x040C}), 0x040F, 0x0422, 0x0424
 
 
+#: The most bytes of all resources that are read.
+MOST_RESOURCES = 256 * 1024
+
+
 class Kind(StrEnum):
     """What a block holds."""
 
@@ -40,7 +44,7 @@ def no_blocks(_: bytes) -> Iterator[Block]:
 
 def photoshop_blocks(resources: memoryview | bytes) -> Iterator[Block]:
     """The blocks among the resources of Photoshop (Adobe, "Photoshop File Formats", Image Resource Blocks)."""
-    at = 0
+    resources, at = resources[:MOST_RESOURCES], 0
     while bytes(resources[at : at + 4]) == _RESOURCE and at + _NAME_AT < len(resources):
         number = int.from_bytes(resources[at + 4 : at + _NAME_AT], "big")
         name = 1 + resources[at + _NAME_AT]

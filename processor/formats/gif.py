@@ -12,7 +12,7 @@ from processor.formats.signatures import begins_with
 
 #: Length of the head with the screen descriptor, and the offset of its flags; the same for an image.
 _SCREEN, _SCREEN_FLAGS, _IMAGE_HEAD, _IMAGE_FLAGS = 13, 10, 10, 9
-_EXTENSION, _IMAGE = 0x21, 0x2C
+EXTENSION, IMAGE = 0x21, 0x2C
 _HAS_TABLE = 0x80
 #: The extension of a comment; that of an application, with the name and the length of XMP's, which lies there in one
 #: piece; what ends it (Adobe, "XMP Specification", part 3), and the most bytes before that.
@@ -26,13 +26,13 @@ _DRAWN_BYTES, _ONE_FRAME_BYTES = 13, 10
 
 
 def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
-    at = _SCREEN + _colour_table(data[_SCREEN_FLAGS])
-    while (kind := data[at]) in (_EXTENSION, _IMAGE):
+    at = _SCREEN + colour_table(data[_SCREEN_FLAGS])
+    while (kind := data[at]) in (EXTENSION, IMAGE):
         pieces.one()
-        if kind == _EXTENSION:
+        if kind == EXTENSION:
             at += 2
         else:
-            at += _IMAGE_HEAD + _colour_table(data[at + _IMAGE_FLAGS]) + 1
+            at += _IMAGE_HEAD + colour_table(data[at + _IMAGE_FLAGS]) + 1
         while length := data[at]:
             pieces.one()
             at += 1 + length
@@ -41,14 +41,14 @@ def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
 
 
 def _blocks(data: bytes) -> Iterator[Block]:
-    view, at = memoryview(data), _SCREEN + _colour_table(data[_SCREEN_FLAGS])
+    view, at = memoryview(data), _SCREEN + colour_table(data[_SCREEN_FLAGS])
     left = MAX_PIECES
     while left > 0:
         left -= 1
-        if (kind := data[at]) not in (_EXTENSION, _IMAGE):
+        if (kind := data[at]) not in (EXTENSION, IMAGE):
             return
-        if kind == _IMAGE:
-            at += _IMAGE_HEAD + _colour_table(data[at + _IMAGE_FLAGS]) + 1
+        if kind == IMAGE:
+            at += _IMAGE_HEAD + colour_table(data[at + _IMAGE_FLAGS]) + 1
         else:
             at += 2
             if data[at - 1] == _COMMENT:
@@ -62,7 +62,8 @@ def _blocks(data: bytes) -> Iterator[Block]:
         at += 1
 
 
-def _colour_table(flags: int) -> int:
+def colour_table(flags: int) -> int:
+    """Bytes of the table that flags tell of."""
     return 3 * 2 ** ((flags & 0b111) + 1) if flags & _HAS_TABLE else 0
 
 

@@ -139,6 +139,11 @@ def read_items(data: bytes, pieces: Pieces) -> Items:
     return Items(primary=reading.primary, by_id=reading.items, named_at=reading.named_at, moves=moves)
 
 
+def boxes(data: bytes, pieces: Pieces) -> Iterator[Box]:
+    """The outer boxes of a file. Raises `TooManyPieces`, and `IndexError` if one is damaged."""
+    return _Reading(data, pieces).boxes(0, len(data))
+
+
 class _Reading:
     """One pass over a file, and its results so far."""
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from processor.formats.anatomy import MAX_PIECES, Anatomy, Pieces, find_pair
-from processor.formats.blocks import Block, Kind, photoshop_blocks
+from processor.formats.blocks import MOST_RESOURCES, Block, Kind, photoshop_blocks
 from processor.formats.format import Decoding, Format, Size
 from processor.formats.info import ImageInfo
 from processor.formats.signatures import begins_with
@@ -18,46 +18,52 @@ _SCAN_NS = 4
 
 #: A marker of JPEG (ITU-T T.81, B.1.1), but no stuffed byte and no restart.
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
-_TEM, _SOI, _EOI, _SOS, _COM = 0x01, 0xD8, 0xD9, 0xDA, 0xFE
-_APP = range(0xE0, 0xF0)
+_TEM, _SOI, EOI, SOS, COM = 0x01, 0xD8, 0xD9, 0xDA, 0xFE
+APP = range(0xE0, 0xF0)
+#: The kind of a segment, the offset of its marker, the offset behind that, and its end.
+Segment = tuple[int, int, int, int]
 #: Start of frame, without the markers of tables in the same range; start of a progressive frame.
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
-#: What segments with metadata begin with; the most bytes of Photoshop's that are read; the numbers of the segments.
+#: What segments with metadata begin with; the numbers of the segments.
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _PHOTOSHOP, _PROFILE, _SMALL = b"Photoshop 3.0\0", b"ICC_PROFILE\0", b"JFXX\0"
-_MOST_RESOURCES = 256 * 1024
 _APP0, _APP1, _APP2, _APP13 = 0xE0, 0xE1, 0xE2, 0xED
 #: Pixels on a side of a block, and bytes of its coefficients.
 _BLOCK, _BLOCK_BYTES = 8, 128
 
 
 def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
-    at, scans, metadata_bytes, frame, several = 2, 0, 0, (0, 0), False
-    while (found := _next_marker(data, at)) is not None:
-        kind, at = found
-        if kind == _EOI:
-            break
-        pieces.one()
-        if kind in (_TEM, _SOI):
-            continue
-        length = int.from_bytes(data[at : at + 2], "big")
-        if kind == _SOS:
+    scans, metadata_bytes, frame, several = 0, 0, (0, 0), False
+    for kind, _, at, end in segments(data, pieces):
+        length = end - at  # that of the file's end is none
+        if kind == SOS:
             scans += 1
             several = several or data[at + 2 : at + 3] < bytes([frame[0]])
         elif kind in _SOF and not frame[0]:
             frame = _frame(data[at : at + length])
             several = kind in _PROGRESSIVE
-        elif kind == _COM or kind in _APP:
+        elif kind == COM or kind in APP:
             metadata_bytes += length
-        at += max(2, length)
     return Anatomy(scans=max(1, scans), coefficient_bytes=frame[1] if several else 0, metadata_bytes=metadata_bytes)
 
 
-def _next_marker(data: bytes, at: int) -> tuple[int, int] | None:
-    """The next marker's kind, and the offset behind it."""
-    found = find_pair(_MARKER, data, at)
-    return (found[1][0], found.end()) if found else None
+def segments(data: bytes, pieces: Pieces) -> Iterator[Segment]:
+    """The segments up to the end of the picture, which is the last. What lies between them is not looked at.
+
+    Raises `TooManyPieces`.
+    """
+    at = 2
+    while found := find_pair(_MARKER, data, at):
+        kind, start, at = found[1][0], found.start(), found.end()
+        if kind == EOI:
+            yield kind, start, at, at
+            return
+        pieces.one()
+        if kind not in (_TEM, _SOI):
+            end = at + max(2, int.from_bytes(data[at : at + 2], "big"))
+            yield kind, start, at, end
+            at = end
 
 
 def _frame(segment: bytes) -> tuple[int, int]:
@@ -74,25 +80,20 @@ def _frame(segment: bytes) -> tuple[int, int]:
 
 def _blocks(data: bytes) -> Iterator[Block]:
     """Those before the first scan, where cameras and programs write them."""
-    view, at, resources = memoryview(data), 2, bytearray()
-    for _ in range(MAX_PIECES):
-        found = _next_marker(data, at)
-        if found is None or found[0] in (_SOS, _EOI):
+    view, resources = memoryview(data), bytearray()
+    for kind, _, at, end in segments(data, Pieces(MAX_PIECES)):
+        if kind in (SOS, EOI):
             break
-        kind, at = found
-        if kind in (_TEM, _SOI):
-            continue
-        body = view[at + 2 : at + int.from_bytes(data[at : at + 2], "big")]
+        body = view[at + 2 : end]
         if kind == _APP13 and _begins(body, _PHOTOSHOP):
-            resources += body[len(_PHOTOSHOP) : _MOST_RESOURCES - len(resources)]  # long ones lie in several segments
+            resources += body[len(_PHOTOSHOP) : MOST_RESOURCES - len(resources)]  # long ones lie in several segments
         else:
             yield from _block(kind, body)
-        at += 2 + len(body)
     yield from photoshop_blocks(bytes(resources))
 
 
 def _block(kind: int, body: memoryview) -> Iterator[Block]:
-    if kind == _COM:
+    if kind == COM:
         yield Block(kind=Kind.COMMENT, data=body)
     elif kind == _APP1 and _begins(body, _EXIF):
         yield Block(kind=Kind.EXIF, data=body[len(_EXIF) :])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 from processor.formats.anatomy import MAX_PIECES, Anatomy, Pieces
 from processor.formats.blocks import Block, Kind, photoshop_blocks
@@ -28,27 +29,31 @@ _INTERLACED_NS = 20
 
 
 def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
-    at = len(SIGNATURE)
-    while at + _FRAME <= len(data):
-        pieces.one()
-        at += _FRAME + int.from_bytes(data[at : at + 4], "big")
+    for _ in chunks(data, pieces):
+        pass
     return Anatomy()
 
 
+def chunks(data: bytes, pieces: Pieces) -> Iterator[tuple[bytes, int, int]]:
+    """The kind, start and end of each chunk, its frame included. Raises `TooManyPieces`."""
+    at = len(SIGNATURE)
+    while at + _FRAME <= len(data):
+        pieces.one()
+        end = at + _FRAME + int.from_bytes(data[at : at + 4], "big")
+        yield data[at + 4 : at + 8], at, end
+        at = end
+
+
 def _blocks(data: bytes) -> Iterator[Block]:
-    view, at = memoryview(data), len(SIGNATURE)
-    for _ in range(MAX_PIECES):
-        if at + _FRAME > len(data):
-            return
-        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        body = view[at + 8 : at + 8 + length]
+    view = memoryview(data)
+    for kind, start, end in chunks(data, Pieces(MAX_PIECES)):
+        body = view[start + 8 : end - 4]
         if kind == b"eXIf":
             yield Block(kind=Kind.EXIF, data=body)
         elif kind == b"iCCP":
             yield Block(kind=Kind.PROFILE, data=body)
         elif kind in (b"tEXt", b"zTXt", b"iTXt"):
             yield from _text(kind, body)
-        at += _FRAME + length
 
 
 def _text(kind: bytes, body: memoryview) -> Iterator[Block]:
@@ -75,11 +80,12 @@ def _raw(name: str, said: memoryview | bytes) -> Iterator[Block]:
     """A line with its name, a line with its length, and hexadecimal digits."""
     kind = _RAW_KINDS.get(name)
     lines = bytes(said[:_MOST_UNPACKED]).split(b"\n", 3)
-    if kind is None or len(lines) < 4:  # noqa: PLR2004 - see above
-        return
-    try:
-        data = bytes.fromhex(lines[3].decode("latin-1"))
-    except ValueError:
+    data = b""
+    if kind is not None and len(lines) == 4:  # noqa: PLR2004 - see above
+        with suppress(ValueError):
+            data = bytes.fromhex(lines[3].decode("latin-1"))
+    if kind is None or not data:  # a text like any other, so that it counts as one
+        yield Block(kind=Kind.TEXT, data=b"", name=_RAW + name)
         return
     if kind is Kind.IPTC and data.startswith(b"8BIM"):
         yield from photoshop_blocks(data)

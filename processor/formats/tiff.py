@@ -13,7 +13,7 @@ from processor.formats.format import Decoding, Format
 from processor.formats.signatures import begins_with
 
 #: Byte order, and whether offsets have 64 bits (BigTIFF), by the first bytes of a file.
-_HEADS = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
+HEADS = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
 #: Types of values that are whole numbers, with their `struct` formats.
 _NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 #: Bytes of a value, by its type.
@@ -83,7 +83,7 @@ def read_page(data: bytes, pieces: Pieces) -> Page:
 
 
 def _pages(data: bytes, pieces: Pieces) -> Iterator[Page]:
-    order, is_big = _HEADS[data[:4]]
+    order, is_big = HEADS[data[:4]]
     wide = "Q" if is_big else "I"
     at, seen = _number(data, order + wide, 8 if is_big else 4), {0}
     while at not in seen:
@@ -136,6 +136,6 @@ TIFF = Format(
     title="TIFF",
     extensions=("tif", "tiff"),
     content_types=("image/tiff", "image/x-tiff", "image/tiff-fx"),
-    begins=begins_with(*_HEADS),
+    begins=begins_with(*HEADS),
     decoding=Decoding(loader="tiffload_source", loader_class="VipsForeignLoadTiff", dissect=_dissect, blocks=_blocks),
 )

@@ -35,25 +35,30 @@ _ALPHA_NS = 150
 
 
 def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
-    at = _HEAD
-    while at + _FRAME <= len(data):
-        pieces.one()
-        length = int.from_bytes(data[at + 4 : at + 8], "little")
-        at += _FRAME + length + length % 2
+    for _ in chunks(data, pieces):
+        pass
     return Anatomy()
 
 
+def chunks(data: bytes, pieces: Pieces) -> Iterator[tuple[bytes, int, int]]:
+    """The kind, start and end of each chunk, its head and its padding included. Raises `TooManyPieces`."""
+    at = _HEAD
+    while at + _FRAME <= len(data):
+        pieces.one()
+        length = int.from_bytes(data[at + 4 : at + _FRAME], "little")
+        end = at + _FRAME + length + length % 2
+        yield data[at : at + 4], at, end
+        at = end
+
+
 def _blocks(data: bytes) -> Iterator[Block]:
-    view, at = memoryview(data), _HEAD
+    view = memoryview(data)
     kinds = {b"EXIF": Kind.EXIF, b"XMP ": Kind.XMP, b"ICCP": Kind.PROFILE}
-    for _ in range(MAX_PIECES):
-        if at + _FRAME > len(data):
-            return
-        length, kind = int.from_bytes(data[at + 4 : at + _FRAME], "little"), kinds.get(data[at : at + 4])
-        body = view[at + _FRAME : at + _FRAME + length]
-        if kind is not None:
+    for name, start, _ in chunks(data, Pieces(MAX_PIECES)):
+        if (kind := kinds.get(name)) is not None:
+            length = int.from_bytes(data[start + 4 : start + _FRAME], "little")
+            body = view[start + _FRAME : start + _FRAME + length]
             yield Block(kind=kind, data=body[6 * (bytes(body[:6]) == b"Exif\0\0") :])
-        at += _FRAME + length + length % 2
 
 
 def _shrunk_on_load(width: int, height: int, shrink: float) -> Size:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from processor.formats.tiff import HEADS
 from processor.metadata.text import decoded
 
 #: A value: text or bytes, or numbers.
@@ -15,8 +16,6 @@ Value = bytes | tuple[float, ...]
 
 #: The most tags of a directory, and the most bytes of a value, that are looked at.
 MAX_TAGS, MAX_VALUE = 256, 4096
-#: Byte order, and whether offsets have 64 bits (BigTIFF), by the first bytes.
-_HEADS = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
 #: `struct` formats of numbers, by type; a rational is two of them.
 _NUMBERS = {3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _RATIONALS = {5: "I", 10: "i"}
@@ -65,16 +64,17 @@ class Exif:
         return said.decode(charset, errors="ignore") if charset else _plain(said)
 
     def number(self, *names: int, of: Mapping[int, Value] | None = None) -> float | None:
-        """The first number of the first of these tags that has one."""
+        """The first number of the first of these tags that has a finite one."""
         tags = self.picture if of is None else of
         found = (tags.get(name) for name in names)
-        return next((value[0] for value in found if isinstance(value, tuple) and value), None)
+        numbers = (value[0] for value in found if isinstance(value, tuple) and value)
+        return next((number for number in numbers if math.isfinite(number)), None)
 
 
 def read(data: memoryview | bytes) -> Exif:
     """The tags of the structure. What is damaged is left out; each directory is read once, wherever offsets lead."""
     view = memoryview(data)
-    head = _HEADS.get(bytes(view[:4]))
+    head = HEADS.get(bytes(view[:4]))
     if head is None:
         return Exif(is_incomplete=True)
     reading = _Reading(view, *head)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from processor.errors import TooManyPieces
 from processor.formats import decoding_of
 from processor.formats.blocks import Block, Kind
 from processor.metadata import exif, iptc, moments, places, xmp
@@ -88,10 +89,12 @@ def read_metadata(data: bytes, format_: str) -> Metadata:
 def _read(data: bytes, format_: str) -> Blocks:
     found = Blocks()
     try:
-        for block in islice(decoding_of(format_).blocks(data), MAX_BLOCKS):
+        blocks = decoding_of(format_).blocks(data)
+        for block in islice(blocks, MAX_BLOCKS):
             _add(found, block)
             found.kinds.setdefault(block.kind)
-    except (IndexError, struct.error):  # the file ends within a block
+        found.is_incomplete = next(blocks, None) is not None
+    except (IndexError, struct.error, TooManyPieces):  # the file ends within a block, or has blocks without end
         found.is_incomplete = True
     found.is_incomplete |= found.exif.is_incomplete or found.iptc.is_incomplete or found.xmp.is_incomplete
     return found

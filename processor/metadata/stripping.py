@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
-from processor.formats import AVIF, GIF, HEIC, JPEG, PNG, WEBP, decoding_of
-from processor.formats.anatomy import MAX_PIECES, Pieces, find_pair
+from processor.errors import TooManyPieces
+from processor.formats import AVIF, GIF, HEIC, JPEG, PNG, WEBP, decoding_of, gif, jpeg, pieces_in, png, webp
+from processor.formats.anatomy import MAX_PIECES, Pieces
 from processor.formats.blocks import Kind
-from processor.formats.items import read_items
+from processor.formats.items import boxes, read_items
 from processor.metadata import exif
 
 #: Segments of JPEG that say how pixels are shown: JFIF, a profile, Adobe's mark of the colours.
-_JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
-_APP, _COM, _SOS, _EOI = range(0xE0, 0xF0), 0xFE, 0xDA, 0xD9
 _SHOWS: Mapping[int, bytes] = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
 #: The same of PNG: what is not among these chunks is left out.
 _PNG_SHOWS = frozenset(
@@ -27,6 +26,8 @@ _FLAG_EXIF, _FLAG_XMP = 0x08, 0x04
 #: Extensions of GIF: a comment, a text, one of an application, and those of applications that show something.
 _COMMENT, _PLAIN_TEXT, _APPLICATION = 0xFE, 0x01, 0xFF
 _GIF_SHOWS = frozenset((b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012"))
+#: The same of HEIF: its outer boxes. Others, such as a film beside the picture, become free space.
+_HEIF_SHOWS, _FREE = frozenset({b"ftyp", b"meta", b"mdat", b"idat", b"free"}), b"free"
 _ORIENTATION, _UPRIGHT, _ADOBE_RGB = 0x0112, 1, b"R03\0"
 
 
@@ -38,14 +39,16 @@ def strip(data: bytes, format_: str) -> bytes | None:
     stripper = _STRIPPERS.get(format_)
     try:
         return None if stripper is None else stripper(data)
-    except (IndexError, struct.error):
+    except (IndexError, struct.error, TooManyPieces):
         return None
 
 
 def _needed(data: bytes, format_: str) -> bytes:
     """EXIF with the orientation and the mark of Adobe RGB alone, if the file has either; empty without."""
     blocks = (block.data for block in decoding_of(format_).blocks(data) if block.kind is Kind.EXIF)
-    block = next(blocks, b"")
+    block: memoryview | bytes = b""
+    with suppress(TooManyPieces):  # it comes late, and no reader looks for it there
+        block = next(blocks, b"")
     orientation = int(exif.read(block).number(_ORIENTATION) or _UPRIGHT)
     is_adobe_rgb = _ADOBE_RGB in bytes(block)
     if not is_adobe_rgb and orientation not in range(2, 9):
@@ -59,49 +62,39 @@ def _needed(data: bytes, format_: str) -> bytes:
 
 
 def _jpeg(data: bytes) -> bytes:
-    parts, at, copied = [data[:2]], 2, 2
+    parts, copied = [data[:2]], 2
     if needed := _needed(data, JPEG.name):
         parts.append(struct.pack(">BBH", 0xFF, 0xE1, len(needed) + 8) + b"Exif\0\0" + needed)
-    for _ in range(MAX_PIECES):
-        found = find_pair(_JPEG_MARKER, data, at)
-        if found is None:
-            break
-        kind, start = found[1][0], found.start()
-        if kind == _EOI:
-            return b"".join(parts) + data[copied : found.end()]  # what lies behind it is no picture
-        length = int.from_bytes(data[found.end() : found.end() + 2], "big")
-        at = found.end() + max(2, length)
+    for kind, start, at, end in jpeg.segments(data, pieces_in(data, JPEG.name)):
+        if kind == jpeg.EOI:
+            return b"".join(parts) + data[copied:at]  # what lies behind it is no picture
         shows = _SHOWS.get(kind)
-        body = data[found.end() + 2 : found.end() + 16]
-        if kind == _COM or (kind in _APP and (shows is None or not body.startswith(shows))):
+        hides = shows is None or not data.startswith(shows, at + 2)
+        if kind == jpeg.COM or (kind in jpeg.APP and hides):
             parts.append(data[copied:start])
-            copied = at
+            copied = end
     return b"".join(parts) + data[copied:]
 
 
 def _png(data: bytes) -> bytes:
-    parts, at = [data[:8]], 8
-    needed = _needed(data, PNG.name)
-    while at + 12 <= len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        kind = data[at + 4 : at + 8]
+    parts, needed = [png.SIGNATURE], _needed(data, PNG.name)
+    for kind, start, end in png.chunks(data, pieces_in(data, PNG.name)):
         if kind in _PNG_SHOWS:
-            parts.append(data[at:end])
+            parts.append(data[start:end])
         if kind == b"IHDR" and needed:
             parts.append(_chunk(b"eXIf", needed))
-        at = end
     return b"".join(parts)
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
-
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def _webp(data: bytes) -> bytes:
     needed = _needed(data, WEBP.name)
     body = bytearray()
-    for kind, chunk in _riff_chunks(data):
+    for kind, start, end in webp.chunks(data, pieces_in(data, WEBP.name)):
+        chunk = data[start:end]
         if kind == b"VP8X":
             flags = chunk[8] & ~(_FLAG_EXIF | _FLAG_XMP) | (_FLAG_EXIF if needed else 0)
             body += chunk[:8] + bytes([flags]) + chunk[9:]
@@ -112,39 +105,35 @@ def _webp(data: bytes) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + bytes(body)
 
 
-def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = 12
-    while at + 8 <= len(data):
-        length = int.from_bytes(data[at + 4 : at + 8], "little")
-        end = at + 8 + length + length % 2
-        yield data[at : at + 4], data[at:end]
-        at = end
-
-
 def _gif(data: bytes) -> bytes:
-    at = 13 + (3 * 2 ** ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
+    at = 13 + gif.colour_table(data[10])
     parts = [data[:at]]
-    while (kind := data[at]) in (0x21, 0x2C):
+    while (kind := data[at]) in (gif.EXTENSION, gif.IMAGE):
         start, label = at, data[at + 1]
-        at += 2 if kind == 0x21 else 10 + (3 * 2 ** ((data[at + 9] & 7) + 1) if data[at + 9] & 0x80 else 0) + 1  # noqa: PLR2004
+        at += 2 if kind == gif.EXTENSION else 10 + gif.colour_table(data[at + 9]) + 1
         name = data[at + 1 : at + 12]
         while length := data[at]:
             at += 1 + length
         at += 1
         hides = label in (_COMMENT, _PLAIN_TEXT) or (label == _APPLICATION and name not in _GIF_SHOWS)
-        if kind == 0x2C or not hides:  # noqa: PLR2004 - a picture
+        if kind == gif.IMAGE or not hides:
             parts.append(data[start:at])
     return b"".join(parts) + data[at : at + 1]
 
 
 def _heif(data: bytes) -> bytes:
-    """With zeros where the metadata was, so that everything else stays where the file says it is. Pictures in these
-    files are turned by their boxes."""
+    """With free space where the metadata was, so that everything else stays where the file says it is. Pictures in
+    these files are turned by their boxes."""
     blank = bytearray(data)
     for item in read_items(data, Pieces(MAX_PIECES)).by_id.values():
         if item.kind in (b"Exif", b"mime"):
             for start, end in item.extents:
                 blank[start:end] = bytes(max(0, min(end, len(data)) - start))
+    for kind, start, end in boxes(data, Pieces(MAX_PIECES)):
+        if kind not in _HEIF_SHOWS:
+            name = start - 4 if data[start - 4 : start] == kind else start - 12  # behind it may be a long length
+            blank[name : name + 4] = _FREE
+            blank[start:end] = bytes(max(0, min(end, len(data)) - start))
     return bytes(blank)
 
 

@@ -58,7 +58,7 @@ def read(data: memoryview | bytes) -> Xmp:
     whole = len(data) <= MAX_BYTES
     try:
         reading.parser.Parse(bytes(data[:MAX_BYTES]).rstrip(b"\0"), whole)
-    except (expat.ExpatError, _Enough, ValueError):
+    except (expat.ExpatError, _Enough, LookupError, ValueError):  # also a charset that Python does not know
         reading.found.is_incomplete = True
     if not whole:
         reading.found.is_incomplete = True

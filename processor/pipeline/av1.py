@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from processor.errors import CorruptImage
+from processor.formats.anatomy import Pieces
 
 #: The type of a sequence header (6.2.2), and flags in the header of a unit (5.3.2).
 _SEQUENCE, _EXTENDED, _SIZED = 1, 0x04, 0x02
@@ -37,11 +38,15 @@ class Sequence:
     is_coarse: bool
 
 
-def sequences(pieces: Iterable[memoryview]) -> Iterator[Sequence]:
-    """Every sequence header of a bitstream that lies in pieces. Raises `CorruptImage` if one cannot be read."""
+def sequences(pieces: Iterable[memoryview], units: Pieces) -> Iterator[Sequence]:
+    """Every sequence header of a bitstream that lies in pieces. `units` counts what is gone through.
+
+    Raises `CorruptImage` if one cannot be read, `TooManyPieces`.
+    """
     stream = _Stream(pieces)
     try:
         while head := stream.take(1):
+            units.one()
             if head[0] & _EXTENDED:
                 stream.take(1)
             length = _length(stream) if head[0] & _SIZED else None

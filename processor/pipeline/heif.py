@@ -120,14 +120,16 @@ def _still(data: bytes, items: Items, format_: Format, coded_as: frozenset[bytes
 def _check_frames(data: bytes, coded: Iterable[Item]) -> None:
     """Raises `CorruptImage` if the bitstream of an item has larger frames than the item, or finer samples.
 
-    libheif believes the bitstream. HEVC is decoded in a child, whose memory is limited.
+    libheif believes the bitstream. HEVC is decoded in a child, whose memory is limited. Items may share their bytes, so
+    all of them are counted together. Raises `TooManyPieces`.
     """
+    units = Pieces(MAX_PIECES)
     for item in coded:
         (width, height), (bits, is_coarse) = _size(item), _coding(item)
         ahead, file = memoryview(item.said(b"av1C") or b"")[_AV1_UNITS:], memoryview(data)
         for coded_as in (
-            *av1.sequences([ahead]),
-            *av1.sequences(file[start:end] for start, end in item.extents),
+            *av1.sequences([ahead], units),
+            *av1.sequences((file[start:end] for start, end in item.extents), units),
         ):
             is_larger = coded_as.width >= width + _BLOCK or coded_as.height >= height + _BLOCK
             if is_larger or coded_as.bits > bits or coded_as.is_coarse < is_coarse:

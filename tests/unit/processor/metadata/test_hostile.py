@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processor.formats.blocks import MOST_RESOURCES, photoshop_blocks
 from processor.metadata import exif, iptc, xmp
-from processor.metadata.reading import read_metadata
+from processor.metadata.reading import MAX_BLOCKS, read_metadata
+from processor.metadata.stripping import strip
 from processor.metadata.text import clean, decoded
 from processor.pipeline.analyses.metadata import MAX_BYTES, metadata, position
 from processor.pipeline.origin import Origin
@@ -137,3 +139,41 @@ _FILES: dict[str, bytes] = {}
 
 def _whole(name: str, make: Callable[[], bytes]) -> bytes:
     return _FILES.setdefault(name, make())
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("tag", [0x9209, 0x829A, 0x8827, 0x0112, 0x920A])
+def test_a_number_that_is_none_is_left_out(tag: int, order: str) -> None:
+    nowhere = said.rational(order, (1, 0))
+    endless = struct.pack(f"{order}f", float("inf"))
+    for kind, value in ((5, nowhere), (11, endless)):
+        block = said.exif(picture=[(0x0112, kind, value)], own=[(tag, kind, value)], order=order)
+        file = said.jpeg(corpus.jpeg(), exif=block)
+        assert "exposure" not in read_metadata(file, "jpeg").told
+        assert strip(file, "jpeg") is not None
+
+
+@pytest.mark.parametrize("charset", ["foo", "utf-7", "idna", "zlib", "\u00e9"])
+def test_a_charset_that_nobody_knows_ends_the_reading(charset: str) -> None:
+    packet = f'<?xml version="1.0" encoding="{charset}"?><x/>'.encode("latin-1")
+    assert xmp.read(packet).values == {}
+    read_metadata(said.jpeg(corpus.jpeg(), xmp=packet), "jpeg")
+
+
+def test_what_lies_behind_too_many_blocks_is_not_read_and_the_report_says_so() -> None:
+    file = said.jpeg(corpus.jpeg(), exif=said.exif(own=[said.text(0xA431, "A1")]))
+    for _ in range(100):
+        file = said.jpeg(file, comment=b"word")
+    assert read_metadata(file, "jpeg").is_incomplete
+
+
+def test_of_resources_without_end_the_first_are_looked_at() -> None:
+    thumbnail = b"8BIM\x04\x0c\0\0\0\0\0\0"
+    found = list(photoshop_blocks(thumbnail * MOST_RESOURCES))
+    assert len(found) == MOST_RESOURCES // len(thumbnail)
+
+
+def test_packed_texts_of_unknown_kinds_count_as_blocks() -> None:
+    file = corpus.png()
+    texts = {f"Raw profile type x{number}".encode(): b"no digits" for number in range(MAX_BLOCKS + 1)}
+    assert read_metadata(said.png(file, texts=texts), "png").is_incomplete

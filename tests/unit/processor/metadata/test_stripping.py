@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 
 import pytest
@@ -74,3 +75,25 @@ def test_what_lies_behind_the_picture_goes_too() -> None:
 def test_what_cannot_be_stripped_is_not_said_to_be(format_: str) -> None:
     assert strip(corpus.tiff(PICTURE), format_) is None
     assert strip(b"GIF89a", "gif") is None
+
+
+@pytest.mark.parametrize("before", [b"\xff\x01", b"\xff\xd8", b"\xff\x01\xff\xd8\xff\x01"])
+def test_markers_without_a_length_hide_nothing(before: bytes) -> None:
+    file = said.jpeg(PLAIN, exif=TURNED, xmp=XMP)
+    bare = strip(file[:2] + before + file[2:], "jpeg")
+    assert bare is not None
+    assert b"SERIAL-1" not in bare
+    assert b"secret caption" not in bare
+
+
+@pytest.mark.parametrize("kind", [b"mpvd", b"uuid", b"moov", b"udta"])
+@pytest.mark.parametrize("long", [False, True])
+def test_a_film_beside_a_picture_is_metadata(kind: bytes, *, long: bool) -> None:
+    film = b"+48.8577+002.2950"
+    head = struct.pack(">I4sQ", 1, kind, 16 + len(film)) if long else struct.pack(">I4s", 8 + len(film), kind)
+    file = FILES["avif"]()
+    bare = strip(file + head + film, "avif")
+    assert bare is not None
+    assert film not in bare
+    assert len(bare) == len(file + head + film)
+    assert variants(bare) == variants(file)

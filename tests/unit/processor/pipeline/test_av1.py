@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from processor.errors import CorruptImage
+from processor.errors import CorruptImage, TooManyPieces
+from processor.formats.anatomy import MAX_PIECES, Pieces
 from processor.pipeline.av1 import Sequence, sequences
 from tests import corpus
 from tests.corpus import heif
@@ -16,7 +17,7 @@ DELIMITER, HEADER = b"\x12\x00", b"\x0a"
 
 
 def found(*pieces: bytes) -> list[Sequence]:
-    return list(sequences(map(memoryview, pieces)))
+    return list(sequences(map(memoryview, pieces), Pieces(MAX_PIECES)))
 
 
 def coded(**options: int) -> heif.Item:
@@ -109,3 +110,11 @@ def test_a_header_that_is_cut_off_is_damage() -> None:
     for length in range(len(body) - 1):
         with pytest.raises(CorruptImage):
             found(unit(body[:length]))
+
+
+def test_units_without_content_are_counted_over_all_items_that_share_them() -> None:
+    units = Pieces(10)
+    assert list(sequences([memoryview(DELIMITER * 6)], units)) == []
+
+    with pytest.raises(TooManyPieces):
+        list(sequences([memoryview(DELIMITER * 6)], units))
