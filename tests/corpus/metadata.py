@@ -12,8 +12,8 @@ from tests.corpus import containers, heif
 
 #: A tag's number, its type and its content, packed in the byte order of the block.
 Tag = tuple[int, int, bytes]
-ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED_RATIONAL, BYTE = 2, 3, 4, 5, 7, 10, 1
-_SIZES = {BYTE: 1, ASCII: 1, SHORT: 2, LONG: 4, RATIONAL: 8, UNDEFINED: 1, SIGNED_RATIONAL: 8, 11: 4}
+ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED_RATIONAL, FLOAT, BYTE = 2, 3, 4, 5, 7, 10, 11, 1
+_SIZES = {BYTE: 1, ASCII: 1, SHORT: 2, LONG: 4, RATIONAL: 8, UNDEFINED: 1, SIGNED_RATIONAL: 8, FLOAT: 4}
 
 
 def text(number: int, said: str | bytes) -> Tag:
