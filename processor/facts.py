@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 #: Most bytes of all facts of a picture, as JSON: pages of a listing read hundreds of records.
-MAX_BYTES = 8192
+MAX_BYTES = 12 * 1024
 #: How deep lists and maps may lie within each other, the map of all facts counted in.
-MAX_DEPTH = 5
+MAX_DEPTH = 6
 #: Names of facts for the tenant alone, and for whoever asks for them and may have them. A fact that nobody names here
 #: is for everybody: it stands in the manifest, which whoever has a URL of a variant can read.
 OWN, ON_REQUEST = frozenset({"metadata"}), frozenset({"position"})
