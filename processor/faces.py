@@ -53,10 +53,13 @@ def fact_of(faces: Sequence[Face]) -> dict[str, Any]:
 
 def faces_in(fact: object) -> tuple[Face, ...]:
     """The faces that a fact describes, the largest first. Raises `ValueError` for anything else."""
-    try:
-        return tuple(_read(**told) for told in dict(fact)["largest"])  # type: ignore[call-overload]
-    except (KeyError, TypeError) as error:
-        raise ValueError("no faces") from error
+    match fact:
+        case {"largest": list(largest)} if all(isinstance(each, dict) for each in largest):
+            try:
+                return tuple(_read(**told) for told in largest)
+            except TypeError as error:
+                raise ValueError("no faces") from error
+    raise ValueError("no faces")
 
 
 def _told(face: Face) -> dict[str, Any]:
