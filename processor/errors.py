@@ -5,6 +5,7 @@
     TrussError
     ├── Rejected              can never succeed: tell the client, settle the message
     │   ├── NotAnEvent  NoSuchPart  PartTooSmall  FacesNotInstalled  PresetUnusable  PictureRefused
+    │   ├── UnknownAsset
     │   └── ImageRejected     the uploaded bytes are at fault: the job is `failed` with this code
     │       ├── EmptyFile  UnsupportedFormat  CorruptImage  UnexpectedFile  TimedOut  DecoderCrashed
     │       └── LimitExceeded ── FileTooLarge  SideTooLong  TooManyPixels  TooManyFrames  TooManyScans
@@ -12,13 +13,14 @@
     ├── NotFound              there is no such thing (or it is another tenant's)
     │   ├── ImageNotFound ── ImageDeleted
     │   └── JobNotFound  KeyNotFound  BulkNotFound  ObjectNotFound  WebhookNotFound  DeliveryNotFound
-    │       PresetNotFound
+    │       PresetNotFound  AssetNotFound
     ├── Conflict              the state of things forbids it now
     │   ├── LeaseLost  ObjectChanged  NotUploaded  AlreadyUploaded  RecordChanged
     │   ├── UploadIncomplete  UploadExpired  WrongUploadMethod
     │   ├── IdempotencyKeyReused  RequestInProgress  AnswerNotKept  KeyEnded  TooManyJobs
     │   ├── FilterMismatch  BulkInProgress  TooManyWebhooks  WebhookOff
-    │   ├── PresetBuiltIn  PresetChanged  PresetInUse  TooManyPresets
+    │   ├── PresetBuiltIn  PresetChanged  PresetInUse  TooManyPresets  AssetInUse  AssetMissing
+    │   ├── TooManyAssets
     │   ├── DailyLimitReached  ImageLimitReached
     │   └── Busy              others were faster, again and again: try again in a moment
     └── Unavailable           nobody's fault: try again later
@@ -306,6 +308,18 @@ class ObjectNotFound(NotFound):
     code = "object_not_found"
 
 
+class AssetNotFound(NotFound):
+    """There is no such asset."""
+
+    code = "asset_not_found"
+
+
+class UnknownAsset(Rejected):
+    """The preset names an asset that the tenant does not have."""
+
+    code = "unknown_asset"
+
+
 class Conflict(TrussError):
     """The current state does not allow this."""
 
@@ -419,6 +433,28 @@ class TooManyPresets(Conflict):
     def __init__(self, *, limit: int | None = None) -> None:
         self.limit = limit
         super().__init__(f"A tenant has {limit} presets at most; delete one first." if limit else None)
+
+
+class AssetMissing(Conflict):
+    """An asset that the job's preset names is not there any more."""
+
+    code = "asset_missing"
+
+
+class AssetInUse(Conflict):
+    """A preset names the asset."""
+
+    code = "asset_in_use"
+
+
+class TooManyAssets(Conflict):
+    """The tenant has as many assets as it may; delete one first."""
+
+    code = "too_many_assets"
+
+    def __init__(self, *, limit: int | None = None) -> None:
+        self.limit = limit
+        super().__init__(f"A tenant has {limit} assets at most; delete one first." if limit else None)
 
 
 class TooManyJobs(Conflict):

@@ -11,6 +11,7 @@ from enum import StrEnum
 from processor import clock
 from processor.costs import CALLER, Cost
 from processor.errors import (
+    AssetMissing,
     Conflict,
     DailyLimitReached,
     ImageDeleted,
@@ -113,7 +114,7 @@ UNAVAILABLE = "unavailable"
 #: Codes of jobs that a limit of their tenant stopped.
 OVER_LIMIT = frozenset({DailyLimitReached.code, ImageLimitReached.code})
 #: Codes without a fault of the file. Such a job may run again, under its own id, when its event returns.
-NOT_THE_FILES_FAULT = frozenset({UNAVAILABLE, SOURCE_MISSING, SUPERSEDED, *OVER_LIMIT})
+NOT_THE_FILES_FAULT = frozenset({UNAVAILABLE, SOURCE_MISSING, AssetMissing.code, SUPERSEDED, *OVER_LIMIT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

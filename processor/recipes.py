@@ -33,6 +33,8 @@ _TEXT = re.compile(r"(?P<name>[a-z][a-z0-9-]{0,31})@(?P<version>[1-9][0-9]{0,8})
 Each = TypeVar("Each")
 #: The value of an effect's parameter.
 Value = str | int | float
+#: The parameter whose value is the digest of an asset.
+ASSET = "asset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,11 @@ class VariantSpec:
         return replace(self, name="", box=self.box if self.fit else None)
 
     @property
+    def assets(self) -> frozenset[str]:
+        """Digests of the assets that its effects use."""
+        return frozenset(str(value) for effect in self.effects for name, value in effect.parameters if name == ASSET)
+
+    @property
     def is_changed(self) -> bool:
         """Whether anything but the size of the picture changes."""
         return bool(self.fit or self.effects)
@@ -122,6 +129,11 @@ class Recipe:
     def full_size(self) -> VariantSpec:
         """The variant for clients that want a single picture: the one of the original's size, or else the largest."""
         return next((spec for spec in self.specs if spec.box is None), self.specs[-1])
+
+    @property
+    def assets(self) -> frozenset[str]:
+        """Digests of the assets that its variants need, in all formats."""
+        return frozenset().union(*(spec.assets for spec in (*self.specs, *self.further)))
 
     @property
     def further_formats(self) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from processor.usage import Quota
 from service import wiring
 from service.auth.api_keys import KEY_STORE
 from service.auth.authenticator import AUTHENTICATOR
+from service.calls.assets import ASSETS
 from service.calls.bulk import BULK
 from service.calls.events import FEEDS, as_message, event_body
 from service.calls.presets import BACKFILLS, PRESETS, PREVIEWS
@@ -83,6 +84,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
                 _put_use_cases(app, stores, quota, use_cases)
                 renderer = work.renderers.previews if work else await opened.enter_async_context(_previewing(app))
                 app[PREVIEWS] = wiring.make_previews(stores, renderer)
+                app[ASSETS] = wiring.make_assets(stores, presets, app[PREVIEWS])
                 app[BULK] = BulkJobs(store=bulk)
                 app[COSTS] = wiring.make_cost_store(settings, clients)
                 app[BACKFILLS] = wiring.make_backfills(stores, app[BULK], use_cases.catalog.choice)

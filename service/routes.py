@@ -9,6 +9,7 @@ from aiohttp import web
 
 from service.auth.principal import Scope
 from service.calls import (
+    assets,
     backfills,
     batches,
     bulk,
@@ -89,6 +90,10 @@ ROUTES: tuple[Route, ...] = (
     Route("PATCH", "/images/batch/{batchId}", bulk.rest, Scope.WRITE),
     Route("DELETE", "/images/batch/{batchId}", bulk.cancel, Scope.WRITE),
     Route("GET", "/images/usage", usage.show, Scope.READ),
+    Route("POST", "/images/assets", assets.create, Scope.ADMIN),
+    Route("GET", "/images/assets", assets.list_assets, Scope.READ),
+    Route("GET", "/images/assets/{assetId}", assets.show, Scope.READ),
+    Route("DELETE", "/images/assets/{assetId}", assets.delete, Scope.ADMIN),
     Route("GET", "/images/presets", presets.list_presets, Scope.READ),
     Route("PATCH", "/images/presets", presets.choose_default, Scope.ADMIN),
     Route("POST", "/images/presets/preview", presets.preview, Scope.WRITE),

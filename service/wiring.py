@@ -15,6 +15,7 @@ from processor.bulk.jobs import BulkJobs
 from processor.bulk.operations import operations
 from processor.bulk.runner import BulkRunner
 from processor.catalog import previews
+from processor.catalog.assets import Assets
 from processor.catalog.images import Catalog
 from processor.catalog.parts import LargeFiles
 from processor.catalog.presets import Choice, Presets
@@ -27,6 +28,7 @@ from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.cost import estimate
 from processor.pipeline.engine import Engine, EngineConfig, libvips_version
 from processor.pipeline.lanes import Lanes
+from processor.pipeline.lettering import lettered
 from processor.pipeline.limits import FileLimits
 from processor.pipeline.spare import Spare
 from processor.ports.bulk import AllBulk
@@ -268,6 +270,10 @@ def make_backfills(stores: Stores, bulk: BulkJobs, choice: Choice) -> Backfills:
 def make_previews(stores: Stores, renderer: Renderer) -> Previews:
     """It renders nothing before it is asked."""
     return Previews(stores=stores, renderer=renderer)
+
+
+def make_assets(stores: Stores, presets: PresetStore, previews: Previews) -> Assets:
+    return Assets(source=stores.source, presets=presets, previews=previews, letter=lettered)
 
 
 def make_preview_renderer(

@@ -9,16 +9,19 @@ from dataclasses import dataclass, replace
 
 from processor.catalog.images import living
 from processor.errors import (
+    AssetMissing,
     ImageRejected,
     NotUploaded,
     ObjectNotFound,
     PictureRefused,
     PresetUnusable,
     Unavailable,
+    UnknownAsset,
 )
 from processor.formats.info import ImageInfo
 from processor.images import Variant
 from processor.jobs import JobStatus
+from processor.overlays import Overlays
 from processor.ports.jobs import known_job
 from processor.ports.renderer import Renderer, Ticket
 from processor.ports.stores import Stores
@@ -47,7 +50,8 @@ class Previews:
     renderer: Renderer
 
     async def of_picture(self, tenant: str, recipe: Recipe, data: bytes) -> Preview:
-        """Raises `PictureRefused` if the picture is at fault, `Unavailable` if it takes too long."""
+        """Raises `PictureRefused` if the picture is at fault, `UnknownAsset` for a recipe with one, `Unavailable` if it
+        takes too long."""
         async with _in_time():
             return await self._of_file(tenant, recipe, data)
 
@@ -57,7 +61,7 @@ class Previews:
             return await self._of_file(tenant, recipe, await self._file(tenant, unique_id))
 
     async def try_out(self, tenant: str, recipe: Recipe, picture: bytes) -> None:
-        """Whether a picture that is sound can be made. Raises `PresetUnusable`, `Unavailable`."""
+        """Whether a picture that is sound can be made. Raises `PresetUnusable`, `UnknownAsset`, `Unavailable`."""
         try:
             await self.of_picture(tenant, recipe, picture)
         except PictureRefused as error:
@@ -79,9 +83,13 @@ class Previews:
             return await self._rendered(tenant, recipe, data)
         except ImageRejected as error:
             raise PictureRefused(error) from None
+        except AssetMissing:
+            raise UnknownAsset from None
 
     async def _rendered(self, tenant: str, recipe: Recipe, data: bytes) -> Preview:
-        ticket = Ticket(tenant=tenant)
+        # What was kept may be gone by now.
+        assets = await Overlays(source=self.stores.source).of(tenant, recipe.assets)
+        ticket = Ticket(tenant=tenant, assets=assets)
         rendered = await self.renderer.render(data, replace(recipe, further=()), ticket)
         further: list[Variant] = []
         for format_ in recipe.further_formats if rendered.source.frames == 1 else ():

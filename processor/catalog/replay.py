@@ -11,17 +11,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from processor.errors import ImageRejected, NotReplayable, ObjectChanged, ObjectNotFound
+from processor import assets
+from processor.errors import AssetMissing, ImageRejected, NotReplayable, ObjectChanged, ObjectNotFound
 from processor.formats import sniff
 from processor.jobs import NOT_THE_FILES_FAULT, Job, Maker
 from processor.metadata.stripping import strip
-from processor.ports.renderer import Renderer
+from processor.overlays import Overlays
+from processor.ports.renderer import Renderer, Ticket
 from processor.ports.stores import AllStores
 from processor.recipes import Recipe
 
-#: The names in a bundle, and the most bytes of the first.
-CASE, SOURCE = "case.json", "source"
-MAX_CASE_BYTES = 1024 * 1024
+#: The names in a bundle; assets are under the last, by digest.
+CASE, SOURCE, ASSETS = "case.json", "source", "assets/"
+#: The most bytes of the case, and of all in a bundle but the source.
+MAX_CASE_BYTES, MAX_OTHER_BYTES = 1024 * 1024, 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,8 @@ class Case:
     recipe: Recipe
     source: bytes = field(repr=False)
     stored: Result
+    #: Files of the assets that the recipe names, by digest.
+    assets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     #: What the stripped source made where the bundle was written; None: the source is the original.
     made: Result | None = None
     is_stripped: bool = False
@@ -91,7 +96,11 @@ async def case_of(stores: AllStores, processing_id: str, known: Sequence[Recipe]
         raise NotReplayable("The source is gone, or another file was uploaded in its place.") from None
     if job.manifest is not None and hashlib.sha256(source).hexdigest() != job.manifest.sha256:
         raise NotReplayable("The source is not the file that the job worked on.")
-    return Case(processing_id=processing_id, recipe=recipe, source=source, stored=_stored(job))
+    try:
+        laid_over = await Overlays(source=stores.source).of(job.tenant, recipe.assets)
+    except AssetMissing:
+        raise NotReplayable("An asset that the job's preset names is gone.") from None
+    return Case(processing_id=processing_id, recipe=recipe, source=source, stored=_stored(job), assets=laid_over)
 
 
 def _stored(job: Job) -> Result:
@@ -107,11 +116,13 @@ def _stored(job: Job) -> Result:
 async def replayed(case: Case, renderer: Renderer, maker: Maker) -> Result:
     """Make the files of a case again. Raises `Unavailable`."""
     formats = {name.rpartition(".")[2] for name in case.stored.files}
+    ticket = Ticket(assets=case.assets)
     try:
-        made = list((await renderer.render(case.source, replace(case.recipe, further=()))).variants)
+        made = list((await renderer.render(case.source, replace(case.recipe, further=()), ticket)).variants)
         pixels = {variant.name: variant.pixels for variant in made}
         for name in filter(formats.__contains__, case.recipe.further_formats):
-            made += (await renderer.render(case.source, case.recipe.in_format(name).within(pixels))).variants
+            only = case.recipe.in_format(name).within(pixels)
+            made += (await renderer.render(case.source, only, ticket)).variants
     except ImageRejected as error:
         return Result(error=error.code, maker=str(maker))
     files = {each.spec.file_name: (hashlib.sha256(each.data).hexdigest(), len(each.data)) for each in made}
@@ -147,7 +158,7 @@ async def stripped(case: Case, renderer: Renderer, maker: Maker) -> Case:
 
 
 def packed(case: Case) -> bytes:
-    """A bundle: a zip with the case and the source. It names no tenant, no image and no file."""
+    """A bundle: a zip with the case, the source and the assets. It names no tenant, no image and no file."""
     told = {
         "processingId": case.processing_id,
         "recipe": case.recipe.to_text(),
@@ -158,7 +169,8 @@ def packed(case: Case) -> bytes:
     }
     bundle = io.BytesIO()
     with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, content in ((CASE, json.dumps(told, indent=2).encode()), (SOURCE, case.source)):
+        laid_over = ((f"{ASSETS}{digest}", data) for digest, data in case.assets.items())
+        for name, content in ((CASE, json.dumps(told, indent=2).encode()), (SOURCE, case.source), *laid_over):
             file.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
     return bundle.getvalue()
 
@@ -169,12 +181,15 @@ def unpacked(bundle: bytes, *, max_bytes: int) -> Case:
         with zipfile.ZipFile(io.BytesIO(bundle)) as file:
             told = json.loads(_read(file, CASE, MAX_CASE_BYTES))
             source = _read(file, SOURCE, max_bytes)
-        _check(source, told["sourceSha256"])
+            _check(source, told["sourceSha256"])
+            recipe = Recipe.from_text(told["recipe"])
+            laid_over = {digest: _asset(file, digest) for digest in sorted(recipe.assets)}
         made = told["made"]
         return Case(
             processing_id=str(told["processingId"])[:100],
-            recipe=Recipe.from_text(told["recipe"]),
+            recipe=recipe,
             source=source,
+            assets=laid_over,
             stored=Result.from_json(told["stored"]),
             made=None if made is None else Result.from_json(made),
             is_stripped=told["metadata"] == "removed",
@@ -183,9 +198,15 @@ def unpacked(bundle: bytes, *, max_bytes: int) -> Case:
         raise NotReplayable("This is no bundle, or it is damaged.") from None
 
 
-def _check(source: bytes, sha256: object) -> None:
-    if hashlib.sha256(source).hexdigest() != sha256:
-        raise ValueError("another source")
+def _asset(file: zipfile.ZipFile, digest: str) -> bytes:
+    data = _read(file, f"{ASSETS}{digest}", assets.MAX_BYTES)
+    _check(data, digest)
+    return data
+
+
+def _check(data: bytes, sha256: object) -> None:
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ValueError("another file")
 
 
 def _read(file: zipfile.ZipFile, name: str, most: int) -> bytes:

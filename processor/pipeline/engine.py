@@ -216,7 +216,9 @@ class Engine:
         def settled(left_bytes: int) -> None:
             loop.call_soon_threadsafe(held.keep, left_bytes)
 
-        rendering = Rendering(data, info, recipe, deadline, ready, settled=settled, probes=self._probes)
+        rendering = Rendering(
+            data, info, recipe, deadline, ready, settled=settled, assets=ticket.assets, probes=self._probes
+        )
         task = asyncio.create_task(self._work(rendering, info, held, ticket))
         self._working.add(task)
         task.add_done_callback(self._end)

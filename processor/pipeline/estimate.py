@@ -27,6 +27,7 @@ from processor.fits import Contain
 from processor.formats import decoding_of
 from processor.formats.info import ImageInfo
 from processor.pipeline import geometry, passes
+from processor.pipeline.effects import change_of
 from processor.pipeline.guard import may_be_lossless
 from processor.pipeline.texture import Texture
 from processor.recipes import STANDARD, Recipe, VariantSpec
@@ -242,12 +243,18 @@ def _changed(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
         if not spec.is_changed:
             continue
         size = geometry.shown_size(info, spec)
-        taken = size[0] * size[1] * (_MOST_BANDS if isinstance(spec.fit, Contain) else _bands(info))
+        taken = size[0] * size[1] * (_MOST_BANDS if isinstance(spec.fit, Contain) or spec.assets else _bands(info))
         if geometry.takes_long(info, size):
             large = max(large, taken)
         else:
             small = max(small, taken)
-    return (large + small) * info.frames
+    return (large + small) * info.frames + _beside_effects(info, specs)
+
+
+def _beside_effects(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
+    """What effects hold besides pictures. Two variants may be made at once."""
+    held = [change_of(each).held_bytes(geometry.shown_size(info, spec)) for spec in specs for each in spec.effects]
+    return 2 * max(held, default=0)
 
 
 def _surrounded(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:

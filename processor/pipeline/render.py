@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -18,6 +18,7 @@ from processor.pipeline import coarse, decode, encode, geometry, passes
 from processor.pipeline.allocator import is_to_be_had
 from processor.pipeline.analyses import ANALYSES, READINGS
 from processor.pipeline.effects import change_of
+from processor.pipeline.effects.given import Given
 from processor.pipeline.estimate import is_open, left_bytes
 from processor.pipeline.geometry import Size
 from processor.pipeline.guard import no_larger
@@ -41,6 +42,8 @@ from processor.recipes import Recipe, VariantSpec
 #: About the bytes per pixel of a frame while it is converted: see `estimate`.
 _WORK_BYTES = 9
 
+#: For recipes that name no asset.
+NO_ASSETS: Mapping[str, bytes] = {}
 #: A variant, and its size.
 _Planned = tuple[VariantSpec, Size]
 
@@ -78,10 +81,11 @@ def render(
     ready: Callable[[Variant], None] = nobody_waits,
     *,
     settled: Callable[[int], None] = nobody_counts,
+    assets: Mapping[str, bytes] = NO_ASSETS,
     probes: Probes = NO_PROBES,
 ) -> Rendered:
     """All variants of an inspected file, made by one thread. `Rendering` can use two."""
-    rendering = Rendering(data, info, recipe, deadline, ready, settled=settled, probes=probes)
+    rendering = Rendering(data, info, recipe, deadline, ready, settled=settled, assets=assets, probes=probes)
     rendering.first()
     rendering.rest()
     return rendering.rendered()
@@ -105,6 +109,7 @@ class Rendering:
         ready: Callable[[Variant], None] = nobody_waits,
         *,
         settled: Callable[[int], None] = nobody_counts,
+        assets: Mapping[str, bytes] = NO_ASSETS,
         probes: Probes = NO_PROBES,
     ) -> None:
         self._data, self._info, self._recipe = data, info, recipe
@@ -121,6 +126,7 @@ class Rendering:
         self._facts = Facts()
         #: CPU seconds of the thread of each phase; they may run at once.
         self._cpu = {"first": 0.0, "rest": 0.0}
+        self._assets = assets
 
     @property
     def has_rest(self) -> bool:
@@ -264,13 +270,14 @@ class Rendering:
     def _changed(self, spec: VariantSpec, size: Size) -> pyvips.Image | None:
         """The picture with its fit and effects. None: it is streamed and not in memory."""
         picture = self._images.get(size)
+        given = Given(facts=self._facts, assets=self._assets)
         if spec.fit and spec.box:
             with self._step(size, "change", variant=spec.name, effect="fit"):
                 picture = hold(fit_into(watched(picture, self.deadline), spec.box, spec.fit))
         for effect in spec.effects:
             with self._step(size, "change", variant=spec.name, effect=effect.name):
                 before = watched(picture, self.deadline)  # must live until the pixels are computed
-                picture = hold(change_of(effect)(before, self._facts))
+                picture = hold(change_of(effect)(before, given))
         return picture
 
     @contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from processor.formats.info import ImageInfo
@@ -21,9 +21,11 @@ def nobody_waits(_: Variant) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """The tenant of an image, for fair turns, and the callbacks of its render."""
+    """The tenant of an image, for fair turns, what its effects need, and the callbacks of its render."""
 
     tenant: str = ""
+    #: Files of the assets that the recipe names, by digest.
+    assets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     #: Awaited when memory is there, before a pixel is worked on. What it raises ends the render.
     begin: Callable[[ImageInfo], Awaitable[None]] = _nothing
     #: Told each variant as soon as it is there, on the event loop; the smallest is there first.

@@ -15,7 +15,8 @@ def main() -> None:
     """Do one task. If the parent ends, end silently."""
     questions, answers = _streams()
     with contextlib.suppress(EOFError, BrokenPipeError), questions, answers:
-        task = receive(questions).header
+        opening = receive(questions)
+        task = opening.header
         if task["patient"]:
             step_aside()
         else:
@@ -24,7 +25,7 @@ def main() -> None:
         # libvips must not be loaded before the limits are set.
         from processor.sandbox.task import perform  # noqa: PLC0415 - see above
 
-        perform(task, questions, answers)
+        perform(opening, questions, answers)
 
 
 def _streams() -> tuple[BinaryIO, BinaryIO]:

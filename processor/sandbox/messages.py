@@ -3,7 +3,7 @@
 ::
 
     parent                                     child
-    {recipe, limits, memory_bytes, ...}  ──>   limits itself, loads libvips
+    {recipe, limits, memory_bytes, assets, ...} + the assets  ──>   limits itself, loads libvips
                                          <──   {}
     {} + the file                        ──>   reads the header
                                          <──   {source}, or {error}

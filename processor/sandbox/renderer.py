@@ -11,7 +11,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
@@ -94,7 +94,7 @@ class ChildRenderer:
             await turn.enter_async_context(self._turn)
             try:
                 with self._probes.span("child"):
-                    async with self._started(len(data), recipe) as child:
+                    async with self._started(len(data), recipe, ticket.assets) as child:
                         return await self._converse(child, data, recipe, ticket, turn)
             except ImageRejected as error:
                 if self._closed:  # `abort` killed the child; the image is not at fault
@@ -130,7 +130,9 @@ class ChildRenderer:
             await child.end()
 
     @asynccontextmanager
-    async def _started(self, file_bytes: int, recipe: Recipe) -> AsyncIterator[ChildProcess]:
+    async def _started(
+        self, file_bytes: int, recipe: Recipe, assets: Mapping[str, bytes]
+    ) -> AsyncIterator[ChildProcess]:
         """A child that has set its limits and waits for a file. Until then, no failure is the image's fault."""
         self._refuse_when_closed()
         child = await ChildProcess.start(self._command)
@@ -139,7 +141,8 @@ class ChildRenderer:
             self._refuse_when_closed()
             try:
                 start_seconds = None if self._patient else START_SECONDS
-                await child.ask(self._task(file_bytes, recipe), within_seconds=start_seconds)
+                opening = self._task(file_bytes, recipe, assets)
+                await child.ask(opening, b"".join(assets.values()), within_seconds=start_seconds)
             except ImageRejected:
                 raise Unavailable from None
             yield child
@@ -208,13 +211,13 @@ class ChildRenderer:
             finally:
                 share.leave()
 
-    def _task(self, file_bytes: int, recipe: Recipe) -> dict[str, Any]:
+    def _task(self, file_bytes: int, recipe: Recipe, assets: Mapping[str, bytes]) -> dict[str, Any]:
         limits = self._limits
         # Before the header is known.
         memory_bytes = self._bounded(file_bytes + self._memory_bytes)
         cpu_seconds = math.ceil(limits.timeout_seconds * CPU_FACTOR + START_CPU_SECONDS)
         bounds = {"memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds}
-        return {**task_of(recipe, limits, patient=self._patient), **bounds}
+        return {**task_of(recipe, limits, assets, patient=self._patient), **bounds}
 
     def _bounded(self, memory_bytes: int) -> int:
         """The child's memory, kept below the container's limit: exceeding that would kill the container too."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import accumulate
 from typing import Any, BinaryIO
 
 from processor.errors import (
@@ -23,25 +24,31 @@ from processor.pipeline import render
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.estimate import working_bytes
 from processor.pipeline.limits import Deadline, FileLimits
+from processor.pipeline.render import NO_ASSETS
 from processor.recipes import Recipe
 from processor.sandbox.answers import describe, need, pack, pack_end, refusal
 from processor.sandbox.confine import limit_memory, ran_out
-from processor.sandbox.messages import receive, send
+from processor.sandbox.messages import Packet, receive, send
 
 #: Bytes per pixel of libwebp's largest allocation.
 _PLANE_BYTES = 4
 
 
-def task_of(recipe: Recipe, limits: FileLimits, *, patient: bool = False) -> dict[str, Any]:
-    """The task of a child, as JSON values. A `patient` child may be paused."""
-    return {"recipe": recipe.to_text(), "limits": asdict(limits), "patient": patient}
+def task_of(
+    recipe: Recipe, limits: FileLimits, assets: Mapping[str, bytes] = NO_ASSETS, *, patient: bool = False
+) -> dict[str, Any]:
+    """The task of a child, as JSON values; the assets follow as bytes. A `patient` child may be paused."""
+    sizes = {digest: len(file) for digest, file in assets.items()}
+    return {"recipe": recipe.to_text(), "limits": asdict(limits), "assets": sizes, "patient": patient}
 
 
-def perform(task: Mapping[str, Any], questions: BinaryIO, answers: BinaryIO) -> None:
+def perform(opening: Packet, questions: BinaryIO, answers: BinaryIO) -> None:
     """Read the file from `questions`, and write the results to `answers`. Raises `EOFError` if the parent has ended."""
     set_up_libvips()
+    task = opening.header
     recipe, limits = Recipe.from_text(task["recipe"]), FileLimits(**task["limits"])
     deadline = Deadline(limits.timeout_seconds, time.process_time if task["patient"] else time.monotonic)
+    assets = _assets(task["assets"], opening.body)
     send(answers, {})
     data = receive(questions).body
     try:
@@ -61,13 +68,19 @@ def perform(task: Mapping[str, Any], questions: BinaryIO, answers: BinaryIO) -> 
                 send(answers, need(left_bytes))
 
         with _lack_of_memory(info, memory_bytes):
-            rendered = render.render(data, info, recipe, deadline, ready, settled=settled)
+            rendered = render.render(data, info, recipe, deadline, ready, settled=settled, assets=assets)
         send(answers, pack_end(rendered.facts, rendered.cpu_ms))
     except ImageRejected as error:
         send(answers, refusal(error))
     except (TrussError, MemoryError):
         # Nothing else runs in this process, so the machine is not at fault.
         send(answers, refusal(DecoderCrashed()))
+
+
+def _assets(sizes: Mapping[str, int], body: bytes) -> Mapping[str, bytes]:
+    """The files of assets by digest: they are in the body one after the other."""
+    ends = list(accumulate(sizes.values()))
+    return {digest: body[end - size : end] for (digest, size), end in zip(sizes.items(), ends, strict=True)}
 
 
 @contextmanager

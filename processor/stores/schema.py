@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from processor.assets import ASSET_PREFIX
 from processor.images import SOURCE_PREFIX, VARIANT_PREFIX
 from processor.jobs import JobStatus
 
@@ -234,6 +235,7 @@ def service_policy(
     objects = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"]
     statements: list[tuple[list[str], list[str]]] = [
         ([*objects, "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"], [f"{source}/{SOURCE_PREFIX}*"]),
+        (objects, [f"{source}/{ASSET_PREFIX}*"]),
         (objects, [f"{processed}/{VARIANT_PREFIX}*"]),
         (["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"], [source, processed]),
         (

@@ -20,6 +20,7 @@ from processor.costs import NOTHING, Cost
 from processor.endings import Endings, nothing_to_record
 from processor.erasure import Eraser
 from processor.errors import (
+    AssetMissing,
     Busy,
     Conflict,
     DailyLimitReached,
@@ -49,6 +50,7 @@ from processor.jobs import (
     failure_of,
     next_job,
 )
+from processor.overlays import Overlays
 from processor.ports.jobs import AllJobs, known_job
 from processor.ports.listener import Listener
 from processor.ports.objects import Download, ObjectStore
@@ -131,18 +133,21 @@ class Converter:
     leases: Leases = field(init=False)
     further: Further = field(init=False)
     _shelf: Shelf = field(init=False)
+    _overlays: Overlays = field(init=False)
     _tenants: Tenants = field(init=False)
     _intake: Intake = field(init=False)
 
     def __post_init__(self) -> None:
         """Build the helpers that this converter shares its stores with."""
         self.leases = Leases(jobs=self.jobs, seconds=self.lease_seconds)
+        self._overlays = Overlays(source=self.source)
         self._shelf = Shelf(processed=self.processed, probes=self.probes)
         self.further = Further(
             jobs=self.jobs,
             source=self.source,
             processed=self.processed,
             shelf=self._shelf,
+            overlays=self._overlays,
             renderer=self.spare_renderer or self.suspect_renderer,
             room=self.spare_room,
             leases=self.leases,
@@ -299,6 +304,8 @@ class Converter:
             return await self._fail(run, failure_of(error))
         except ObjectNotFound:
             return await self._fail(run, VANISHED)
+        except AssetMissing as error:
+            return await self._fail(run, failure_of(error))
         except LeaseLost:
             return await self._overtaken(run)
         return await self._finish(run, completed)
@@ -347,6 +354,7 @@ class Converter:
 
     async def _render_and_store(self, run: _Run, data: bytes, work: Span, leave: Callable[[], None]) -> Rendered:
         """Store every variant as soon as it is encoded, while the next one is encoded."""
+        assets = await self._overlays.of(run.job.tenant, replace(run.recipe, further=()).assets)
         storing: list[asyncio.Task[None]] = []
         noting = asyncio.create_task(self._keep_noting(run))
         suspect = run.job.attempts > 1
@@ -359,6 +367,7 @@ class Converter:
 
         ticket = Ticket(
             tenant=run.job.tenant,
+            assets=assets,
             begin=begin,
             ready=lambda variant: storing.append(asyncio.create_task(self._store(run, variant))),
         )

@@ -13,12 +13,22 @@ import structlog
 from processor import clock
 from processor.costs import NOTHING, Cost
 from processor.endings import Endings
-from processor.errors import Busy, Conflict, ImageRejected, JobNotFound, LeaseLost, ObjectNotFound, Unavailable
+from processor.errors import (
+    AssetMissing,
+    Busy,
+    Conflict,
+    ImageRejected,
+    JobNotFound,
+    LeaseLost,
+    ObjectNotFound,
+    Unavailable,
+)
 from processor.formats import encoding_of
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, job_prefix, variant_key
 from processor.jobs import SOURCE_MISSING, Failure, FormatSet, Job, Maker, failure_of
 from processor.manifest import manifest_key
+from processor.overlays import Overlays
 from processor.ports.jobs import AllJobs, known_job
 from processor.ports.objects import ObjectStore
 from processor.ports.renderer import Renderer, Ticket
@@ -56,6 +66,7 @@ class Further:
     source: ObjectStore
     processed: ObjectStore
     shelf: Shelf
+    overlays: Overlays
     renderer: Renderer
     room: Room | None
     leases: Leases
@@ -110,7 +121,7 @@ class Further:
         try:
             with self.probes.span("render", format=format_):
                 rendered = await held.rendered(self._rendered(job, format_))
-        except ImageRejected as error:
+        except (ImageRejected, AssetMissing) as error:
             made = replace(empty, error=failure_of(error))
         except ObjectNotFound:
             made = replace(empty, error=GONE)
@@ -133,7 +144,8 @@ class Further:
             async def begin(_: ImageInfo) -> None:
                 space.leave()
 
-            return await self.renderer.render(data, recipe, Ticket(tenant=job.tenant, begin=begin))
+            assets = await self.overlays.of(job.tenant, recipe.assets)
+            return await self.renderer.render(data, recipe, Ticket(tenant=job.tenant, assets=assets, begin=begin))
 
     async def _fetch(self, job: Job) -> bytes:
         """The source that the job completed with, whatever its ETag is now. Raises `ObjectNotFound` for another one."""

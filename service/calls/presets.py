@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated, Self
+from typing import Self
 
 import structlog
 from aiohttp import ETag, web
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 from structlog.contextvars import bind_contextvars
 
@@ -32,6 +31,7 @@ from processor.errors import (
     PresetUnusable,
     TooManyPresets,
     TrussError,
+    UnknownAsset,
 )
 from processor.fits import Cover, Gravity
 from processor.images import Variant
@@ -41,6 +41,7 @@ from processor.recipes import STANDARD, Recipe, VariantSpec, sharpening
 from service.auth.middleware import subject_of, tenant_of
 from service.calls import groups, samples
 from service.calls.names import unique_id_of
+from service.calls.pictures import MAX_PICTURE_BODY_BYTES, MAX_PICTURE_BYTES, Picture, decoded
 from service.calls.preset_documents import PresetDocument, PresetVariant, variants_of
 from service.calls.viewer import sample_picture
 from service.http.body import json_body
@@ -55,9 +56,6 @@ PRESETS = web.AppKey("presets", Presets)
 PREVIEWS = web.AppKey("previews", Previews)
 BACKFILLS = web.AppKey("backfills", Backfills)
 
-#: Largest picture that may be posted for a preview, in bytes; in base64 it takes a third more.
-MAX_PICTURE_BYTES = 4 * 1024 * 1024
-MAX_PREVIEW_BODY_BYTES = MAX_PICTURE_BYTES * 4 // 3 + 64 * 1024
 #: Bytes of files in the answer to a preview. Further files are described, and left out.
 MAX_SHOWN_BYTES = 4 * 1024 * 1024
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -167,14 +165,6 @@ class DeleteQuery(Question):
     )
 
 
-def _picture(text: str) -> str:
-    longest = -(-MAX_PICTURE_BYTES // 3) * 4
-    if len(text) > longest:
-        told = {"limit": MAX_PICTURE_BYTES, "actual": len(text) * 3 // 4}
-        raise PydanticCustomError("picture", "must have at most {limit} bytes; it has {actual}", told)
-    return text
-
-
 class PreviewRequest(Question):
     """A picture, and what to make of it."""
 
@@ -188,7 +178,7 @@ class PreviewRequest(Question):
     )
     document: PresetDocument | None = Field(default=None, description="In its place: a preset that is not saved.")
     unique_id: str | None = Field(default=None, description="An image of the tenant's.", examples=[samples.UNIQUE_ID])
-    picture: Annotated[str, AfterValidator(_picture)] | None = Field(
+    picture: Picture | None = Field(
         default=None,
         description=f"In its place: a file of at most {MAX_PICTURE_BYTES // 2**20} MiB, in base64.",
     )
@@ -203,10 +193,7 @@ class PreviewRequest(Question):
 
     def file(self) -> bytes:
         """The posted picture. Raises `InvalidRequest`."""
-        try:
-            return base64.b64decode(self.picture or "", validate=True)
-        except (binascii.Error, ValueError):
-            raise InvalidRequest([FieldError(field="picture", message="must be base64")]) from None
+        return decoded(self.picture or "")
 
 
 class PreviewFile(Answer):
@@ -285,7 +272,7 @@ PREVIEW = PreviewAnswer(
 
 
 _PREVIEW_PROBLEMS: tuple[type[TrussError], ...] = (
-    *(FacesNotInstalled, PictureRefused, FileTooLarge),
+    *(FacesNotInstalled, UnknownAsset, PictureRefused, FileTooLarge),
     *(PresetNotFound, ImageNotFound, NotUploaded, TooManyPreviews),
 )
 
@@ -345,7 +332,10 @@ async def show(request: web.Request) -> web.Response:
     reply("The new version", PRESET, status=HTTPStatus.CREATED),
     path=(PRESET_NAME,),
     body=PresetDocument,
-    problems=(PresetBuiltIn, PresetChanged, TooManyPresets, FacesNotInstalled, PresetUnusable, TooManyPreviews),
+    problems=(
+        *(PresetBuiltIn, PresetChanged, TooManyPresets),
+        *(FacesNotInstalled, PresetUnusable, UnknownAsset, TooManyPreviews),
+    ),
 )
 async def put(request: web.Request) -> web.Response:
     """Write a preset: a new one, or a new version of it.
@@ -409,7 +399,7 @@ async def delete(request: web.Request) -> web.Response:
     reply("The variants", PREVIEW),
     body=PreviewRequest,
     problems=_PREVIEW_PROBLEMS,
-    largest_body=MAX_PREVIEW_BODY_BYTES,
+    largest_body=MAX_PICTURE_BODY_BYTES,
     anew=True,
 )
 async def preview(request: web.Request) -> web.Response:

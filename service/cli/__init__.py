@@ -1,5 +1,5 @@
 """The command line: `truss-image serve` and `local`; `submit`, `status`, `watch`, `ls`, `process`, `rm`, `bulk`,
-`presets` and `usage`; `reconcile`, `verify`, `replay` and `keys`.
+`presets`, `assets` and `usage`; `reconcile`, `verify`, `replay` and `keys`.
 
 A command imports what it runs when it runs: `--help` and the client pay for no server, no SDK and no libvips.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.cli.assets import assets
 from service.cli.images import bulk, list_, process, rm, usage
 from service.cli.keys import keys, tenant_option
 from service.cli.local import running_locally
@@ -35,7 +36,7 @@ def main() -> None:
     """Users upload pictures straight to S3; WebP variants come back behind a CDN."""
 
 
-for command in (bulk, keys, list_, presets, process, replay, rm, status, submit, usage, watch):
+for command in (assets, bulk, keys, list_, presets, process, replay, rm, status, submit, usage, watch):
     main.add_command(command)
 
 

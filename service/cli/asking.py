@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from service.cli.submit import Client, interruptible, json_option, key_option, url_option
+from service.cli.submit import Client, environment, exit_codes, interruptible, json_option, key_option, url_option
 
 if TYPE_CHECKING:
     from service.client.commands import Commands
@@ -14,12 +14,19 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., None])
 C = TypeVar("C", bound="Commands")
 
+_CODES = exit_codes("it is done", "the call was refused")
+
 
 def shared(command: F) -> F:
     """Add the options that all of them have."""
     for option in (json_option, key_option, url_option):
         command = option(command)
     return command
+
+
+def epilog(scope: str) -> str:
+    """The end of the help of a command that prints answers and needs this scope."""
+    return f"{environment(scope)}\n\nJSON lines (--json): the answers of the API, one a line.\n\n{_CODES}"
 
 
 def run(

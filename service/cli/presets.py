@@ -10,17 +10,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import click
 
-from service.cli.asking import run, shared
-from service.cli.submit import environment, exit_codes
+from service.cli.asking import epilog, run, shared
 
 if TYPE_CHECKING:
     from service.client.presets import PresetCommands
-
-_CODES = exit_codes("it is done", "the call was refused")
-
-
-def _epilog(scope: str) -> str:
-    return f"{environment(scope)}\n\nJSON lines (--json): the answers of the API, one a line.\n\n{_CODES}"
 
 
 @click.group()
@@ -28,14 +21,14 @@ def presets() -> None:
     """List, show, write, delete, try and backfill presets: variants of your own, as docs/presets.md describes them."""
 
 
-@presets.command(name="ls", epilog=_epilog("images:read"))
+@presets.command(name="ls", epilog=epilog("images:read"))
 @shared
 def list_(*, url: str, api_key: str | None, json_output: bool) -> None:
     """List the presets in their newest version; the default has a star."""
     _run(url, api_key, lambda commands: commands.show_all(), json_output=json_output)
 
 
-@presets.command(epilog=_epilog("images:read"))
+@presets.command(epilog=epilog("images:read"))
 @click.argument("name")
 @click.option("--version", type=click.IntRange(1), help="A version; without it, the newest.")
 @shared
@@ -44,7 +37,7 @@ def get(name: str, *, version: int | None, url: str, api_key: str | None, json_o
     _run(url, api_key, lambda commands: commands.show(name, version), json_output=json_output)
 
 
-@presets.command(epilog=_epilog("images:admin"))
+@presets.command(epilog=epilog("images:admin"))
 @click.argument("name")
 @click.argument("document", type=click.File())
 @shared
@@ -54,7 +47,7 @@ def put(name: str, document: TextIO, *, url: str, api_key: str | None, json_outp
     _run(url, api_key, lambda commands: commands.put(name, content), json_output=json_output)
 
 
-@presets.command(epilog=_epilog("images:admin"))
+@presets.command(epilog=epilog("images:admin"))
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Also if images have it. They keep their variants and their recipe.")
 @shared
@@ -63,7 +56,7 @@ def rm(name: str, *, force: bool, url: str, api_key: str | None, json_output: bo
     _run(url, api_key, lambda commands: commands.remove(name, force=force), json_output=json_output)
 
 
-@presets.command(epilog=_epilog("images:admin"))
+@presets.command(epilog=epilog("images:admin"))
 @click.argument("name")
 @shared
 def default(name: str, *, url: str, api_key: str | None, json_output: bool) -> None:
@@ -77,7 +70,7 @@ Examples:
   truss-image presets preview --preset avatar --picture me.jpg
   truss-image presets preview --document avatar.json --image 6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e
 
-{_epilog("images:write")}"""
+{epilog("images:write")}"""
 )
 @click.option("--preset", help="Name of a preset.")
 @click.option("--document", type=click.File(), help="In its place: a document, a JSON file.")
@@ -117,7 +110,7 @@ def preview(
     _run(url, api_key, lambda commands: commands.preview(asked, out), json_output=json_output)
 
 
-@presets.command(epilog=_epilog("images:read"))
+@presets.command(epilog=epilog("images:read"))
 @click.argument("name")
 @shared
 def plan(name: str, *, url: str, api_key: str | None, json_output: bool) -> None:
@@ -125,7 +118,7 @@ def plan(name: str, *, url: str, api_key: str | None, json_output: bool) -> None
     _run(url, api_key, lambda commands: commands.plan(name), json_output=json_output)
 
 
-@presets.command(epilog=_epilog("images:read and images:write"))
+@presets.command(epilog=epilog("images:read and images:write"))
 @click.argument("name")
 @shared
 def backfill(name: str, *, url: str, api_key: str | None, json_output: bool) -> None:

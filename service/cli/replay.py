@@ -37,13 +37,13 @@ async def replay_job(target: Target, processing_id: str, export: Path | None, *,
 
 async def replay_bundle(bundle: Path, export: Path | None, *, with_metadata: bool) -> int:
     """Make the job of a bundle again; it needs no stage. Returns how many differences there were."""
-    from processor.catalog.replay import MAX_CASE_BYTES, unpacked
+    from processor.catalog.replay import MAX_OTHER_BYTES, unpacked
     from processor.pipeline.engine import EngineConfig
     from processor.pipeline.limits import FileLimits
     from service.machine import memory_budget_bytes
 
     limits = FileLimits()
-    case = unpacked(_bytes_of(bundle, limits.max_bytes + MAX_CASE_BYTES), max_bytes=limits.max_bytes)
+    case = unpacked(_bytes_of(bundle, limits.max_bytes + MAX_OTHER_BYTES), max_bytes=limits.max_bytes)
     config = EngineConfig(threads=1, memory_budget_bytes=memory_budget_bytes(), limits=limits)
     return await _replay(case, config, export, with_metadata=with_metadata)
 
@@ -128,8 +128,9 @@ def replay(target: str, *, export: Path | None, with_metadata: bool) -> None:
     without them, it works on the local mode that runs over DATA_DIR. A bundle has all that it needs. The file is
     rendered in a child process. Nothing is stored. Exits with 1 when there is a difference.
 
-    A bundle has the picture and the recipe, and no name, id of an image or tenant. Its picture has no EXIF, IPTC, XMP,
-    texts or comments, unless --with-metadata says so; so it is another file, and is compared with what that made here.
+    A bundle has the picture, the recipe and its watermarks, and no name, id of an image or tenant. Its picture has no
+    EXIF, IPTC, XMP, texts or comments, unless --with-metadata says so; so it is another file, and is compared with
+    what that made here.
     """
     with no_garbage():
         import asyncio

@@ -11,6 +11,7 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, Field
 
 from processor.errors import (
+    AssetMissing,
     Busy,
     Conflict,
     DailyLimitReached,
@@ -328,7 +329,7 @@ RULES: Mapping[type[BaseException], Rule] = {
 }
 
 #: What the worker alone meets. Of what is wrong with a file, a call can tell its size alone.
-_NEVER_ANSWERED = (ImageRejected, NotAnEvent, LeaseLost, ObjectChanged)
+_NEVER_ANSWERED = (AssetMissing, ImageRejected, NotAnEvent, LeaseLost, ObjectChanged)
 
 #: aiohttp's own refusals, by status, in our words.
 _HTTP_ERRORS: Mapping[int, type[TrussError]] = {
@@ -413,7 +414,7 @@ def known_failures() -> list[tuple[str, str]]:
         *((error.code, default_message(error)) for error in leaves(ImageRejected)),
         (SUPERSEDED, "A newer upload, or a newer request for the same image, replaced this job."),
         (SOURCE_MISSING, "The uploaded file is not there any more."),
-        *((error.code, default_message(error)) for error in (DailyLimitReached, ImageLimitReached)),
+        *((error.code, default_message(error)) for error in (DailyLimitReached, ImageLimitReached, AssetMissing)),
         (UNAVAILABLE, "The job was given up after several tries; it can be redriven."),
     ]
 

@@ -43,8 +43,9 @@ def needed(call: dict[str, Any]) -> Iterator[tuple[str, str]]:
     given = call["parameters"]
     if service == "s3":
         bucket = SOURCE if "-source-" in given["Bucket"] else PROCESSED
+        folder = call["folder"] or "uploads"  # of a form, the SDK is not told the key
         for right in S3_RIGHTS.get(operation, {operation}):
-            yield f"s3:{right}", bucket if right in OF_BUCKETS else f"{bucket}/*"
+            yield f"s3:{right}", bucket if right in OF_BUCKETS else f"{bucket}/{folder}/*"
     elif service == "sqs":
         yield f"sqs:{operation.removesuffix('Batch')}", DEAD if given["QueueUrl"].endswith("-dlq") else QUEUE
     elif service == "cloudfront":

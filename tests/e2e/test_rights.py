@@ -20,6 +20,7 @@ from tests.fleet import untraced
 SUITE = (
     "tests/e2e/test_main_job.py",
     "tests/e2e/test_large_files.py",
+    "tests/e2e/test_watermark.py",
     "tests/e2e/test_events.py",
     "tests/infra/test_deployment.py",
 )
@@ -31,8 +32,9 @@ def _granted() -> set[tuple[str, str]]:
     names = Names.of_stage("dev", "111122223333")
     policy = schema.service_policy(names, QUEUE, DEAD, TABLE, EDGE)
     places = {
-        f"{schema.bucket_arn(names.source_bucket)}/uploads/*": f"{SOURCE}/*",
-        f"{schema.bucket_arn(names.processed_bucket)}/processed/*": f"{PROCESSED}/*",
+        f"{schema.bucket_arn(names.source_bucket)}/uploads/*": f"{SOURCE}/uploads/*",
+        f"{schema.bucket_arn(names.source_bucket)}/assets/*": f"{SOURCE}/assets/*",
+        f"{schema.bucket_arn(names.processed_bucket)}/processed/*": f"{PROCESSED}/processed/*",
         schema.bucket_arn(names.source_bucket): SOURCE,
         schema.bucket_arn(names.processed_bucket): PROCESSED,
     }

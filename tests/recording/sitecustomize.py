@@ -15,6 +15,12 @@ from typing import Any
 TELLING = ("Bucket", "QueueUrl", "IndexName")
 
 
+def _key(parameters: Any) -> str:
+    """The key of an object, or of the first of several."""
+    several = parameters.get("Delete", {}).get("Objects", ())
+    return str(next((each["Key"] for each in several), parameters.get("Key", "")))
+
+
 def _record(folder: Path) -> None:
     from aiobotocore.client import AioBaseClient  # noqa: PLC0415 - half a second that only a recorded process pays
 
@@ -30,6 +36,7 @@ def _record(folder: Path) -> None:
             "operation": f"{self.meta.service_model.service_name}:{operation_model.name}",
             "signedOnly": bool(context.get("is_presign_request")),
             "parameters": {name: api_params[name] for name in TELLING if name in api_params},
+            "folder": _key(api_params).split("/")[0],
             "transaction": [kind for part in api_params.get("TransactItems", ()) for kind in part],
         }
         with (folder / f"{os.getpid()}.jsonl").open("a") as file:

@@ -125,7 +125,8 @@ def test_every_code_of_the_guide_exists() -> None:
 def test_the_guide_lists_every_code_that_a_job_may_fail_with() -> None:
     table = (DOCS / "api.md").read_text().partition("## Why a job fails")[2].partition("\n## ")[0]
     listed = set(re.findall(r"^\| `([a-z_]+)` \|", table, re.MULTILINE))
-    ours = {"superseded", "source_missing", "unavailable", "daily_limit_reached", "image_limit_reached"}
+    ours = {"superseded", "source_missing", "asset_missing", "unavailable"}
+    ours |= {"daily_limit_reached", "image_limit_reached"}
     assert listed == {error.code for error in leaves(ImageRejected)} | ours
 
 

@@ -7,21 +7,34 @@ tall image, as in `steps`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import pyvips
 
-from processor.facts import Facts
+from processor.pipeline.effects.given import Given
 from processor.pipeline.effects.sharpen import Sharpen
+from processor.pipeline.effects.watermark import Watermark
 from processor.recipes import Effect, Recipe
 
-#: Takes a picture of the variant's size, in sRGB or grey with 8 bits per sample. Returns one with the same size and
-#: bands. The facts are those that the analyses of the recipe found.
-Change = Callable[[pyvips.Image, Facts], pyvips.Image]
+
+class Change(Protocol):
+    """An effect with its parameters."""
+
+    def __call__(self, picture: pyvips.Image, given: Given, /) -> pyvips.Image:
+        """Takes a picture of the variant's size, in sRGB or grey with 8 bits per sample. Returns one with the same size
+        and bands; only an effect with an asset may turn grey into sRGB."""
+        ...
+
+    def held_bytes(self, size: tuple[int, int]) -> int:
+        """Bytes that it holds besides the picture and the result, for a picture of this size."""
+        ...
+
 
 #: By the name that recipes use. Each is called with its parameters by name. It raises `TypeError` for an unknown name,
 #: and `ValueError` for a bad value.
 EFFECTS: Mapping[str, Callable[..., Change]] = {
     "sharpen": Sharpen,
+    "watermark": Watermark,
 }
 
 

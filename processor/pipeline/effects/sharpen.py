@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyvips
 
-from processor.facts import Facts
+from processor.pipeline.effects.given import Given
 from processor.pipeline.steps.frames import map_frames
 
 #: Width of an edge, as the sigma of a Gaussian in pixels. Below the least nothing changes; above the most, edges get
@@ -28,12 +28,15 @@ class Sharpen:
         if not LEAST_SIGMA <= self.sigma <= MOST_SIGMA:
             raise ValueError(f"sigma must be from {LEAST_SIGMA:g} to {MOST_SIGMA:g}")
 
-    def __call__(self, picture: pyvips.Image, _facts: Facts) -> pyvips.Image:
+    def __call__(self, picture: pyvips.Image, _given: Given) -> pyvips.Image:
         """Colours are premultiplied with alpha meanwhile, so that invisible pixels do not show at edges."""
         if not picture.hasalpha():
             return map_frames(picture, self._sharpened)
         premultiplied = picture.premultiply().cast(picture.format)
         return map_frames(premultiplied, self._sharpened).unpremultiply().cast(picture.format)
+
+    def held_bytes(self, _size: tuple[int, int]) -> int:
+        return 0
 
     def _sharpened(self, frame: pyvips.Image) -> pyvips.Image:
         return frame.sharpen(sigma=self.sigma)

@@ -21,6 +21,7 @@ from processor import clock
 from processor.bulk.backfill import Backfills
 from processor.bulk.jobs import BulkJobs
 from processor.catalog import redrive
+from processor.catalog.assets import Assets
 from processor.catalog.feeds import Feeds
 from processor.catalog.images import Catalog
 from processor.catalog.parts import LargeFiles
@@ -35,6 +36,7 @@ from processor.jobs import Failure, Job, JobStatus, Lease, Manifest, Terms, Timi
 from processor.jobs import Source as JobSource
 from processor.pipeline.cost import estimate
 from processor.pipeline.engine import set_up_libvips
+from processor.pipeline.lettering import lettered
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.render import inspect, render
 from processor.ports.jobs import JobPage, JobQuery
@@ -63,6 +65,7 @@ from service.app import create_app
 from service.auth.api_keys import KEY_STORE, ApiKeyVerifier
 from service.auth.authenticator import AUTHENTICATOR, Authenticator, Open
 from service.calls import events
+from service.calls.assets import ASSETS
 from service.calls.bulk import BULK
 from service.calls.events import FEEDS, as_message
 from service.calls.presets import BACKFILLS, PRESETS, PREVIEWS
@@ -142,14 +145,14 @@ class InThread:
     gate: asyncio.Event | None = None
 
     async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
-        del ticket
         _check(self.broken)
         if self.gate is not None:
             await self.gate.wait()
         limits = FileLimits()
         set_up_libvips()
         info = inspect(data, limits)
-        return await asyncio.to_thread(render, data, info, recipe, Deadline(limits.timeout_seconds))
+        deadline = Deadline(limits.timeout_seconds)
+        return await asyncio.to_thread(render, data, info, recipe, deadline, assets=ticket.assets)
 
 
 MANIFEST = Manifest(
@@ -316,6 +319,7 @@ def make_application(
     app[PRESETS] = Presets(store=world.presets, choice=choice, jobs=stores.jobs)
     app[BACKFILLS] = Backfills(jobs=stores.jobs, bulk=app[BULK], choice=choice, estimate=estimate)
     app[PREVIEWS] = Previews(stores=stores, renderer=world.renderer)
+    app[ASSETS] = Assets(source=world.source, presets=world.presets, previews=app[PREVIEWS], letter=lettered)
     app[CURSORS] = CursorSigner(stores.jobs)
     app[AUTHENTICATOR] = Authenticator(bearer=None, api_key=ApiKeyVerifier(world.keys)) if locked else Open()
     app[KEY_STORE] = world.keys

@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from processor import clock
+from processor.assets import asset_key
 from processor.images import new_unique_id, source_key
 from processor.jobs import new_processing_id
 from service.auth.api_keys import create
@@ -25,6 +26,7 @@ UNKNOWN_JOB = new_processing_id(clock.now())
 UNKNOWN_IMAGE = new_unique_id()
 UNKNOWN_KEY = "a" * 16
 UNKNOWN_BATCH = "batch_1_a"
+UNKNOWN_ASSET = "a" * 64
 BODIES = {
     "/images/upload-url": {"filename": "a.jpg"},
     "/images/multipart": {"filename": "a.jpg", "size": 10},
@@ -39,6 +41,7 @@ BODIES = {
     "/images/webhooks": {"url": "https://hooks.example.com/"},
     "/images/webhooks/{webhookId}/replay": {"failed": True},
     "/images/batch/{batchId}": {"paused": True},
+    "/images/assets": {"text": "a"},
     "/images/presets": {"default": "standard"},
     "/images/presets/preview": {"preset": "standard", "picture": "aaaa"},
     "/images/presets/{name}": {"variants": [{"name": "avatar", "width": 9, "height": 9}]},
@@ -57,7 +60,13 @@ async def client(serve: Serve) -> Client:
 
 
 async def call(
-    client: Client, route: Route, *, image: str = UNKNOWN_IMAGE, job: str = UNKNOWN_JOB, **options: Any
+    client: Client,
+    route: Route,
+    *,
+    image: str = UNKNOWN_IMAGE,
+    job: str = UNKNOWN_JOB,
+    mark: str = UNKNOWN_ASSET,
+    **options: Any,
 ) -> tuple[int, Any]:
     """Make a call that is complete but for what its ids lead to."""
     ids = {
@@ -69,6 +78,7 @@ async def call(
         "partNumber": 1,
         "batchId": UNKNOWN_BATCH,
         "name": "avatar",
+        "assetId": mark,
     }
     path = route.path.format(**ids, asset="docs.css")
     body = BODIES.get(route.path, {}) if route.method in ("POST", "PUT", "PATCH") else None
@@ -159,8 +169,11 @@ async def test_anothers_ids_answer_exactly_like_ids_that_never_were(client: Clie
     theirs = await create(world.keys, tenant="other", name="n", scopes=[Scope.READ])
     headers = await key_of(world, *Scope) | {"X-Request-Id": "same"}
     unknown = await call(client, route, headers=headers)
-    foreign = await call(client, route, image=done.unique_id, job=done.processing_id, headers=headers)
+    mark = "b" * 64
+    await world.source.put(asset_key("other", mark), b"a logo")
+    foreign = await call(client, route, image=done.unique_id, job=done.processing_id, mark=mark, headers=headers)
     assert foreign == unknown
+    assert [each.size for each in await world.source.list(asset_key("other", mark))] == [6]
     if "keyId" in route.path:
         path = route.path.format(keyId=theirs.key.key_id)
         async with client.request(route.method, path, json={}, headers=headers) as response:

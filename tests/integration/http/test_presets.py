@@ -16,6 +16,7 @@ from processor.errors import Unavailable
 from processor.ports.objects import MultipartUpload
 from processor.recipes import STANDARD
 from service.auth.principal import Scope
+from service.calls import pictures
 from service.calls import presets as module
 from service.calls.preset_documents import MAX_VARIANTS
 from service.limits.open_calls import PREVIEWS
@@ -436,10 +437,10 @@ async def test_a_picture_may_be_larger_than_other_bodies_and_has_a_bound_of_its_
         assert (await ask("POST", f"{PATH}/preview", json=body, headers=headers))[0] == 200
     status, _, problem = await ask("POST", "/images/upload-url", json=body | {"filename": "a"})
     assert (status, problem["code"]) == (413, "payload_too_large")
-    too_large = io.BytesIO(b" " * (module.MAX_PREVIEW_BODY_BYTES + 1))
+    too_large = io.BytesIO(b" " * (pictures.MAX_PICTURE_BODY_BYTES + 1))
     async with client.post(f"{PATH}/preview", data=too_large, headers={"Content-Type": "application/json"}) as answer:
-        assert (answer.status, (await answer.json())["limit"]) == (413, module.MAX_PREVIEW_BODY_BYTES)
-    monkeypatch.setattr(module, "MAX_PICTURE_BYTES", 3000)
+        assert (answer.status, (await answer.json())["limit"]) == (413, pictures.MAX_PICTURE_BODY_BYTES)
+    monkeypatch.setattr(pictures, "MAX_PICTURE_BYTES", 3000)
     status, _, problem = await ask("POST", f"{PATH}/preview", json=body)
     assert (status, problem["limit"]) == (400, 3000)
 

@@ -13,15 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processor.assets import asset_key
 from processor.catalog.replay import Case, case_of, differences, packed, replayed, stripped, unpacked
 from processor.errors import CorruptImage, JobNotFound, NotReplayable
 from processor.images import Rendered
+from processor.pipeline.engine import Engine, EngineConfig
+from processor.pipeline.lettering import lettered
 from processor.ports.renderer import NO_TICKET, Ticket
 from processor.ports.stores import AllStores
-from processor.recipes import STANDARD, Recipe
+from processor.recipes import STANDARD, Effect, Recipe, VariantSpec
 from tests import corpus
 from tests.corpus import metadata as said
-from tests.unit.world import MAKER, World
+from tests.unit.world import MAKER, TENANT, World
 
 
 class Drifted:
@@ -113,6 +116,34 @@ async def test_a_bundle_without_metadata_is_compared_with_what_its_own_file_made
     assert differences(again.expected, await replayed(again, world.converter.renderer, MAKER)) == []
     with pytest.raises(NotReplayable, match="cannot be removed"):
         await stripped(replace(case, source=b"photo"), world.converter.renderer, MAKER)
+
+
+async def test_a_watermark_is_laid_over_again_and_goes_with_the_bundle() -> None:
+    mark = lettered("© Ada")
+    digest = hashlib.sha256(mark).hexdigest()
+    effect = Effect.of("watermark", {"asset": digest, "least": 1})
+    spec = VariantSpec(name="shown", format="webp", quality=80, effects=(effect,))
+    world = World(recipe=Recipe(name="marked", version=1, specs=(spec,)))
+    engine = world.converter.renderer = Engine(EngineConfig(threads=1, memory_budget_bytes=2**29))
+    await world.source.put(asset_key(TENANT, digest), mark)
+    case = await ended(world, corpus.png(corpus.flat(200, 100, (0, 0, 255))))
+
+    bundle = packed(case)
+    again = unpacked(bundle, max_bytes=10**6)
+    assert again == case
+    assert again.assets == {digest: mark}
+    assert differences(case.expected, await replayed(again, engine, MAKER)) == []
+
+    damaged = BytesIO()
+    with zipfile.ZipFile(BytesIO(bundle)) as file, zipfile.ZipFile(damaged, "w") as other:
+        for name in file.namelist():
+            other.writestr(name, lettered("© Eve") if digest in name else file.read(name))
+    with pytest.raises(NotReplayable):
+        unpacked(damaged.getvalue(), max_bytes=10**6)
+
+    await world.source.purge(asset_key(TENANT, digest))
+    with pytest.raises(NotReplayable, match="asset"):
+        await case_of(stores_of(world), case.processing_id, [], max_bytes=10**6)
 
 
 def bundle_of(told: Any, source: bytes = b"photo") -> bytes:

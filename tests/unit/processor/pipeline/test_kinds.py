@@ -21,7 +21,7 @@ from processor.pipeline import render
 from processor.pipeline.limits import FileLimits
 from processor.recipes import STANDARD
 from processor.sandbox.answers import read_refusal, refusal
-from processor.sandbox.messages import receive, send
+from processor.sandbox.messages import Packet, receive, send
 from processor.sandbox.task import perform, task_of
 from tests import corpus
 from tests.corpus import containers
@@ -169,7 +169,7 @@ def test_a_child_tells_the_kind_and_the_numbers() -> None:
         source, answers = io.BytesIO(), io.BytesIO()
         send(source, {}, (data,))
         source.seek(0)
-        perform(task_of(STANDARD, FileLimits()), source, answers)
+        perform(Packet(header=task_of(STANDARD, FileLimits())), source, answers)
         answers.seek(0)
         receive(answers)
         told.append(receive(answers).header)

@@ -53,7 +53,7 @@ def conversation(data: bytes, recipe: Recipe = FAST) -> io.BytesIO:
 def answered(data: bytes, recipe: Recipe = FAST) -> list[Packet]:
     """Everything that the child says."""
     source, answers = conversation(data, recipe), io.BytesIO()
-    perform(receive(source).header, source, answers)
+    perform(receive(source), source, answers)
     return frames(answers.getvalue())
 
 
