@@ -109,7 +109,8 @@ format: setup ## Lay out the code and mend what can be mended
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: setup ## Write the generated parts of the documentation anew
+docs: setup ## Write the generated parts of the documentation and of the clients anew
+	$(BIN)/python -m clients.generate
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m helm.generate
 

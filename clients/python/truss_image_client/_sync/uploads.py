@@ -1,0 +1,234 @@
+"""Uploads straight to the storage, in one piece or in parts; they go on where an earlier try stopped.
+
+Generated from `_async` by `python -m clients.generate`: do not edit.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from truss_image_client._sync.calls import Calls
+from truss_image_client._sync.together import aside, pause, together
+from truss_image_client._sync.transport import Answer, Transport
+from truss_image_client.content import Content
+from truss_image_client.errors import Conflict, UploadFailed
+from truss_image_client.models import Multipart, Part, UploadUrl
+from truss_image_client.retrying import backoff
+from truss_image_client.wire import plain, read
+
+#: Hears how many bytes of the file have been sent, and how many it has.
+Progress = Callable[[int, int], None]
+
+#: Files of more bytes go up in parts, so many of them at once.
+MULTIPART_BYTES = 64 * 1024 * 1024
+PARTS_AT_ONCE = 4
+#: How often a piece is sent, how often a URL that has run out is replaced, and how often missing parts are sent again.
+TRIES = 6
+REFRESHES = 3
+
+_BUSY_CODES = frozenset(
+    {"SlowDown", "RequestTimeout", "ConditionalRequestConflict", "OperationAborted", "InternalError"}
+)
+_BUSY_STATUSES = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+_EXPIRED_CODES = frozenset({"ExpiredToken", "TokenRefreshRequired"})
+
+
+class _UrlExpired(UploadFailed):
+    """The service must sign the upload again."""
+
+
+class _Again(UploadFailed):
+    """The piece may be sent once more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file that is in the storage. `existing`: it was there before, so nothing was sent.
+
+    `urls`: where each variant will be, by its name, as soon as the job has completed.
+    """
+
+    unique_id: str
+    processing_id: str
+    key: str
+    urls: Mapping[str, str]
+    existing: bool
+
+
+@dataclass(slots=True)
+class _Sent:
+    """How much of a file is sent, by piece: pieces go at once, and one that failed begins anew."""
+
+    size: int
+    progress: Progress | None
+    _pieces: dict[int, int] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def tell(self, piece: int, sent: int) -> None:
+        with self._lock:
+            self._pieces[piece] = sent
+            if self.progress is not None:
+                self.progress(sum(self._pieces.values()), self.size)
+
+
+class Uploads:
+    """One file on its way."""
+
+    def __init__(self, transport: Transport, calls: Calls, content: Content, progress: Progress | None) -> None:
+        self._transport = transport
+        self._calls = calls
+        self._content = content
+        self._sent = _Sent(content.size, progress)
+
+    def whole(self, terms: Mapping[str, Any], idempotency_key: str | None) -> Upload:
+        """In one PUT."""
+        answer = self._begin("/images/upload-url", terms, idempotency_key)
+        issued = read(UploadUrl, answer.document)
+        if issued.duplicate_of is not None or (answer.replayed and not self._is_pending(issued.processing_id)):
+            return _upload(issued, existing=True)
+        if answer.replayed:
+            refreshed = self._refreshed(issued.unique_id)
+            if refreshed is None:
+                return _upload(issued, existing=True)
+            issued = refreshed
+        self._send_whole(issued)
+        return _upload(issued, existing=False)
+
+    def in_parts(self, terms: Mapping[str, Any], idempotency_key: str | None) -> Upload:
+        """In parts. Of an upload that was begun before, only the parts that are missing are sent."""
+        answer = self._begin("/images/multipart", terms, idempotency_key)
+        if "partSize" not in answer.document:  # bytes that are known already need no parts
+            return _upload(read(UploadUrl, answer.document), existing=True)
+        begun = read(Multipart, answer.document)
+        if answer.replayed and not self._is_pending(begun.processing_id):
+            return _upload(begun, existing=True)
+        self._send_parts(begun, self._missing(begun) if answer.replayed else begun.parts)
+        for left in reversed(range(REFRESHES)):
+            try:
+                self._calls.complete_multipart_upload(begun.unique_id)
+            except Conflict as refused:
+                missing = refused.problem.missing_parts
+                if not left or refused.code != "upload_incomplete" or not missing:
+                    raise
+                self._send_parts(begun, self._signed(begun, missing))
+            else:
+                break
+        return _upload(begun, existing=False)
+
+    def _begin(self, path: str, terms: Mapping[str, Any], idempotency_key: str | None) -> Answer:
+        return self._transport.send("POST", path, body=plain(terms), idempotency_key=idempotency_key)
+
+    def _is_pending(self, processing_id: str) -> bool:
+        job = self._calls.get_status(processing_id)
+        return job.status == "pending"
+
+    def _refreshed(self, unique_id: str) -> UploadUrl | None:
+        """New URLs; None: the file has arrived meanwhile."""
+        try:
+            return self._calls.refresh_upload_url(unique_id)
+        except Conflict as refused:
+            if refused.code != "already_uploaded":
+                raise
+            return None
+
+    def _send_whole(self, issued: UploadUrl) -> None:
+        size = self._content.size
+        for left in reversed(range(REFRESHES)):
+            try:
+                return self._put(str(issued.upload_url), issued.headers, 0, size, partial(self._sent.tell, 0))
+            except _UrlExpired:
+                if not left:
+                    raise
+            refreshed = self._refreshed(issued.unique_id)
+            if refreshed is None:
+                return None
+            issued = refreshed
+        return None
+
+    def _missing(self, begun: Multipart) -> Sequence[Part]:
+        there = self._calls.get_multipart_upload(begun.unique_id)
+        for part in there.parts:
+            self._sent.tell(part.part_number, part.size)
+        return self._signed(begun, there.missing_parts)
+
+    def _signed(self, begun: Multipart, numbers: Sequence[int]) -> Sequence[Part]:
+        if not numbers:
+            return []
+        signed = self._calls.sign_parts(begun.unique_id, part_numbers=numbers)
+        return signed.parts
+
+    def _send_parts(self, begun: Multipart, parts: Sequence[Part]) -> None:
+        together([partial(self._send_part, begun, part) for part in parts], at_once=PARTS_AT_ONCE)
+
+    def _send_part(self, begun: Multipart, part: Part) -> None:
+        start = (part.part_number - 1) * begun.part_size
+        for left in reversed(range(REFRESHES)):
+            try:
+                tell = partial(self._sent.tell, part.part_number)
+                return self._put(part.url, part.headers, start, part.size, tell)
+            except _UrlExpired:
+                if not left:
+                    raise
+            (part,) = self._signed(begun, [part.part_number])
+        return None
+
+    def _put(self, url: str, headers: Mapping[str, str], start: int, size: int, tell: Callable[[int], None]) -> None:
+        for tries in range(TRIES):
+            try:
+                return self._put_once(url, headers, start, size, tell)
+            except _Again:
+                if tries == TRIES - 1:
+                    raise
+            pause(backoff(tries))
+        return None
+
+    def _put_once(
+        self, url: str, headers: Mapping[str, str], start: int, size: int, tell: Callable[[int], None]
+    ) -> None:
+        try:
+            response = self._transport.http.put(
+                url, content=self._chunks(start, size, tell), headers={**headers, "Content-Length": str(size)}
+            )
+        except httpx.TransportError as error:
+            raise _Again(f"the upload broke off ({type(error).__name__})") from None
+        # The URL is good for one object, and an earlier try of this call has made it.
+        if not response.is_success and response.status_code != HTTPStatus.PRECONDITION_FAILED:
+            raise _refused(response.status_code, response.text)
+
+    def _chunks(self, start: int, size: int, tell: Callable[[int], None]) -> Iterator[bytes]:
+        chunks = self._content.chunks(start, size, tell)
+        while chunk := aside(partial(next, chunks, b"")):
+            yield chunk
+
+
+def _upload(issued: UploadUrl | Multipart, *, existing: bool) -> Upload:
+    return Upload(
+        unique_id=issued.unique_id,
+        processing_id=issued.processing_id,
+        key=issued.key,
+        urls=issued.processed_image_urls,
+        existing=existing,
+    )
+
+
+def _refused(status: int, body: str) -> UploadFailed:
+    """S3's errors are XML (Amazon S3 API reference, "Error responses"); only their code is repeated."""
+    code, message = (_element(name, body) for name in ("Code", "Message"))
+    if code in _EXPIRED_CODES or "has expired" in message:
+        return _UrlExpired("the URL for the upload has run out")
+    words = f"the upload was refused ({', '.join(filter(None, (f'HTTP {status}', code)))})"
+    busy = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _BUSY_STATUSES or code in _BUSY_CODES
+    return _Again(words) if busy else UploadFailed(words)
+
+
+def _element(name: str, body: str) -> str:
+    found = re.search(rf"<{name}>([^<]{{1,200}})</{name}>", body)
+    return found[1] if found else ""
