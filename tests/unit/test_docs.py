@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import pyvips
 
+from docs import gallery
 from docs.generate import PARTS, ROOT, documents, generated
 from processor.errors import ImageRejected, JobNotFound, leaves
 from processor.recipes import STANDARD_VARIANTS
@@ -60,6 +62,20 @@ def test_parts_that_simulate_dozens_of_days_are_fresh() -> None:
 def test_links_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text())
     assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+async def test_the_pictures_that_are_shown_are_those_that_the_script_makes() -> None:
+    made = await gallery.made()
+
+    shown = re.findall(r"!\[[^]]+\]\(pictures/([a-z-]+\.webp)\)", "".join(page.read_text() for page in documents()))
+    stored = {file.name: file.read_bytes() for file in gallery.FOLDER.iterdir()}
+    assert sorted(shown) == sorted(stored) == sorted(made)
+    assert sum(map(len, stored.values())) < 200_000
+    for name, data in made.items():
+        one, other = (pyvips.Image.new_from_buffer(each, "") for each in (data, stored[name]))
+        assert (one.width, one.height, one.bands) == (other.width, other.height, other.bands), name
+        # Other releases of the encoder write other bytes of the same picture.
+        assert (one - other).abs().avg() < 3, f"{name}: run `python -m docs.gallery`"
 
 
 @pytest.mark.parametrize("document", PROSE, ids=_name)
