@@ -89,9 +89,13 @@ browser: setup tests/browser/node_modules/.package-lock.json ## Upload from page
 	@$(PYTHON) requirements/set_up.py browser
 	$(BIN)/pytest tests/browser
 
-tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json
+.PHONY: clients
+clients: setup clients/typescript/node_modules/.package-lock.json ## Test the clients as packages, with the service (needs Node 20 with npm)
+	$(BIN)/pytest tests/clients
+
+%/node_modules/.package-lock.json: %/package-lock.json
 	@command -v npm >/dev/null || { echo "Node 20 or newer with npm is needed" >&2; exit 1; }
-	@npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund
+	@npm ci --prefix $* --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 .PHONY: cluster

@@ -310,6 +310,13 @@ async def test_known_bytes_are_not_sent(pauses: list[float]) -> None:
     assert len(scripted.asked) == 1
 
 
+async def test_known_bytes_of_a_large_file_are_not_sent_either(pauses: list[float]) -> None:
+    known = parts([])
+    asking, scripted = client(httpx.Response(200, json={**known.json(), "duplicateOf": "u"}))
+    assert (await asking.upload(b"0123456789", dedupe=True, multipart_bytes=5)).existing
+    assert len(scripted.asked) == 1
+
+
 def parts(numbers: Iterator[int] | range | list[int], **more: Any) -> httpx.Response:
     document = {
         "uniqueId": "u",

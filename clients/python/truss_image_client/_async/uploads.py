@@ -104,10 +104,8 @@ class AsyncUploads:
     async def in_parts(self, terms: Mapping[str, Any], idempotency_key: str | None) -> Upload:
         """In parts. Of an upload that was begun before, only the parts that are missing are sent."""
         answer = await self._begin("/images/multipart", terms, idempotency_key)
-        if "partSize" not in answer.document:  # bytes that are known already need no parts
-            return _upload(read(UploadUrl, answer.document), existing=True)
         begun = read(Multipart, answer.document)
-        if answer.replayed and not await self._is_pending(begun.processing_id):
+        if begun.duplicate_of is not None or (answer.replayed and not await self._is_pending(begun.processing_id)):
             return _upload(begun, existing=True)
         await self._send_parts(begun, await self._missing(begun) if answer.replayed else begun.parts)
         for left in reversed(range(REFRESHES)):
