@@ -58,6 +58,7 @@ def _write_rules(folder: Path) -> None:
     (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
 
 
+@pytest.mark.slow  # promtool evaluates days of series
 @needs_promtool
 def test_every_alert_rings_when_it_should_and_at_no_other_time(tmp_path: Path) -> None:
     _write_rules(tmp_path)

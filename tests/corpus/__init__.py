@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import pyvips
@@ -265,8 +265,7 @@ _GOOD: dict[str, Callable[[], bytes]] = {
     **{f"webp-orientation-{value}": partial(_quarters_as, webp, value) for value in ORIENTATIONS},
 }
 
-#: Name -> what to feed, and what to expect of it under the default limits.
-SAMPLES: dict[str, Sample] = {
+_SAMPLES: dict[str, Sample] = {
     **{name: Sample(make=make) for name, make in _GOOD.items()},
     "empty": Sample(make=lambda: b"", code="empty_file"),
     **{name: Sample(make=make, code="unsupported_format") for name, make in damage.FOREIGN.items()},
@@ -294,3 +293,5 @@ SAMPLES: dict[str, Sample] = {
     "gif-of-many-frames": Sample(make=lambda: containers.gif_of_frames(501), code="too_many_frames"),
     "gif-of-many-pixels": Sample(make=lambda: containers.gif_of_frames(400, 1000, 1000), code="too_many_pixels"),
 }
+#: Name -> what to feed, and what to expect of it under the default limits. Each is made once in a process.
+SAMPLES = {name: replace(sample, make=cache(sample.make)) for name, sample in _SAMPLES.items()}

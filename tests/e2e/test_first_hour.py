@@ -98,6 +98,7 @@ async def test_whoever_asks_for_keys_is_given_a_first_one_that_opens_the_next_st
     assert str(service.data_dir / "admin-key") in service.log_file.read_text()
 
 
+@pytest.mark.slow  # a process for each of them
 async def test_other_commands_work_on_the_running_local_mode_without_any_variable_of_aws(
     make_service: MakeService, tmp_path: Path
 ) -> None:

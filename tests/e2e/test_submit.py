@@ -117,6 +117,7 @@ async def _interrupted(service: ServiceProcess, photos: list[Path], number: sign
     return process.returncode
 
 
+@pytest.mark.slow
 async def test_what_was_deleted_is_submitted_anew(service: ServiceProcess, tmp_path: Path) -> None:
     (photo,) = photos_in(tmp_path / "photos", 1)
     seen = []

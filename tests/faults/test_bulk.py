@@ -19,6 +19,7 @@ IMAGES = 12
 SETTINGS: dict[str, Any] = {"VISIBILITY_SECONDS": str(VISIBILITY_SECONDS), "BULK_PER_SECOND": "3"}
 
 
+@pytest.mark.slow
 async def test_a_process_that_is_killed_in_a_bulk_delete_leaves_it_to_the_next_one(
     emulator: LocalAws, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:

@@ -106,7 +106,13 @@ async def test_a_job_that_could_not_be_given_back_is_taken_up_when_its_lease_has
     await lane.assert_nothing_is_amiss()
 
 
-@pytest.mark.parametrize("strikes", [WAVES["once"], ((Kind.ERROR, 3), (Kind.THROTTLED, 3))], ids=["once", "thrice"])
+@pytest.mark.parametrize(
+    "strikes",
+    [
+        pytest.param(WAVES["once"], id="once"),
+        pytest.param(((Kind.ERROR, 3), (Kind.THROTTLED, 3)), id="thrice", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_receive_that_fails_or_whose_answer_is_lost_loses_no_message(
     lane: Lane, strikes: tuple[Strike, ...]
 ) -> None:
@@ -132,6 +138,7 @@ async def _next_call(lane: Lane, operation: str) -> None:
     await eventually(begun, what=f"another {operation}")
 
 
+@pytest.mark.slow  # it comes when its time has run out
 async def test_a_message_that_could_not_be_settled_comes_again_and_changes_nothing(lane: Lane) -> None:
     found = {}
     strikes = [strike for wave in WAVES.values() for strike in wave]

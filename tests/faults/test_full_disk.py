@@ -38,6 +38,7 @@ def _make_room(folder: Path) -> None:
     subprocess.run(["mount", "-o", f"remount,size={16 * DISK_BYTES}", str(folder)], check=True)
 
 
+@pytest.mark.slow
 async def test_a_full_disk_under_the_local_aws_takes_nothing_from_a_running_service(
     small_disk: Path, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:

@@ -183,7 +183,8 @@ async def test_a_kill_between_two_formats_costs_neither_of_them(theatre: Theatre
     assert await theatre.play(FURTHER[steps], play, OUTPUT_FORMATS="webp,avif") == {}
 
 
-@pytest.mark.parametrize("steps", ["the first half", pytest.param("the second half", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", ["the first half", "the second half"])
 async def test_a_kill_at_any_step_of_telling_leaves_an_end_that_a_webhook_is_told(theatre: Theatre, steps: str) -> None:
     async def play(scene: Scene, point: str) -> None:
         async with receiver() as (url, came):
@@ -242,6 +243,7 @@ async def receiver() -> AsyncIterator[tuple[str, list[Any]]]:
         yield str(server.make_url("/")), came
 
 
+@pytest.mark.slow
 async def test_a_kill_at_the_end_of_a_refusal_leaves_its_code(theatre: Theatre) -> None:
     async def play(scene: Scene, point: str) -> None:
         async with scene.mortal(point) as mortal:
@@ -315,6 +317,7 @@ async def test_a_delete_that_was_cut_short_anywhere_is_finished_by_the_next(thea
     assert await theatre.play(tuple(DELETION), play) == {}
 
 
+@pytest.mark.slow
 async def test_a_kill_while_an_upload_is_issued_leaves_nothing_in_the_way(theatre: Theatre) -> None:
     async def play(scene: Scene, point: str) -> None:
         async with scene.mortal(point) as mortal:

@@ -42,7 +42,12 @@ def _receive_counts(log_file: Path) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("dependency", "kind"), [("s3", Kind.ERROR), ("dynamodb", Kind.RESET_BEFORE), ("sqs", Kind.EXPIRED)]
+    ("dependency", "kind"),
+    [
+        ("s3", Kind.ERROR),
+        pytest.param("dynamodb", Kind.RESET_BEFORE, marks=pytest.mark.slow),
+        pytest.param("sqs", Kind.EXPIRED, marks=pytest.mark.slow),
+    ],
 )
 async def test_while_a_dependency_is_away_no_message_is_worn_out_and_afterwards_all_is_done(
     emulator: LocalAws, session: aiohttp.ClientSession, tmp_path: Path, dependency: str, kind: Kind

@@ -137,7 +137,7 @@ async def engine() -> AsyncIterator[Engine]:
 
 
 def in_part(names: Sequence[str]) -> list[Any]:
-    """One in four for every run. Each of the others starts a child too, and is slow."""
+    """One in eight for every run. Each of the others starts a child too, and is slow."""
     return [pytest.param(name, marks=[pytest.mark.slow] if number % 8 else []) for number, name in enumerate(names)]
 
 
@@ -193,7 +193,7 @@ async def test_a_picture_that_libvips_would_unpack_into_a_file_is_unpacked_in_me
     assert result.source.pixels == 35_000_000
 
 
-@pytest.mark.parametrize("fault", CRASHES)
+@pytest.mark.parametrize("fault", in_part(CRASHES))
 async def test_what_brings_the_child_down_does_not_touch_the_parent(fault: str, engine: Engine, make: Make) -> None:
     noted = Noted()
     renderer = make(command=hostile(fault), probes=Probes((noted,)))

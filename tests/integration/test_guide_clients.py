@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -156,6 +156,25 @@ CLIENTS = [
         marks=pytest.mark.skipif(shutil.which("node") is None, reason="Node is no requirement of this project"),
     ),
 ]
+
+
+def by_turns(cases: Iterable[str]) -> pytest.MarkDecorator:
+    """Every case with every client; with one of them in every run, with the other in the slow ones."""
+    return pytest.mark.parametrize(
+        ("what", "command"),
+        [
+            pytest.param(
+                what,
+                *client.values,
+                id=f"{what}-{client.id}",
+                marks=[*client.marks, *([pytest.mark.slow] if (turn + number) % len(CLIENTS) else [])],
+            )
+            for turn, what in enumerate(cases)
+            for number, client in enumerate(CLIENTS)
+        ],
+    )
+
+
 #: What goes wrong; how long the client may take; what it says in the end; how often it asks, where that is certain.
 ENDS: dict[str, tuple[dict[str, Answer], float, str, dict[str, int]]] = {
     "the request is refused": ({"url": _problem(400)}, LATE, "400", {"url": 1}),
@@ -182,8 +201,7 @@ GOES_ON: dict[str, dict[str, Answer]] = {
 }
 
 
-@pytest.mark.parametrize("command", CLIENTS)
-@pytest.mark.parametrize("what", ENDS)
+@by_turns(ENDS)
 async def test_a_client_ends_when(what: str, command: tuple[str, ...], folder: Path, aiohttp_server: Any) -> None:
     bad, seconds, says, times = ENDS[what]
     stand_in = StandIn(bad)
@@ -194,8 +212,7 @@ async def test_a_client_ends_when(what: str, command: tuple[str, ...], folder: P
     assert {name: stand_in.asked[name] for name in times} == times
 
 
-@pytest.mark.parametrize("command", CLIENTS)
-@pytest.mark.parametrize("what", GOES_ON)
+@by_turns(GOES_ON)
 async def test_a_client_gets_its_variants_although(
     what: str, command: tuple[str, ...], folder: Path, aiohttp_server: Any
 ) -> None:

@@ -180,8 +180,12 @@ async def test_a_wrong_command_line_does_nothing(running: Running, arguments: li
 async def test_interrupted_a_bulk_job_goes_on_and_can_be_cancelled(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "YIELD_LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(runner, "QUIET_MESSAGES", -1)  # it steps back, for as long as the test looks
+    quiet = asyncio.Event()
+
+    async def until_quiet(*_: object) -> None:
+        await quiet.wait()
+
+    monkeypatch.setattr(BulkRunner, "_until_quiet", until_quiet)  # it steps back, for as long as the test looks
     await running.pending(1)
     await next_millisecond()
     looked, get = asyncio.Event(), BulkJobs.get
@@ -198,7 +202,7 @@ async def test_interrupted_a_bulk_job_goes_on_and_can_be_cancelled(
     _, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
     assert process.returncode == 130
     assert f"Look again with: truss-image bulk {job.bulk_id}" in err.decode()
-    monkeypatch.setattr(runner, "QUIET_MESSAGES", 0)
+    quiet.set()
     code, _, err_text = await running.run("bulk", "--cancel", job.bulk_id)
     assert code in (0, 1)
     assert "delete c" in err_text

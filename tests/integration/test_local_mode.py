@@ -46,7 +46,13 @@ def complaint(folder: Path, **variables: str) -> str:
     return said
 
 
-@pytest.mark.parametrize("variable", sorted({*ITS_OWN, *Settings.variables()}))
+@pytest.mark.parametrize(
+    "variable",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if number % 4 else [])
+        for number, name in enumerate(sorted({*ITS_OWN, *Settings.variables()}))
+    ],
+)
 def test_no_value_of_any_variable_ends_in_a_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,12 @@ ALLOWED = {
 }
 
 
-def _named(folder: str) -> Iterator[tuple[str, int, str]]:
+@cache
+def _named(folder: str) -> tuple[tuple[str, int, str], ...]:
+    return tuple(_walk(folder))
+
+
+def _walk(folder: str) -> Iterator[tuple[str, int, str]]:
     for path in sorted((ROOT / folder).rglob("*.py")):
         tree = ast.parse(path.read_text())
         texts = {

@@ -72,6 +72,7 @@ def test_nothing_is_found_that_was_not_asked_for_or_that_another_release_knows()
     assert facts(data, "faces-of-a-later-release", "colour").found.keys() == {"colour"}
 
 
+@pytest.mark.slow  # all of them together are asked of every kind of picture below
 @pytest.mark.parametrize("name", ANALYSES)
 @pytest.mark.parametrize("sample", [name for name, sample in corpus.SAMPLES.items() if sample.code is None])
 def test_every_analysis_finds_something_in_every_kind_of_picture(sample: str, name: str) -> None:
