@@ -105,8 +105,8 @@ async def test_an_api_process_that_may_not_reach_its_table_never_becomes_ready(
 def _documented(role: str) -> set[tuple[str, str]]:
     """The rights that docs/operations.md gives to a role, on resources by our names for them."""
     resources = {
-        "source objects": [f"{SOURCE}/*"],
-        "variants": [f"{PROCESSED}/*"],
+        "source objects": [f"{SOURCE}/uploads/*", f"{SOURCE}/assets/*"],
+        "variants": [f"{PROCESSED}/processed/*"],
         "both buckets": [SOURCE, PROCESSED],
         "queue": [QUEUE],
         "dead-letter queue": [DEAD],
