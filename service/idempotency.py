@@ -13,7 +13,7 @@ import re
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -41,6 +41,10 @@ LONG_BYTES = 32 * 1024
 MOST_KEPT_BYTES = 300 * 1024
 #: Visible characters; quotes around them, which the draft asks for and few send, are not part of the key.
 _KEY = re.compile(r'"?([!#-~]{1,255})"?')
+#: The same for an item of a batch, which has no reason for quotes.
+ITEM_KEY = "^[!#-~]{1,255}$"
+
+Made = TypeVar("Made")
 
 _SECRET = web.RequestKey("answer_is_secret", bool)
 _GOOD_FOR = web.RequestKey("answer_is_good_for_seconds", int)
@@ -64,19 +68,58 @@ async def replay(request: web.Request, handler: Handler) -> web.StreamResponse:
     if is_done_anew(request):  # before its body is read, which only its own bounds may allow
         return await handler(request)
     repeatable = await _repeatable(request, keys)
-    replays = request.app[REPLAYS]
-    recorded = await replays.begin(repeatable)
+    recorded = await request.app[REPLAYS].begin(repeatable)
     if recorded is not None:
         return await _replayed(request, handler, recorded.answer)
+    return await _first(
+        request, repeatable, make=lambda: handler(request), kept=lambda response: _kept(request, response)
+    )
+
+
+async def once(
+    request: web.Request,
+    key: str,
+    asked: bytes,
+    *,
+    make: Callable[[], Awaitable[Made]],
+    kept: Callable[[Made], Mapping[str, Any]],
+    again: Callable[[Mapping[str, Any]], Awaitable[Made]],
+) -> tuple[Made, bool]:
+    """One item of a batch under a key of its own, and whether it was made before: it is made once, whatever stands
+    beside it. `asked` is the item as it came; `kept` is what `again` needs to answer a repetition.
+
+    Raises `RequestInProgress`, `IdempotencyKeyReused`.
+    """
+    repeatable = Repeatable(
+        name=_digest(tenant_of(request), subject_of(request), key), fingerprint=_digest("item", request.path, asked)
+    )
+    recorded = await request.app[REPLAYS].begin(repeatable)
+    if recorded is not None:
+        return await again(json.loads(recorded.answer)), True
+
+    async def record(made: Made) -> bytes:
+        return json.dumps(kept(made)).encode()
+
+    return await _first(request, repeatable, make=make, kept=record), False
+
+
+async def _first(
+    request: web.Request,
+    repeatable: Repeatable,
+    *,
+    make: Callable[[], Awaitable[Made]],
+    kept: Callable[[Made], Awaitable[bytes]],
+) -> Made:
+    replays = request.app[REPLAYS]
     try:
-        response = await handler(request)
+        made = await make()
     except BaseException:
         with suppress(Unavailable, Busy):  # its lock runs out in a minute
             await replays.abandon(repeatable)
         raise
     with suppress(Unavailable, Busy):  # what is done is done, and its caller has the answer
-        await replays.record(repeatable, await _kept(request, response))
-    return response
+        await replays.record(repeatable, await kept(made))
+    return made
 
 
 def keep_no_answer(request: web.Request) -> None:

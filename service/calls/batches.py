@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from aiohttp import web
-from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import PydanticCustomError
 from structlog.contextvars import bind_contextvars
 
@@ -32,7 +32,7 @@ from service.http.middleware import request_id_of
 from service.http.problems import FieldError, InvalidRequest, ProblemDocument, problem_of
 from service.http.rendering import PUBLIC_URL, render_rows
 from service.http.wire import Answer, Heard, Question, Time, as_plain, is_none, read_object
-from service.idempotency import earlier, good_for
+from service.idempotency import ITEM_KEY, earlier, good_for, once
 from service.limits.batches import each
 from service.limits.long_bodies import asked_by, understood
 
@@ -47,6 +47,27 @@ Shown = TypeVar("Shown", bound=Answer)
 # -- what is asked ------------------------------------------------------------------------------------------------
 
 
+class BatchUpload(UploadUrlRequest):
+    """One of the files to upload."""
+
+    idempotency_key: str | None = Field(
+        default=None,
+        pattern=ITEM_KEY,
+        description="A name of your choice for this upload. Whoever asks for it again within a day, in any batch, "
+        "gets the same image; `replayed` in the result says so. The rest of the item must be the same.",
+    )
+
+
+class _ShownAs:
+    """Describes a value that is parsed later, as the model of which it will be."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        self._model = model
+
+    def __get_pydantic_json_schema__(self, _: object, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(self._model.__pydantic_core_schema__)
+
+
 class BatchUploadsRequest(Question):
     """The files to upload."""
 
@@ -56,7 +77,7 @@ class BatchUploadsRequest(Question):
     other_words: ClassVar[Mapping[str, str]] = dict.fromkeys(("files", "items", "requests"), "uploads")
 
     # Each item is parsed separately, so that its error is in its own result.
-    uploads: list[Annotated[Any, WithJsonSchema({"$ref": "#/components/schemas/UploadUrlRequest"})]] = Field(
+    uploads: list[Annotated[Any, _ShownAs(BatchUpload)]] = Field(
         min_length=1,
         max_length=MAX_ITEMS,
         description=f"1 to {MAX_ITEMS} files, each as `POST /images/upload-url` is asked for it.",
@@ -156,6 +177,13 @@ class NamedResult(ItemResult[Shown], Generic[Shown]):
 
 class UploadResult(ItemResult[UploadUrlAnswer]):
     """The result for one upload."""
+
+    replayed: bool | None = Field(
+        default=None,
+        exclude_if=is_none,
+        description="Its `idempotencyKey` was used before: this is the image that was made then, with new URLs if "
+        "nothing has been uploaded yet.",
+    )
 
 
 class StatusResult(NamedResult[JobAnswer]):
@@ -264,21 +292,20 @@ async def upload_urls(request: web.Request) -> web.Response:
     answered = earlier(request)
     if answered is not None:
         return await _issued_again(request, uploads, answered)
-    app, tenant = request.app, tenant_of(request)
 
-    async def one(upload: UploadUrlRequest | InvalidRequest) -> UploadUrlAnswer:
+    async def one(upload: BatchUpload | InvalidRequest) -> tuple[UploadUrlAnswer, bool]:
         if isinstance(upload, InvalidRequest):
             raise upload
-        issued = await issue(app, tenant, upload)
+        issued, replayed = await _issued(request, upload)
         bind_contextvars(uniqueId=issued.unique_id, processingId=issued.processing_id)
-        return issued
+        return issued, replayed
 
     found = await each(request, "upload-urls", one, uploads)
-    _tell_how_long(request, [issued for issued in found if isinstance(issued, UploadUrlAnswer)])
+    _tell_how_long(request, [each[0] for each in found if not isinstance(each, Exception)])
     return await _rendered(
         request,
         lambda request_id: BatchUploadsAnswer.of(
-            [UploadResult.of(index, issued, request_id) for index, issued in enumerate(found)]
+            [_upload_result(index, each, request_id) for index, each in enumerate(found)]
         ).ignoring(asked.ignored),
         len(found),
     )
@@ -396,15 +423,47 @@ async def _rendered(request: web.Request, make: Callable[[str], BatchAnswer[Any]
 # -- uploads ------------------------------------------------------------------------------------------------------
 
 
-def _read_each(uploads: Sequence[object]) -> list[UploadUrlRequest | InvalidRequest]:
+def _read_each(uploads: Sequence[object]) -> list[BatchUpload | InvalidRequest]:
     return [_read(upload) for upload in uploads]
 
 
-def _read(upload: object) -> UploadUrlRequest | InvalidRequest:
+def _read(upload: object) -> BatchUpload | InvalidRequest:
     try:
-        return read_object(UploadUrlRequest, upload)
+        return read_object(BatchUpload, upload)
     except InvalidRequest as refusal:
         return refusal
+
+
+async def _issued(request: web.Request, upload: BatchUpload) -> tuple[UploadUrlAnswer, bool]:
+    """The answer for one upload, and whether its image was made under its key before."""
+    app, tenant = request.app, tenant_of(request)
+    if upload.idempotency_key is None:
+        return await issue(app, tenant, upload), False
+
+    async def again(kept: Mapping[str, Any]) -> UploadUrlAnswer:
+        if kept["isDuplicate"]:
+            return UploadUrlAnswer.of_duplicate(await app[CATALOG].status(tenant, kept["processingId"]))
+        return await issue_again(app, tenant, upload, kept)
+
+    return await once(
+        request,
+        upload.idempotency_key,
+        upload.model_dump_json(exclude={"idempotency_key"}, exclude_unset=True).encode(),
+        make=lambda: issue(app, tenant, upload),
+        kept=lambda issued: {
+            "uniqueId": issued.unique_id,
+            "processingId": issued.processing_id,
+            "isDuplicate": issued.duplicate_of is not None,
+        },
+        again=again,
+    )
+
+
+def _upload_result(index: int, found: tuple[UploadUrlAnswer, bool] | Exception, request_id: str) -> UploadResult:
+    if isinstance(found, Exception):
+        return UploadResult.of(index, found, request_id)
+    issued, replayed = found
+    return UploadResult.of(index, issued, request_id).model_copy(update={"replayed": replayed or None})
 
 
 def _tell_how_long(request: web.Request, issued: Sequence[UploadUrlAnswer]) -> None:
@@ -415,7 +474,7 @@ def _tell_how_long(request: web.Request, issued: Sequence[UploadUrlAnswer]) -> N
 
 
 async def _issued_again(
-    request: web.Request, uploads: Sequence[UploadUrlRequest | InvalidRequest], answered: Mapping[str, Any]
+    request: web.Request, uploads: Sequence[BatchUpload | InvalidRequest], answered: Mapping[str, Any]
 ) -> web.Response:
     """The earlier answer. Each item with a URL gets a new one, or the present state of its image."""
     app, tenant = request.app, tenant_of(request)

@@ -1209,6 +1209,10 @@ class UploadResult:
     """What the single call is refused with; null where it is not."""
     retry_after: int | None = None
     """Beside a problem that may pass: when it makes sense to ask for this item again, in seconds."""
+    replayed: bool | None = None
+    """Its `idempotencyKey` was used before: this is the image that was made then, with new URLs if nothing has
+    been uploaded yet.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1240,39 +1244,6 @@ class UploadUrl:
     """The version of the preset."""
     duplicate_of: str | None
     """The image that holds these bytes already, when `dedupe` was asked for; all ids and URLs are its."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadUrlRequest:
-    """The file to upload."""
-
-    filename: str
-    """Name of the file, without control characters. It comes back with the status; its extension becomes part of
-    the key.
-    """
-    content_type: str | None = None
-    """`image/*` or `application/octet-stream`; by default what the extension says. What can never be converted is
-    refused; `GET /images/limits` lists the formats. A type that is accepted is believed, whatever the file is
-    called.
-    """
-    expires_in: int | None = None
-    """How long the URL holds, in seconds."""
-    checksum_sha256: str | None = None
-    """SHA-256 of the file in base64; the upload is then bound to it."""
-    preset: str | None = None
-    """Name of the preset to convert it with, in its newest version; by default the tenant's default."""
-    metadata: dict[str, str] | None = None
-    """At most 20 entries and 4096 bytes (UTF-8) in all; keys of 1 to 64 letters, digits, `.`, `_` and `-`, values
-    of at most 256 characters. They come back with the status.
-    """
-    size: int | None = None
-    """Exact size in bytes; the upload is then bound to it."""
-    once: bool | None = None
-    """The URL is good for one object: S3 refuses to overwrite it. There is no form then."""
-    dedupe: bool | None = None
-    """With `checksumSha256`: when this tenant has these bytes completed already, the answer names that image in
-    `duplicateOf`, there is nothing to upload, and no record is made.
-    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1469,7 +1440,6 @@ __all__ = [
     "Timings",
     "UploadResult",
     "UploadUrl",
-    "UploadUrlRequest",
     "Usage",
     "Use",
     "Variant",

@@ -44,7 +44,6 @@ import type {
   SimilarImage,
   SimilarPage,
   UploadUrl,
-  UploadUrlRequest,
   Usage,
   VariantRequest,
   Webhook,
@@ -126,7 +125,7 @@ export abstract class Calls {
    */
   createUploadUrls(options: {
     /** 1 to 100 files, each as `POST /images/upload-url` is asked for it. */
-    uploads: UploadUrlRequest[];
+    uploads: Record<string, unknown>[];
   } & CallOptions): Promise<BatchUploads> {
     return this.transport.call<BatchUploads>("POST", `/images/batch/upload-urls`, {}, { uploads: options.uploads }, options);
   }

@@ -1059,6 +1059,11 @@ export interface UploadResult {
   problem: Problem | null;
   /** Beside a problem that may pass: when it makes sense to ask for this item again, in seconds. */
   retryAfter?: number | null;
+  /**
+   * Its `idempotencyKey` was used before: this is the image that was made then, with new URLs if nothing has been
+   * uploaded yet.
+   */
+  replayed?: boolean | null;
 }
 
 /** Where and how to upload, and where the variants will be. */
@@ -1089,41 +1094,6 @@ export interface UploadUrl {
   presetVersion: number;
   /** The image that holds these bytes already, when `dedupe` was asked for; all ids and URLs are its. */
   duplicateOf: string | null;
-}
-
-/** The file to upload. */
-export interface UploadUrlRequest {
-  /**
-   * Name of the file, without control characters. It comes back with the status; its extension becomes part of the
-   * key.
-   */
-  filename: string;
-  /**
-   * `image/*` or `application/octet-stream`; by default what the extension says. What can never be converted is
-   * refused; `GET /images/limits` lists the formats. A type that is accepted is believed, whatever the file is
-   * called.
-   */
-  contentType?: string | null;
-  /** How long the URL holds, in seconds. */
-  expiresIn?: number;
-  /** SHA-256 of the file in base64; the upload is then bound to it. */
-  checksumSha256?: string | null;
-  /** Name of the preset to convert it with, in its newest version; by default the tenant's default. */
-  preset?: string | null;
-  /**
-   * At most 20 entries and 4096 bytes (UTF-8) in all; keys of 1 to 64 letters, digits, `.`, `_` and `-`, values of
-   * at most 256 characters. They come back with the status.
-   */
-  metadata?: Record<string, string>;
-  /** Exact size in bytes; the upload is then bound to it. */
-  size?: number | null;
-  /** The URL is good for one object: S3 refuses to overwrite it. There is no form then. */
-  once?: boolean;
-  /**
-   * With `checksumSha256`: when this tenant has these bytes completed already, the answer names that image in
-   * `duplicateOf`, there is nothing to upload, and no record is made.
-   */
-  dedupe?: boolean;
 }
 
 /** What the tenant used; days without any use are not there. */

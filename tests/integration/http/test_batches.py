@@ -249,6 +249,87 @@ async def test_a_key_for_another_batch_is_refused(client: Client) -> None:
         assert (response.status, (await response.json())["code"]) == (422, "idempotency_key_reused")
 
 
+async def _ask(client: Client, *uploads: Any, **headers: str) -> list[Any]:
+    async with client.post(UPLOADS, json={"uploads": uploads}, headers=headers) as response:
+        assert response.status == 200
+        return list((await response.json())["results"])
+
+
+async def test_an_upload_with_a_key_of_its_own_is_one_image_whatever_is_beside_it(client: Client, world: World) -> None:
+    first = await _ask(
+        client, {"filename": "a.jpg", "idempotencyKey": "a"}, {"filename": "b.jpg", "idempotencyKey": "b"}
+    )
+    again = await _ask(
+        client, {"filename": "c.jpg", "idempotencyKey": "c"}, {"idempotencyKey": "a", "filename": "a.jpg"}
+    )
+    assert world.jobs.count == 3
+    assert again[1]["answer"]["uniqueId"] == first[0]["answer"]["uniqueId"]
+    assert again[1]["answer"]["uploadUrl"] is not None
+    assert [each.get("replayed") for each in (*first, *again)] == [None, None, None, True]
+
+
+async def test_the_same_key_twice_in_one_batch_is_one_image(client: Client, world: World) -> None:
+    found = await _ask(client, *[{"filename": "a.jpg", "idempotencyKey": "a"}] * 3)
+    made = {each["answer"]["uniqueId"] for each in found if each["answer"]}
+    refused = {(each["problem"]["code"], "retryAfter" in each) for each in found if each["problem"]}
+    assert len(made) == world.jobs.count == 1
+    assert refused <= {("request_in_progress", True)}
+
+
+async def test_a_key_for_another_upload_is_refused_and_does_not_stop_the_others(client: Client, world: World) -> None:
+    await _ask(client, {"filename": "a.jpg", "idempotencyKey": "a"})
+    other, good = await _ask(client, {"filename": "b.jpg", "idempotencyKey": "a"}, {"filename": "b.jpg"})
+    assert (other["status"], other["problem"]["code"]) == (422, "idempotency_key_reused")
+    assert good["status"] == 200
+    async with client.post(
+        "/images/upload-url", json={"filename": "a.jpg"}, headers={"Idempotency-Key": "a"}
+    ) as response:
+        assert (response.status, (await response.json())["code"]) == (422, "idempotency_key_reused")
+
+
+async def test_an_upload_that_was_refused_may_come_again_under_its_key(client: Client, world: World) -> None:
+    refused = await _ask(client, {"filename": "a.svg", "idempotencyKey": "a"})
+    assert refused[0]["problem"] is not None
+    (made,) = await _ask(client, {"filename": "a.jpg", "idempotencyKey": "a"})
+    assert made["status"] == 200
+
+
+@pytest.mark.parametrize("key", ["with space", "ä", "x" * 256, 7])
+async def test_an_items_key_is_visible_ascii(client: Client, world: World, key: object) -> None:
+    (refused,) = await _ask(client, {"filename": "a.jpg", "idempotencyKey": key})
+    assert (refused["status"], refused["problem"]["errors"][0]["field"]) == (400, "idempotencyKey")
+    assert world.jobs.count == 0
+
+
+async def test_an_image_that_was_deleted_since_is_told_under_its_items_key(client: Client) -> None:
+    (made,) = await _ask(client, {"filename": "a.jpg", "idempotencyKey": "a"})
+    await client.delete(f"/images/image/{made['answer']['uniqueId']}")
+    (gone,) = await _ask(client, {"filename": "a.jpg", "idempotencyKey": "a"})
+    assert (gone["status"], gone["problem"]["code"]) == (404, "image_deleted")
+
+
+async def test_a_duplicate_stays_the_same_image_under_its_items_key(
+    client: Client, submit: Submit, world: World
+) -> None:
+    done = await world.complete((await submit())["processingId"])
+    assert done.manifest is not None
+    digest = base64.b64encode(bytes.fromhex(done.manifest.sha256)).decode()
+    asked = {"filename": "a.jpg", "checksumSha256": digest, "dedupe": True, "idempotencyKey": "a"}
+    for replayed in (None, True):
+        (found,) = await _ask(client, asked)
+        assert (found["answer"]["duplicateOf"], found["answer"]["uploadUrl"]) == (done.unique_id, None)
+        assert found.get("replayed") is replayed
+
+
+async def test_a_batch_and_its_items_may_both_have_keys(client: Client, world: World) -> None:
+    items = [{"filename": "a.jpg", "idempotencyKey": "a"}, {"filename": "b.jpg"}]
+    first, again = await _twice(client, UPLOADS, {"uploads": items})
+    assert again == first
+    (found,) = await _ask(client, items[0])
+    assert found["answer"]["uniqueId"] == first["results"][0]["answer"]["uniqueId"]
+    assert world.jobs.count == 2
+
+
 async def test_statuses_are_told_as_they_are_under_whatever_key(client: Client, world: World) -> None:
     job = await world.submit("default")
     asked, key = {"processingIds": [job.processing_id]}, {"Idempotency-Key": "k"}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from truss_image_client._async.transport import AsyncTransport
 from truss_image_client.models import (
@@ -53,7 +53,6 @@ from truss_image_client.models import (
     SimilarImage,
     SimilarPage,
     UploadUrl,
-    UploadUrlRequest,
     Usage,
     VariantRequest,
     Webhook,
@@ -117,7 +116,7 @@ class AsyncCalls:
         )
 
     async def create_upload_urls(
-        self, *, uploads: Sequence[UploadUrlRequest], idempotency_key: str | None = None
+        self, *, uploads: Sequence[Mapping[str, Any]], idempotency_key: str | None = None
     ) -> BatchUploads:
         """Get up to 100 upload URLs at once.
 
