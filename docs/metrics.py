@@ -11,10 +11,12 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from processor.ports.queue import QueueDepth
 from processor.probe import Span
+from processor.stores.memory import MemoryObjectStore
 from service.app import create_app
 from service.config import Settings
 from service.observe.backlog import BacklogWatch
 from service.observe.ends import EndCounter
+from service.observe.held import HeldWatch
 from service.observe.metrics import METRICS
 
 #: Any values of the settings that must be set.
@@ -54,6 +56,7 @@ def _everything() -> CollectorRegistry:
     metrics.build(version="", revision="", libvips="")
     EndCounter(metrics.registry)
     metrics.registry.register(asyncio.run(_looked()))
+    metrics.registry.register(asyncio.run(_nothing_held()))
     return metrics.registry
 
 
@@ -62,6 +65,12 @@ async def _looked() -> BacklogWatch:
     queue.depth.return_value = QueueDepth(waiting=1, in_flight=0)
     store.latest.return_value = None
     watch = BacklogWatch(queue=queue, dead_letters=queue, store=store)
+    await watch.look()
+    return watch
+
+
+async def _nothing_held() -> HeldWatch:
+    watch = HeldWatch(processed=MemoryObjectStore())
     await watch.look()
     return watch
 

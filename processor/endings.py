@@ -10,7 +10,20 @@ import structlog
 
 from processor import clock
 from processor.errors import LeaseLost
-from processor.jobs import Failure, Image, Job, Lease, Source, end_of, failed, removed, superseded, with_end
+from processor.jobs import (
+    Decision,
+    Failure,
+    Image,
+    Job,
+    Lease,
+    Source,
+    decided,
+    end_of,
+    failed,
+    removed,
+    superseded,
+    with_end,
+)
 from processor.ports.jobs import JobStore, known_job
 from processor.ports.listener import Follower, Listener, Record
 
@@ -45,6 +58,19 @@ class Endings:
         ended = failed(job, why, clock.now())
         await self.jobs.fail(ended)
         await self.tell(ended)
+
+    async def decide(self, job: Job, decision: Decision, *, by: str, comment: str) -> Job:
+        """Write what a reviewer said of a job; the job as written. Raises what `JobStore.decide` raises."""
+        spoken = decided(job, decision, clock.now(), by=by, comment=comment)
+        await self.jobs.decide(spoken)
+        if spoken.ended:
+            await self.tell(spoken)
+        return spoken
+
+    async def publish(self, job: Job) -> None:
+        """Write that an approved job has completed. Raises what `JobStore.publish` raises."""
+        await self.jobs.publish(job)
+        await self.tell(job)
 
     async def replace(self, image: Image, old: Job | None, new: Job, *, counted_through: str = "") -> None:
         """Make `new` current. `old` ends if it had not ended; `new` ends too if it was refused when it was made.

@@ -8,7 +8,7 @@ from functools import partial
 
 from processor import clock
 from processor.arrivals import Arrivals
-from processor.images import image_prefix, source_prefix
+from processor.images import PREFIXES, image_prefix, source_prefix
 from processor.jobs import Image
 from processor.manifest import is_manifest
 from processor.ports.stores import Stores
@@ -47,7 +47,9 @@ class Eraser:
         Records go last, so that an interrupted erasure can be finished. Raises `Busy`, `Unavailable`.
         """
         sources = await self.purge_source(image)
-        removed = await self.stores.processed.purge(image_prefix(image.unique_id))
+        removed: tuple[str, ...] = ()
+        for under in PREFIXES:
+            removed += await self.stores.processed.purge(image_prefix(image.unique_id, under))
         invalidation = await self._invalidate(image, removed)
         erased_at = clock.now()
         await self.stores.jobs.forget_jobs(image, erased_at)

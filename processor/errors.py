@@ -22,6 +22,7 @@
     │   ├── PresetBuiltIn  PresetChanged  PresetInUse  TooManyPresets  AssetInUse  AssetMissing
     │   ├── TooManyAssets
     │   ├── DailyLimitReached  ImageLimitReached
+    │   ├── NeedsReview  ReviewRejected  NotInReview  ReviewDecided
     │   └── Busy              others were faster, again and again: try again in a moment
     └── Unavailable           nobody's fault: try again later
         └── Throttled
@@ -405,6 +406,30 @@ class TooManyWebhooks(Conflict):
     def __init__(self, *, limit: int | None = None) -> None:
         self.limit = limit
         super().__init__(f"A tenant has {limit} webhooks at most; delete one first." if limit else None)
+
+
+class NeedsReview(Conflict):
+    """The image waits for a review; until it is approved, nobody but a reviewer can see it."""
+
+    code = "needs_review"
+
+
+class ReviewRejected(Conflict):
+    """A reviewer has rejected the image; its variants are gone."""
+
+    code = "review_rejected"
+
+
+class NotInReview(Conflict):
+    """The job needs no review: it has none, or the image has a newer job."""
+
+    code = "not_in_review"
+
+
+class ReviewDecided(Conflict):
+    """A reviewer has decided otherwise already."""
+
+    code = "review_decided"
 
 
 class PresetBuiltIn(Conflict):

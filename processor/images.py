@@ -14,13 +14,15 @@ from processor.recipes import VariantSpec
 
 #: Prefix of every source key, as earlier clients know it.
 SOURCE_PREFIX = "uploads/"
-#: Prefix of every variant key.
-VARIANT_PREFIX = "processed/"
+#: Prefix of the keys of variants that viewers may read, and of those that wait for a review. Nothing serves the second.
+VARIANT_PREFIX, HELD_PREFIX = "processed/", "held/"
+#: Where variants may lie.
+PREFIXES = (VARIANT_PREFIX, HELD_PREFIX)
 
 #: What `Output.instead` says.
 INSTEAD = re.compile(r"source|lossless|quality [1-9][0-9]?")
 _SOURCE_KEY = re.compile(r"uploads/(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.[a-z0-9]{1,8}")
-_VARIANT_KEY = re.compile(r"processed/(?P<image>[^/]+)/(?P<job>[^/]+)/[^/]+")
+_VARIANT_KEY = re.compile(r"(?:processed|held)/(?P<image>[^/]+)/(?P<job>[^/]+)/[^/]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +105,14 @@ def unique_id_of(key: str) -> str | None:
     return match["id"] if match else None
 
 
-def image_prefix(unique_id: str) -> str:
+def image_prefix(unique_id: str, under: str = VARIANT_PREFIX) -> str:
     """Where all variants of an image lie, whatever job made them."""
-    return f"{VARIANT_PREFIX}{unique_id}/"
+    return f"{under}{unique_id}/"
 
 
-def job_prefix(unique_id: str, processing_id: str) -> str:
+def job_prefix(unique_id: str, processing_id: str, under: str = VARIANT_PREFIX) -> str:
     """Where the variants of one job lie. A job never writes anywhere else."""
-    return f"{image_prefix(unique_id)}{processing_id}/"
+    return f"{image_prefix(unique_id, under)}{processing_id}/"
 
 
 def job_of_variant(key: str) -> tuple[str, str] | None:
@@ -119,6 +121,6 @@ def job_of_variant(key: str) -> tuple[str, str] | None:
     return (match["image"], match["job"]) if match else None
 
 
-def variant_key(unique_id: str, processing_id: str, file_name: str) -> str:
+def variant_key(unique_id: str, processing_id: str, file_name: str, under: str = VARIANT_PREFIX) -> str:
     """`processed/{uniqueId}/{processingId}/{name}.{ext}`: known before the job has run."""
-    return f"{job_prefix(unique_id, processing_id)}{file_name}"
+    return f"{job_prefix(unique_id, processing_id, under)}{file_name}"

@@ -39,15 +39,19 @@ class JobStatus(StrEnum):
     PENDING = "pending"  # the URL is issued, nothing is uploaded yet
     UPLOADED = "uploaded"  # the source is there, the job is queued
     PROCESSING = "processing"  # a worker holds the lease
+    NEEDS_REVIEW = "needs_review"  # every variant is stored, where nobody but a reviewer sees it
     COMPLETED = "completed"  # every variant is stored; further formats may follow
     FAILED = "failed"  # settled with a code
+    REJECTED = "rejected"  # a reviewer said no; the variants are gone
 
 
 class End(StrEnum):
     """How a job ended."""
 
+    NEEDS_REVIEW = "needs_review"  # its work is over; a reviewer decides how it ends
     COMPLETED = "completed"  # every variant is stored
     FAILED = "failed"  # the record says why
+    REJECTED = "rejected"  # a reviewer said no
     SUPERSEDED = "superseded"  # another job took its place before it had ended
     DELETED = "deleted"  # its image was deleted, and the record of the job is gone
 
@@ -78,6 +82,7 @@ class Transition:
 
 _PENDING, _UPLOADED, _PROCESSING = JobStatus.PENDING, JobStatus.UPLOADED, JobStatus.PROCESSING
 _COMPLETED, _FAILED = JobStatus.COMPLETED, JobStatus.FAILED
+_NEEDS_REVIEW, _REJECTED = JobStatus.NEEDS_REVIEW, JobStatus.REJECTED
 
 #: All transitions of a job. Every store obeys this table. The functions below say what else is required, and what
 #: changes.
@@ -89,15 +94,22 @@ CLAIM = Transition(
 )
 #: A worker renews the lease of its job, or gives the job back.
 HOLD = Transition(sources=frozenset({_PROCESSING, _COMPLETED}), refusal=LeaseLost)
-FINISH = Transition(sources=frozenset({_PROCESSING}), targets=frozenset({_COMPLETED, _FAILED}), refusal=LeaseLost)
+FINISH = Transition(
+    sources=frozenset({_PROCESSING}), targets=frozenset({_COMPLETED, _NEEDS_REVIEW, _FAILED}), refusal=LeaseLost
+)
 FAIL = Transition(sources=frozenset({_UPLOADED}), targets=frozenset({_FAILED}), refusal=RecordChanged)
 SUPERSEDE = Transition(
-    sources=frozenset({_PENDING, _UPLOADED, _PROCESSING}), targets=frozenset({_FAILED}), refusal=RecordChanged
+    sources=frozenset({_PENDING, _UPLOADED, _PROCESSING, _NEEDS_REVIEW}),
+    targets=frozenset({_FAILED}),
+    refusal=RecordChanged,
 )
+#: A reviewer decides, once. Who is approved stays as it is until its variants lie where viewers read them.
+DECIDE = Transition(sources=frozenset({_NEEDS_REVIEW}), targets=frozenset({_REJECTED}), refusal=RecordChanged)
+PUBLISH = Transition(sources=frozenset({_NEEDS_REVIEW}), targets=frozenset({_COMPLETED}), refusal=RecordChanged)
 #: A completed job that owes further formats is claimed for them. It stays completed, whatever happens.
 TAKE_UP = Transition(sources=frozenset({_COMPLETED}), refusal=Conflict)
 AMEND = Transition(sources=frozenset({_COMPLETED}), refusal=LeaseLost)
-CHANGES = (ACCEPT, EXTEND, CLAIM, HOLD, FINISH, FAIL, SUPERSEDE, TAKE_UP, AMEND)
+CHANGES = (ACCEPT, EXTEND, CLAIM, HOLD, FINISH, FAIL, SUPERSEDE, DECIDE, PUBLISH, TAKE_UP, AMEND)
 
 #: Every change of status that may happen.
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
@@ -110,6 +122,9 @@ SUPERSEDED = "superseded"
 SOURCE_MISSING = "source_missing"
 #: Code of a job that was given up because a dependency stayed away; a redrive takes it up again.
 UNAVAILABLE = "unavailable"
+
+#: How long the record of a job stays that waits for a reviewer, or was rejected: nothing may forget that.
+REVIEW_RETENTION = timedelta(days=3650)
 
 #: Codes of jobs that a limit of their tenant stopped.
 OVER_LIMIT = frozenset({DailyLimitReached.code, ImageLimitReached.code})
@@ -197,6 +212,33 @@ class FormatSet:
     error: Failure | None = None
 
 
+class Decision(StrEnum):
+    """What a reviewer said."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """Why nobody but a reviewer may see what a job has made, and what became of it.
+
+    Until it is published, everything that was made is here, and nowhere else in the record.
+    """
+
+    reason: str
+    asked_at: datetime
+    variants: tuple[StoredVariant, ...] = ()
+    facts: Facts = field(default_factory=Facts)
+    #: Further formats that the job will owe once it is published.
+    owed: tuple[str, ...] = ()
+    decision: Decision | None = None
+    decided_at: datetime | None = None
+    #: The subject of the reviewer, and a word of theirs for the owner.
+    decided_by: str = ""
+    comment: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
     """The variants that viewers may see."""
@@ -257,6 +299,8 @@ class Job:
     #: What it took. None in records of earlier releases.
     cost: Cost | None = field(default=None, metadata=_BROUGHT)
     timings: Timings | None = field(default=None, metadata=_BROUGHT)
+    #: Of a job that needed a review.
+    review: Review | None = field(default=None, metadata=_BROUGHT)
     #: The image's position, taken over from the job before. None: the job's own time decides, as with an image's first
     #: job.
     place: str | None = None
@@ -299,8 +343,31 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether the job has reached `completed` or `failed`."""
-        return self.status in (JobStatus.COMPLETED, JobStatus.FAILED)
+        """Whether the job has reached `completed`, `failed` or `rejected`."""
+        return self.status in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.REJECTED)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether no worker has anything to do for it: it has ended, or waits for a reviewer."""
+        return self.ended or self.status is JobStatus.NEEDS_REVIEW
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether a reviewer has said what becomes of it."""
+        return self.review is not None and self.review.decision is not None
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether what it made may not be seen: nobody has approved it, or somebody has rejected it."""
+        return self.status is JobStatus.REJECTED or (self.status is JobStatus.NEEDS_REVIEW and not self.is_decided)
+
+    @property
+    def must_be_reviewed(self) -> bool:
+        """Whether nothing of the same file may be shown without a review, whatever is made of it: this job was held,
+        or would have been, and nobody has approved it."""
+        held = self.status in (JobStatus.NEEDS_REVIEW, JobStatus.REJECTED)
+        asked = self.recipe is not None and self.recipe.review
+        return held or (asked and self.status is not JobStatus.COMPLETED)
 
     @property
     def ended_without_a_worker(self) -> bool:
@@ -589,10 +656,49 @@ def superseded(job: Job, new: Job) -> Job:
             status=SUPERSEDE.into(JobStatus.FAILED),
             error=REPLACED,
             variants=(),
+            review=None,
             updated_at=clock.now(),
             moments=(*job.moments, overtaken_at(new)),
         )
     return replace(job, superseded_by=new.processing_id, owed=(), lease=None)
+
+
+def withheld(job: Job, reason: str, now: datetime) -> Job:
+    """A job with everything made, as it waits for a reviewer."""
+    review = Review(reason=reason, asked_at=now, variants=job.variants, facts=job.facts, owed=job.owed)
+    return replace(job, status=FINISH.into(JobStatus.NEEDS_REVIEW), variants=(), facts=Facts(), owed=(), review=review)
+
+
+def decided(job: Job | None, decision: Decision, now: datetime, *, by: str = "", comment: str = "") -> Job:
+    """A job that needed a review, with the decision. A rejected one has ended. Raises `RecordChanged`."""
+    job = DECIDE.out_of(job)
+    if job.review is None or job.review.decision is not None:
+        raise DECIDE.refusal
+    review = replace(job.review, decision=decision, decided_at=now, decided_by=by, comment=comment)
+    job = replace(job, review=review, updated_at=now)
+    if decision is Decision.APPROVED:
+        return job
+    bare = replace(review, variants=(), facts=Facts(), owed=())
+    return with_end(replace(job, status=DECIDE.into(JobStatus.REJECTED), review=bare))
+
+
+def published(job: Job | None, variants: Sequence[StoredVariant], now: datetime, expires_at: int) -> Job:
+    """An approved job whose variants lie where viewers read them. Raises `RecordChanged`."""
+    job = PUBLISH.out_of(job)
+    review = job.review
+    if review is None or review.decision is not Decision.APPROVED:
+        raise PUBLISH.refusal
+    job = replace(
+        job,
+        status=PUBLISH.into(JobStatus.COMPLETED),
+        variants=tuple(variants),
+        facts=review.facts,
+        owed=review.owed,
+        review=replace(review, variants=(), facts=Facts(), owed=()),
+        updated_at=now,
+        expires_at=expires_at,
+    )
+    return with_end(job)
 
 
 def removed(image: Image) -> Job:
@@ -622,10 +728,15 @@ def began_at(now: datetime) -> Moment:
 
 
 def ended_at(job: Job) -> Moment:
-    """Of a job that has completed or failed."""
-    if job.status is JobStatus.COMPLETED:
-        return Moment(kind=Kind.COMPLETED, at=job.updated_at)
-    return Moment(kind=Kind.FAILED, at=job.updated_at, code=job.error.code if job.error else "")
+    """Of a job that is at rest."""
+    if job.status is JobStatus.FAILED:
+        return Moment(kind=Kind.FAILED, at=job.updated_at, code=job.error.code if job.error else "")
+    if job.status is JobStatus.NEEDS_REVIEW:
+        return Moment(kind=Kind.NEEDS_REVIEW, at=job.updated_at, code=job.review.reason if job.review else "")
+    return Moment(kind=_ENDS[job.status], at=job.updated_at)
+
+
+_ENDS = {JobStatus.COMPLETED: Kind.COMPLETED, JobStatus.REJECTED: Kind.REJECTED}
 
 
 def overtaken_at(new: Job) -> Moment:
@@ -634,7 +745,7 @@ def overtaken_at(new: Job) -> Moment:
 
 
 def with_end(job: Job) -> Job:
-    """A job that has just completed or failed, with its end in the journal, as the store writes it."""
+    """A job that has just come to rest, with its end in the journal, as the store writes it."""
     return replace(job, moments=(*job.moments, ended_at(job)))
 
 
@@ -643,8 +754,8 @@ def _failure(why: Failure, at: datetime) -> Moment:
 
 
 def end_of(job: Job) -> End | None:
-    """How a job ended; None while it has not."""
-    if not job.ended:
+    """How a job ended, or that it waits for a reviewer; None before that."""
+    if not job.is_at_rest:
         return None
     code = job.error.code if job.error else ""
     return {SUPERSEDED: End.SUPERSEDED, ImageDeleted.code: End.DELETED}.get(code, End(job.status.value))

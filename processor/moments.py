@@ -16,7 +16,9 @@ class Kind(StrEnum):
     UPLOADED = "image.uploaded"  # the source is there, the job is queued
     PROCESSING = "image.processing"  # a worker has begun, or begun anew
     VARIANT = "image.variant"  # one is stored, and its URL works
+    NEEDS_REVIEW = "image.needs_review"  # every variant is stored where only reviewers see it; there is a reason
     COMPLETED = "image.completed"  # every variant is stored
+    REJECTED = "image.rejected"  # a reviewer said no
     FAILED = "image.failed"  # there is a code that says why
     SUPERSEDED = "image.superseded"  # another job took its place before it had ended
     DELETED = "image.deleted"  # there is nothing left of it
@@ -24,7 +26,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """One entry of a job's journal: what happened, and when, by the clock of whoever wrote it. `code` of a failure."""
+    """One entry of a job's journal: what happened, and when, by the clock of whoever wrote it.
+
+    `code` says why a job failed, or why a review is needed.
+    """
 
     kind: Kind
     at: datetime

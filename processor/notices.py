@@ -14,6 +14,10 @@ from processor.moments import Kind, Moment
 _LAST = {Kind.SUPERSEDED: "9998", Kind.DELETED: "9999"}
 
 
+#: After the last of these, variants are stored where viewers read them.
+_BEFORE_VARIANTS = (Kind.PROCESSING, Kind.NEEDS_REVIEW)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """Something that happened to an image.
@@ -32,13 +36,15 @@ class Notice:
     variants: Sequence[StoredVariant] = ()
     #: Of a failed job.
     code: str = ""
+    #: Why a review is needed; of a rejected image, what the reviewer said.
+    reason: str = ""
     superseded_by: str | None = None
 
 
 def notices_of(job: Job) -> tuple[Notice, ...]:
     """Everything that a record tells, in order; also what is made up for a deleted image, of which no record is left.
 
-    A job that was begun anew has the variants of its last run.
+    A job that was begun anew has the variants of its last run. Those that needed a review are there from then on.
     """
     return tuple(_told(job))
 
@@ -62,7 +68,7 @@ _DIGITS = 13
 
 
 def _told(job: Job) -> Iterator[Notice]:
-    runs = [number for number, moment in enumerate(job.moments) if moment.kind is Kind.PROCESSING]
+    runs = [number for number, moment in enumerate(job.moments) if moment.kind in _BEFORE_VARIANTS]
     at = job.created_at
     for number, moment in enumerate(job.moments):
         at = max(at, moment.at)  # the clocks of two processes may disagree, the order of the record does not
@@ -92,8 +98,15 @@ def _of_moment(job: Job, moment: Moment, at: datetime, place: str) -> Notice:
         _notice(job, moment.kind, at, place),
         variants=job.variants if moment.kind is Kind.COMPLETED else (),
         code=moment.code if moment.kind is Kind.FAILED else "",
+        reason=_reason(job, moment),
         superseded_by=job.superseded_by if moment.kind is Kind.SUPERSEDED else None,
     )
+
+
+def _reason(job: Job, moment: Moment) -> str:
+    if moment.kind is Kind.REJECTED:
+        return job.review.comment if job.review else ""
+    return moment.code if moment.kind is Kind.NEEDS_REVIEW else ""
 
 
 def _of_variant(job: Job, variant: StoredVariant, at: datetime, place: str) -> Notice:

@@ -24,6 +24,8 @@ _DIGEST_LENGTH = 16
 KNOWN_TEXTS = 64
 #: The sign in front of a further format in a recipe's text; that in front of metadata that variants keep.
 _FURTHER, _KEPT = "+", "="
+#: The mark of a recipe whose variants nobody sees before a reviewer has. Releases that do not know it refuse the job.
+_REVIEW = "!review"
 #: Metadata that variants may keep, in the order in which a recipe names it: the notice of copyright, the colour
 #: profile. The rest is removed, always.
 COPYRIGHT, PROFILE = "copyright", "profile"
@@ -119,6 +121,8 @@ class Recipe:
     further: tuple[VariantSpec, ...] = ()
     #: Metadata that all variants keep, of `KEEPABLE`.
     keeps: tuple[str, ...] = ()
+    #: Nobody sees the variants before a reviewer has approved them.
+    review: bool = False
 
     @property
     def digest(self) -> str:
@@ -144,7 +148,7 @@ class Recipe:
         """A recipe of only one further format. It keeps the analyses only for effects, which may use the facts."""
         specs = tuple(spec for spec in self.further if spec.format == format_)
         analyses = self.analyses if any(spec.effects for spec in specs) else ()
-        return replace(self, specs=specs, analyses=analyses, further=())
+        return replace(self, specs=specs, analyses=analyses, further=(), review=False)
 
     def within(self, pixels: Mapping[str, int]) -> Recipe:
         """The same without the variants that their format cannot hold. `pixels` has the size of each, by name."""
@@ -173,11 +177,13 @@ class Recipe:
         """A short JSON text, because every record of a job has it. A row has the fields of a spec in order.
 
         A missing box is left out. A fit is a text in the row, and an effect is a pair at its end. An analysis is a name
-        among the rows, and so is metadata that is kept, with a sign in front. A further format has a sign in front. So
-        a recipe without these reads as in older releases.
+        among the rows, and so is metadata that is kept, with a sign in front. A further format has a sign in front, and
+        a review has a mark. So a recipe without these reads as in older releases.
         """
         kept = (_KEPT + each for each in self.keeps)
-        rows = [*map(_row, self.specs), *(_row(spec, _FURTHER) for spec in self.further), *self.analyses, *kept]
+        marks = [_REVIEW] if self.review else []
+        further = (_row(spec, _FURTHER) for spec in self.further)
+        rows = [*map(_row, self.specs), *further, *self.analyses, *kept, *marks]
         return json.dumps(rows, separators=(",", ":"), allow_nan=False)
 
 
@@ -193,9 +199,10 @@ def _read(text: str) -> Recipe:
         name=found["name"],
         version=int(found["version"]),
         specs=tuple(_spec(*row) for row in specs if not row[1].startswith(_FURTHER)),
-        analyses=tuple(name for name in names if not name.startswith(_KEPT)),
+        analyses=tuple(name for name in names if name != _REVIEW and not name.startswith(_KEPT)),
         further=tuple(_spec(*row) for row in specs if row[1].startswith(_FURTHER)),
         keeps=tuple(name.removeprefix(_KEPT) for name in names if name.startswith(_KEPT)),
+        review=_REVIEW in names,
     )
 
 

@@ -30,6 +30,7 @@ from service.calls.assets import ASSETS
 from service.calls.bulk import BULK
 from service.calls.events import FEEDS, as_message, event_body
 from service.calls.presets import BACKFILLS, PRESETS, PREVIEWS
+from service.calls.reviews import REVIEWS
 from service.calls.usage import COSTS
 from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS, WAITING
 from service.calls.viewer import LOCAL_VIEWER
@@ -43,6 +44,7 @@ from service.machine import memory_limit_bytes
 from service.observe.backlog import BacklogWatch
 from service.observe.checks import dependency_checks, first_answers, liveness_checks, readiness_checks, worker_checks
 from service.observe.health import DRAINING, HEALTH, LIVENESS, READINESS, Health
+from service.observe.held import HeldWatch
 from service.observe.metrics import METRICS
 from service.observe.probes import PROBES
 from service.settings.resources import ResourceSettings
@@ -94,7 +96,8 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
             _put_checks(app, stores, work)
             wiring.tell_build(settings, app[METRICS])
             backlog = wiring.make_backlog_watch(settings, clients, stores, work)
-            async with _watching(app, backlog), _open_calls(app), _at_work(app, work):
+            held = wiring.make_held_watch(stores)
+            async with _watching(app, backlog), _watching(app, held), _open_calls(app), _at_work(app, work):
                 yield
 
     return context
@@ -155,13 +158,13 @@ async def _previewing(app: web.Application) -> AsyncIterator[Renderer]:
 
 
 @asynccontextmanager
-async def _watching(app: web.Application, watch: BacklogWatch) -> AsyncIterator[None]:
-    """Watch the backlog, if metrics are served."""
+async def _watching(app: web.Application, watch: BacklogWatch | HeldWatch) -> AsyncIterator[None]:
+    """Watch the backlog, or what is held, if metrics are served."""
     if app[SETTINGS].metrics_port is None:
         yield
         return
     app[METRICS].registry.register(watch)
-    looking = asyncio.create_task(watch.run(), name="backlog")
+    looking = asyncio.create_task(watch.run(), name=type(watch).__name__)
     try:
         yield
     finally:
@@ -197,6 +200,7 @@ def _put_use_cases(app: web.Application, stores: Stores, quota: Quota, use_cases
     app[UNSIZED_FILES] = use_cases.unsized_files
     app[CATALOG] = use_cases.catalog
     app[PRESETS] = use_cases.presets
+    app[REVIEWS] = use_cases.reviews
     app[STILL_THERE] = use_cases.catalog.current_job
     app[CURSORS] = CursorSigner(stores.jobs)
     app[LOCAL_VIEWER] = stores.processed

@@ -41,6 +41,7 @@ from processor.ports.renderer import Renderer
 from processor.ports.replays import ReplayStore
 from processor.ports.stores import AllStores, Stores
 from processor.probe import NO_PROBES, Probes
+from processor.reviews import PresetReview, Reviews
 from processor.sandbox.renderer import ChildRenderer
 from processor.sandbox.spare import SpareRenderer
 from processor.stores.backlog import DynamoBacklogStore
@@ -59,6 +60,7 @@ from processor.stores.sqs import SqsMessageQueue
 from processor.stores.table import Table
 from processor.stores.usage import DynamoUsageStore
 from processor.stores.webhooks import DynamoWebhookStore
+from processor.storing import Shelf
 from processor.turns import Turns
 from processor.usage import Quota
 from processor.webhooks.bus import BusTeller
@@ -78,6 +80,7 @@ from service.config import Settings
 from service.machine import OWN_BYTES, memory_limit_bytes
 from service.observe.backlog import BacklogWatch
 from service.observe.ends import EndCounter
+from service.observe.held import HeldWatch
 from service.observe.metrics import Metrics
 from service.observe.settings import LogSettings
 from service.settings.files import FileSettings
@@ -142,6 +145,7 @@ class UseCases:
     unsized_files: UnsizedFiles
     catalog: Catalog
     presets: Presets
+    reviews: Reviews
 
 
 def tell_build(settings: LogSettings, metrics: Metrics) -> None:
@@ -260,6 +264,7 @@ def make_use_cases(settings: FileSettings, stores: Stores, quota: Quota, presets
         unsized_files=UnsizedFiles(stores=stores, quota=quota, choice=choice, catalog=catalog, max_bytes=max_bytes),
         catalog=catalog,
         presets=Presets(store=presets, choice=choice, jobs=stores.jobs),
+        reviews=Reviews(stores=stores, shelf=Shelf(processed=stores.processed), retention=settings.retention),
     )
 
 
@@ -387,6 +392,7 @@ def make_worker(
         maker=Maker(encoder=libvips_version(), service=version("truss-image")),
         recipe=settings.recipe,
         listeners=stores.listeners,
+        checks=(PresetReview(),),
         probes=probes,
     )
     return Worker(
@@ -409,6 +415,11 @@ def make_backlog_watch(
         store=DynamoBacklogStore(Table(clients, settings.processing_table)),
         received_through=lambda: work.worker.received_through if work else 0,
     )
+
+
+def make_held_watch(stores: Stores) -> HeldWatch:
+    """It does not look before it is run."""
+    return HeldWatch(processed=stores.processed)
 
 
 def engine_config(settings: Settings) -> EngineConfig:

@@ -178,11 +178,11 @@ class ServiceProcess:
         return issued
 
     async def settled(self, processing_id: str, within: float = 180) -> Any:
-        """The job, once it is `completed` or `failed`."""
+        """The job, once its work is over."""
 
         async def look() -> Any:
             job = await self.call("GET", f"/images/status/{processing_id}")
-            return job if job["status"] in ("completed", "failed") else None
+            return job if job["status"] not in ("pending", "uploaded", "processing") else None
 
         return await eventually(look, within=within, what=f"the end of {processing_id}")
 

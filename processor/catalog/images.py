@@ -20,10 +20,12 @@ from processor.errors import (
     FilterMismatch,
     ImageDeleted,
     ImageNotFound,
+    NeedsReview,
     NotUploaded,
     ObjectNotFound,
     RecordChanged,
     Rejected,
+    ReviewRejected,
     TooManyJobs,
     Unavailable,
 )
@@ -102,13 +104,14 @@ class Catalog:
     async def processed_images(self, tenant: str, unique_id: str) -> Shown:
         """The variants of the newest completed job over the newest source; none while there is no such job.
 
-        Raises `ImageNotFound`.
+        Raises `ImageNotFound`; `NeedsReview`, `ReviewRejected` for an image of which nothing may be seen.
         """
         image = await living(self.stores.jobs, tenant, unique_id)
         shown = image.current_job
         job = await known_job(self.stores.jobs, tenant, shown)
         if job is not None and job.status is not JobStatus.COMPLETED:
             if job.previous_job is None:
+                check_visible(job)
                 return Shown()
             shown = job.previous_job
             job = await known_job(self.stores.jobs, tenant, shown)
@@ -167,8 +170,10 @@ class Catalog:
             _check(old, instead_of, only)
             source, version = await self._newest_source(image, old)
             recipe = await self._recipe(image, old, preset)
+            if old is not None and old.must_be_reviewed:  # another preset is no way around a review
+                recipe = replace(recipe, review=True)
             if old is not None and not old.ended and old.is_over(source.etag) and _will_do(old, preset, recipe):
-                if clock.now() - old.updated_at >= MESSAGE_GRACE:
+                if not old.is_at_rest and clock.now() - old.updated_at >= MESSAGE_GRACE:
                     await self._request(old, delay_seconds)
                 return old
             if len(image.job_ids) >= MAX_JOBS:
@@ -322,6 +327,14 @@ async def living(jobs: JobStore, tenant: str, unique_id: str) -> Image:
     if image.deleted_at is not None:
         raise ImageDeleted
     return image
+
+
+def check_visible(job: Job) -> None:
+    """Raises `NeedsReview`, `ReviewRejected` for a job of which nothing may be seen."""
+    if job.status is JobStatus.NEEDS_REVIEW:
+        raise NeedsReview
+    if job.status is JobStatus.REJECTED:
+        raise ReviewRejected
 
 
 def _shown_meanwhile(old: Job | None) -> str | None:

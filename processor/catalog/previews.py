@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from processor.catalog.images import living
+from processor.catalog.images import check_visible, living
 from processor.errors import (
     AssetMissing,
     ImageRejected,
@@ -56,7 +56,8 @@ class Previews:
             return await self._of_file(tenant, recipe, data)
 
     async def of_image(self, tenant: str, recipe: Recipe, unique_id: str) -> Preview:
-        """The same of an image. Raises also `ImageNotFound`, `NotUploaded`, and `FileTooLarge` above `MAX_BYTES`."""
+        """The same of an image. Raises also `ImageNotFound`, `NotUploaded`, `NeedsReview`, `ReviewRejected`, and
+        `FileTooLarge` above `MAX_BYTES`."""
         async with _in_time():
             return await self._of_file(tenant, recipe, await self._file(tenant, unique_id))
 
@@ -73,6 +74,8 @@ class Previews:
         job = await known_job(self.stores.jobs, tenant, image.current_job)
         if job is not None and job.status is JobStatus.PENDING:
             raise NotUploaded
+        if job is not None:
+            check_visible(job)
         try:
             return await self.stores.source.fetch(image.key, max_bytes=MAX_BYTES)
         except ObjectNotFound:

@@ -15,7 +15,7 @@ from processor.endings import Endings
 from processor.erasure import Eraser
 from processor.errors import ImageNotFound, JobNotFound, RecordChanged
 from processor.events import JobRequested, SourceArrived
-from processor.images import SOURCE_PREFIX, VARIANT_PREFIX, job_of_variant, job_prefix, unique_id_of
+from processor.images import HELD_PREFIX, PREFIXES, SOURCE_PREFIX, job_of_variant, job_prefix, unique_id_of
 from processor.jobs import SUPERSEDED, Image, Job, JobStatus, first_image, pending_job
 from processor.ports.jobs import known_job
 from processor.ports.objects import ObjectInfo
@@ -32,6 +32,7 @@ class FindingKind(StrEnum):
     UNHEARD = "unheard"  # an upload whose event never came
     UNCLAIMED = "unclaimed"  # a job that waits, for longer than any message is hidden
     ABANDONED = "abandoned"  # a job whose worker's lease has run out
+    DECIDED = "decided"  # a review whose decision was not carried out to its end
     OWED = "owed"  # a completed job that owes further formats, and on which nobody works
     UNRECORDED = "unrecorded"  # an upload that there is no record of
     REVENANT = "revenant"  # an object of a deleted image
@@ -119,6 +120,8 @@ class Reconciler:
             return await self._queued(FindingKind.UNCLAIMED, found.key, _request(job))
         if job.status is JobStatus.PROCESSING and _lease_is_over(job):
             return await self._queued(FindingKind.ABANDONED, found.key, _request(job))
+        if job.status is JobStatus.NEEDS_REVIEW and job.is_decided:
+            return await self._queued(FindingKind.DECIDED, found.key, _request(job))
         if job.owed and _lease_is_over(job):
             return await self._queued(FindingKind.OWED, found.key, _request(job))
         return None
@@ -145,21 +148,22 @@ class Reconciler:
     # -- variants ------------------------------------------------------------------------------------------------
 
     async def _variants(self) -> AsyncIterator[Finding]:
-        batch: list[Awaitable[Finding | None]] = []
-        async for unique_id, processing_id, newest in self._stored_jobs():
-            if self._settled_since(newest):
-                batch.append(self._stored_job(unique_id, processing_id))
-            if len(batch) >= CONCURRENCY:
-                for finding in await _all(batch):
-                    yield finding
-        for finding in await _all(batch):
-            yield finding
+        for under in PREFIXES:
+            batch: list[Awaitable[Finding | None]] = []
+            async for unique_id, processing_id, newest in self._stored_jobs(under):
+                if self._settled_since(newest):
+                    batch.append(self._stored_job(unique_id, processing_id, under))
+                if len(batch) >= CONCURRENCY:
+                    for finding in await _all(batch):
+                        yield finding
+            for finding in await _all(batch):
+                yield finding
 
-    async def _stored_jobs(self) -> AsyncIterator[tuple[str, str, datetime]]:
-        """Every job that has stored variants, and when it stored the last. Keys come in order."""
+    async def _stored_jobs(self, under: str) -> AsyncIterator[tuple[str, str, datetime]]:
+        """Every job that has stored variants there, and when it stored the last. Keys come in order."""
         job: tuple[str, str] | None = None
         newest = datetime.min.replace(tzinfo=clock.now().tzinfo)
-        async for found in self.stores.processed.walk(VARIANT_PREFIX):
+        async for found in self.stores.processed.walk(under):
             owner = job_of_variant(found.key)
             if owner != job:
                 if job is not None:
@@ -169,17 +173,17 @@ class Reconciler:
         if job is not None:
             yield (*job, newest)
 
-    async def _stored_job(self, unique_id: str, processing_id: str) -> Finding | None:
-        if not await self._is_orphan(unique_id, processing_id):
+    async def _stored_job(self, unique_id: str, processing_id: str, under: str) -> Finding | None:
+        if not await self._is_orphan(unique_id, processing_id, under):
             return None
-        prefix = job_prefix(unique_id, processing_id)
+        prefix = job_prefix(unique_id, processing_id, under)
         return await self._mended(
             FindingKind.ORPHAN, Action.REMOVED, prefix, lambda: self.stores.processed.purge(prefix)
         )
 
-    async def _is_orphan(self, unique_id: str, processing_id: str) -> bool:
+    async def _is_orphan(self, unique_id: str, processing_id: str, under: str) -> bool:
         """Whether no job has these variants. An image names its job before the job stores anything, so an unnamed job
-        is over."""
+        is over. What is held belongs to jobs that have not ended; what viewers read never to one that is held."""
         try:
             image = await self.stores.jobs.image_of_any_tenant(unique_id)
         except ImageNotFound:
@@ -188,9 +192,11 @@ class Reconciler:
             return True
         try:
             job = await self.stores.jobs.get_job(image.tenant, processing_id)
-        except JobNotFound:  # expired, while its image lives and shows these variants
-            return False
-        return job.error is not None and job.error.code == SUPERSEDED
+        except JobNotFound:  # expired, while its image lives and shows these variants; nobody can approve it any more
+            return under == HELD_PREFIX
+        if under == HELD_PREFIX:
+            return job.ended
+        return job.is_withheld or (job.error is not None and job.error.code == SUPERSEDED)
 
     # -- parts ---------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing import Any
 from processor import assets
 from processor.errors import AssetMissing, ImageRejected, NotReplayable, ObjectChanged, ObjectNotFound
 from processor.formats import sniff
-from processor.jobs import NOT_THE_FILES_FAULT, Job, Maker
+from processor.jobs import NOT_THE_FILES_FAULT, Job, JobStatus, Maker
 from processor.metadata.stripping import strip
 from processor.overlays import Overlays
 from processor.ports.renderer import Renderer, Ticket
@@ -82,8 +82,10 @@ async def case_of(stores: AllStores, processing_id: str, known: Sequence[Recipe]
     Raises `JobNotFound`, `NotReplayable`, `Unavailable`.
     """
     job = await stores.jobs.job_of_any_tenant(processing_id)
-    if not job.ended or job.source is None:
+    if not job.is_at_rest or job.source is None:
         raise NotReplayable("The job has not ended, or has no source.")
+    if job.status is JobStatus.REJECTED:
+        raise NotReplayable("A reviewer rejected what the job made, and nothing of it is left to compare with.")
     if job.error is not None and job.error.code in NOT_THE_FILES_FAULT:
         raise NotReplayable(f"The job failed as {job.error.code}, which is no matter of its file.")
     recipe = job.recipe or next(iter(known), None)
@@ -104,8 +106,9 @@ async def case_of(stores: AllStores, processing_id: str, known: Sequence[Recipe]
 
 
 def _stored(job: Job) -> Result:
-    own = [(variant.key, variant) for variant in job.variants]
-    further = [(variant.key, variant) for made in job.further for variant in made.variants]
+    made = job.variants or (job.review.variants if job.review else ())
+    own = [(variant.key, variant) for variant in made]
+    further = [(variant.key, variant) for each in job.further for variant in each.variants]
     return Result(
         files={key.rpartition("/")[2]: (variant.sha256, variant.size) for key, variant in (*own, *further)},
         error=job.error.code if job.error else None,

@@ -7,10 +7,11 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from processor.errors import ImageNotFound, JobNotFound, ObjectNotFound
-from processor.images import VARIANT_PREFIX, StoredVariant, job_of_variant
-from processor.jobs import FormatSet, Job, JobStatus
+from processor.errors import ImageNotFound, ObjectNotFound
+from processor.images import PREFIXES, StoredVariant, job_of_variant
+from processor.jobs import FormatSet, Job, JobStatus, Shown
 from processor.manifest import MAX_BYTES, document, manifest_key, stored_variants
+from processor.ports.jobs import known_job
 from processor.ports.stores import AllStores
 
 #: Nothing that this service stores is larger, in bytes.
@@ -32,15 +33,16 @@ class Verifier:
     stores: AllStores
 
     async def images(self) -> AsyncIterator[str]:
-        """Every image that has variants and is not deleted."""
-        seen = ""
-        async for found in self.stores.processed.walk(VARIANT_PREFIX):
-            owner = job_of_variant(found.key)
-            if owner is not None and owner[0] != seen:
-                seen = owner[0]
-                with contextlib.suppress(ImageNotFound):
-                    if (await self.stores.jobs.image_of_any_tenant(seen)).deleted_at is None:
-                        yield seen
+        """Every image that has variants and is not deleted. One that has some in two places comes twice."""
+        for prefix in PREFIXES:
+            seen = ""
+            async for found in self.stores.processed.walk(prefix):
+                owner = job_of_variant(found.key)
+                if owner is not None and owner[0] != seen:
+                    seen = owner[0]
+                    with contextlib.suppress(ImageNotFound):
+                        if (await self.stores.jobs.image_of_any_tenant(seen)).deleted_at is None:
+                            yield seen
 
     async def verify(self, unique_id: str) -> AsyncIterator[Difference]:
         """Every difference between the current job's record, its manifest and its objects.
@@ -49,19 +51,25 @@ class Verifier:
         `ImageNotFound`, `Unavailable`.
         """
         image = await self.stores.jobs.image_of_any_tenant(unique_id)
-        try:
-            job = await self.stores.jobs.get_job(image.tenant, image.current_job)
-        except JobNotFound:
+        job = await known_job(self.stores.jobs, image.tenant, image.current_job)
+        if job is None:
             shown = await stored_variants(self.stores.processed, unique_id, image.current_job)
         else:
-            if job.status is not JobStatus.COMPLETED:
+            shown = Shown(variants=job.review.variants) if job.review and not job.ended else job.shown
+            async for difference in self._manifests(job):
+                yield difference
+            if not job.is_at_rest:
                 return
-            shown = job.shown
-            for made in (None, *(made for made in shown.further if made.variants)):
-                async for difference in self._manifest(job, made):
-                    yield difference
         for variant in (*shown.variants, *(variant for made in shown.further for variant in made.variants)):
             async for difference in self._variant(variant):
+                yield difference
+
+    async def _manifests(self, job: Job) -> AsyncIterator[Difference]:
+        """Only completed jobs have any."""
+        if job.status is not JobStatus.COMPLETED:
+            return
+        for made in (None, *(made for made in job.further if made.variants)):
+            async for difference in self._manifest(job, made):
                 yield difference
 
     async def _manifest(self, job: Job, made: FormatSet | None) -> AsyncIterator[Difference]:

@@ -134,6 +134,16 @@ class JobStore(Protocol):
         holds a `processing` job."""
         ...
 
+    async def decide(self, job: Job) -> None:
+        """Write what a reviewer said, as `jobs.decided` has it; a rejected job has ended. Raises `RecordChanged` unless
+        it is the current job, needs a review and nothing is decided. Repeated with the same job, it succeeds."""
+        ...
+
+    async def publish(self, job: Job) -> None:
+        """Write that an approved job has completed, as `jobs.published` has it, and count it for its day. Raises
+        `RecordChanged` unless it is the current job, needs a review and is approved."""
+        ...
+
     async def take_up(self, processing_id: str, lease: Lease, now: datetime) -> Job:
         """Put a lease on a completed, current job that owes further formats and that nobody holds; attempts + 1.
 

@@ -90,7 +90,7 @@ class PresignedPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedUrl:
-    """A PUT of whatever size, and how long it holds."""
+    """A URL that does one thing without credentials, and how long it holds."""
 
     url: str
     expires_in_seconds: int
@@ -182,6 +182,16 @@ class ObjectStore(Protocol):
         sha256: str | None = None,
     ) -> None:
         """Write an object. `sha256` (hex) is its digest, where the caller has it already: it is compared on arrival."""
+        ...
+
+    async def copy(
+        self, key: str, to: str, *, content_type: str, cache_control: str, metadata: Mapping[str, str]
+    ) -> None:
+        """Copy an object within the bucket. Its description is written anew. Raises `ObjectNotFound`."""
+        ...
+
+    async def presign_download(self, key: str, *, expires_in_seconds: int) -> SignedUrl:
+        """A presigned URL that reads an object, and how long it holds. It is not checked whether there is one."""
         ...
 
     async def purge(self, prefix: str, *, before: Removal = unwatched) -> tuple[str, ...]:

@@ -17,12 +17,15 @@ from processor.jobs import (
     ACCEPT,
     AMEND,
     CLAIM,
+    DECIDE,
     EXTEND,
     FAIL,
     FINISH,
     HOLD,
     NOT_THE_FILES_FAULT,
+    PUBLISH,
     TAKE_UP,
+    Decision,
     Failure,
     Image,
     Job,
@@ -426,6 +429,51 @@ class DynamoJobStore:
             if not _ended(await self._table.get(job_key(job.processing_id)), lease, job.status):
                 raise LeaseLost from None
 
+    async def decide(self, job: Job) -> None:
+        """Write what a reviewer said. Raises `RecordChanged`, `Unavailable`."""
+        # processing ── finish ── needs_review ── decide ── rejected
+        #                                            └─ approved ── copied ── publish ── completed
+        decided = Update(
+            key=job_key(job.processing_id),
+            sets={**self._ended_values(job), "review": RECORDS.encode(job.review)},
+            condition=f"{LIVING} AND {CURRENT} AND {_out_of(DECIDE)} AND attribute_not_exists(#review.#decision)",
+            values={"present": self._table.present(), **_statuses(DECIDE)},
+        )
+        try:
+            await self._table.update(decided)
+        except ConditionFailed as failed:
+            if not failed.item or job_from_item(failed.item).review != job.review:
+                raise RecordChanged from None
+
+    async def publish(self, job: Job) -> None:
+        """Write that an approved job has completed. Raises `RecordChanged`, `Unavailable`."""
+        completed = Update(
+            key=job_key(job.processing_id),
+            sets={
+                **self._ended_values(job),
+                **outcome_values(job),
+                **digest_attributes(job),
+                TTL: job.expires_at,
+            },
+            condition=f"{LIVING} AND {CURRENT} AND {_out_of(PUBLISH)} AND #review.#decision = :approved",
+            values={
+                "present": self._table.present(),
+                "approved": Decision.APPROVED.value,
+                **_statuses(PUBLISH),
+            },
+        )
+        await self._transact(completed, counting(job, NOTHING))
+
+    def _ended_values(self, job: Job) -> Item:
+        """What changes with a job that a reviewer has looked at; nobody else adds to its journal meanwhile."""
+        return {
+            **change_attributes(job),
+            "status": job.status.value,
+            "statusKey": index_attributes(job)["statusKey"],
+            "updatedAt": clock.to_iso(job.updated_at),
+            "moments": [moment.to_text() for moment in job.moments],
+        }
+
     async def amend(self, job: Job, lease: Lease, spent: Cost = NOTHING) -> None:
         """Write the further formats that were made, and those still owed. Raises `LeaseLost`, `Unavailable`."""
         values = RECORDS.encode(job)
@@ -516,7 +564,7 @@ class DynamoJobStore:
             key=job_key(old.processing_id),
             sets={**({} if old.ended else failure), "supersededBy": retired.superseded_by},
             also=() if old.ended else (MORE_MOMENTS,),
-            remove=(*goes, "lease", *(("owed",) if old.ended else ("processedImages",))),
+            remove=(*goes, "lease", *(("owed",) if old.ended else ("processedImages", "review"))),
             condition=f"{LIVING} AND #status = :status",
             values={"present": self._table.present(), "status": old.status.value, **_more(overtaken_at(new))},
         )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from processor.errors import Busy, FileTooLarge, Unavailable
-from processor.ports.objects import ObjectInfo, PostForm, PresignedUpload, Removal, UploadTerms, unwatched
+from processor.ports.objects import ObjectInfo, PostForm, PresignedUpload, Removal, SignedUrl, UploadTerms, unwatched
 from processor.stores.clients import AwsClients
 from processor.stores.parts import LIST_PAGE, MultipartUploads
 from processor.stores.translate import translated
@@ -166,6 +166,33 @@ class S3ObjectStore(MultipartUploads):
                     Metadata={**metadata},
                     ChecksumSHA256=checksum,
                 )
+
+    async def copy(
+        self, key: str, to: str, *, content_type: str, cache_control: str, metadata: Mapping[str, str]
+    ) -> None:
+        """Copy an object within the bucket, in one call: S3 copies up to 5 GB so. Raises `ObjectNotFound`,
+        `Unavailable`."""
+        with translated():
+            async with asyncio.timeout(self._transfer_timeout_seconds):
+                await self._s3.copy_object(
+                    Bucket=self._bucket,
+                    Key=to,
+                    CopySource={"Bucket": self._bucket, "Key": key},
+                    MetadataDirective="REPLACE",
+                    ContentType=content_type,
+                    CacheControl=cache_control,
+                    Metadata={**metadata},
+                    ChecksumAlgorithm="SHA256",
+                )
+
+    async def presign_download(self, key: str, *, expires_in_seconds: int) -> SignedUrl:
+        """Signed for the public endpoint. Raises `Unavailable`."""
+        with translated():
+            seconds = await self._clients.lasting(expires_in_seconds)
+            url = await self._signer.generate_presigned_url(
+                "get_object", Params={"Bucket": self._bucket, "Key": key}, ExpiresIn=seconds, HttpMethod="GET"
+            )
+        return SignedUrl(url=url, expires_in_seconds=seconds)
 
     async def purge(self, prefix: str, *, before: Removal = unwatched) -> tuple[str, ...]:
         """Remove all versions of all objects under the prefix and all unfinished uploads, until none is left.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from processor.assets import ASSET_PREFIX
-from processor.images import SOURCE_PREFIX, VARIANT_PREFIX
+from processor.images import PREFIXES, SOURCE_PREFIX
 from processor.jobs import JobStatus
 
 #: Parameters of an SDK call. The SDK's types for them are installed only in development.
@@ -236,7 +236,7 @@ def service_policy(
     statements: list[tuple[list[str], list[str]]] = [
         ([*objects, "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"], [f"{source}/{SOURCE_PREFIX}*"]),
         (objects, [f"{source}/{ASSET_PREFIX}*"]),
-        (objects, [f"{processed}/{VARIANT_PREFIX}*"]),
+        (objects, [f"{processed}/{prefix}*" for prefix in PREFIXES]),
         (["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"], [source, processed]),
         (
             [

@@ -15,7 +15,7 @@ from functools import partial
 
 import structlog
 
-from processor import clock
+from processor import clock, reviews
 from processor.costs import NOTHING, Cost
 from processor.endings import Endings, nothing_to_record
 from processor.erasure import Eraser
@@ -28,6 +28,7 @@ from processor.errors import (
     ImageRejected,
     JobNotFound,
     LeaseLost,
+    NotInReview,
     ObjectChanged,
     ObjectNotFound,
     RecordChanged,
@@ -36,8 +37,9 @@ from processor.errors import (
 )
 from processor.events import Event, JobRequested, SourceArrived
 from processor.formats.info import ImageInfo
-from processor.images import Rendered, Variant, job_prefix
+from processor.images import HELD_PREFIX, VARIANT_PREFIX, Rendered, StoredVariant, Variant, job_prefix
 from processor.jobs import (
+    REVIEW_RETENTION,
     SOURCE_MISSING,
     UNAVAILABLE,
     Failure,
@@ -49,16 +51,19 @@ from processor.jobs import (
     epoch,
     failure_of,
     next_job,
+    withheld,
 )
 from processor.overlays import Overlays
 from processor.ports.jobs import AllJobs, known_job
 from processor.ports.listener import Listener
 from processor.ports.objects import Download, ObjectStore
-from processor.ports.renderer import Renderer, Ticket
+from processor.ports.renderer import Renderer, Ticket, nobody_waits
 from processor.ports.room import Room
 from processor.probe import NO_PROBES, Probes, Span
 from processor.races import races
 from processor.recipes import STANDARD, Recipe
+from processor.reviews import Check, PresetReview, Reviews, forget_replaced, verdict
+from processor.storing import Shelf
 from processor.usage import Quota, Usage, today
 from processor.work.further import Further, owing
 from processor.work.intake import Accepted, Intake
@@ -66,7 +71,6 @@ from processor.work.leases import Held, Leases
 from processor.work.outcomes import Outcome, OutcomeKind, Replaced, Settled, job_span, of_end, of_job
 from processor.work.progress import Progress
 from processor.work.space import space_for
-from processor.work.storing import Shelf
 from processor.work.tenants import Tenants
 
 #: When to try again after several lost races: a random time between the two, in seconds.
@@ -90,12 +94,20 @@ class _Run:
     #: When all variants were encoded, in milliseconds since the work began.
     rendered: int = 0
     progress: Progress = field(init=False)
+    #: Why nobody but a reviewer may see the variants; and those, which `progress` never hears of.
+    held_back: reviews.Held | None = None
+    kept: tuple[StoredVariant, ...] = ()
     #: One note at a time: an older one must not come last.
     noting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         """Nothing is stored yet."""
         self.progress = Progress(recipe=self.recipe)
+
+    @property
+    def stored(self) -> tuple[StoredVariant, ...]:
+        """In the order of the recipe, wherever they are."""
+        return self.kept or self.progress.variants
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,12 +140,15 @@ class Converter:
     spare_room: Room | None = None
     #: Called at every end of a job.
     listeners: Sequence[Listener] = ()
+    #: Look at what was made before it is stored. What needs a review by its preset comes last: others know more.
+    checks: Sequence[Check] = (PresetReview(),)
     #: Called at every step of the work.
     probes: Probes = NO_PROBES
     leases: Leases = field(init=False)
     further: Further = field(init=False)
     _shelf: Shelf = field(init=False)
     _overlays: Overlays = field(init=False)
+    _reviews: Reviews = field(init=False)
     _tenants: Tenants = field(init=False)
     _intake: Intake = field(init=False)
 
@@ -155,6 +170,7 @@ class Converter:
             maker=self.maker,
             probes=self.probes,
         )
+        self._reviews = Reviews(stores=self.eraser.stores, shelf=self._shelf, retention=self.retention)
         self._tenants = Tenants(jobs=self.jobs)
         self._intake = Intake(
             jobs=self.jobs,
@@ -231,6 +247,7 @@ class Converter:
             run = _Run(job=job, recipe=job.recipe or self.recipe, held=held, endings=endings)
             try:
                 await endings.before(job)
+                await forget_replaced(self.eraser.stores, job)
                 await self._begin(run)
                 async with self._telling(run):
                     return await self._work(run, accepted.download)
@@ -261,7 +278,7 @@ class Converter:
         new = next_job(image, job, job.source, self.retention, recipe=run.recipe)
         new = replace(new, attempts=job.attempts, previous_job=job.previous_job, uncounted=job.uncounted)
         await run.endings.replace(image, job, new)
-        await self.processed.purge(job_prefix(job.unique_id, job.processing_id))
+        await self._purge(run)
         raise Replaced(JobRequested(unique_id=new.unique_id, processing_id=new.processing_id))
 
     async def _unclaimable(self, processing_id: str, endings: Endings) -> Outcome:
@@ -269,7 +286,10 @@ class Converter:
             job = await self.jobs.job_of_any_tenant(processing_id)
         except JobNotFound:
             return Outcome(kind=OutcomeKind.DELETED, processing_id=processing_id)
-        if job.ended:
+        if job.is_decided:
+            with contextlib.suppress(NotInReview):
+                job = await self._reviews.settle(job, endings)
+        if job.is_at_rest:
             await endings.again(job)
             await self._follow(job)
             return replace(of_job(OutcomeKind.DUPLICATE, job), owes=bool(job.owed))
@@ -339,11 +359,14 @@ class Converter:
             _check_announced(job, len(data), digest.digest())
             rendered = await run.held.rendered(self._render_and_store(run, data, work, leave))
             made = self._manifest(run, digest.hexdigest(), len(data), rendered.source)
-            variants = run.progress.variants
+            variants = run.stored
             completed = replace(job, status=JobStatus.COMPLETED, variants=variants, manifest=made, facts=rendered.facts)
             completed = replace(completed, cost=_cost(run, len(data), rendered))
             completed = owing(completed, run.recipe)
-            await self._shelf.store_manifest(completed)
+            if run.held_back is None:
+                await self._shelf.store_manifest(completed)
+            else:
+                completed = withheld(completed, run.held_back.reason, clock.now())
         return replace(completed, timings=_timings(downloaded, run.rendered, work.milliseconds))
 
     async def _fetch(self, job: Job, download: Download | None) -> bytes:
@@ -353,9 +376,13 @@ class Converter:
         return await self.source.fetch(job.original_key, max_bytes=self.max_bytes, etag=etag)
 
     async def _render_and_store(self, run: _Run, data: bytes, work: Span, leave: Callable[[], None]) -> Rendered:
-        """Store every variant as soon as it is encoded, while the next one is encoded."""
+        """Store every variant as soon as it is encoded, while the next one is encoded.
+
+        If anybody checks what is made, nothing is stored before that, and then all of it in one place.
+        """
         assets = await self._overlays.of(run.job.tenant, replace(run.recipe, further=()).assets)
         storing: list[asyncio.Task[None]] = []
+        checks = [check for check in self.checks if check.concerns(run.recipe)]
         noting = asyncio.create_task(self._keep_noting(run))
         suspect = run.job.attempts > 1
         renderer = self.suspect_renderer if suspect else self.renderer
@@ -369,12 +396,16 @@ class Converter:
             tenant=run.job.tenant,
             assets=assets,
             begin=begin,
-            ready=lambda variant: storing.append(asyncio.create_task(self._store(run, variant))),
+            ready=nobody_waits
+            if checks
+            else lambda variant: storing.append(asyncio.create_task(self._store(run, variant))),
         )
         try:
             with self.probes.span("render", suspect=suspect):
                 rendered = await renderer.render(data, run.recipe, ticket)
             run.rendered = work.milliseconds
+            if checks:
+                await self._store_checked(run, rendered, checks)
             await asyncio.gather(*storing)
             if noting.done():
                 noting.result()
@@ -384,6 +415,30 @@ class Converter:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         return rendered
+
+    async def _store_checked(self, run: _Run, rendered: Rendered, checks: Sequence[Check]) -> None:
+        """Store what was checked: where viewers read it, or where it is held. A worker that died over this job may have
+        come to another verdict, so the other place is emptied."""
+        with self.probes.span("check") as span:
+            run.held_back = await verdict(checks, run.job, rendered)
+            span.facts["held"] = run.held_back.reason if run.held_back else None
+        if run.held_back is None:
+            await self._empty(run.job, HELD_PREFIX)
+            await asyncio.gather(*(self._store(run, variant) for variant in rendered.variants))
+            return
+        if await self._empty(run.job, VARIANT_PREFIX) and self.eraser.stores.edge is not None:
+            await self.eraser.stores.edge.invalidate(job_prefix(run.job.unique_id, run.job.processing_id))
+        kept = (self._shelf.store(run.job, variant, held=True) for variant in rendered.variants)
+        run.kept = tuple(await asyncio.gather(*kept))
+
+    async def _empty(self, job: Job, under: str) -> tuple[str, ...]:
+        return await self.processed.purge(job_prefix(job.unique_id, job.processing_id, under))
+
+    async def _purge(self, run: _Run) -> None:
+        """Remove whatever the job has stored."""
+        await self._empty(run.job, VARIANT_PREFIX)
+        if any(check.concerns(run.recipe) for check in self.checks):
+            await self._empty(run.job, HELD_PREFIX)
 
     async def _keep_noting(self, run: _Run) -> None:
         """Note the stored variants in the record, for as long as more will come."""
@@ -433,7 +488,7 @@ class Converter:
         """Remove what was stored before the image was refused: a few of its variants are of no use."""
         if run.progress.variants:
             try:
-                await self.processed.purge(job_prefix(run.job.unique_id, run.job.processing_id))
+                await self._purge(run)
             except (Unavailable, Busy) as error:  # the record says that it failed, and a delete removes them
                 log.warning("Variants of a failed job not removed", code=error.code)
 
@@ -456,7 +511,8 @@ class Converter:
 
     async def _finish(self, run: _Run, job: Job) -> Outcome:
         """Write the end of the job, fenced by its lease."""
-        ended = replace(job, updated_at=clock.now(), expires_at=epoch(clock.now() + self.retention))
+        kept = REVIEW_RETENTION if job.status is JobStatus.NEEDS_REVIEW else self.retention
+        ended = replace(job, updated_at=clock.now(), expires_at=epoch(clock.now() + kept))
         try:
             with self.probes.span("record", status=ended.status.value):
                 await run.endings.finish(ended, run.held.lease)
@@ -472,7 +528,9 @@ class Converter:
         job = run.job
         now = await known_job(self.jobs, job.tenant, job.processing_id)
         if now is None or now.status is JobStatus.FAILED:
-            await self.processed.purge(job_prefix(job.unique_id, job.processing_id))
+            await self._purge(run)
+        elif now.is_withheld:  # whoever took over has come to another verdict
+            await self._empty(job, VARIANT_PREFIX)
         if now is not None:
             await run.endings.tell(now)
         return of_job(OutcomeKind.SUPERSEDED, job)
@@ -490,7 +548,7 @@ class Converter:
 
 
 def _cost(run: _Run, size: int, rendered: Rendered) -> Cost:
-    stored = run.progress.variants
+    stored = run.stored
     whole = next(variant.size for variant in stored if variant.name == run.recipe.full_size.name)
     return Cost(
         cpu_ms=rendered.cpu_ms,

@@ -35,10 +35,10 @@ from processor.ports.renderer import Renderer, Ticket
 from processor.ports.room import Room
 from processor.probe import NO_PROBES, Probes
 from processor.recipes import Recipe
+from processor.storing import Shelf
 from processor.work.leases import Held, Leases
 from processor.work.outcomes import Outcome, OutcomeKind, job_span, of_formats, of_job
 from processor.work.space import space_for
-from processor.work.storing import Shelf
 
 #: How long to wait, in seconds, after others wanted the machine.
 ASIDE_SECONDS = 15

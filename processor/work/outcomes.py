@@ -18,6 +18,7 @@ class OutcomeKind(StrEnum):
     """How an event ended."""
 
     COMPLETED = "completed"  # every variant is stored and the record says so
+    HELD = "held"  # every variant is stored where nobody but a reviewer sees it
     FAILED = "failed"  # the record says why
     ADDED = "added"  # a completed job has the further formats that it owed, or the record says why not
     DUPLICATE = "duplicate"  # the job had ended already
@@ -95,9 +96,12 @@ def of_job(kind: OutcomeKind, job: Job) -> Outcome:
     return Outcome(kind=kind, unique_id=job.unique_id, processing_id=job.processing_id)
 
 
+_ENDS = {JobStatus.COMPLETED: OutcomeKind.COMPLETED, JobStatus.NEEDS_REVIEW: OutcomeKind.HELD}
+
+
 def of_end(job: Job) -> Outcome:
     """The outcome for a job that has just ended."""
-    kind = OutcomeKind.COMPLETED if job.status is JobStatus.COMPLETED else OutcomeKind.FAILED
+    kind = _ENDS.get(job.status, OutcomeKind.FAILED)
     return Outcome(
         kind=kind,
         unique_id=job.unique_id,

@@ -22,6 +22,8 @@ class Scope(StrEnum):
     DELETE = "images:delete"
     #: Seeing where pictures were taken, beside what `READ` shows.
     POSITION = "images:position"
+    #: Looking at images that are held for a review, and deciding about them.
+    REVIEW = "images:review"
     #: Everything, for every tenant: whoever runs the service.
     ADMIN = "images:admin"
 

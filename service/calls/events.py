@@ -88,6 +88,13 @@ class EventData(Answer):
         default={}, exclude_if=is_empty, description="Of `image.completed`: every variant by name."
     )
     error: EventError | None = Field(default=None, exclude_if=is_none, description="Of `image.failed`.")
+    reason: str | None = Field(
+        default=None,
+        exclude_if=is_none,
+        description="Of `image.needs_review`: why, as in the status of the job. Of `image.rejected`: what the reviewer "
+        "said, if anything.",
+        examples=["preset"],
+    )
     superseded_by: ProcessingId | None = Field(
         default=None, exclude_if=is_none, description="Of `image.superseded`: the job that took the place."
     )
@@ -102,6 +109,7 @@ class EventData(Answer):
             variant=variants[0] if one else None,
             processed_images={} if one else {variant.name: variant for variant in variants},
             error=EventError(code=notice.code) if notice.code else None,
+            reason=notice.reason or None,
             superseded_by=notice.superseded_by,
         )
 

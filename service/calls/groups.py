@@ -7,6 +7,7 @@ from service.http.call import Group
 UPLOADS = Group("uploads", "Upload URLs")
 UPPY = Group("uppy", "Uploads by Uppy, in the words of its Companion")
 IMAGES = Group("images", "Images and their variants")
+REVIEWS = Group("reviews", "Reviews: images that are held until somebody has looked")
 PRESETS = Group("presets", "Presets: variants of one's own")
 BATCHES = Group("batches", "Many images at once")
 EVENTS = Group("events", "Being told")

@@ -11,7 +11,16 @@ from pydantic import ConfigDict, Field
 from structlog.contextvars import bind_contextvars
 
 from processor.erasure import Erasure
-from processor.errors import Busy, DailyLimitReached, ImageNotFound, NotUploaded, PresetNotFound, TooManyJobs
+from processor.errors import (
+    Busy,
+    DailyLimitReached,
+    ImageNotFound,
+    NeedsReview,
+    NotUploaded,
+    PresetNotFound,
+    ReviewRejected,
+    TooManyJobs,
+)
 from processor.jobs import Job, Shown
 from processor.manifest import manifest_key
 from processor.recipes import STANDARD
@@ -190,7 +199,7 @@ async def process(request: web.Request) -> web.Response:
     reply("The variants", PROCESSED),
     path=(UNIQUE_ID,),
     query=FactsQuery,
-    problems=(ImageNotFound,),
+    problems=(ImageNotFound, NeedsReview, ReviewRejected),
 )
 async def processed(request: web.Request) -> web.Response:
     """List the variants of an image."""

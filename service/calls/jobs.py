@@ -11,7 +11,7 @@ from pydantic import Field
 from structlog.contextvars import bind_contextvars
 
 from processor.errors import ImageNotFound, JobNotFound
-from processor.jobs import Failure, FormatSet, Job, JobStatus, Timings
+from processor.jobs import Decision, Failure, FormatSet, Job, JobStatus, Review, Timings
 from processor.ports.changes import version_of
 from processor.recipes import STANDARD
 from service.auth.middleware import tenant_of
@@ -104,6 +104,31 @@ class FormatAnswer(Answer):
         return cls(status=status, error=None if made.error is None else FailureAnswer.of(made.error))
 
 
+class JobReview(Answer):
+    """Why a job needed a review, and what came of it."""
+
+    reason: str = Field(
+        description="`preset`: the preset asks for it. `check_failed`: a check broke. Others name what a check found.",
+        examples=["preset"],
+    )
+    asked_at: Time
+    decision: Decision | None = Field(description="Null: nobody has decided yet.")
+    decided_at: Time | None
+    decided_by: str | None = Field(description="The subject of the reviewer.", examples=["key:abcdefghijklmnop"])
+    comment: str | None = Field(description="A word of the reviewer.", examples=["A face is seen."])
+
+    @classmethod
+    def of(cls, review: Review) -> Self:
+        return cls(
+            reason=review.reason,
+            asked_at=review.asked_at,
+            decision=review.decision,
+            decided_at=review.decided_at,
+            decided_by=review.decided_by or None,
+            comment=review.comment or None,
+        )
+
+
 class JobAnswer(Answer):
     """The state of a job, and its results."""
 
@@ -113,8 +138,9 @@ class JobAnswer(Answer):
     filename: str = Field(examples=["photo.jpg"])
     metadata: dict[str, str] = Field(description="As given with the upload.", examples=[{"album": "summer"}])
     status: JobStatus = Field(
-        description="`pending`: nothing is uploaded yet. `uploaded`: queued. `completed` and `failed` are final; only "
-        "a job that failed for want of its file, a dependency or a limit is taken up again when the file comes again."
+        description="`pending`: nothing is uploaded yet. `uploaded`: queued. `needs_review`: a reviewer decides "
+        "whether its variants are shown. `completed`, `failed` and `rejected` are final; only a job that failed for "
+        "want of its file, a dependency or a limit is taken up again when the file comes again."
     )
     timestamp: Time = Field(description="When the job was made.")
     listed_at: Time = Field(
@@ -142,6 +168,9 @@ class JobAnswer(Answer):
     timings: TimingsAnswer | None = Field(description="Once the job has run.")
     cost: CostAnswer | None = Field(
         default=None, exclude_if=is_none, description="What it took, once it has run; not there in early records."
+    )
+    review: JobReview | None = Field(
+        default=None, exclude_if=is_none, description="Of a job that needed a review; what it made is not here before."
     )
     superseded_by: ProcessingId | None = Field(
         description="The image's current job, if it replaced this one: other bytes were uploaded under the same key, "
@@ -175,6 +204,7 @@ class JobAnswer(Answer):
             error=None if job.error is None else FailureAnswer.of(job.error),
             timings=None if job.timings is None else TimingsAnswer.of(job.timings),
             cost=None if job.cost is None else CostAnswer.of(job.cost),
+            review=None if job.review is None else JobReview.of(job.review),
             superseded_by=job.superseded_by,
         )
 
@@ -183,6 +213,8 @@ JOBS = {
     "pending": JobAnswer.of(samples.PENDING),
     "completed": JobAnswer.of(samples.COMPLETED),
     "completed, in two formats": JobAnswer.of(samples.IN_TWO_FORMATS),
+    "needs a review": JobAnswer.of(samples.HELD),
+    "rejected": JobAnswer.of(samples.REJECTED),
     "failed": JobAnswer.of(samples.FAILED),
     "superseded": JobAnswer.of(samples.SUPERSEDED),
 }
@@ -240,7 +272,7 @@ def _answer(request: web.Request, job: Job, query: StatusQuery) -> web.Response:
 def _has_news_to_come(request: web.Request, job: Job, answer: web.Response) -> bool:
     """Whether to wait for a change before answering."""
     if request.if_none_match is None:
-        return not job.ended
+        return not job.is_at_rest
     unchanged = answer.status == HTTPStatus.NOT_MODIFIED
     return unchanged and not (job.ended and not job.owed)
 

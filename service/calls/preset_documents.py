@@ -256,6 +256,11 @@ class PresetDocument(Question):
         Field(default=[], description="Metadata that variants keep: the notice of copyright, the colour profile.")
     )
 
+    review: bool = Field(
+        default=False,
+        description="Whether a reviewer must approve each image before anybody else can see what was made of it.",
+    )
+
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         names = [variant.name for variant in self.variants]
@@ -292,6 +297,7 @@ class PresetDocument(Question):
             further=tuple(spec for each in specs for spec in each[1:]),
             analyses=tuple(self.analyses),
             keeps=tuple(self.keep),
+            review=self.review,
         )
 
 

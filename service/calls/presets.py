@@ -22,6 +22,7 @@ from processor.errors import (
     FacesNotInstalled,
     FileTooLarge,
     ImageNotFound,
+    NeedsReview,
     NotUploaded,
     PictureRefused,
     PresetBuiltIn,
@@ -29,6 +30,7 @@ from processor.errors import (
     PresetInUse,
     PresetNotFound,
     PresetUnusable,
+    ReviewRejected,
     TooManyPresets,
     TrussError,
     UnknownAsset,
@@ -48,7 +50,7 @@ from service.http.body import json_body
 from service.http.call import PathPart, call, reply, unchanged
 from service.http.problems import FieldError, InvalidRequest, TooManyPreviews
 from service.http.rendering import ALWAYS_ASIDE, is_known, render, render_rows
-from service.http.wire import Answer, Heard, Question, Time, WholeNumber, read_query
+from service.http.wire import Answer, Heard, Question, Time, WholeNumber, is_false, read_query
 from service.limits.long_bodies import asked_by
 from service.limits.open_calls import PREVIEWS as PREVIEW_PLACES
 
@@ -74,10 +76,18 @@ class PresetContent(Answer):
     variants: list[PresetVariant] = Field(description="Smallest first.")
     analyses: list[str] = Field(examples=[list(STANDARD.analyses)])
     keep: list[str] = Field(description="Metadata that variants keep.", examples=[["copyright"]])
+    review: bool = Field(
+        default=False, exclude_if=is_false, description="Whether a reviewer must approve each image; not there if not."
+    )
 
     @classmethod
     def of(cls, recipe: Recipe) -> Self:
-        return cls(variants=variants_of(recipe), analyses=list(recipe.analyses), keep=list(recipe.keeps))
+        return cls(
+            variants=variants_of(recipe),
+            analyses=list(recipe.analyses),
+            keep=list(recipe.keeps),
+            review=recipe.review,
+        )
 
 
 class PresetAnswer(Heard):
@@ -273,7 +283,7 @@ PREVIEW = PreviewAnswer(
 
 _PREVIEW_PROBLEMS: tuple[type[TrussError], ...] = (
     *(FacesNotInstalled, UnknownAsset, PictureRefused, FileTooLarge),
-    *(PresetNotFound, ImageNotFound, NotUploaded, TooManyPreviews),
+    *(PresetNotFound, ImageNotFound, NotUploaded, NeedsReview, ReviewRejected, TooManyPreviews),
 )
 
 

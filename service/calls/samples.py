@@ -9,14 +9,25 @@ from processor.costs import Cost
 from processor.errors import CorruptImage
 from processor.facts import Facts
 from processor.formats import AVIF
-from processor.images import StoredVariant, source_key, variant_key
-from processor.jobs import REPLACED, UNAVAILABLE, Failure, FormatSet, Job, JobStatus, Timings
+from processor.images import HELD_PREFIX, StoredVariant, source_key, variant_key
+from processor.jobs import (
+    REPLACED,
+    UNAVAILABLE,
+    Decision,
+    Failure,
+    FormatSet,
+    Job,
+    JobStatus,
+    Review,
+    Timings,
+)
 from processor.ports.objects import PostForm, PresignedUpload
 from processor.recipes import STANDARD
 from service.calls.facts import EXAMPLE
 
 URL = "https://images.example.com"
 BUCKET = "https://truss-image-source-prod-123456789012.s3.us-east-1.amazonaws.com/"
+PROCESSED_BUCKET = "https://truss-image-processed-prod-123456789012.s3.us-east-1.amazonaws.com/"
 UNIQUE_ID = "6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e"
 OTHER_IMAGE = "1c9f0ad2-6b77-4f0b-9c3f-5d8a7e1b2c3d"
 NEW_ID = "img_1767323999000_60303ae22b998861"
@@ -57,6 +68,30 @@ COMPLETED = replace(
         )
         for name, width, height, size in (*_SIZES, ("webp", 4032, 3024, 901544))
     ),
+)
+HELD_VARIANTS = tuple(
+    replace(variant, key=variant_key(UNIQUE_ID, PENDING.processing_id, f"{variant.name}.webp", HELD_PREFIX))
+    for variant in COMPLETED.variants
+)
+HELD = replace(
+    COMPLETED,
+    status=JobStatus.NEEDS_REVIEW,
+    variants=(),
+    facts=Facts(),
+    review=Review(reason="preset", asked_at=DONE_AT, variants=HELD_VARIANTS, facts=COMPLETED.facts),
+)
+_DECIDED = Review(
+    reason="preset",
+    asked_at=DONE_AT,
+    decision=Decision.APPROVED,
+    decided_at=DONE_AT + timedelta(hours=1),
+    decided_by="key:abcdefghijklmnop",
+)
+APPROVED = replace(COMPLETED, review=_DECIDED)
+REJECTED = replace(
+    HELD,
+    status=JobStatus.REJECTED,
+    review=replace(_DECIDED, decision=Decision.REJECTED, comment="A face is seen."),
 )
 IN_TWO_FORMATS = replace(
     COMPLETED,

@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import Field
 
 from processor.catalog.similar import BITS, Match, Search, similar_images
-from processor.errors import ImageNotFound, NoLikeness
+from processor.errors import ImageNotFound, NeedsReview, NoLikeness, ReviewRejected
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
 from service.calls.facts import EXAMPLE
@@ -117,7 +117,7 @@ SIMILAR = SimilarAnswer.of(
     reply("Images that look alike", SIMILAR),
     path=(UNIQUE_ID,),
     query=SimilarQuery,
-    problems=(ImageNotFound, NoLikeness, InvalidCursor),
+    problems=(ImageNotFound, NoLikeness, NeedsReview, ReviewRejected, InvalidCursor),
 )
 async def similar(request: web.Request) -> web.Response:
     """Find images that look like this one.

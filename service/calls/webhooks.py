@@ -40,8 +40,8 @@ WEBHOOKS = web.AppKey("webhooks", Webhooks)
 
 #: Time for which the previous secret also signs, in seconds: the default, a day; and the longest.
 DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS = 24 * 3600, 7 * 24 * 3600
-#: The default events of an endpoint: the ends of jobs.
-ENDS = (Kind.COMPLETED, Kind.FAILED, Kind.SUPERSEDED, Kind.DELETED)
+#: The default events of an endpoint: the ends of jobs, and that one waits for a reviewer.
+ENDS = (Kind.NEEDS_REVIEW, Kind.COMPLETED, Kind.REJECTED, Kind.FAILED, Kind.SUPERSEDED, Kind.DELETED)
 
 WEBHOOK_ID = PathPart("webhookId", "As answered when the webhook was made.", r"^wh_[a-z2-7]{16}$")
 

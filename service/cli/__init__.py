@@ -1,5 +1,5 @@
 """The command line: `truss-image serve` and `local`; `submit`, `status`, `watch`, `ls`, `process`, `rm`, `bulk`,
-`presets`, `assets` and `usage`; `reconcile`, `verify`, `replay` and `keys`.
+`presets`, `assets`, `review` and `usage`; `reconcile`, `verify`, `replay` and `keys`.
 
 A command imports what it runs when it runs: `--help` and the client pay for no server, no SDK and no libvips.
 """
@@ -21,6 +21,7 @@ from service.cli.keys import keys, tenant_option
 from service.cli.local import running_locally
 from service.cli.presets import presets
 from service.cli.replay import replay
+from service.cli.reviews import review
 from service.cli.start import no_garbage
 from service.cli.submit import LOCAL_PORT, status, submit
 from service.cli.watch import watch
@@ -36,7 +37,7 @@ def main() -> None:
     """Users upload pictures straight to S3; WebP variants come back behind a CDN."""
 
 
-for command in (assets, bulk, keys, list_, presets, process, replay, rm, status, submit, usage, watch):
+for command in (assets, bulk, keys, list_, presets, process, replay, review, rm, status, submit, usage, watch):
     main.add_command(command)
 
 

@@ -34,7 +34,7 @@ FAILED, UNUSABLE, INTERRUPTED, READER_GONE = 1, 3, 130, 141
 _FIELDS = """\b
 JSON lines (--json), one object a photo as soon as it is done:
   photo            the name as it was given
-  status           completed, failed or interrupted
+  status           completed, needs_review, rejected, failed or interrupted
   alreadyThere     true: the service had it before this run
   seconds, bytes   how long it took, how much was uploaded
   processingId     names the job; null when none was made

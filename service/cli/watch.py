@@ -20,7 +20,14 @@ _KINDS = tuple(
     kind.removeprefix("image.")
     for kind in (
         *("image.uploaded", "image.processing", "image.variant"),
-        *("image.completed", "image.failed", "image.superseded", "image.deleted"),
+        *(
+            "image.needs_review",
+            "image.rejected",
+            "image.completed",
+            "image.failed",
+            "image.superseded",
+            "image.deleted",
+        ),
     )
 )
 
@@ -38,6 +45,7 @@ A line has the time by the clock of this machine, what happened, the uniqueId, a
   variant      its name, width x height, bytes and URL
   completed    how many variants, and their bytes together
   failed       the code that says why
+  needs_review why a reviewer must look at it; rejected: what the reviewer said
   superseded   the job that took its place
 
 {environment("images:read")}

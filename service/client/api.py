@@ -231,7 +231,9 @@ class Api:
             return Unusable(f"{_words(response, document)} {self._how_to_authenticate()}")
         if response.status == HTTPStatus.FORBIDDEN:
             changes = _scope_of_changes(response.method, response.url.path)
-            reads = response.method == "GET" or response.url.path.endswith(("/batch/status", "/plan"))
+            reads = "/images/review" not in response.url.path and (
+                response.method == "GET" or response.url.path.endswith(("/batch/status", "/plan"))
+            )
             scope = "images:read" if reads else changes
             needs = f" The key needs the scopes images:read and {changes}; it lacks {scope}."
             return Unusable(_words(response, document) + (needs if code == "forbidden" else ""))
@@ -273,6 +275,8 @@ def _why(error: Exception) -> str:
 def _scope_of_changes(method: str, path: str) -> str:
     if path.endswith("/batch/delete"):
         return "images:delete"
+    if "/images/review" in path:
+        return "images:review"
     return "images:admin" if "/images/presets" in path and method != "POST" else "images:write"
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
-from service.client.result import Result
+from service.client.result import FAILED, REJECTED, Result
 
 if TYPE_CHECKING:
     from service.client.submit import Work
@@ -43,7 +43,7 @@ class Tally:
     started: float = field(default_factory=time.monotonic)
 
     def count(self, result: Result) -> None:
-        kind = "existing" if result.existing else result.status
+        kind = "existing" if result.existing else FAILED if result.status == REJECTED else result.status
         if hasattr(self, kind):
             setattr(self, kind, getattr(self, kind) + 1)
         self.sent += result.sent

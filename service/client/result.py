@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 COMPLETED, FAILED, INTERRUPTED = "completed", "failed", "interrupted"
-#: Statuses that do not change any more.
-ENDS = frozenset({COMPLETED, FAILED})
+NEEDS_REVIEW, REJECTED = "needs_review", "rejected"
+#: Statuses that do not change any more, or not before somebody has looked at the image.
+ENDS = frozenset({COMPLETED, FAILED, NEEDS_REVIEW, REJECTED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ REMEMBERED = 10_000
 #: What every type of event begins with.
 PREFIX = "image."
 #: The ends of a job, and whether they are good.
-ENDS = {"completed": True, "failed": False, "superseded": False, "deleted": False}
+ENDS = {"completed": True, "failed": False, "rejected": False, "superseded": False, "deleted": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +171,8 @@ def _more(kind: str, data: Mapping[str, Any]) -> str:
         return f"{len(variants)} variants, {_size(variants)}"
     if kind == "superseded":
         return f"by {data['supersededBy']}"
+    if kind in ("needs_review", "rejected"):
+        return str(data.get("reason", ""))
     return str(data["error"]["code"]) if kind == "failed" else ""
 
 

@@ -71,6 +71,11 @@ def is_none(value: object) -> bool:
     return value is None
 
 
+def is_false(value: bool) -> bool:  # noqa: FBT001 - pydantic calls it so
+    """Likewise."""
+    return not value
+
+
 def is_empty(value: Sized) -> bool:
     """Likewise."""
     return not value

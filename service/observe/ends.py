@@ -21,13 +21,20 @@ class EndCounter:
     def __init__(self, registry: CollectorRegistry, *, remembered: int = REMEMBERED) -> None:
         self._ends = Counter(
             "truss_jobs_ended",
-            "Jobs that ended, whoever ended them, also the API: `completed`, `failed`, `superseded`, `deleted`. An "
-            "end that is told again counts again only in another process, or after 10,000 others.",
+            "Jobs that ended, whoever ended them, also the API: `completed`, `rejected`, `failed`, `superseded`, "
+            "`deleted`. `needs_review` is no end yet: `truss_held_total` says why. An end that is told again counts "
+            "again only in another process, or after 10,000 others.",
             ("end",),
             registry=registry,
         )
         for end in End:  # a rate needs a zero at the beginning
             self._ends.labels(end.value)
+        self._held = Counter(
+            "truss_held",
+            "Images that were held for a review, by why: `preset`, `check_failed`, or what a check has found.",
+            ("reason",),
+            registry=registry,
+        )
         self._remembered = remembered
         #: The latest is last.
         self._counted: OrderedDict[tuple[str, End], None] = OrderedDict()
@@ -36,6 +43,8 @@ class EndCounter:
         told = (job.processing_id, end)
         if told not in self._counted:
             self._ends.labels(end.value).inc()
+            if end is End.NEEDS_REVIEW and job.review is not None:
+                self._held.labels(job.review.reason).inc()
         self._counted[told] = None
         self._counted.move_to_end(told)
         if len(self._counted) > self._remembered:

@@ -36,7 +36,8 @@ twice, or whose name is nearly right, is refused, and so are such fields of a bo
 
 Callers send an API key as `X-Api-Key`, or a JWT of the installation's Cognito pool as `Authorization: Bearer`. Each
 call names the scope that it needs: `images:read`, `images:write`, `images:delete`, or `images:admin`, which allows
-everything. `images:position` allows one thing more: to see where pictures were taken. A caller sees the images of its
+everything. `images:position` allows one thing more: to see where pictures were taken, and `images:review` another: to
+look at images that are held for a review, and to decide about them. A caller sees the images of its
 own tenant; those of others are as good as none. An administrator may act for another tenant by naming it in `X-Tenant`.
 """
 

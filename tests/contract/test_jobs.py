@@ -15,11 +15,13 @@ import pytest
 from processor import clock
 from processor.costs import Cost, DayOfUse, added_up
 from processor.errors import Conflict, ImageNotFound, JobNotFound, LeaseLost, RecordChanged, Unavailable
+from processor.facts import Facts
 from processor.images import StoredVariant, source_key, variant_key
 from processor.jobs import (
     NOT_THE_FILES_FAULT,
     SUPERSEDED,
     UNAVAILABLE,
+    Decision,
     Failure,
     FormatSet,
     Image,
@@ -30,10 +32,13 @@ from processor.jobs import (
     Manifest,
     Source,
     Timings,
+    decided,
     first_image,
     next_job,
     pending_job,
+    published,
     with_end,
+    withheld,
 )
 from processor.moments import Kind, Moment
 from processor.ports.costs import CostStore
@@ -297,6 +302,41 @@ async def test_a_completed_job_stays_what_it_is_when_it_is_replaced_and_names_it
     assert (await records.store.job_of_any_tenant(new.processing_id)).previous_job == old.processing_id
     assert await listed(records) == [new.processing_id]
     assert await listed(records, JobStatus.COMPLETED) == []
+
+
+async def test_a_review_is_decided_once_and_published_once(records: Records) -> None:
+    _, job, held = await claim(records)
+    made = replace(completed(job), facts=Facts.of({"colour": "#aabbcc"}, ("colour",)))
+    waiting = replace(withheld(made, "preset", clock.now()), updated_at=clock.now())
+    await records.store.finish(waiting, held)
+    stored = await records.store.job_of_any_tenant(job.processing_id)
+    assert (stored.status, stored.variants, stored.review) == (JobStatus.NEEDS_REVIEW, (), waiting.review)
+    approved = decided(stored, Decision.APPROVED, clock.now(), by="key:a", comment="Grüße")
+    await records.store.decide(approved)
+    await records.store.decide(approved)  # as after an answer that was lost
+    with pytest.raises(RecordChanged):
+        await records.store.decide(decided(stored, Decision.REJECTED, clock.now(), by="key:b"))
+    assert await records.store.job_of_any_tenant(job.processing_id) == approved
+    out = published(approved, made.variants, clock.now(), stored.expires_at)
+    await records.store.publish(out)
+    with pytest.raises(RecordChanged):
+        await records.store.publish(out)
+    assert await records.store.job_of_any_tenant(job.processing_id) == out
+
+
+async def test_what_nobody_has_approved_is_not_published(records: Records) -> None:
+    image, job, held = await claim(records)
+    await records.store.finish(withheld(completed(job), "preset", clock.now()), held)
+    stored = await records.store.job_of_any_tenant(job.processing_id)
+    out = published(decided(stored, Decision.APPROVED, clock.now()), (), clock.now(), stored.expires_at)
+    with pytest.raises(RecordChanged):
+        await records.store.publish(out)
+    new = successor(records, image)
+    await records.store.replace(image, stored, new)
+    with pytest.raises(RecordChanged):
+        await records.store.decide(decided(stored, Decision.APPROVED, clock.now()))
+    old = await records.store.job_of_any_tenant(job.processing_id)
+    assert (old.status, old.review, old.superseded_by) == (JobStatus.FAILED, None, new.processing_id)
 
 
 async def test_an_image_whose_job_has_expired_gets_a_new_one(records: Records) -> None:

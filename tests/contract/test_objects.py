@@ -67,6 +67,28 @@ async def test_a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not(obje
     assert len(await objects.fetch(f"{prefix}a", max_bytes=3_000_000)) == 3_000_000
 
 
+async def test_a_copy_has_the_same_bytes_and_a_description_of_its_own(objects: ObjectStore, prefix: str) -> None:
+    body = bytes(range(256)) * 500
+    await store(objects, f"{prefix}a b", body)
+    described = {"width": "9"}
+    for _ in range(2):  # a repetition changes nothing
+        await objects.copy(
+            f"{prefix}a b", f"{prefix}c", content_type="image/avif", cache_control="no-store", metadata=described
+        )
+    info = await objects.head(f"{prefix}c")
+    assert (info.size, info.content_type, info.metadata) == (len(body), "image/avif", described)
+    assert await objects.fetch(f"{prefix}c", max_bytes=len(body)) == body
+    assert await objects.fetch(f"{prefix}a b", max_bytes=len(body)) == body
+    with pytest.raises(ObjectNotFound):
+        await objects.copy(f"{prefix}missing", f"{prefix}d", content_type="", cache_control="", metadata={})
+
+
+async def test_a_presigned_download_names_the_object_and_its_end(objects: ObjectStore, prefix: str) -> None:
+    signed = await objects.presign_download(f"{prefix}a.webp", expires_in_seconds=60)
+    assert f"{prefix}a.webp" in signed.url
+    assert signed.expires_in_seconds == 60
+
+
 async def test_an_empty_object_is_an_object(objects: ObjectStore, prefix: str) -> None:
     await store(objects, f"{prefix}a", b"")
     assert await objects.fetch(f"{prefix}a", max_bytes=10) == b""

@@ -70,8 +70,24 @@ DELETION = {
     "tombstone:1:after": 200,
     "purge:1:after": 200,
     "purge:2:after": 200,
+    "purge:3:after": 200,
     "delete-jobs:1:after": 200,
     "forget:1:after": 404,
+}
+
+
+#: Of an approval, and who brings it to its end: the same call again, or the queue after a while. By then the conversion
+#: has stored four variants, held, and emptied one place; the manifest is the fifth that is stored.
+APPROVAL = {
+    "asked again": ("decide:1:after", "send:1:before", "copy:2:after", "publish:1:after"),
+    "nobody asks": (
+        "send:1:after",
+        "copy:1:before",
+        "copy:4:after",
+        "store:5:after",
+        "publish:1:after",
+        "purge:3:before",
+    ),
 }
 
 
@@ -315,6 +331,37 @@ async def test_a_delete_that_was_cut_short_anywhere_is_finished_by_the_next(thea
             await scene.assert_nothing_is_amiss()
 
     assert await theatre.play(tuple(DELETION), play) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rescue", APPROVAL)
+async def test_an_approval_that_was_cut_short_anywhere_comes_to_its_end(theatre: Theatre, rescue: str) -> None:
+    async def play(scene: Scene, point: str) -> None:
+        async with scene.mortal(point) as mortal:
+            held = {"variants": [{"name": name, "width": 9 + len(name)} for name in VARIANTS], "review": True}
+            await mortal.call("PUT", "/images/presets/held", json=held, expect=201)
+            issued = await mortal.put(GOOD, preset="held")
+            assert (await mortal.settled(issued["processingId"]))["status"] == "needs_review"
+            path, decision = f"/images/review/{issued['uniqueId']}", {"decision": "approve"}
+            decision["processingId"] = issued["processingId"]
+            with pytest.raises(aiohttp.ClientError):
+                await mortal.call("POST", path, json=decision)
+        async with scene.ordinary() as service:
+            if rescue == "asked again":
+                assert (await service.call("POST", path, json=decision))["status"] == "completed"
+
+            async def out() -> Any:
+                found = await service.settled(issued["processingId"])
+                return found if found["status"] != "needs_review" else None
+
+            found = await eventually(out, what="the end of the approval")
+            assert sorted(found["processedImages"]) == sorted(VARIANTS)
+            async with scene.stage.stores() as stores:
+                await empty(stores.queue)
+                assert await stores.processed.list("held/") == []
+            await scene.assert_nothing_is_amiss()
+
+    assert await theatre.play(APPROVAL[rescue], play) == {}
 
 
 @pytest.mark.slow

@@ -151,6 +151,15 @@ bad minute, and that it ends when the trouble does (https://sre.google/workbook/
     Its tenant hears nothing any more. The log line "Webhook switched off" names it; tell the tenant, who can switch it on again and
     replay what failed.
 {{- end }}
+{{- with $values.ImageServiceReviewsWait }}
+- alert: ImageServiceReviewsWait
+  runbook: images-wait-for-a-review
+  expr: max(truss_held_oldest_age_seconds{ {{- $job -}} }) > {{ mulf .hours 3600.0 | printf "%.0f" }}
+  summary: An image has waited for a review for more than {{ .hours }} hours
+  description: >-
+    Nobody sees it until somebody decides: truss-image review list. truss_held_images says how many there are, and
+    sum by (reason) (increase(truss_held_total[1d])) why.
+{{- end }}
 {{- with $values.ImageServiceMemoryHigh }}
 - alert: ImageServiceMemoryHigh
   runbook: pods-restart

@@ -15,10 +15,13 @@ from processor.images import StoredVariant
 from processor.jobs import (
     ACCEPT,
     CLAIM,
+    DECIDE,
     EXTEND,
     FAIL,
     HOLD,
+    PUBLISH,
     TAKE_UP,
+    Decision,
     Failure,
     Image,
     Job,
@@ -237,8 +240,33 @@ class MemoryJobStore:
         ended = jobs.ended(self._job(job.processing_id), lease, job)
         self._jobs[job.processing_id] = ended
         self._ended_by[job.processing_id] = lease.token
-        is_completed = ended.status is JobStatus.COMPLETED
-        self._count(ended, ended.cost or NOTHING, completed=int(is_completed), failed=int(not is_completed))
+        counts = {"completed": ended.status is JobStatus.COMPLETED, "failed": ended.status is JobStatus.FAILED}
+        self._count(ended, ended.cost or NOTHING, **{name: int(count) for name, count in counts.items()})
+
+    async def decide(self, job: Job) -> None:
+        """Raises `RecordChanged`."""
+        written = self._jobs.get(job.processing_id)
+        if written is not None and written.review == job.review:
+            return
+        found = self._current(job.processing_id, DECIDE)
+        if found.review is None or found.review.decision is not None:
+            raise DECIDE.refusal
+        self._jobs[job.processing_id] = replace(
+            found,
+            status=job.status,
+            review=job.review,
+            updated_at=job.updated_at,
+            expires_at=job.expires_at,
+            moments=job.moments,
+        )
+
+    async def publish(self, job: Job) -> None:
+        """Raises `RecordChanged`."""
+        found = self._current(job.processing_id, PUBLISH)
+        if found.review is None or found.review.decision is not Decision.APPROVED:
+            raise PUBLISH.refusal
+        self._jobs[job.processing_id] = job
+        self._count(job, NOTHING, completed=1)
 
     async def take_up(self, processing_id: str, lease: Lease, now: datetime) -> Job:
         """Raises `Conflict`."""

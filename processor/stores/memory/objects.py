@@ -213,6 +213,25 @@ class MemoryObjectStore:
             raise Unavailable
         await self.put(key, body, content_type=content_type, metadata=metadata)
 
+    async def copy(
+        self,
+        key: str,
+        to: str,
+        *,
+        content_type: str,
+        cache_control: str,  # noqa: ARG002 - nobody reads it back
+        metadata: Mapping[str, str],
+    ) -> None:
+        """Copy an object. Raises `ObjectNotFound`."""
+        stored = self._stored(key)
+        await self.put(to, await stored.read(max_bytes=stored.info.size), content_type=content_type, metadata=metadata)
+
+    async def presign_download(self, key: str, *, expires_in_seconds: int) -> SignedUrl:
+        """A URL that leads nowhere."""
+        return SignedUrl(
+            url=f"memory://{self.bucket}/{quote(key)}", expires_in_seconds=self._lasting(expires_in_seconds)
+        )
+
     async def purge(self, prefix: str, *, before: Removal = unwatched) -> tuple[str, ...]:
         """Remove every object and unfinished upload under the prefix. Returns the keys of the objects."""
         purged: set[str] = set()

@@ -31,8 +31,8 @@ from processor.catalog.unsized import UnsizedFiles
 from processor.catalog.uploads import UploadRequest, Uploads
 from processor.catalog.waiting import Waiting
 from processor.errors import Unavailable
-from processor.images import Rendered, StoredVariant, variant_key
-from processor.jobs import Failure, Job, JobStatus, Lease, Manifest, Terms, Timings
+from processor.images import HELD_PREFIX, Rendered, StoredVariant, variant_key
+from processor.jobs import Failure, Job, JobStatus, Lease, Manifest, Terms, Timings, withheld
 from processor.jobs import Source as JobSource
 from processor.pipeline.cost import estimate
 from processor.pipeline.engine import set_up_libvips
@@ -45,6 +45,7 @@ from processor.ports.queue import QueueDepth
 from processor.ports.renderer import NO_TICKET, Ticket
 from processor.ports.stores import AllStores
 from processor.recipes import STANDARD_VARIANTS, Recipe
+from processor.reviews import Reviews
 from processor.stores.memory import (
     MemoryBulkStore,
     MemoryChanges,
@@ -58,17 +59,19 @@ from processor.stores.memory import (
     MemoryUsageStore,
     MemoryWebhookStore,
 )
+from processor.storing import Shelf
 from processor.usage import Quota
 from processor.webhooks.directory import Directory
 from processor.webhooks.registry import Webhooks
 from service.app import create_app
 from service.auth.api_keys import KEY_STORE, ApiKeyVerifier
 from service.auth.authenticator import AUTHENTICATOR, Authenticator, Open
-from service.calls import events
+from service.calls import events, samples
 from service.calls.assets import ASSETS
 from service.calls.bulk import BULK
 from service.calls.events import FEEDS, as_message
 from service.calls.presets import BACKFILLS, PRESETS, PREVIEWS
+from service.calls.reviews import REVIEWS
 from service.calls.usage import COSTS
 from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS, WAITING
 from service.calls.viewer import LOCAL_VIEWER
@@ -263,6 +266,18 @@ class World:
         )
         return await self._finish(replace(outcome, **brought))
 
+    async def hold(self, processing_id: str, **brought: Any) -> Job:
+        """The same, but the variants wait for a review."""
+        job = await self.upload(processing_id)
+        variants = [
+            replace(each, key=variant_key(job.unique_id, processing_id, f"{each.name}.webp", HELD_PREFIX))
+            for each in samples.COMPLETED.variants
+        ]
+        for variant in variants:
+            await self.processed.put(variant.key, b"webp", content_type="image/webp")
+        made = replace(job, variants=tuple(variants), manifest=MANIFEST)
+        return await self._finish(withheld(replace(made, **brought), "preset", clock.now()))
+
     async def fail(self, processing_id: str, code: str = "corrupt_image", **numbers: int) -> Job:
         """The job ended with an error."""
         job = await self.upload(processing_id)
@@ -317,6 +332,7 @@ def make_application(
     app[LARGE_FILES] = LargeFiles(stores=stores, quota=quota, catalog=catalog, choice=choice)
     app[UNSIZED_FILES] = UnsizedFiles(stores=stores, quota=quota, catalog=catalog, choice=choice, max_bytes=1000)
     app[PRESETS] = Presets(store=world.presets, choice=choice, jobs=stores.jobs)
+    app[REVIEWS] = Reviews(stores=stores, shelf=Shelf(processed=stores.processed), retention=timedelta(days=30))
     app[BACKFILLS] = Backfills(jobs=stores.jobs, bulk=app[BULK], choice=choice, estimate=estimate)
     app[PREVIEWS] = Previews(stores=stores, renderer=world.renderer)
     app[ASSETS] = Assets(source=world.source, presets=world.presets, previews=app[PREVIEWS], letter=lettered)

@@ -42,6 +42,7 @@ BODIES = {
     "/images/webhooks/{webhookId}/replay": {"failed": True},
     "/images/batch/{batchId}": {"paused": True},
     "/images/assets": {"text": "a"},
+    "/images/review/{uniqueId}": {"decision": "approve", "processingId": UNKNOWN_JOB},
     "/images/presets": {"default": "standard"},
     "/images/presets/preview": {"preset": "standard", "picture": "aaaa"},
     "/images/presets/{name}": {"variants": [{"name": "avatar", "width": 9, "height": 9}]},

@@ -31,7 +31,9 @@ async def made(ask: Ask, **body: Any) -> dict[str, Any]:
 
 async def test_a_webhook_is_made_shown_changed_and_deleted(ask: Ask) -> None:
     new = await made(ask, description="shop")
-    assert new["events"] == ["image.completed", "image.failed", "image.superseded", "image.deleted"]
+    assert new["events"] == [
+        f"image.{end}" for end in ("needs_review", "completed", "rejected", "failed", "superseded", "deleted")
+    ]
     assert (new["on"], new["offReason"]) == (True, None)
     path = f"{PATH}/{new['webhookId']}"
     known = {name: value for name, value in new.items() if name != "secret"}

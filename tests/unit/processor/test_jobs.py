@@ -18,10 +18,12 @@ def test_nothing_leads_back_to_pending_or_uploaded_or_out_of_completed() -> None
     )
 
 
-def test_completed_is_reached_from_processing_alone() -> None:
-    assert [status for status, targets in TRANSITIONS.items() if JobStatus.COMPLETED in targets] == [
-        JobStatus.PROCESSING
-    ]
+def test_completed_is_reached_from_processing_alone_and_by_a_review() -> None:
+    assert {status for status, targets in TRANSITIONS.items() if JobStatus.COMPLETED in targets} == {
+        JobStatus.PROCESSING,
+        JobStatus.NEEDS_REVIEW,
+    }
+    assert TRANSITIONS[JobStatus.REJECTED] == frozenset()
 
 
 def test_a_processing_id_tells_when_the_job_was_made() -> None:

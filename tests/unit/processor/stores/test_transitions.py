@@ -21,14 +21,17 @@ from processor.jobs import (
     AMEND,
     CHANGES,
     CLAIM,
+    DECIDE,
     EXTEND,
     FAIL,
     FINISH,
     HOLD,
     NOT_THE_FILES_FAULT,
+    PUBLISH,
     SUPERSEDE,
     TAKE_UP,
     TRANSITIONS,
+    Decision,
     Failure,
     FormatSet,
     Image,
@@ -37,9 +40,12 @@ from processor.jobs import (
     Lease,
     Source,
     Transition,
+    decided,
     first_image,
     next_job,
     pending_job,
+    published,
+    withheld,
 )
 from processor.ports.jobs import AllJobs
 from processor.recipes import STANDARD
@@ -106,6 +112,23 @@ def completed(job: Job) -> Job:
     )
 
 
+def needing_review(job: Job) -> Job:
+    return withheld(owing(job), "preset", clock.now())
+
+
+def approved(job: Job) -> Job:
+    return decided(job, Decision.APPROVED, clock.now(), by="key:a")
+
+
+def rejected(job: Job) -> Job:
+    return decided(job, Decision.REJECTED, clock.now(), by="key:a", comment="No.")
+
+
+def out_for_all(job: Job) -> Job:
+    """An approved job with what it shows."""
+    return published(job, COMPLETED.variants, clock.now(), job.expires_at)
+
+
 def owing(job: Job) -> Job:
     return replace(completed(job), owed=("avif",))
 
@@ -147,6 +170,11 @@ class Subject:
             job = await store.claim(job.processing_id, lease, time.now(), MAKER)
         if status is JobStatus.COMPLETED:
             await store.finish(owing(job) if owes else completed(job), lease)
+        if status in (JobStatus.NEEDS_REVIEW, JobStatus.REJECTED):
+            await store.finish(needing_review(job), lease)
+            job = await store.job_of_any_tenant(job.processing_id)
+        if status is JobStatus.REJECTED:
+            await store.decide(rejected(job))
         if owes:
             lease = replace(lease, token="v")
             job = await store.take_up(job.processing_id, lease, time.now())
@@ -187,6 +215,19 @@ class Subject:
         # For another reason: for the same at the same time, it is the same call again.
         await self.store.fail(replace(self.job, error=Failure(code="unavailable", message="Not queued.")))
 
+    async def decide(self) -> None:
+        self.time.seconds += 1
+        # As it was when it waited; by another reviewer, for the same one would only repeat the call.
+        waiting = replace(needing_review(self.job), moments=self.job.moments)
+        await self.store.decide(decided(waiting, Decision.REJECTED, self.time.now(), by="key:b"))
+
+    async def publish(self) -> None:
+        job = self.job
+        if job.status is JobStatus.NEEDS_REVIEW:
+            await self.store.decide(approved(job))
+        waiting = replace(needing_review(job), moments=job.moments)
+        await self.store.publish(out_for_all(approved(waiting)))
+
     async def supersede(self) -> None:
         new = next_job(self.image, self.job, Source(etag="f", size=1), RETENTION, recipe=STANDARD)
         await self.store.replace(self.image, self.job, new)
@@ -200,6 +241,8 @@ ASKED: list[tuple[Transition, Callable[[Subject], Awaitable[object]]]] = [
     (HOLD, Subject.renew),
     (FINISH, Subject.finish),
     (FAIL, Subject.fail),
+    (DECIDE, Subject.decide),
+    (PUBLISH, Subject.publish),
     (TAKE_UP, Subject.take_up),
     (AMEND, Subject.amend),
 ]
@@ -392,12 +435,26 @@ class Twins:
 
     async def finish(self, step: Step) -> None:
         def outcome(job: Job) -> Job:
+            if step.number == 2:
+                return replace(needing_review(job), updated_at=clock.now(), expires_at=self.time.after(30 * DAY))
             if step.number % 2:
                 made = owing(job) if step.number == 3 else completed(job)
                 return replace(made, expires_at=self.time.after(30 * DAY))
-            return failed(job, CODES[step.number // 2 % 2])
+            return failed(job, CODES[job.attempts % 2])
 
         await self.held(step, lambda store, job, lease: store.finish(outcome(job), lease))
+
+    async def decide(self, step: Step) -> None:
+        job = self.job(step)
+        if job.review is not None and job.review.decision is None:
+            said = approved(job) if step.number % 2 else rejected(job)
+            await self.both(lambda store: store.decide(said))
+
+    async def publish(self, step: Step) -> None:
+        job = self.job(step)
+        if job.status is JobStatus.NEEDS_REVIEW and job.review is not None:
+            out = out_for_all(job if job.is_decided else approved(job))
+            await self.both(lambda store: store.publish(out))
 
     async def held(self, step: Step, change: Callable[[AllJobs, Job, Lease], Awaitable[object]]) -> None:
         """By its holder, or by whoever was the last to get a lease."""
@@ -438,6 +495,8 @@ WEIGHTS = {
     "finish": 3,
     "replace": 2,
     "fail": 2,
+    "decide": 2,
+    "publish": 2,
     "take_up": 2,
     "amend": 2,
     "pass_time": 2,

@@ -28,9 +28,9 @@ from processor.images import image_prefix, job_prefix, unique_id_of
 from processor.jobs import Failure, Image, Job, JobStatus, Source, Terms
 from processor.recipes import STANDARD_VARIANTS
 from processor.stores.memory import MemoryJobStore, MemoryObjectStore
+from processor.storing import CACHE_CONTROL
 from processor.work import intake
 from processor.work.outcomes import Outcome, OutcomeKind
-from processor.work.storing import CACHE_CONTROL
 from tests.unit.world import TENANT, World
 from tests.waiting import PATIENCE_SECONDS
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from processor import clock, manifest
-from processor.images import StoredVariant, Variant, variant_key
+from processor.images import HELD_PREFIX, VARIANT_PREFIX, StoredVariant, Variant, variant_key
 from processor.jobs import FormatSet, Job
 from processor.ports.objects import ObjectStore
 from processor.probe import NO_PROBES, Probes
 
 #: A variant's key names the job that made it, so its bytes never change and caches may keep it for ever.
 CACHE_CONTROL = "public, max-age=31536000, immutable"
+#: What waits for a review is for one look of a reviewer.
+HELD_CACHE_CONTROL = "private, no-store"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,19 +26,19 @@ class Shelf:
     processed: ObjectStore
     probes: Probes = NO_PROBES
 
-    async def store(self, job: Job, variant: Variant) -> StoredVariant:
-        """Raises `Busy`, `Unavailable`."""
+    async def store(self, job: Job, variant: Variant, *, held: bool = False) -> StoredVariant:
+        """Store a variant, where viewers read it or where it is `held`. Raises `Busy`, `Unavailable`."""
         spec = variant.spec
-        key = variant_key(job.unique_id, job.processing_id, spec.file_name)
+        under = HELD_PREFIX if held else VARIANT_PREFIX
+        key = variant_key(job.unique_id, job.processing_id, spec.file_name, under)
         with self.probes.span("store", variant=spec.name, format=spec.format, bytes=len(variant.data)):
             sha256 = await asyncio.to_thread(_sha256, variant.data)
-            size = {"width": str(variant.width), "height": str(variant.height)}
             await self.processed.store(
                 key,
                 variant.data,
                 content_type=spec.content_type,
-                cache_control=CACHE_CONTROL,
-                metadata={**_owner(job), **size},
+                cache_control=HELD_CACHE_CONTROL if held else CACHE_CONTROL,
+                metadata=_described(job, variant),
                 sha256=sha256,
             )
         return StoredVariant(
@@ -49,6 +51,19 @@ class Shelf:
             sha256=sha256,
             stored_at=clock.now(),
         )
+
+    async def publish(self, job: Job, variant: StoredVariant) -> StoredVariant:
+        """Copy a held variant to where viewers read it. Raises `ObjectNotFound`, `Busy`, `Unavailable`."""
+        key = variant_key(job.unique_id, job.processing_id, variant.key.rpartition("/")[2])
+        with self.probes.span("publish", variant=variant.name, bytes=variant.size):
+            await self.processed.copy(
+                variant.key,
+                key,
+                content_type=variant.content_type,
+                cache_control=CACHE_CONTROL,
+                metadata=_described(job, variant),
+            )
+        return replace(variant, key=key, stored_at=clock.now())
 
     async def store_manifest(self, job: Job, made: FormatSet | None = None) -> None:
         """Store the manifest of a completed job, or of one of its further formats. It is written last, so everything
@@ -63,6 +78,10 @@ class Shelf:
             cache_control=CACHE_CONTROL,
             metadata=_owner(job),
         )
+
+
+def _described(job: Job, variant: Variant | StoredVariant) -> Mapping[str, str]:
+    return {**_owner(job), "width": str(variant.width), "height": str(variant.height)}
 
 
 def _owner(job: Job) -> Mapping[str, str]:

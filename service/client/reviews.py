@@ -1,0 +1,52 @@
+"""Reviews from the command line: listed, shown, decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+from service.client.commands import Commands
+from service.client.display import printable
+
+_PATH = "/images/review"
+
+
+@dataclass(slots=True, kw_only=True)
+class ReviewCommands(Commands):
+    """What the commands do."""
+
+    async def show_all(self) -> None:
+        """A row for each image that waits."""
+        last_key = ""
+        while True:
+            query = urlencode({"limit": 100} | ({"lastKey": last_key} if last_key else {}))
+            page = await self.ask("GET", f"{_PATH}?{query}", "images")
+            for held in () if page is None else page["images"]:
+                ids = f"{held['uniqueId']}  {held['processingId']}"
+                state = "approved, not published yet" if held["approved"] else held["reason"]
+                self.write(held, printable(f"{ids}  {held['askedAt']}  {state}  {held['filename']}"))
+            if page is None or page["lastEvaluatedKey"] is None:
+                return
+            last_key = page["lastEvaluatedKey"]
+
+    async def show(self, unique_id: str) -> None:
+        """The ids and the reason, then a row with the URL of each variant."""
+        held = await self.ask("GET", _path(unique_id), "variants")
+        if held is None:
+            return
+        rows = [f"{held['uniqueId']}  {held['processingId']}  {held['reason']}  {held['filename']}"]
+        for variant in held["variants"]:
+            size = f"{variant['width']} x {variant['height']}  {variant['size']:,} bytes"
+            rows.append(f"{variant['name']}  {size}  {variant['url']}")
+        self.write(held, "\n".join(map(printable, rows)))
+
+    async def decide(self, decision: str, unique_id: str, processing_id: str, comment: str) -> None:
+        """Tell the status that the job has now."""
+        body = {"decision": decision, "processingId": processing_id} | ({"comment": comment} if comment else {})
+        job = await self.ask("POST", _path(unique_id), "status", body=body)
+        if job is not None:
+            self.write(job, printable(f"{job['uniqueId']}  {job['processingId']}  {job['status']}"))
+
+
+def _path(unique_id: str) -> str:
+    return f"{_PATH}/{quote(unique_id, safe='')}"
