@@ -28,7 +28,7 @@ from processor.pipeline.roll import page_height
 from processor.pipeline.steps.box import fit_into
 from processor.pipeline.steps.fit import fit
 from processor.pipeline.steps.frames import Step
-from processor.pipeline.steps.glance import glance
+from processor.pipeline.steps.glance import Glance, glance
 from processor.pipeline.steps.hold import hold
 from processor.pipeline.steps.opaque import drop_solid_alpha
 from processor.pipeline.steps.orient import orient
@@ -236,7 +236,7 @@ class Rendering:
         """Facts from a glance at the smallest picture, which costs least, and from the file. Analyses that this release
         does not know are skipped."""
         found: dict[str, object] = {}
-        seen: pyvips.Image | None = None
+        seen: Glance | None = None
         for name in self._recipe.analyses:
             if name not in ANALYSES and name not in READINGS:
                 continue
@@ -244,7 +244,8 @@ class Rendering:
                 if name in READINGS:
                     found[name] = READINGS[name](self._origin)
                 else:
-                    seen = seen or glance(watched(self._images[size], self.deadline))
+                    # Without a watch: its pixels are in memory, and are read once.
+                    seen = seen or glance(self._images[size])
                     found[name] = ANALYSES[name](seen)
         return Facts.of(found, self._recipe.analyses)
 

@@ -1,13 +1,11 @@
-"""The analyses, one in each file. Each takes a picture, or its file, and returns plain JSON values.
+"""The analyses, one in each file. Each takes a glance at a picture, or its file, and returns plain JSON values.
 
-A recipe names the analyses that it wants. An animation is one tall image, as in `steps`.
+A recipe names the analyses that it wants. They share one glance: of an animation, it shows the first frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-
-import pyvips
 
 from processor.pipeline.analyses.blurhash import blurhash
 from processor.pipeline.analyses.colour import average_colour
@@ -16,9 +14,10 @@ from processor.pipeline.analyses.likeness import likeness
 from processor.pipeline.analyses.metadata import metadata, position
 from processor.pipeline.analyses.placeholder import placeholder
 from processor.pipeline.origin import Origin
+from processor.pipeline.steps.glance import Glance
 
-#: Takes an upright picture in sRGB or grey, with 8 bits per sample. Returns a value that JSON can express.
-Analysis = Callable[[pyvips.Image], object]
+#: Takes a glance at an upright picture in sRGB or grey. Returns a value that JSON can express.
+Analysis = Callable[[Glance], object]
 #: Takes the file instead, when its picture is decoded. Returns the same.
 Reading = Callable[[Origin], object]
 

@@ -6,71 +6,59 @@ import math
 from functools import lru_cache
 from operator import mul
 
-import pyvips
-
-from processor.pipeline.roll import page_height
-from processor.pipeline.steps.fit import fit
-from processor.pipeline.steps.glance import SIDE
+from processor.pipeline.analyses.light import LIGHT, coded
+from processor.pipeline.steps.glance import Glance
 
 #: Waves along the longer side and along the shorter one.
 LONG, SHORT = 4, 3
-#: Longest side of what the waves are looked for in, in pixels: that of a glance.
-_SIDE = 2 * SIDE
-_WHITE = 255
 #: The digits of the hash (Wolt, "BlurHash", Algorithm).
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#$%*+,-.:;=?@[]^_{|}~"
+#: For each wave, the weight of each pixel along a side.
+_Cosines = tuple[tuple[float, ...], ...]
 _BASE, _MOST_RANGE, _STEPS, _NO_WAVE = len(_DIGITS), 82, 19, 9
 _RANGE_UNIT = 166
 
 
-def _linear(sample: int) -> float:
-    """sRGB (IEC 61966-2-1) to linear light."""
-    value = sample / _WHITE
-    return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4  # noqa: PLR2004 - see above
+def blurhash(seen: Glance) -> str:
+    """The hash of the picture on white, with four waves along its longer side and three along the other."""
+    across, down = (LONG, SHORT) if seen.width >= seen.height else (SHORT, LONG)
+    tiny = seen.tiny
+    columns = _cosines(across, seen.width * seen.shrink[0], tiny.shrink[0])
+    rows = _cosines(down, seen.height * seen.shrink[1], tiny.shrink[1])
+    bands = [_waves([LIGHT[sample] for sample in plane], columns, rows) for plane in tiny.on_white]
+    return _hash(list(zip(*(bands if len(bands) > 1 else bands * 3), strict=True)), across, down)
 
 
-def _coded(light: float) -> int:
-    value = min(1.0, max(0.0, light))
-    curved = value * 12.92 if value <= 0.0031308 else 1.055 * value ** (1 / 2.4) - 0.055  # noqa: PLR2004 - the inverse
-    return int(curved * _WHITE + 0.5)
-
-
-_LIGHT = tuple(_linear(sample) for sample in range(256))
-
-
-def blurhash(picture: pyvips.Image) -> str:
-    """The hash of the first frame on white, with four waves along its longer side and three along the other."""
-    frame = picture.crop(0, 0, picture.width, page_height(picture))
-    if frame.hasalpha():
-        frame = frame.flatten(background=_WHITE)
-    shrink = max(frame.width, frame.height, _SIDE) / _SIDE
-    small = fit(frame, max(1, round(frame.width / shrink)), max(1, round(frame.height / shrink)))
-    across, down = (LONG, SHORT) if frame.width >= frame.height else (SHORT, LONG)
-    bands = [_waves(band, small.width, small.height, across, down) for band in _planes(small)]
-    return _hash(list(zip(*bands, strict=True)), across, down)
-
-
-def _planes(small: pyvips.Image) -> list[list[float]]:
-    """The samples of red, green and blue, in linear light."""
-    samples = bytes(small.write_to_memory())
-    planes = [[_LIGHT[sample] for sample in samples[band :: small.bands]] for band in range(small.bands)]
-    return planes if small.bands > 1 else planes * 3
-
-
-def _waves(plane: list[float], width: int, height: int, across: int, down: int) -> list[float]:
+def _waves(plane: list[float], columns: _Cosines, rows: _Cosines) -> list[float]:
     """How much of each wave there is in a plane, row by row: first along its lines, then down its columns."""
-    lines = [plane[start : start + width] for start in range(0, width * height, width)]
-    columns = [[sum(map(mul, line, wave)) for line in lines] for wave in _cosines(across, width)]
+    width = len(columns[0])
+    lines = [plane[start : start + width] for start in range(0, len(plane), width)]
+    shares = [[sum(map(mul, line, wave)) for line in lines] for wave in columns]
     return [
-        sum(map(mul, column, wave)) * (2 if x or y else 1) / (width * height)
-        for y, wave in enumerate(_cosines(down, height))
-        for x, column in enumerate(columns)
+        sum(map(mul, share, wave)) * (2 if x or y else 1)
+        for y, wave in enumerate(rows)
+        for x, share in enumerate(shares)
     ]
 
 
 @lru_cache(maxsize=64)
-def _cosines(waves: int, length: int) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(math.cos(math.pi * wave * at / length) for at in range(length)) for wave in range(waves))
+def _cosines(waves: int, length: int, shrink: int) -> _Cosines:
+    """Each wave along a side of so many pixels, of which each `shrink` are one: their sum, as a share of the side.
+
+    The published waves do not begin in the middle of a pixel: over fewer pixels they would be other waves.
+    """
+    starts = range(0, length, shrink)
+    return tuple(
+        tuple(_sum(math.pi * wave / length, start, min(start + shrink, length)) / length for start in starts)
+        for wave in range(waves)
+    )
+
+
+def _sum(turn: float, start: int, end: int) -> float:
+    """Of cos(turn * n) for every n from `start` to before `end`."""
+    if not turn:
+        return end - start
+    return math.sin((end - start) * turn / 2) / math.sin(turn / 2) * math.cos((start + end - 1) * turn / 2)
 
 
 def _hash(colours: list[tuple[float, ...]], across: int, down: int) -> str:
@@ -78,7 +66,7 @@ def _hash(colours: list[tuple[float, ...]], across: int, down: int) -> str:
     highest = max(abs(share) for wave in waves for share in wave)
     steps = min(_MOST_RANGE, max(0, int(highest * _RANGE_UNIT - 0.5)))
     most = (steps + 1) / _RANGE_UNIT
-    red, green, blue = map(_coded, mean)
+    red, green, blue = map(coded, mean)
     head = _digits(across - 1 + (down - 1) * 9, 1) + _digits(steps, 1) + _digits(red << 16 | green << 8 | blue, 4)
     return head + "".join(_digits(_packed(wave, most), 2) for wave in waves)
 

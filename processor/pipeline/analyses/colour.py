@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import pyvips
+from operator import mul
 
-from processor.pipeline.roll import page_height
+from processor.pipeline.steps.glance import Glance
 
-#: Position of the mean in the result of `stats`: a row for all bands, then one row for each band.
-_MEAN_COLUMN, _FIRST_ROW = 4, 1
-_WHITE = 255
 _RGB = 3
 
 
-def average_colour(picture: pyvips.Image) -> str | None:
-    """The average of the first frame as `#rrggbb`, with pixels weighted by alpha. None: every pixel is invisible.
+def average_colour(seen: Glance) -> str | None:
+    """The average as `#rrggbb`, with pixels weighted by alpha. None: every pixel is invisible.
 
     It averages code values, not linear light, so it looks like the picture shrunk to one pixel.
     """
-    frame = picture.crop(0, 0, picture.width, page_height(picture))
-    if not frame.hasalpha():
-        return _named(_means(frame))
-    *colours, alpha = _means(frame.premultiply())
-    return _named([colour * _WHITE / alpha for colour in colours]) if alpha else None
-
-
-def _means(frame: pyvips.Image) -> list[float]:
-    means = frame.stats().crop(_MEAN_COLUMN, _FIRST_ROW, 1, frame.bands)
-    return list(memoryview(means.write_to_memory()).cast("d"))
+    if seen.alpha is None:
+        return _named([sum(plane) / len(plane) for plane in seen.colours])
+    alpha = sum(seen.alpha)
+    return _named([sum(map(mul, plane, seen.alpha)) / alpha for plane in seen.colours]) if alpha else None
 
 
 def _named(colours: list[float]) -> str:
-    samples = [min(_WHITE, round(colour)) for colour in colours]
+    samples = [round(colour) for colour in colours]
     return "#" + "".join(f"{sample:02x}" for sample in (samples if len(samples) == _RGB else samples * _RGB))

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
 
-import pyvips
-
-from processor.pipeline.roll import page_height
-from processor.pipeline.steps.fit import fit
-from processor.pipeline.steps.glance import SIDE
+from processor.pipeline.steps.glance import Glance
 
 #: The most colours, and the least share of the picture that one has.
 MOST, LEAST_SHARE = 5, 0.03
-#: Longest side of what is counted, in pixels: that of a glance.
-_SIDE = 2 * SIDE
 #: Colours no further apart than this are one, as a distance in code values.
 _APART = 56
 #: Pixels with less alpha are not seen.
@@ -31,14 +25,11 @@ _Sums = tuple[int, ...]
 _Group = tuple[int, _Sums]
 
 
-def dominant_colours(picture: pyvips.Image) -> list[dict[str, str | float]]:
-    """Up to five colours of the first frame, the most frequent first, each with its share of what is seen."""
-    frame = picture.crop(0, 0, picture.width, page_height(picture))
-    shrink = max(frame.width, frame.height, _SIDE) / _SIDE
-    small = fit(frame, max(1, round(frame.width / shrink)), max(1, round(frame.height / shrink)))
-    counted = Counter(_seen(small))
-    whole = counted.total()
-    shares = [(_mean(group), group[0] / whole) for group in _merged(_grouped(counted))[:MOST]]
+def dominant_colours(seen: Glance) -> list[dict[str, str | float]]:
+    """Up to five colours, the most frequent first, each with its share of what is seen."""
+    groups = _grouped(_pixels(seen))
+    whole = sum(count for count, _ in groups)
+    shares = [(_mean(group), group[0] / whole) for group in _merged(groups)[:MOST]]
     return [
         {"rgb": "#" + "".join(f"{round(sample):02x}" for sample in mean), "share": round(share, 3)}
         for mean, share in shares
@@ -46,26 +37,22 @@ def dominant_colours(picture: pyvips.Image) -> list[dict[str, str | float]]:
     ]
 
 
-def _seen(small: pyvips.Image) -> Iterable[_Colour]:
-    samples = bytes(small.write_to_memory())
-    bands = small.bands
-    planes = [samples[band::bands] for band in range(bands)]
-    alpha = planes.pop() if small.hasalpha() else b"\xff" * len(planes[0])
-    colours = planes if len(planes) > 1 else planes * 3
-    return (pixel[:3] for pixel in zip(*colours, alpha, strict=True) if pixel[3] >= _SEEN)
+def _pixels(seen: Glance) -> Iterable[_Colour]:
+    planes = seen.colours if len(seen.colours) > 1 else seen.colours * 3
+    pixels = zip(*planes, strict=True)
+    if seen.alpha is None:
+        return pixels
+    return (pixel for pixel, alpha in zip(pixels, seen.alpha, strict=True) if alpha >= _SEEN)
 
 
-def _grouped(counted: Counter[_Colour]) -> list[_Group]:
+def _grouped(pixels: Iterable[_Colour]) -> list[_Group]:
     """Colours that are nearly the same, the most frequent first."""
-    groups: dict[_Colour, list[int]] = {}
-    for (red, green, blue), count in counted.items():
-        near = red >> _DROPPED_BITS, green >> _DROPPED_BITS, blue >> _DROPPED_BITS
-        sums = groups.setdefault(near, [0, 0, 0, 0])
-        sums[0] += count
-        sums[1] += red * count
-        sums[2] += green * count
-        sums[3] += blue * count
-    return sorted(((count, (*sums,)) for count, *sums in groups.values()), key=lambda group: (-group[0], group[1]))
+    groups: dict[_Colour, list[_Colour]] = defaultdict(list)
+    for pixel in pixels:
+        red, green, blue = pixel
+        groups[red >> _DROPPED_BITS, green >> _DROPPED_BITS, blue >> _DROPPED_BITS].append(pixel)
+    found = [(len(group), tuple(map(sum, zip(*group, strict=True)))) for group in groups.values()]
+    return sorted(found, key=lambda group: (-group[0], group[1]))
 
 
 def _merged(groups: list[_Group]) -> list[_Group]:

@@ -8,19 +8,26 @@ from dataclasses import replace
 import pyvips
 
 from processor.pipeline import encode
-from processor.pipeline.roll import page_height
-from processor.pipeline.steps.fit import fit
+from processor.pipeline.steps.glance import Glance
 from processor.recipes import STANDARD
 
-#: Longest side in pixels.
-SIDE = 16
 #: Its encoding: about 100 bytes, so that a page can contain it and needs no further request.
 _SPEC = replace(STANDARD.full_size, quality=30, effort=0)
+_RGB = 3
 
 
-def placeholder(picture: pyvips.Image) -> str:
-    """The first frame as a `data:` URI of WebP, at most 16 pixels wide and high, of the same shape."""
-    frame = picture.crop(0, 0, picture.width, page_height(picture))
-    shrink = max(frame.width, frame.height, SIDE) / SIDE
-    small = fit(frame, max(1, round(frame.width / shrink)), max(1, round(frame.height / shrink)))
-    return f"data:{_SPEC.content_type};base64,{base64.b64encode(encode.write(small, _SPEC)).decode()}"
+def placeholder(seen: Glance) -> str:
+    """The picture as a `data:` URI of WebP, at most 16 pixels wide and high, of the same shape."""
+    file = encode.write(_picture(seen.tiny), _SPEC)
+    return f"data:{_SPEC.content_type};base64,{base64.b64encode(file).decode()}"
+
+
+def _picture(tiny: Glance) -> pyvips.Image:
+    planes = list(tiny.colours if len(tiny.colours) == _RGB else tiny.colours * _RGB)
+    planes += [] if tiny.alpha is None else [tiny.alpha]
+    samples = bytearray(len(planes[0]) * len(planes))
+    for band, plane in enumerate(planes):
+        samples[band :: len(planes)] = plane
+    picture = pyvips.Image.new_from_memory(bytes(samples), tiny.width, tiny.height, len(planes), "uchar")
+    # Three bands are taken for colours.
+    return picture if tiny.alpha is None else picture.copy(interpretation="srgb")

@@ -8,21 +8,25 @@ from dataclasses import replace
 
 import pytest
 import pyvips
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processor.facts import Facts
 from processor.pipeline.analyses import ANALYSES
-from processor.pipeline.analyses.blurhash import _DIGITS, _LIGHT, _coded, _hash, blurhash
+from processor.pipeline.analyses.blurhash import _DIGITS, _hash, blurhash
 from processor.pipeline.analyses.colour import average_colour
 from processor.pipeline.analyses.colours import dominant_colours
+from processor.pipeline.analyses.light import LIGHT, coded
 from processor.pipeline.analyses.likeness import likeness
 from processor.pipeline.analyses.placeholder import placeholder
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.render import inspect, render
+from processor.pipeline.steps.glance import SIDE, TINY_SIDE, glance
 from processor.recipes import STANDARD
 from tests import corpus
 
 
-def flat(*samples: int, width: int = 40, height: int = 30) -> pyvips.Image:
+def flat(*samples: int, width: int = 24, height: int = 18) -> pyvips.Image:
     interpretation = "srgb" if len(samples) >= 3 else "b-w"
     return (pyvips.Image.black(width, height) + list(samples)).cast("uchar").copy(interpretation=interpretation)
 
@@ -50,13 +54,13 @@ def facts(data: bytes, *names: str) -> Facts:
     ],
 )
 def test_the_colour_is_the_average_of_what_is_seen(picture: pyvips.Image, colour: str | None) -> None:
-    assert average_colour(picture) == colour
+    assert average_colour(glance(picture)) == colour
 
 
 def test_the_colour_of_an_animation_is_that_of_its_first_frame() -> None:
     roll = flat(255, 0, 0).join(flat(0, 0, 255), "vertical").copy()
-    roll.set_type(pyvips.GValue.gint_type, "page-height", 30)
-    assert average_colour(roll) == "#ff0000"
+    roll.set_type(pyvips.GValue.gint_type, "page-height", 18)
+    assert average_colour(glance(roll)) == "#ff0000"
 
 
 @pytest.mark.parametrize("width", [5, 40, 1000])
@@ -90,26 +94,47 @@ def shown(placeholder: str) -> pyvips.Image:
 
 @pytest.mark.parametrize(
     ("width", "height", "size"),
-    [(300, 200, (16, 11)), (200, 300, (11, 16)), (300, 1, (16, 1)), (7, 5, (7, 5)), (1, 1, (1, 1))],
+    [(300, 200, (13, 9)), (200, 300, (9, 13)), (300, 1, (13, 1)), (7, 5, (7, 5)), (1, 1, (1, 1))],
 )
 def test_a_placeholder_has_the_shape_and_the_colours_of_the_picture(
     width: int, height: int, size: tuple[int, int]
 ) -> None:
-    small = shown(placeholder(flat(200, 40, 40, width=width, height=height)))
+    small = shown(placeholder(glance(flat(200, 40, 40, width=width, height=height))))
     assert (small.width, small.height) == size
     assert [band.avg() for band in small.bandsplit()] == pytest.approx([200, 40, 40], abs=12)
 
 
 def test_a_placeholder_of_a_photograph_takes_no_more_than_a_few_hundred_characters() -> None:
-    assert len(placeholder(corpus.photo(300, 225))) < 400
+    assert len(placeholder(glance(corpus.photo(300, 225)))) < 400
 
 
 def test_a_placeholder_is_of_the_first_frame_and_lets_through_what_is_transparent() -> None:
     roll = flat(255, 0, 0, 0).join(flat(0, 0, 255, 255), "vertical").copy()
-    roll.set_type(pyvips.GValue.gint_type, "page-height", 30)
-    small = shown(placeholder(roll))
-    assert (small.width, small.height) == (16, 12)
+    roll.set_type(pyvips.GValue.gint_type, "page-height", 18)
+    small = shown(placeholder(glance(roll)))
+    assert (small.width, small.height) == (12, 9)
     assert small[3].max() == 0
+
+
+@given(st.integers(1, 400), st.integers(1, 400), st.sampled_from([(200,), (200, 90), (200, 40, 40), (200, 40, 40, 90)]))
+def test_a_glance_is_small_and_what_is_tiny_is_smaller(width: int, height: int, samples: tuple[int, ...]) -> None:
+    seen = glance(flat(*samples, width=width, height=height))
+    tiny = seen.tiny
+    assert max(seen.width, seen.height) < 2 * SIDE
+    assert max(seen.width, seen.height) >= min(SIDE, width, height)
+    assert min(TINY_SIDE, max(seen.width, seen.height)) // 2 < max(tiny.width, tiny.height) <= TINY_SIDE
+    for each in (seen, tiny):
+        planes = [*each.colours, *(() if each.alpha is None else (each.alpha,))]
+        for plane, sample in zip(planes, samples, strict=True):
+            assert sample - 1 <= min(plane) <= max(plane) <= sample
+        assert {len(plane) for plane in planes} == {each.width * each.height}
+
+
+def test_what_is_invisible_has_no_part_in_what_is_tiny() -> None:
+    half = flat(250, 0, 0, 255).join(flat(0, 250, 0, 0), "horizontal").join(flat(250, 0, 0, 255), "horizontal")
+    tiny = glance(half).tiny
+    assert tiny.alpha is not None
+    assert all(red == 250 and green == 0 for red, green, a in zip(*tiny.colours[:2], tiny.alpha, strict=True) if a)
 
 
 # -- likeness ---------------------------------------------------------------------------------------------------------
@@ -123,19 +148,19 @@ def bits_apart(one: str, other: str) -> int:
 def test_copies_of_a_picture_in_other_sizes_and_qualities_look_alike(quality: int) -> None:
     original, copy = corpus.photo(400, 300), corpus.jpeg(corpus.photo(400, 300), quality=quality)
     of_copy = facts(copy, "likeness").found["likeness"]
-    assert bits_apart(likeness(original), of_copy) <= 6
-    assert bits_apart(likeness(original), likeness(original.resize(0.4))) <= 6
+    assert bits_apart(likeness(glance(original)), of_copy) <= 6
+    assert bits_apart(likeness(glance(original)), likeness(glance(original.resize(0.4)))) <= 6
 
 
 def test_a_mirrored_picture_looks_otherwise() -> None:
-    assert bits_apart(likeness(corpus.photo(400, 300)), likeness(corpus.photo(400, 300).fliphor())) > 20
+    assert bits_apart(likeness(glance(corpus.photo(400, 300))), likeness(glance(corpus.photo(400, 300).fliphor()))) > 20
 
 
 @pytest.mark.parametrize(
     "picture", [flat(9, 9, 9), flat(200), flat(200, 40), flat(7, 7, 7, 0), flat(1, 2, 3, width=1, height=1)]
 )
 def test_what_shows_nothing_has_a_likeness_of_nothing(picture: pyvips.Image) -> None:
-    assert likeness(picture) == "0" * 16
+    assert likeness(glance(picture)) == "0" * 16
 
 
 @pytest.mark.parametrize("sample", [name for name, each in corpus.SAMPLES.items() if each.code is None])
@@ -150,7 +175,7 @@ def test_every_kind_of_picture_has_all_facts(sample: str) -> None:
 
 def test_the_colours_are_those_of_the_areas_with_their_shares_the_largest_first() -> None:
     thirds = flat(200, 30, 30).join(flat(200, 30, 30), "horizontal").join(flat(20, 20, 160), "horizontal")
-    found = dominant_colours(thirds)
+    found = dominant_colours(glance(thirds))
     assert [each["share"] for each in found] == pytest.approx([2 / 3, 1 / 3], abs=0.04)
     named = [bytes.fromhex(str(each["rgb"])[1:]) for each in found]
     assert [list(each) for each in named] == [pytest.approx(side, abs=12) for side in ((200, 30, 30), (20, 20, 160))]
@@ -167,11 +192,11 @@ def test_the_colours_are_those_of_the_areas_with_their_shares_the_largest_first(
     ],
 )
 def test_only_what_is_seen_has_colours(picture: pyvips.Image, colours: list[str]) -> None:
-    assert [each["rgb"] for each in dominant_colours(picture)] == colours
+    assert [each["rgb"] for each in dominant_colours(glance(picture))] == colours
 
 
 def test_a_photograph_has_a_few_colours_that_make_up_most_of_it() -> None:
-    found = dominant_colours(corpus.photo(300, 225))
+    found = dominant_colours(glance(corpus.photo(300, 225)))
     assert 1 <= len(found) <= 5
     assert sum(float(each["share"]) for each in found) > 0.7
 
@@ -191,7 +216,7 @@ def unblurred(code: str, width: int, height: int) -> list[list[tuple[float, ...]
     across, down = number(code[0]) % 9 + 1, number(code[0]) // 9 + 1
     assert len(code) == 4 + 2 * across * down
     most, mean = (number(code[1]) + 1) / 166, number(code[2:6])
-    waves: list[tuple[float, ...]] = [tuple(_LIGHT[mean >> shift & 255] for shift in (16, 8, 0))]
+    waves: list[tuple[float, ...]] = [tuple(LIGHT[mean >> shift & 255] for shift in (16, 8, 0))]
     for start in range(6, len(code), 2):
         packed = number(code[start : start + 2])
         parts = [(packed // 19**place % 19 - 9) / 9 for place in (2, 1, 0)]
@@ -203,14 +228,14 @@ def unblurred(code: str, width: int, height: int) -> list[list[tuple[float, ...]
             for j in range(down)
             for i in range(across)
         ]
-        return tuple(_coded(sum(w * wave[band] for w, wave in zip(weights, waves, strict=True))) for band in range(3))
+        return tuple(coded(sum(w * wave[band] for w, wave in zip(weights, waves, strict=True))) for band in range(3))
 
     return [[at(x, y) for x in range(width)] for y in range(height)]
 
 
 @pytest.mark.parametrize("samples", [(200, 40, 40), (0, 0, 0), (255, 255, 255), (18, 52, 86)])
 def test_a_blurhash_of_one_colour_is_that_colour(samples: tuple[int, ...]) -> None:
-    shown = unblurred(blurhash(flat(*samples)), 8, 6)
+    shown = unblurred(blurhash(glance(flat(*samples))), 8, 6)
     # The published waves do not sum up to nothing, so that even one colour has faint ones.
     assert [sum(row[x][band] for row in shown for x in range(8)) / 48 for band in range(3)] == pytest.approx(
         samples, abs=12
@@ -218,10 +243,12 @@ def test_a_blurhash_of_one_colour_is_that_colour(samples: tuple[int, ...]) -> No
 
 
 def test_a_blurhash_shows_where_a_picture_is_light_and_where_it_is_dark() -> None:
-    shown = unblurred(blurhash(flat(250, 250, 250).join(flat(5, 5, 60), "horizontal")), 8, 6)
+    shown = unblurred(blurhash(glance(flat(250, 250, 250).join(flat(5, 5, 60), "horizontal"))), 8, 6)
     assert min(row[0][0] for row in shown) > 200
     assert max(row[7][0] for row in shown) < 120
-    upright = blurhash(flat(9, 9, 9, width=30, height=60))
+    large = blurhash(glance(flat(250, 250, 250, width=500).join(flat(5, 5, 60, width=500), "horizontal")))
+    assert max(row[7][0] for row in unblurred(large, 8, 6)) < 120
+    upright = blurhash(glance(flat(9, 9, 9, width=30, height=60)))
     assert _DIGITS.index(upright[0]) == (3 - 1) + (4 - 1) * 9
 
 
@@ -237,11 +264,11 @@ def test_a_blurhash_is_the_one_of_the_published_encoder() -> None:
                 for x in range(16):
                     basis = math.cos(math.pi * i * x / 16) * math.cos(math.pi * j * y / 12)
                     for band in range(3):
-                        total[band] += basis * _LIGHT[samples[(y * 16 + x) * 3 + band]]
+                        total[band] += basis * LIGHT[samples[(y * 16 + x) * 3 + band]]
             waves.append(tuple(each * (2 if i or j else 1) / (16 * 12) for each in total))
-    assert blurhash(small) == _hash(waves, 4, 3)
+    assert blurhash(glance(small)) == _hash(waves, 4, 3)
 
 
 def test_a_blurhash_is_of_what_is_seen_on_white() -> None:
-    assert blurhash(flat(0, 0, 0, 0)) == blurhash(flat(255, 255, 255))
-    assert blurhash(flat(200, 255)) == blurhash(flat(200, 200, 200))
+    assert blurhash(glance(flat(0, 0, 0, 0))) == blurhash(glance(flat(255, 255, 255)))
+    assert blurhash(glance(flat(200, 255))) == blurhash(glance(flat(200, 200, 200)))
