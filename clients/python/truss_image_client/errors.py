@@ -34,17 +34,17 @@ class WebhookRefused(TrussImageError):
 
 
 class JobFailed(TrussImageError):
-    """The service could not convert the picture; `job.error` says why."""
+    """There are no variants to show: `job.error` says why, or the status does: `needs_review` or `rejected`."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        words = f"{job.error.code}: {job.error.message}" if job.error else "no reason was given"
-        super().__init__(f"{job.processing_id} failed: {words}")
+        words = f"{job.error.code}: {job.error.message}" if job.error else job.status
+        super().__init__(f"{job.processing_id} has no variants: {words}")
 
     @property
     def code(self) -> str:
         """Stable, for programs."""
-        return self.job.error.code if self.job.error else ""
+        return self.job.error.code if self.job.error else self.job.status
 
 
 class ApiError(TrussImageError):

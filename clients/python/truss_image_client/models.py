@@ -10,21 +10,24 @@ from datetime import date, datetime
 from typing import Any, Literal
 
 BulkState = Literal["queued", "running", "cancelling", "completed", "cancelled", "failed"]
+Decision = Literal["approved", "rejected"]
 DeliveryStatus = Literal["pending", "delivered", "failed"]
 FormatStatus = Literal["pending", "completed", "failed"]
 Gravity = Literal["centre", "north", "east", "south", "west", "attention"]
-JobStatus = Literal["pending", "uploaded", "processing", "completed", "failed"]
+JobStatus = Literal["pending", "uploaded", "processing", "needs_review", "completed", "failed", "rejected"]
 Kind = Literal[
     "image.uploaded",
     "image.processing",
     "image.variant",
+    "image.needs_review",
     "image.completed",
+    "image.rejected",
     "image.failed",
     "image.superseded",
     "image.deleted",
 ]
 OffReason = Literal["asked", "failing", "gone"]
-Scope = Literal["images:read", "images:write", "images:delete", "images:position", "images:admin"]
+Scope = Literal["images:read", "images:write", "images:delete", "images:position", "images:review", "images:admin"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -524,6 +527,92 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """An image that waits for a review, with what was made of it."""
+
+    unique_id: str
+    processing_id: str
+    """The job to decide about."""
+    filename: str
+    metadata: dict[str, str]
+    """As given with the upload."""
+    preset: str
+    preset_version: int | None
+    reason: str
+    """`preset`: the preset asks for a review. `check_failed`: a check broke. Others name what a check has found;
+    more may be added.
+    """
+    asked_at: datetime
+    """Since when it waits."""
+    listed_at: datetime
+    approved: bool
+    """Whether it is approved, and is about to be published."""
+    variants: list[HeldVariant]
+    """Smallest first."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What was found out about the picture; not there when nothing was. `colour`: its average as `#rrggbb`, null
+    if nothing of it is seen. `colours`: up to five of which it mostly consists, with shares. `placeholder`: a
+    tiny WebP as a `data:` URI, and `blurhash`: a BlurHash, to show before the picture is there. `likeness`: a
+    difference hash; few of its 64 bits differ between pictures that look alike. `metadata`: what EXIF, IPTC and
+    XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture
+    was taken, null if nothing says it; only with `include=position`. More may be added.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldImage:
+    """An image that waits for a review."""
+
+    unique_id: str
+    processing_id: str
+    """The job to decide about."""
+    filename: str
+    metadata: dict[str, str]
+    """As given with the upload."""
+    preset: str
+    preset_version: int | None
+    reason: str
+    """`preset`: the preset asks for a review. `check_failed`: a check broke. Others name what a check has found;
+    more may be added.
+    """
+    asked_at: datetime
+    """Since when it waits."""
+    listed_at: datetime
+    approved: bool
+    """Whether it is approved, and is about to be published."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldList:
+    """A page of images that wait for a review."""
+
+    ignored: list[str] | None = None
+    """Fields of the request that mean nothing here; absent when there are none."""
+    images: list[HeldImage]
+    count: int
+    """How many there are on this page."""
+    last_evaluated_key: str | None
+    """`lastKey` of the next page; null at the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldVariant:
+    """A variant, for the eyes of a reviewer."""
+
+    name: str
+    url: str
+    """Reads the file without credentials, until it expires. Show it to nobody."""
+    expires_at: datetime
+    width: int
+    height: int
+    size: int
+    """In bytes."""
+    content_type: str
+    sha256: str
+    """SHA-256 of the variant, in hex."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFilter:
     """A filter for the images that exist when the bulk job starts."""
 
@@ -550,8 +639,9 @@ class Job:
     metadata: dict[str, str]
     """As given with the upload."""
     status: JobStatus
-    """`pending`: nothing is uploaded yet. `uploaded`: queued. `completed` and `failed` are final; only a job that
-    failed for want of its file, a dependency or a limit is taken up again when the file comes again.
+    """`pending`: nothing is uploaded yet. `uploaded`: queued. `needs_review`: a reviewer decides whether its
+    variants are shown. `completed`, `failed` and `rejected` are final; only a job that failed for want of its
+    file, a dependency or a limit is taken up again when the file comes again.
     """
     timestamp: datetime
     """When the job was made."""
@@ -584,10 +674,28 @@ class Job:
     """Once the job has run."""
     cost: Cost | None = None
     """What it took, once it has run; not there in early records."""
+    review: JobReview | None = None
+    """Of a job that needed a review; what it made is not here before."""
     superseded_by: str | None
     """The image's current job, if it replaced this one: other bytes were uploaded under the same key, or the image
     was processed again. Null for the current job.
     """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReview:
+    """Why a job needed a review, and what came of it."""
+
+    reason: str
+    """`preset`: the preset asks for it. `check_failed`: a check broke. Others name what a check found."""
+    asked_at: datetime
+    decision: Decision | None
+    """Null: nobody has decided yet."""
+    decided_at: datetime | None
+    decided_by: str | None
+    """The subject of the reviewer."""
+    comment: str | None
+    """A word of the reviewer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -858,6 +966,8 @@ class PresetContent:
     analyses: list[str]
     keep: list[str]
     """Metadata that variants keep."""
+    review: bool = False
+    """Whether a reviewer must approve each image; not there if not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -872,6 +982,8 @@ class PresetDocument:
     """
     keep: list[Literal["copyright", "profile"]] | None = None
     """Metadata that variants keep: the notice of copyright, the colour profile."""
+    review: bool | None = None
+    """Whether a reviewer must approve each image before anybody else can see what was made of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1380,6 +1492,7 @@ __all__ = [
     "Cost",
     "Counted",
     "Day",
+    "Decision",
     "DefaultPreset",
     "DeleteResult",
     "Deleted",
@@ -1397,9 +1510,14 @@ __all__ = [
     "FormatStatus",
     "Gravity",
     "Health",
+    "Held",
+    "HeldImage",
+    "HeldList",
+    "HeldVariant",
     "ImageFilter",
     "ImagePage",
     "Job",
+    "JobReview",
     "JobStatus",
     "JobVariant",
     "KeyUse",

@@ -21,6 +21,9 @@ import type {
   DeliveryPage,
   FailedPage,
   Health,
+  Held,
+  HeldImage,
+  HeldList,
   ImagePage,
   Job,
   JobStatus,
@@ -499,8 +502,10 @@ export abstract class Calls {
     analyses?: string[];
     /** Metadata that variants keep: the notice of copyright, the colour profile. */
     keep?: ("copyright" | "profile")[];
+    /** Whether a reviewer must approve each image before anybody else can see what was made of it. */
+    review?: boolean;
   } & CallOptions): Promise<Preset> {
-    return this.transport.call<Preset>("PUT", `/images/presets/${quoted(name)}`, {}, { variants: options.variants, analyses: options.analyses, keep: options.keep }, options);
+    return this.transport.call<Preset>("PUT", `/images/presets/${quoted(name)}`, {}, { variants: options.variants, analyses: options.analyses, keep: options.keep, review: options.review }, options);
   }
 
   /**
@@ -554,6 +559,53 @@ export abstract class Calls {
   /** See whether to send requests to this process. */
   getReadiness(options: CallOptions = {}): Promise<Health> {
     return this.transport.call<Health>("GET", `/images/ready`, {}, undefined, options);
+  }
+
+  /**
+   * List images that wait for a review, oldest first.
+   *
+   * The order is that of `listedAt`. A list lags a moment behind other calls.
+   */
+  listReviews(options: {
+    /** Most images on a page. */
+    limit?: number;
+    /**
+     * Only images made at or after this (`listedAt`): a time in RFC 3339 with its zone, like
+     * `2026-01-02T03:04:05Z`, or a date, like `2026-01-02`, which begins at 00:00 in UTC. Write a `+` as `%2B`.
+     */
+    from?: string;
+    /** Only images made at or before this: the same; a date ends at 24:00 in UTC, so that its day is included. */
+    to?: string;
+    /** `asc`: the image that was made first. */
+    order?: "asc" | "desc";
+  } & CallOptions = {}): AsyncGenerator<HeldImage, void, undefined> {
+    return this.transport.rows<HeldList, HeldImage>(`/images/review`, { limit: options.limit, from: options.from, to: options.to, order: options.order }, "images", options);
+  }
+
+  /**
+   * Approve or reject a held image.
+   *
+   * `approve` moves the variants to their public keys, and the job is `completed`. `reject` deletes them, and the
+   * job is `rejected`. The same decision again changes nothing. If the service fails after it has noted a
+   * decision, it does the rest by itself.
+   */
+  decideReview(uniqueId: string, options: {
+    decision: "approve" | "reject";
+    /** The job that was looked at: if the image has another one by now, nobody has seen that. */
+    processingId: string;
+    /** A word for the owner. */
+    comment?: string;
+  } & CallOptions): Promise<Job> {
+    return this.transport.call<Job>("POST", `/images/review/${quoted(uniqueId)}`, {}, { decision: options.decision, processingId: options.processingId, comment: options.comment }, options);
+  }
+
+  /**
+   * Look at what is held of an image.
+   *
+   * Each URL reads one variant from the private bucket and expires after five minutes; ask again for others.
+   */
+  showReview(uniqueId: string, options: CallOptions = {}): Promise<Held> {
+    return this.transport.call<Held>("GET", `/images/review/${quoted(uniqueId)}`, {}, undefined, options);
   }
 
   /**

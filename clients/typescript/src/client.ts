@@ -101,7 +101,7 @@ export class Client extends Calls {
 
   /**
    * The job once it has completed; the one in its place, if it was superseded. The service answers as soon as there is a change, so
-   * this asks little. Rejects with `JobFailed`, and with `NotDone` after `timeoutSeconds`.
+   * this asks little. Rejects with `JobFailed`, also while it needs a review, and with `NotDone` after `timeoutSeconds`.
    */
   async wait(processingId: string, options: WaitOptions = {}): Promise<Job> {
     const { timeoutSeconds = 300, signal } = options;
@@ -117,7 +117,7 @@ export class Client extends Calls {
       const job = answer.document;
       if (job?.status === "completed") return job;
       if (job?.supersededBy) [id, etag] = [job.supersededBy, ""];
-      else if (job?.status === "failed") throw new JobFailed(job);
+      else if (job && ["failed", "needs_review", "rejected"].includes(job.status)) throw new JobFailed(job);
       else if (job !== undefined) etag = answer.etag;
       if (Date.now() >= until) throw new NotDone(`${id} has not ended after ${timeoutSeconds} s; it goes on in the service`);
       await pause(Math.max(0, LOOK_SECONDS - (Date.now() - began) / 1000), signal);

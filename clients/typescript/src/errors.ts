@@ -25,15 +25,15 @@ export class UploadFailed extends TrussImageError {}
 /** A delivery is not from the service, or too old. */
 export class WebhookRefused extends TrussImageError {}
 
-/** The service could not convert the picture; `job.error` says why. */
+/** There are no variants to show: `job.error` says why, or the status does: `needs_review` or `rejected`. */
 export class JobFailed extends TrussImageError {
   constructor(readonly job: Job) {
-    super(`${job.processingId} failed: ${job.error ? `${job.error.code}: ${job.error.message}` : "no reason was given"}`);
+    super(`${job.processingId} has no variants: ${job.error ? `${job.error.code}: ${job.error.message}` : job.status}`);
   }
 
   /** Stable, for programs. */
   get code(): string {
-    return this.job.error?.code ?? "";
+    return this.job.error?.code ?? this.job.status;
   }
 }
 

@@ -463,6 +463,14 @@ async def test_a_job_that_fails_says_why(pauses: list[float]) -> None:
     assert failed.value.code == "corrupt_image"
 
 
+@pytest.mark.parametrize("status", ["needs_review", "rejected"])
+async def test_a_job_that_a_reviewer_decides_about_ends_the_waiting(pauses: list[float], status: str) -> None:
+    asking, _ = client(httpx.Response(200, json=job(status)))
+    with pytest.raises(JobFailed, match=status) as held:
+        await asking.wait("img_1_a")
+    assert held.value.code == status
+
+
 async def test_waiting_has_an_end(pauses: list[float]) -> None:
     asking, _ = client(httpx.Response(200, json=job("processing")))
     with pytest.raises(NotDone):

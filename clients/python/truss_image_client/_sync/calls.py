@@ -30,6 +30,9 @@ from truss_image_client.models import (
     DeliveryPage,
     FailedPage,
     Health,
+    Held,
+    HeldImage,
+    HeldList,
     ImagePage,
     Job,
     JobStatus,
@@ -469,6 +472,7 @@ class Calls:
         variants: Sequence[VariantRequest],
         analyses: Sequence[str] | None = None,
         keep: Sequence[Literal["copyright", "profile"]] | None = None,
+        review: bool | None = None,
     ) -> Preset:
         """Write a preset: a new one, or a new version of it.
 
@@ -480,7 +484,7 @@ class Calls:
             Preset,
             "PUT",
             f"/images/presets/{quoted(name)}",
-            body=plain({"variants": variants, "analyses": analyses, "keep": keep}),
+            body=plain({"variants": variants, "analyses": analyses, "keep": keep, "review": review}),
         )
 
     def start_backfill(self, name: str, *, idempotency_key: str | None = None) -> BulkJob:
@@ -534,6 +538,54 @@ class Calls:
     def get_readiness(self) -> Health:
         """See whether to send requests to this process."""
         return self._transport.call(Health, "GET", "/images/ready")
+
+    def list_reviews(
+        self,
+        *,
+        limit: int | None = None,
+        from_: datetime | date | str | None = None,
+        to: datetime | date | str | None = None,
+        order: Literal["asc", "desc"] | None = None,
+    ) -> Iterator[HeldImage]:
+        """List images that wait for a review, oldest first.
+
+        The order is that of `listedAt`. A list lags a moment behind other calls.
+        """
+        query = plain({"limit": limit, "from": from_, "to": to, "order": order})
+        pages = self._transport.pages(HeldList, "/images/review", query)
+        for page in pages:
+            for row in page.images:
+                yield row
+
+    def decide_review(
+        self,
+        unique_id: str,
+        *,
+        decision: Literal["approve", "reject"],
+        processing_id: str,
+        comment: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Approve or reject a held image.
+
+        `approve` moves the variants to their public keys, and the job is `completed`. `reject` deletes them,
+        and the job is `rejected`. The same decision again changes nothing. If the service fails after it has
+        noted a decision, it does the rest by itself.
+        """
+        return self._transport.call(
+            Job,
+            "POST",
+            f"/images/review/{quoted(unique_id)}",
+            body=plain({"decision": decision, "processingId": processing_id, "comment": comment}),
+            idempotency_key=idempotency_key,
+        )
+
+    def show_review(self, unique_id: str) -> Held:
+        """Look at what is held of an image.
+
+        Each URL reads one variant from the private bucket and expires after five minutes; ask again for others.
+        """
+        return self._transport.call(Held, "GET", f"/images/review/{quoted(unique_id)}")
 
     def find_similar_images(
         self, unique_id: str, *, distance: int | None = None, limit: int | None = None

@@ -133,8 +133,8 @@ class Client(Calls):
     def wait(self, processing_id: str, *, timeout: float = 300.0) -> Job:
         """The job once it has completed; the one in its place, if it was superseded.
 
-        The service answers as soon as there is a change, so this asks little. Raises `JobFailed`, and `NotDone` after
-        `timeout` seconds.
+        The service answers as soon as there is a change, so this asks little. Raises `JobFailed`, also while it needs
+        a review, and `NotDone` after `timeout` seconds.
         """
         until = time.monotonic() + timeout
         etag = ""
@@ -149,7 +149,7 @@ class Client(Calls):
                     processing_id, etag = job.superseded_by, ""
                 elif job.status == "completed":
                     return job
-                elif job.status == "failed":
+                elif job.status in {"failed", "needs_review", "rejected"}:
                     raise JobFailed(job)
             if time.monotonic() >= until:
                 raise NotDone(f"{processing_id} has not ended after {timeout:.0f} s; it goes on in the service")
