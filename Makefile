@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DATA_DIR ?= .local
+MODELS_DIR ?= .models
 PORT ?= 8080
 FUZZ ?= 20
 MUTANTS_SECONDS ?= 120
@@ -12,7 +13,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 export DATA_DIR PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup-run setup run test slow check lint types walls format cover audit soak docs lock clean image dockerfile platforms
+.PHONY: help setup-run setup run models test slow check lint types walls format cover audit soak docs lock clean image dockerfile platforms
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +26,11 @@ setup: setup-run ## Make the two environments (done by every other target when n
 	@$(PYTHON) requirements/set_up.py test
 
 run: setup-run ## Run the whole system on 127.0.0.1:8080 (PORT=... and DATA_DIR=... change where)
-	@$(BIN)/truss-image local
+	@if $(BIN)/python -m models --check $(MODELS_DIR) 2>/dev/null; then export MODELS_DIR="$(abspath $(MODELS_DIR))"; \
+		else unset MODELS_DIR; fi; exec $(BIN)/truss-image local
+
+models: setup-run ## Make the files of the models that look into pictures, in .models (MODELS_DIR=... changes where)
+	@$(BIN)/python -m models $(MODELS_DIR)
 
 # Hundreds of processes would compile the project anew, each of them.
 test slow cover fuzz browser: export PYTHONDONTWRITEBYTECODE =
@@ -121,10 +126,11 @@ docs: setup ## Write the generated parts of the documentation and of the clients
 lock: setup ## Resolve the dependencies anew
 	$(LOCK) --output-file requirements/build.txt --group pyproject.toml:build
 	$(LOCK) --output-file requirements/runtime.txt --extra traces pyproject.toml
-	$(LOCK) --output-file requirements/dev.txt --constraint requirements/runtime.txt --extra traces --group dev pyproject.toml
+	$(LOCK) --output-file requirements/ai.txt --constraint requirements/runtime.txt --extra traces --extra ai pyproject.toml
+	$(LOCK) --output-file requirements/dev.txt --constraint requirements/ai.txt --extra traces --extra ai --group dev pyproject.toml
 	$(LOCK) --output-file requirements/browser.txt --constraint requirements/dev.txt --group pyproject.toml:browser
 	$(LOCK) --output-file requirements/local-aws.txt --group pyproject.toml:local-aws
 	$(LOCK) --output-file requirements/aws-cli.txt --constraint requirements/local-aws.txt --group pyproject.toml:aws-cli
 
 clean: ## Remove the environments and what tools left; keeps the data of `make run`
-	rm -rf .venv .venv-aws .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov build *.egg-info
+	rm -rf .venv .venv-aws .models .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov build *.egg-info

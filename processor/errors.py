@@ -4,8 +4,8 @@
 
     TrussError
     ├── Rejected              can never succeed: tell the client, settle the message
-    │   ├── NotAnEvent  NoSuchPart  PartTooSmall  FacesNotInstalled  PresetUnusable  PictureRefused
-    │   ├── UnknownAsset
+    │   ├── NotAnEvent  NoSuchPart  PartTooSmall  PresetUnusable  PictureRefused
+    │   ├── UnknownAsset  FacesNotInstalled  LookingNotInstalled
     │   └── ImageRejected     the uploaded bytes are at fault: the job is `failed` with this code
     │       ├── EmptyFile  UnsupportedFormat  CorruptImage  UnexpectedFile  TimedOut  DecoderCrashed
     │       └── LimitExceeded ── FileTooLarge  SideTooLong  TooManyPixels  TooManyFrames  TooManyScans
@@ -25,7 +25,7 @@
     │   ├── NeedsReview  ReviewRejected  NotInReview  ReviewDecided
     │   └── Busy              others were faster, again and again: try again in a moment
     └── Unavailable           nobody's fault: try again later
-        └── Throttled
+        └── Throttled  LookingOff  LookingFailed
 
 The first line of a class's docstring is its default message, fit to be shown to a client.
 """
@@ -103,6 +103,16 @@ class FacesNotInstalled(Rejected):
     """The gravity `faces` is not installed here; use `attention`."""
 
     code = "faces_not_installed"
+
+
+class LookingNotInstalled(Rejected):
+    """This needs the models that look into pictures, which are not installed here."""
+
+    code = "looking_not_installed"
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        told = "{} needs the models that look into pictures, which are not installed here."
+        super().__init__(told.format(" and ".join(f"`{name}`" for name in names)) if names else None)
 
 
 class PresetUnusable(Rejected):
@@ -571,6 +581,18 @@ class Throttled(Unavailable):
     """The service is busy; try again in a moment."""
 
     code = "throttled"
+
+
+class LookingOff(Unavailable):
+    """This process cannot look into pictures: the models are not installed."""
+
+    code = "looking_off"
+
+
+class LookingFailed(Unavailable):
+    """A model that looks into pictures has failed."""
+
+    code = "looking_failed"
 
 
 def default_message(error: type[TrussError]) -> str:

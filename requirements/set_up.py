@@ -37,6 +37,8 @@ STEPS = {
     "test": ((PROJECT, "dev"), (LOCAL_AWS, "aws-cli")),
     "browser": ((PROJECT, "browser"),),
 }
+#: What `run` does without where it cannot be had: the packages that look into pictures, and the files of their models.
+EXTRA, MODELS = (PROJECT, "ai"), ROOT / ".models"
 #: What an environment was made of: digests of locks by name, and the place and the Python that its scripts name.
 STAMP = "made-of.json"
 #: `--no-deps`, because a lock is complete, and some releases of pip resolve it once more and then ask for hashes of
@@ -56,7 +58,7 @@ OVERRULED = {
 }
 #: What venv and pip say, and what to do then. The first that is found is told.
 REASONS = {
-    r"No space left on device": "The disk of {root} is full: `make run` needs 350 MB, `make test` 1.5 GB.",
+    r"No space left on device": "The disk of {root} is full: `make run` needs 550 MB, `make test` 1.7 GB.",
     r"located at (?P<host>\S+) is not a trusted or secure host": (
         "pip trusts no index without https: name {host} in PIP_TRUSTED_HOST, and run this again."
     ),
@@ -93,6 +95,7 @@ def main() -> None:
             _install(environment, lock, ROOT / "requirements" / f"{lock}.txt", [*LOCKED, "-r"])
             if lock == "runtime":
                 _install(environment, "project", ROOT / "pyproject.toml", EDITABLE)
+        _add_models()
     except OSError as error:
         sys.exit(f"Cannot write {error.filename or ROOT}: {error.strerror or error}.")
     except KeyboardInterrupt:
@@ -139,8 +142,20 @@ def _install(environment: Path, name: str, source: Path, options: Sequence[str])
     _note(environment, {**stamp, name: digest})
 
 
-def _run(command: Sequence[str], doing: str) -> None:
-    print(doing, end=" ", flush=True)
+def _add_models() -> None:
+    """Everything else works without them, so a machine that cannot have them is only told."""
+    environment, lock = EXTRA
+    try:
+        _install(environment, lock, ROOT / "requirements" / f"{lock}.txt", [*LOCKED, "-r"])
+        _run([str(PROJECT / "bin" / "python"), "-m", "models", str(MODELS)], f"Making {MODELS.name}", quiet=True)
+    except SystemExit as error:
+        print(f"Without the models that look into pictures: {error}", flush=True)
+
+
+def _run(command: Sequence[str], doing: str, *, quiet: bool = False) -> None:
+    """Run a command. A `quiet` one is told of only if it has something to say."""
+    if not quiet:
+        print(doing, end=" ", flush=True)
     began = time.monotonic()
     environment = {**os.environ, **OVERRULED}
     for name in ("PYTHONHOME", "PYTHONPATH"):
@@ -149,9 +164,10 @@ def _run(command: Sequence[str], doing: str) -> None:
         command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True, errors="replace"
     )
     if done.returncode:
-        print("failed")
+        print(f"{doing} failed" if quiet else "failed")
         sys.exit(_reason(done.stdout + done.stderr))
-    print(f"({time.monotonic() - began:.0f} s)")
+    if not quiet or done.stdout:
+        print(f"{doing} ({time.monotonic() - began:.0f} s)" if quiet else f"({time.monotonic() - began:.0f} s)")
 
 
 def _reason(said: str) -> str:

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from processor.looking.models import KEPT_BYTES, LOOK_BYTES
 from service import machine
 from service.auth.settings import AuthSettings
 from service.http.settings import HttpSettings
@@ -84,6 +85,11 @@ class Settings(
         return self.max_upload_bytes * (2 if self.recipe.further else 1)
 
     @property
+    def _looking_bytes(self) -> int:
+        """For the models, which stay loaded, and for every thread that looks."""
+        return 0 if self.models_dir is None else KEPT_BYTES + LOOK_BYTES * self.worker_threads
+
+    @property
     def told_conversion_budget_bytes(self) -> int | None:
         """The same for the API; None if other processes convert and no variable says how much they may use."""
         told = self.converts or "memory_budget_bytes" in self.model_fields_set
@@ -99,14 +105,14 @@ class Settings(
             return self
         left = self.memory_budget_bytes
         if memory_limit_bytes is not None:
-            left = min(left, max(0, memory_limit_bytes - machine.OWN_BYTES))
+            left = min(left, max(0, memory_limit_bytes - machine.OWN_BYTES - self._looking_bytes))
         least = self._waiting_bytes + LEAST_BUDGET_BYTES
         if left < least:
             limit = "none" if memory_limit_bytes is None else f"{memory_limit_bytes} bytes"
             raise SettingsError(
                 f"MEMORY_BUDGET_BYTES: {left} bytes are left for images and their files, and MAX_UPLOAD_BYTES and a "
                 f"small photograph take {least} (limit of the container: {limit}; the process itself takes "
-                f"{machine.OWN_BYTES})"
+                f"{machine.OWN_BYTES + self._looking_bytes})"
             )
         return self.model_copy(update={"memory_budget_bytes": left})
 

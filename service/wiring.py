@@ -429,6 +429,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         threads=settings.worker_threads,
         memory_budget_bytes=settings.conversion_budget_bytes,
         ceiling_bytes=None if limit is None else limit - OWN_BYTES,
+        models=settings.models_dir,
         limits=settings.file_limits,
     )
 

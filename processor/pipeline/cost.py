@@ -24,10 +24,15 @@ _ENCODING: Mapping[str, Sequence[float]] = {
 _EFFECT = 0.12
 
 
+#: CPU seconds of an analysis that asks a model, whatever the size of the picture: `benchmarks/analysis.py`.
+_LOOKING: Mapping[str, float] = {"faces": 0.05}
+
+
 def cpu_seconds(recipe: Recipe, info: ImageInfo = PHOTO) -> float:
     """CPU seconds for one picture in all its formats. Each format is made from a decoding of its own."""
     specs = _made(recipe, info)
     seconds = len({spec.format for spec in specs}) * _DECODING * info.pixels / _MEGAPIXEL
+    seconds += sum(_LOOKING.get(name, 0) for name in recipe.analyses)
     for spec in specs:
         each = _ENCODING[spec.format][spec.effort] + len(spec.effects) * _EFFECT
         seconds += each * _pixels(spec, info) / _MEGAPIXEL

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pyvips
@@ -17,6 +18,7 @@ from processor.errors import TrussError, Unavailable
 from processor.formats import DECODED, decoding_of
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
+from processor.looking.models import use
 from processor.pipeline import geometry
 from processor.pipeline.allocator import give_back, tune_allocator
 from processor.pipeline.budget import MemoryBudget, Share
@@ -25,6 +27,7 @@ from processor.pipeline.effects import check_effects
 from processor.pipeline.estimate import share, working_bytes
 from processor.pipeline.lanes import Lanes
 from processor.pipeline.limits import Deadline, FileLimits
+from processor.pipeline.needs import check_models_for
 from processor.pipeline.render import Rendering, inspect
 from processor.pipeline.silence import must_be_killable
 from processor.ports.renderer import NO_TICKET, Renderer, Ticket
@@ -52,6 +55,8 @@ class EngineConfig:
     memory_budget_bytes: int
     #: The most memory of a child process, so that it runs out before its container does; None: no limit is known.
     ceiling_bytes: int | None = None
+    #: The folder of the models that look into pictures; None: looking is off.
+    models: Path | None = None
     limits: FileLimits = field(default_factory=FileLimits)
 
 
@@ -124,7 +129,8 @@ class Engine:
     ) -> None:
         tune_allocator()
         set_up_libvips()
-        self._limits = config.limits
+        use(config.models)
+        self._limits, self._models = config.limits, config.models
         self._budget = budget or MemoryBudget.of_threads(config.threads, config.memory_budget_bytes)
         self._lanes = lanes or Lanes(config.threads)
         self._outside = outside
@@ -167,12 +173,13 @@ class Engine:
         """All variants of one file. It first waits for its tenant's turn, for memory and for a thread.
 
         If the caller is cancelled, the thread is told to stop. It keeps its share of the budget until it has stopped.
-        Raises an `ImageRejected` if the file is at fault, `Unavailable` if the machine is or if the engine closes,
-        `ValueError` for effects that this release does not know.
+        Raises an `ImageRejected` if the file is at fault, `Unavailable` if the machine is or if the engine closes, such
+        as `LookingOff` for effects that need models, `ValueError` for effects that this release does not know.
         """
         if self._closed:
             raise Unavailable
         check_effects(recipe)
+        check_models_for(recipe, self._models)
         deadline = Deadline(self._limits.timeout_seconds)
         self._deadlines.add(deadline)
         self._idle.clear()

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from processor.formats import JPEG
 from processor.formats.info import ImageInfo
+from processor.looking.models import SIDE
 from processor.pipeline import coarse, geometry
 from processor.pipeline.geometry import Size
+from processor.pipeline.needs import looks
 from processor.recipes import Recipe
 
 #: Factors by which libjpeg shrinks while it decodes. The first leaves the least work.
@@ -20,7 +22,7 @@ def shrink(info: ImageInfo, recipe: Recipe) -> int:
     """The factor by which the decoder shrinks the picture for the small variants. 1: there is only one pass.
 
     A second pass pays off only if it makes nothing but the full size. A JPEG with several scans would be decoded in
-    full twice.
+    full twice. A model gets as large a view as from the whole picture.
     """
     sizes = {size for _, size in geometry.smallest_first(info, recipe.specs)}
     small = {size for size in sizes if not geometry.takes_long(info, size)}
@@ -28,13 +30,18 @@ def shrink(info: ImageInfo, recipe: Recipe) -> int:
     if info.format != JPEG.name or info.scans > 1 or not small or sizes - small != {whole}:
         return 1
     least = min(min(width / size[0], height / size[1]) for size in small) / geometry.CASCADE_MIN_SHRINK
+    if looks(recipe):
+        least = min(least, max(whole) / SIDE)
     return next((factor for factor in SHRINKS if factor <= least), 1)
 
 
-def is_from_means(info: ImageInfo, size: Size) -> bool:
-    """Whether a variant of this size is made from the means of blocks, if `coarse` can extract them."""
+def is_from_means(info: ImageInfo, size: Size, recipe: Recipe) -> bool:
+    """Whether a variant of this size is made from the means of blocks, if `coarse` can extract them.
+
+    They are too few for a model, and effects on the variant may ask one.
+    """
     width, height = whole = geometry.upright(info)
-    if info.format != JPEG.name or info.scans == 1 or not geometry.takes_long(info, whole):
+    if looks(recipe) or info.format != JPEG.name or info.scans == 1 or not geometry.takes_long(info, whole):
         return False
     return min(width / size[0], height / size[1]) >= coarse.SHRINK * geometry.CASCADE_MIN_SHRINK
 

@@ -10,19 +10,21 @@ from functools import partial
 
 import pyvips
 
-from processor.errors import CorruptImage, NotConvertible, TrussError, Unavailable
+from processor.errors import CorruptImage, LookingFailed, LookingOff, NotConvertible, TrussError, Unavailable
 from processor.facts import Facts
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
+from processor.looking.models import SIDE
 from processor.pipeline import coarse, decode, encode, geometry, passes
 from processor.pipeline.allocator import is_to_be_had
-from processor.pipeline.analyses import ANALYSES, READINGS
+from processor.pipeline.analyses import ANALYSES, LOOKS, NAMES, READINGS
 from processor.pipeline.effects import change_of
 from processor.pipeline.effects.given import Given
 from processor.pipeline.estimate import is_open, left_bytes
 from processor.pipeline.geometry import Size
 from processor.pipeline.guard import no_larger
 from processor.pipeline.limits import Deadline, FileLimits
+from processor.pipeline.needs import looks
 from processor.pipeline.origin import Origin
 from processor.pipeline.roll import page_height
 from processor.pipeline.steps.box import fit_into
@@ -34,6 +36,7 @@ from processor.pipeline.steps.opaque import drop_solid_alpha
 from processor.pipeline.steps.orient import orient
 from processor.pipeline.steps.srgb import to_srgb
 from processor.pipeline.texture import texture_of
+from processor.pipeline.view import View
 from processor.pipeline.watch import watched
 from processor.ports.renderer import nobody_waits
 from processor.probe import NO_PROBES, Probes
@@ -123,7 +126,9 @@ class Rendering:
         self._images: dict[Size, pyvips.Image] = {}
         self._files: dict[tuple[Size, VariantSpec], Variant] = {}
         self._variants: dict[str, Variant] = {}
+        self._looks = looks(recipe)
         self._facts = Facts()
+        self._view: View | None = None
         #: CPU seconds of the thread of each phase; they may run at once.
         self._cpu = {"first": 0.0, "rest": 0.0}
         self._assets = assets
@@ -195,6 +200,7 @@ class Rendering:
             decoded()
         with self._probes.span("resize"):
             self._images |= _resized(whole, [size for _, size in planned], self.deadline)
+        self._show(whole)
         if needs_sizes:
             decoded()
 
@@ -205,10 +211,22 @@ class Rendering:
         decoded()
         with self._probes.span("resize"):
             self._images |= _resized(small, [size for _, size in self._soon], self.deadline)
+        self._show(small)
+
+    def _show(self, decoded: pyvips.Image) -> None:
+        """Make the view for the models, from the smallest picture that is large enough."""
+        if not self._looks or self._view is not None:
+            return
+        size = decoded.width, page_height(decoded)
+        pictures = {size: decoded, **self._images}
+        enough = [have for have in pictures if max(have) >= SIDE]
+        origin = min(enough, default=size, key=lambda have: have[0] * have[1])
+        with self._step(size, "view"):
+            self._view = View(watched(pictures[origin], self.deadline))
 
     def _decode_means(self) -> Sequence[_Planned]:
         """Decode a progressive picture to the means of its blocks. Returns the variants that are made from them."""
-        early = [(spec, size) for spec, size in self._soon if passes.is_from_means(self._info, size)]
+        early = [(spec, size) for spec, size in self._soon if passes.is_from_means(self._info, size, self._recipe)]
         if not early:
             return ()
         watch = partial(watched, deadline=self.deadline)
@@ -233,21 +251,32 @@ class Rendering:
         return left_bytes(info, size, recipe, texture)
 
     def _analysed(self, size: Size) -> Facts:
-        """Facts from a glance at the smallest picture, which costs least, and from the file. Analyses that this release
-        does not know are skipped."""
+        """Facts from a glance at the smallest picture, which costs least, from the view, and from the file.
+
+        Analyses that this release does not know are skipped. So are those whose model is absent or fails: a picture is
+        converted all the same.
+        """
         found: dict[str, object] = {}
         seen: Glance | None = None
         for name in self._recipe.analyses:
-            if name not in ANALYSES and name not in READINGS:
+            if name not in NAMES:
                 continue
-            with self._step(size, "analyse", analysis=name):
+            with suppress(LookingOff, LookingFailed), self._step(size, "analyse", analysis=name):
                 if name in READINGS:
                     found[name] = READINGS[name](self._origin)
+                elif name in LOOKS:
+                    found[name] = LOOKS[name](self._seen)
                 else:
                     # Without a watch: its pixels are in memory, and are read once.
                     seen = seen or glance(self._images[size])
                     found[name] = ANALYSES[name](seen)
         return Facts.of(found, self._recipe.analyses)
+
+    @property
+    def _seen(self) -> View:
+        if self._view is None:
+            raise LookingFailed("Nothing was shown")
+        return self._view
 
     def _make_soon(self, planned: Sequence[_Planned], analysed: Callable[[], None] = _nobody_waits) -> None:
         """Make some of the small variants. The facts are found before the first; then `analysed` is called."""
@@ -271,7 +300,7 @@ class Rendering:
     def _changed(self, spec: VariantSpec, size: Size) -> pyvips.Image | None:
         """The picture with its fit and effects. None: it is streamed and not in memory."""
         picture = self._images.get(size)
-        given = Given(facts=self._facts, assets=self._assets)
+        given = Given(facts=self._facts, view=self._view, assets=self._assets)
         if spec.fit and spec.box:
             with self._step(size, "change", variant=spec.name, effect="fit"):
                 picture = hold(fit_into(watched(picture, self.deadline), spec.box, spec.fit))

@@ -23,6 +23,7 @@ from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.effects import check_effects
 from processor.pipeline.engine import EngineConfig
 from processor.pipeline.estimate import share as share_of
+from processor.pipeline.needs import check_models_for, looking_bytes
 from processor.pipeline.render import nobody_counts
 from processor.pipeline.spare import Spare
 from processor.ports.renderer import NO_TICKET, Ticket
@@ -70,6 +71,7 @@ class ChildRenderer:
         patient: bool = False,
     ) -> None:
         self._limits = config.limits
+        self._models = config.models
         self._patient = patient
         self._standing: set[ChildProcess] = set()
         self._memory_bytes = config.memory_budget_bytes
@@ -89,6 +91,7 @@ class ChildRenderer:
         if the child does not start or the renderer closes; `ValueError` for effects that this release does not know.
         """
         check_effects(recipe)
+        check_models_for(recipe, self._models)
         self._limits.check_size(len(data))
         async with AsyncExitStack() as turn:
             await turn.enter_async_context(self._turn)
@@ -160,14 +163,15 @@ class ChildRenderer:
         with _garbage_is_a_crash():
             info = read_info(found.header)
         self._limits.check_header(info)
-        memory_bytes = share_of(info, len(data), self._memory_bytes, recipe)
-        untouched_bytes = self._bounded(memory_bytes + info.pixels * UNTOUCHED_BYTES) - memory_bytes
-        # Besides its image, a child holds little that it does not share with this process.
-        most_bytes = self._memory_bytes + CHILD_BYTES
+        looking = looking_bytes(recipe, self._models)
+        memory_bytes = share_of(info, len(data), self._memory_bytes, recipe) + looking
+        untouched_bytes = self._bounded(memory_bytes + info.pixels * UNTOUCHED_BYTES + looking) - memory_bytes
+        # Besides its image and the models, a child holds little that it does not share with this process.
+        most_bytes = self._memory_bytes + looking + CHILD_BYTES
         grant = {"memory_bytes": memory_bytes, "untouched_bytes": untouched_bytes, "most_bytes": most_bytes}
         # The file is in this process and in the child.
-        beside_bytes = len(data) + CHILD_BYTES
-        share_bytes = min(memory_bytes + beside_bytes, self._memory_bytes)
+        beside_bytes = len(data) + looking + CHILD_BYTES
+        share_bytes = min(memory_bytes - looking + beside_bytes, self._memory_bytes)
         async with self._admitted(child, share_bytes, ticket.tenant) as keep:
             if self._budget is not None:
                 await turn.aclose()
@@ -217,7 +221,7 @@ class ChildRenderer:
         memory_bytes = self._bounded(file_bytes + self._memory_bytes)
         cpu_seconds = math.ceil(limits.timeout_seconds * CPU_FACTOR + START_CPU_SECONDS)
         bounds = {"memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds}
-        return {**task_of(recipe, limits, assets, patient=self._patient), **bounds}
+        return {**task_of(recipe, limits, assets, patient=self._patient, models=self._models), **bounds}
 
     def _bounded(self, memory_bytes: int) -> int:
         """The child's memory, kept below the container's limit: exceeding that would kill the container too."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from processor.errors import (
@@ -20,6 +21,7 @@ from processor.errors import (
 )
 from processor.formats.info import ImageInfo
 from processor.images import Variant
+from processor.looking.models import use
 from processor.pipeline import render
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.estimate import working_bytes
@@ -35,17 +37,26 @@ _PLANE_BYTES = 4
 
 
 def task_of(
-    recipe: Recipe, limits: FileLimits, assets: Mapping[str, bytes] = NO_ASSETS, *, patient: bool = False
+    recipe: Recipe,
+    limits: FileLimits,
+    assets: Mapping[str, bytes] = NO_ASSETS,
+    *,
+    patient: bool = False,
+    models: Path | None = None,
 ) -> dict[str, Any]:
-    """The task of a child, as JSON values; the assets follow as bytes. A `patient` child may be paused."""
+    """The task of a child, as JSON values; the assets follow as bytes. A `patient` child may be paused. `models` is the
+    folder of the models, if there is one."""
     sizes = {digest: len(file) for digest, file in assets.items()}
-    return {"recipe": recipe.to_text(), "limits": asdict(limits), "assets": sizes, "patient": patient}
+    folder = None if models is None else str(models)
+    told = {"recipe": recipe.to_text(), "limits": asdict(limits), "assets": sizes}
+    return {**told, "patient": patient, "models": folder}
 
 
 def perform(opening: Packet, questions: BinaryIO, answers: BinaryIO) -> None:
     """Read the file from `questions`, and write the results to `answers`. Raises `EOFError` if the parent has ended."""
     set_up_libvips()
     task = opening.header
+    use(Path(task["models"]) if task["models"] else None)
     recipe, limits = Recipe.from_text(task["recipe"]), FileLimits(**task["limits"])
     deadline = Deadline(limits.timeout_seconds, time.process_time if task["patient"] else time.monotonic)
     assets = _assets(task["assets"], opening.body)

@@ -46,7 +46,8 @@ FactsAnswer = Annotated[
         "`placeholder`: a tiny WebP as a `data:` URI, and `blurhash`: a BlurHash, to show before the picture is there. "
         "`likeness`: a difference hash; few of its 64 bits differ between pictures that look alike. `metadata`: what "
         "EXIF, IPTC and XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where "
-        "the picture was taken, null if nothing says it; only with `include=position`. More may be added.",
+        "the picture was taken, null if nothing says it; only with `include=position`. `faces`: how many there are and "
+        "where the largest are, as fractions of the upright picture. More may be added.",
         examples=[EXAMPLE],
     ),
 ]

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 from processor import clock
 from processor.formats import DECODED, in_words
 from processor.formats.anatomy import MAX_PIECES
+from processor.pipeline.analyses import LOOKS
 from processor.pipeline.limits import FileLimits
 from processor.usage import MEGAPIXEL, Limits, Overrides, Usage, today, tomorrow
 from processor.webhooks.registry import MAX_ENDPOINTS
@@ -107,6 +108,11 @@ class LimitsAnswer(Heard):
     )
     max_webhooks: int = Field(description="Most webhooks of the tenant.", examples=[MAX_ENDPOINTS])
     formats: list[AcceptedFormat] = Field(description="What is converted, by extension. The content decides.")
+    looking: dict[str, bool] = Field(
+        description="Analyses that need the models that look into pictures, and whether those are installed. A preset "
+        "with one that is not is refused (`looking_not_installed`).",
+        examples=[dict.fromkeys(LOOKS, True)],
+    )
 
     @classmethod
     def of(cls, usage: Usage, limits: Limits, settings: Settings) -> Self:
@@ -130,6 +136,7 @@ class LimitsAnswer(Heard):
             max_memory=settings.told_conversion_budget_bytes,
             max_webhooks=MAX_ENDPOINTS,
             formats=_FORMATS,
+            looking=dict.fromkeys(LOOKS, settings.models_dir is not None),
         )
 
 
@@ -152,6 +159,7 @@ LIMITS = LimitsAnswer(
     max_memory=960 * 1024 * 1024,
     max_webhooks=MAX_ENDPOINTS,
     formats=_FORMATS,
+    looking=dict.fromkeys(LOOKS, True),
 )
 
 

@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 from processor.errors import FacesNotInstalled
 from processor.fits import Contain, Cover, Fit, Gravity
 from processor.formats import AVIF, WEBP
-from processor.pipeline.analyses import ANALYSES, READINGS
+from processor.pipeline.analyses import NAMES
 from processor.pipeline.cost import cpu_seconds
 from processor.pipeline.effects import EFFECTS, change_of
 from processor.pipeline.effects.sharpen import LEAST_SIGMA, MOST_SIGMA
@@ -43,7 +43,6 @@ _DEFAULT_COLOUR = "#ffffff"
 #: The manifest lies beside the variants, under this name.
 _RESERVED = frozenset({"manifest"})
 _FACES = "faces"
-_ANALYSES = ANALYSES.keys() | READINGS.keys()
 
 Format = Literal["webp", "avif"]
 _FORMATS: tuple[Format, ...] = ("webp", "avif")
@@ -75,9 +74,9 @@ def _formats(names: list[Format]) -> list[Format]:
 
 
 def _analyses(names: list[str]) -> list[str]:
-    unknown = sorted(set(names) - _ANALYSES)
+    unknown = sorted(set(names) - NAMES)
     if unknown:
-        told = {"known": ", ".join(sorted(_ANALYSES))}
+        told = {"known": ", ".join(sorted(NAMES))}
         raise PydanticCustomError("analyses", "must be among {known}", told)
     # In one order, so that the same choice is the same content.
     first = [name for name in STANDARD.analyses if name in names]
@@ -250,7 +249,7 @@ class PresetDocument(Question):
     )
     analyses: Annotated[list[str], Field(max_length=32), AfterValidator(_analyses)] = Field(
         default=list(STANDARD.analyses),
-        description=f"Facts to find: {', '.join(sorted(_ANALYSES))}. By default those of `standard`.",
+        description=f"Facts to find: {', '.join(sorted(NAMES))}. By default those of `standard`.",
     )
     keep: Annotated[list[Literal["copyright", "profile"]], Field(max_length=len(KEEPABLE)), AfterValidator(_kept)] = (
         Field(default=[], description="Metadata that variants keep: the notice of copyright, the colour profile.")

@@ -22,6 +22,7 @@ from processor.errors import (
     FacesNotInstalled,
     FileTooLarge,
     ImageNotFound,
+    LookingNotInstalled,
     NeedsReview,
     NotUploaded,
     PictureRefused,
@@ -42,6 +43,7 @@ from processor.ports.presets import KEPT_VERSIONS, Preset
 from processor.recipes import STANDARD, Recipe, VariantSpec, sharpening
 from service.auth.middleware import subject_of, tenant_of
 from service.calls import groups, samples
+from service.calls.looking import check_looking
 from service.calls.names import unique_id_of
 from service.calls.pictures import MAX_PICTURE_BODY_BYTES, MAX_PICTURE_BYTES, Picture, decoded
 from service.calls.preset_documents import PresetDocument, PresetVariant, variants_of
@@ -282,7 +284,7 @@ PREVIEW = PreviewAnswer(
 
 
 _PREVIEW_PROBLEMS: tuple[type[TrussError], ...] = (
-    *(FacesNotInstalled, UnknownAsset, PictureRefused, FileTooLarge),
+    *(FacesNotInstalled, LookingNotInstalled, UnknownAsset, PictureRefused, FileTooLarge),
     *(PresetNotFound, ImageNotFound, NotUploaded, NeedsReview, ReviewRejected, TooManyPreviews),
 )
 
@@ -344,7 +346,7 @@ async def show(request: web.Request) -> web.Response:
     body=PresetDocument,
     problems=(
         *(PresetBuiltIn, PresetChanged, TooManyPresets),
-        *(FacesNotInstalled, PresetUnusable, UnknownAsset, TooManyPreviews),
+        *(FacesNotInstalled, LookingNotInstalled, PresetUnusable, UnknownAsset, TooManyPreviews),
     ),
 )
 async def put(request: web.Request) -> web.Response:
@@ -356,7 +358,7 @@ async def put(request: web.Request) -> web.Response:
     """
     document = await asked_by(request, PresetDocument, await json_body(request))
     tenant, name, expected, presets = tenant_of(request), _new_name(request), _expected(request), request.app[PRESETS]
-    recipe = document.recipe(name)
+    recipe = check_looking(request, document.recipe(name))
     await presets.check(tenant, name, expected)
     with request.app[PREVIEW_PLACES].place(tenant):
         await request.app[PREVIEWS].try_out(tenant, recipe, sample_picture())
@@ -431,7 +433,7 @@ async def preview(request: web.Request) -> web.Response:
 
 async def _recipe(request: web.Request, asked: PreviewRequest) -> Recipe:
     if asked.document is not None:
-        return asked.document.recipe("preview")
+        return check_looking(request, asked.document.recipe("preview"))
     return (await request.app[PRESETS].get(tenant_of(request), asked.preset or "")).recipe
 
 

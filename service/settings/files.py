@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
@@ -10,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from processor.fits import read_fit
 from processor.formats import AVIF, WEBP
+from processor.looking.models import check_models
 from processor.pipeline.effects import check_effects
 from processor.pipeline.effects.sharpen import LEAST_SIGMA, MOST_SIGMA
 from processor.pipeline.limits import FileLimits
@@ -72,6 +74,15 @@ def _kept(names: tuple[str, ...]) -> tuple[str, ...]:
     if not wanted <= set(KEEPABLE):
         raise PydanticCustomError("kept", f"must be empty, or of {', '.join(KEEPABLE)}")
     return tuple(name for name in KEEPABLE if name in wanted)
+
+
+def _models(folder: Path | None) -> Path | None:
+    if folder is not None:
+        try:
+            check_models(folder)
+        except ValueError as error:
+            raise PydanticCustomError("models", "{why}", {"why": str(error)}) from None
+    return folder
 
 
 class FileSettings(BaseModel):
@@ -160,6 +171,15 @@ class FileSettings(BaseModel):
         AfterValidator(_for_each_variant),
         Field(alias="AVIF_QUALITY", description="As `WEBP_QUALITY`, of AVIF; the numbers mean something else there."),
     ] = tuple(spec.quality for spec in FURTHER[AVIF.name])
+    models_dir: Annotated[
+        Path | None,
+        AfterValidator(_models),
+        Field(
+            alias="MODELS_DIR",
+            description="Folder of the models that look into pictures, as `make models` makes it, for which the "
+            "extra `ai` must be installed. Without it, looking is off: `GET /images/limits` says so.",
+        ),
+    ] = None
     retention_days: Annotated[
         int, Field(alias="RETENTION_DAYS", ge=1, le=3650, description="How long job records are kept.")
     ] = 30

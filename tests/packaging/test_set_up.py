@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from docs.generate import ROOT
+from models.__main__ import LOCK as MODELS_LOCK
 from tests.packaging import dockerfile
 
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -57,7 +59,7 @@ def _needs(requirement: Requirement) -> Iterator[Requirement]:
             yield needed
 
 
-@pytest.mark.parametrize("name", ["runtime", "dev"])
+@pytest.mark.parametrize("name", ["runtime", "ai", "dev"])
 def test_a_lock_is_complete_so_that_nothing_has_to_be_resolved(name: str) -> None:
     pins = _pins(ROOT / "requirements" / f"{name}.txt")
     here = [pin for pin, _ in pins.values() if pin.marker is None or pin.marker.evaluate()]
@@ -71,10 +73,12 @@ def test_a_lock_is_complete_so_that_nothing_has_to_be_resolved(name: str) -> Non
 
 
 def test_the_tests_run_over_the_versions_that_are_deployed() -> None:
-    deployed, tested = (_pins(ROOT / "requirements" / f"{name}.txt") for name in ("runtime", "dev"))
-    assert {name: pin.specifier for name, (pin, _) in deployed.items()} == {
-        name: tested[name][0].specifier for name in deployed
-    }
+    tested = _pins(ROOT / "requirements" / "dev.txt")
+    for lock in ("runtime", "ai"):
+        deployed = _pins(ROOT / "requirements" / f"{lock}.txt")
+        assert {name: pin.specifier for name, (pin, _) in deployed.items()} == {
+            name: tested[name][0].specifier for name in deployed
+        }
 
 
 def _commands() -> Iterator[str]:
@@ -223,7 +227,31 @@ def test_help_is_there_for_whoever_asks() -> None:
 
 def test_every_lock_is_installed_by_somebody() -> None:
     text = SET_UP.read_text()
-    assert {lock.stem for lock in LOCKS} == set(re.findall(r'\((?:PROJECT|LOCAL_AWS), "([\w-]+)"\)', text))
+    installed = set(re.findall(r'\((?:PROJECT|LOCAL_AWS), "([\w-]+)"\)', text))
+    # Of these wheels files are taken; nothing is installed.
+    assert {lock.stem for lock in LOCKS} == installed | {MODELS_LOCK.stem}
+    assert '"-m", "models"' in text
+
+
+@pytest.mark.parametrize("fails", ["ai.txt", ".models"])
+def test_what_looks_into_pictures_is_done_without_where_it_cannot_be_had(
+    fails: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = importlib.util.spec_from_file_location("set_up", SET_UP)
+    assert spec is not None
+    assert spec.loader is not None
+    set_up = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(set_up)
+
+    def run(_: object, doing: str, *, quiet: bool = False) -> None:
+        if fails in doing:
+            sys.exit("The index cannot be reached.")
+
+    monkeypatch.setattr(set_up, "_run", run)
+    monkeypatch.setattr(set_up, "_stamp", lambda _: {})
+    monkeypatch.setattr(set_up, "_note", lambda *_: None)
+    set_up._add_models()
+    assert capsys.readouterr().out == "Without the models that look into pictures: The index cannot be reached.\n"
 
 
 def test_packages_that_only_run_need_no_tools_of_developers() -> None:

@@ -19,6 +19,13 @@ PLANTED = {
     "processor/stores/memory/deep/pixels.py": ("import pyvips.enums", "only the pipeline imports libvips"),
     "processor/sandbox/pixels.py": ("import pyvips", "only the pipeline imports libvips"),
     "service/calls/pixels.py": ("import pyvips", "only the pipeline imports libvips"),
+    "processor/pipeline/analyses/arrays.py": ("import numpy as np", "only looking imports the models' libraries"),
+    "service/arrays.py": ("from onnxruntime import InferenceSession", "only looking imports the models' libraries"),
+    "processor/catalog/look.py": (
+        "from processor.looking.faces import find_faces",
+        "looking is behind the renderers",
+    ),
+    "processor/looking/upward.py": ("import processor.pipeline.view", "the processor is layered"),
     "processor/buckets.py": ("import aioboto3", "only the stores import the AWS SDK"),
     "processor/pipeline/buckets.py": ("from botocore.config import Config", "only the stores import the AWS SDK"),
     "processor/pipeline/analyses/buckets.py": ("import aioboto3", "only the stores import the AWS SDK"),

@@ -555,7 +555,8 @@ class Held:
     tiny WebP as a `data:` URI, and `blurhash`: a BlurHash, to show before the picture is there. `likeness`: a
     difference hash; few of its 64 bits differ between pictures that look alike. `metadata`: what EXIF, IPTC and
     XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture
-    was taken, null if nothing says it; only with `include=position`. More may be added.
+    was taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
+    largest are, as fractions of the upright picture. More may be added.
     """
 
 
@@ -666,7 +667,8 @@ class Job:
     tiny WebP as a `data:` URI, and `blurhash`: a BlurHash, to show before the picture is there. `likeness`: a
     difference hash; few of its 64 bits differ between pictures that look alike. `metadata`: what EXIF, IPTC and
     XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture
-    was taken, null if nothing says it; only with `include=position`. More may be added.
+    was taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
+    largest are, as fractions of the upright picture. More may be added.
     """
     error: Failure | None
     """Only of a failed job."""
@@ -774,6 +776,10 @@ class Limits:
     """Most webhooks of the tenant."""
     formats: list[AcceptedFormat]
     """What is converted, by extension. The content decides."""
+    looking: dict[str, bool]
+    """Analyses that need the models that look into pictures, and whether those are installed. A preset with one
+    that is not is refused (`looking_not_installed`).
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -977,8 +983,8 @@ class PresetDocument:
     variants: list[VariantRequest]
     """1 to 12 variants with different names."""
     analyses: list[str] | None = None
-    """Facts to find: blurhash, colour, colours, likeness, metadata, placeholder, position. By default those of
-    `standard`.
+    """Facts to find: blurhash, colour, colours, faces, likeness, metadata, placeholder, position. By default those
+    of `standard`.
     """
     keep: list[Literal["copyright", "profile"]] | None = None
     """Metadata that variants keep: the notice of copyright, the colour profile."""
@@ -1144,7 +1150,8 @@ class Processed:
     tiny WebP as a `data:` URI, and `blurhash`: a BlurHash, to show before the picture is there. `likeness`: a
     difference hash; few of its 64 bits differ between pictures that look alike. `metadata`: what EXIF, IPTC and
     XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture
-    was taken, null if nothing says it; only with `include=position`. More may be added.
+    was taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
+    largest are, as fractions of the upright picture. More may be added.
     """
 
 

@@ -496,8 +496,8 @@ export abstract class Calls {
     /** 1 to 12 variants with different names. */
     variants: VariantRequest[];
     /**
-     * Facts to find: blurhash, colour, colours, likeness, metadata, placeholder, position. By default those of
-     * `standard`.
+     * Facts to find: blurhash, colour, colours, faces, likeness, metadata, placeholder, position. By default those
+     * of `standard`.
      */
     analyses?: string[];
     /** Metadata that variants keep: the notice of copyright, the colour profile. */

@@ -469,7 +469,8 @@ export interface Held {
    * WebP as a `data:` URI, and `blurhash`: a BlurHash, to show before the picture is there. `likeness`: a
    * difference hash; few of its 64 bits differ between pictures that look alike. `metadata`: what EXIF, IPTC and
    * XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture was
-   * taken, null if nothing says it; only with `include=position`. More may be added.
+   * taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
+   * largest are, as fractions of the upright picture. More may be added.
    */
   facts?: Record<string, unknown>;
 }
@@ -572,7 +573,8 @@ export interface Job {
    * WebP as a `data:` URI, and `blurhash`: a BlurHash, to show before the picture is there. `likeness`: a
    * difference hash; few of its 64 bits differ between pictures that look alike. `metadata`: what EXIF, IPTC and
    * XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture was
-   * taken, null if nothing says it; only with `include=position`. More may be added.
+   * taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
+   * largest are, as fractions of the upright picture. More may be added.
    */
   facts?: Record<string, unknown>;
   /** Only of a failed job. */
@@ -674,6 +676,11 @@ export interface Limits {
   maxWebhooks: number;
   /** What is converted, by extension. The content decides. */
   formats: AcceptedFormat[];
+  /**
+   * Analyses that need the models that look into pictures, and whether those are installed. A preset with one that
+   * is not is refused (`looking_not_installed`).
+   */
+  looking: Record<string, boolean>;
 }
 
 /** A page of images, each as its current job. */
@@ -856,8 +863,8 @@ export interface PresetDocument {
   /** 1 to 12 variants with different names. */
   variants: VariantRequest[];
   /**
-   * Facts to find: blurhash, colour, colours, likeness, metadata, placeholder, position. By default those of
-   * `standard`.
+   * Facts to find: blurhash, colour, colours, faces, likeness, metadata, placeholder, position. By default those
+   * of `standard`.
    */
   analyses?: string[];
   /** Metadata that variants keep: the notice of copyright, the colour profile. */
@@ -1007,7 +1014,8 @@ export interface Processed {
    * WebP as a `data:` URI, and `blurhash`: a BlurHash, to show before the picture is there. `likeness`: a
    * difference hash; few of its 64 bits differ between pictures that look alike. `metadata`: what EXIF, IPTC and
    * XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture was
-   * taken, null if nothing says it; only with `include=position`. More may be added.
+   * taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
+   * largest are, as fractions of the upright picture. More may be added.
    */
   facts?: Record<string, unknown>;
 }

@@ -48,6 +48,11 @@ def change_of(effect: Effect) -> Change:
         raise ValueError(f"{effect.name} has other parameters") from None
 
 
+def asks_model(effect: Effect) -> bool:
+    """Whether it changes the picture by what a model finds."""
+    return bool(getattr(EFFECTS.get(effect.name), "looks", False))
+
+
 def check_effects(recipe: Recipe) -> None:
     """Raises `ValueError` unless every effect is known: a variant without it would be another picture."""
     for spec in recipe.specs:

@@ -13,6 +13,7 @@ import pyvips
 
 from processor.catalog import previews
 from processor.errors import Unavailable
+from processor.pipeline.analyses import LOOKS
 from processor.ports.objects import MultipartUpload
 from processor.recipes import STANDARD
 from service.auth.principal import Scope
@@ -23,6 +24,7 @@ from service.limits.open_calls import PREVIEWS
 from tests import corpus
 from tests.integration.http.conftest import CDN, Ask, Client, World
 from tests.integration.http.test_access import key_of
+from tests.models import MODELS, needs_models
 
 PATH = "/images/presets"
 AVATAR = {"variants": [{"name": "square", "width": 64, "height": 64, "fit": "cover", "gravity": "attention"}]}
@@ -172,7 +174,7 @@ async def test_whoever_has_the_answer_gets_no_body(client: Client, ask: Ask) -> 
         (document(effects=[{"name": "sharpen", "sigma": True}]), "variants.0.effects.0"),
         (document(effects=[{"name": "sharpen", "sigma": 1, "more": 1}]), "variants.0.effects.0"),
         (document(effects=[{"name": "sharpen", "sigma": 1}] * 5), "variants.0.effects"),
-        ({**AVATAR, "analyses": ["faces"]}, "analyses"),
+        ({**AVATAR, "analyses": ["moods"]}, "analyses"),
         ({**AVATAR, "keep": ["everything"]}, "keep.0"),
         ({**AVATAR, "more": 1}, "more"),
         (document(formats=["webp", "avif"], effort={"avif": 6}), ""),  # half a minute for a photograph
@@ -193,6 +195,27 @@ async def test_what_is_not_installed_is_refused_by_its_own_code(ask: Ask) -> Non
     body = {"document": content, "picture": base64.b64encode(picture()).decode()}
     status, _, problem = await ask("POST", f"{PATH}/preview", json=body)
     assert (status, problem["code"]) == (400, "faces_not_installed")
+
+
+async def test_an_analysis_that_needs_a_model_is_refused_where_there_is_none_and_listed_as_off(ask: Ask) -> None:
+    content = {**AVATAR, "analyses": ["faces", "colour"]}
+    status, _, problem = await put(ask, content=content)
+    assert (status, problem["code"]) == (400, "looking_not_installed")
+    assert problem["detail"].startswith("`faces` needs the models that look into pictures")
+    body = {"document": content, "picture": base64.b64encode(picture()).decode()}
+    status, _, problem = await ask("POST", f"{PATH}/preview", json=body)
+    assert (status, problem["code"]) == (400, "looking_not_installed")
+    _, _, limits = await ask("GET", "/images/limits")
+    assert limits["looking"] == dict.fromkeys(LOOKS, False)
+
+
+@needs_models
+async def test_an_analysis_that_needs_a_model_is_taken_where_there_is_one(serve: Serve) -> None:
+    client = await serve(models_dir=MODELS)
+    async with client.put(f"{PATH}/faces", json={**AVATAR, "analyses": ["faces"]}) as response:
+        assert response.status == 201
+    async with client.get("/images/limits") as response:
+        assert (await response.json())["looking"] == dict.fromkeys(LOOKS, True)
 
 
 @pytest.mark.parametrize("name", ["Avatar", "1a", "a_b", "preview", "a" * 33])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from processor.looking.models import KEPT_BYTES, LOOK_BYTES
 from service.auth.principal import Scope
 from service.auth.settings import AuthMode
 from service.config import Settings, SettingsError
+from service.machine import OWN_BYTES
+from tests.models import MODELS, needs_models
 
 REQUIRED = {
     "SOURCE_BUCKET": "source",
@@ -87,3 +92,24 @@ def test_ways_in_that_do_not_fit_together_are_refused(given: dict[str, str], com
 def test_scopes_are_mapped_by_json() -> None:
     settings = Settings.from_env({**REQUIRED, "COGNITO_SCOPE_MAP": '{"editors": ["images:read", "images:write"]}'})
     assert settings.cognito_scope_map == {"editors": {Scope.READ, Scope.WRITE}}
+
+
+@pytest.mark.parametrize("name", ["faces.onnx", ""])
+def test_a_folder_without_the_models_is_refused_with_the_name_of_a_file(name: str, tmp_path: Path) -> None:
+    if name:
+        (tmp_path / name).write_bytes(b"another file")
+    with pytest.raises(SettingsError, match=r"^MODELS_DIR: got '.*'; .*faces\.onnx .*`make models` makes it$"):
+        Settings.from_env({**REQUIRED, "MODELS_DIR": str(tmp_path)})
+
+
+@needs_models
+def test_the_models_and_every_thread_that_looks_leave_less_memory_for_pictures() -> None:
+    def settings(**more: str) -> Settings:
+        return Settings.from_env({**REQUIRED, "WORKER_THREADS": "2", "MEMORY_BUDGET_BYTES": str(2**31), **more})
+
+    looking = settings(MODELS_DIR=str(MODELS))
+    models = KEPT_BYTES + 2 * LOOK_BYTES
+    without = settings().affordable(2**31).memory_budget_bytes
+    assert without - looking.affordable(2**31).memory_budget_bytes == models
+    with pytest.raises(SettingsError, match=f"the process itself takes {OWN_BYTES + models}"):
+        looking.affordable(2**29)

@@ -338,7 +338,7 @@ def test_what_is_made_of_means(
 ) -> None:
     monkeypatch.setattr(geometry, "LONG_PIXELS", 3_000_000)
 
-    assert passes.is_from_means(info, size) == early
+    assert passes.is_from_means(info, size, STANDARD) == early
 
 
 @pytest.mark.parametrize(

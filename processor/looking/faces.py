@@ -1,0 +1,19 @@
+"""Finds faces in a picture."""
+
+from __future__ import annotations
+
+from processor.errors import LookingOff
+from processor.faces import Face
+
+
+def find_faces(rgb: bytes, width: int, height: int) -> tuple[Face, ...]:
+    """The faces in an upright picture in sRGB, 3 bytes a pixel, the surest first. Its longest side has at most 640
+    pixels.
+
+    Raises `LookingOff` where there is no model, `LookingFailed` if it fails.
+    """
+    try:
+        from processor.looking.centerface import look  # noqa: PLC0415 - the extra may be absent
+    except ImportError:
+        raise LookingOff from None
+    return look(rgb, width, height)
