@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -25,6 +26,8 @@ from processor.recipes import STANDARD, Recipe
 MAX_PRESETS = 50
 #: Images that are looked at, newest first, to see whether a preset is in use; and how many of them at once.
 LOOKED_AT, PAGE = 5000, 100
+#: Versions that a process remembers, of all tenants: some megabytes.
+REMEMBERED_VERSIONS = 300
 #: Whether the present newest version is one that the caller expects; None: there is no such preset.
 Expected = Callable[[Preset | None], bool]
 
@@ -37,6 +40,8 @@ class Choice:
     store: PresetStore | None = None
     #: What tenants have as default: asked for at every upload.
     _heads: Recent[PresetHeads] | None = field(init=False)
+    #: By tenant, name and version. A version never changes, and its number is not used again.
+    _versions: OrderedDict[tuple[str, str, int], Recipe] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
         """Remember heads, if there are any."""
@@ -74,7 +79,7 @@ class Choice:
             return made if isinstance(made, Recipe) else self.standard
 
     async def newest(self, tenant: str, name: str) -> Recipe:
-        """Consistent reads. Raises `PresetNotFound`, `Unavailable`."""
+        """A consistent read, and one more for a version that is new here. Raises `PresetNotFound`, `Unavailable`."""
         if name == self.standard.name:
             return self.standard
         if self.store is None:
@@ -82,7 +87,16 @@ class Choice:
         head = (await self.store.heads(tenant)).get(name)
         if head is None:
             raise PresetNotFound
-        return (await self.store.get(tenant, name, head.newest)).recipe
+        return await self._version(self.store, tenant, name, head.newest)
+
+    async def _version(self, store: PresetStore, tenant: str, name: str, version: int) -> Recipe:
+        key = tenant, name, version
+        if key not in self._versions:
+            self._versions[key] = (await store.get(tenant, name, version)).recipe
+            while len(self._versions) > REMEMBERED_VERSIONS:
+                self._versions.popitem(last=False)
+        self._versions.move_to_end(key)
+        return self._versions[key]
 
     def forget(self, tenant: str) -> None:
         """The tenant's presets were changed here."""

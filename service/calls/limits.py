@@ -9,14 +9,26 @@ from aiohttp import web
 from pydantic import ConfigDict, Field
 
 from processor import clock
+from processor.catalog.assets import MAX_ASSETS
+from processor.catalog.presets import MAX_PRESETS
 from processor.formats import DECODED, in_words
 from processor.formats.anatomy import MAX_PIECES
 from processor.pipeline.analyses import LOOKS
+from processor.pipeline.lettering import MOST_CHARACTERS, MOST_LINES
 from processor.pipeline.limits import FileLimits
+from processor.ports.presets import KEPT_VERSIONS
 from processor.usage import MEGAPIXEL, Limits, Overrides, Usage, today, tomorrow
 from processor.webhooks.registry import MAX_ENDPOINTS
 from service.auth.middleware import tenant_of
 from service.calls import groups
+from service.calls.pictures import MAX_PICTURE_BYTES
+from service.calls.preset_documents import (
+    LONGEST_CONTAIN_SIDE,
+    LONGEST_SIDE,
+    MAX_CPU_SECONDS,
+    MAX_EFFECTS,
+    MAX_VARIANTS,
+)
 from service.config import SETTINGS, Settings
 from service.formats import CONTENT_TYPES
 from service.http.body import json_body
@@ -82,6 +94,30 @@ class AcceptedFormat(Answer):
     content_type: str = Field(examples=["image/jpeg"])
 
 
+class PresetBounds(Answer):
+    """What presets are held to."""
+
+    count: int = Field(description="Most presets of the tenant.", examples=[MAX_PRESETS])
+    versions: int = Field(description="Versions that are kept of each.", examples=[KEPT_VERSIONS])
+    variants: int = Field(description="Most variants of a preset.", examples=[MAX_VARIANTS])
+    effects: int = Field(description="Most effects of a variant.", examples=[MAX_EFFECTS])
+    side: int = Field(description="Longest side of a box, in pixels.", examples=[LONGEST_SIDE])
+    contain_side: int = Field(description="The same of `contain`.", examples=[LONGEST_CONTAIN_SIDE])
+    cpu_seconds: float = Field(
+        description="Most CPU seconds that a photograph of 12 megapixels may take, by estimate.",
+        examples=[MAX_CPU_SECONDS],
+    )
+
+
+class AssetBounds(Answer):
+    """What assets are held to."""
+
+    count: int = Field(description="Most assets of the tenant.", examples=[MAX_ASSETS])
+    bytes: int = Field(description="Largest picture.", examples=[MAX_PICTURE_BYTES])
+    characters: int = Field(description="Longest text.", examples=[MOST_CHARACTERS])
+    lines: int = Field(description="Most lines of a text.", examples=[MOST_LINES])
+
+
 class LimitsAnswer(Heard):
     """The file limits, and the limits and usage of the tenant, as of a few seconds ago."""
 
@@ -107,6 +143,8 @@ class LimitsAnswer(Heard):
         examples=[1006632960],
     )
     max_webhooks: int = Field(description="Most webhooks of the tenant.", examples=[MAX_ENDPOINTS])
+    presets: PresetBounds
+    assets: AssetBounds
     formats: list[AcceptedFormat] = Field(description="What is converted, by extension. The content decides.")
     looking: dict[str, bool] = Field(
         description="Analyses that need the models that look into pictures, and whether those are installed. A preset "
@@ -135,11 +173,23 @@ class LimitsAnswer(Heard):
             max_seconds=settings.process_timeout_seconds,
             max_memory=settings.told_conversion_budget_bytes,
             max_webhooks=MAX_ENDPOINTS,
+            presets=_PRESETS,
+            assets=_ASSETS,
             formats=_FORMATS,
             looking=dict.fromkeys(LOOKS, settings.models_dir is not None),
         )
 
 
+_PRESETS = PresetBounds(
+    count=MAX_PRESETS,
+    versions=KEPT_VERSIONS,
+    variants=MAX_VARIANTS,
+    effects=MAX_EFFECTS,
+    side=LONGEST_SIDE,
+    contain_side=LONGEST_CONTAIN_SIDE,
+    cpu_seconds=MAX_CPU_SECONDS,
+)
+_ASSETS = AssetBounds(count=MAX_ASSETS, bytes=MAX_PICTURE_BYTES, characters=MOST_CHARACTERS, lines=MOST_LINES)
 _FORMATS = [AcceptedFormat(extension=name, content_type=kind) for name, kind in CONTENT_TYPES.items()]
 
 LIMITS = LimitsAnswer(
@@ -158,6 +208,8 @@ LIMITS = LimitsAnswer(
     max_seconds=60,
     max_memory=960 * 1024 * 1024,
     max_webhooks=MAX_ENDPOINTS,
+    presets=_PRESETS,
+    assets=_ASSETS,
     formats=_FORMATS,
     looking=dict.fromkeys(LOOKS, True),
 )

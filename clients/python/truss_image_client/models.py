@@ -82,6 +82,20 @@ class Asset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AssetBounds:
+    """What assets are held to."""
+
+    count: int
+    """Most assets of the tenant."""
+    bytes: int
+    """Largest picture."""
+    characters: int
+    """Longest text."""
+    lines: int
+    """Most lines of a text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssetDeleted:
     """The asset that was."""
 
@@ -774,6 +788,8 @@ class Limits:
     """Most memory that a conversion may take, in bytes; null where this process does not know."""
     max_webhooks: int
     """Most webhooks of the tenant."""
+    presets: PresetBounds
+    assets: AssetBounds
     formats: list[AcceptedFormat]
     """What is converted, by extension. The content decides."""
     looking: dict[str, bool]
@@ -961,6 +977,26 @@ class Preset:
     cpu_seconds: float
     """An estimate of the CPU time for a photograph of 12 megapixels, in seconds."""
     document: PresetContent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresetBounds:
+    """What presets are held to."""
+
+    count: int
+    """Most presets of the tenant."""
+    versions: int
+    """Versions that are kept of each."""
+    variants: int
+    """Most variants of a preset."""
+    effects: int
+    """Most effects of a variant."""
+    side: int
+    """Longest side of a box, in pixels."""
+    contain_side: int
+    """The same of `contain`."""
+    cpu_seconds: float
+    """Most CPU seconds that a photograph of 12 megapixels may take, by estimate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1481,6 +1517,7 @@ __all__ = [
     "ApiKeyList",
     "ArrivedPart",
     "Asset",
+    "AssetBounds",
     "AssetDeleted",
     "AssetFile",
     "AssetList",
@@ -1540,6 +1577,7 @@ __all__ = [
     "PlannedImage",
     "PostForm",
     "Preset",
+    "PresetBounds",
     "PresetContent",
     "PresetDocument",
     "PresetHistory",

@@ -52,6 +52,18 @@ export interface Asset {
   addedAt: string;
 }
 
+/** What assets are held to. */
+export interface AssetBounds {
+  /** Most assets of the tenant. */
+  count: number;
+  /** Largest picture. */
+  bytes: number;
+  /** Longest text. */
+  characters: number;
+  /** Most lines of a text. */
+  lines: number;
+}
+
 /** The asset that was. */
 export interface AssetDeleted {
   /** Fields of the request that mean nothing here; absent when there are none. */
@@ -674,6 +686,8 @@ export interface Limits {
   maxMemory: number | null;
   /** Most webhooks of the tenant. */
   maxWebhooks: number;
+  presets: PresetBounds;
+  assets: AssetBounds;
   /** What is converted, by extension. The content decides. */
   formats: AcceptedFormat[];
   /**
@@ -845,6 +859,24 @@ export interface Preset {
   /** An estimate of the CPU time for a photograph of 12 megapixels, in seconds. */
   cpuSeconds: number;
   document: PresetContent;
+}
+
+/** What presets are held to. */
+export interface PresetBounds {
+  /** Most presets of the tenant. */
+  count: number;
+  /** Versions that are kept of each. */
+  versions: number;
+  /** Most variants of a preset. */
+  variants: number;
+  /** Most effects of a variant. */
+  effects: number;
+  /** Longest side of a box, in pixels. */
+  side: number;
+  /** The same of `contain`. */
+  containSide: number;
+  /** Most CPU seconds that a photograph of 12 megapixels may take, by estimate. */
+  cpuSeconds: number;
 }
 
 /** What it makes. `PUT` takes it as it is. */

@@ -96,6 +96,20 @@ async def test_a_page_learns_the_limits_of_a_file_before_it_uploads(ask: Any) ->
     }
 
 
+async def test_a_tenant_learns_the_bounds_of_presets_and_assets(ask: Any) -> None:
+    _, _, limits = await ask("GET", "/images/limits")
+    assert limits["presets"] == {
+        "count": 50,
+        "versions": 50,
+        "variants": 12,
+        "effects": 4,
+        "side": 16_383,
+        "containSide": 4096,
+        "cpuSeconds": 20,
+    }
+    assert limits["assets"] == {"count": 100, "bytes": 4 * 1024**2, "characters": 120, "lines": 4}
+
+
 async def test_every_format_that_is_listed_may_be_uploaded(ask: Any, submit: Any) -> None:
     _, _, limits = await ask("GET", "/images/limits")
     for each in limits["formats"]:

@@ -205,6 +205,67 @@ async def test_a_default_that_was_deleted_elsewhere_a_moment_ago_stops_no_upload
     assert await here.of_upload(TENANT, None) == STANDARD
 
 
+class Counting(MemoryPresetStore):
+    """Counts the reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: list[str] = []
+
+    async def heads(self, tenant: str) -> PresetHeads:
+        self.reads.append("heads")
+        return await super().heads(tenant)
+
+    async def get(self, tenant: str, name: str, version: int) -> Preset:
+        self.reads.append(f"{tenant} {name} {version}")
+        return await super().get(tenant, name, version)
+
+
+async def test_an_upload_with_a_preset_reads_one_record_once_its_version_is_known(world: World) -> None:
+    store = Counting()
+    presets = Presets(store=store, choice=Choice(store=store), jobs=world.jobs)
+    await save(presets)
+    await presets.choose_default(TENANT, "avatar")
+    for name in ("avatar", None):
+        await presets.choice.of_upload(TENANT, name)
+        store.reads.clear()
+        assert (await presets.choice.of_upload(TENANT, name)).version == 1
+        assert store.reads == ["heads"]
+
+    await save(presets, changed(AVATAR, 90))
+    store.reads.clear()
+    assert (await presets.choice.of_upload(TENANT, "avatar")).version == 2
+    assert store.reads == ["heads", f"{TENANT} avatar 2"]
+
+
+async def test_a_process_remembers_a_bounded_number_of_versions(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REMEMBERED_VERSIONS", 2)
+    store = Counting()
+    presets = Presets(store=store, choice=Choice(store=store), jobs=world.jobs)
+    tenants = ("a", "b", "c")
+    for tenant in tenants:
+        await save(presets, tenant=tenant)
+    for tenant in (*tenants, "c", "a"):
+        await presets.choice.of_upload(tenant, "avatar")
+    store.reads.clear()
+    for tenant in ("a", "c"):  # the last two that were asked for
+        await presets.choice.of_upload(tenant, "avatar")
+    assert store.reads == ["heads", "heads"]
+    await presets.choice.of_upload("b", "avatar")
+    assert store.reads[-1] == "b avatar 1"
+
+
+async def test_a_remembered_version_of_a_deleted_preset_is_not_found(world: World, presets: Presets) -> None:
+    await save(presets)
+    await world.choice.of_upload(TENANT, "avatar")
+    await presets.remove(TENANT, "avatar", force=True, expected=anything)
+    with pytest.raises(PresetNotFound):
+        await world.choice.of_upload(TENANT, "avatar")
+    await save(presets, changed(AVATAR, 90))
+    found = await world.choice.of_upload(TENANT, "avatar")
+    assert (found.version, found.specs[0].quality) == (2, 90)
+
+
 async def test_the_records_being_away_is_told_and_not_taken_for_no_preset(world: World) -> None:
     class Away(MemoryPresetStore):
         async def heads(self, tenant: str) -> PresetHeads:
