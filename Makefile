@@ -95,7 +95,9 @@ browser: setup tests/browser/node_modules/.package-lock.json ## Upload from page
 	$(BIN)/pytest tests/browser
 
 .PHONY: clients
-clients: setup clients/typescript/node_modules/.package-lock.json ## Test the clients as packages, with the service (needs Node 20 with npm)
+clients: setup clients/typescript/node_modules/.package-lock.json examples/react/node_modules/.package-lock.json ## Test the clients as packages, with the service (needs Node 20 with npm)
+	@test -d build/examples || $(BIN)/uv venv --quiet build/examples
+	@$(BIN)/uv pip install --quiet --no-config --python build/examples --no-deps --require-hashes -r examples/requirements.txt
 	$(BIN)/pytest tests/clients
 
 %/node_modules/.package-lock.json: %/package-lock.json
@@ -130,6 +132,7 @@ lock: setup ## Resolve the dependencies anew
 	$(LOCK) --output-file requirements/dev.txt --constraint requirements/ai.txt --extra traces --extra ai --group dev pyproject.toml
 	$(LOCK) --output-file requirements/browser.txt --constraint requirements/dev.txt --group pyproject.toml:browser
 	$(LOCK) --output-file requirements/local-aws.txt --group pyproject.toml:local-aws
+	$(LOCK) --no-config --output-file examples/requirements.txt examples/requirements.in
 	$(LOCK) --output-file requirements/aws-cli.txt --constraint requirements/local-aws.txt --group pyproject.toml:aws-cli
 
 clean: ## Remove the environments and what tools left; keeps the data of `make run`

@@ -92,7 +92,10 @@ def generated(text: str, *, leave: Collection[str] = ()) -> str:
 
 def documents() -> list[Path]:
     """Every document that may have generated parts."""
-    pages = [ROOT / "README.md", ROOT / "infra" / "README.md", *sorted((ROOT / "clients").glob("*/README.md"))]
+    pages = [
+        *(ROOT / folder / "README.md" for folder in ("", "examples", "infra")),
+        *sorted((ROOT / "clients").glob("*/README.md")),
+    ]
     return [*pages, *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "benchmarks").glob("*.md"))]
 
 
