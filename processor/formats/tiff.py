@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from processor.errors import TooManyPieces
 from processor.formats.anatomy import MAX_PIECES, Anatomy, Pieces
@@ -19,10 +20,44 @@ _NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 #: Bytes of a value, by its type.
 _LENGTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 #: Tags with blocks of other metadata.
-_BLOCKS = {700: Kind.XMP, 33723: Kind.IPTC, 34675: Kind.PROFILE}
+_BLOCKS = {700: Kind.XMP, 33_723: Kind.IPTC, 34_675: Kind.PROFILE}
 _PHOTOSHOP = 34377
 #: The tag `NewSubfileType`, and its bits for a smaller version of another page, or a mask for one.
 _SUBFILE, _SMALLER_OR_MASK = 254, 0b101
+
+
+class Name(IntEnum):
+    """The tags that a decoder needs, in the order that a file must have them."""
+
+    WIDTH = 256
+    HEIGHT = 257
+    BITS = 258
+    COMPRESSION = 259
+    PHOTOMETRIC = 262
+    FILL_ORDER = 266
+    STRIP_OFFSETS = 273
+    ORIENTATION = 274
+    SAMPLES = 277
+    ROWS_PER_STRIP = 278
+    STRIP_BYTES = 279
+    PLANAR = 284
+    T4_OPTIONS = 292
+    T6_OPTIONS = 293
+    PREDICTOR = 317
+    COLOUR_MAP = 320
+    TILE_WIDTH = 322
+    TILE_HEIGHT = 323
+    TILE_OFFSETS = 324
+    TILE_BYTES = 325
+    INK_SET = 332
+    EXTRA_SAMPLES = 338
+    SAMPLE_FORMAT = 339
+    JPEG_TABLES = 347
+    YCC_COEFFICIENTS = 529
+    YCC_SUBSAMPLING = 530
+    YCC_POSITIONING = 531
+    YCC_BLACK_AND_WHITE = 532
+    PROFILE = 34_675
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

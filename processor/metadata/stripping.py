@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from processor.errors import TooManyPieces
-from processor.formats import AVIF, GIF, HEIC, JPEG, PNG, WEBP, decoding_of, gif, jpeg, pieces_in, png, webp
+from processor.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, WEBP, decoding_of, gif, jpeg, pieces_in, png, webp
 from processor.formats.anatomy import MAX_PIECES, Pieces
 from processor.formats.blocks import Kind
 from processor.formats.items import boxes, read_items
-from processor.metadata import exif
+from processor.formats.tiff import read_page
+from processor.metadata import exif, tiffs
 
 #: Segments of JPEG that say how pixels are shown: JFIF, a profile, Adobe's mark of the colours.
 _SHOWS: Mapping[int, bytes] = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
@@ -62,8 +63,12 @@ def _needed(data: bytes, format_: str) -> bytes:
 
 
 def _jpeg(data: bytes) -> bytes:
+    return _bare_jpeg(data, _needed(data, JPEG.name))
+
+
+def _bare_jpeg(data: bytes, needed: bytes = b"") -> bytes:
     parts, copied = [data[:2]], 2
-    if needed := _needed(data, JPEG.name):
+    if needed:
         parts.append(struct.pack(">BBH", 0xFF, 0xE1, len(needed) + 8) + b"Exif\0\0" + needed)
     for kind, start, at, end in jpeg.segments(data, pieces_in(data, JPEG.name)):
         if kind == jpeg.EOI:
@@ -137,11 +142,18 @@ def _heif(data: bytes) -> bytes:
     return bytes(blank)
 
 
-_STRIPPERS: Mapping[str, Callable[[bytes], bytes]] = {
+def _tiff(data: bytes) -> bytes | None:
+    """The page that is shown, written anew: offsets lead anywhere in such a file, and what nothing leads to is there,
+    too."""
+    return tiffs.alone(read_page(data, Pieces(MAX_PIECES)), _bare_jpeg)
+
+
+_STRIPPERS: Mapping[str, Callable[[bytes], bytes | None]] = {
     JPEG.name: _jpeg,
     PNG.name: _png,
     WEBP.name: _webp,
     GIF.name: _gif,
     AVIF.name: _heif,
     HEIC.name: _heif,
+    TIFF.name: _tiff,
 }

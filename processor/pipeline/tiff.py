@@ -6,46 +6,10 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 from processor.errors import CorruptImage, UnsupportedFormat
 from processor.formats.anatomy import MAX_PIECES, Pieces
-from processor.formats.tiff import TIFF, Page, read_page
-
-
-class _Tag(IntEnum):
-    """The tags that a decoder needs, in the order that a file must have them."""
-
-    WIDTH = 256
-    HEIGHT = 257
-    BITS = 258
-    COMPRESSION = 259
-    PHOTOMETRIC = 262
-    FILL_ORDER = 266
-    STRIP_OFFSETS = 273
-    ORIENTATION = 274
-    SAMPLES = 277
-    ROWS_PER_STRIP = 278
-    STRIP_BYTES = 279
-    PLANAR = 284
-    T4_OPTIONS = 292
-    T6_OPTIONS = 293
-    PREDICTOR = 317
-    COLOUR_MAP = 320
-    TILE_WIDTH = 322
-    TILE_HEIGHT = 323
-    TILE_OFFSETS = 324
-    TILE_BYTES = 325
-    INK_SET = 332
-    EXTRA_SAMPLES = 338
-    SAMPLE_FORMAT = 339
-    JPEG_TABLES = 347
-    YCC_COEFFICIENTS = 529
-    YCC_SUBSAMPLING = 530
-    YCC_POSITIONING = 531
-    YCC_BLACK_AND_WHITE = 532
-    PROFILE = 34_675
-
+from processor.formats.tiff import TIFF, Name, Page, read_page
 
 #: Signs of camera raw: the page is only a preview of a sub-page, or has raw sensor data (DNG, CR2).
 _SUB_PAGES, _DNG = 330, 50_706
@@ -106,7 +70,7 @@ def read(data: bytes) -> Tiff:
 def single(tiff: Tiff) -> bytes:
     """The same file with a new directory at its end. It has only known tags, and leads to no other page."""
     page = tiff.page
-    tags = [(name, page.tags[name]) for name in _Tag if name in page.tags]
+    tags = [(name, page.tags[name]) for name in Name if name in page.tags]
     data = page.data + bytes(len(page.data) % 2)
     wide, head, inline = ("Q", 8, 8) if page.is_big else ("I", 4, 4)
     listed = [struct.pack(f"{page.order}{'Q' if page.is_big else 'H'}", len(tags))]
@@ -121,7 +85,7 @@ def single(tiff: Tiff) -> bytes:
 
 def check_pieces(tiff: Tiff, check: Callable[[], None]) -> None:
     """Raises `CorruptImage` if pixels are missing and libtiff would not report it; also what `check` raises."""
-    packed = tiff.page.number(_Tag.COMPRESSION, _PLAIN)
+    packed = tiff.page.number(Name.COMPRESSION, _PLAIN)
     if packed == _PLAIN and any(length < needed for _, length, needed in tiff.pieces):
         raise CorruptImage
     most = max(needed for _, _, needed in tiff.pieces)
@@ -141,9 +105,9 @@ def _inflated_bytes(piece: bytes, limit: int) -> int:
 
 def _check_kind(page: Page) -> None:
     """Raises `UnsupportedFormat`."""
-    bits, photometric = set(page.numbers(_Tag.BITS)) or {1}, page.number(_Tag.PHOTOMETRIC, -1)
-    packed, formats = page.number(_Tag.COMPRESSION, _PLAIN), set(page.numbers(_Tag.SAMPLE_FORMAT))
-    few = max(bits) < _BYTE and page.number(_Tag.SAMPLES, 1) > 1
+    bits, photometric = set(page.numbers(Name.BITS)) or {1}, page.number(Name.PHOTOMETRIC, -1)
+    packed, formats = page.number(Name.COMPRESSION, _PLAIN), set(page.numbers(Name.SAMPLE_FORMAT))
+    few = max(bits) < _BYTE and page.number(Name.SAMPLES, 1) > 1
     is_raw = page.data[_CR2_AT : _CR2_AT + len(_CR2)] == _CR2 or _DNG in page.tags or photometric in _SENSORS
     if is_raw or (page.is_companion and _SUB_PAGES in page.tags):
         kind = "camera raw"
@@ -153,7 +117,7 @@ def _check_kind(page: Page) -> None:
         kind = f"{max(bits)} bits a sample"
     elif packed not in _PACKED:
         kind = "old JPEG" if packed == _OLD_JPEG else f"compression {packed}"
-    elif photometric not in _COLOURS or (photometric == _INKS and page.number(_Tag.INK_SET, _CMYK) != _CMYK):
+    elif photometric not in _COLOURS or (photometric == _INKS and page.number(Name.INK_SET, _CMYK) != _CMYK):
         kind = f"colours of kind {max(photometric, 0)}"
     else:
         return
@@ -161,15 +125,15 @@ def _check_kind(page: Page) -> None:
 
 
 def _tiff(page: Page) -> Tiff:
-    width, height = page.number(_Tag.WIDTH), page.number(_Tag.HEIGHT)
-    photometric, samples = page.number(_Tag.PHOTOMETRIC), page.number(_Tag.SAMPLES, 1)
+    width, height = page.number(Name.WIDTH), page.number(Name.HEIGHT)
+    photometric, samples = page.number(Name.PHOTOMETRIC), page.number(Name.SAMPLES, 1)
     colours = _COLOURS[photometric]
-    needed = (page.tags[name] for name in _Tag if name in page.tags)
+    needed = (page.tags[name] for name in Name if name in page.tags)
     if not width or not height or samples < colours or any(tag.at + tag.size > len(page.data) for tag in needed):
         raise CorruptImage
-    extra = page.numbers(_Tag.EXTRA_SAMPLES)[:1] if samples > colours else ()
+    extra = page.numbers(Name.EXTRA_SAMPLES)[:1] if samples > colours else ()
     has_alpha = photometric != _PALETTE and bool(_ALPHAS.intersection(extra))
-    orientation = page.number(_Tag.ORIENTATION, 1)
+    orientation = page.number(Name.ORIENTATION, 1)
     pieces, piece_bytes = _pieces(page, width, height, samples)
     return Tiff(
         page=page,
@@ -180,26 +144,26 @@ def _tiff(page: Page) -> Tiff:
         orientation=orientation if orientation in range(1, 9) else 1,
         pieces=pieces,
         piece_bytes=piece_bytes,
-        pixel_bytes=samples * (2 if page.number(_Tag.BITS, 1) > _BYTE else 1),
+        pixel_bytes=samples * (2 if page.number(Name.BITS, 1) > _BYTE else 1),
     )
 
 
 def _pieces(page: Page, width: int, height: int, samples: int) -> tuple[tuple[tuple[int, int, int], ...], int]:
     """`Tiff.pieces` and `Tiff.piece_bytes`. Raises `CorruptImage` unless all pieces are in the file."""
-    planes = samples if page.number(_Tag.PLANAR, 1) == _APART else 1
-    bits = page.number(_Tag.BITS, 1) * samples // planes
-    is_tiled = _Tag.TILE_OFFSETS in page.tags
+    planes = samples if page.number(Name.PLANAR, 1) == _APART else 1
+    bits = page.number(Name.BITS, 1) * samples // planes
+    is_tiled = Name.TILE_OFFSETS in page.tags
     if is_tiled:
-        across, down = page.number(_Tag.TILE_WIDTH), page.number(_Tag.TILE_HEIGHT)
-        starts, lengths = page.numbers(_Tag.TILE_OFFSETS), page.numbers(_Tag.TILE_BYTES)
+        across, down = page.number(Name.TILE_WIDTH), page.number(Name.TILE_HEIGHT)
+        starts, lengths = page.numbers(Name.TILE_OFFSETS), page.numbers(Name.TILE_BYTES)
     else:
-        across, down = width, min(page.number(_Tag.ROWS_PER_STRIP, height), height)
-        starts, lengths = page.numbers(_Tag.STRIP_OFFSETS), page.numbers(_Tag.STRIP_BYTES)
+        across, down = width, min(page.number(Name.ROWS_PER_STRIP, height), height)
+        starts, lengths = page.numbers(Name.STRIP_OFFSETS), page.numbers(Name.STRIP_BYTES)
     if not across or not down:
         raise CorruptImage
     columns, rows = -(-width // across), -(-height // down)
     line = (across * bits + 7) // 8
-    if page.number(_Tag.COMPRESSION, _PLAIN) == _PLAIN and not lengths and columns * rows * planes == 1:
+    if page.number(Name.COMPRESSION, _PLAIN) == _PLAIN and not lengths and columns * rows * planes == 1:
         lengths = (line * height,)
     if not len(starts) == len(lengths) == columns * rows * planes:
         raise CorruptImage

@@ -151,3 +151,24 @@ def gif(file: bytes, *, xmp: bytes = b"", comment: bytes = b"") -> bytes:
     more = b"\x21\xff\x0bXMP DataXMP" + xmp + trailer if xmp else b""
     more += b"\x21\xfe" + bytes([len(comment)]) + comment + b"\0" if comment else b""
     return b"GIF89a" + file[6:at] + more + file[at:]
+
+
+def tiff(file: bytes, tags: Sequence[Tag], own: Sequence[Tag] = ()) -> bytes:
+    """A TIFF of 32 bits with these tags in its first directory, and those of EXIF's own. What they replace stays."""
+    order = ">" if file.startswith(b"MM") else "<"
+    (old,) = struct.unpack_from(order + "I", file, 4)
+    (count,) = struct.unpack_from(order + "H", file, old)
+    behind = old + 2 + 12 * count
+    entries = [file[at : at + 12] for at in range(old + 2, behind, 12)]
+    grown = bytearray(file + b"\0" * (len(file) % 2))
+    if own:
+        tags = [*tags, (0x8769, LONG, struct.pack(order + "I", len(grown)))]
+        grown += _directory(own, len(grown), order)
+    for number, kind, body in tags:
+        inside = body.ljust(4, b"\0") if len(body) <= 4 else struct.pack(order + "I", len(grown))
+        grown += body + b"\0" * (len(body) % 2) if len(body) > 4 else b""
+        entries = [entry for entry in entries if struct.unpack_from(order + "H", entry) != (number,)]
+        entries.append(struct.pack(order + "HHI", number, kind, len(body) // _SIZES[kind]) + inside)
+    entries.sort(key=lambda entry: struct.unpack_from(order + "H", entry))
+    grown[4:8] = struct.pack(order + "I", len(grown))
+    return bytes(grown) + struct.pack(order + "H", len(entries)) + b"".join(entries) + file[behind : behind + 4]

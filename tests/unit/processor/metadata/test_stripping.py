@@ -6,8 +6,12 @@ import struct
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from processor.formats.anatomy import Pieces
 from processor.formats.blocks import Kind
+from processor.formats.tiff import Name, read_page
 from processor.metadata.reading import read_metadata
 from processor.metadata.stripping import strip
 from processor.pipeline.limits import Deadline, FileLimits
@@ -27,7 +31,15 @@ FILES = {
     "webp": lambda: said.webp(bytes(PICTURE.webpsave_buffer(keep="none")), 64, 48, exif=TURNED, xmp=XMP),
     "avif": lambda: said.avif(PICTURE, exif=camera(), xmp=XMP),
     "gif": lambda: said.gif(corpus.animation(".gif"), xmp=XMP, comment=b"word"),
+    "tiff": lambda: tagged(corpus.tiffs.with_orientation(PICTURE, 6)),
 }
+
+
+def tagged(file: bytes) -> bytes:
+    """A TIFF that says much of itself, also where no tag leads."""
+    words = [said.text(number, word) for number, word in ((0x010E, "word"), (0x010F, "EOS R6"), (0x013B, "somebody"))]
+    blocks = [(700, said.BYTE, XMP), (33723, said.UNDEFINED, said.iptc((2, 25, b"word")))]
+    return said.tiff(file, [*words, *blocks], [said.text(0xA431, "SERIAL-1")]) + b"MAKER-NOTE"
 
 
 #: Of another size than the source: a variant of its size also depends on the bytes of the file (ADR 0067).
@@ -71,10 +83,68 @@ def test_what_lies_behind_the_picture_goes_too() -> None:
     assert bare.endswith(b"\xff\xd9")
 
 
-@pytest.mark.parametrize("format_", ["tiff", "other"])
-def test_what_cannot_be_stripped_is_not_said_to_be(format_: str) -> None:
-    assert strip(corpus.tiff(PICTURE), format_) is None
+def test_what_cannot_be_stripped_is_not_said_to_be() -> None:
+    assert strip(corpus.tiff(PICTURE), "other") is None
     assert strip(b"GIF89a", "gif") is None
+
+
+TIFFS = [name for name, sample in corpus.SAMPLES.items() if name.startswith("tiff") and sample.code is None]
+
+
+@pytest.mark.parametrize("sample", TIFFS)
+def test_a_tiff_of_any_kind_shows_the_same_without_its_metadata(sample: str) -> None:
+    file = corpus.SAMPLES[sample].make()
+    is_big = file[2:4] in (b"+\0", b"\0+")
+    bare = strip(file if is_big else tagged(file), "tiff")
+    assert bare is not None
+    assert variants(bare) == variants(file)
+    for secret in (b"secret caption", b"SERIAL-1", b"EOS R6", b"word", b"somebody", b"MAKER-NOTE"):
+        assert secret not in bare
+    assert strip(bare, "tiff") == bare
+
+
+def test_another_page_of_a_tiff_goes() -> None:
+    pages = [corpus.tiffs.Page(picture=corpus.flat(40, 30, colour)) for colour in ((1, 2, 3), (201, 202, 203))]
+    bare = strip(corpus.tiffs.file(*pages), "tiff")
+    assert bare is not None
+    assert bytes((1, 2, 3)) * 40 in bare
+    assert bytes((201, 202, 203)) not in bare
+
+
+def test_what_a_jpeg_in_a_tiff_says_goes() -> None:
+    file = corpus.tiff(PICTURE, compression="jpeg", Q=95)
+    page = read_page(file, Pieces(100))
+    (start,), (length,) = page.numbers(Name.STRIP_OFFSETS), page.numbers(Name.STRIP_BYTES)
+    words = said.jpeg(file[start : start + length], exif=TURNED, comment=b"word")
+    places = [(number, said.LONG, struct.pack("<I", value)) for number, value in ((273, len(file)), (279, len(words)))]
+    grown = said.tiff(file + words, places)
+    assert variants(grown) == variants(file)
+    bare = strip(grown, "tiff")
+    assert bare is not None
+    assert b"SERIAL-1" not in bare
+    assert b"word" not in bare
+    assert variants(bare) == variants(file)
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6), st.integers(0, 400))
+def test_a_damaged_tiff_is_stripped_or_not_but_breaks_nothing(changes: list[tuple[int, int]], behind: int) -> None:
+    file = bytearray(tagged(corpus.tiff(corpus.photo(16, 12), compression="jpeg")))
+    for at, value in changes:
+        file[-at - 1] = value
+    bare = strip(bytes(file[: len(file) - behind]), "tiff")
+    assert bare is None or len(bare) <= 2 * len(file)
+
+
+@pytest.mark.parametrize("name", [corpus.tiffs.OFFSETS, corpus.tiffs.LENGTHS])
+def test_a_tiff_that_does_not_say_where_its_pixels_are_is_not_stripped(name: int) -> None:
+    page = corpus.tiffs.Page(picture=PICTURE, tags={name: None})
+    assert strip(corpus.tiffs.file(page), "tiff") is None
+
+
+def test_a_tiff_whose_strips_overlap_does_not_grow() -> None:
+    places = {corpus.tiffs.OFFSETS: range(8, 1008), corpus.tiffs.LENGTHS: (5000,) * 1000}
+    page = corpus.tiffs.Page(picture=PICTURE, tags=places)
+    assert strip(corpus.tiffs.file(page), "tiff") is None
 
 
 @pytest.mark.parametrize("before", [b"\xff\x01", b"\xff\xd8", b"\xff\x01\xff\xd8\xff\x01"])
