@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from processor.stores import schema
 from processor.stores.schema import Names
+from service.auth.principal import Scope
 from service.config import Settings
 from service.http.urls import origin
 from tests.infra.template import ACCOUNT_ID, PATH, REGION, Stack, complaints, load, replacing_properties
@@ -48,11 +49,13 @@ LOGICAL_IDS = [
     "OldestMessageAlarm",
     "OriginAccessControl",
     "PodIdentity",
+    "PositionGroup",
     "ProcessedBucket",
     "ProcessedBucketPolicy",
     "ProcessingTable",
     "ReadGroup",
     "ResponseHeaders",
+    "ReviewGroup",
     "ScalerPolicy",
     "ServicePolicy",
     "ServiceRole",
@@ -520,7 +523,7 @@ def test_users_cannot_choose_their_tenant() -> None:
 def test_the_groups_of_the_user_pool_are_the_scopes_of_the_api() -> None:
     stack = Stack({"CreateUserPool": "true"})
     groups = {stack.resource(name)["GroupName"] for name in stack.resources("AWS::Cognito::UserPoolGroup")}
-    assert groups == {"images:read", "images:write", "images:delete", "images:admin"}
+    assert groups == set(Scope)
 
 
 def test_the_hosted_sign_in_is_there_when_it_may_return_somewhere() -> None:
