@@ -122,8 +122,13 @@ format: setup ## Lay out the code and mend what can be mended
 
 docs: setup ## Write the generated parts of the documentation and of the clients anew
 	$(BIN)/python -m clients.generate
+	$(BIN)/python -m docs.flow
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m helm.generate
+
+.PHONY: site
+site: setup ## Build the documents as a site with search, in build/site/pages
+	$(BIN)/python -m docs.site
 
 lock: setup ## Resolve the dependencies anew
 	$(LOCK) --output-file requirements/build.txt --group pyproject.toml:build
