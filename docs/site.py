@@ -44,7 +44,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
             "infra/README.md",
         ),
     ),
-    "Understand": ("docs/architecture.md", "docs/glossary.md", "docs/comparison.md", "docs/adr/README.md"),
+    "Understand": ("docs/architecture.md", "docs/glossary.md", "docs/comparison.md"),
     "Contribute": ("CONTRIBUTING.md", "docs/extending.md", "CHANGELOG.md"),
 }
 
