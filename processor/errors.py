@@ -361,6 +361,12 @@ class NoLikeness(Conflict):
     code = "no_likeness"
 
 
+class NoEmbedding(Conflict):
+    """This image has no embedding to compare. Convert it with a preset that has this analysis."""
+
+    code = "no_embedding"
+
+
 class AlreadyUploaded(Conflict):
     """The file has been uploaded already."""
 

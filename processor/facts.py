@@ -14,7 +14,7 @@ MAX_BYTES = 12 * 1024
 MAX_DEPTH = 6
 #: Names of facts for the tenant alone, and for whoever asks for them and may have them. A fact that nobody names here
 #: is for everybody: it stands in the manifest, which whoever has a URL of a variant can read.
-OWN, ON_REQUEST = frozenset({"metadata"}), frozenset({"position"})
+OWN, ON_REQUEST = frozenset({"metadata", "embedding", "nsfw"}), frozenset({"position"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ _EFFECT = 0.12
 
 
 #: CPU seconds of an analysis that asks a model, whatever the size of the picture: `benchmarks/analysis.py`.
-_LOOKING: Mapping[str, float] = {"faces": 0.05}
+_LOOKING: Mapping[str, float] = {"faces": 0.05, "tags": 0.012, "embedding": 0.012, "nsfw": 0.022}
 
 
 def cpu_seconds(recipe: Recipe, info: ImageInfo = PHOTO) -> float:

@@ -8,13 +8,17 @@ from functools import cached_property
 import pyvips
 
 from processor.faces import Face
+from processor.looking.content import is_drawn, look_at_content, nsfw_score
 from processor.looking.faces import find_faces
+from processor.looking.found import SQUARE, Content
 from processor.looking.models import SIDE
 from processor.pipeline.roll import page_height
 from processor.pipeline.steps.fit import fit
 
 #: The most pixels, so that a look takes at most as long as at a photograph of 10 : 9.
 MOST_PIXELS = 640 * 576
+#: Pixels of a side before the square is cut out of it.
+_BEFORE_CROP = 256
 _WHITE = 255
 _RGB = 3
 
@@ -33,6 +37,41 @@ class View:
     def faces(self) -> tuple[Face, ...]:
         """All faces, the surest first. Raises `LookingOff`, `LookingFailed`."""
         return find_faces(self.rgb, self.width, self.height)
+
+    @cached_property
+    def content(self) -> Content:
+        """What the middle of the picture shows. Raises `LookingOff`, `LookingFailed`."""
+        return look_at_content(self._middle())
+
+    @cached_property
+    def nsfw(self) -> float:
+        """Raises `LookingOff`, `LookingFailed`."""
+        return nsfw_score(self._squeezed())
+
+    @cached_property
+    def is_drawn(self) -> bool:
+        """Whether it is no photograph. Raises `LookingOff`."""
+        return is_drawn(self.rgb, self.width, self.height)
+
+    def _middle(self) -> bytes:
+        """The shorter side becomes 256 pixels, as when the model learned, and the square in the middle is left."""
+        shrink = _BEFORE_CROP / min(self.width, self.height)
+        across, down = max(SQUARE, round(self.width * shrink)), max(SQUARE, round(self.height * shrink))
+        return _cropped(self._resized(across, down))
+
+    def _squeezed(self) -> bytes:
+        """Both sides become 256 pixels, as the model's authors do it, and the edges are cut off."""
+        return _cropped(self._resized(_BEFORE_CROP, _BEFORE_CROP))
+
+    def _resized(self, width: int, height: int) -> pyvips.Image:
+        picture = pyvips.Image.new_from_memory(self.rgb, self.width, self.height, _RGB, "uchar")
+        across, down = width / self.width, height / self.height
+        return picture.resize(across, vscale=down, kernel="cubic")
+
+
+def _cropped(picture: pyvips.Image) -> bytes:
+    left, top = (picture.width - SQUARE) // 2, (picture.height - SQUARE) // 2
+    return bytes(picture.crop(left, top, SQUARE, SQUARE).write_to_memory())
 
 
 def _shown(picture: pyvips.Image) -> pyvips.Image:

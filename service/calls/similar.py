@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from aiohttp import web
 from pydantic import Field
 
-from processor.catalog.similar import BITS, Match, Search, similar_images
-from processor.errors import ImageNotFound, NeedsReview, NoLikeness, ReviewRejected
+from processor.catalog.similar import BITS, By, Match, Search, similar_images
+from processor.errors import ImageNotFound, NeedsReview, NoEmbedding, NoLikeness, ReviewRejected
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
 from service.calls.facts import EXAMPLE
@@ -21,7 +21,7 @@ from service.http.call import call, reply
 from service.http.cursor import CURSORS
 from service.http.problems import InvalidCursor
 from service.http.rendering import render
-from service.http.wire import Answer, Question, Time, WholeNumber, read_query
+from service.http.wire import Answer, Question, Time, WholeNumber, is_none, read_query
 from service.limits.long_pages import page_turn
 from service.limits.middleware import count_work
 
@@ -29,6 +29,8 @@ from service.limits.middleware import count_work
 USUAL_DISTANCE = 10
 #: Half of all bits: so far apart are two pictures that have nothing in common.
 LARGEST_DISTANCE = BITS // 2
+#: Nearly all pictures that have nothing in common are less alike: `docs/analysis.md`.
+USUAL_SIMILARITY = 0.45
 
 
 class SimilarQuery(Question):
@@ -36,15 +38,27 @@ class SimilarQuery(Question):
 
     other_words: ClassVar[Mapping[str, str]] = CURSOR_WORDS | {"threshold": "distance", "maxDistance": "distance"}
 
+    by: Literal["likeness", "content"] = Field(
+        default="likeness",
+        description="What is compared. `likeness`: the difference hash, which finds copies. `content`: the "
+        "`embedding`, which finds parts of a picture and pictures of the same thing, too.",
+    )
     distance: WholeNumber = Field(
         default=USUAL_DISTANCE,
         ge=0,
         le=LARGEST_DISTANCE,
-        description=f"The most bits, of {BITS}, in which the likenesses may differ. 0: only what looks the same.",
+        description=f"By likeness: the most bits, of {BITS}, that may differ. 0: only what looks the same.",
+    )
+    similarity: float = Field(
+        default=USUAL_SIMILARITY,
+        ge=0,
+        le=1,
+        description="By content: the least similarity. Copies have 0.6 to 1, parts of the same picture 0.45 to 0.9, "
+        "pictures that have nothing in common 0 to 0.4.",
     )
     limit: WholeNumber = Field(default=20, ge=1, le=100, description="Most images in an answer.")
     last_key: str | None = Field(
-        default=None, description="`lastEvaluatedKey` of the answer before; it holds for the same image and distance."
+        default=None, description="`lastEvaluatedKey` of the answer before; it holds for the same image and question."
     )
 
 
@@ -53,20 +67,31 @@ class SimilarImage(Answer):
 
     unique_id: UniqueId
     processing_id: ProcessingId
-    distance: int = Field(description="In how many bits the two likenesses differ, exactly.", examples=[3])
-    likeness: str = Field(examples=[EXAMPLE["likeness"]])
+    distance: int | None = Field(
+        default=None,
+        exclude_if=is_none,
+        description="By likeness: in how many bits the two differ, exactly.",
+        examples=[3],
+    )
+    similarity: float | None = Field(
+        default=None, exclude_if=is_none, description="By content: 1 is the same.", examples=[0.71]
+    )
+    likeness: str | None = Field(
+        default=None, exclude_if=is_none, description="If it has one.", examples=[EXAMPLE["likeness"]]
+    )
     filename: str = Field(examples=["photo.jpg"])
     listed_at: Time
     image: VariantAnswer = Field(description="Its smallest variant.")
 
     @classmethod
-    def of(cls, match: Match) -> Self:
-        job = match.job
+    def of(cls, match: Match, by: By) -> Self:
+        job, is_by_bits = match.job, by is By.LIKENESS
         return cls(
             unique_id=job.unique_id,
             processing_id=job.processing_id,
-            distance=match.distance,
-            likeness=job.facts.found["likeness"],
+            distance=round(match.distance) if is_by_bits else None,
+            similarity=None if is_by_bits else round(1 - match.distance, 3),
+            likeness=job.facts.found.get("likeness"),
             filename=job.filename,
             listed_at=job.listed_at,
             image=VariantAnswer.with_formats(job.variants[0], job.further),
@@ -77,7 +102,9 @@ class SimilarAnswer(Answer):
     """Images that look alike, the nearest first."""
 
     unique_id: UniqueId
-    likeness: str = Field(description="That of the image itself.", examples=[EXAMPLE["likeness"]])
+    likeness: str | None = Field(
+        default=None, exclude_if=is_none, description="That of the image itself.", examples=[EXAMPLE["likeness"]]
+    )
     images: list[SimilarImage]
     count: int
     searched: int = Field(description="With how many images it was compared for this answer.", examples=[412])
@@ -87,7 +114,7 @@ class SimilarAnswer(Answer):
 
     @classmethod
     def of(cls, unique_id: str, search: Search, last_key: str | None) -> Self:
-        images = [SimilarImage.of(match) for match in search.matches]
+        images = [SimilarImage.of(match, search.by) for match in search.matches]
         return cls(
             unique_id=unique_id,
             likeness=search.likeness,
@@ -101,6 +128,7 @@ class SimilarAnswer(Answer):
 SIMILAR = SimilarAnswer.of(
     samples.OTHER_IMAGE,
     Search(
+        by=By.LIKENESS,
         likeness="252d6d8dddc4c4b2",
         matches=(Match(job=samples.COMPLETED, distance=1),),
         searched=412,
@@ -117,23 +145,26 @@ SIMILAR = SimilarAnswer.of(
     reply("Images that look alike", SIMILAR),
     path=(UNIQUE_ID,),
     query=SimilarQuery,
-    problems=(ImageNotFound, NoLikeness, NeedsReview, ReviewRejected, InvalidCursor),
+    problems=(ImageNotFound, NoLikeness, NoEmbedding, NeedsReview, ReviewRejected, InvalidCursor),
 )
 async def similar(request: web.Request) -> web.Response:
     """Find images that look like this one.
 
-    Compares their `likeness` with that of the tenant's other completed images, the newest first: up to a thousand for
-    one answer, and no more once `limit` are found. The next answer goes on from there. So whoever asks until
-    `lastEvaluatedKey` is null has every image within `distance`; each answer is sorted by distance. Pictures without
-    any edges, such as plain areas, have a likeness of zeros in common.
+    Compares its `likeness` or its `embedding` with that of the tenant's other completed images, the newest first: up to
+    a thousand for one answer, and no more once `limit` are found. The next answer goes on from there. So whoever asks
+    until `lastEvaluatedKey` is null has every image that is near enough; each answer has the nearest first. Pictures
+    without any edges, such as plain areas, have a likeness of zeros in common.
     """
     tenant, unique_id = tenant_of(request), unique_id_in(request)
     query = read_query(SimilarQuery, request.query)
-    asked, cursors = (tenant, unique_id, str(query.distance)), request.app[CURSORS]
+    by = By(query.by)
+    distance = query.distance if by is By.LIKENESS else 1 - query.similarity
+    near = str(query.distance) if by is By.LIKENESS else f"{by}:{query.similarity}"
+    asked, cursors = (tenant, unique_id, near), request.app[CURSORS]
     after = None if query.last_key is None else await cursors.open(query.last_key, asked)
     async with page_turn(request):
         search = await similar_images(
-            request.app[CATALOG], tenant, unique_id, distance=query.distance, limit=query.limit, after=after
+            request.app[CATALOG], tenant, unique_id, by=by, distance=distance, limit=query.limit, after=after
         )
         count_work(request, read_bytes=search.read_bytes)
     last_key = None if search.next_after is None else await cursors.seal(asked, search.next_after)

@@ -570,7 +570,8 @@ class Held:
     difference hash; few of its 64 bits differ between pictures that look alike. `metadata`: what EXIF, IPTC and
     XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture
     was taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
-    largest are, as fractions of the upright picture. More may be added.
+    largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
+    `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. More may be added.
     """
 
 
@@ -682,7 +683,8 @@ class Job:
     difference hash; few of its 64 bits differ between pictures that look alike. `metadata`: what EXIF, IPTC and
     XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture
     was taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
-    largest are, as fractions of the upright picture. More may be added.
+    largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
+    `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. More may be added.
     """
     error: Failure | None
     """Only of a failed job."""
@@ -1019,8 +1021,8 @@ class PresetDocument:
     variants: list[VariantRequest]
     """1 to 12 variants with different names."""
     analyses: list[str] | None = None
-    """Facts to find: blurhash, colour, colours, faces, likeness, metadata, placeholder, position. By default those
-    of `standard`.
+    """Facts to find: blurhash, colour, colours, embedding, faces, likeness, metadata, nsfw, placeholder, position,
+    tags. By default those of `standard`.
     """
     keep: list[Literal["copyright", "profile"]] | None = None
     """Metadata that variants keep: the notice of copyright, the colour profile."""
@@ -1187,7 +1189,8 @@ class Processed:
     difference hash; few of its 64 bits differ between pictures that look alike. `metadata`: what EXIF, IPTC and
     XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture
     was taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
-    largest are, as fractions of the upright picture. More may be added.
+    largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
+    `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. More may be added.
     """
 
 
@@ -1297,7 +1300,7 @@ class SimilarPage:
     """Images that look alike, the nearest first."""
 
     unique_id: str
-    likeness: str
+    likeness: str | None = None
     """That of the image itself."""
     images: list[SimilarImage]
     count: int
@@ -1313,9 +1316,12 @@ class SimilarImage:
 
     unique_id: str
     processing_id: str
-    distance: int
-    """In how many bits the two likenesses differ, exactly."""
-    likeness: str
+    distance: int | None = None
+    """By likeness: in how many bits the two differ, exactly."""
+    similarity: float | None = None
+    """By content: 1 is the same."""
+    likeness: str | None = None
+    """If it has one."""
     filename: str
     listed_at: datetime
     image: Variant

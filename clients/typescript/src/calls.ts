@@ -496,8 +496,8 @@ export abstract class Calls {
     /** 1 to 12 variants with different names. */
     variants: VariantRequest[];
     /**
-     * Facts to find: blurhash, colour, colours, faces, likeness, metadata, placeholder, position. By default those
-     * of `standard`.
+     * Facts to find: blurhash, colour, colours, embedding, faces, likeness, metadata, nsfw, placeholder, position,
+     * tags. By default those of `standard`.
      */
     analyses?: string[];
     /** Metadata that variants keep: the notice of copyright, the colour profile. */
@@ -611,18 +611,28 @@ export abstract class Calls {
   /**
    * Find images that look like this one.
    *
-   * Compares their `likeness` with that of the tenant's other completed images, the newest first: up to a thousand
-   * for one answer, and no more once `limit` are found. The next answer goes on from there. So whoever asks until
-   * `lastEvaluatedKey` is null has every image within `distance`; each answer is sorted by distance. Pictures
-   * without any edges, such as plain areas, have a likeness of zeros in common.
+   * Compares its `likeness` or its `embedding` with that of the tenant's other completed images, the newest first:
+   * up to a thousand for one answer, and no more once `limit` are found. The next answer goes on from there. So
+   * whoever asks until `lastEvaluatedKey` is null has every image that is near enough; each answer has the nearest
+   * first. Pictures without any edges, such as plain areas, have a likeness of zeros in common.
    */
   findSimilarImages(uniqueId: string, options: {
-    /** The most bits, of 64, in which the likenesses may differ. 0: only what looks the same. */
+    /**
+     * What is compared. `likeness`: the difference hash, which finds copies. `content`: the `embedding`, which
+     * finds parts of a picture and pictures of the same thing, too.
+     */
+    by?: "likeness" | "content";
+    /** By likeness: the most bits, of 64, that may differ. 0: only what looks the same. */
     distance?: number;
+    /**
+     * By content: the least similarity. Copies have 0.6 to 1, parts of the same picture 0.45 to 0.9, pictures that
+     * have nothing in common 0 to 0.4.
+     */
+    similarity?: number;
     /** Most images in an answer. */
     limit?: number;
   } & CallOptions = {}): AsyncGenerator<SimilarImage, void, undefined> {
-    return this.transport.rows<SimilarPage, SimilarImage>(`/images/similar/${quoted(uniqueId)}`, { distance: options.distance, limit: options.limit }, "images", options);
+    return this.transport.rows<SimilarPage, SimilarImage>(`/images/similar/${quoted(uniqueId)}`, { by: options.by, distance: options.distance, similarity: options.similarity, limit: options.limit }, "images", options);
   }
 
   /**

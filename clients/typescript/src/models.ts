@@ -482,7 +482,8 @@ export interface Held {
    * difference hash; few of its 64 bits differ between pictures that look alike. `metadata`: what EXIF, IPTC and
    * XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture was
    * taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
-   * largest are, as fractions of the upright picture. More may be added.
+   * largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
+   * `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. More may be added.
    */
   facts?: Record<string, unknown>;
 }
@@ -586,7 +587,8 @@ export interface Job {
    * difference hash; few of its 64 bits differ between pictures that look alike. `metadata`: what EXIF, IPTC and
    * XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture was
    * taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
-   * largest are, as fractions of the upright picture. More may be added.
+   * largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
+   * `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. More may be added.
    */
   facts?: Record<string, unknown>;
   /** Only of a failed job. */
@@ -895,8 +897,8 @@ export interface PresetDocument {
   /** 1 to 12 variants with different names. */
   variants: VariantRequest[];
   /**
-   * Facts to find: blurhash, colour, colours, faces, likeness, metadata, placeholder, position. By default those
-   * of `standard`.
+   * Facts to find: blurhash, colour, colours, embedding, faces, likeness, metadata, nsfw, placeholder, position,
+   * tags. By default those of `standard`.
    */
   analyses?: string[];
   /** Metadata that variants keep: the notice of copyright, the colour profile. */
@@ -1047,7 +1049,8 @@ export interface Processed {
    * difference hash; few of its 64 bits differ between pictures that look alike. `metadata`: what EXIF, IPTC and
    * XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture was
    * taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
-   * largest are, as fractions of the upright picture. More may be added.
+   * largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
+   * `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. More may be added.
    */
   facts?: Record<string, unknown>;
 }
@@ -1144,7 +1147,7 @@ export interface Shape {
 export interface SimilarPage {
   uniqueId: string;
   /** That of the image itself. */
-  likeness: string;
+  likeness?: string | null;
   images: SimilarImage[];
   count: number;
   /** With how many images it was compared for this answer. */
@@ -1157,9 +1160,12 @@ export interface SimilarPage {
 export interface SimilarImage {
   uniqueId: string;
   processingId: string;
-  /** In how many bits the two likenesses differ, exactly. */
-  distance: number;
-  likeness: string;
+  /** By likeness: in how many bits the two differ, exactly. */
+  distance?: number | null;
+  /** By content: 1 is the same. */
+  similarity?: number | null;
+  /** If it has one. */
+  likeness?: string | null;
   filename: string;
   listedAt: string;
   /** Its smallest variant. */

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from processor.pipeline.analyses.blurhash import blurhash
 from processor.pipeline.analyses.colour import average_colour
 from processor.pipeline.analyses.colours import dominant_colours
+from processor.pipeline.analyses.content import embedding, nsfw, tags
 from processor.pipeline.analyses.faces import faces
 from processor.pipeline.analyses.likeness import likeness
 from processor.pipeline.analyses.metadata import metadata, position
@@ -41,7 +42,10 @@ READINGS: Mapping[str, Reading] = {
 }
 #: By the same name, those that ask a model, which the extra `ai` brings.
 LOOKS: Mapping[str, Look] = {
+    "embedding": embedding,
     "faces": faces,
+    "nsfw": nsfw,
+    "tags": tags,
 }
 #: All names.
 NAMES = ANALYSES.keys() | READINGS.keys() | LOOKS.keys()

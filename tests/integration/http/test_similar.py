@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -122,3 +123,58 @@ async def test_what_is_deleted_or_of_another_tenant_is_not_found(
         assert (await response.json())["images"] == []
     async with client.get(f"/images/similar/{asked}", headers=await key_of(world, Scope.READ, tenant="b")) as response:
         assert (response.status, (await response.json())["code"]) == (404, "image_not_found")
+
+
+def embedding(first: int, last: int) -> Facts:
+    """An embedding with the features from the first to the last, and no likeness."""
+    bits = (1 << last) - (1 << first)
+    return Facts(own={"embedding": base64.b64encode(bits.to_bytes(similar.EMBEDDING_BYTES, "big")).decode()})
+
+
+async def test_what_has_like_content_is_found_by_how_much_it_shares(ask: Ask, world: World) -> None:
+    async def shown(facts: Facts, tenant: str = "default") -> str:
+        job = await world.submit(tenant)
+        await world.complete(job.processing_id, facts=facts)
+        return job.unique_id
+
+    near = {share: await shown(embedding(100 - share, 200 - share)) for share in (50, 0, 44, 90)}
+    await shown(likeness(0))
+    await shown(Facts(own={"embedding": "no base64"}))
+    await shown(embedding(0, 100), tenant="somebody")
+    asked = await shown(embedding(100, 200))
+
+    status, _, body = await ask("GET", f"/images/similar/{asked}?by=content")
+    assert status == 200
+    assert [(each["uniqueId"], each["similarity"]) for each in body["images"]] == [
+        (near[0], 1.0),
+        (near[44], 0.56),
+        (near[50], 0.5),
+    ]
+    assert "distance" not in body["images"][0]
+    assert "likeness" not in body
+    assert body["searched"] == 7
+    for similarity, count in ((0, 4), (0.1, 4), (0.11, 3), (0.57, 1), (1, 1)):
+        _, _, body = await ask("GET", f"/images/similar/{asked}?by=content&similarity={similarity}")
+        assert body["count"] == count, similarity
+
+
+async def test_an_image_without_an_embedding_has_no_content_to_compare(ask: Ask, world: World) -> None:
+    status, _, body = await ask("GET", f"/images/similar/{await image(world, 0)}?by=content")
+    assert (status, body["code"]) == (409, "no_embedding")
+
+
+@pytest.mark.parametrize("query", ["by=colour", "by=content&similarity=1.1", "by=content&similarity=x"])
+async def test_no_other_comparison_is_known(ask: Ask, world: World, query: str) -> None:
+    status, _, body = await ask("GET", f"/images/similar/{await image(world, 0)}?{query}")
+    assert (status, body["code"]) == (400, "invalid_request")
+
+
+async def test_a_cursor_of_one_comparison_is_none_of_another(
+    ask: Ask, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = await image(world, 0)
+    await image(world, 1)
+    monkeypatch.setattr(similar, "MOST_SEARCHED", 1)
+    key = (await ask("GET", f"/images/similar/{asked}"))[2]["lastEvaluatedKey"]
+    status, _, body = await ask("GET", f"/images/similar/{asked}?by=content&lastKey={key}")
+    assert (status, body["code"]) == (400, "invalid_cursor")

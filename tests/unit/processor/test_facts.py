@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.facts import MAX_BYTES, MAX_DEPTH, ON_REQUEST, OWN, Facts
-from processor.pipeline.analyses import ANALYSES, READINGS
+from processor.pipeline.analyses import ANALYSES, LOOKS, READINGS
 from processor.sandbox.answers import pack_facts, read_facts
 from processor.sandbox.messages import Packet
 
@@ -86,8 +86,9 @@ def test_an_analysis_that_finds_what_json_cannot_say_is_noticed_where_it_runs(va
 
 
 def test_what_is_read_from_the_file_is_for_the_tenant_or_on_request_and_what_is_seen_is_for_everybody() -> None:
-    assert set(READINGS) == OWN | ON_REQUEST
+    assert set(READINGS) | {"embedding", "nsfw"} == OWN | ON_REQUEST
     assert not set(ANALYSES) & (OWN | ON_REQUEST)
+    assert set(LOOKS) - OWN == {"faces", "tags"}
 
 
 def test_facts_are_apart_by_who_may_see_them_and_come_back_so_from_a_record_and_from_a_child() -> None:

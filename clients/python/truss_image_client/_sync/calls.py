@@ -588,16 +588,23 @@ class Calls:
         return self._transport.call(Held, "GET", f"/images/review/{quoted(unique_id)}")
 
     def find_similar_images(
-        self, unique_id: str, *, distance: int | None = None, limit: int | None = None
+        self,
+        unique_id: str,
+        *,
+        by: Literal["likeness", "content"] | None = None,
+        distance: int | None = None,
+        similarity: float | None = None,
+        limit: int | None = None,
     ) -> Iterator[SimilarImage]:
         """Find images that look like this one.
 
-        Compares their `likeness` with that of the tenant's other completed images, the newest first: up to a
-        thousand for one answer, and no more once `limit` are found. The next answer goes on from there. So
-        whoever asks until `lastEvaluatedKey` is null has every image within `distance`; each answer is sorted
-        by distance. Pictures without any edges, such as plain areas, have a likeness of zeros in common.
+        Compares its `likeness` or its `embedding` with that of the tenant's other completed images, the newest
+        first: up to a thousand for one answer, and no more once `limit` are found. The next answer goes on from
+        there. So whoever asks until `lastEvaluatedKey` is null has every image that is near enough; each answer
+        has the nearest first. Pictures without any edges, such as plain areas, have a likeness of zeros in
+        common.
         """
-        query = plain({"distance": distance, "limit": limit})
+        query = plain({"by": by, "distance": distance, "similarity": similarity, "limit": limit})
         pages = self._transport.pages(SimilarPage, f"/images/similar/{quoted(unique_id)}", query)
         for page in pages:
             for row in page.images:
