@@ -59,7 +59,9 @@ SMALL = corpus.jpeg(corpus.flat(64, 64, (1, 2, 3)))
 PHOTO = corpus.jpeg(corpus.flat(1600, 1200, (90, 60, 30)))
 SETTINGS: dict[str, Any] = {"LOG_LEVEL": "error", "AUTH_MODES": "api_key"}
 #: The kinds of the victim's requests that are measured.
-KINDS = ("call", "completed")
+KINDS = ("call", "thumbnail", "completed")
+#: The preset of a backfill, and how its versions differ.
+PRESET, QUALITIES = "backfilled", range(60, 90)
 
 Times = Mapping[str, list[float]]
 
@@ -100,9 +102,9 @@ class Tenant:
             self.statuses[answer.status] += 1
             return await answer.json(content_type=None)
 
-    async def issue(self, metadata: Mapping[str, str] | None = None) -> Any:
+    async def issue(self, **asked: Any) -> Any:
         """A URL for a photo."""
-        return await self.ask("POST", "/images/upload-url", json={"filename": "a.jpg", "metadata": metadata or {}})
+        return await self.ask("POST", "/images/upload-url", json={"filename": "a.jpg", **asked})
 
     async def put(self, issued: Any, data: bytes) -> None:
         """Upload to an issued URL, if there is one."""
@@ -111,21 +113,25 @@ class Tenant:
         async with self.service.session.put(issued["uploadUrl"], data=data, headers=issued["headers"]) as answer:
             await answer.read()
 
-    async def upload(self, data: bytes, metadata: Mapping[str, str] | None = None) -> Any:
+    async def upload(self, data: bytes, **asked: Any) -> Any:
         """Get a URL and upload to it. Returns the answer with the URL."""
-        issued = await self.issue(metadata)
+        issued = await self.issue(**asked)
         await self.put(issued, data)
         return issued
 
-    async def completed(self, issued: Any, poll_seconds: float = POLL_SECONDS) -> None:
-        """Wait for the end of the job, up to the time limit."""
+    async def completed(self, issued: Any, poll_seconds: float = POLL_SECONDS) -> float | None:
+        """Wait for the end of the job, up to the time limit. Returns when its thumbnail was seen."""
+        seen = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while True:
                     job = await self.ask("GET", f"/images/status/{issued['processingId']}")
+                    if seen is None and "thumbnail" in (job.get("processedImages") or {}):
+                        seen = time.monotonic()
                     if job.get("status") in ("completed", "failed"):
-                        return
+                        break
                     await asyncio.sleep(poll_seconds)
+        return seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +142,11 @@ class Tenants:
     victim: Tenant
     elsewhere: Tenant
 
+    @property
+    def itself(self) -> Tenant:
+        """The attacker as its own victim."""
+        return Tenant(service=self.attacker.service, key=self.attacker.key)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flood:
@@ -143,8 +154,12 @@ class Flood:
 
     pace: float
     deed: Callable[[Tenant, Any, int], Awaitable[Any]]
-    #: Images that the attacker has before the flood.
+    #: Images that the attacker has before the flood, and what they are made of, with a preset.
     stock: int = 0
+    picture: bytes = field(default=SMALL, repr=False)
+    preset: str | None = None
+    #: Whether it is the attacker itself that is measured.
+    own: bool = False
 
 
 async def _race(attacker: Tenant, target: Any, number: int) -> None:
@@ -171,12 +186,34 @@ async def _bulk(attacker: Tenant, _: Any, __: int) -> None:
     await attacker.ask("POST", "/images/batch/process", json={"filter": {"all": True}})
 
 
+async def _backfill(attacker: Tenant, _: Any, number: int) -> None:
+    """A backfill with a new version, unless one runs."""
+    jobs = (await attacker.ask("GET", "/images/batch")).get("batches", ())
+    if all(job["endedAt"] for job in jobs):
+        await _write_preset(attacker, QUALITIES[number % len(QUALITIES)])
+        await attacker.ask("POST", f"/images/presets/{PRESET}/backfill")
+
+
+async def _write_preset(attacker: Tenant, quality: int) -> None:
+    """Variants that take as long as those of the built-in preset."""
+    sizes: dict[str, dict[str, int]] = {
+        "thumbnail": {"width": 150},
+        "medium": {"width": 600},
+        "large": {"width": 1920},
+        "webp": {},
+    }
+    variants = [{"name": name, "quality": quality, **size} for name, size in sizes.items()]
+    await attacker.ask("PUT", f"/images/presets/{PRESET}", json={"variants": variants})
+
+
 FLOODS = {
     "races": Flood(pace=17, deed=_race),
     "lists": Flood(pace=18, deed=_list, stock=STOCK),
     "uploads": Flood(pace=8, deed=_upload),
     "reprocessing": Flood(pace=13, deed=_again),
     "bulk": Flood(pace=1, deed=_bulk, stock=STOCK),
+    "backfill": Flood(pace=1, deed=_backfill, stock=STOCK, picture=PHOTO, preset=PRESET),
+    "own-backfill": Flood(pace=1, deed=_backfill, stock=STOCK, picture=PHOTO, preset=PRESET, own=True),
 }
 
 
@@ -191,7 +228,9 @@ def main(seconds: float, rounds: int, names: tuple[str, ...], most: float, json_
 
     Floods: races (13 `process` and 4 uploads a second on one image), lists (18 pages of 100 with full metadata a
     second), uploads (8 small images a second), reprocessing (13 `process` a second on one image), bulk (a bulk job that
-    converts 100 images again, over and over). Ends with 1 when a ratio is above --most, and with 2 when time ran out.
+    converts 100 images again, over and over), backfill (100 photos get another version of a preset, over and over),
+    own-backfill (the same; it is the tenant itself that uploads meanwhile). Ends with 1 when a ratio is above --most,
+    and with 2 when time ran out.
     """
     figures: Figures = {}
     ended = asyncio.run(measure(figures, names or tuple(FLOODS), seconds, rounds))
@@ -223,16 +262,17 @@ async def measure(figures: Figures, names: Iterable[str], seconds: float, rounds
 async def prepare(tenants: Tenants, flood: Flood) -> None:
     """Upload the images for listings, and make the first call of each kind, which is slow."""
     attackers = tenants.attacker, tenants.elsewhere
-    await asyncio.gather(*(stock(attacker, flood.stock) for attacker in attackers))
+    await asyncio.gather(*(stock(attacker, flood) for attacker in attackers))
     for tenant in (*attackers, tenants.victim):
         await visit(tenant, 1)
 
 
 async def one_round(found: dict[str, list[Found]], name: str, tenants: Tenants, seconds: float) -> None:
     """Measure the victim alone, during the flood on another process, and during the flood on its own."""
-    alone = await visit(tenants.victim, seconds)
-    without = await visit_beside(tenants.elsewhere, FLOODS[name], tenants.victim, seconds)
-    beside = await visit_beside(tenants.attacker, FLOODS[name], tenants.victim, seconds)
+    victim = tenants.itself if FLOODS[name].own else tenants.victim
+    alone = await visit(victim, seconds)
+    without = await visit_beside(tenants.elsewhere, FLOODS[name], victim, seconds)
+    beside = await visit_beside(tenants.attacker, FLOODS[name], victim, seconds)
     for kind in KINDS:
         found[kind].append(Found(*(_p95(times[kind]) for times in (alone, without, beside))))
     shown = "; ".join(f"{kind} {' -> '.join(f'{ms:.0f}' for ms in found[kind][-1])} ms" for kind in KINDS)
@@ -292,17 +332,21 @@ async def two_services() -> AsyncIterator[Tenants]:
 
 
 async def _tenant(stage: Stage, service: ServiceProcess, name: str) -> Tenant:
-    scopes = [Scope.READ, Scope.WRITE, Scope.DELETE]
+    scopes = [Scope.READ, Scope.WRITE, Scope.DELETE, *((Scope.ADMIN,) if name == "attacker" else ())]
     async with open_clients(stage.aws.config(stage.credentials)) as clients:
         store = DynamoKeyStore(DynamoTable(clients, stage.made.names.table))
         minted = await create(store, tenant=name, name="benchmark", scopes=scopes)
     return Tenant(service=service, key=minted.token)
 
 
-async def stock(attacker: Tenant, images: int) -> None:
-    """Upload the images that the attacker lists."""
-    for _ in range(0, images, 10):
-        some = await asyncio.gather(*(attacker.upload(SMALL, METADATA) for _ in range(10)))
+async def stock(attacker: Tenant, flood: Flood) -> None:
+    """Upload the images that the attacker lists, or converts again."""
+    asked: dict[str, Any] = {"metadata": METADATA}
+    if flood.preset is not None:
+        await _write_preset(attacker, QUALITIES[-1])
+        asked["preset"] = flood.preset
+    for _ in range(0, flood.stock, 10):
+        some = await asyncio.gather(*(attacker.upload(flood.picture, **asked) for _ in range(10)))
         await asyncio.gather(*(attacker.completed(issued, poll_seconds=0.5) for issued in some))
 
 
@@ -353,8 +397,10 @@ async def visit(victim: Tenant, seconds: float) -> Times:
     try:
         while time.monotonic() < end or len(times["completed"]) < LEAST:
             issued = await victim.upload(PHOTO)
-            with _timing(times["completed"]):
-                await victim.completed(issued)
+            began = time.monotonic()
+            seen = await victim.completed(issued)
+            times["completed"].append(1000 * (time.monotonic() - began))
+            times["thumbnail"].append(1000 * ((seen or began + PATIENCE_SECONDS) - began))
     finally:
         calling.cancel()
         await asyncio.gather(calling, return_exceptions=True)
@@ -395,7 +441,7 @@ def show(figures: Figures) -> None:
             cells += [f"{median(times):.0f}" for times in zip(*rounds, strict=True)] or ["-", "-", "-"]
             cells.append(f"{ratio(rounds):.2f}" if rounds else "-")
         table.add_row(*cells)
-    Console(width=120).print(table)
+    Console(width=160).print(table)
 
 
 def ratio(rounds: Iterable[Found]) -> float:
