@@ -18,6 +18,7 @@ from service.http.urls import without_password
 from service.limits.settings import LimitSettings
 from service.observe.settings import LogSettings
 from service.settings.bulk import BulkSettings
+from service.settings.console import ConsoleSettings
 from service.settings.files import FileSettings
 from service.settings.resources import ResourceSettings
 from service.settings.roles import RoleSettings
@@ -37,6 +38,7 @@ class Settings(
     FileSettings,
     WebhookSettings,
     BulkSettings,
+    ConsoleSettings,
     WorkSettings,
     HttpSettings,
     ResourceSettings,

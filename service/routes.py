@@ -13,6 +13,7 @@ from service.calls import (
     backfills,
     batches,
     bulk,
+    console,
     docs,
     events,
     failed,
@@ -126,6 +127,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/images/openapi.json", docs.openapi, PUBLIC),
     Route("GET", "/images/docs", docs.page, PUBLIC),
     Route("GET", "/images/docs/{asset}", docs.asset, PUBLIC),
+    Route("GET", "/images/console", console.page, PUBLIC),
+    Route("GET", "/images/console/{release}/{asset}", console.asset, PUBLIC),
     *(Route("GET", path, docs.lead_to_page, PUBLIC) for path in docs.WAYS),  # `/` and the like, to the page
 )
 

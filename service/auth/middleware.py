@@ -76,6 +76,12 @@ def subject_of(request: web.Request) -> str:
     return "" if principal is None else principal.subject
 
 
+def scopes_of(request: web.Request) -> list[Scope]:
+    """What the caller may do: an administrator everything."""
+    principal = find_principal(request)
+    return [] if principal is None else [scope for scope in Scope if principal.may(scope)]
+
+
 def tenant_of(request: web.Request) -> str:
     """The tenant of the request; not for public calls."""
     return request[_TENANT]

@@ -17,6 +17,7 @@ from aiohttp import hdrs, web
 
 from processor.aside import aside
 from processor.errors import NotFound
+from service.config import SETTINGS
 from service.http.call import unlisted
 from service.http.problems import known_failures, known_problems
 from service.http.rendering import revalidated
@@ -111,8 +112,11 @@ async def page(request: web.Request) -> web.Response:
 
 @unlisted
 async def lead_to_page(request: web.Request) -> web.Response:
-    """`GET` of each of the `WAYS`."""
-    return web.Response(status=HTTPStatus.FOUND, headers={hdrs.LOCATION: WAYS[request.path]})
+    """`GET` of each of the `WAYS`. In the local mode, whoever opens the root wants to see pictures."""
+    settings = request.app[SETTINGS]
+    to_console = request.path == "/" and settings.on_this_machine and settings.console == "on"
+    way = "images/console" if to_console else WAYS[request.path]
+    return web.Response(status=HTTPStatus.FOUND, headers={hdrs.LOCATION: way})
 
 
 @unlisted

@@ -19,7 +19,8 @@ from processor.pipeline.limits import FileLimits
 from processor.ports.presets import KEPT_VERSIONS
 from processor.usage import MEGAPIXEL, Limits, Overrides, Usage, today, tomorrow
 from processor.webhooks.registry import MAX_ENDPOINTS
-from service.auth.middleware import tenant_of
+from service.auth.middleware import scopes_of, tenant_of
+from service.auth.principal import DEFAULT_TENANT, Scope
 from service.calls import groups
 from service.calls.pictures import MAX_PICTURE_BYTES
 from service.calls.preset_documents import (
@@ -29,7 +30,7 @@ from service.calls.preset_documents import (
     MAX_EFFECTS,
     MAX_VARIANTS,
 )
-from service.config import SETTINGS, Settings
+from service.config import SETTINGS
 from service.formats import CONTENT_TYPES
 from service.http.body import json_body
 from service.http.call import call, reply
@@ -119,8 +120,10 @@ class AssetBounds(Answer):
 
 
 class LimitsAnswer(Heard):
-    """The file limits, and the limits and usage of the tenant, as of a few seconds ago."""
+    """Who calls, the file limits, and the limits and usage of the tenant, as of a few seconds ago."""
 
+    tenant: str = Field(description="The tenant that the call is for.", examples=[DEFAULT_TENANT])
+    scopes: list[Scope] = Field(description="What the caller may do.")
     requests: RequestRate = Field(description="Of this key or user, counted by each process of the service.")
     tenant_requests: RequestRate = Field(description="Of all callers of the tenant.")
     bytes_per_day: Counted
@@ -153,9 +156,11 @@ class LimitsAnswer(Heard):
     )
 
     @classmethod
-    def of(cls, usage: Usage, limits: Limits, settings: Settings) -> Self:
-        used = usage.on(today())
+    def of(cls, request: web.Request, usage: Usage, limits: Limits) -> Self:
+        settings, used = request.app[SETTINGS], usage.on(today())
         return cls(
+            tenant=tenant_of(request),
+            scopes=scopes_of(request),
             requests=RequestRate(per_second=limits.requests_per_second, burst=limits.request_burst),
             tenant_requests=RequestRate(
                 per_second=limits.tenant_requests_per_second, burst=limits.tenant_request_burst
@@ -193,6 +198,8 @@ _ASSETS = AssetBounds(count=MAX_ASSETS, bytes=MAX_PICTURE_BYTES, characters=MOST
 _FORMATS = [AcceptedFormat(extension=name, content_type=kind) for name, kind in CONTENT_TYPES.items()]
 
 LIMITS = LimitsAnswer(
+    tenant=DEFAULT_TENANT,
+    scopes=[Scope.READ, Scope.WRITE],
     requests=RequestRate(per_second=50, burst=200),
     tenant_requests=RequestRate(per_second=500, burst=2000),
     bytes_per_day=Counted.of(2**40, 52_428_800),
@@ -219,7 +226,7 @@ LIMITS = LimitsAnswer(
 async def show(request: web.Request) -> web.Response:
     """See what the tenant may use and has used."""
     usage, limits = await request.app[QUOTA].state(tenant_of(request))
-    return render(request, LimitsAnswer.of(usage, limits, request.app[SETTINGS]))
+    return render(request, LimitsAnswer.of(request, usage, limits))
 
 
 @call("overrideLimits", groups.ACCESS, reply("The limits", LIMITS), body=OverridesRequest)
@@ -234,5 +241,5 @@ async def override(request: web.Request) -> web.Response:
     await quota.store.set_overrides(tenant_of(request), overrides)
     log.info("Limits overridden")
     usage = (await quota.store.get(tenant_of(request))).usage
-    answer = LimitsAnswer.of(usage, overrides.over(quota.defaults), request.app[SETTINGS])
+    answer = LimitsAnswer.of(request, usage, overrides.over(quota.defaults))
     return render(request, answer.ignoring(asked.ignored))

@@ -13,6 +13,7 @@ from typing import IO
 
 import click
 import structlog
+from yarl import URL
 
 from processor.catalog.reconcile import Reconciler
 from processor.errors import Unavailable
@@ -176,8 +177,14 @@ async def _prepare(settings: Settings, emulator: Emulator) -> tuple[AwsCredentia
 async def _provision(settings: Settings, names: Names) -> AwsCredentials:
     """Create what the production stack creates, where it is missing. Returns the service's own credentials."""
     async with open_clients(settings.aws(ADMINISTRATOR)) as clients:
-        provisioned: Provisioned = await provision(clients, names, cors_origins=settings.cors_origins)
+        provisioned: Provisioned = await provision(clients, names, cors_origins=_origins(settings))
         return await provision_identity(clients, provisioned)
+
+
+def _origins(settings: Settings) -> list[str]:
+    """Pages that may upload from a browser: those that the settings name, and the console of this process."""
+    own = URL(settings.cloudfront_url).origin()
+    return [*settings.cors_origins, *(str(own.with_host(host)) for host in ("127.0.0.1", "localhost"))]
 
 
 async def _mend(settings: Settings, credentials: AwsCredentials) -> None:

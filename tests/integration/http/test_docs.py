@@ -79,3 +79,10 @@ async def test_whoever_opens_the_bare_address_is_led_to_the_page(client: Any, me
 async def test_what_stands_behind_the_bare_address_is_not_given_back(client: Any) -> None:
     async with client.get("/?next=https://elsewhere.example", allow_redirects=False) as response:
         assert response.headers["Location"] == "images/docs"
+
+
+async def test_whoever_opens_the_root_of_the_local_mode_is_led_to_the_console(serve: Any) -> None:
+    for console, path in (("on", "/images/console"), ("off", "/images/docs")):
+        client = await serve(console=console, aws_endpoint_url="http://127.0.0.1:9999")
+        async with client.get("/") as response:
+            assert (response.status, response.url.path) == (200, path)

@@ -1,0 +1,544 @@
+"""The console, as people use it: in Chromium, on the real local mode."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from playwright.async_api import Browser, BrowserContext, Page, Response, Route, expect
+
+from tests import corpus
+from tests.e2e.conftest import COMMAND, SHORT_POLLS, LocalService
+from tests.fleet import run_stage
+from tests.integration.auth.test_user_pool import claim, user_pool
+from tests.waiting import PATIENCE_SECONDS, eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+HERE = Path(__file__).parent
+AXE = (HERE / "node_modules" / "axe-core" / "axe.min.js").read_text()
+#: `make browser` writes the pictures of the documents anew if this names their folder.
+PICTURES = os.environ.get("CONSOLE_PICTURES")
+WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+#: Most bytes of the first view, uncompressed.
+MOST_BYTES = 150_000
+PATIENCE = PATIENCE_SECONDS * 1000
+expect.set_options(timeout=PATIENCE)
+VIEWS = (
+    *("images", "reviews", "presets", "presets/standard", "presets/new-one"),
+    *("batches", "failures", "usage", "webhooks", "keys"),
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def local(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalService]:
+    """The local mode, which asks nobody who they are."""
+    async with aiohttp.ClientSession() as session:
+        service = LocalService(SHORT_POLLS, session, tmp_path_factory.mktemp("open") / "data.log", (str(COMMAND),))
+        await service.start()
+        yield service
+        assert await service.stop() == 0
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def locked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalService]:
+    """The local mode with keys, and with a user pool whose sign-in is a stand-in."""
+    folder = tmp_path_factory.mktemp("locked")
+    groups = ("tenant-acme", "images:read", "images:write")
+    async with (
+        run_stage(folder / "aws") as stage,
+        user_pool(stage.aws, *groups) as pool,
+        aiohttp.ClientSession() as session,
+    ):
+        token = (await pool.sign_in("ada", *groups))["AccessToken"]
+        async with _sign_in(token, pool.client_id) as url:
+            variables = {
+                "AUTH_MODES": "api_key,cognito",
+                "COGNITO_ISSUER": claim(token, "iss"),
+                "COGNITO_JWKS_URL": pool.jwks_url,
+                "COGNITO_CLIENT_IDS": pool.client_id,
+                "CONSOLE_SIGN_IN_URL": url,
+                "CONSOLE_CLIENT_ID": pool.client_id,
+            }
+            service = LocalService(SHORT_POLLS | variables, session, folder / "data.log", (str(COMMAND),))
+            await service.start()
+            yield service
+            assert await service.stop() == 0
+
+
+class _sign_in:  # noqa: N801 - used like a function
+    """Cognito's sign-in: it sends whoever comes back with a code, and trades that for a token, once, with the proof."""
+
+    def __init__(self, token: str, client_id: str) -> None:
+        self.token, self.client_id, self.challenge = token, client_id, ""
+
+    async def __aenter__(self) -> str:
+        app = web.Application()
+        app.router.add_get("/oauth2/authorize", self.authorize)
+        app.router.add_route("*", "/oauth2/token", self.trade)
+        self.runner = web.AppRunner(app)
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{self.runner.addresses[0][1]}"
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.runner.cleanup()
+
+    async def authorize(self, request: web.Request) -> web.Response:
+        asked = request.query
+        assert (asked["response_type"], asked["client_id"]) == ("code", self.client_id)
+        assert asked["code_challenge_method"] == "S256"
+        self.challenge = asked["code_challenge"]
+        raise web.HTTPFound(f"{asked['redirect_uri']}?code=a-code&state={asked['state']}")
+
+    async def trade(self, request: web.Request) -> web.Response:
+        headers = {"Access-Control-Allow-Origin": "*"}
+        form = await request.post()
+        digest = hashlib.sha256(str(form["code_verifier"]).encode()).digest()
+        assert base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == self.challenge
+        assert form["code"] == "a-code"
+        return web.json_response({"access_token": self.token, "expires_in": 3600}, headers=headers)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    context = await browser.new_context(viewport=WIDE, locale="en-GB", timezone_id="Europe/Berlin")  # type: ignore[arg-type]
+    context.set_default_timeout(PATIENCE)
+    yield context
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(context: BrowserContext) -> AsyncIterator[Page]:
+    """A tab in which nothing goes wrong unseen: an error of a script, or something that the policy forbids."""
+    page = await context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on(
+        "console",
+        lambda said: wrong.append(said.text) if said.type == "error" and "Failed to load" not in said.text else None,
+    )
+    yield page
+    assert wrong == []
+
+
+def url_of(service: LocalService, view: str = "") -> str:
+    return f"{service.url}/images/console" + (f"#/{view}" if view else "")
+
+
+def file(name: str, data: bytes) -> Any:
+    return {"name": name, "mimeType": "image/jpeg", "buffer": data}
+
+
+def photo(width: int = 640, height: int = 480, *, seed: int = 1) -> bytes:
+    return corpus.jpeg(corpus.photo(width, height, seed=seed))
+
+
+async def choose(page: Page, *files: Any) -> None:
+    await page.set_input_files("input[accept='image/*']", list(files))
+
+
+def row(page: Page, name: str) -> Any:
+    return page.locator(".upload", has_text=name)
+
+
+def tile(page: Page, name: str) -> Any:
+    return page.locator(".tile", has_text=name)
+
+
+async def key_with(service: LocalService, *scopes: str) -> str:
+    administrator = {"X-Api-Key": (service.data_dir / "admin-key").read_text().strip()}
+    made = await service.call(
+        "POST", "/images/keys", json={"name": "somebody", "scopes": scopes}, headers=administrator, expect=201
+    )
+    return str(made["key"])
+
+
+async def sign_in(page: Page, service: LocalService, key: str, view: str = "") -> None:
+    await page.goto(url_of(service, view))
+    await page.get_by_label("API key").fill(key)
+    await page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+async def test_the_root_of_the_local_mode_leads_to_the_console(page: Page, local: LocalService) -> None:
+    await page.goto(local.url)
+    assert urlsplit(page.url).path == "/images/console"
+    await expect(page.get_by_role("heading", name="Images")).to_be_visible()
+
+
+async def test_a_photo_goes_up_and_its_variants_are_there(page: Page, local: LocalService) -> None:
+    await page.goto(url_of(local))
+    await choose(page, file("holiday.jpg", photo()))
+    await expect(row(page, "holiday.jpg")).to_contain_text("Done")
+    await expect(tile(page, "holiday.jpg").locator("img")).to_have_js_property("complete", value=True)
+
+    await row(page, "holiday.jpg").get_by_role("link", name="Open").click()
+    await expect(page.get_by_role("heading", name="holiday.jpg")).to_be_visible()
+    for name in ("thumbnail", "medium", "large", "webp"):
+        await expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
+    shown = page.locator(".compare img")
+    for each in (shown.first, shown.last):
+        await expect(each).to_have_js_property("complete", value=True)
+        assert await each.evaluate("image => image.naturalWidth") > 0
+    await expect(page.get_by_label("Right")).to_contain_text("Original")
+    await expect(page.get_by_label("picture", exact=True)).to_contain_text("<picture>")
+
+
+async def test_a_slider_shows_more_of_one_picture_by_the_keyboard(page: Page, local: LocalService) -> None:
+    await page.goto(url_of(local))
+    await choose(page, file("slide.jpg", photo(seed=5)))
+    await row(page, "slide.jpg").get_by_role("link", name="Open").click()
+    slider = page.get_by_label("Move between the two pictures")
+    await slider.focus()
+    await slider.press("End")
+    assert await page.locator(".compare").evaluate("frame => frame.style.getPropertyValue('--at')") == "100%"
+
+
+async def test_a_refresh_in_mid_upload_goes_on_and_sends_only_what_is_missing(
+    page: Page, context: BrowserContext, local: LocalService
+) -> None:
+    large = photo() + os.urandom(18 * 2**20)  # in parts; what follows the end of a JPEG is no part of it
+    held: list[Route] = []
+    sent: list[str] = []
+
+    async def part(route: Route) -> None:
+        number = parse_qs(urlsplit(route.request.url).query)["partNumber"][0]
+        if number != "1" and not sent.count("refreshed"):
+            held.append(route)  # never answered: the refresh cuts it
+            return
+        sent.append(number)
+        await route.continue_()
+
+    await context.route(re.compile(r"partNumber="), part)
+    await page.goto(url_of(local))
+    await choose(page, file("large.jpg", large))
+    async with page.expect_response(lambda answer: "partNumber=1" in answer.url and answer.ok):
+        pass
+    await expect(row(page, "large.jpg")).to_contain_text("Uploading")
+    sent.append("refreshed")
+    await page.reload()
+    await expect(row(page, "large.jpg")).to_contain_text("Done")
+    before, after = sent[: sent.index("refreshed")], sent[sent.index("refreshed") + 1 :]
+    assert before == ["1"]
+    assert after
+    assert "1" not in after
+
+
+async def test_a_failure_says_in_plain_words_what_to_do(page: Page, local: LocalService) -> None:
+    await page.goto(url_of(local))
+    await choose(page, file("torn.jpg", photo()[:3000]))
+    await expect(row(page, "torn.jpg")).to_contain_text("The file is damaged. Export the picture again")
+    await page.goto(url_of(local, "failures"))
+    await expect(page.get_by_role("row", name="torn.jpg")).to_contain_text("corrupt_image")
+
+
+async def test_a_broken_connection_can_be_tried_again(page: Page, local: LocalService) -> None:
+    await page.goto(url_of(local))
+    await page.route(re.compile(r"/images/upload-url$"), lambda route: route.abort())
+    await choose(page, file("offline.jpg", photo(seed=9)))
+    await expect(row(page, "offline.jpg").get_by_role("button", name="Try offline.jpg again")).to_be_visible()
+    await page.unroute(re.compile(r"/images/upload-url$"))
+    await row(page, "offline.jpg").get_by_role("button", name="Try offline.jpg again").click()
+    await expect(row(page, "offline.jpg")).to_contain_text("Done")
+
+
+async def test_what_somebody_else_uploads_and_deletes_appears_and_goes_by_itself(
+    page: Page, local: LocalService
+) -> None:
+    await page.goto(url_of(local))
+    await expect(page.get_by_role("heading", name="Images")).to_be_visible()
+    issued = await local.put(photo(seed=11), "theirs.jpg")
+    await expect(tile(page, "theirs.jpg").locator("img")).to_be_visible()
+    await local.call("DELETE", f"/images/image/{issued['uniqueId']}")
+    await expect(tile(page, "theirs.jpg")).to_have_count(0)
+
+
+async def test_chosen_pictures_are_deleted_after_a_question(page: Page, local: LocalService) -> None:
+    for number in range(3):
+        await local.settled((await local.put(photo(seed=20 + number), f"old-{number}.jpg"))["processingId"])
+    await page.goto(url_of(local))
+    await page.get_by_label("Search").fill("old-")
+    await page.get_by_label("Select old-0.jpg").check()
+    await page.get_by_label("Select old-1.jpg").check()
+    await page.get_by_role("region", name="Selection").get_by_role("button", name="Delete").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("Delete 2 pictures?")
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(tile(page, "old-")).to_have_count(1)
+    assert [each["filename"] for each in (await local.call("GET", "/images/list"))["images"]].count("old-2.jpg") == 1
+
+
+async def test_a_preset_is_tried_saved_and_used_for_older_pictures(page: Page, local: LocalService) -> None:
+    await local.settled((await local.put(photo(seed=30), "model.jpg"))["processingId"])
+    await page.goto(url_of(local, "presets"))
+    await page.get_by_label("Name").fill("badge")
+    await page.get_by_role("button", name="New preset").click()
+    await expect(page.get_by_role("img", name="square")).to_be_visible()
+    await page.get_by_label("Width").fill("120")
+    await expect(page.locator("figcaption")).to_contain_text("120 \u00d7 300")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("Version 1", exact=True)).to_be_visible()
+    saved = await local.call("GET", "/images/presets/badge")
+    assert [(each["name"], each["width"], each["fit"]) for each in saved["document"]["variants"]] == [
+        ("square", 120, "cover")
+    ]
+    await page.get_by_role("button", name="See what a backfill costs").click()
+    await page.get_by_role("button", name="Start the backfill").or_(page.get_by_text("0 pictures")).first.wait_for()
+
+
+async def test_what_a_preset_holds_is_seen_by_its_reviewer_alone_and_blurred_at_first(
+    page: Page, local: LocalService
+) -> None:
+    document = {"variants": [{"name": "small", "width": 400, "height": 400}], "review": True}
+    await local.call("PUT", "/images/presets/held", json=document, expect=201)
+    issued = await local.put(photo(seed=60), "held.jpg", preset="held")
+    await page.goto(url_of(local, "reviews"))
+    await expect(page.get_by_role("heading", name="Reviews")).to_be_visible()
+
+    async def is_held() -> bool:
+        job = await local.call("GET", f"/images/status/{issued['processingId']}")
+        return bool(job["status"] == "needs_review")
+
+    await eventually(is_held, what="the review")
+    await page.reload()
+    card = page.locator("li.card", has_text="held.jpg")
+    picture = card.locator("img")
+    await expect(picture).to_have_js_property("complete", value=True)
+    assert await picture.evaluate("image => image.naturalWidth") == 400
+    assert "blur" in await picture.evaluate("image => getComputedStyle(image).filter")
+    await card.get_by_role("button", name="Show clearly").click()
+    assert await picture.evaluate("image => getComputedStyle(image).filter") == "none"
+    await card.get_by_role("button", name="Approve").click()
+    await expect(card).to_have_count(0)
+    assert (await local.settled(issued["processingId"]))["status"] == "completed"
+
+
+async def test_a_webhook_and_a_key_are_made_and_their_secrets_shown_once(page: Page, local: LocalService) -> None:
+    await page.goto(url_of(local, "webhooks"))
+    await page.get_by_label("Address").fill("http://127.0.0.1:9/hook")
+    await page.get_by_role("button", name="Add the webhook").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("whsec_")
+    await page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    await page.get_by_role("button", name="Send a test").click()
+    await expect(page.get_by_text("A test event is on its way")).to_be_visible()
+    await page.goto(url_of(local, "keys"))
+    await page.get_by_label("Name").fill("importer")
+    await page.get_by_role("button", name="Make the key").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("truss_")
+    await page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    await expect(page.get_by_role("row", name="importer")).to_contain_text("Valid")
+    assert "truss_" not in await page.content()
+
+
+async def test_a_key_signs_in_for_this_tab_alone(page: Page, context: BrowserContext, locked: LocalService) -> None:
+    key = await key_with(locked, "images:read", "images:write", "images:delete")
+    await sign_in(page, locked, "truss_wrong")
+    await expect(page.get_by_label("API key")).to_be_visible()
+    await sign_in(page, locked, key)
+    await expect(page.get_by_role("heading", name="Images")).to_be_visible()
+    kept = await page.evaluate("() => [JSON.stringify(localStorage), document.cookie]")
+    assert key not in "".join(kept)
+    other = await context.new_page()
+    await other.goto(url_of(locked))
+    await expect(other.get_by_label("API key")).to_be_visible()
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_label("API key")).to_be_visible()
+    assert await page.evaluate("() => sessionStorage.length") == 0
+
+
+async def test_who_may_only_look_is_shown_nothing_else(page: Page, locked: LocalService) -> None:
+    await sign_in(page, locked, await key_with(locked, "images:read"))
+    await expect(page.get_by_role("heading", name="Images")).to_be_visible()
+    assert await page.get_by_role("navigation").get_by_role("link").all_inner_texts() == [
+        *("Images", "Presets", "Jobs", "Failures", "Usage")
+    ]
+    await expect(page.get_by_role("button", name="Choose pictures")).to_have_count(0)
+    await page.goto(url_of(locked, "keys"))
+    await expect(page.get_by_text("do not include images:admin")).to_be_visible()
+    await page.goto(url_of(locked, "presets"))
+    await expect(page.get_by_role("button", name="New preset")).to_have_count(0)
+
+
+async def test_who_may_only_review_sees_reviews(page: Page, locked: LocalService) -> None:
+    await sign_in(page, locked, await key_with(locked, "images:review"))
+    await expect(page.get_by_role("heading", name="Reviews")).to_be_visible()
+    assert await page.get_by_role("navigation").get_by_role("link").all_inner_texts() == ["Reviews"]
+
+
+async def test_a_person_signs_in_with_the_user_pool(page: Page, locked: LocalService) -> None:
+    await page.goto(url_of(locked, "usage"))
+    await page.get_by_role("button", name="Sign in with your account").click()
+    await expect(page.get_by_role("heading", name="Usage")).to_be_visible()
+    await expect(page.get_by_text("acme")).to_be_visible()
+    assert "code=" not in page.url
+
+
+async def test_a_code_that_nobody_asked_for_signs_nobody_in(page: Page, locked: LocalService) -> None:
+    await page.goto(f"{locked.url}/images/console?code=stolen&state=guessed")
+    await expect(page.get_by_label("API key")).to_be_visible()
+    assert await page.evaluate("() => sessionStorage.length") == 0
+
+
+async def test_a_file_name_is_shown_and_never_run(page: Page, local: LocalService) -> None:
+    name = "<img src=x onerror=document.title='run'>.jpg"
+    issued = await local.put(photo(seed=40), name)
+    await local.settled(issued["processingId"])
+    await page.goto(url_of(local))
+    await expect(tile(page, name)).to_be_visible()
+    await page.goto(url_of(local, f"image/{issued['uniqueId']}/{issued['processingId']}"))
+    await expect(page.get_by_role("heading", name=name)).to_be_visible()
+    assert await page.title() != "run"
+    await local.call("DELETE", f"/images/image/{issued['uniqueId']}")
+
+
+async def test_the_first_view_is_light(page: Page, local: LocalService) -> None:
+    sizes: dict[str, int] = {}
+
+    async def weigh(answer: Response) -> None:
+        if "/images/console" in answer.url or answer.url.endswith(("/limits", "/list")):
+            sizes[answer.url] = len(await answer.body())
+
+    page.on("response", weigh)
+    await page.goto(url_of(local))
+    await expect(page.get_by_role("heading", name="Images")).to_be_visible()
+    await page.wait_for_load_state("load")
+    assert 10 < len(sizes) < 40
+    assert sum(sizes.values()) < MOST_BYTES
+    origins = {urlsplit(url).netloc for url in sizes}
+    assert origins == {urlsplit(local.url).netloc}
+
+
+async def test_ten_thousand_pictures_scroll(page: Page, local: LocalService) -> None:
+    """Pages of a stand-in list: what is measured is how much of them the browser lays out."""
+    (one, *_) = (await local.call("GET", "/images/list?status=completed"))["images"]
+
+    async def some(route: Route) -> None:
+        start = int(parse_qs(urlsplit(route.request.url).query).get("lastKey", ["0"])[0])
+        images = [
+            one | {"uniqueId": f"{start + n:08d}-0000-4000-8000-000000000000", "filename": f"{start + n}.jpg"}
+            for n in range(60)
+        ]
+        after = str(start + 60) if start + 60 < 10_000 else None
+        await route.fulfill(json={"images": images, "count": 60, "lastEvaluatedKey": after})
+
+    await page.route(re.compile(r"/images/list\?"), some)
+    await page.goto(url_of(local))
+    tiles = page.locator(".tile")
+    await expect(tiles.first).to_be_visible()
+    for _ in range(200):
+        if await tiles.count() >= 10_000:
+            break
+        await page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
+        await page.wait_for_function(
+            "count => document.querySelectorAll('.tile').length > count", arg=await tiles.count()
+        )
+    assert await tiles.count() >= 10_000
+    assert await tiles.first.evaluate("tile => getComputedStyle(tile).contentVisibility") == "auto"
+    await expect(tile(page, "9999.jpg")).to_have_count(1)
+
+
+@pytest.mark.parametrize("language", ["English", "Deutsch"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_view_is_for_everybody(page: Page, local: LocalService, scheme: Any, language: str) -> None:
+    issued = await local.put(photo(seed=50), "access.jpg")
+    await local.settled(issued["processingId"])
+    await page.emulate_media(color_scheme=scheme)
+    await page.goto(url_of(local))
+    await page.locator("header select").select_option(label=language)
+    for view in (*VIEWS, f"image/{issued['uniqueId']}/{issued['processingId']}"):
+        await page.goto(url_of(local, view))
+        await at_rest(page)
+        assert await violations(page) == [], view
+
+
+async def test_signing_in_is_for_everybody(page: Page, locked: LocalService) -> None:
+    await page.goto(url_of(locked))
+    await page.get_by_label("API key").wait_for()
+    assert await violations(page) == []
+
+
+async def at_rest(page: Page) -> None:
+    """The view is there, and nothing in it is still to come. A stream of events keeps the network busy for ever."""
+    await page.locator("main h1").wait_for()
+    await page.wait_for_function("() => !document.querySelector('.loading, [aria-busy]')")
+    await page.wait_for_function("() => [...document.images].every(each => each.loading === 'lazy' || each.complete)")
+
+
+async def violations(page: Page) -> list[Any]:
+    """What axe finds wrong, by its rules of WCAG 2.2 AA."""
+    await page.evaluate(AXE)
+    found = await page.evaluate("axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice'] })")
+    return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found["violations"]]
+
+
+@pytest.mark.parametrize("width", [320, 390, 640, 1280, 1920])
+async def test_no_width_makes_the_page_scroll_sideways(page: Page, local: LocalService, width: int) -> None:
+    """320 pixels are 1,280 at a zoom of 400 % (WCAG 1.4.10); 640 are those at 200 %."""
+    await page.set_viewport_size({"width": width, "height": 700})
+    for view in VIEWS:
+        await page.goto(url_of(local, view))
+        await at_rest(page)
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+
+
+async def test_the_way_through_the_page_needs_no_mouse(page: Page, local: LocalService) -> None:
+    await page.goto(url_of(local))
+    await page.locator("h1").wait_for()
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Presets")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="Presets")).to_be_visible()
+
+
+async def test_times_are_those_of_the_viewer(page: Page, local: LocalService) -> None:
+    """The viewer is in Berlin, two hours before UTC in July."""
+    job = (await local.call("GET", "/images/list?status=completed"))["images"][0]
+    said = json.dumps(job | {"timestamp": "2026-07-01T22:30:00.000Z"})
+    await page.route(re.compile(rf"/images/status/{job['processingId']}"), lambda route: route.fulfill(body=said))
+    await page.goto(url_of(local, f"image/{job['uniqueId']}/{job['processingId']}"))
+    await expect(page.get_by_role("region", name="History")).to_contain_text("2 Jul 2026, 00:30")
+
+
+@pytest.mark.skipif(
+    not PICTURES, reason="the pictures of the documents are made on request: CONSOLE_PICTURES=docs/console"
+)
+async def test_the_pictures_of_the_documents(page: Page, local: LocalService) -> None:
+    folder = Path(PICTURES or "")
+    await page.goto(url_of(local))
+    for each in (await local.call("GET", "/images/list"))["images"]:
+        await local.call("DELETE", f"/images/image/{each['uniqueId']}")
+    files = [file(f"{name}.jpg", data) for name, data in scenes().items()]
+    await page.goto(url_of(local))
+    await choose(page, *files)
+    await expect(page.locator(".upload.completed")).to_have_count(len(files))
+    await page.get_by_role("button", name="Clear the list").click()
+    await expect(page.locator(".tile img")).to_have_count(len(files))
+    await at_rest(page)
+    await page.screenshot(path=folder / "gallery.png")
+    await page.locator(".tile > a").first.click()
+    await page.locator(".compare").wait_for()
+    await at_rest(page)
+    await page.screenshot(path=folder / "image.png")
+    await page.emulate_media(color_scheme="dark")
+    await page.goto(url_of(local, "presets/avatar"))
+    await expect(page.locator("figure img")).to_be_visible()
+    await page.screenshot(path=folder / "preset-dark.png")
+
+
+def scenes() -> dict[str, bytes]:
+    """Landscapes of simple shapes."""
+    return {name: corpus.jpeg(corpus.photo(1200, 900, seed=seed)) for name, seed in (("a", 1), ("b", 2))}
