@@ -73,7 +73,22 @@ VOLUME /data
 CMD ["local"]
 
 
-FROM runtime AS service
+# What the extra `ai` adds: its packages, in a folder of their own, and the models; docs/analysis.md says what they are.
+FROM docker.io/library/python:3.13-slim-trixie AS ai-build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_QUIET=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+COPY requirements/runtime.txt requirements/ai.txt requirements/models.txt requirements/
+RUN grep --invert-match --line-regexp --fixed-strings --file requirements/runtime.txt requirements/ai.txt > requirements/added.txt \
+    && pip install --target /opt/ai --no-compile --no-deps --only-binary :all: --require-hashes -r requirements/added.txt \
+    && rm -r /opt/ai/bin /opt/ai/numpy/*/tests \
+    && python -m compileall -q --invalidation-mode unchecked-hash /opt/ai \
+    && echo /opt/ai > ai.pth
+COPY processor processor
+COPY models models
+RUN python -m models /opt/models
+
+
+FROM runtime AS released
 ARG VERSION=0.0.0+unknown
 ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z
@@ -86,3 +101,14 @@ LABEL org.opencontainers.image.title="Truss image service" \
       org.opencontainers.image.base.name="docker.io/library/python:3.13-slim-trixie"
 ENV REVISION=${REVISION}
 CMD ["serve"]
+
+
+FROM released AS service-ai
+COPY --from=ai-build /opt/ai /opt/ai
+COPY --from=ai-build /opt/models /opt/models
+COPY --from=ai-build /src/ai.pth /opt/truss/lib/python3.13/site-packages/
+ENV MODELS_DIR=/opt/models
+RUN python -c 'import onnxruntime, pathlib, processor.looking.models as looking; looking.check_models(pathlib.Path("/opt/models"))'
+
+
+FROM released AS service

@@ -7,6 +7,7 @@ PORT ?= 8080
 FUZZ ?= 20
 MUTANTS_SECONDS ?= 120
 IMAGE ?= truss-image
+TARGET ?= service
 PARALLEL = -n auto
 BUILDER ?= $(shell command -v docker || command -v buildah)
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
@@ -67,9 +68,9 @@ audit: setup ## Ask whether any locked dependency is known to be vulnerable (nee
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/dev.txt
 
-image: ## Build the image with Docker or buildah (IMAGE=... names it, BUILD_OPTIONS=... is for the builder)
+image: ## Build the image with Docker or buildah (IMAGE=... names it, TARGET=service-ai adds the models, BUILD_OPTIONS=... is for the builder)
 	@test -n "$(BUILDER)" || { echo "Docker or buildah is needed" >&2; exit 1; }
-	BUILDAH_FORMAT=docker $(BUILDER) build --target service --tag $(IMAGE) \
+	BUILDAH_FORMAT=docker $(BUILDER) build --target $(TARGET) --tag $(IMAGE) \
 		--build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
 		--build-arg REVISION=$$(git rev-parse HEAD) \
 		--build-arg CREATED=$$(git log -1 --format=%cI) \
@@ -81,7 +82,7 @@ dockerfile: setup ## Look through the Dockerfile with hadolint (needs the intern
 platforms: setup ## Ask whether the image's dependencies have wheels for both architectures (needs the internet)
 	@for machine in x86_64 aarch64; do \
 		$(BIN)/uv pip install --quiet --dry-run --target build/platforms --python-version 3.13 --python-platform $$machine-manylinux_2_28 \
-			--no-deps --only-binary :all: --no-binary pyvips --require-hashes -r requirements/runtime.txt || exit 1; \
+			--no-deps --only-binary :all: --no-binary pyvips --require-hashes -r requirements/ai.txt || exit 1; \
 		echo "$$machine: everything that is locked has a wheel, or needs none"; \
 	done
 

@@ -151,7 +151,9 @@ def test_an_image_is_named_by_tag_or_by_digest() -> None:
     assert container()["image"].endswith("/image-service:0.1.0")
     assert container(image__tag="1.2.3")["image"].endswith(":1.2.3")
     assert container(image__tag=20261126)["image"].endswith(":20261126")  # as `--set image.tag=20261126` gives it
-    assert container(image__digest=digest, image__tag="x")["image"].endswith(f"@{digest}")
+    assert container(image__suffix="-ai")["image"].endswith("/image-service:0.1.0-ai")
+    assert container(image__tag="1.2.3", image__suffix="-ai")["image"].endswith(":1.2.3-ai")
+    assert container(image__digest=digest, image__tag="x", image__suffix="-ai")["image"].endswith(f"@{digest}")
 
 
 def test_pods_are_spread_over_zones_by_their_own_labels() -> None:

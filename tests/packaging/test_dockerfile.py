@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import sys
+from itertools import pairwise
 
 import pytest
 from aiohttp import web
@@ -19,7 +20,7 @@ from tests.packaging import dockerfile
 #: The one base; its minor version is pinned, and its patches come with every build.
 BASE = re.compile(r"docker\.io/library/python:(3\.\d+)-slim-trixie")
 #: What the images are built for.
-TARGETS = ("service", "local")
+TARGETS = ("service", "service-ai", "local")
 
 
 def _python_version() -> str:
@@ -61,6 +62,26 @@ def test_the_image_runs_the_command_line(target: str) -> None:
 def test_the_image_exposes_the_port_that_the_service_listens_on_and_the_metrics() -> None:
     default = Settings.model_fields["port"].default
     assert (dockerfile.effective("service", "EXPOSE") or "").split() == [str(default), "9090"]
+
+
+def test_the_image_with_models_has_those_that_are_checked_when_it_is_built_and_is_the_service_otherwise() -> None:
+    stages = dockerfile.stages()
+    assert dockerfile.effective("service-ai", "ENV") == "MODELS_DIR=/opt/models"
+    assert json.loads(dockerfile.effective("service-ai", "CMD") or "") == ["serve"]
+    assert stages["service-ai"].base == stages["service"].base
+    assert "check_models" in (stages["service-ai"].last("RUN") or "")
+    assert any(command == "python -m models /opt/models" for command in dockerfile.commands())
+
+
+def test_the_image_with_models_adds_what_the_other_does_not_have() -> None:
+    runtime, whole = ((ROOT / "requirements" / f"{name}.txt").read_text().splitlines() for name in ("runtime", "ai"))
+    added = [line for line in whole if line not in set(runtime)]
+    pins = [line.partition("==")[0] for line in added if re.match(r"[a-z]", line)]
+    assert {"numpy", "onnxruntime"} <= set(pins)
+    assert not {line.partition("==")[0] for line in runtime if re.match(r"[a-z]", line)} & set(pins)
+    # Each is followed by its own hashes, and by no other's: what both have is left out whole.
+    for first, second in pairwise(added):
+        assert not re.match(r"[a-z]", first) or second.startswith("    --hash=")
 
 
 def test_nothing_is_installed_that_is_not_locked() -> None:

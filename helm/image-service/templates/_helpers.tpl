@@ -63,7 +63,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion (include "image-service.text" .Values.image.tag)) -}}
+{{- printf "%s:%s%s" .Values.image.repository (default .Chart.AppVersion (include "image-service.text" .Values.image.tag)) .Values.image.suffix -}}
 {{- end -}}
 {{- end -}}
 
