@@ -5,7 +5,7 @@
     TrussError
     ├── Rejected              can never succeed: tell the client, settle the message
     │   ├── NotAnEvent  NoSuchPart  PartTooSmall  PresetUnusable  PictureRefused
-    │   ├── UnknownAsset  FacesNotInstalled  LookingNotInstalled
+    │   ├── UnknownAsset  LookingNotInstalled
     │   └── ImageRejected     the uploaded bytes are at fault: the job is `failed` with this code
     │       ├── EmptyFile  UnsupportedFormat  CorruptImage  UnexpectedFile  TimedOut  DecoderCrashed
     │       └── LimitExceeded ── FileTooLarge  SideTooLong  TooManyPixels  TooManyFrames  TooManyScans
@@ -97,12 +97,6 @@ class PartTooSmall(Rejected):
         self.limit, self.actual = limit, actual
         told = "Part {} has {:,} bytes; every part but the last must have at least {:,}."
         super().__init__(told.format(number, actual, limit) if number else None)
-
-
-class FacesNotInstalled(Rejected):
-    """The gravity `faces` is not installed here; use `attention`."""
-
-    code = "faces_not_installed"
 
 
 class LookingNotInstalled(Rejected):

@@ -18,6 +18,11 @@ class Gravity(StrEnum):
     SOUTH = "south"
     WEST = "west"
     ATTENTION = "attention"  # what people look at first: skin, edges, strong colours
+    FACES = "faces"  # faces; if there are none, as `ATTENTION`; if nobody can look for them, as `CENTRE`
+
+
+#: They look at the picture.
+LOOKING = frozenset({Gravity.ATTENTION, Gravity.FACES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +46,8 @@ class Contain:
         """Raises `ValueError`."""
         if not _COLOUR.fullmatch(self.colour):
             raise ValueError("a colour is #rrggbb or transparent")
-        if self.gravity is Gravity.ATTENTION:
-            raise ValueError("attention chooses what is not cropped, and contain crops nothing")
+        if self.gravity in LOOKING:
+            raise ValueError(f"{self.gravity} chooses what is not cropped, and contain crops nothing")
 
     def __str__(self) -> str:
         return f"contain:{self.colour}" + _unless_centre(self.gravity)

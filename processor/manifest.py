@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -13,9 +14,9 @@ from processor.codec import Codec
 from processor.errors import ObjectNotFound, Rejected
 from processor.formats import FORMATS
 from processor.images import StoredVariant, job_prefix
-from processor.jobs import FormatSet, Job, Manifest, Shown
+from processor.jobs import FormatSet, Image, Job, Manifest, Shown
 from processor.ports.objects import ObjectStore
-from processor.recipes import VariantSpec
+from processor.recipes import Effect, VariantSpec, blurring
 
 CONTENT_TYPE = "application/json"
 _KEY = re.compile(r".*/manifest(\.[a-z0-9]+)?\.json")
@@ -110,6 +111,18 @@ async def stored_variants(processed: ObjectStore, unique_id: str, processing_id:
             further.append(FormatSet(format=format_, variants=variants_in(*found)))
     preset, version = _preset_in(own[0])
     return Shown(variants=variants_in(*own), further=tuple(further), preset=preset, preset_version=version)
+
+
+async def hiding_of(processed: ObjectStore, image: Image, job: Job | None) -> Effect | None:
+    """The effect that hides the faces of an image; None: they may be seen. `job` is its current one, if known."""
+    if job is not None and job.recipe is not None:
+        return job.recipe.hiding
+    own = await _stored(processed, manifest_key(image.unique_id, image.current_job))
+    with suppress(ValueError):
+        match {} if own is None else json.loads(own[0]):
+            case {"facts": {"blurFaces": {"style": str(style)}}}:
+                return blurring(style)
+    return None
 
 
 async def _stored(processed: ObjectStore, key: str) -> tuple[bytes, datetime] | None:

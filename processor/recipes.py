@@ -37,6 +37,8 @@ Each = TypeVar("Each")
 Value = str | int | float
 #: The parameter whose value is the digest of an asset.
 ASSET = "asset"
+#: The effect that hides faces, and the name of the fact that tells of it. All variants of a recipe have it, or none.
+BLUR_FACES = "blurFaces"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,11 @@ class VariantSpec:
     def assets(self) -> frozenset[str]:
         """Digests of the assets that its effects use."""
         return frozenset(str(value) for effect in self.effects for name, value in effect.parameters if name == ASSET)
+
+    @property
+    def hiding(self) -> Effect | None:
+        """The effect that hides faces, if it has that."""
+        return next((effect for effect in self.effects if effect.name == BLUR_FACES), None)
 
     @property
     def is_changed(self) -> bool:
@@ -138,6 +145,16 @@ class Recipe:
     def assets(self) -> frozenset[str]:
         """Digests of the assets that its variants need, in all formats."""
         return frozenset().union(*(spec.assets for spec in (*self.specs, *self.further)))
+
+    @property
+    def hiding(self) -> Effect | None:
+        """The effect that hides faces in all variants, if they have that."""
+        return next((spec.hiding for spec in (*self.specs, *self.further) if spec.hiding), None)
+
+    @property
+    def fact_names(self) -> tuple[str, ...]:
+        """The names of all facts that its render may find."""
+        return (*self.analyses, BLUR_FACES) if self.hiding else self.analyses
 
     @property
     def further_formats(self) -> tuple[str, ...]:
@@ -253,7 +270,9 @@ FULL_SIZE = STANDARD.full_size
 
 def recipe_after(made: Recipe | None, standard: Recipe) -> Recipe:
     """The recipe for another file of an image that was made with `made`: the same, unless that was the standard one."""
-    return standard if made is None or made.name == standard.name else made
+    if made is None:
+        return standard
+    return hiding_faces(standard, made.hiding) if made.name == standard.name else made
 
 
 #: Its variants in further formats. Their efforts and qualities were measured too.
@@ -281,6 +300,27 @@ def encoded_with(
     """The same variants with these efforts and qualities, one for each variant or one for all."""
     each = zip(specs, _for_all(efforts, len(specs)), _for_all(qualities, len(specs)), strict=True)
     return tuple(replace(spec, effort=effort, quality=quality) for spec, effort, quality in each)
+
+
+def blurring(style: str) -> Effect:
+    """The effect that hides faces."""
+    return Effect.of(BLUR_FACES, {"style": style})
+
+
+def style_of(hiding: Effect | None) -> str | None:
+    """How an effect hides faces; None: it does not."""
+    return None if hiding is None else str(dict(hiding.parameters)["style"])
+
+
+def hiding_faces(recipe: Recipe, effect: Effect | None) -> Recipe:
+    """The recipe with this effect before all others of all its variants, unless it hides faces already."""
+    if effect is None or recipe.hiding:
+        return recipe
+    specs, further = (
+        tuple(replace(spec, effects=(effect, *spec.effects)) for spec in some)
+        for some in (recipe.specs, recipe.further)
+    )
+    return replace(recipe, specs=specs, further=further)
 
 
 def sharpening(sigma: float) -> Effect:

@@ -26,6 +26,7 @@ from processor.errors import (
     Unavailable,
 )
 from processor.events import JobRequested
+from processor.exposed import forget_exposed
 from processor.images import HELD_PREFIX, Rendered, job_prefix
 from processor.jobs import Decision, Job, JobStatus, epoch, published
 from processor.ports.jobs import known_job
@@ -130,6 +131,8 @@ class Reviews:
         twice at once. Raises `NotInReview` if another job or a delete was faster, `Busy`, `Unavailable`."""
         if job.status is JobStatus.NEEDS_REVIEW:
             job = await self._published(job, endings)
+        if job.status is JobStatus.COMPLETED:
+            await forget_exposed(self.stores, job)
         await self.stores.processed.purge(_held_prefix(job))
         return job
 

@@ -41,7 +41,7 @@ from processor.ports.renderer import Renderer
 from processor.ports.replays import ReplayStore
 from processor.ports.stores import AllStores, Stores
 from processor.probe import NO_PROBES, Probes
-from processor.reviews import PresetReview, Reviews
+from processor.reviews import Reviews
 from processor.sandbox.renderer import ChildRenderer
 from processor.sandbox.spare import SpareRenderer
 from processor.stores.backlog import DynamoBacklogStore
@@ -392,7 +392,6 @@ def make_worker(
         maker=Maker(encoder=libvips_version(), service=version("truss-image")),
         recipe=settings.recipe,
         listeners=stores.listeners,
-        checks=(PresetReview(),),
         probes=probes,
     )
     return Worker(

@@ -31,13 +31,13 @@ from processor.errors import (
 )
 from processor.events import JobRequested
 from processor.jobs import MAX_JOBS, UNAVAILABLE, Failure, Image, Job, JobStatus, Shown, Source, epoch, next_job
-from processor.manifest import stored_variants
+from processor.manifest import hiding_of, stored_variants
 from processor.pace import pause_before_job
 from processor.ports.jobs import JobPage, JobQuery, JobStore, known_job
 from processor.ports.objects import MultipartUpload
 from processor.ports.stores import Stores
 from processor.races import races
-from processor.recipes import Recipe
+from processor.recipes import Recipe, hiding_faces
 from processor.usage import Quota, Usage, today
 
 #: How old a job must be to be queued again when a client asks for it again. A younger one has a message on its way;
@@ -170,6 +170,8 @@ class Catalog:
             _check(old, instead_of, only)
             source, version = await self._newest_source(image, old)
             recipe = await self._recipe(image, old, preset)
+            # Another preset is no way around what the image's own one hides.
+            recipe = hiding_faces(recipe, await hiding_of(self.stores.processed, image, old))
             if old is not None and old.must_be_reviewed:  # another preset is no way around a review
                 recipe = replace(recipe, review=True)
             if old is not None and not old.ended and old.is_over(source.etag) and _will_do(old, preset, recipe):

@@ -11,6 +11,7 @@ from processor.catalog.images import check_visible, living
 from processor.errors import (
     AssetMissing,
     ImageRejected,
+    NeedsReview,
     NotUploaded,
     ObjectNotFound,
     PictureRefused,
@@ -19,13 +20,15 @@ from processor.errors import (
     UnknownAsset,
 )
 from processor.formats.info import ImageInfo
+from processor.hiding import doubt_about, hidden_by
 from processor.images import Variant
-from processor.jobs import JobStatus
+from processor.jobs import Image, Job, JobStatus
+from processor.manifest import hiding_of
 from processor.overlays import Overlays
 from processor.ports.jobs import known_job
 from processor.ports.renderer import Renderer, Ticket
 from processor.ports.stores import Stores
-from processor.recipes import Recipe
+from processor.recipes import Recipe, hiding_faces
 
 #: Largest file that is fetched for a preview, in bytes.
 MAX_BYTES = 32 * 1024 * 1024
@@ -59,7 +62,11 @@ class Previews:
         """The same of an image. Raises also `ImageNotFound`, `NotUploaded`, `NeedsReview`, `ReviewRejected`, and
         `FileTooLarge` above `MAX_BYTES`."""
         async with _in_time():
-            return await self._of_file(tenant, recipe, await self._file(tenant, unique_id))
+            image = await living(self.stores.jobs, tenant, unique_id)
+            job = await known_job(self.stores.jobs, tenant, image.current_job)
+            # Another preset is no way around what the image's own one hides.
+            recipe = hiding_faces(recipe, await hiding_of(self.stores.processed, image, job))
+            return await self._of_file(tenant, recipe, await self._file(image, job), is_image=True)
 
     async def try_out(self, tenant: str, recipe: Recipe, picture: bytes) -> None:
         """Whether a picture that is sound can be made. Raises `PresetUnusable`, `UnknownAsset`, `Unavailable`."""
@@ -69,9 +76,7 @@ class Previews:
             told = "" if error.why is None else f" ({error.why.code}): {error.why.message}"
             raise PresetUnusable(f"The test picture cannot be made with this preset{told}") from None
 
-    async def _file(self, tenant: str, unique_id: str) -> bytes:
-        image = await living(self.stores.jobs, tenant, unique_id)
-        job = await known_job(self.stores.jobs, tenant, image.current_job)
+    async def _file(self, image: Image, job: Job | None) -> bytes:
         if job is not None and job.status is JobStatus.PENDING:
             raise NotUploaded
         if job is not None:
@@ -81,19 +86,22 @@ class Previews:
         except ObjectNotFound:
             raise NotUploaded("The uploaded file is not there any more.") from None
 
-    async def _of_file(self, tenant: str, recipe: Recipe, data: bytes) -> Preview:
+    async def _of_file(self, tenant: str, recipe: Recipe, data: bytes, *, is_image: bool = False) -> Preview:
         try:
-            return await self._rendered(tenant, recipe, data)
+            return await self._rendered(tenant, recipe, data, is_image=is_image)
         except ImageRejected as error:
             raise PictureRefused(error) from None
         except AssetMissing:
             raise UnknownAsset from None
 
-    async def _rendered(self, tenant: str, recipe: Recipe, data: bytes) -> Preview:
+    async def _rendered(self, tenant: str, recipe: Recipe, data: bytes, *, is_image: bool) -> Preview:
         # What was kept may be gone by now.
         assets = await Overlays(source=self.stores.source).of(tenant, recipe.assets)
         ticket = Ticket(tenant=tenant, assets=assets)
         rendered = await self.renderer.render(data, replace(recipe, further=()), ticket)
+        if is_image and doubt_about(recipe, rendered.facts) is not None:
+            raise NeedsReview("This would be held for a review: it may show a face all the same.")
+        ticket = replace(ticket, hidden=hidden_by(recipe, rendered.facts))
         further: list[Variant] = []
         for format_ in recipe.further_formats if rendered.source.frames == 1 else ():
             only = recipe.in_format(format_).within({variant.name: variant.pixels for variant in rendered.variants})

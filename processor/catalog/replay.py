@@ -14,6 +14,7 @@ from typing import Any
 from processor import assets
 from processor.errors import AssetMissing, ImageRejected, NotReplayable, ObjectChanged, ObjectNotFound
 from processor.formats import sniff
+from processor.hiding import hidden_by
 from processor.jobs import NOT_THE_FILES_FAULT, Job, JobStatus, Maker
 from processor.metadata.stripping import strip
 from processor.overlays import Overlays
@@ -121,7 +122,9 @@ async def replayed(case: Case, renderer: Renderer, maker: Maker) -> Result:
     formats = {name.rpartition(".")[2] for name in case.stored.files}
     ticket = Ticket(assets=case.assets)
     try:
-        made = list((await renderer.render(case.source, replace(case.recipe, further=()), ticket)).variants)
+        first = await renderer.render(case.source, replace(case.recipe, further=()), ticket)
+        made = list(first.variants)
+        ticket = replace(ticket, hidden=hidden_by(case.recipe, first.facts))
         pixels = {variant.name: variant.pixels for variant in made}
         for name in filter(formats.__contains__, case.recipe.further_formats):
             only = case.recipe.in_format(name).within(pixels)
@@ -161,7 +164,12 @@ async def stripped(case: Case, renderer: Renderer, maker: Maker) -> Case:
 
 
 def packed(case: Case) -> bytes:
-    """A bundle: a zip with the case, the source and the assets. It names no tenant, no image and no file."""
+    """A bundle: a zip with the case, the source and the assets. It names no tenant, no image and no file.
+
+    Raises `NotReplayable` for a source whose faces nobody may see.
+    """
+    if case.recipe.hiding:
+        raise NotReplayable("The job hides faces, and a bundle would show them.")
     told = {
         "processingId": case.processing_id,
         "recipe": case.recipe.to_text(),

@@ -11,8 +11,6 @@ from processor.looking.files import Model
 from processor.looking.models import models
 from processor.looking.pixels import pixels
 
-#: The least score of a face. Lower than the 0.5 that is usual: an effect that hides faces had better hide too much.
-LEAST_SCORE = 0.4
 #: Boxes that share so much of their union are of one face.
 SAME_FACE = 0.3
 #: The model takes sides that are multiples of this, and its maps have a cell for each square of four pixels.
@@ -24,11 +22,11 @@ _MOST_CELLS = 4096
 _INPUT = "input.1"
 
 
-def look(rgb: bytes, width: int, height: int) -> tuple[Face, ...]:
+def look(rgb: bytes, width: int, height: int, least: float) -> tuple[Face, ...]:
     """See `processor.looking.faces.find_faces`."""
     heat, *maps = models().run(Model.FACES, {_INPUT: _padded(pixels(rgb, width, height))})
     scale, offset, landmarks = (each[0] for each in maps)
-    return _decoded(heat[0, 0], scale, offset, landmarks, size=(width, height))
+    return _decoded(heat[0, 0], scale, offset, landmarks, least, size=(width, height))
 
 
 def _padded(picture: Any) -> Any:
@@ -43,11 +41,13 @@ def _up(side: int) -> int:
     return -(-side // _MULTIPLE) * _MULTIPLE
 
 
-def _decoded(heat: Any, scale: Any, offset: Any, landmarks: Any, *, size: tuple[int, int]) -> tuple[Face, ...]:
+def _decoded(
+    heat: Any, scale: Any, offset: Any, landmarks: Any, least: float, *, size: tuple[int, int]
+) -> tuple[Face, ...]:
     """The maps say for each cell: how likely it is the middle of a face; the logarithm of the face's height and width;
     where in the cell its middle is; and the landmarks, as fractions of the box. Each is first down, then across."""
     width, height = size
-    down, across = np.nonzero(heat > LEAST_SCORE)
+    down, across = np.nonzero(heat > least)
     surest = np.argsort(-heat[down, across], kind="stable")[:_MOST_CELLS]
     down, across = down[surest], across[surest]
     high, wide = np.exp(np.minimum(scale[:, down, across], np.log(2 * heat.size))) * _CELL

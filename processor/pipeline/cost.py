@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from processor.formats import AVIF, JPEG, WEBP
 from processor.formats.info import ImageInfo
 from processor.pipeline import geometry
-from processor.recipes import Recipe, VariantSpec
+from processor.pipeline.needs import askers
+from processor.recipes import BLUR_FACES, Recipe, VariantSpec
 
 #: What the estimate is about: a photograph of a phone, of 12 megapixels.
 PHOTO = ImageInfo(format=JPEG.name, width=4000, height=3000)
@@ -24,15 +25,15 @@ _ENCODING: Mapping[str, Sequence[float]] = {
 _EFFECT = 0.12
 
 
-#: CPU seconds of an analysis that asks a model, whatever the size of the picture: `benchmarks/analysis.py`.
-_LOOKING: Mapping[str, float] = {"faces": 0.05, "tags": 0.012, "embedding": 0.012, "nsfw": 0.022}
+#: CPU seconds of looks by a model, whatever the size of the picture: `benchmarks/analysis.py`.
+_LOOKING: Mapping[str, float] = {"faces": 0.05, "tags": 0.012, "embedding": 0.012, "nsfw": 0.022, BLUR_FACES: 0.6}
 
 
 def cpu_seconds(recipe: Recipe, info: ImageInfo = PHOTO) -> float:
     """CPU seconds for one picture in all its formats. Each format is made from a decoding of its own."""
     specs = _made(recipe, info)
     seconds = len({spec.format for spec in specs}) * _DECODING * info.pixels / _MEGAPIXEL
-    seconds += sum(_LOOKING.get(name, 0) for name in recipe.analyses)
+    seconds += sum(_LOOKING.get(name, 0) for name in askers(recipe))
     for spec in specs:
         each = _ENCODING[spec.format][spec.effort] + len(spec.effects) * _EFFECT
         seconds += each * _pixels(spec, info) / _MEGAPIXEL

@@ -27,7 +27,6 @@ from processor.pipeline.effects import check_effects
 from processor.pipeline.estimate import share, working_bytes
 from processor.pipeline.lanes import Lanes
 from processor.pipeline.limits import Deadline, FileLimits
-from processor.pipeline.needs import check_models_for
 from processor.pipeline.render import Rendering, inspect
 from processor.pipeline.silence import must_be_killable
 from processor.ports.renderer import NO_TICKET, Renderer, Ticket
@@ -130,7 +129,7 @@ class Engine:
         tune_allocator()
         set_up_libvips()
         use(config.models)
-        self._limits, self._models = config.limits, config.models
+        self._limits = config.limits
         self._budget = budget or MemoryBudget.of_threads(config.threads, config.memory_budget_bytes)
         self._lanes = lanes or Lanes(config.threads)
         self._outside = outside
@@ -173,13 +172,12 @@ class Engine:
         """All variants of one file. It first waits for its tenant's turn, for memory and for a thread.
 
         If the caller is cancelled, the thread is told to stop. It keeps its share of the budget until it has stopped.
-        Raises an `ImageRejected` if the file is at fault, `Unavailable` if the machine is or if the engine closes, such
-        as `LookingOff` for effects that need models, `ValueError` for effects that this release does not know.
+        Raises an `ImageRejected` if the file is at fault, `Unavailable` if the machine is or if the engine closes,
+        `ValueError` for effects that this release does not know.
         """
         if self._closed:
             raise Unavailable
         check_effects(recipe)
-        check_models_for(recipe, self._models)
         deadline = Deadline(self._limits.timeout_seconds)
         self._deadlines.add(deadline)
         self._idle.clear()
@@ -224,7 +222,15 @@ class Engine:
             loop.call_soon_threadsafe(held.keep, left_bytes)
 
         rendering = Rendering(
-            data, info, recipe, deadline, ready, settled=settled, assets=ticket.assets, probes=self._probes
+            data,
+            info,
+            recipe,
+            deadline,
+            ready,
+            settled=settled,
+            assets=ticket.assets,
+            hidden=ticket.hidden,
+            probes=self._probes,
         )
         task = asyncio.create_task(self._work(rendering, info, held, ticket))
         self._working.add(task)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
-from processor.errors import LookingOff
+from processor.fits import Cover, Gravity
 from processor.looking.models import KEPT_BYTES, LOOK_BYTES
 from processor.pipeline.analyses import LOOKS
-from processor.pipeline.effects import asks_model
-from processor.recipes import Recipe
+from processor.recipes import BLUR_FACES, Recipe, VariantSpec
 
 
 def askers(recipe: Recipe) -> tuple[str, ...]:
-    """The names of what asks a model: analyses and effects."""
-    return (*(name for name in recipe.analyses if name in LOOKS), *_asking_effects(recipe))
+    """The names of what asks a model: analyses, the effect that hides faces, and the gravity
+    `faces`."""
+    return tuple(dict.fromkeys(_askers(recipe)))
 
 
 def looks(recipe: Recipe) -> bool:
@@ -22,18 +22,18 @@ def looks(recipe: Recipe) -> bool:
     return bool(askers(recipe))
 
 
-def _asking_effects(recipe: Recipe) -> Iterable[str]:
-    """Effects that ask a model: without it, the variants would be other pictures."""
-    effects = (effect for spec in (*recipe.specs, *recipe.further) for effect in spec.effects)
-    return dict.fromkeys(effect.name for effect in effects if asks_model(effect))
-
-
-def check_models_for(recipe: Recipe, folder: Path | None) -> None:
-    """Raises `LookingOff` if its variants depend on models, and there is no folder with any."""
-    if folder is None and any(_asking_effects(recipe)):
-        raise LookingOff
+def crops_to_faces(spec: VariantSpec) -> bool:
+    """Whether faces decide what stays of the picture."""
+    return isinstance(spec.fit, Cover) and spec.fit.gravity is Gravity.FACES
 
 
 def looking_bytes(recipe: Recipe, folder: Path | None) -> int:
     """The memory of a process that makes only this recipe, beyond that for the picture."""
     return KEPT_BYTES + LOOK_BYTES if folder is not None and looks(recipe) else 0
+
+
+def _askers(recipe: Recipe) -> Iterator[str]:
+    yield from (name for name in recipe.analyses if name in LOOKS)
+    if recipe.hiding:
+        yield BLUR_FACES
+    yield from (Gravity.FACES.value for spec in (*recipe.specs, *recipe.further) if crops_to_faces(spec))

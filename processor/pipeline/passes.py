@@ -22,12 +22,13 @@ def shrink(info: ImageInfo, recipe: Recipe) -> int:
     """The factor by which the decoder shrinks the picture for the small variants. 1: there is only one pass.
 
     A second pass pays off only if it makes nothing but the full size. A JPEG with several scans would be decoded in
-    full twice. A model gets as large a view as from the whole picture.
+    full twice. A model gets as large a view as from the whole picture. Where faces are hidden, all
+    sizes are made, and looked at, before anything else.
     """
     sizes = {size for _, size in geometry.smallest_first(info, recipe.specs)}
     small = {size for size in sizes if not geometry.takes_long(info, size)}
     width, height = whole = geometry.upright(info)
-    if info.format != JPEG.name or info.scans > 1 or not small or sizes - small != {whole}:
+    if recipe.hiding or info.format != JPEG.name or info.scans > 1 or not small or sizes - small != {whole}:
         return 1
     least = min(min(width / size[0], height / size[1]) for size in small) / geometry.CASCADE_MIN_SHRINK
     if looks(recipe):

@@ -11,8 +11,10 @@ from functools import partial
 import pyvips
 
 from processor.errors import CorruptImage, LookingFailed, LookingOff, NotConvertible, TrussError, Unavailable
+from processor.faces import Face
 from processor.facts import Facts
 from processor.formats.info import ImageInfo
+from processor.hiding import Hiding
 from processor.images import Rendered, Variant
 from processor.looking.models import SIDE
 from processor.pipeline import coarse, decode, encode, geometry, passes
@@ -23,8 +25,9 @@ from processor.pipeline.effects.given import Given
 from processor.pipeline.estimate import is_open, left_bytes
 from processor.pipeline.geometry import Size
 from processor.pipeline.guard import no_larger
+from processor.pipeline.hiding import Looker, told
 from processor.pipeline.limits import Deadline, FileLimits
-from processor.pipeline.needs import looks
+from processor.pipeline.needs import crops_to_faces, looks
 from processor.pipeline.origin import Origin
 from processor.pipeline.roll import page_height
 from processor.pipeline.steps.box import fit_into
@@ -40,7 +43,7 @@ from processor.pipeline.view import View
 from processor.pipeline.watch import watched
 from processor.ports.renderer import nobody_waits
 from processor.probe import NO_PROBES, Probes
-from processor.recipes import Recipe, VariantSpec
+from processor.recipes import BLUR_FACES, Effect, Recipe, VariantSpec
 
 #: About the bytes per pixel of a frame while it is converted: see `estimate`.
 _WORK_BYTES = 9
@@ -85,10 +88,13 @@ def render(
     *,
     settled: Callable[[int], None] = nobody_counts,
     assets: Mapping[str, bytes] = NO_ASSETS,
+    hidden: tuple[Face, ...] | None = None,
     probes: Probes = NO_PROBES,
 ) -> Rendered:
     """All variants of an inspected file, made by one thread. `Rendering` can use two."""
-    rendering = Rendering(data, info, recipe, deadline, ready, settled=settled, assets=assets, probes=probes)
+    rendering = Rendering(
+        data, info, recipe, deadline, ready, settled=settled, assets=assets, hidden=hidden, probes=probes
+    )
     rendering.first()
     rendering.rest()
     return rendering.rendered()
@@ -113,6 +119,7 @@ class Rendering:
         *,
         settled: Callable[[int], None] = nobody_counts,
         assets: Mapping[str, bytes] = NO_ASSETS,
+        hidden: tuple[Face, ...] | None = None,
         probes: Probes = NO_PROBES,
     ) -> None:
         self._data, self._info, self._recipe = data, info, recipe
@@ -132,6 +139,8 @@ class Rendering:
         #: CPU seconds of the thread of each phase; they may run at once.
         self._cpu = {"first": 0.0, "rest": 0.0}
         self._assets = assets
+        self._hidden = hidden
+        self._hiding: Hiding | None = None
 
     @property
     def has_rest(self) -> bool:
@@ -193,25 +202,54 @@ class Rendering:
         with self._probes.span("decode", format=self._info.format):
             whole = _prepare(self._data, self._info, self._origin, self.deadline)
         full = whole.width, page_height(whole)
-        self._images[full] = whole
         self._settled(self._left_bytes(whole))
-        needs_sizes = any(size != full for _, size in self._long)
-        if not needs_sizes:
+        if self._recipe.hiding:
+            self._hide(whole, self._recipe.hiding, [size for _, size in planned])
+            decoded()
+            return
+        self._images[full] = whole
+        waits = self._looks or any(size != full for _, size in self._long)
+        if not waits:
             decoded()
         with self._probes.span("resize"):
             self._images |= _resized(whole, [size for _, size in planned], self.deadline)
         self._show(whole)
-        if needs_sizes:
+        if waits:
             decoded()
 
     def _decode_shrunk(self, decoded: Callable[[], None]) -> None:
         """Only the small variants come from a picture that the decoder has shrunk."""
         with self._probes.span("decode", format=self._info.format, shrink=self._shrink):
             small = _prepare(self._data, self._info, self._origin, self.deadline, self._shrink)
-        decoded()
+        if not self._looks:
+            decoded()
         with self._probes.span("resize"):
             self._images |= _resized(small, [size for _, size in self._soon], self.deadline)
         self._show(small)
+        if self._looks:
+            decoded()
+
+    def _hide(self, whole: pyvips.Image, effect: Effect, sizes: Sequence[Size]) -> None:
+        """Make all sizes, without faces. Everything else is made of these: files, facts and views.
+
+        What is not hidden yet stays within this method.
+        """
+        with self._probes.span("resize"):
+            shown = _resized(whole, sizes, self.deadline)
+        largest = max(shown, key=lambda size: size[0] * size[1])
+        looker = Looker(self.deadline)
+        with self._step(largest, "hide"):
+            known = self._hidden
+            hiding = looker.find(watched(whole, self.deadline)) if known is None else Hiding(faces=known)
+            change, given = change_of(effect), Given(hidden=hiding.faces)
+            while shown:
+                size, picture = shown.popitem()
+                self._images[size] = hold(change(watched(picture, self.deadline), given))
+            result = self._images[largest]
+            if known is None:
+                hiding = looker.look_again(watched(result, self.deadline), hiding)
+            self._hiding = hiding
+            self._view = View(watched(result, self.deadline), None if hiding.is_blind else hiding.faces)
 
     def _show(self, decoded: pyvips.Image) -> None:
         """Make the view for the models, from the smallest picture that is large enough."""
@@ -270,7 +308,18 @@ class Rendering:
                     # Without a watch: its pixels are in memory, and are read once.
                     seen = seen or glance(self._images[size])
                     found[name] = ANALYSES[name](seen)
-        return Facts.of(found, self._recipe.analyses)
+        if self._hiding is not None and self._recipe.hiding is not None:
+            found[BLUR_FACES] = told(self._hiding, self._recipe.hiding)
+        return Facts.of(found, self._recipe.fact_names)
+
+    def _faces(self) -> Sequence[Face] | None:
+        """None: nobody can look for them."""
+        if self._hiding is not None and self._hiding.is_blind:
+            return None
+        try:
+            return self._seen.faces
+        except (LookingOff, LookingFailed):
+            return None
 
     @property
     def _seen(self) -> View:
@@ -300,11 +349,14 @@ class Rendering:
     def _changed(self, spec: VariantSpec, size: Size) -> pyvips.Image | None:
         """The picture with its fit and effects. None: it is streamed and not in memory."""
         picture = self._images.get(size)
-        given = Given(facts=self._facts, view=self._view, assets=self._assets)
+        given = Given(facts=self._facts, assets=self._assets)
         if spec.fit and spec.box:
             with self._step(size, "change", variant=spec.name, effect="fit"):
-                picture = hold(fit_into(watched(picture, self.deadline), spec.box, spec.fit))
+                faces = self._faces() if crops_to_faces(spec) else None
+                picture = hold(fit_into(watched(picture, self.deadline), spec.box, spec.fit, faces))
         for effect in spec.effects:
+            if effect == spec.hiding:  # `_hide` has done it
+                continue
             with self._step(size, "change", variant=spec.name, effect=effect.name):
                 before = watched(picture, self.deadline)  # must live until the pixels are computed
                 picture = hold(change_of(effect)(before, given))

@@ -26,17 +26,23 @@ _RGB = 3
 class View:
     """The first frame of an upright picture, on white, as the models take it: its longest side has at most 640 pixels.
 
-    Each model looks when somebody first asks, and once.
+    Each model looks when somebody first asks, and once. `faces` are those that are known already.
     """
 
-    def __init__(self, picture: pyvips.Image) -> None:
+    def __init__(self, picture: pyvips.Image, faces: tuple[Face, ...] | None = None) -> None:
         small = _shown(picture)
         self.rgb, self.width, self.height = bytes(small.write_to_memory()), small.width, small.height
+        if faces is not None:
+            self.faces = faces
 
     @cached_property
     def faces(self) -> tuple[Face, ...]:
         """All faces, the surest first. Raises `LookingOff`, `LookingFailed`."""
         return find_faces(self.rgb, self.width, self.height)
+
+    def faces_from(self, least: float) -> tuple[Face, ...]:
+        """The same with another least score."""
+        return find_faces(self.rgb, self.width, self.height, least)
 
     @cached_property
     def content(self) -> Content:

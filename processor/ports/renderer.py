@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from processor.faces import Face
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
 from processor.recipes import Recipe
@@ -26,6 +27,8 @@ class Ticket:
     tenant: str = ""
     #: Files of the assets that the recipe names, by digest.
     assets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    #: Where faces are hidden, if an earlier render of the same source has found them; None: this one looks for them.
+    hidden: tuple[Face, ...] | None = None
     #: Awaited when memory is there, before a pixel is worked on. What it raises ends the render.
     begin: Callable[[ImageInfo], Awaitable[None]] = _nothing
     #: Told each variant as soon as it is there, on the event loop; the smallest is there first.

@@ -11,7 +11,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
@@ -23,7 +23,7 @@ from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.effects import check_effects
 from processor.pipeline.engine import EngineConfig
 from processor.pipeline.estimate import share as share_of
-from processor.pipeline.needs import check_models_for, looking_bytes
+from processor.pipeline.needs import looking_bytes
 from processor.pipeline.render import nobody_counts
 from processor.pipeline.spare import Spare
 from processor.ports.renderer import NO_TICKET, Ticket
@@ -91,13 +91,12 @@ class ChildRenderer:
         if the child does not start or the renderer closes; `ValueError` for effects that this release does not know.
         """
         check_effects(recipe)
-        check_models_for(recipe, self._models)
         self._limits.check_size(len(data))
         async with AsyncExitStack() as turn:
             await turn.enter_async_context(self._turn)
             try:
                 with self._probes.span("child"):
-                    async with self._started(len(data), recipe, ticket.assets) as child:
+                    async with self._started(len(data), recipe, ticket) as child:
                         return await self._converse(child, data, recipe, ticket, turn)
             except ImageRejected as error:
                 if self._closed:  # `abort` killed the child; the image is not at fault
@@ -133,9 +132,7 @@ class ChildRenderer:
             await child.end()
 
     @asynccontextmanager
-    async def _started(
-        self, file_bytes: int, recipe: Recipe, assets: Mapping[str, bytes]
-    ) -> AsyncIterator[ChildProcess]:
+    async def _started(self, file_bytes: int, recipe: Recipe, ticket: Ticket) -> AsyncIterator[ChildProcess]:
         """A child that has set its limits and waits for a file. Until then, no failure is the image's fault."""
         self._refuse_when_closed()
         child = await ChildProcess.start(self._command)
@@ -144,8 +141,8 @@ class ChildRenderer:
             self._refuse_when_closed()
             try:
                 start_seconds = None if self._patient else START_SECONDS
-                opening = self._task(file_bytes, recipe, assets)
-                await child.ask(opening, b"".join(assets.values()), within_seconds=start_seconds)
+                opening = self._task(file_bytes, recipe, ticket)
+                await child.ask(opening, b"".join(ticket.assets.values()), within_seconds=start_seconds)
             except ImageRejected:
                 raise Unavailable from None
             yield child
@@ -190,7 +187,7 @@ class ChildRenderer:
                 async for variant in _variants(child, first, specs, until, memory_bytes):
                     variants[variant.name] = variant
                     ticket.ready(variant)
-                facts, cpu_ms = await _end(child, recipe.analyses, until)
+                facts, cpu_ms = await _end(child, recipe.fact_names, until)
             except TooLargeForMemory:
                 raise TooLargeForMemory(limit=memory_bytes) from None
         made = tuple(variants[spec.name] for spec in recipe.specs)
@@ -215,13 +212,14 @@ class ChildRenderer:
             finally:
                 share.leave()
 
-    def _task(self, file_bytes: int, recipe: Recipe, assets: Mapping[str, bytes]) -> dict[str, Any]:
+    def _task(self, file_bytes: int, recipe: Recipe, ticket: Ticket) -> dict[str, Any]:
         limits = self._limits
         # Before the header is known.
         memory_bytes = self._bounded(file_bytes + self._memory_bytes)
         cpu_seconds = math.ceil(limits.timeout_seconds * CPU_FACTOR + START_CPU_SECONDS)
         bounds = {"memory_bytes": memory_bytes, "cpu_seconds": cpu_seconds}
-        return {**task_of(recipe, limits, assets, patient=self._patient, models=self._models), **bounds}
+        task = task_of(recipe, limits, ticket.assets, patient=self._patient, models=self._models, hidden=ticket.hidden)
+        return {**task, **bounds}
 
     def _bounded(self, memory_bytes: int) -> int:
         """The child's memory, kept below the container's limit: exceeding that would kill the container too."""

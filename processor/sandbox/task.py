@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import accumulate
@@ -19,7 +19,9 @@ from processor.errors import (
     TrussError,
     Unavailable,
 )
+from processor.faces import Face
 from processor.formats.info import ImageInfo
+from processor.hiding import boxes_of, faces_of
 from processor.images import Variant
 from processor.looking.models import use
 from processor.pipeline import render
@@ -43,13 +45,15 @@ def task_of(
     *,
     patient: bool = False,
     models: Path | None = None,
+    hidden: Sequence[Face] | None = None,
 ) -> dict[str, Any]:
     """The task of a child, as JSON values; the assets follow as bytes. A `patient` child may be paused. `models` is the
-    folder of the models, if there is one."""
+    folder of the models, if there is one, and `hidden` are known faces to hide."""
     sizes = {digest: len(file) for digest, file in assets.items()}
     folder = None if models is None else str(models)
     told = {"recipe": recipe.to_text(), "limits": asdict(limits), "assets": sizes}
-    return {**told, "patient": patient, "models": folder}
+    boxes = None if hidden is None else boxes_of(hidden)
+    return {**told, "patient": patient, "models": folder, "hidden": boxes}
 
 
 def perform(opening: Packet, questions: BinaryIO, answers: BinaryIO) -> None:
@@ -60,6 +64,7 @@ def perform(opening: Packet, questions: BinaryIO, answers: BinaryIO) -> None:
     recipe, limits = Recipe.from_text(task["recipe"]), FileLimits(**task["limits"])
     deadline = Deadline(limits.timeout_seconds, time.process_time if task["patient"] else time.monotonic)
     assets = _assets(task["assets"], opening.body)
+    hidden = None if task["hidden"] is None else faces_of(task["hidden"])
     send(answers, {})
     data = receive(questions).body
     try:
@@ -79,7 +84,7 @@ def perform(opening: Packet, questions: BinaryIO, answers: BinaryIO) -> None:
                 send(answers, need(left_bytes))
 
         with _lack_of_memory(info, memory_bytes):
-            rendered = render.render(data, info, recipe, deadline, ready, settled=settled, assets=assets)
+            rendered = render.render(data, info, recipe, deadline, ready, settled=settled, assets=assets, hidden=hidden)
         send(answers, pack_end(rendered.facts, rendered.cpu_ms))
     except ImageRejected as error:
         send(answers, refusal(error))

@@ -36,6 +36,7 @@ from processor.errors import (
     UnexpectedFile,
 )
 from processor.events import Event, JobRequested, SourceArrived
+from processor.exposed import forget_exposed
 from processor.formats.info import ImageInfo
 from processor.images import HELD_PREFIX, VARIANT_PREFIX, Rendered, StoredVariant, Variant, job_prefix
 from processor.jobs import (
@@ -66,6 +67,7 @@ from processor.reviews import Check, PresetReview, Reviews, forget_replaced, ver
 from processor.storing import Shelf
 from processor.usage import Quota, Usage, today
 from processor.work.further import Further, owing
+from processor.work.hidden import FacesHidden
 from processor.work.intake import Accepted, Intake
 from processor.work.leases import Held, Leases
 from processor.work.outcomes import Outcome, OutcomeKind, Replaced, Settled, job_span, of_end, of_job
@@ -141,7 +143,7 @@ class Converter:
     #: Called at every end of a job.
     listeners: Sequence[Listener] = ()
     #: Look at what was made before it is stored. What needs a review by its preset comes last: others know more.
-    checks: Sequence[Check] = (PresetReview(),)
+    checks: Sequence[Check] = (FacesHidden(), PresetReview())
     #: Called at every step of the work.
     probes: Probes = NO_PROBES
     leases: Leases = field(init=False)
@@ -289,6 +291,8 @@ class Converter:
         if job.is_decided:
             with contextlib.suppress(NotInReview):
                 job = await self._reviews.settle(job, endings)
+        if job.status is JobStatus.COMPLETED:
+            await forget_exposed(self.eraser.stores, job)
         if job.is_at_rest:
             await endings.again(job)
             await self._follow(job)
@@ -518,6 +522,8 @@ class Converter:
                 await run.endings.finish(ended, run.held.lease)
         except LeaseLost:
             return await self._overtaken(run)
+        if ended.status is JobStatus.COMPLETED:  # should this fail, the message comes again
+            await forget_exposed(self.eraser.stores, ended)
         return of_end(ended)
 
     async def _overtaken(self, run: _Run) -> Outcome:

@@ -25,6 +25,7 @@ from processor.errors import (
 )
 from processor.formats import encoding_of
 from processor.formats.info import ImageInfo
+from processor.hiding import hidden_by
 from processor.images import Rendered, job_prefix, variant_key
 from processor.jobs import SOURCE_MISSING, Failure, FormatSet, Job, Maker, failure_of
 from processor.manifest import manifest_key
@@ -145,7 +146,8 @@ class Further:
                 space.leave()
 
             assets = await self.overlays.of(job.tenant, recipe.assets)
-            return await self.renderer.render(data, recipe, Ticket(tenant=job.tenant, assets=assets, begin=begin))
+            ticket = Ticket(tenant=job.tenant, assets=assets, hidden=hidden_by(recipe, job.facts), begin=begin)
+            return await self.renderer.render(data, recipe, ticket)
 
     async def _fetch(self, job: Job) -> bytes:
         """The source that the job completed with, whatever its ETag is now. Raises `ObjectNotFound` for another one."""

@@ -18,14 +18,24 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from processor.errors import FacesNotInstalled
-from processor.fits import Contain, Cover, Fit, Gravity
+from processor.fits import LOOKING, Contain, Cover, Fit, Gravity
 from processor.formats import AVIF, WEBP
 from processor.pipeline.analyses import NAMES
 from processor.pipeline.cost import cpu_seconds
 from processor.pipeline.effects import EFFECTS, change_of
 from processor.pipeline.effects.sharpen import LEAST_SIGMA, MOST_SIGMA
-from processor.recipes import DEFAULT_EFFORT, KEEPABLE, STANDARD, Effect, Recipe, VariantSpec, sharpening
+from processor.recipes import (
+    BLUR_FACES,
+    DEFAULT_EFFORT,
+    KEEPABLE,
+    STANDARD,
+    Effect,
+    Recipe,
+    VariantSpec,
+    blurring,
+    hiding_faces,
+    sharpening,
+)
 from service.http.wire import Answer, Question, is_none
 
 #: Most variants of a preset, and most effects of a variant. Every job's record has the whole recipe.
@@ -40,9 +50,10 @@ MAX_CPU_SECONDS = 20.0
 _DEFAULT_QUALITY = {WEBP.name: 85, AVIF.name: 65}
 _DEFAULT_EFFORT = {WEBP.name: DEFAULT_EFFORT, AVIF.name: 2}
 _DEFAULT_COLOUR = "#ffffff"
+#: Effects of a single variant.
+_EFFECTS = sorted(EFFECTS.keys() - {BLUR_FACES})
 #: The manifest lies beside the variants, under this name.
 _RESERVED = frozenset({"manifest"})
-_FACES = "faces"
 
 Format = Literal["webp", "avif"]
 _FORMATS: tuple[Format, ...] = ("webp", "avif")
@@ -98,10 +109,12 @@ class EffectRequest(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str = Field(description=f"One of {', '.join(sorted(EFFECTS))}.", examples=sorted(EFFECTS)[:1])
+    name: str = Field(description=f"One of {', '.join(_EFFECTS)}.", examples=_EFFECTS[:1])
 
     @model_validator(mode="after")
     def _known(self) -> Self:
+        if self.name == BLUR_FACES:
+            raise PydanticCustomError("effect", "is for all variants: set blurFaces beside them")
         try:
             change_of(self.effect)
         except (TypeError, ValueError) as error:
@@ -140,8 +153,8 @@ class VariantRequest(Question):
     )
     gravity: Literal["centre", "north", "east", "south", "west", "attention", "faces"] = Field(
         default="centre",
-        description="What stays when `cover` crops: `attention` is what people look at. With `contain`, where the "
-        "picture is. `faces` is refused (`faces_not_installed`).",
+        description="What stays when `cover` crops: `attention` is what people look at, and `faces` needs the models "
+        "that look into pictures (`looking_not_installed`). With `contain`, where the picture is.",
     )
     colour: Annotated[str, StringConstraints(pattern=r"^(#[0-9a-f]{6}|transparent)$")] | None = Field(
         default=None,
@@ -179,7 +192,7 @@ class VariantRequest(Question):
             raise PydanticCustomError("gravity", "is for cover and contain")
         if self.fit != "contain" and self.colour is not None:
             raise PydanticCustomError("no_colour", "is for contain")
-        if self.fit == "contain" and self.gravity in (Gravity.ATTENTION, _FACES):
+        if self.fit == "contain" and self.gravity in LOOKING:
             raise PydanticCustomError("gravity", "must not be {name} with contain", {"name": self.gravity})
         longest = max(self.width or 0, self.height or 0)
         if self.fit == "contain" and longest > LONGEST_CONTAIN_SIDE:
@@ -193,7 +206,7 @@ class VariantRequest(Question):
         return self
 
     def specs(self) -> tuple[VariantSpec, ...]:
-        """The spec of each format, WebP first. Raises `FacesNotInstalled`."""
+        """The spec of each format, WebP first."""
         effects = tuple(each.effect for each in self.effects)
         if self.sharpen is not None:
             effects += (sharpening(self.sharpen),)
@@ -216,8 +229,6 @@ class VariantRequest(Question):
         return self.width or LONGEST_SIDE, self.height or LONGEST_SIDE
 
     def _fit(self) -> Fit | None:
-        if self.gravity == _FACES:
-            raise FacesNotInstalled
         gravity = Gravity(self.gravity)
         match self.fit:
             case "cover":
@@ -255,6 +266,12 @@ class PresetDocument(Question):
         Field(default=[], description="Metadata that variants keep: the notice of copyright, the colour profile.")
     )
 
+    blur_faces: Literal["pixels", "soft"] | None = Field(
+        default=None,
+        description="Hides faces in all variants, facts and formats: `pixels` are large ones, `soft` is an oval. Where "
+        "that is not sure, the image is held for a review. It needs the models that look into pictures "
+        "(`looking_not_installed`).",
+    )
     review: bool = Field(
         default=False,
         description="Whether a reviewer must approve each image before anybody else can see what was made of it.",
@@ -269,7 +286,7 @@ class PresetDocument(Question):
 
     @model_validator(mode="after")
     def _affordable(self) -> Self:
-        seconds = cpu_seconds(self._recipe("cost", faces=False))
+        seconds = cpu_seconds(self.recipe("cost"))
         if seconds > MAX_CPU_SECONDS:
             told = {"limit": MAX_CPU_SECONDS, "actual": seconds}
             message = (
@@ -279,17 +296,9 @@ class PresetDocument(Question):
         return self
 
     def recipe(self, name: str) -> Recipe:
-        """The recipe, with the variants in order of size. Its version is not decided yet. Raises
-        `FacesNotInstalled`."""
-        return self._recipe(name)
-
-    def _recipe(self, name: str, *, faces: bool = True) -> Recipe:
-        variants = [
-            variant if faces or variant.gravity != _FACES else variant.model_copy(update={"gravity": "centre"})
-            for variant in self.variants
-        ]
-        specs = [variant.specs() for variant in sorted(variants, key=_by_size)]
-        return Recipe(
+        """The recipe, with the variants in order of size. Its version is not decided yet."""
+        specs = [variant.specs() for variant in sorted(self.variants, key=_by_size)]
+        recipe = Recipe(
             name=name,
             version=1,
             specs=tuple(each[0] for each in specs),
@@ -298,6 +307,7 @@ class PresetDocument(Question):
             keeps=tuple(self.keep),
             review=self.review,
         )
+        return hiding_faces(recipe, blurring(self.blur_faces) if self.blur_faces else None)
 
 
 def _by_size(variant: VariantRequest) -> tuple[float, str]:
@@ -311,7 +321,7 @@ class EffectAnswer(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str = Field(examples=sorted(EFFECTS)[:1])
+    name: str = Field(examples=_EFFECTS[:1])
 
 
 class PresetVariant(Answer):
@@ -344,7 +354,7 @@ class PresetVariant(Answer):
             formats=[each.format for each in specs],
             quality={each.format: each.quality for each in specs},
             effort={each.format: each.effort for each in specs},
-            effects=[_effect_answer(effect) for effect in spec.effects],
+            effects=[_effect_answer(effect) for effect in spec.effects if effect != spec.hiding],
         )
 
 

@@ -19,7 +19,6 @@ from processor.bulk.backfill import Backfills
 from processor.catalog.presets import Expected, Presets
 from processor.catalog.previews import Preview, Previews
 from processor.errors import (
-    FacesNotInstalled,
     FileTooLarge,
     ImageNotFound,
     LookingNotInstalled,
@@ -40,7 +39,7 @@ from processor.fits import Cover, Gravity
 from processor.images import Variant
 from processor.pipeline.cost import cpu_seconds
 from processor.ports.presets import KEPT_VERSIONS, Preset
-from processor.recipes import STANDARD, Recipe, VariantSpec, sharpening
+from processor.recipes import STANDARD, Recipe, VariantSpec, sharpening, style_of
 from service.auth.middleware import subject_of, tenant_of
 from service.calls import groups, samples
 from service.calls.looking import check_looking
@@ -52,7 +51,7 @@ from service.http.body import json_body
 from service.http.call import PathPart, call, reply, unchanged
 from service.http.problems import FieldError, InvalidRequest, TooManyPreviews
 from service.http.rendering import ALWAYS_ASIDE, is_known, render, render_rows
-from service.http.wire import Answer, Heard, Question, Time, WholeNumber, is_false, read_query
+from service.http.wire import Answer, Heard, Question, Time, WholeNumber, is_false, is_none, read_query
 from service.limits.long_bodies import asked_by
 from service.limits.open_calls import PREVIEWS as PREVIEW_PLACES
 
@@ -78,6 +77,9 @@ class PresetContent(Answer):
     variants: list[PresetVariant] = Field(description="Smallest first.")
     analyses: list[str] = Field(examples=[list(STANDARD.analyses)])
     keep: list[str] = Field(description="Metadata that variants keep.", examples=[["copyright"]])
+    blur_faces: str | None = Field(
+        default=None, exclude_if=is_none, description="How faces are hidden; not there if not.", examples=["pixels"]
+    )
     review: bool = Field(
         default=False, exclude_if=is_false, description="Whether a reviewer must approve each image; not there if not."
     )
@@ -88,6 +90,7 @@ class PresetContent(Answer):
             variants=variants_of(recipe),
             analyses=list(recipe.analyses),
             keep=list(recipe.keeps),
+            blur_faces=style_of(recipe.hiding),
             review=recipe.review,
         )
 
@@ -284,7 +287,7 @@ PREVIEW = PreviewAnswer(
 
 
 _PREVIEW_PROBLEMS: tuple[type[TrussError], ...] = (
-    *(FacesNotInstalled, LookingNotInstalled, UnknownAsset, PictureRefused, FileTooLarge),
+    *(LookingNotInstalled, UnknownAsset, PictureRefused, FileTooLarge),
     *(PresetNotFound, ImageNotFound, NotUploaded, NeedsReview, ReviewRejected, TooManyPreviews),
 )
 
@@ -346,7 +349,7 @@ async def show(request: web.Request) -> web.Response:
     body=PresetDocument,
     problems=(
         *(PresetBuiltIn, PresetChanged, TooManyPresets),
-        *(FacesNotInstalled, LookingNotInstalled, PresetUnusable, UnknownAsset, TooManyPreviews),
+        *(LookingNotInstalled, PresetUnusable, UnknownAsset, TooManyPreviews),
     ),
 )
 async def put(request: web.Request) -> web.Response:

@@ -6,7 +6,10 @@ from collections import OrderedDict
 
 from prometheus_client import CollectorRegistry, Counter
 
+from processor.facts import Facts
+from processor.hiding import hidden_in
 from processor.jobs import End, Job
+from processor.recipes import BLUR_FACES
 
 #: Ends that are remembered, so that a repeated one counts once. They take about 2 MB, hours of a busy process.
 REMEMBERED = 10_000
@@ -35,6 +38,11 @@ class EndCounter:
             ("reason",),
             registry=registry,
         )
+        self._hidden = Counter(
+            "truss_faces_hidden",
+            "Faces that presets with `blurFaces` have hidden, in images that were shown or held.",
+            registry=registry,
+        )
         self._remembered = remembered
         #: The latest is last.
         self._counted: OrderedDict[tuple[str, End], None] = OrderedDict()
@@ -45,7 +53,15 @@ class EndCounter:
             self._ends.labels(end.value).inc()
             if end is End.NEEDS_REVIEW and job.review is not None:
                 self._held.labels(job.review.reason).inc()
+                self._hidden.inc(_hidden_in(job.review.facts))
+            if end is End.COMPLETED and job.review is None:
+                self._hidden.inc(_hidden_in(job.facts))
         self._counted[told] = None
         self._counted.move_to_end(told)
         if len(self._counted) > self._remembered:
             self._counted.popitem(last=False)
+
+
+def _hidden_in(facts: Facts) -> int:
+    fact = facts.found.get(BLUR_FACES)
+    return 0 if fact is None else len(hidden_in(fact))

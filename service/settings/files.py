@@ -6,10 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from processor.fits import read_fit
+from processor.fits import Cover, Gravity, read_fit
 from processor.formats import AVIF, WEBP
 from processor.looking.models import check_models
 from processor.pipeline.effects import check_effects
@@ -76,7 +76,9 @@ def _kept(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in KEEPABLE if name in wanted)
 
 
-def _models(folder: Path | None) -> Path | None:
+def _models(folder: Path | None, others: ValidationInfo) -> Path | None:
+    if folder is None and str(Cover(gravity=Gravity.FACES)) in others.data.get("variant_fit", ()):
+        raise PydanticCustomError("models", "must be set for a VARIANT_FIT of cover:faces")
     if folder is not None:
         try:
             check_models(folder)
@@ -124,7 +126,8 @@ class FileSettings(BaseModel):
         Field(
             alias="VARIANT_FIT",
             description="How pictures get into the boxes, likewise: `inside` keeps the shape; `cover` fills the box "
-            "and crops, `cover:north` keeps the top, `cover:attention` what people look at; `contain:#ffffff` or "
+            "and crops, `cover:north` keeps the top, `cover:attention` what people look at, `cover:faces` faces, which "
+            "needs `MODELS_DIR`; `contain:#ffffff` or "
             "`contain:transparent` fills the rest of the box. webp has no box: `inside`.",
         ),
     ] = ("inside",)
@@ -176,6 +179,7 @@ class FileSettings(BaseModel):
         AfterValidator(_models),
         Field(
             alias="MODELS_DIR",
+            validate_default=True,
             description="Folder of the models that look into pictures, as `make models` makes it, for which the "
             "extra `ai` must be installed. Without it, looking is off: `GET /images/limits` says so.",
         ),

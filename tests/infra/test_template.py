@@ -613,3 +613,21 @@ def test_every_parameter_that_the_pages_of_deployment_set_exists(stack: Stack) -
     named |= {name for block in re.findall(r'`(\{".*?\})`', page) for name in json.loads(block)}
     assert len(named) >= 8
     assert named <= set(stack.template["Parameters"]) | others
+
+
+def test_who_delivers_variants_cannot_read_what_was_uploaded(stack: Stack) -> None:
+    """Faces that variants hide are in the source."""
+    assert [each for each in stack.statements("SourceBucketPolicy") if each["Effect"] == "Allow"] == []
+    for logical_id in stack.resources("AWS::S3::BucketPolicy"):
+        for each in stack.statements(logical_id):
+            if each["Effect"] == "Allow":
+                assert "SourceBucket" not in json.dumps([stack.resource(logical_id)["Bucket"], each["Resource"]])
+    readable = [
+        resource
+        for each in stack.statements("ProcessedBucketPolicy")
+        if each["Principal"] == {"Service": "cloudfront.amazonaws.com"}
+        for resource in each["Resource"]
+    ]
+    assert [resource.rpartition("/processed/")[2] for resource in readable] == ["*"]
+    (distribution,) = stack.resources("AWS::CloudFront::Distribution")
+    assert "SourceBucket" not in json.dumps(stack.resource(distribution)["DistributionConfig"]["Origins"])

@@ -13,7 +13,7 @@ BulkState = Literal["queued", "running", "cancelling", "completed", "cancelled",
 Decision = Literal["approved", "rejected"]
 DeliveryStatus = Literal["pending", "delivered", "failed"]
 FormatStatus = Literal["pending", "completed", "failed"]
-Gravity = Literal["centre", "north", "east", "south", "west", "attention"]
+Gravity = Literal["centre", "north", "east", "south", "west", "attention", "faces"]
 JobStatus = Literal["pending", "uploaded", "processing", "needs_review", "completed", "failed", "rejected"]
 Kind = Literal[
     "image.uploaded",
@@ -571,7 +571,8 @@ class Held:
     XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture
     was taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
     largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
-    `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. More may be added.
+    `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `blurFaces`: which faces were
+    hidden, and why that is not sure. More may be added.
     """
 
 
@@ -684,7 +685,8 @@ class Job:
     XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture
     was taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
     largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
-    `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. More may be added.
+    `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `blurFaces`: which faces were
+    hidden, and why that is not sure. More may be added.
     """
     error: Failure | None
     """Only of a failed job."""
@@ -1010,6 +1012,8 @@ class PresetContent:
     analyses: list[str]
     keep: list[str]
     """Metadata that variants keep."""
+    blur_faces: str | None = None
+    """How faces are hidden; not there if not."""
     review: bool = False
     """Whether a reviewer must approve each image; not there if not."""
 
@@ -1026,6 +1030,11 @@ class PresetDocument:
     """
     keep: list[Literal["copyright", "profile"]] | None = None
     """Metadata that variants keep: the notice of copyright, the colour profile."""
+    blur_faces: Literal["pixels", "soft"] | None = None
+    """Hides faces in all variants, facts and formats: `pixels` are large ones, `soft` is an oval. Where that is
+    not sure, the image is held for a review. It needs the models that look into pictures
+    (`looking_not_installed`).
+    """
     review: bool | None = None
     """Whether a reviewer must approve each image before anybody else can see what was made of it."""
 
@@ -1190,7 +1199,8 @@ class Processed:
     XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture
     was taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
     largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
-    `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. More may be added.
+    `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `blurFaces`: which faces were
+    hidden, and why that is not sure. More may be added.
     """
 
 
@@ -1468,8 +1478,8 @@ class VariantRequest:
     box has a colour. No picture is enlarged.
     """
     gravity: Literal["centre", "north", "east", "south", "west", "attention", "faces"] | None = None
-    """What stays when `cover` crops: `attention` is what people look at. With `contain`, where the picture is.
-    `faces` is refused (`faces_not_installed`).
+    """What stays when `cover` crops: `attention` is what people look at, and `faces` needs the models that look
+    into pictures (`looking_not_installed`). With `contain`, where the picture is.
     """
     colour: str | None = None
     """Of `contain`: `#rrggbb` or `transparent`; #ffffff by default."""

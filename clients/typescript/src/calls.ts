@@ -502,10 +502,16 @@ export abstract class Calls {
     analyses?: string[];
     /** Metadata that variants keep: the notice of copyright, the colour profile. */
     keep?: ("copyright" | "profile")[];
+    /**
+     * Hides faces in all variants, facts and formats: `pixels` are large ones, `soft` is an oval. Where that is
+     * not sure, the image is held for a review. It needs the models that look into pictures
+     * (`looking_not_installed`).
+     */
+    blurFaces?: "pixels" | "soft" | null;
     /** Whether a reviewer must approve each image before anybody else can see what was made of it. */
     review?: boolean;
   } & CallOptions): Promise<Preset> {
-    return this.transport.call<Preset>("PUT", `/images/presets/${quoted(name)}`, {}, { variants: options.variants, analyses: options.analyses, keep: options.keep, review: options.review }, options);
+    return this.transport.call<Preset>("PUT", `/images/presets/${quoted(name)}`, {}, { variants: options.variants, analyses: options.analyses, keep: options.keep, blurFaces: options.blurFaces, review: options.review }, options);
   }
 
   /**

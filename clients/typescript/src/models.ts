@@ -5,7 +5,7 @@ export type BulkState = "queued" | "running" | "cancelling" | "completed" | "can
 export type Decision = "approved" | "rejected";
 export type DeliveryStatus = "pending" | "delivered" | "failed";
 export type FormatStatus = "pending" | "completed" | "failed";
-export type Gravity = "centre" | "north" | "east" | "south" | "west" | "attention";
+export type Gravity = "centre" | "north" | "east" | "south" | "west" | "attention" | "faces";
 export type JobStatus = "pending" | "uploaded" | "processing" | "needs_review" | "completed" | "failed" | "rejected";
 export type Kind = "image.uploaded" | "image.processing" | "image.variant" | "image.needs_review" | "image.completed" | "image.rejected" | "image.failed" | "image.superseded" | "image.deleted";
 export type OffReason = "asked" | "failing" | "gone";
@@ -483,7 +483,8 @@ export interface Held {
    * XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture was
    * taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
    * largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
-   * `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. More may be added.
+   * `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `blurFaces`: which faces were hidden,
+   * and why that is not sure. More may be added.
    */
   facts?: Record<string, unknown>;
 }
@@ -588,7 +589,8 @@ export interface Job {
    * XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture was
    * taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
    * largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
-   * `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. More may be added.
+   * `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `blurFaces`: which faces were hidden,
+   * and why that is not sure. More may be added.
    */
   facts?: Record<string, unknown>;
   /** Only of a failed job. */
@@ -888,6 +890,8 @@ export interface PresetContent {
   analyses: string[];
   /** Metadata that variants keep. */
   keep: string[];
+  /** How faces are hidden; not there if not. */
+  blurFaces?: string | null;
   /** Whether a reviewer must approve each image; not there if not. */
   review?: boolean;
 }
@@ -903,6 +907,11 @@ export interface PresetDocument {
   analyses?: string[];
   /** Metadata that variants keep: the notice of copyright, the colour profile. */
   keep?: ("copyright" | "profile")[];
+  /**
+   * Hides faces in all variants, facts and formats: `pixels` are large ones, `soft` is an oval. Where that is not
+   * sure, the image is held for a review. It needs the models that look into pictures (`looking_not_installed`).
+   */
+  blurFaces?: "pixels" | "soft" | null;
   /** Whether a reviewer must approve each image before anybody else can see what was made of it. */
   review?: boolean;
 }
@@ -1050,7 +1059,8 @@ export interface Processed {
    * XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture was
    * taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
    * largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
-   * `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. More may be added.
+   * `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `blurFaces`: which faces were hidden,
+   * and why that is not sure. More may be added.
    */
   facts?: Record<string, unknown>;
 }
@@ -1299,8 +1309,8 @@ export interface VariantRequest {
    */
   fit?: "inside" | "cover" | "contain";
   /**
-   * What stays when `cover` crops: `attention` is what people look at. With `contain`, where the picture is.
-   * `faces` is refused (`faces_not_installed`).
+   * What stays when `cover` crops: `attention` is what people look at, and `faces` needs the models that look into
+   * pictures (`looking_not_installed`). With `contain`, where the picture is.
    */
   gravity?: "centre" | "north" | "east" | "south" | "west" | "attention" | "faces";
   /** Of `contain`: `#rrggbb` or `transparent`; #ffffff by default. */

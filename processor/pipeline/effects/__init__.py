@@ -11,10 +11,12 @@ from typing import Protocol
 
 import pyvips
 
+from processor.hiding import check_hiding
+from processor.pipeline.effects.blur_faces import BlurFaces
 from processor.pipeline.effects.given import Given
 from processor.pipeline.effects.sharpen import Sharpen
 from processor.pipeline.effects.watermark import Watermark
-from processor.recipes import Effect, Recipe
+from processor.recipes import BLUR_FACES, Effect, Recipe
 
 
 class Change(Protocol):
@@ -33,6 +35,7 @@ class Change(Protocol):
 #: By the name that recipes use. Each is called with its parameters by name. It raises `TypeError` for an unknown name,
 #: and `ValueError` for a bad value.
 EFFECTS: Mapping[str, Callable[..., Change]] = {
+    BLUR_FACES: BlurFaces,
     "sharpen": Sharpen,
     "watermark": Watermark,
 }
@@ -48,13 +51,10 @@ def change_of(effect: Effect) -> Change:
         raise ValueError(f"{effect.name} has other parameters") from None
 
 
-def asks_model(effect: Effect) -> bool:
-    """Whether it changes the picture by what a model finds."""
-    return bool(getattr(EFFECTS.get(effect.name), "looks", False))
-
-
 def check_effects(recipe: Recipe) -> None:
-    """Raises `ValueError` unless every effect is known: a variant without it would be another picture."""
+    """Raises `ValueError` unless every effect is known: a variant without it would be another picture; and if a variant
+    shows faces that another one hides."""
+    check_hiding(recipe)
     for spec in recipe.specs:
         for effect in spec.effects:
             change_of(effect)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from processor.faces import Face
 from processor.facts import Facts
-from processor.pipeline.view import View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +15,7 @@ class Given:
 
     #: What the analyses of the recipe found.
     facts: Facts = field(default_factory=Facts)
-    #: For effects that ask a model, with `looks = True` in their class; None: nothing in the recipe asks one.
-    view: View | None = None
+    #: Where something must be hidden, as fractions of the upright picture.
+    hidden: tuple[Face, ...] = ()
     #: Files of assets by digest: all that the recipe names.
     assets: Mapping[str, bytes] = field(default_factory=dict, repr=False)

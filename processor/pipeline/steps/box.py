@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyvips
 
+from processor.faces import Face
 from processor.fits import Contain, Cover, Fit, Gravity
 from processor.pipeline.roll import page_height
+from processor.pipeline.steps.around_faces import window
 from processor.pipeline.steps.frames import map_frames
 
 #: Solid alpha, in 8 bits.
 _SOLID = 255
 
 
-def fit_into(image: pyvips.Image, box: tuple[int, int], fit: Fit) -> pyvips.Image:
-    """Crops or surrounds every frame at the same place. The picture must have the size that the fit asks for."""
-    return _cropped(image, box, fit) if isinstance(fit, Cover) else _contained(image, box, fit)
+def fit_into(image: pyvips.Image, box: tuple[int, int], fit: Fit, faces: Sequence[Face] | None = None) -> pyvips.Image:
+    """Crops or surrounds every frame at the same place. The picture must have the size that the fit asks for.
+
+    `faces` are for the gravity `faces`. None: nobody has looked.
+    """
+    return _cropped(image, box, fit, faces) if isinstance(fit, Cover) else _contained(image, box, fit)
 
 
-def _cropped(image: pyvips.Image, box: tuple[int, int], fit: Cover) -> pyvips.Image:
+def _cropped(image: pyvips.Image, box: tuple[int, int], fit: Cover, faces: Sequence[Face] | None) -> pyvips.Image:
     height = page_height(image)
     across, down = min(box[0], image.width), min(box[1], height)
-    if fit.gravity is Gravity.ATTENTION:
+    looks = fit.gravity is Gravity.FACES and faces is not None
+    around = window(faces or (), (image.width, height), (across, down)) if looks else None
+    if around is not None:
+        left, top = around
+    elif looks or fit.gravity is Gravity.ATTENTION:
         left, top = _attention(image.crop(0, 0, image.width, height), across, down)
     else:
         left, top = _placed(image.width - across, height - down, fit.gravity)

@@ -191,10 +191,10 @@ async def test_what_is_no_preset_is_refused_with_the_field_that_is_wrong(ask: As
 async def test_what_is_not_installed_is_refused_by_its_own_code(ask: Ask) -> None:
     content = document(width=9, height=9, fit="cover", gravity="faces")
     status, _, problem = await put(ask, content=content)
-    assert (status, problem["code"]) == (400, "faces_not_installed")
+    assert (status, problem["code"]) == (400, "looking_not_installed")
     body = {"document": content, "picture": base64.b64encode(picture()).decode()}
     status, _, problem = await ask("POST", f"{PATH}/preview", json=body)
-    assert (status, problem["code"]) == (400, "faces_not_installed")
+    assert (status, problem["code"]) == (400, "looking_not_installed")
 
 
 async def test_an_analysis_that_needs_a_model_is_refused_where_there_is_none_and_listed_as_off(ask: Ask) -> None:
@@ -216,6 +216,30 @@ async def test_an_analysis_that_needs_a_model_is_taken_where_there_is_one(serve:
         assert response.status == 201
     async with client.get("/images/limits") as response:
         assert (await response.json())["looking"] == dict.fromkeys(LOOKS, True)
+
+
+async def test_hidden_faces_are_asked_for_all_variants_at_once_and_where_a_model_can_look(ask: Ask) -> None:
+    status, _, problem = await put(ask, content={**AVATAR, "blurFaces": "pixels"})
+    assert (status, problem["code"]) == (400, "looking_not_installed")
+    for content in (
+        {**AVATAR, "blurFaces": "none"},
+        document(effects=[{"name": "blurFaces", "style": "pixels"}]),
+    ):
+        status, _, problem = await put(ask, content=content)
+        assert (status, problem["code"]) == (400, "invalid_request")
+
+
+@needs_models
+async def test_a_preset_that_hides_faces_is_shown_as_it_was_written(serve: Serve) -> None:
+    client = await serve(models_dir=MODELS)
+    content = {"variants": [{"name": "full", "formats": ["webp", "avif"], "sharpen": 1}], "blurFaces": "soft"}
+    async with client.put(f"{PATH}/street", json=content) as response:
+        first = await response.json()
+        assert response.status == 201, first
+    assert first["document"]["blurFaces"] == "soft"
+    assert first["document"]["variants"][0]["effects"] == [{"name": "sharpen", "sigma": 1}]
+    async with client.put(f"{PATH}/street", json=first["document"]) as response:
+        assert (response.status, await response.json()) == (200, first)
 
 
 @pytest.mark.parametrize("name", ["Avatar", "1a", "a_b", "preview", "a" * 33])

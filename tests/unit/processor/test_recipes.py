@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.fits import Contain, Cover, Gravity, read_fit
+from processor.fits import LOOKING, Contain, Cover, Gravity, read_fit
 from processor.pipeline.analyses import ANALYSES, READINGS
 from processor.recipes import FURTHER, STANDARD, Effect, Recipe, VariantSpec, adapted, fitted, sharpened, standard
 
@@ -30,7 +30,7 @@ specs = st.builds(
 )
 colours = st.from_regex(r"#[0-9a-f]{6}|transparent", fullmatch=True)
 fits = st.builds(Cover, gravity=st.sampled_from(Gravity)) | st.builds(
-    Contain, colour=colours, gravity=st.sampled_from([each for each in Gravity if each is not Gravity.ATTENTION])
+    Contain, colour=colours, gravity=st.sampled_from(sorted(set(Gravity) - LOOKING))
 )
 specs |= st.builds(replace, specs, box=st.tuples(sides, sides), fit=st.none() | fits)
 recipes = st.builds(
@@ -57,7 +57,14 @@ def test_a_fit_is_read_as_it_was_written(fit: Cover | Contain) -> None:
     "text",
     [
         *("", "inside:1", "stretch", "cover:", "cover:top", "cover:north:x"),
-        *("contain", "contain:red", "contain:#fff", "contain:#FFFFFF", "contain:#ffffff:attention"),
+        *(
+            "contain",
+            "contain:red",
+            "contain:#fff",
+            "contain:#FFFFFF",
+            "contain:#ffffff:attention",
+            "contain:#ffffff:faces",
+        ),
     ],
 )
 def test_anything_else_is_no_fit(text: str) -> None:

@@ -472,6 +472,7 @@ class Calls:
         variants: Sequence[VariantRequest],
         analyses: Sequence[str] | None = None,
         keep: Sequence[Literal["copyright", "profile"]] | None = None,
+        blur_faces: Literal["pixels", "soft"] | None = None,
         review: bool | None = None,
     ) -> Preset:
         """Write a preset: a new one, or a new version of it.
@@ -484,7 +485,9 @@ class Calls:
             Preset,
             "PUT",
             f"/images/presets/{quoted(name)}",
-            body=plain({"variants": variants, "analyses": analyses, "keep": keep, "review": review}),
+            body=plain(
+                {"variants": variants, "analyses": analyses, "keep": keep, "blurFaces": blur_faces, "review": review}
+            ),
         )
 
     def start_backfill(self, name: str, *, idempotency_key: str | None = None) -> BulkJob:

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from processor.errors import LookingFailed, LookingOff
 from processor.faces import Face
 from processor.looking import models
-from processor.looking.centerface import LEAST_SCORE
-from processor.looking.faces import find_faces
+from processor.looking.faces import LEAST_SCORE, find_faces
 from processor.looking.files import Model
 from processor.looking.models import SIDE, Models
 from processor.pipeline.view import View

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from processor import clock
 from processor.errors import CorruptImage, Unavailable
-from processor.jobs import End, Job
+from processor.facts import Facts
+from processor.jobs import End, Job, Review
+from processor.recipes import BLUR_FACES
 from processor.stores.clients import open_clients
 from processor.stores.config import AwsCredentials
 from service.config import Settings
@@ -122,3 +125,16 @@ async def test_the_service_counts_ends_beside_its_other_metrics_and_a_command_co
     await counter.ended(await Scene().job(), End.COMPLETED)
     assert 'truss_jobs_ended_total{end="completed"} 1.0' in metrics.exposition()[0].decode()
     assert not any(isinstance(each, EndCounter) for each in command.listeners)
+
+
+async def test_faces_that_were_hidden_are_counted_once_for_each_image() -> None:
+    scene = Scene()
+    fact = {"boxes": [[0.1, 0.1, 0.2, 0.2, 0.9]] * 2}
+    facts = Facts.of({BLUR_FACES: fact}, [BLUR_FACES])
+    shown = replace(await scene.job(), facts=facts)
+    held = replace(await scene.job(), review=Review(reason="faces_unsure", asked_at=clock.now(), facts=facts))
+    for _ in range(2):
+        await scene.counter.ended(shown, End.COMPLETED)
+        await scene.counter.ended(held, End.NEEDS_REVIEW)
+        await scene.counter.ended(replace(held, facts=facts), End.COMPLETED)  # a reviewer has approved it
+    assert scene.registry.get_sample_value("truss_faces_hidden_total") == 4
