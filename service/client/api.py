@@ -238,7 +238,7 @@ class Api:
             needs = f" The key needs the scopes images:read and {changes}; it lacks {scope}."
             return Unusable(_words(response, document) + (needs if code == "forbidden" else ""))
         self.gate.passed()
-        again = "" if wait is None else f" Try again in {_duration(wait)}."
+        again = "" if wait is None else f" Try again in {duration(wait)}."
         return Refused(code, f"{document.get('detail', response.reason)}{again}", document)
 
     def _how_to_authenticate(self) -> str:
@@ -318,6 +318,7 @@ def _moment(text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """In words."""
     minutes = round(seconds / 60)
     return f"{seconds:.0f} s" if seconds < 120 else f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} h"  # noqa: PLR2004

@@ -24,6 +24,7 @@ from service.client.errors import Refused, SubmitError, Unusable, UrlExpired
 from service.client.photo import Content, Photo, read_content
 from service.client.result import COMPLETED, ENDS, FAILED, INTERRUPTED, Result
 from service.client.storage import Piece, Storage
+from service.client.urls import PATH, UploadUrls
 
 #: How long the service is asked to wait for a job to change, in seconds.
 WAIT_SECONDS = 10
@@ -103,6 +104,10 @@ class Submitter:
     #: Which job has the bytes with this checksum, of those that this run completed.
     _completed: dict[str, tuple[str, str]] = field(default_factory=dict)
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _urls: UploadUrls = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._urls = UploadUrls(api=self.api)
 
     async def submit(self, photos: Sequence[Photo]) -> None:
         """Tell the observer of every photo, of each as it ends; one that fails does not keep the others from theirs.
@@ -200,20 +205,21 @@ class Submitter:
         return await self._issue(work, content, in_place_of + MAX_GONE * _NAMELESS)
 
     async def _issue(self, work: Work, content: Content, in_place_of: str) -> Answer:
-        large = content.size > MULTIPART_BYTES
-        asked = content.asked() | {"dedupe": True} | ({} if large else {"once": True})
+        asked = content.asked() | {"dedupe": True}
         asked |= {} if self.preset is None else {"preset": self.preset}
-        path, expect = ("/images/multipart", ()) if large else ("/images/upload-url", ("uploadUrl", "headers"))
         self._tell(work, "asking")
-        issued = await self.api.call(
-            "POST",
-            path,
-            body=asked,
-            idempotency_key=_name_of(path, asked, in_place_of),
-            expect=("processingId", "uniqueId", *expect),
-        )
+        if content.size > MULTIPART_BYTES:
+            issued = await self._begin_parts(asked, in_place_of)
+        else:
+            asked |= {"once": True}
+            issued = await self._urls.ask(asked, _name_of(PATH, asked, in_place_of))
         work.names(issued.document)
         return issued
+
+    async def _begin_parts(self, asked: Mapping[str, Any], in_place_of: str) -> Answer:
+        path = "/images/multipart"
+        key = _name_of(path, asked, in_place_of)
+        return await self.api.call("POST", path, body=asked, idempotency_key=key, expect=("processingId", "uniqueId"))
 
     async def _go_on(self, work: Work, content: Content, issued: Mapping[str, Any]) -> Mapping[str, Any]:
         """Continue where an earlier run with the same answer stopped."""

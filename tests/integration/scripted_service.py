@@ -38,6 +38,9 @@ class ScriptedService:
         self.calls: Counter[str] = Counter()
         self.headers: list[dict[str, str]] = []
         self.asked: list[dict[str, Any]] = []
+        #: The keys of uploads, and problems that go before the ordinary answer to one: None leaves it alone.
+        self.keys: list[str] = []
+        self.script_of_items: list[dict[str, Any] | None] = []
         self.uploads: list[tuple[dict[str, str], bytes]] = []
         self.script: dict[str, list[Scripted]] = {}
         self.always: dict[str, Scripted] = {}
@@ -59,7 +62,7 @@ class ScriptedService:
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self._scripted], client_max_size=2**26)
         add = app.router.add_route
-        add("POST", "/images/upload-url", self._issue, name="issue")
+        add("POST", "/images/batch/upload-urls", self._issue, name="issue")
         add("POST", "/images/upload-url/{id}/refresh", self._refresh, name="refresh")
         add("PUT", "/bucket/{id}", self._upload, name="upload")
         add("GET", "/images/status/{job}", self._status, name="status")
@@ -120,13 +123,29 @@ class ScriptedService:
         return {"uploadUrl": f"{self.url}/bucket/{unique_id}", "headers": headers, "expiresIn": 3600}
 
     async def _issue(self, request: web.Request) -> web.Response:
-        asked = await request.json()
+        """Each upload by itself, and once under its own key."""
+        results = []
+        for index, upload in enumerate((await request.json())["uploads"]):
+            self.keys.append(upload["idempotencyKey"])
+            asked = {name: value for name, value in upload.items() if name != "idempotencyKey"}
+            refused = self.script_of_items.pop(0) if self.script_of_items else None
+            if refused is not None:
+                results.append({"index": index, "status": refused["status"], "answer": None, "problem": refused})
+                results[-1] |= {"retryAfter": refused["retryAfter"]} if "retryAfter" in refused else {}
+                continue
+            replayed = self.keys[-1] in self.answers
+            answer = self.answers[self.keys[-1]] if replayed else self._issued(asked)
+            self.answers[self.keys[-1]] = answer
+            results.append({"index": index, "status": 200, "answer": answer, "problem": None, "replayed": replayed})
+        return web.json_response({"results": results})
+
+    def _issued(self, asked: dict[str, Any]) -> dict[str, Any]:
         for unique_id, image in self.images.items():
             if asked["dedupe"] and image["checksum"] == asked["checksumSha256"] and image["job"] == "done":
                 ids = {"uniqueId": unique_id, "processingId": image["done"], "duplicateOf": unique_id}
-                return web.json_response({**ids, "uploadUrl": None, "headers": {}})
+                return {**ids, "uploadUrl": None, "headers": {}}
         made = self._made(asked)
-        return web.json_response({**made, **self._signed(made["uniqueId"]), "duplicateOf": None})
+        return {**made, **self._signed(made["uniqueId"]), "duplicateOf": None}
 
     async def _refresh(self, request: web.Request) -> web.Response:
         unique_id = request.match_info["id"]

@@ -466,6 +466,111 @@ async def test_a_request_that_another_run_has_in_progress_is_waited_for(service:
     assert (await _lines(service, photo))[1]["completed"] == 1
 
 
+# -- many upload URLs in a call
+
+
+def _problem(code: str, status: int, **more: Any) -> dict[str, Any]:
+    return {"code": code, "status": status, "detail": "words", **more}
+
+
+async def _slow_at_first(service: ScriptedService) -> None:
+    """While the first call is under way, all other photos are read."""
+    if service.calls["issue"] == 1:
+        await asyncio.sleep(0.5)
+
+
+async def test_urls_that_are_asked_for_while_a_call_is_under_way_go_together(
+    service: ScriptedService, tmp_path: Path
+) -> None:
+    service.before["issue"] = lambda: _slow_at_first(service)
+    _, total = await _lines(service, "--concurrency", 20, *photos_in(tmp_path, 20))
+    assert (total["completed"], len(service.uploads), len(service.images)) == (20, 20, 20)
+    assert service.most_at_once["issue"] == 1
+    assert service.calls["issue"] < 20
+    assert len(set(service.keys)) == 20
+
+
+async def test_one_upload_that_is_refused_does_not_stop_those_beside_it(
+    service: ScriptedService, tmp_path: Path
+) -> None:
+    service.script_of_items = [None, _problem("file_too_large", 400), None]
+    rows, total = await _lines(service, "--concurrency", 5, *photos_in(tmp_path, 5), expect=1)
+    assert [row["error"] for row in rows if row["error"]] == ["file_too_large: words"]
+    assert (total["completed"], total["failed"]) == (4, 1)
+
+
+async def test_an_upload_that_must_wait_is_asked_for_again_under_the_same_key(
+    service: ScriptedService, photo: Path
+) -> None:
+    service.script_of_items = [
+        _problem("request_in_progress", 409, retryAfter=0),
+        _problem("too_many_requests", 429, retryAfter=0),
+        _problem("unavailable", 503, retryAfter=0),
+    ]
+    assert (await _lines(service, photo))[1]["completed"] == 1
+    assert (len(service.keys), len(set(service.keys))) == (4, 1)
+
+
+async def test_a_limit_of_the_day_for_one_upload_says_when_it_ends(service: ScriptedService, photo: Path) -> None:
+    service.script_of_items = [_problem("daily_limit_reached", 429, retryAfter=7200)]
+    (row,), _ = await _lines(service, photo, expect=1)
+    assert row["error"] == "daily_limit_reached: words Try again in 2 h."
+
+
+async def test_photos_of_an_interrupted_run_are_stored_once_though_others_are_beside_them(
+    service: ScriptedService, tmp_path: Path
+) -> None:
+    photos = photos_in(tmp_path, 6)
+    service.always = {"upload": (403, {}, "<Error><Code>AccessDenied</Code></Error>")}
+    await _lines(service, *photos[:4], expect=1)
+    service.always = {}
+    _, total = await _lines(service, *photos[2:])
+    assert total["completed"] == 4
+    assert (len(service.images), len(set(service.keys))) == (6, 6)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"results": []},
+        {"results": None},
+        {"results": [{"problem": None, "answer": {}}]},
+        {"results": [{"problem": None, "answer": None}]},
+        {"results": ["x"]},
+    ],
+)
+async def test_an_answer_that_is_no_answer_to_a_batch_is_told(
+    service: ScriptedService, tmp_path: Path, body: object
+) -> None:
+    service.always = {"issue": (200, {"Content-Type": "application/json"}, json.dumps(body))}
+    result = await _run(service, *photos_in(tmp_path, 3))
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "does not speak this API" in result.stderr
+
+
+async def test_a_service_that_would_not_know_a_repeated_upload_again_gets_none(
+    service: ScriptedService, photo: Path
+) -> None:
+    answer = {"processingId": "img_1", "uniqueId": "u1", "uploadUrl": "http://x", "headers": {}}
+    result = {"problem": None, "answer": {**answer, "ignored": ["idempotencyKey"]}}
+    service.always = {"issue": (200, {"Content-Type": "application/json"}, json.dumps({"results": [result]}))}
+    said = await _run(service, photo)
+    assert said.exit_code == 3
+    assert "earlier release" in said.stderr
+    assert service.uploads == []
+
+
+async def test_a_call_is_no_larger_than_the_api_takes(service: ScriptedService, tmp_path: Path) -> None:
+    names = [f"{'ü' * 100}{number}.jpg" for number in range(64)]
+    for number, name in enumerate(names):
+        (tmp_path / name).write_bytes(b"x" * (number + 1))
+    service.before["issue"] = lambda: _slow_at_first(service)
+    _, total = await _lines(service, "--concurrency", 64, *(tmp_path / name for name in names))
+    assert total["completed"] == 64
+    sizes = [int(each["Content-Length"]) for each in service.headers if each.get("Content-Type") == "application/json"]
+    assert max(sizes) <= 64 * 1024
+
+
 # -- what is said
 
 
