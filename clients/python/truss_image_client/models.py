@@ -760,10 +760,14 @@ class KeyUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The file limits, and the limits and usage of the tenant, as of a few seconds ago."""
+    """Who calls, the file limits, and the limits and usage of the tenant, as of a few seconds ago."""
 
     ignored: list[str] | None = None
     """Fields of the request that mean nothing here; absent when there are none."""
+    tenant: str
+    """The tenant that the call is for."""
+    scopes: list[Scope]
+    """What the caller may do."""
     requests: RequestRate
     """Of this key or user, counted by each process of the service."""
     tenant_requests: RequestRate

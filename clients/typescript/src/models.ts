@@ -658,10 +658,14 @@ export interface KeyUse {
   keyId: string | null;
 }
 
-/** The file limits, and the limits and usage of the tenant, as of a few seconds ago. */
+/** Who calls, the file limits, and the limits and usage of the tenant, as of a few seconds ago. */
 export interface Limits {
   /** Fields of the request that mean nothing here; absent when there are none. */
   ignored?: string[] | null;
+  /** The tenant that the call is for. */
+  tenant: string;
+  /** What the caller may do. */
+  scopes: Scope[];
   /** Of this key or user, counted by each process of the service. */
   requests: RequestRate;
   /** Of all callers of the tenant. */
