@@ -90,6 +90,8 @@ TEXTS: Mapping[str, str] = {
     "AWS_ENDPOINT_URL": "https://aws.example",
     "S3_PUBLIC_ENDPOINT_URL": "https://s3.example",
     "CORS_ORIGINS": "https://a.example",
+    "CONSOLE_SIGN_IN_URL": "https://people.example",
+    "CONSOLE_CLIENT_ID": "web",
     "METADATA_KEEP": "copyright,profile",
     "WORKER_THREADS": "2",
     "WORKER_SLOTS": "3",

@@ -39,6 +39,8 @@ def _raised() -> Iterator[str]:
                 yield node.exc.id
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 yield node.func.id
+            if isinstance(node, ast.keyword) and node.arg == "missing" and isinstance(node.value, ast.Name):
+                yield node.value.id
 
 
 @pytest.mark.parametrize("route", [*ROUTES, *LOCAL_ROUTES], ids=lambda route: f"{route.method} {route.path}")
