@@ -418,6 +418,9 @@ class Converter:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            # The error of a task has this frame, so the two would keep each other, and the file.
+            storing.clear()
+            del noting, task, tasks
         return rendered
 
     async def _store_checked(self, run: _Run, rendered: Rendered, checks: Sequence[Check]) -> None:
