@@ -43,6 +43,11 @@ EXAMPLES = (
     ),
     Example(kind="A probe", shown="`LogLines`", names=("LogLines",)),
     Example(kind="A route", shown="`GET /images/failed`", names=("list_failed_images",)),
+    Example(
+        kind="A view of the console",
+        shown="`usage`",
+        names=(r"export async function usage", r"view\.usage", r"usage\.js"),
+    ),
     Example(kind="A setting", shown="`HTTP_TIMEOUT_SECONDS`", names=("HTTP_TIMEOUT_SECONDS", "http_timeout_seconds")),
     Example(kind="A field of a variant", shown="`stored_at`", names=("stored_at", "storedAt")),
     Example(kind="A field of a job", shown="`previous_job`", names=("previous_job",)),
@@ -62,5 +67,6 @@ def table() -> str:
 
 @lru_cache(maxsize=1)
 def _code() -> Mapping[str, str]:
-    paths = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    sources = (path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    paths = sorted([*sources, *(ROOT / "service" / "console").glob("*.js")])
     return {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths}

@@ -30,7 +30,15 @@ PLAIN = ("CONTRIBUTING.md", "CHANGELOG.md", "helm/image-service/README.md", "hel
 #: The sections of the navigation. What is in none of them is under "More".
 SECTIONS: Mapping[str, Sequence[str]] = {
     "Use": (
-        *("docs/api.md", REFERENCE, "docs/presets.md", "docs/metadata.md", "docs/events.md", "docs/webhooks.md"),
+        *(
+            "docs/api.md",
+            REFERENCE,
+            "docs/console.md",
+            "docs/presets.md",
+            "docs/metadata.md",
+            "docs/events.md",
+            "docs/webhooks.md",
+        ),
         *("clients/python/README.md", "clients/typescript/README.md", "examples/README.md"),
     ),
     "Run": (

@@ -34,17 +34,14 @@ class Recent(Generic[Value]):
         reading = self._reading.get(name)
         if reading is None:
             reading = self._reading[name] = asyncio.create_task(self._read(name))
-        try:
-            return await asyncio.shield(reading)
-        finally:
-            del reading  # its error has this frame, so the two would keep each other, and what its callers hold
+        return await asyncio.shield(reading)
 
     async def _read(self, name: str) -> Value:
-        began = self.monotonic()
+        began, this = self.monotonic(), asyncio.current_task()
         try:
             value = await self.read(name)
         finally:
-            current = self._reading.get(name) is asyncio.current_task()
+            current = self._reading.get(name) is this
             if current:
                 del self._reading[name]
         if current:

@@ -26,10 +26,7 @@ class Joined(Generic[Result]):
             task = self._next[name]
         else:
             task = self._next[name] = asyncio.create_task(self._second(name, work, self._running[name]))
-        try:
-            return await asyncio.shield(task)
-        finally:
-            del task  # its error has this frame, so the two would keep each other, and what its callers hold
+        return await asyncio.shield(task)
 
     async def _first(self, name: str, work: Callable[[], Awaitable[Result]]) -> Result:
         try:
@@ -43,5 +40,4 @@ class Joined(Generic[Result]):
 
     async def _second(self, name: str, work: Callable[[], Awaitable[Result]], before: asyncio.Task[Result]) -> Result:
         await asyncio.wait([before])
-        del before
         return await self._first(name, work)

@@ -36,11 +36,10 @@ class SpareRenderer:
         task = asyncio.create_task(self._children.render(data, recipe, ticket))
         try:
             await self._watched(task)
-            return task.result()
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            del task  # its error has this frame, so the two would keep each other, and the file
+        return task.result()
 
     async def close(self) -> None:
         """Like `ChildRenderer.close`."""

@@ -45,6 +45,8 @@ const PATHS = {
   back: "M15 5l-7 7 7 7",
   pause: "M9 5v14M15 5v14",
   play: "M8 5l11 7-11 7z",
+  search: "M11 4a7 7 0 1 0 0 14a7 7 0 0 0 0-14M16 16l4.5 4.5",
+  picture: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.5 9h.01",
   plus: "M12 5v14M5 12h14",
 };
 

@@ -1,7 +1,7 @@
 // What failed, why, and what to do; for administrators also messages that nobody could use.
 
 import { ask, onceKey, pages } from "./api.js";
-import { button, fill, h } from "./dom.js";
+import { button, fill, h, icon } from "./dom.js";
 import { number, time } from "./format.js";
 import { confirmed, explain, failure, heading, table, toast } from "./notices.js";
 import { t } from "./texts.js";
@@ -18,9 +18,9 @@ export async function failures(place, app, signal) {
   async function next() {
     const { value, done } = await walk.next();
     if (done) return fill(more);
-    if (value.deadLetters) fill(dead, t("deadLetters", { n: number(value.deadLetters.waiting) }));
+    if (value.deadLetters?.waiting) fill(dead, t("deadLetters", { n: number(value.deadLetters.waiting) }));
     rows.push(...value.images.map((job) => [h("a", { href: `#/image/${job.uniqueId}/${job.processingId}` }, job.filename), h("span", { class: "why" }, failure(job.error)), h("code", {}, job.error?.code), time(job.updatedAt)]));
-    fill(list, rows.length ? table(t("view.failures"), [t("name"), t("why"), t("code"), t("since")], rows) : h("p", { class: "empty" }, t("noFailures")));
+    fill(list, rows.length ? table(t("view.failures"), [t("name"), t("why"), t("code"), t("since")], rows) : h("div", { class: "empty" }, icon("check"), h("p", {}, t("noFailures"))));
     fill(more, value.lastEvaluatedKey ? button(t("more"), next) : null);
   }
 

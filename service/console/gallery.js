@@ -76,7 +76,7 @@ export async function gallery(place, app, signal) {
     } finally {
       mine.busy = false;
     }
-    if (mine.done && !cards.size) fill(grid, h("li", { class: "empty" }, h("p", {}, t(words.value || status.value ? "nothingFound" : "nothingYet"))));
+    if (mine.done && !cards.size) fill(grid, h("li", { class: "empty" }, icon(words.value || status.value ? "search" : "picture"), h("p", {}, t(words.value || status.value ? "nothingFound" : "firstPicture"))));
     else if (!mine.done && end.getBoundingClientRect().top < innerHeight + 800) more();
   }
 

@@ -34,13 +34,13 @@ export async function image(place, app, signal, uniqueId, processingId) {
       heading(job?.filename || uniqueId, badge(job), ...actions(job)),
       job?.status === "failed" ? h("div", { class: "notice bad", role: "alert" }, icon("alert"), h("p", {}, failure(job.error))) : null,
       processed?.processedImages.length ? compare(processed) : h("div", { class: "card stage-of" }, job ? thumbnail(job) : null),
-      h("div", { class: "columns" },
+      h("div", { class: "columns packed" },
         processed?.processedImages.length ? variants(processed) : null,
         processed?.picture ? snippets(processed, uniqueId) : null,
         facts(processed?.facts || job?.facts || {}),
         metadata((processed?.facts || job?.facts || {}).metadata),
         jobs(),
-        similar()));
+        similar(processed?.facts || job?.facts || {})));
   }
 
   async function remember(job) {
@@ -128,6 +128,7 @@ export async function image(place, app, signal, uniqueId, processingId) {
       [t("fact.blurhash"), found.blurhash && h("code", {}, found.blurhash)],
       [t("fact.likeness"), found.likeness && h("code", {}, found.likeness)],
       [t("fact.faces"), found.faces && number(found.faces.length ?? found.faces.count ?? 0)],
+      [t("fact.nsfw"), found.nsfw !== undefined && percent(found.nsfw)],
       [t("fact.tags"), found.tags?.length && h("span", { class: "swatches" }, found.tags.map((each) => h("span", { class: "badge" }, `${each.name} ${percent(each.score)}`)))],
     ].filter(([, value]) => value);
     return rows.length ? h("section", { class: "card" }, h("h2", {}, t("facts")), pairs(rows)) : null;
@@ -155,13 +156,16 @@ export async function image(place, app, signal, uniqueId, processingId) {
     return h("section", { class: "card" }, h("h2", {}, t("history")), table(t("history"), [t("status"), t("since"), t("preset"), t("took"), t("cpu"), t("job")], rows));
   }
 
-  function similar() {
+  /** By what they show, if that is known; by their looks if not. */
+  function similar(found) {
+    if (!found.embedding && !found.likeness) return null;
+    const by = found.embedding ? "content" : undefined;
     const list = h("ul", { class: "grid small" });
     const section = h("section", { class: "card" }, h("h2", {}, t("similar")), button(t("findSimilar"), async () => {
       try {
-        const found = await ask("GET", `similar/${uniqueId}`, { query: { limit: 12 }, signal });
+        const found = await ask("GET", `similar/${uniqueId}`, { query: { limit: 12, by }, signal });
         fill(list, found.images.length ? found.images.map((each) => h("li", { class: "tile" }, h("a", { href: `#/image/${each.uniqueId}/${each.processingId}` },
-          h("span", { class: "frame" }, h("img", { src: each.image.url, alt: "", width: each.image.width, height: each.image.height })), h("span", { class: "name" }, each.filename), h("small", { class: "muted" }, t("distance", { n: each.distance }))))) : h("li", { class: "muted" }, t("nothingFound")));
+          h("span", { class: "frame" }, h("img", { src: each.image.url, alt: "", width: each.image.width, height: each.image.height })), h("span", { class: "name" }, each.filename), h("small", { class: "muted" }, by ? t("similarity", { n: percent(each.similarity) }) : t("distance", { n: each.distance }))))) : h("li", { class: "muted" }, t("nothingFound")));
       } catch (error) {
         toast(explain(error), "bad");
       }

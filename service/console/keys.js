@@ -13,7 +13,7 @@ export async function keys(place, app, signal) {
   const name = h("input", { required: true, maxlength: 64 });
   const boxes = SCOPES.filter((each) => app.limits.scopes.includes(each)).map((scope) =>
     h("label", { class: "check" }, h("input", { type: "checkbox", value: scope, checked: ["images:read", "images:write"].includes(scope) }), h("span", {}, scope, h("small", { class: "muted" }, t(`scope.${scope.split(":")[1]}`)))));
-  const form = h("form", { class: "card stack" }, h("h2", {}, t("newKey")), field(t("name"), name, t("keyNameHint")), h("fieldset", {}, h("legend", {}, t("mayDo")), boxes), h("button", { class: "button primary" }, t("makeKey")));
+  const form = h("form", { class: "card stack narrow" }, h("h2", {}, t("newKey")), field(t("name"), name, t("keyNameHint")), h("fieldset", {}, h("legend", {}, t("mayDo")), boxes), h("button", { class: "button primary" }, t("makeKey")));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const scopes = boxes.map((each) => each.querySelector("input")).filter((each) => each.checked).map((each) => each.value);

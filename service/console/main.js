@@ -52,7 +52,7 @@ async function start() {
 async function enter() {
   app.limits = await ask("GET", "limits").catch(reviewer);
   if (!app.may("images:read")) return;
-  await app.uploads.resume();
+  app.uploads.resume(app.limits.tenant);
   const ended = new AbortController();
   session.addEventListener("signed-out", () => ended.abort(), { once: true });
   follow({}, hear, ended.signal);
@@ -74,7 +74,8 @@ function hear(name, event) {
   clearTimeout(asked.get(processingId));
   asked.set(processingId, setTimeout(async () => {
     asked.delete(processingId);
-    tell(await ask("GET", `status/${processingId}`).catch(() => ({ uniqueId, processingId, status: "deleted" })));
+    const job = await ask("GET", `status/${processingId}`).catch((error) => (error.status === 404 ? { uniqueId, processingId, status: "deleted" } : null));
+    if (job) tell(job);
   }, 250));
 }
 
@@ -130,7 +131,7 @@ function bar(current) {
       config.stage === "prod" ? null : h("span", { class: "stage" }, config.stage)),
     links.length ? h("nav", { "aria-label": t("views") }, links) : null,
     h("div", { class: "bar-end" }, app.limits && !config.open ? h("span", { class: "tenant" }, app.limits.tenant) : null, languages,
-      !config.open && credentials() ? button(t("signOut"), () => (signOut(), (app.limits = null), show()), { kind: "quiet" }) : null),
+      !config.open && credentials() ? button(t("signOut"), () => (app.uploads.forget(), session.dispatchEvent(new Event("signed-out"))), { kind: "quiet" }) : null),
   );
 }
 

@@ -7,8 +7,8 @@ import { batchCard } from "./batches.js";
 import { confirmed, explain, heading, table, toast } from "./notices.js";
 import { t } from "./texts.js";
 
-const GRAVITIES = ["centre", "attention", "faces", "north", "east", "south", "west"];
-const ANALYSES = ["colour", "placeholder", "blurhash", "colours", "likeness", "metadata"];
+const GRAVITIES = ["centre", "attention", "north", "east", "south", "west"];
+const ANALYSES = ["colour", "placeholder", "blurhash", "colours", "likeness", "metadata", "position"];
 const KEEP = ["copyright", "profile"];
 const FORMATS = ["webp", "avif"];
 const NEW = { name: "square", width: 300, height: 300, fit: "cover", gravity: "attention", formats: ["webp"] };
@@ -22,13 +22,14 @@ export function presets(place, app, signal, name) {
 async function all(place, app, signal) {
   const list = h("ul", { class: "cards" });
   const name = h("input", { required: true, pattern: "[a-z][a-z0-9\\-]{0,31}", placeholder: "avatar" });
-  const form = h("form", { class: "row" }, field(t("name"), name), h("button", { class: "button primary" }, t("newPreset")));
+  const form = h("form", { class: "row bottom" }, field(t("name"), name), h("button", { class: "button primary" }, t("newPreset")));
   form.addEventListener("submit", (event) => (event.preventDefault(), (location.hash = `#/presets/${name.value}`)));
   fill(place, heading(t("view.presets")), h("p", { class: "lead" }, t("presetsText")), list, app.may("images:admin") ? form : null);
   const found = await ask("GET", "presets", { signal });
   fill(list, found.presets.map((preset) => h("li", { class: "card" },
     h("h2", {}, h("a", { href: `#/presets/${preset.name}` }, preset.name)),
-    h("p", { class: "row" }, preset.name === found.default ? h("span", { class: "badge valid" }, t("default")) : null, h("span", { class: "muted" }, preset.builtIn ? t("builtIn") : t("version", { n: preset.version })), h("span", { class: "muted" }, t("cpuOf", { n: number(preset.cpuSeconds, 2) }))),
+    h("p", { class: "row" }, preset.name === found.default ? h("span", { class: "badge valid" }, t("default")) : null, h("span", { class: "muted" }, preset.builtIn ? t("builtIn") : t("version", { n: preset.version })), preset.document.review ? h("span", { class: "badge needs_review" }, t("status.needs_review")) : null),
+    h("p", { class: "muted" }, h("small", {}, t("cpuOf", { n: number(preset.cpuSeconds, 2) }))),
     h("p", {}, preset.document.variants.map((each) => `${each.name} ${size(each)}`).join(" · ")))));
 }
 
@@ -45,8 +46,9 @@ async function one(place, app, signal, name) {
   const results = h("div", { class: "previews", "aria-live": "polite" });
   let picture = null;
 
-  const analyses = checks(ANALYSES, document.analyses);
+  const analyses = checks([...ANALYSES, ...Object.keys(app.limits.looking).filter((each) => app.limits.looking[each])], document.analyses);
   const keep = checks(KEEP, document.keep);
+  const review = h("input", { type: "checkbox", checked: Boolean(document.review) });
   fill(rows, document.variants.map(row));
 
   const file = h("input", { type: "file", accept: "image/*" });
@@ -61,7 +63,8 @@ async function one(place, app, signal, name) {
   const editor = h("form", { class: "card stack", on: { submit: (event) => event.preventDefault(), input: later, change: later } },
     h("h2", {}, t("variants")), rows,
     mayChange ? button(t("addVariant"), () => (rows.append(row({ ...NEW, name: `variant${rows.children.length + 1}` })), later()), { kind: "small", icon: "plus" }) : null,
-    h("fieldset", { class: "inline" }, h("legend", {}, t("analyses")), analyses.element), h("fieldset", { class: "inline" }, h("legend", {}, t("keeps")), keep.element));
+    h("fieldset", { class: "inline" }, h("legend", {}, t("analyses")), analyses.element), h("fieldset", { class: "inline" }, h("legend", {}, t("keeps")), keep.element),
+    h("label", { class: "check" }, review, h("span", {}, t("review"))));
   if (!mayChange) for (const each of editor.querySelectorAll("input, select")) each.disabled = true;
 
   fill(place, h("a", { class: "back", href: "#/presets" }, icon("back"), t("view.presets")),
@@ -120,7 +123,7 @@ async function one(place, app, signal, name) {
       for (const kept of ["quality", "effort"]) if (made[kept]) made[kept] = Object.fromEntries(Object.entries(made[kept]).filter(([format]) => made.formats.includes(format)));
       return made;
     });
-    return { ...document, variants, analyses: analyses.value(), keep: keep.value() };
+    return { ...document, variants, analyses: analyses.value(), keep: keep.value(), review: review.checked || undefined };
   }
 
   async function preview() {
@@ -184,7 +187,7 @@ function backfill(app, signal, name) {
     fill(place, batchCard(job, app, () => watch(id)));
     if (["queued", "running", "cancelling"].includes(job.state)) setTimeout(() => signal.aborted || watch(id), 2000);
   };
-  return h("section", { class: "card" }, h("h2", {}, t("older")), h("p", { class: "muted" }, t("olderText")), button(t("plan"), plan), place);
+  return h("section", { class: "card stack" }, h("h2", {}, t("older")), h("p", { class: "muted" }, t("olderText")), h("div", { class: "row" }, button(t("plan"), plan)), place);
 }
 
 function checks(options, chosen) {

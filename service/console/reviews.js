@@ -1,7 +1,7 @@
 // Pictures that nobody can see until somebody approves them. Whoever looks through them sees them blurred at first.
 
 import { ask, onceKey, pages } from "./api.js";
-import { button, field, fill, h } from "./dom.js";
+import { button, field, fill, h, icon } from "./dom.js";
 import { time } from "./format.js";
 import { confirmed, explain, heading, toast } from "./notices.js";
 import { has, t } from "./texts.js";
@@ -19,7 +19,7 @@ export async function reviews(place, app, signal) {
     const held = await Promise.all((value?.images || []).map((each) => ask("GET", `review/${each.uniqueId}`, { signal }).catch(() => null)));
     for (const each of held.filter(Boolean)) list.append(card(each));
     count += held.length;
-    if (!count) fill(list, h("li", { class: "empty" }, h("p", {}, t("noReviews"))));
+    if (!count) fill(list, h("li", { class: "empty" }, icon("check"), h("p", {}, t("noReviews"))));
     fill(more, value?.lastEvaluatedKey ? button(t("more"), next) : null);
   }
 
@@ -34,7 +34,7 @@ export async function reviews(place, app, signal) {
     const element = h("li", { class: "card" }, frame, h("h2", {}, held.filename),
       h("p", { class: "row" }, h("span", { class: "badge needs_review" }, has(`reason.${held.reason}`) ? t(`reason.${held.reason}`) : held.reason), h("small", { class: "muted" }, time(held.askedAt))),
       field(t("comment"), comment),
-      h("div", { class: "row" }, show, button(t("approve"), () => decide("approve"), { kind: "small primary", icon: "check" }), button(t("reject"), () => decide("reject"), { kind: "small danger" })));
+      h("div", { class: "row" }, show, button(t("approve"), () => decide("approve"), { kind: "small primary", icon: "check", "aria-label": t("approveWhat", { what: held.filename }) }), button(t("reject"), () => decide("reject"), { kind: "small danger", "aria-label": t("rejectWhat", { what: held.filename }) })));
 
     async function decide(decision) {
       if (decision === "reject" && !(await confirmed(t("rejectTitle", { name: held.filename }), t("rejectText"), t("reject")))) return;
@@ -43,6 +43,7 @@ export async function reviews(place, app, signal) {
         toast(t(`done.${decision}`));
         element.remove();
       } catch (error) {
+        if ([404, 409].includes(error.status)) element.remove();
         toast(explain(error), "bad");
       }
     }

@@ -22,11 +22,23 @@ export class Uploads extends EventTarget {
   items = [];
   #running = 0;
   #shelf = new Shelf();
+  #owner = "";
+  #turn = null;
 
-  /** Takes up what a refresh of the page cut short. */
-  async resume() {
-    for (const kept of await this.#shelf.all()) this.#put({ ...kept, state: "waiting", sent: 0, kept: true });
+  /** Takes up what this owner left unfinished, once no other tab is at it. */
+  async resume(owner) {
+    this.#owner = owner;
+    await (this.#turn ||= onlyTab("truss-uploads"));
+    const known = new Set(this.items.map((each) => each.id));
+    const left = (await this.#shelf.all()).filter((each) => each.owner === this.#owner && !known.has(each.id));
+    for (const kept of left) this.#put({ ...kept, state: "waiting", sent: 0 });
     this.#next();
+  }
+
+  /** Ends all uploads, and forgets their files. */
+  forget() {
+    for (const item of [...this.items]) this.remove(item);
+    this.#shelf.clear();
   }
 
   add(files, preset) {
@@ -67,8 +79,8 @@ export class Uploads extends EventTarget {
   hear(job) {
     const item = this.items.find((each) => each.processingId === job.processingId);
     if (!item || ENDED.has(item.state)) return;
-    if (["completed", "needs_review", "rejected"].includes(job.status)) this.#change(item, { state: job.status, job });
-    else if (job.status === "failed") this.#change(item, { state: "failed", error: { ...job.error, isFinal: true } });
+    if (job.status === "failed") this.#change(item, { state: "failed", error: { ...job.error, isFinal: true } });
+    else if (ENDED.has(job.status)) this.#change(item, { state: job.status, job });
     else if (job.processedImages) this.#change(item, { job: { ...item.job, ...job } });
   }
 
@@ -91,7 +103,7 @@ export class Uploads extends EventTarget {
     const waiting = this.items.filter((each) => !ENDED.has(each.state) && each.state !== "converting");
     if (waiting.reduce((sum, each) => sum + each.size, 0) > MOST_KEPT) return;
     const { id, name, size, file, preset, uniqueId, processingId, partSize } = item;
-    this.#shelf.put({ id, name, size, file, preset, uniqueId, processingId, partSize });
+    this.#shelf.put({ id, name, size, file, preset, uniqueId, processingId, partSize, owner: this.#owner });
   }
 
   #next() {
@@ -116,7 +128,7 @@ export class Uploads extends EventTarget {
       await this.#converted(item);
     } catch (error) {
       if (signal.aborted) return;
-      const isFinal = error instanceof Problem && error.status < 500 && error.status !== 429;
+      const isFinal = error instanceof Problem && error.status < 500 && ![401, 429].includes(error.status);
       if (isFinal) this.#shelf.drop(item.id);
       this.#change(item, { state: "failed", error: { code: error.code, message: error.message, isFinal } });
     }
@@ -195,6 +207,14 @@ export class Uploads extends EventTarget {
   }
 }
 
+/** Waits until no other tab has the turn, and keeps it as long as this tab is open. */
+function onlyTab(name) {
+  return new Promise((resolve) => {
+    if (navigator.locks) navigator.locks.request(name, () => (resolve(), new Promise(() => {})));
+    else resolve();
+  });
+}
+
 async function patiently(act, signal) {
   for (let tried = 1; ; tried++) {
     try {
@@ -250,6 +270,7 @@ class Shelf {
 
   all = () => this.#do("readonly", (store) => store.getAll());
   put = (item) => this.#do("readwrite", (store) => store.put(item));
+  clear = () => this.#do("readwrite", (store) => store.clear());
   drop = (id) => this.#do("readwrite", (store) => store.delete(id));
 }
 

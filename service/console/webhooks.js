@@ -13,7 +13,7 @@ export async function webhooks(place, app, signal) {
   const url = h("input", { type: "url", required: true, placeholder: "https://example.com/hook" });
   const words = h("input", { maxlength: 200 });
   const boxes = KINDS.map((kind) => h("label", { class: "check" }, h("input", { type: "checkbox", value: kind, checked: ["image.completed", "image.failed"].includes(kind) }), h("span", {}, kind)));
-  const form = h("form", { class: "card stack" }, h("h2", {}, t("newWebhook")), field(t("address"), url), field(t("description"), words), h("fieldset", {}, h("legend", {}, t("events")), boxes), h("button", { class: "button primary" }, t("makeWebhook")));
+  const form = h("form", { class: "card stack narrow" }, h("h2", {}, t("newWebhook")), field(t("address"), url), field(t("description"), words), h("fieldset", {}, h("legend", {}, t("events")), boxes), h("button", { class: "button primary" }, t("makeWebhook")));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const events = boxes.map((each) => each.querySelector("input")).filter((each) => each.checked).map((each) => each.value);

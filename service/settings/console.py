@@ -21,7 +21,7 @@ class ConsoleSettings(BaseModel):
             description="Whether `/images/console` serves a page for people. The page holds no data: it calls the API "
             "with the credentials of whoever looks at it.",
         ),
-    ] = "on"
+    ] = "off"
     console_sign_in_url: Annotated[
         BaseUrl | None,
         Field(

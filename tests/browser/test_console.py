@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -15,10 +16,12 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import pytest
 import pytest_asyncio
+import pyvips
 from aiohttp import web
 from playwright.async_api import Browser, BrowserContext, Page, Response, Route, expect
 
 from tests import corpus
+from tests.browser.scenes import photos
 from tests.e2e.conftest import COMMAND, SHORT_POLLS, LocalService
 from tests.fleet import run_stage
 from tests.integration.auth.test_user_pool import claim, user_pool
@@ -30,11 +33,13 @@ HERE = Path(__file__).parent
 AXE = (HERE / "node_modules" / "axe-core" / "axe.min.js").read_text()
 #: `make browser` writes the pictures of the documents anew if this names their folder.
 PICTURES = os.environ.get("CONSOLE_PICTURES")
-WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+WIDE = {"width": 1280, "height": 860}
 #: Most bytes of the first view, uncompressed.
 MOST_BYTES = 150_000
 PATIENCE = PATIENCE_SECONDS * 1000
 expect.set_options(timeout=PATIENCE)
+#: Addresses that files are sent to.
+UPLOADS = re.compile(r"X-Amz-Signature=")
 VIEWS = (
     *("images", "reviews", "presets", "presets/standard", "presets/new-one"),
     *("batches", "failures", "usage", "webhooks", "keys"),
@@ -356,6 +361,50 @@ async def test_a_key_signs_in_for_this_tab_alone(page: Page, context: BrowserCon
     assert await page.evaluate("() => sessionStorage.length") == 0
 
 
+async def test_signing_out_forgets_what_was_not_sent(page: Page, locked: LocalService) -> None:
+    key = await key_with(locked, "images:read", "images:write")
+    await page.route(UPLOADS, never)
+    await sign_in(page, locked, key)
+    await choose(page, file("left.jpg", photo(seed=70)))
+    await expect(row(page, "left.jpg")).to_contain_text("Uploading")
+    await page.get_by_role("button", name="Sign out").click()
+    await sign_in(page, locked, key)
+    await expect(page.get_by_text("Choose pictures")).to_be_visible()
+    await expect(page.locator(".upload")).to_have_count(0)
+    assert await left_in_the_browser(page) == 0
+
+
+async def test_a_second_tab_sends_nothing_again_but_takes_up_what_a_closed_one_left(
+    page: Page, context: BrowserContext, local: LocalService
+) -> None:
+    await page.route(UPLOADS, never)
+    await page.goto(url_of(local))
+    await choose(page, file("tabs.jpg", photo(seed=71)))
+    await expect(row(page, "tabs.jpg")).to_contain_text("Uploading")
+    other = await context.new_page()
+    await other.goto(url_of(local))
+    await expect(other.get_by_text("Choose pictures")).to_be_visible()
+    assert await left_in_the_browser(other) == 1
+    await expect(other.locator(".upload")).to_have_count(0)
+    await page.close()
+    await expect(row(other, "tabs.jpg")).to_contain_text("Done")
+
+
+async def left_in_the_browser(page: Page) -> int:
+    return int(
+        await page.evaluate(
+            "() => new Promise(resolve => { const asked = indexedDB.open('truss-console');"
+            " asked.onsuccess = () => { "
+            "const count = asked.result.transaction('uploads').objectStore('uploads').count();"
+            " count.onsuccess = () => { asked.result.close(); resolve(count.result) } } })"
+        )
+    )
+
+
+async def never(_: Route) -> None:
+    """The request hangs."""
+
+
 async def test_who_may_only_look_is_shown_nothing_else(page: Page, locked: LocalService) -> None:
     await sign_in(page, locked, await key_with(locked, "images:read"))
     await expect(page.get_by_role("heading", name="Images")).to_be_visible()
@@ -518,27 +567,35 @@ async def test_times_are_those_of_the_viewer(page: Page, local: LocalService) ->
 )
 async def test_the_pictures_of_the_documents(page: Page, local: LocalService) -> None:
     folder = Path(PICTURES or "")
-    await page.goto(url_of(local))
     for each in (await local.call("GET", "/images/list"))["images"]:
         await local.call("DELETE", f"/images/image/{each['uniqueId']}")
-    files = [file(f"{name}.jpg", data) for name, data in scenes().items()]
+    files = [file(name, data) for name, data in photos().items()]
     await page.goto(url_of(local))
     await choose(page, *files)
     await expect(page.locator(".upload.completed")).to_have_count(len(files))
     await page.get_by_role("button", name="Clear the list").click()
     await expect(page.locator(".tile img")).to_have_count(len(files))
-    await at_rest(page)
-    await page.screenshot(path=folder / "gallery.png")
-    await page.locator(".tile > a").first.click()
+    await keep(page, folder / "gallery.webp")
+    await page.locator(".tile > a", has_text="Lavender").click()
     await page.locator(".compare").wait_for()
-    await at_rest(page)
-    await page.screenshot(path=folder / "image.png")
+    await keep(page, folder / "image.webp")
     await page.emulate_media(color_scheme="dark")
     await page.goto(url_of(local, "presets/avatar"))
     await expect(page.locator("figure img")).to_be_visible()
-    await page.screenshot(path=folder / "preset-dark.png")
+    await keep(page, folder / "preset-dark.webp")
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.goto(url_of(local))
+    await page.locator("header select").select_option(label="Deutsch")
+    await expect(page.locator(".tile img").first).to_be_visible()
+    await keep(page, folder / "phone-dark.webp")
 
 
-def scenes() -> dict[str, bytes]:
-    """Landscapes of simple shapes."""
-    return {name: corpus.jpeg(corpus.photo(1200, 900, seed=seed)) for name, seed in (("a", 1), ("b", 2))}
+async def keep(page: Page, path: Path) -> None:
+    """A picture of what is to be seen, once all its pictures are."""
+    await at_rest(page)
+    await page.wait_for_function(
+        "() => [...document.querySelectorAll('img')].filter(each => each.getBoundingClientRect().top < innerHeight)"
+        ".every(each => each.complete && each.naturalWidth)"
+    )
+    shot = pyvips.Image.new_from_buffer(await page.screenshot(), "")
+    await asyncio.to_thread(shot[:3].webpsave, str(path), Q=82, effort=6)

@@ -22,7 +22,7 @@ def test_every_example_has_its_section_and_the_sections_are_in_the_order_of_the_
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.kind)
 def test_a_section_names_the_files_that_name_its_example_and_no_other(example: Example) -> None:
-    named = re.findall(rf"`((?:{'|'.join(PACKAGES)})/[\w/]+\.py)`", section(example.kind))
+    named = re.findall(rf"`((?:{'|'.join(PACKAGES)})/[\w/]+\.(?:py|js))`", section(example.kind))
     assert set(named) == set(example.files)
     assert f"Example: {example.shown}." in section(example.kind)
 

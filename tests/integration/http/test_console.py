@@ -12,6 +12,12 @@ import pytest
 from service.config import SETTINGS
 
 
+@pytest.fixture
+async def client(serve: Any) -> Any:
+    """A service that has the console; by default it has none."""
+    return await serve(console="on")
+
+
 async def _page(client: Any) -> tuple[str, dict[str, str]]:
     async with client.get("/images/console") as response:
         assert (response.status, response.content_type) == (200, "text/html")
@@ -32,6 +38,15 @@ async def test_every_file_comes_from_this_process_and_may_be_kept_for_a_year(cli
         async with client.get(f"/images/{name}") as response:
             assert response.status == 200
             assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+
+
+async def test_a_page_that_has_not_changed_is_not_sent_again(client: Any) -> None:
+    async with client.get("/images/console") as response:
+        headers = response.headers
+    async with client.get("/images/console", headers={"If-None-Match": headers["ETag"]}) as response:
+        assert response.status == 304
+        assert await response.read() == b""
+        assert response.headers["Content-Security-Policy"] == headers["Content-Security-Policy"]
 
 
 async def test_a_file_of_another_release_is_given_but_not_kept(client: Any) -> None:
@@ -75,8 +90,8 @@ async def test_the_page_is_told_no_secret(client: Any) -> None:
     assert told.keys() == {"stage", "open", "keys", "signIn", "maxBytes"}
 
 
-async def test_it_can_be_switched_off(serve: Any) -> None:
-    client = await serve(console="off")
+async def test_it_is_off_until_somebody_switches_it_on(serve: Any) -> None:
+    client = await serve()
     for path in ("/images/console", "/images/console/x/main.js"):
         async with client.get(path) as response:
             assert response.status == 404
@@ -84,6 +99,7 @@ async def test_it_can_be_switched_off(serve: Any) -> None:
 
 async def test_with_a_user_pool_the_page_may_fetch_tokens_from_its_sign_in(serve: Any) -> None:
     client = await serve(
+        console="on",
         auth_modes="cognito",
         cognito_issuer="https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_a",
         cognito_client_ids="web",
