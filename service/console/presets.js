@@ -7,7 +7,7 @@ import { batchCard } from "./batches.js";
 import { confirmed, explain, heading, table, toast } from "./notices.js";
 import { t } from "./texts.js";
 
-const GRAVITIES = ["centre", "attention", "north", "east", "south", "west"];
+const GRAVITIES = ["centre", "attention", "faces", "north", "east", "south", "west"];
 const ANALYSES = ["colour", "placeholder", "blurhash", "colours", "likeness", "metadata", "position"];
 const KEEP = ["copyright", "profile"];
 const FORMATS = ["webp", "avif"];
@@ -94,7 +94,7 @@ async function one(place, app, signal, name) {
     const quality = h("input", { "data-key": "quality", type: "number", min: 1, max: 100, value: variant.quality?.webp ?? 85 });
     const chosen = (key, options, value) => select(options.map((each) => [each, t(`${key}.${each}`)]), value, { "data-key": key });
     const formats = h("span", { class: "row" }, FORMATS.map((each) => h("label", { class: "check" }, h("input", { type: "checkbox", "data-format": each, checked: (variant.formats || ["webp"]).includes(each) }), h("span", {}, each.toUpperCase()))));
-    const gravity = field(t("gravity"), chosen("gravity", GRAVITIES, variant.gravity || "centre"));
+    const gravity = field(t("gravity"), chosen("gravity", GRAVITIES.filter((each) => each !== "faces" || app.limits.looking.faces || variant.gravity === each), variant.gravity || "centre"));
     const colour = field(t("colour"), h("input", { "data-key": "colour", value: variant.colour ?? "", placeholder: "#ffffff" }));
     const fit = chosen("fit", ["inside", "cover", "contain"], variant.fit || "inside");
     const apt = () => ((gravity.hidden = fit.value === "inside"), (colour.hidden = fit.value !== "contain"));

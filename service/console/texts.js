@@ -210,6 +210,7 @@ const TEXTS = {
   gravity: ["Keep", "Behalten"],
   "gravity.centre": ["The centre", "Die Mitte"],
   "gravity.attention": ["What draws the eye", "Was auffällt"],
+  "gravity.faces": ["Faces", "Gesichter"],
   "gravity.north": ["The top", "Oben"],
   "gravity.east": ["The right", "Rechts"],
   "gravity.south": ["The bottom", "Unten"],
