@@ -165,7 +165,8 @@ def row(event: Mapping[str, Any], *, colour: bool = False) -> str:
 def _more(kind: str, data: Mapping[str, Any]) -> str:
     if kind == "variant":
         variant = data["variant"]
-        return f"{variant['name']} {variant['width']}x{variant['height']} {_size([variant])}  {variant['url']}"
+        where = variant.get("url") or variant["key"]  # a private one has no URL in an event
+        return f"{variant['name']} {variant['width']}x{variant['height']} {_size([variant])}  {where}"
     if kind == "completed":
         variants = list(data["processedImages"].values())
         return f"{len(variants)} variants, {_size(variants)}"
