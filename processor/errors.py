@@ -5,7 +5,7 @@
     TrussError
     ├── Rejected              can never succeed: tell the client, settle the message
     │   ├── NotAnEvent  NoSuchPart  PartTooSmall  PresetUnusable  PictureRefused
-    │   ├── UnknownAsset  LookingNotInstalled
+    │   ├── UnknownAsset  LookingNotInstalled  PrivateNotInstalled
     │   └── ImageRejected     the uploaded bytes are at fault: the job is `failed` with this code
     │       ├── EmptyFile  UnsupportedFormat  CorruptImage  UnexpectedFile  TimedOut  DecoderCrashed
     │       └── LimitExceeded ── FileTooLarge  SideTooLong  TooManyPixels  TooManyFrames  TooManyScans
@@ -107,6 +107,12 @@ class LookingNotInstalled(Rejected):
     def __init__(self, names: Sequence[str] = ()) -> None:
         told = "{} needs the models that look into pictures, which are not installed here."
         super().__init__(told.format(" and ".join(f"`{name}`" for name in names)) if names else None)
+
+
+class PrivateNotInstalled(Rejected):
+    """Private pictures are not installed here: the operator adds a key that signs their URLs."""
+
+    code = "private_not_installed"
 
 
 class PresetUnusable(Rejected):

@@ -10,19 +10,20 @@ from typing import Any
 
 from processor.facts import Facts
 from processor.formats.info import ImageInfo
-from processor.recipes import VariantSpec
+from processor.recipes import Recipe, VariantSpec
 
 #: Prefix of every source key, as earlier clients know it.
 SOURCE_PREFIX = "uploads/"
-#: Prefix of the keys of variants that viewers may read, and of those that wait for a review. Nothing serves the second.
-VARIANT_PREFIX, HELD_PREFIX = "processed/", "held/"
+#: Prefix of the keys of variants that everybody may read, of those that are read with signed URLs alone, and of those
+#: that wait for a review. Nothing serves the last.
+VARIANT_PREFIX, PRIVATE_PREFIX, HELD_PREFIX = "processed/", "private/", "held/"
 #: Where variants may lie.
-PREFIXES = (VARIANT_PREFIX, HELD_PREFIX)
+PREFIXES = (VARIANT_PREFIX, PRIVATE_PREFIX, HELD_PREFIX)
 
 #: What `Output.instead` says.
 INSTEAD = re.compile(r"source|lossless|quality [1-9][0-9]?")
 _SOURCE_KEY = re.compile(r"uploads/(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.[a-z0-9]{1,8}")
-_VARIANT_KEY = re.compile(r"(?:processed|held)/(?P<image>[^/]+)/(?P<job>[^/]+)/[^/]+")
+_VARIANT_KEY = re.compile(r"(?:processed|private|held)/(?P<image>[^/]+)/(?P<job>[^/]+)/[^/]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,16 @@ def unique_id_of(key: str) -> str | None:
     """The image that a source key belongs to; None when this service never issued such a key."""
     match = _SOURCE_KEY.fullmatch(key)
     return match["id"] if match else None
+
+
+def prefix_of(recipe: Recipe | None) -> str:
+    """Where viewers read what is made by a recipe."""
+    return PRIVATE_PREFIX if recipe is not None and recipe.private else VARIANT_PREFIX
+
+
+def is_private(key: str) -> bool:
+    """Whether a URL of this key must be signed."""
+    return key.startswith(PRIVATE_PREFIX)
 
 
 def image_prefix(unique_id: str, under: str = VARIANT_PREFIX) -> str:

@@ -21,7 +21,7 @@ from processor.errors import (
     TrussError,
 )
 from processor.facts import Facts
-from processor.images import StoredVariant
+from processor.images import HELD_PREFIX, StoredVariant, job_prefix, prefix_of
 from processor.moments import Kind, Moment
 from processor.probe import TRACE
 from processor.recipes import Recipe
@@ -355,6 +355,16 @@ class Job:
     def is_decided(self) -> bool:
         """Whether a reviewer has said what becomes of it."""
         return self.review is not None and self.review.decision is not None
+
+    @property
+    def prefix(self) -> str:
+        """Where viewers read its variants."""
+        return job_prefix(self.unique_id, self.processing_id, prefix_of(self.recipe))
+
+    @property
+    def held_prefix(self) -> str:
+        """Where its variants wait for a reviewer."""
+        return job_prefix(self.unique_id, self.processing_id, HELD_PREFIX)
 
     @property
     def is_withheld(self) -> bool:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from processor import clock
 from processor.codec import Codec
 from processor.errors import ObjectNotFound, Rejected
 from processor.formats import FORMATS
-from processor.images import StoredVariant, job_prefix
+from processor.images import PRIVATE_PREFIX, VARIANT_PREFIX, StoredVariant, job_prefix, prefix_of
 from processor.jobs import FormatSet, Image, Job, Manifest, Shown
 from processor.ports.objects import ObjectStore
 from processor.recipes import Effect, VariantSpec, blurring
@@ -29,10 +30,15 @@ _CODEC = Codec({})
 _ELSEWHERE = frozenset({"name", "storedAt"})
 
 
-def manifest_key(unique_id: str, processing_id: str, format_: str | None = None) -> str:
+def manifest_key(unique_id: str, processing_id: str, format_: str | None = None, *, under: str = VARIANT_PREFIX) -> str:
     """The key of a job's manifest. It lies beside the variants and is written after them. Each further format has its
     own."""
-    return f"{job_prefix(unique_id, processing_id)}manifest{f'.{format_}' if format_ else ''}.json"
+    return f"{job_prefix(unique_id, processing_id, under)}manifest{f'.{format_}' if format_ else ''}.json"
+
+
+def key_of(job: Job, format_: str | None = None) -> str:
+    """Where the manifest of a job lies."""
+    return manifest_key(job.unique_id, job.processing_id, format_, under=prefix_of(job.recipe))
 
 
 def is_manifest(key: str) -> bool:
@@ -101,12 +107,19 @@ def variants_in(manifest: bytes, stored_at: datetime) -> tuple[StoredVariant, ..
 
 async def stored_variants(processed: ObjectStore, unique_id: str, processing_id: str) -> Shown:
     """The variants of a job whose record has expired, from the bucket; nothing if it never completed."""
-    own = await _stored(processed, manifest_key(unique_id, processing_id))
-    if own is None:
-        return Shown()
+    for under in (VARIANT_PREFIX, PRIVATE_PREFIX):
+        own = await _stored(processed, manifest_key(unique_id, processing_id, under=under))
+        if own is not None:
+            beside = partial(manifest_key, unique_id, processing_id, under=under)
+            return await _shown(processed, own, beside)
+    return Shown()
+
+
+async def _shown(processed: ObjectStore, own: tuple[bytes, datetime], beside: Callable[[str], str]) -> Shown:
+    """`own` is the manifest, and those of further formats lie `beside` it."""
     further = []
     for format_ in _further_in(own[0]):
-        found = await _stored(processed, manifest_key(unique_id, processing_id, format_))
+        found = await _stored(processed, beside(format_))
         if found is not None:
             further.append(FormatSet(format=format_, variants=variants_in(*found)))
     preset, version = _preset_in(own[0])
@@ -117,7 +130,9 @@ async def hiding_of(processed: ObjectStore, image: Image, job: Job | None) -> Ef
     """The effect that hides the faces of an image; None: they may be seen. `job` is its current one, if known."""
     if job is not None and job.recipe is not None:
         return job.recipe.hiding
-    own = await _stored(processed, manifest_key(image.unique_id, image.current_job))
+    own = None
+    for under in (VARIANT_PREFIX, PRIVATE_PREFIX):
+        own = own or await _stored(processed, manifest_key(image.unique_id, image.current_job, under=under))
     with suppress(ValueError):
         match {} if own is None else json.loads(own[0]):
             case {"facts": {"blurFaces": {"style": str(style)}}}:

@@ -34,14 +34,17 @@ class Recent(Generic[Value]):
         reading = self._reading.get(name)
         if reading is None:
             reading = self._reading[name] = asyncio.create_task(self._read(name))
-        return await asyncio.shield(reading)
+        try:
+            return await asyncio.shield(reading)
+        finally:
+            del reading  # its error has this frame, so the two would keep each other, and what its callers hold
 
     async def _read(self, name: str) -> Value:
-        began, this = self.monotonic(), asyncio.current_task()
+        began = self.monotonic()
         try:
             value = await self.read(name)
         finally:
-            current = self._reading.get(name) is this
+            current = self._reading.get(name) is asyncio.current_task()
             if current:
                 del self._reading[name]
         if current:

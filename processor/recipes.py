@@ -26,6 +26,9 @@ KNOWN_TEXTS = 64
 _FURTHER, _KEPT = "+", "="
 #: The mark of a recipe whose variants nobody sees before a reviewer has. Releases that do not know it refuse the job.
 _REVIEW = "!review"
+#: Those of a recipe that says who may see the variants: whoever has a signed URL, or everybody.
+_PRIVATE, _PUBLIC = "!private", "!public"
+_MARKS = frozenset({_REVIEW, _PRIVATE, _PUBLIC})
 #: Metadata that variants may keep, in the order in which a recipe names it: the notice of copyright, the colour
 #: profile. The rest is removed, always.
 COPYRIGHT, PROFILE = "copyright", "profile"
@@ -130,6 +133,8 @@ class Recipe:
     keeps: tuple[str, ...] = ()
     #: Nobody sees the variants before a reviewer has approved them.
     review: bool = False
+    #: Viewers need signed URLs, which expire. None: that is as the tenant's other pictures are.
+    private: bool | None = None
 
     @property
     def digest(self) -> str:
@@ -195,10 +200,12 @@ class Recipe:
 
         A missing box is left out. A fit is a text in the row, and an effect is a pair at its end. An analysis is a name
         among the rows, and so is metadata that is kept, with a sign in front. A further format has a sign in front, and
-        a review has a mark. So a recipe without these reads as in older releases.
+        a review has a mark, as has privacy. So a recipe without these reads as in older releases.
         """
         kept = (_KEPT + each for each in self.keeps)
         marks = [_REVIEW] if self.review else []
+        if self.private is not None:
+            marks.append(_PRIVATE if self.private else _PUBLIC)
         further = (_row(spec, _FURTHER) for spec in self.further)
         rows = [*map(_row, self.specs), *further, *self.analyses, *kept, *marks]
         return json.dumps(rows, separators=(",", ":"), allow_nan=False)
@@ -216,10 +223,11 @@ def _read(text: str) -> Recipe:
         name=found["name"],
         version=int(found["version"]),
         specs=tuple(_spec(*row) for row in specs if not row[1].startswith(_FURTHER)),
-        analyses=tuple(name for name in names if name != _REVIEW and not name.startswith(_KEPT)),
+        analyses=tuple(name for name in names if name not in _MARKS and not name.startswith(_KEPT)),
         further=tuple(_spec(*row) for row in specs if row[1].startswith(_FURTHER)),
         keeps=tuple(name.removeprefix(_KEPT) for name in names if name.startswith(_KEPT)),
         review=_REVIEW in names,
+        private=True if _PRIVATE in names else False if _PUBLIC in names else None,
     )
 
 
@@ -269,10 +277,15 @@ FULL_SIZE = STANDARD.full_size
 
 
 def recipe_after(made: Recipe | None, standard: Recipe) -> Recipe:
-    """The recipe for another file of an image that was made with `made`: the same, unless that was the standard one."""
+    """The recipe for another file of an image that was made with `made`: the same, unless that was the standard one.
+
+    Who may see it stays as it was.
+    """
     if made is None:
         return standard
-    return hiding_faces(standard, made.hiding) if made.name == standard.name else made
+    if made.name != standard.name:
+        return made
+    return replace(hiding_faces(standard, made.hiding), review=made.review, private=made.private)
 
 
 #: Its variants in further formats. Their efforts and qualities were measured too.

@@ -133,7 +133,7 @@ class Reviews:
             job = await self._published(job, endings)
         if job.status is JobStatus.COMPLETED:
             await forget_exposed(self.stores, job)
-        await self.stores.processed.purge(_held_prefix(job))
+        await self.stores.processed.purge(job.held_prefix)
         return job
 
     async def _held(self, tenant: str, unique_id: str, processing_id: str) -> Job:
@@ -176,13 +176,9 @@ class Reviews:
         if now is not None and now.status is JobStatus.COMPLETED:
             return now
         if now is None or now.status is not JobStatus.NEEDS_REVIEW:
-            for prefix in (job_prefix(job.unique_id, job.processing_id), _held_prefix(job)):
+            for prefix in (job.prefix, job.held_prefix):
                 await self.stores.processed.purge(prefix)
         raise NotInReview
-
-
-def _held_prefix(job: Job) -> str:
-    return job_prefix(job.unique_id, job.processing_id, HELD_PREFIX)
 
 
 async def forget_replaced(stores: Stores, job: Job) -> None:

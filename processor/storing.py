@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from processor import clock, manifest
-from processor.images import HELD_PREFIX, VARIANT_PREFIX, StoredVariant, Variant, variant_key
+from processor.images import StoredVariant, Variant, is_private
 from processor.jobs import FormatSet, Job
 from processor.ports.objects import ObjectStore
 from processor.probe import NO_PROBES, Probes
 
 #: A variant's key names the job that made it, so its bytes never change and caches may keep it for ever.
 CACHE_CONTROL = "public, max-age=31536000, immutable"
+#: Of a private one: browsers keep it, and nobody in between.
+PRIVATE_CACHE_CONTROL = "private, max-age=31536000, immutable"
 #: What waits for a review is for one look of a reviewer.
 HELD_CACHE_CONTROL = "private, no-store"
 
@@ -29,15 +31,14 @@ class Shelf:
     async def store(self, job: Job, variant: Variant, *, held: bool = False) -> StoredVariant:
         """Store a variant, where viewers read it or where it is `held`. Raises `Busy`, `Unavailable`."""
         spec = variant.spec
-        under = HELD_PREFIX if held else VARIANT_PREFIX
-        key = variant_key(job.unique_id, job.processing_id, spec.file_name, under)
+        key = (job.held_prefix if held else job.prefix) + spec.file_name
         with self.probes.span("store", variant=spec.name, format=spec.format, bytes=len(variant.data)):
             sha256 = await asyncio.to_thread(_sha256, variant.data)
             await self.processed.store(
                 key,
                 variant.data,
                 content_type=spec.content_type,
-                cache_control=HELD_CACHE_CONTROL if held else CACHE_CONTROL,
+                cache_control=HELD_CACHE_CONTROL if held else _cached(key),
                 metadata=_described(job, variant),
                 sha256=sha256,
             )
@@ -54,13 +55,13 @@ class Shelf:
 
     async def publish(self, job: Job, variant: StoredVariant) -> StoredVariant:
         """Copy a held variant to where viewers read it. Raises `ObjectNotFound`, `Busy`, `Unavailable`."""
-        key = variant_key(job.unique_id, job.processing_id, variant.key.rpartition("/")[2])
+        key = job.prefix + variant.key.rpartition("/")[2]
         with self.probes.span("publish", variant=variant.name, bytes=variant.size):
             await self.processed.copy(
                 variant.key,
                 key,
                 content_type=variant.content_type,
-                cache_control=CACHE_CONTROL,
+                cache_control=_cached(key),
                 metadata=_described(job, variant),
             )
         return replace(variant, key=key, stored_at=clock.now())
@@ -71,13 +72,18 @@ class Shelf:
 
         Raises `Busy`, `Unavailable`.
         """
+        key = manifest.key_of(job, made.format if made else None)
         await self.processed.store(
-            manifest.manifest_key(job.unique_id, job.processing_id, made.format if made else None),
+            key,
             manifest.document(job, made),
             content_type=manifest.CONTENT_TYPE,
-            cache_control=CACHE_CONTROL,
+            cache_control=_cached(key),
             metadata=_owner(job),
         )
+
+
+def _cached(key: str) -> str:
+    return PRIVATE_CACHE_CONTROL if is_private(key) else CACHE_CONTROL
 
 
 def _described(job: Job, variant: Variant | StoredVariant) -> Mapping[str, str]:

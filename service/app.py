@@ -16,7 +16,7 @@ from service.http.buckets import BUCKETS, Buckets
 from service.http.connections import CONNECTION_TIMEOUTS, ConnectionTimeouts
 from service.http.cors import CORS, Cors
 from service.http.middleware import close_when_draining, error_boundary, finish_headers, observed
-from service.http.rendering import PUBLIC_URL
+from service.http.rendering import LINKS
 from service.idempotency import replay
 from service.limits.lines import REQUESTS, in_line, request_lines
 from service.limits.long_pages import LONG_PAGES, page_lines
@@ -38,7 +38,7 @@ def create_app(settings: Settings, *, local_viewer: bool = False) -> web.Applica
     """The API. Before it serves, `lifespan` must have added the dependencies."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[SETTINGS] = settings
-    app[PUBLIC_URL] = settings.cloudfront_url
+    app[LINKS] = settings.links
     app[METRICS] = metrics = Metrics()
     app[PROBES] = Probes(
         (*_traces(app, settings), metrics, Workings(metrics.registry), Deliveries(metrics.registry), LogLines())

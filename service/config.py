@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from processor.looking.models import KEPT_BYTES, LOOK_BYTES
 from service import machine
 from service.auth.settings import AuthSettings
+from service.http.links import Links
 from service.http.settings import HttpSettings
 from service.http.urls import without_password
 from service.limits.settings import LimitSettings
@@ -20,6 +21,7 @@ from service.observe.settings import LogSettings
 from service.settings.bulk import BulkSettings
 from service.settings.console import ConsoleSettings
 from service.settings.files import FileSettings
+from service.settings.private import PrivateSettings
 from service.settings.resources import ResourceSettings
 from service.settings.roles import RoleSettings
 from service.settings.work import LEAST_BUDGET_BYTES, WorkSettings
@@ -37,6 +39,7 @@ class Settings(
     LogSettings,
     FileSettings,
     WebhookSettings,
+    PrivateSettings,
     BulkSettings,
     ConsoleSettings,
     WorkSettings,
@@ -60,6 +63,8 @@ class Settings(
             settings = cls.model_validate(given)
         except ValidationError as error:
             raise SettingsError("\n".join(_complaint(detail, given) for detail in error.errors())) from None
+        if (settings.private_key_id is None) != (settings.private_key_file is None):
+            raise SettingsError("PRIVATE_KEY_ID and PRIVATE_KEY_FILE: one is nothing without the other")
         complaints = settings.complaints_about_access(settings.stage)
         if complaints:
             raise SettingsError("\n".join(complaints))
@@ -74,6 +79,11 @@ class Settings(
     def describes_a_service(cls, environ: Mapping[str, str]) -> bool:
         """Whether any variable is set that there is no default for."""
         return any(environ.get(str(field.alias)) for field in cls.model_fields.values() if field.is_required())
+
+    @property
+    def links(self) -> Links:
+        """What makes the URLs of variants."""
+        return Links(self.cloudfront_url, self.signer)
 
     @property
     def conversion_budget_bytes(self) -> int:

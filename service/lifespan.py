@@ -37,7 +37,6 @@ from service.calls.viewer import LOCAL_VIEWER
 from service.calls.webhooks import WEBHOOKS
 from service.config import SETTINGS, Settings
 from service.http.cursor import CURSORS, CursorSigner
-from service.http.rendering import PUBLIC_URL
 from service.idempotency import REPLAYS, STILL_THERE
 from service.limits.middleware import QUOTA
 from service.machine import memory_limit_bytes
@@ -207,7 +206,7 @@ def _put_use_cases(app: web.Application, stores: Stores, quota: Quota, use_cases
 
 
 def _put_changes(app: web.Application, changes: ChangeStore) -> None:
-    encode = partial(as_message, public_url=app[PUBLIC_URL])
+    encode = partial(as_message, public_url=app[SETTINGS].cloudfront_url)
     app[WAITING] = Waiting(changes=changes)
     app[FEEDS] = Feeds(changes=changes, encode=encode, probes=app[PROBES])
 

@@ -138,6 +138,7 @@ MAKERS = frozenset({uploads.create_from_query, uppy.params})
 #: In the local mode alone: what CloudFront serves elsewhere, and a picture to begin with.
 LOCAL_ROUTES: tuple[Route, ...] = (
     Route("GET", "/processed/{path:.*}", viewer.view, PUBLIC),
+    Route("GET", "/private/{path:.*}", viewer.view_private, PUBLIC),
     Route("GET", "/sample.png", viewer.sample, PUBLIC),
 )
 

@@ -30,6 +30,7 @@ from processor.errors import (
     Unavailable,
 )
 from processor.events import JobRequested
+from processor.images import is_private
 from processor.jobs import MAX_JOBS, UNAVAILABLE, Failure, Image, Job, JobStatus, Shown, Source, epoch, next_job
 from processor.manifest import hiding_of, stored_variants
 from processor.pace import pause_before_job
@@ -291,11 +292,14 @@ class Catalog:
 
     async def _recipe(self, image: Image, old: Job | None, preset: str | None) -> Recipe:
         """The recipe of the next job. If the record of the last one has expired, its manifest names its preset."""
-        made: Recipe | str | None = None if old is None else old.recipe
-        if old is None and preset is None:
-            with suppress(Rejected):
-                made = (await stored_variants(self.stores.processed, image.unique_id, image.current_job)).preset
-        return await self.choice.of_image(image.tenant, made, preset)
+        if old is not None:
+            return await self.choice.of_image(image.tenant, old.recipe, preset)
+        shown = Shown()
+        with suppress(Rejected):
+            shown = await stored_variants(self.stores.processed, image.unique_id, image.current_job)
+        recipe = await self.choice.of_image(image.tenant, shown.preset, preset)
+        was_private = preset is None and any(is_private(variant.key) for variant in shown.variants)
+        return replace(recipe, private=True) if was_private else recipe
 
     async def _newest_source(self, image: Image, old: Job | None) -> tuple[Source, str]:
         """The newest source, and its version id in S3."""

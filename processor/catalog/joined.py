@@ -26,7 +26,10 @@ class Joined(Generic[Result]):
             task = self._next[name]
         else:
             task = self._next[name] = asyncio.create_task(self._second(name, work, self._running[name]))
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            del task  # its error has this frame, so the two would keep each other, and what its callers hold
 
     async def _first(self, name: str, work: Callable[[], Awaitable[Result]]) -> Result:
         try:
@@ -40,4 +43,5 @@ class Joined(Generic[Result]):
 
     async def _second(self, name: str, work: Callable[[], Awaitable[Result]], before: asyncio.Task[Result]) -> Result:
         await asyncio.wait([before])
+        del before
         return await self._first(name, work)

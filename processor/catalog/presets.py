@@ -54,13 +54,13 @@ class Choice:
         """
         if name is not None:
             return await self.newest(tenant, name)
-        heads = PresetHeads() if self._heads is None else await self._heads.of(tenant)
+        heads = await self._recent(tenant)
         if heads.default is None:
-            return self.standard
+            return _placed(self.standard, heads)
         try:
             return await self.newest(tenant, heads.default)
         except PresetNotFound:  # it has ceased to be the default, and then to be, within these seconds
-            return self.standard
+            return _placed(self.standard, heads)
 
     async def of_image(self, tenant: str, made: Recipe | str | None, name: str | None) -> Recipe:
         """The recipe for an image that was made with a recipe, or with a preset of which only the name is known.
@@ -72,22 +72,23 @@ class Choice:
             return await self.newest(tenant, name)
         had = made.name if isinstance(made, Recipe) else made
         if had is None:
-            return self.standard
+            return await self.newest(tenant, self.standard.name)
         try:
             return await self.newest(tenant, had)
         except PresetNotFound:
-            return made if isinstance(made, Recipe) else self.standard
+            return made if isinstance(made, Recipe) else await self.newest(tenant, self.standard.name)
 
     async def newest(self, tenant: str, name: str) -> Recipe:
         """A consistent read, and one more for a version that is new here. Raises `PresetNotFound`, `Unavailable`."""
         if name == self.standard.name:
-            return self.standard
+            return _placed(self.standard, await self._recent(tenant))
         if self.store is None:
             raise PresetNotFound
-        head = (await self.store.heads(tenant)).get(name)
+        heads = await self.store.heads(tenant)
+        head = heads.get(name)
         if head is None:
             raise PresetNotFound
-        return await self._version(self.store, tenant, name, head.newest)
+        return _placed(await self._version(self.store, tenant, name, head.newest), heads)
 
     async def _version(self, store: PresetStore, tenant: str, name: str, version: int) -> Recipe:
         key = tenant, name, version
@@ -97,6 +98,10 @@ class Choice:
                 self._versions.popitem(last=False)
         self._versions.move_to_end(key)
         return self._versions[key]
+
+    async def _recent(self, tenant: str) -> PresetHeads:
+        """As of a few seconds ago."""
+        return PresetHeads() if self._heads is None else await self._heads.of(tenant)
 
     def forget(self, tenant: str) -> None:
         """The tenant's presets were changed here."""
@@ -166,21 +171,26 @@ class Presets:
             return preset, True
         raise Busy
 
-    async def choose_default(self, tenant: str, name: str) -> None:
-        """Make a preset the default of new uploads. Raises `PresetNotFound`."""
+    async def choose(self, tenant: str, *, default: str | None = None, private: bool | None = None) -> PresetHeads:
+        """Change the default preset of new uploads, or whether they are private; None: it stays. What is chosen now.
+
+        Raises `PresetNotFound`.
+        """
         async for _ in races():
             heads = await self.store.heads(tenant)
-            default = None if name == self._built_in.name else name
-            if default is not None and heads.get(default) is None:
+            chosen = heads if private is None else replace(heads, private=private)
+            if default is not None:
+                chosen = replace(chosen, default=None if default == self._built_in.name else default)
+            if chosen.default is not None and heads.get(chosen.default) is None:
                 raise PresetNotFound
-            if heads.default == default:
-                return
+            if chosen == heads:
+                return heads
             try:
-                await self.store.write(tenant, heads, replace(heads, default=default))
+                await self.store.write(tenant, heads, chosen)
             except (RecordChanged, Busy):
                 continue
             self.choice.forget(tenant)
-            return
+            return chosen
         raise Busy
 
     async def remove(self, tenant: str, name: str, *, force: bool, expected: Expected) -> Preset:
@@ -242,6 +252,11 @@ class Presets:
             query = replace(query, after=page.next_after)
         told = f"None of the {LOOKED_AT:,} newest images has the preset, but there are more"
         raise PresetInUse(f"{told}; `force` deletes it all the same.")
+
+
+def _placed(recipe: Recipe, heads: PresetHeads) -> Recipe:
+    """The recipe as its tenant's pictures are, if it does not say itself who may see them."""
+    return replace(recipe, private=True) if recipe.private is None and heads.private else recipe
 
 
 def _check_room(heads: PresetHeads, name: str) -> None:

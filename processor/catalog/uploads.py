@@ -154,7 +154,8 @@ class Uploads:
 def _has_variants_of(job: Job, recipe: Recipe) -> bool:
     """The names of the standard variants never change, so any of its versions will do."""
     made = job.recipe or STANDARD
-    return made.name == recipe.name and (made.digest == recipe.digest or recipe.name == STANDARD.name)
+    alike = bool(made.private) == bool(recipe.private) and made.review == recipe.review
+    return made.name == recipe.name and (made.digest == recipe.digest or (alike and recipe.name == STANDARD.name))
 
 
 async def check_upload(quota: Quota | None, tenant: str, size: int | None) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from processor.errors import ImageNotFound, ObjectNotFound
 from processor.images import PREFIXES, StoredVariant, job_of_variant
 from processor.jobs import FormatSet, Job, JobStatus, Shown
-from processor.manifest import MAX_BYTES, document, manifest_key, stored_variants
+from processor.manifest import MAX_BYTES, document, key_of, stored_variants
 from processor.ports.jobs import known_job
 from processor.ports.stores import AllStores
 
@@ -73,7 +73,7 @@ class Verifier:
                 yield difference
 
     async def _manifest(self, job: Job, made: FormatSet | None) -> AsyncIterator[Difference]:
-        key = manifest_key(job.unique_id, job.processing_id, made.format if made else None)
+        key = key_of(job, made.format if made else None)
         try:
             stored = await self.stores.processed.fetch(key, max_bytes=MAX_BYTES)
         except ObjectNotFound:

@@ -51,12 +51,19 @@ def drawn(rgb: bytes, width: int, height: int) -> bool:
     if not down or not across:
         return False
     whole = picture[: down * _BLOCK, : across * _BLOCK]
-    blocks = whole.reshape(down, _BLOCK, across, _BLOCK, 3).swapaxes(1, 2).reshape(-1, _BLOCK, _BLOCK, 3)
-    ranges = np.ptp(blocks, axis=(1, 2)).max(axis=1)
-    busy = blocks[ranges > _BUSY]
+    ranges = _ranges(whole, down, across)
     if np.mean(ranges == 0) <= _FLAT:
         return False
+    blocks = whole.reshape(down, _BLOCK, across, _BLOCK, 3).swapaxes(1, 2)
+    busy = blocks[ranges > _BUSY]
     return not len(busy) or bool(np.mean((busy[:, :, 1:] == busy[:, :, :-1]).all(axis=3)) > _EQUAL)
+
+
+def _ranges(whole: Any, down: int, across: int) -> Any:
+    """The range of samples in each block. Rows are joined first: they lie one behind the other, which is quick."""
+    rows = whole.reshape(down, _BLOCK, -1)
+    highest, lowest = (joined.reshape(down, across, _BLOCK, 3) for joined in (rows.max(axis=1), rows.min(axis=1)))
+    return (highest.max(axis=2) - lowest.min(axis=2)).max(axis=2)
 
 
 def _square(rgb: bytes) -> Any:

@@ -57,7 +57,7 @@ def read(data: memoryview | bytes) -> Xmp:
     reading = _Reading()
     whole = len(data) <= MAX_BYTES
     try:
-        reading.parser.Parse(bytes(data[:MAX_BYTES]).rstrip(b"\0"), whole)
+        _parser(reading).Parse(bytes(data[:MAX_BYTES]).rstrip(b"\0"), whole)
     except (expat.ExpatError, _Enough, LookupError, ValueError):  # also a charset that Python does not know
         reading.found.is_incomplete = True
     if not whole:
@@ -75,14 +75,8 @@ class _Reading:
         #: The property of the picture that is being read, and at which depth it began.
         self._property, self._began = "", 0
         self._is_default = False
-        self.parser = expat.ParserCreate(namespace_separator=" ")
-        self.parser.buffer_text = True
-        self.parser.StartDoctypeDeclHandler = _refuse
-        self.parser.StartElementHandler = self._start
-        self.parser.EndElementHandler = self._end
-        self.parser.CharacterDataHandler = self._said
 
-    def _start(self, name: str, attributes: Mapping[str, str]) -> None:
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
         self._elements += 1
         if self._elements > MAX_ELEMENTS or len(self._path) >= MAX_DEPTH:
             raise _Enough
@@ -103,7 +97,7 @@ class _Reading:
             for attribute, value in attributes.items():
                 self._keep(_short(attribute), value)
 
-    def _end(self, name: str) -> None:
+    def end(self, name: str) -> None:
         self._path.pop()
         text = "".join(self._text).strip()
         self._text.clear()
@@ -118,7 +112,7 @@ class _Reading:
                 self.found.values.setdefault(self._property, [])
             self._property = ""
 
-    def _said(self, text: str) -> None:
+    def said(self, text: str) -> None:
         if self._property and sum(map(len, self._text)) < MAX_VALUE:
             self._text.append(text[:MAX_VALUE])
 
@@ -130,6 +124,17 @@ class _Reading:
         if len(values) >= MAX_VALUES:
             return
         values.insert(0 if first else len(values), value[:MAX_VALUE])
+
+
+def _parser(reading: _Reading) -> expat.XMLParserType:
+    """It holds the reading, which must not hold it: that would be a cycle."""
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = _refuse
+    parser.StartElementHandler = reading.start
+    parser.EndElementHandler = reading.end
+    parser.CharacterDataHandler = reading.said
+    return parser
 
 
 def _refuse(*_: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+from functools import cache
 
 #: Arenas that threads allocate from. By default there are eight per processor, and each keeps its peak.
 ARENAS = 2
@@ -20,7 +21,7 @@ def tune_allocator() -> None:
     """Call it once, before threads start. Variables `MALLOC_*` have priority. Other allocators ignore it."""
     if any(name.startswith("MALLOC_") for name in os.environ):
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(_loaded(), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, ARENAS)
         mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)
@@ -31,9 +32,15 @@ def give_back() -> None:
 
     Other allocators than glibc's ignore it. Call it in a thread, because it takes milliseconds.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    trim = getattr(_loaded(), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+@cache
+def _loaded() -> ctypes.CDLL:
+    """The functions of this process. Each such object is a cycle, so there is one."""
+    return ctypes.CDLL(None)
 
 
 def is_to_be_had(size_bytes: int) -> bool:

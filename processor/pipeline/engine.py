@@ -90,7 +90,10 @@ class _Rest:
             return
         if not self._begun:
             self.deadline.pause()
-        await self._task
+        try:
+            await self._task
+        finally:
+            self._task = None  # its error has frames that name this object
 
     async def call_off(self) -> None:
         """Stop this phase, because the first one has failed. A thread cannot be cancelled, so wait until it stops."""
@@ -101,6 +104,7 @@ class _Rest:
         else:
             self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
 
     async def _in_turn(self) -> None:
         async with self.lane.turn(self.tenant):
@@ -235,8 +239,11 @@ class Engine:
         task = asyncio.create_task(self._work(rendering, info, held, ticket))
         self._working.add(task)
         task.add_done_callback(self._end)
-        # A thread cannot be cancelled, and its memory is in use until it ends.
-        return await asyncio.shield(task)
+        try:
+            # A thread cannot be cancelled, and its memory is in use until it ends.
+            return await asyncio.shield(task)
+        finally:
+            del task  # its error has this frame, so the two would keep each other, and the file
 
     def _belongs_outside(self, info: ImageInfo, file_bytes: int, recipe: Recipe) -> bool:
         if decoding_of(info.format).is_suspect:

@@ -15,8 +15,8 @@ from processor.looking.models import SIDE
 from processor.pipeline.roll import page_height
 from processor.pipeline.steps.fit import fit
 
-#: The most pixels, so that a look takes at most as long as at a photograph of 10 : 9.
-MOST_PIXELS = 640 * 576
+#: The most pixels: those of a square of 576, so that a look takes little longer than at a photograph of 4 : 3.
+MOST_PIXELS = 576 * 576
 #: Pixels of a side before the square is cut out of it.
 _BEFORE_CROP = 256
 _WHITE = 255

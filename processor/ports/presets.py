@@ -58,6 +58,8 @@ class PresetHeads:
     all: tuple[PresetHead, ...] = ()
     #: The name of the tenant's default preset; None: the built-in one.
     default: str | None = None
+    #: Whether pictures are private whose preset does not say.
+    private: bool = False
     #: The highest version of a preset that was deleted. Later ones go on from there, so that a name and a version
     #: never mean two recipes.
     deleted_through: int = 0

@@ -60,6 +60,10 @@ class _Protocol(SubprocessStreamProtocol):
         self.kill_group()  # its descendants would keep the pipes open
         self.exited.set()
 
+    def forget(self) -> None:
+        """Let go of the streams and of what nobody read. A stream and its protocol refer to each other."""
+        self.stdin = self.stdout = None  # type: ignore[assignment]  # asyncio sets them so itself
+
     def kill_group(self) -> None:
         self.signal_group(signal.SIGKILL)
 
@@ -141,6 +145,7 @@ class ChildProcess:
             await self._protocol.exited.wait()
         finally:
             self._transport.close()
+            self._protocol.forget()
 
     async def _tell(self, header: Mapping[str, Any], body: bytes) -> None:
         # A broken pipe shows in the missing answer.

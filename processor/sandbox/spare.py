@@ -36,10 +36,11 @@ class SpareRenderer:
         task = asyncio.create_task(self._children.render(data, recipe, ticket))
         try:
             await self._watched(task)
+            return task.result()
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        return task.result()
+            del task  # its error has this frame, so the two would keep each other, and the file
 
     async def close(self) -> None:
         """Like `ChildRenderer.close`."""

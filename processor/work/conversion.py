@@ -38,7 +38,7 @@ from processor.errors import (
 from processor.events import Event, JobRequested, SourceArrived
 from processor.exposed import forget_exposed
 from processor.formats.info import ImageInfo
-from processor.images import HELD_PREFIX, VARIANT_PREFIX, Rendered, StoredVariant, Variant, job_prefix
+from processor.images import Rendered, StoredVariant, Variant
 from processor.jobs import (
     REVIEW_RETENTION,
     SOURCE_MISSING,
@@ -418,6 +418,9 @@ class Converter:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            # The error of a task has this frame, so the two would keep each other, and the file.
+            storing.clear()
+            del noting, task, tasks
         return rendered
 
     async def _store_checked(self, run: _Run, rendered: Rendered, checks: Sequence[Check]) -> None:
@@ -427,22 +430,19 @@ class Converter:
             run.held_back = await verdict(checks, run.job, rendered)
             span.facts["held"] = run.held_back.reason if run.held_back else None
         if run.held_back is None:
-            await self._empty(run.job, HELD_PREFIX)
+            await self.processed.purge(run.job.held_prefix)
             await asyncio.gather(*(self._store(run, variant) for variant in rendered.variants))
             return
-        if await self._empty(run.job, VARIANT_PREFIX) and self.eraser.stores.edge is not None:
-            await self.eraser.stores.edge.invalidate(job_prefix(run.job.unique_id, run.job.processing_id))
+        if await self.processed.purge(run.job.prefix) and self.eraser.stores.edge is not None:
+            await self.eraser.stores.edge.invalidate(run.job.prefix)
         kept = (self._shelf.store(run.job, variant, held=True) for variant in rendered.variants)
         run.kept = tuple(await asyncio.gather(*kept))
 
-    async def _empty(self, job: Job, under: str) -> tuple[str, ...]:
-        return await self.processed.purge(job_prefix(job.unique_id, job.processing_id, under))
-
     async def _purge(self, run: _Run) -> None:
         """Remove whatever the job has stored."""
-        await self._empty(run.job, VARIANT_PREFIX)
+        await self.processed.purge(run.job.prefix)
         if any(check.concerns(run.recipe) for check in self.checks):
-            await self._empty(run.job, HELD_PREFIX)
+            await self.processed.purge(run.job.held_prefix)
 
     async def _keep_noting(self, run: _Run) -> None:
         """Note the stored variants in the record, for as long as more will come."""
@@ -536,7 +536,7 @@ class Converter:
         if now is None or now.status is JobStatus.FAILED:
             await self._purge(run)
         elif now.is_withheld:  # whoever took over has come to another verdict
-            await self._empty(job, VARIANT_PREFIX)
+            await self.processed.purge(job.prefix)
         if now is not None:
             await run.endings.tell(now)
         return of_job(OutcomeKind.SUPERSEDED, job)

@@ -26,9 +26,9 @@ from processor.errors import (
 from processor.formats import encoding_of
 from processor.formats.info import ImageInfo
 from processor.hiding import hidden_by
-from processor.images import Rendered, job_prefix, variant_key
+from processor.images import Rendered
 from processor.jobs import SOURCE_MISSING, Failure, FormatSet, Job, Maker, failure_of
-from processor.manifest import manifest_key
+from processor.manifest import key_of
 from processor.overlays import Overlays
 from processor.ports.jobs import AllJobs, known_job
 from processor.ports.objects import ObjectStore
@@ -174,7 +174,7 @@ class Further:
         the same keys."""
         now = await known_job(self.jobs, job.tenant, job.processing_id)
         if now is None:
-            await self.processed.purge(job_prefix(job.unique_id, job.processing_id))
+            await self.processed.purge(job.prefix)
         elif now.superseded_by is not None:
             there = {made.format for made in now.further if made.variants}
             for format_ in _recipe(job).further_formats:
@@ -185,9 +185,9 @@ class Further:
     async def _take_back(self, job: Job, format_: str) -> None:
         """Everything of a format. What is not removed now goes with the image."""
         specs = _recipe(job).in_format(format_).specs
-        keys = [variant_key(job.unique_id, job.processing_id, spec.file_name) for spec in specs]
+        keys = [job.prefix + spec.file_name for spec in specs]
         try:
-            for key in (*keys, manifest_key(job.unique_id, job.processing_id, format_)):
+            for key in (*keys, key_of(job, format_)):
                 await self.processed.purge(key)
         except (Unavailable, Busy) as error:
             log.warning("Variants of a further format not removed", code=error.code)

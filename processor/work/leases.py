@@ -43,6 +43,8 @@ class Held:
             if self._lost and not _is_cancelled():
                 raise LeaseLost from None
             raise
+        finally:
+            self._render = None  # its error has frames that name this object, and the file
 
 
 @dataclass(slots=True, kw_only=True)

@@ -30,7 +30,7 @@ from service.http.body import json_body
 from service.http.call import call, reply
 from service.http.middleware import request_id_of
 from service.http.problems import FieldError, InvalidRequest, ProblemDocument, problem_of
-from service.http.rendering import PUBLIC_URL, render_rows
+from service.http.rendering import LINKS, render_rows
 from service.http.wire import Answer, Heard, Question, Time, as_plain, is_none, read_object
 from service.idempotency import ITEM_KEY, earlier, good_for, once
 from service.limits.batches import each
@@ -488,11 +488,11 @@ async def _issued_again(
         return await issue_again(app, tenant, upload, results[index]["answer"])
 
     found = await each(request, "upload-urls", one, signed)
-    request_id, public_url = request_id_of(request), app[PUBLIC_URL]
+    request_id, links = request_id_of(request), app[LINKS]
 
     def written() -> bytes:
         for index, issued in zip(signed, found, strict=True):
-            results[index] = as_plain(UploadResult.of(index, issued, request_id), public_url)
+            results[index] = as_plain(UploadResult.of(index, issued, request_id), links)
         failed = sum(result["problem"] is not None for result in results)
         counts = {"succeeded": len(results) - failed, "failed": failed}
         return json.dumps({**answered, "results": results, **counts}).encode()

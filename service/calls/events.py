@@ -18,14 +18,14 @@ from processor import clock
 from processor.catalog.feeds import HISTORY, LATE, Cursor, Feeds, Listener, Told, TooSlow, Wanted, cursor_at
 from processor.errors import Busy, Unavailable
 from processor.formats import FORMATS
-from processor.images import StoredVariant
+from processor.images import StoredVariant, is_private
 from processor.jobs import with_end
 from processor.moments import Kind
 from processor.notices import Notice, notices_of
 from processor.ports.webhooks import TEST, Delivery
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
-from service.calls.names import UNIQUE_ID, ProcessingId, UniqueId
+from service.calls.names import UNIQUE_ID, ProcessingId, PublicUrl, UniqueId, UrlExpiry
 from service.calls.variants import FileAnswer
 from service.http.call import call, stream
 from service.http.middleware import held
@@ -64,6 +64,11 @@ _FORMATS = {content_type: each.name for each in FORMATS for content_type in each
 class EventVariant(FileAnswer):
     """A variant that is stored."""
 
+    # An event is kept, and told again: a URL that ends has no place in it.
+    url: PublicUrl = Field(
+        exclude_if=is_private, description="Not of a private variant: ask for one with `GET /images/processed/...`."
+    )
+    expires_at: UrlExpiry = Field(default="", exclude=True)
     name: str = Field(examples=["thumbnail"])
     format: str = Field(examples=["webp"])
 

@@ -6,17 +6,35 @@ import re
 from typing import Annotated
 
 from aiohttp import web
-from pydantic import Field, PlainSerializer, SerializationInfo
+from pydantic import Field, PlainSerializer, SerializationInfo, WithJsonSchema
 from structlog.contextvars import bind_contextvars
 
+from processor import clock
 from processor.errors import ImageNotFound, JobNotFound
+from processor.images import is_private
 from service.http.call import PathPart
+from service.http.links import Links
 
 
 def _public(key: str, info: SerializationInfo) -> str:
-    if not isinstance(info.context, str):
+    return links_of(info).url(key)
+
+
+def links_of(info: SerializationInfo) -> Links:
+    """What makes the URLs of the answer that is being written."""
+    if not isinstance(info.context, Links):
         raise TypeError("An answer with public URLs is written by `as_json` or `as_plain`, which know where they begin")
-    return f"{info.context}/{key}"
+    return info.context
+
+
+def _expiry(key: str, info: SerializationInfo) -> str | None:
+    expires_at = links_of(info).expires_at(key)
+    return None if expires_at is None else clock.to_iso(expires_at)
+
+
+def is_public(key: str) -> bool:
+    """For fields that only private variants have."""
+    return not is_private(key)
 
 
 _EXAMPLE_ID = "6f1f7a52-3a6e-4d0e-9a55-2f0c9b8c1d7e"
@@ -30,6 +48,12 @@ Url = Annotated[str, Field(json_schema_extra={"format": "uri"}, examples=[_EXAMP
 PublicUrl = Annotated[Url, PlainSerializer(_public, return_type=str)]
 UniqueId = Annotated[str, Field(json_schema_extra={"format": "uuid"}, examples=[_EXAMPLE_ID])]
 ProcessingId = Annotated[str, Field(examples=[_EXAMPLE_JOB])]
+#: The key of a variant. It becomes the time at which its URL ends when the answer is written.
+UrlExpiry = Annotated[
+    str,
+    PlainSerializer(_expiry, return_type=str | None),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}),
+]
 SourceKey = Annotated[str, Field(examples=[EXAMPLE_KEY])]
 
 UNIQUE_ID = PathPart(

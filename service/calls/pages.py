@@ -7,7 +7,7 @@ import binascii
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape, unescape
 from typing import Annotated, Any, Self
 
 from pydantic import Field, PlainSerializer, SerializationInfo
@@ -15,10 +15,12 @@ from pydantic import Field, PlainSerializer, SerializationInfo
 from processor.formats import AVIF, JPEG, PNG, WEBP
 from processor.images import StoredVariant
 from processor.jobs import Shown
+from service.calls.names import links_of
 from service.http.wire import Answer, is_empty, is_none
 
-#: Stands for the beginning of every public URL until the answer is written. No key contains it.
+#: Around every key until the answer is written, and it becomes a URL. No key contains it.
 _MARK = "\0"
+_KEYS = re.compile(f"{_MARK}([^{_MARK}]*){_MARK}")
 #: The widest file that a browser without `srcset` gets, and the width up to which a page shows the picture; in pixels.
 USUAL_WIDTH = 1920
 #: Types by how much smaller their files are: a browser takes the first that it knows.
@@ -37,11 +39,13 @@ def _in_srcset(url: str) -> str:
 
 
 def _as_text(text: str, info: SerializationInfo) -> str:
-    return text.replace(_MARK, f"{_in_srcset(str(info.context))}/")
+    links = links_of(info)
+    return _KEYS.sub(lambda key: _in_srcset(links.url(key[1])), text)
 
 
 def _as_html(text: str, info: SerializationInfo) -> str:
-    return text.replace(_MARK, escape(f"{_in_srcset(str(info.context))}/"))
+    links = links_of(info)
+    return _KEYS.sub(lambda key: escape(_in_srcset(links.url(unescape(key[1])))), text)
 
 
 #: Texts with public URLs in them, which begin as they should when the answer is written.
@@ -111,7 +115,7 @@ def _width(file: StoredVariant) -> int:
 
 
 def _srcset(files: Sequence[StoredVariant]) -> str:
-    return ", ".join(f"{_MARK}{_in_srcset(file.key)} {file.width}w" for file in files)
+    return ", ".join(f"{_MARK}{file.key}{_MARK} {file.width}w" for file in files)
 
 
 def _sizes(usual: StoredVariant) -> str:
@@ -124,7 +128,7 @@ def _picture(shape: Shape, facts: Mapping[str, Any]) -> str:
     sources = [_tag("source", type=kind, srcset=_srcset(shape.files[kind]), sizes=sizes) for kind in others]
     image = _tag(
         "img",
-        src=f"{_MARK}{_in_srcset(usual.key)}",
+        src=f"{_MARK}{usual.key}{_MARK}",
         srcset=_srcset(shape.files[shape.type_for_all]),
         sizes=sizes,
         width=usual.width,

@@ -30,7 +30,17 @@ from service.auth.middleware import tenant_of
 from service.calls import groups, samples
 from service.calls.files import MAX_EXPIRES_SECONDS, FileRequest, PresetName
 from service.calls.images import ABORTED_UPLOAD, DeleteAnswer
-from service.calls.names import UNIQUE_ID, ProcessingId, PublicUrl, SourceKey, UniqueId, Url, unique_id_in
+from service.calls.names import (
+    UNIQUE_ID,
+    ProcessingId,
+    PublicUrl,
+    SourceKey,
+    UniqueId,
+    Url,
+    UrlExpiry,
+    is_public,
+    unique_id_in,
+)
 from service.calls.use_cases import CATALOG, LARGE_FILES, UPLOADS
 from service.calls.variants import PresetVersionNumber, locations, named
 from service.config import SETTINGS
@@ -99,6 +109,9 @@ class MultipartAnswer(Heard):
     )
     processed_image_urls: dict[str, PublicUrl] = Field(
         description="Every variant by name, once the job is completed.", json_schema_extra=named
+    )
+    urls_expire_at: UrlExpiry = Field(
+        exclude_if=is_public, description="Of private variants: when these URLs end; the status has others."
     )
     preset: PresetName = Field(description="The preset that it is converted with.")
     preset_version: PresetVersionNumber

@@ -277,6 +277,11 @@ class PresetDocument(Question):
         description="Whether a reviewer must approve each image before anybody else can see what was made of it.",
     )
 
+    private: bool | None = Field(
+        default=None,
+        description="Whether viewers need signed URLs, which expire. Without it, pictures are as the tenant's others.",
+    )
+
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         names = [variant.name for variant in self.variants]
@@ -306,6 +311,7 @@ class PresetDocument(Question):
             analyses=tuple(self.analyses),
             keeps=tuple(self.keep),
             review=self.review,
+            private=self.private,
         )
         return hiding_faces(recipe, blurring(self.blur_faces) if self.blur_faces else None)
 

@@ -30,6 +30,7 @@ from processor.errors import (
     PresetInUse,
     PresetNotFound,
     PresetUnusable,
+    PrivateNotInstalled,
     ReviewRejected,
     TooManyPresets,
     TrussError,
@@ -50,7 +51,7 @@ from service.calls.viewer import sample_picture
 from service.http.body import json_body
 from service.http.call import PathPart, call, reply, unchanged
 from service.http.problems import FieldError, InvalidRequest, TooManyPreviews
-from service.http.rendering import ALWAYS_ASIDE, is_known, render, render_rows
+from service.http.rendering import ALWAYS_ASIDE, LINKS, is_known, render, render_rows
 from service.http.wire import Answer, Heard, Question, Time, WholeNumber, is_false, is_none, read_query
 from service.limits.long_bodies import asked_by
 from service.limits.open_calls import PREVIEWS as PREVIEW_PLACES
@@ -80,6 +81,9 @@ class PresetContent(Answer):
     blur_faces: str | None = Field(
         default=None, exclude_if=is_none, description="How faces are hidden; not there if not.", examples=["pixels"]
     )
+    private: bool | None = Field(
+        default=None, exclude_if=is_none, description="Whether viewers need signed URLs; not there if it does not say."
+    )
     review: bool = Field(
         default=False, exclude_if=is_false, description="Whether a reviewer must approve each image; not there if not."
     )
@@ -92,6 +96,7 @@ class PresetContent(Answer):
             keep=list(recipe.keeps),
             blur_faces=style_of(recipe.hiding),
             review=recipe.review,
+            private=recipe.private,
         )
 
 
@@ -127,11 +132,12 @@ class PresetList(Answer):
     presets: list[PresetAnswer]
     count: int
     default: str = Field(description="The preset of uploads that name none.", examples=["standard"])
+    private: bool = Field(description="Whether pictures are private if their preset does not say.", examples=[False])
 
     @classmethod
-    def of(cls, presets: Sequence[Preset], default: str | None) -> Self:
+    def of(cls, presets: Sequence[Preset], default: str | None, *, private: bool = False) -> Self:
         shown = [PresetAnswer.of(each) for each in presets]
-        return cls(presets=shown, count=len(shown), default=default or STANDARD.name)
+        return cls(presets=shown, count=len(shown), default=default or STANDARD.name, private=private)
 
 
 class PresetHistory(Answer):
@@ -147,17 +153,31 @@ class PresetHistory(Answer):
 
 
 class DefaultRequest(Question):
-    """The tenant's default preset."""
+    """What uploads get that do not say."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"default": "standard"}]})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"default": "standard"}, {"private": True}]}
+    )
 
-    default: str = Field(description="Name of a preset; `standard` is the built-in one.", examples=["avatar"])
+    default: str | None = Field(
+        default=None, description="Name of a preset; `standard` is the built-in one.", examples=["avatar"]
+    )
+    private: bool | None = Field(
+        default=None, description="Whether pictures are private if their preset does not say.", examples=[False]
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.default is None and self.private is None:
+            raise PydanticCustomError("nothing", "must have default or private")
+        return self
 
 
 class DefaultAnswer(Heard):
-    """The tenant's default preset."""
+    """What uploads get that do not say."""
 
     default: str = Field(examples=["avatar"])
+    private: bool = Field(examples=[False])
 
 
 class VersionQuery(Question):
@@ -297,26 +317,37 @@ async def list_presets(request: web.Request) -> web.Response:
     """List the tenant's presets, the built-in one first."""
     heads, presets = await request.app[PRESETS].list(tenant_of(request))
     return await render_rows(
-        request, lambda: PresetList.of(presets, heads.default), rows=len(presets), tenant=tenant_of(request)
+        request,
+        lambda: PresetList.of(presets, heads.default, private=heads.private),
+        rows=len(presets),
+        tenant=tenant_of(request),
     )
 
 
 @call(
     "setDefaultPreset",
     groups.PRESETS,
-    reply("The default", DefaultAnswer(default="avatar")),
+    reply("What is chosen now", DefaultAnswer(default="avatar", private=False)),
     body=DefaultRequest,
-    problems=(PresetNotFound,),
+    problems=(PresetNotFound, PrivateNotInstalled),
 )
 async def choose_default(request: web.Request) -> web.Response:
-    """Choose the preset of uploads that name none.
+    """Choose the preset of uploads that name none, and whether pictures are private.
 
-    Every process knows of it within five seconds. Images that exist keep their preset.
+    Every process knows of it within five seconds. Images that exist keep their preset, and stay where they are.
     """
     asked = await asked_by(request, DefaultRequest, await json_body(request))
-    await request.app[PRESETS].choose_default(tenant_of(request), asked.default)
-    log.info("Default preset chosen", preset=asked.default[:_LONGEST_NAME])
-    return render(request, DefaultAnswer(default=asked.default))
+    _check_key(request, private=asked.private)
+    chosen = await request.app[PRESETS].choose(tenant_of(request), default=asked.default, private=asked.private)
+    default = chosen.default or STANDARD.name
+    log.info("Default preset chosen", preset=default[:_LONGEST_NAME], private=chosen.private)
+    return render(request, DefaultAnswer(default=default, private=chosen.private))
+
+
+def _check_key(request: web.Request, *, private: bool | None) -> None:
+    """Raises `PrivateNotInstalled` for pictures that nobody could see."""
+    if private and request.app[LINKS].signer is None:
+        raise PrivateNotInstalled
 
 
 @call(
@@ -360,6 +391,7 @@ async def put(request: web.Request) -> web.Response:
     that exist keep the version that they were made with.
     """
     document = await asked_by(request, PresetDocument, await json_body(request))
+    _check_key(request, private=document.private)
     tenant, name, expected, presets = tenant_of(request), _new_name(request), _expected(request), request.app[PRESETS]
     recipe = check_looking(request, document.recipe(name))
     await presets.check(tenant, name, expected)

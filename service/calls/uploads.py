@@ -24,7 +24,17 @@ from processor.jobs import Job
 from service.auth.middleware import tenant_of
 from service.calls import groups, samples
 from service.calls.files import MAX_EXPIRES_SECONDS, FileRequest, Metadata, PresetName
-from service.calls.names import UNIQUE_ID, ProcessingId, PublicUrl, SourceKey, UniqueId, Url, unique_id_in
+from service.calls.names import (
+    UNIQUE_ID,
+    ProcessingId,
+    PublicUrl,
+    SourceKey,
+    UniqueId,
+    Url,
+    UrlExpiry,
+    is_public,
+    unique_id_in,
+)
 from service.calls.use_cases import UPLOADS
 from service.calls.variants import PresetVersionNumber, locations, named
 from service.config import SETTINGS
@@ -135,6 +145,9 @@ class UploadUrlAnswer(Heard):
     )
     processed_image_urls: dict[str, PublicUrl] = Field(
         description="Every variant by name, once the job is completed.", json_schema_extra=named
+    )
+    urls_expire_at: UrlExpiry = Field(
+        exclude_if=is_public, description="Of private variants: when these URLs end; the status has others."
     )
     preset: PresetName = Field(description="The preset that it is converted with.")
     preset_version: PresetVersionNumber

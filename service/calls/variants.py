@@ -7,10 +7,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
-from processor.images import StoredVariant, variant_key
+from processor.images import StoredVariant
 from processor.jobs import FormatSet, Job
 from processor.recipes import STANDARD
-from service.calls.names import PublicUrl
+from service.calls.names import PublicUrl, UrlExpiry, is_public
 from service.http.wire import Answer, is_empty
 
 PresetVersionNumber = Annotated[int, Field(description="The version of the preset.", examples=[STANDARD.version])]
@@ -25,13 +25,14 @@ def named(schema: dict[str, Any]) -> None:
 def locations(job: Job) -> dict[str, Any]:
     """The ids, the key and the variants' keys of a job, before and after they exist."""
     recipe = job.recipe or STANDARD
-    variants = {spec.name: variant_key(job.unique_id, job.processing_id, spec.file_name) for spec in recipe.specs}
+    variants = {spec.name: job.prefix + spec.file_name for spec in recipe.specs}
     return {
         "key": job.original_key,
         "unique_id": job.unique_id,
         "processing_id": job.processing_id,
         "processed_image_url": variants[recipe.full_size.name],
         "processed_image_urls": variants,
+        "urls_expire_at": variants[recipe.full_size.name],
         "preset": recipe.name,
         "preset_version": recipe.version,
     }
@@ -42,6 +43,9 @@ class FileAnswer(Answer):
 
     key: str
     url: PublicUrl
+    expires_at: UrlExpiry = Field(
+        exclude_if=is_public, description="Of a private variant: when its URL ends; ask again for another one."
+    )
     width: int
     height: int
     size: int
@@ -54,6 +58,7 @@ class FileAnswer(Answer):
         return cls(
             key=variant.key,
             url=variant.key,
+            expires_at=variant.key,
             width=variant.width,
             height=variant.height,
             size=variant.size,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import zlib
 from functools import cache
 
@@ -10,9 +11,12 @@ from aiohttp import hdrs, web
 
 from processor.errors import ObjectNotFound
 from processor.formats import FORMATS
-from processor.images import VARIANT_PREFIX
+from processor.images import PRIVATE_PREFIX, VARIANT_PREFIX
 from processor.ports.objects import ObjectStore
+from processor.storing import PRIVATE_CACHE_CONTROL
 from service.http.call import unlisted
+from service.http.problems import Forbidden
+from service.http.rendering import LINKS
 
 #: The processed bucket. It is set only in the local mode, where this process replaces CloudFront.
 LOCAL_VIEWER = web.AppKey[ObjectStore]("local_viewer")
@@ -30,15 +34,30 @@ _PATH = re.compile(rf"[0-9a-f-]{{36}}/[A-Za-z0-9_]{{1,90}}/[a-z0-9_-]{{1,32}}\.(
 
 @unlisted
 async def view(request: web.Request) -> web.Response:
+    return await _served(request, VARIANT_PREFIX, CACHE_CONTROL)
+
+
+@unlisted
+async def view_private(request: web.Request) -> web.Response:
+    """As CloudFront does it: without a signature that holds, nobody learns whether there is anything."""
+    links, key = request.app[LINKS], PRIVATE_PREFIX + request.match_info["path"]
+    signer = links.signer
+    query = {name: value for name, value in request.query.items() if len(request.query.getall(name)) == 1}
+    if signer is None or not signer.admits(f"{links.base}/{key}", query, time.time()):
+        raise Forbidden
+    return await _served(request, PRIVATE_PREFIX, PRIVATE_CACHE_CONTROL)
+
+
+async def _served(request: web.Request, prefix: str, cache_control: str) -> web.Response:
     path = request.match_info["path"]
     asked = _PATH.fullmatch(path)
     if asked is None:
         raise ObjectNotFound
     store = request.app[LOCAL_VIEWER]
-    found = await store.head(VARIANT_PREFIX + path)
+    found = await store.head(prefix + path)
     body = await store.fetch(found.key, max_bytes=found.size, etag=found.etag)
     return web.Response(
-        body=body, content_type=_SERVED[asked["extension"]], headers={hdrs.CACHE_CONTROL: CACHE_CONTROL}
+        body=body, content_type=_SERVED[asked["extension"]], headers={hdrs.CACHE_CONTROL: cache_control}
     )
 
 

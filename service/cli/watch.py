@@ -42,7 +42,7 @@ Examples:
 
 \b
 A line has the time by the clock of this machine, what happened, the uniqueId, and
-  variant      its name, width x height, bytes and URL
+  variant      its name, width x height, bytes and URL; of a private one, its key
   completed    how many variants, and their bytes together
   failed       the code that says why
   needs_review why a reviewer must look at it; rejected: what the reviewer said

@@ -10,22 +10,25 @@ from aiohttp import ETag, web
 from pydantic import BaseModel
 
 from processor.aside import aside
+from service.http.links import Links
 from service.http.wire import as_json
 
-#: Where the processed bucket is public, without a slash at the end.
-PUBLIC_URL = web.AppKey("public_url", str)
+#: The URLs of variants.
+LINKS = web.AppKey("links", Links)
 #: Rows that are written sooner than they are handed to another thread.
 FEW_ROWS = 25
+#: The same where URLs may have to be signed: each row has several, and each signature takes most of a millisecond.
+FEW_SIGNED_ROWS = 3
 #: For `render_rows`: an answer that is long, whatever it has.
 ALWAYS_ASIDE = FEW_ROWS + 1
 
 
 async def render_rows(request: web.Request, make: Callable[[], BaseModel], *, rows: int, tenant: str) -> web.Response:
     """The same for an answer with many rows, which takes tens of milliseconds and is written outside the event loop."""
-    if rows <= FEW_ROWS:
+    links = request.app[LINKS]
+    if rows <= (FEW_ROWS if links.signer is None else FEW_SIGNED_ROWS):
         return render(request, make())
-    public_url = request.app[PUBLIC_URL]
-    body = await aside(lambda: as_json(make(), public_url), tenant)
+    body = await aside(lambda: as_json(make(), links), tenant)
     return web.Response(body=body, content_type="application/json", charset="utf-8")
 
 
@@ -44,5 +47,5 @@ def is_known(request: web.Request, etag: str) -> bool:
 
 
 def render(request: web.Request, answer: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
-    body = as_json(answer, request.app[PUBLIC_URL])
+    body = as_json(answer, request.app[LINKS])
     return web.Response(status=status, body=body, content_type="application/json", charset="utf-8")

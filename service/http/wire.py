@@ -25,6 +25,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError, from_json
 
 from processor import clock
+from service.http.links import Links
 from service.http.near_misses import near_misses
 from service.http.problems import FieldError, InvalidJson, InvalidRequest
 
@@ -87,13 +88,17 @@ class Answer(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
-def as_json(answer: BaseModel, public_url: str) -> bytes:
-    """The body; every `PublicUrl` in it begins with `public_url`, which has no slash at the end."""
-    return answer.model_dump_json(by_alias=True, context=public_url).encode()
+def as_json(answer: BaseModel, links: Links | str) -> bytes:
+    """The body; every `PublicUrl` in it is as `links` make it, or begins so, with no slash at the end."""
+    return answer.model_dump_json(by_alias=True, context=_at_once(links)).encode()
 
 
-def as_plain(answer: BaseModel, public_url: str) -> Any:
-    return answer.model_dump(mode="json", by_alias=True, context=public_url)
+def as_plain(answer: BaseModel, links: Links | str) -> Any:
+    return answer.model_dump(mode="json", by_alias=True, context=_at_once(links))
+
+
+def _at_once(links: Links | str) -> Links:
+    return (Links(links) if isinstance(links, str) else links).now()
 
 
 class Heard(Answer):

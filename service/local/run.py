@@ -29,6 +29,7 @@ from service.local.first_key import FirstKey, first_key
 from service.local.folder import Running, announce, find_running, held, make_folder, refuse_second
 from service.local.greeting import Addresses, greeting
 from service.local.ports import EVERYWHERE, LOOPBACK, address_of, free_port, parse_port, refuse_equal
+from service.local.private_key import KEY_ID, local_private_key
 from service.observe.logs import set_up_logging
 from service.server import run
 from service.settings.roles import Role
@@ -55,7 +56,7 @@ async def run_local(port: str, data_dir: str, environ: Mapping[str, str]) -> int
     api_port = free_port(parse_port(port, "PORT"), "PORT", address)
     with held(folder) as file:
         aws_port = choose_port(folder, environ, apart_from=api_port)
-        settings = local_settings(api_port, endpoint_url(aws_port), environ)
+        settings = local_settings(api_port, endpoint_url(aws_port), environ, local_private_key(folder))
         refuse_equal(PORT=api_port, **{PORT_VARIABLE: aws_port}, METRICS_PORT=settings.metrics_port)
         if settings.metrics_port:
             free_port(settings.metrics_port, "METRICS_PORT", address)
@@ -101,7 +102,9 @@ def keep_out_other_aws() -> None:
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), LOOPBACK)))
 
 
-def local_settings(port: int, endpoint_url: str, environ: Mapping[str, str]) -> Settings:
+def local_settings(
+    port: int, endpoint_url: str, environ: Mapping[str, str], private_key: Path | None = None
+) -> Settings:
     """Settings with the local names. The environment still sets limits, threads, logs and the like."""
     return Settings.from_env(
         # Ctrl-C ends the service without a wait: polls are short, and no load balancer has to hear of it.
@@ -125,6 +128,8 @@ def local_settings(port: int, endpoint_url: str, environ: Mapping[str, str]) -> 
             "DEAD_LETTER_QUEUE_URL": f"{endpoint_url}/{ACCOUNT_ID}/{NAMES.dead_letter_queue}",
             "CLOUDFRONT_URL": f"http://127.0.0.1:{port}",
             "CLOUDFRONT_DISTRIBUTION_ID": "",
+            "PRIVATE_KEY_ID": KEY_ID if private_key else "",
+            "PRIVATE_KEY_FILE": str(private_key or ""),
             "AWS_REGION": REGION,
             "AWS_ENDPOINT_URL": endpoint_url,
             "S3_PUBLIC_ENDPOINT_URL": "",

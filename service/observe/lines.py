@@ -100,4 +100,6 @@ def _told_of(job: Job) -> Iterator[tuple[str, object]]:
     if job.recipe:
         yield "recipe", job.recipe.reference
         yield "fullSize", job.recipe.full_size.file_name
+        if job.recipe.private:
+            yield "private", True
     yield "attempts", job.attempts

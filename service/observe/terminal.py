@@ -63,6 +63,8 @@ class TerminalRenderer:
         said = " ".join(told)
         if self._viewer and outcome == "completed":
             # A URL alone on its line is easy to click and to copy.
+            if line.get("private"):  # nobody could follow a URL without a signature
+                return said
             file_name = str(line.get("fullSize", FULL_SIZE.file_name))
             return f"{said}\n{self._viewer}/{variant_key(unique_id, processing_id, file_name)}"
         return said

@@ -911,3 +911,18 @@ def test_the_chart_is_of_the_version_of_the_service() -> None:
     described = yaml.safe_load((CHART / "Chart.yaml").read_text())
     project = (CHART.parents[1] / "pyproject.toml").read_text()
     assert f'version = "{described["appVersion"]}"' in project
+
+
+def test_a_private_key_is_mounted_from_its_secret_alone_and_for_reading() -> None:
+    def pod(**values: Any) -> tuple[list[Any], list[Any]]:
+        (document,) = [each for each in objects({**example(), **values}) if each["kind"] == "Deployment"]
+        spec = document["spec"]["template"]["spec"]
+        return spec["volumes"], spec["containers"][0]["volumeMounts"]
+
+    volumes, mounts = pod(privateKeySecret="truss-image-private-key")
+    (volume,) = [each for each in volumes if each["name"] == "private-key"]
+    assert volume["secret"]["secretName"] == "truss-image-private-key"
+    assert [item["key"] for item in volume["secret"]["items"]] == ["private-key.pem"]
+    (mount,) = [each for each in mounts if each["name"] == "private-key"]
+    assert (mount["mountPath"], mount["readOnly"]) == ("/etc/truss-image", True)
+    assert "private-key" not in str(pod())

@@ -337,13 +337,15 @@ def _rules(bucket: str, **parameters: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("bucket", "thing", "prefix"),
-    [("SourceBucket", "Source", "uploads/"), ("ProcessedBucket", "Variant", "processed/")],
+    [("SourceBucket", "Source", "uploads/"), ("ProcessedBucket", "Variant", None)],
 )
 @pytest.mark.parametrize("storage_class", ["INTELLIGENT_TIERING", "STANDARD_IA", "GLACIER_IR"])
-def test_pictures_may_change_their_class_and_expire(bucket: str, thing: str, prefix: str, storage_class: str) -> None:
+def test_pictures_may_change_their_class_and_expire(
+    bucket: str, thing: str, prefix: str | None, storage_class: str
+) -> None:
     rules = _rules(bucket, **{f"{thing}StorageClass": storage_class, f"{thing}ExpirationDays": 400})
     moved, expired = rules[f"move-{thing.lower()}s"], rules[f"expire-{thing.lower()}s"]
-    assert (moved["Prefix"], expired["Prefix"]) == (prefix, prefix)
+    assert (moved.get("Prefix"), expired.get("Prefix")) == (prefix, prefix)  # None: whatever lies there
     assert moved["Transitions"] == [{"StorageClass": storage_class, "TransitionInDays": 30}]
     assert expired["ExpirationInDays"] == 400
     assert _rules(bucket).keys().isdisjoint({f"move-{thing.lower()}s", f"expire-{thing.lower()}s"})
@@ -395,7 +397,23 @@ def test_variants_are_cached_or_not_as_asked(caching: str, policy: str) -> None:
 def test_without_a_domain_the_api_is_not_behind_the_distribution() -> None:
     config = _distribution()
     assert [origin["Id"] for origin in config["Origins"]] == ["variants"]
-    assert "CacheBehaviors" not in config
+    assert config["CacheBehaviors"] == []
+
+
+def test_private_variants_are_read_with_signed_urls_alone_and_not_at_all_without_keys() -> None:
+    def readable(**parameters: Any) -> list[str]:
+        statements = Stack(parameters).resource("ProcessedBucketPolicy")["PolicyDocument"]["Statement"]
+        (reads,) = (each for each in statements if each["Sid"] == "ThisDistributionReads")
+        return [resource.partition("/")[2] for resource in reads["Resource"]]
+
+    assert readable() == ["processed/*"]
+    group = "01234567-89ab-cdef-0123-456789abcdef"
+    assert readable(PrivateKeyGroupId=group) == ["processed/*", "private/*"]
+    (private,) = _distribution(PrivateKeyGroupId=group)["CacheBehaviors"]
+    assert (private["PathPattern"], private["TrustedKeyGroups"]) == ("/private/*", [group])
+    assert private["ViewerProtocolPolicy"] == "https-only"
+    (first, _) = _distribution(PrivateKeyGroupId=group, ApiDomain="api.example.com")["CacheBehaviors"]
+    assert first == private
 
 
 def test_the_api_behind_the_distribution_gets_all_that_a_client_sent_and_only_over_https() -> None:

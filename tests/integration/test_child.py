@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from processor.sandbox import renderer as quarantine
 from processor.sandbox.process import ChildProcess
 from processor.sandbox.renderer import ChildRenderer
 from tests import corpus
+from tests.garbage import left_by
+from tests.mutants.seeds import seeds
 from tests.unit.world import Noted
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -460,6 +463,34 @@ async def test_a_child_gives_back_what_its_image_does_not_need(make: Make) -> No
     first, *later = taken
     assert max(later) < first * 0.6
     assert budget.free_bytes == BUDGET
+
+
+@pytest.mark.parametrize(
+    ("file", "fault"),
+    [
+        ("heic", None),
+        ("half", None),
+        ("other", None),
+        ("heic", "segfault"),
+        ("heic", "flood"),
+        ("heic", "hang"),
+        ("heic", "devour"),
+    ],
+)
+async def test_nothing_of_a_file_stays_in_a_cycle_however_its_child_ends(
+    file: str, fault: str | None, make: Make
+) -> None:
+    heic = seeds()["heic"]
+    data = {"heic": heic, "half": heic[: len(heic) // 2], "other": bytes(4000)}[file]
+    config = replace(CONFIG, limits=FileLimits(timeout_seconds=1.0 if fault == "hang" else 60.0))
+
+    async def work() -> None:
+        renderer = make(config, **({"command": hostile(fault)} if fault else {}))
+        with suppress(ImageRejected):
+            await Engine(config, outside=renderer).render(data, FAST)
+        await renderer.close()
+
+    assert await left_by(work) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child notices when it next reads or writes")

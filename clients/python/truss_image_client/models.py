@@ -339,11 +339,12 @@ class Day:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefaultPreset:
-    """The tenant's default preset."""
+    """What uploads get that do not say."""
 
     ignored: list[str] | None = None
     """Fields of the request that mean nothing here; absent when there are none."""
     default: str
+    private: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -496,6 +497,8 @@ class VariantFile:
 
     key: str
     url: str
+    expires_at: datetime | None = None
+    """Of a private variant: when its URL ends; ask again for another one."""
     width: int
     height: int
     size: int
@@ -724,6 +727,8 @@ class JobVariant:
 
     key: str
     url: str
+    expires_at: datetime | None = None
+    """Of a private variant: when its URL ends; ask again for another one."""
     width: int
     height: int
     size: int
@@ -842,6 +847,8 @@ class Multipart:
     """The variant of the original's own size, once the job is completed."""
     processed_image_urls: dict[str, str]
     """Every variant by name, once the job is completed."""
+    urls_expire_at: datetime | None = None
+    """Of private variants: when these URLs end; the status has others."""
     preset: str
     """The preset that it is converted with."""
     preset_version: int
@@ -1018,6 +1025,8 @@ class PresetContent:
     """Metadata that variants keep."""
     blur_faces: str | None = None
     """How faces are hidden; not there if not."""
+    private: bool | None = None
+    """Whether viewers need signed URLs; not there if it does not say."""
     review: bool = False
     """Whether a reviewer must approve each image; not there if not."""
 
@@ -1041,6 +1050,8 @@ class PresetDocument:
     """
     review: bool | None = None
     """Whether a reviewer must approve each image before anybody else can see what was made of it."""
+    private: bool | None = None
+    """Whether viewers need signed URLs, which expire. Without it, pictures are as the tenant's others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1059,6 +1070,8 @@ class PresetList:
     count: int
     default: str
     """The preset of uploads that name none."""
+    private: bool
+    """Whether pictures are private if their preset does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1214,6 +1227,8 @@ class ProcessedImage:
 
     key: str
     url: str
+    expires_at: datetime | None = None
+    """Of a private variant: when its URL ends; ask again for another one."""
     width: int
     height: int
     size: int
@@ -1413,6 +1428,8 @@ class UploadUrl:
     """The variant of the original's own size, once the job is completed."""
     processed_image_urls: dict[str, str]
     """Every variant by name, once the job is completed."""
+    urls_expire_at: datetime | None = None
+    """Of private variants: when these URLs end; the status has others."""
     preset: str
     """The preset that it is converted with."""
     preset_version: int
@@ -1457,6 +1474,8 @@ class Variant:
 
     key: str
     url: str
+    expires_at: datetime | None = None
+    """Of a private variant: when its URL ends; ask again for another one."""
     width: int
     height: int
     size: int

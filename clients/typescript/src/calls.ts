@@ -428,15 +428,17 @@ export abstract class Calls {
   }
 
   /**
-   * Choose the preset of uploads that name none.
+   * Choose the preset of uploads that name none, and whether pictures are private.
    *
-   * Every process knows of it within five seconds. Images that exist keep their preset.
+   * Every process knows of it within five seconds. Images that exist keep their preset, and stay where they are.
    */
   setDefaultPreset(options: {
     /** Name of a preset; `standard` is the built-in one. */
-    default: string;
-  } & CallOptions): Promise<DefaultPreset> {
-    return this.transport.call<DefaultPreset>("PATCH", `/images/presets`, {}, { default: options.default }, options);
+    default?: string | null;
+    /** Whether pictures are private if their preset does not say. */
+    private?: boolean | null;
+  } & CallOptions = {}): Promise<DefaultPreset> {
+    return this.transport.call<DefaultPreset>("PATCH", `/images/presets`, {}, { default: options.default, private: options.private }, options);
   }
 
   /**
@@ -510,8 +512,10 @@ export abstract class Calls {
     blurFaces?: "pixels" | "soft" | null;
     /** Whether a reviewer must approve each image before anybody else can see what was made of it. */
     review?: boolean;
+    /** Whether viewers need signed URLs, which expire. Without it, pictures are as the tenant's others. */
+    private?: boolean | null;
   } & CallOptions): Promise<Preset> {
-    return this.transport.call<Preset>("PUT", `/images/presets/${quoted(name)}`, {}, { variants: options.variants, analyses: options.analyses, keep: options.keep, blurFaces: options.blurFaces, review: options.review }, options);
+    return this.transport.call<Preset>("PUT", `/images/presets/${quoted(name)}`, {}, { variants: options.variants, analyses: options.analyses, keep: options.keep, blurFaces: options.blurFaces, review: options.review, private: options.private }, options);
   }
 
   /**

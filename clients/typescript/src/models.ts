@@ -276,11 +276,12 @@ export interface Day {
   keys: KeyUse[];
 }
 
-/** The tenant's default preset. */
+/** What uploads get that do not say. */
 export interface DefaultPreset {
   /** Fields of the request that mean nothing here; absent when there are none. */
   ignored?: string[] | null;
   default: string;
+  private: boolean;
 }
 
 /** The deleted image. */
@@ -414,6 +415,8 @@ export interface FieldError {
 export interface VariantFile {
   key: string;
   url: string;
+  /** Of a private variant: when its URL ends; ask again for another one. */
+  expiresAt?: string | null;
   width: number;
   height: number;
   size: number;
@@ -626,6 +629,8 @@ export interface JobReview {
 export interface JobVariant {
   key: string;
   url: string;
+  /** Of a private variant: when its URL ends; ask again for another one. */
+  expiresAt?: string | null;
   width: number;
   height: number;
   size: number;
@@ -739,6 +744,8 @@ export interface Multipart {
   processedImageUrl: string;
   /** Every variant by name, once the job is completed. */
   processedImageUrls: Record<string, string>;
+  /** Of private variants: when these URLs end; the status has others. */
+  urlsExpireAt?: string | null;
   /** The preset that it is converted with. */
   preset: string;
   /** The version of the preset. */
@@ -896,6 +903,8 @@ export interface PresetContent {
   keep: string[];
   /** How faces are hidden; not there if not. */
   blurFaces?: string | null;
+  /** Whether viewers need signed URLs; not there if it does not say. */
+  private?: boolean | null;
   /** Whether a reviewer must approve each image; not there if not. */
   review?: boolean;
 }
@@ -918,6 +927,8 @@ export interface PresetDocument {
   blurFaces?: "pixels" | "soft" | null;
   /** Whether a reviewer must approve each image before anybody else can see what was made of it. */
   review?: boolean;
+  /** Whether viewers need signed URLs, which expire. Without it, pictures are as the tenant's others. */
+  private?: boolean | null;
 }
 
 /** The versions of a preset, newest first. */
@@ -932,6 +943,8 @@ export interface PresetList {
   count: number;
   /** The preset of uploads that name none. */
   default: string;
+  /** Whether pictures are private if their preset does not say. */
+  private: boolean;
 }
 
 /** A variant, with everything that decides over its file. */
@@ -1073,6 +1086,8 @@ export interface Processed {
 export interface ProcessedImage {
   key: string;
   url: string;
+  /** Of a private variant: when its URL ends; ask again for another one. */
+  expiresAt?: string | null;
   width: number;
   height: number;
   size: number;
@@ -1251,6 +1266,8 @@ export interface UploadUrl {
   processedImageUrl: string;
   /** Every variant by name, once the job is completed. */
   processedImageUrls: Record<string, string>;
+  /** Of private variants: when these URLs end; the status has others. */
+  urlsExpireAt?: string | null;
   /** The preset that it is converted with. */
   preset: string;
   /** The version of the preset. */
@@ -1289,6 +1306,8 @@ export interface Use {
 export interface Variant {
   key: string;
   url: string;
+  /** Of a private variant: when its URL ends; ask again for another one. */
+  expiresAt?: string | null;
   width: number;
   height: number;
   size: number;

@@ -107,6 +107,11 @@ securityContext:
 volumeMounts:
   - name: tmp
     mountPath: /tmp
+  {{- if .Values.privateKeySecret }}
+  - name: private-key
+    mountPath: /etc/truss-image
+    readOnly: true
+  {{- end }}
   {{- with .Values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -157,6 +162,12 @@ volumes:
   - name: tmp
     emptyDir:
       sizeLimit: {{ include "image-service.text" .Values.tmpSizeLimit }}
+  {{- with .Values.privateKeySecret }}
+  - name: private-key
+    secret:
+      secretName: {{ . }}
+      items: [{ key: private-key.pem, path: private-key.pem }]
+  {{- end }}
   {{- with .Values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

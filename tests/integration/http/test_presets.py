@@ -328,7 +328,7 @@ async def test_the_default_is_chosen_by_a_call(ask: Ask, submit: Submit) -> None
     status, _, problem = await ask("PATCH", PATH, json={"default": "avatar"})
     assert (status, problem["code"]) == (404, "preset_not_found")
     await put(ask)
-    assert (await ask("PATCH", PATH, json={"default": "avatar"}))[2] == {"default": "avatar"}
+    assert (await ask("PATCH", PATH, json={"default": "avatar"}))[2] == {"default": "avatar", "private": False}
     assert (await ask("GET", PATH))[2]["default"] == "avatar"
     assert (await submit())["preset"] == "avatar"
     assert (await submit(preset="standard"))["preset"] == "standard"

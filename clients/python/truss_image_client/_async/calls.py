@@ -421,12 +421,15 @@ class AsyncCalls:
         """List the tenant's presets, the built-in one first."""
         return await self._transport.call(PresetList, "GET", "/images/presets")
 
-    async def set_default_preset(self, *, default: str) -> DefaultPreset:
-        """Choose the preset of uploads that name none.
+    async def set_default_preset(self, *, default: str | None = None, private: bool | None = None) -> DefaultPreset:
+        """Choose the preset of uploads that name none, and whether pictures are private.
 
-        Every process knows of it within five seconds. Images that exist keep their preset.
+        Every process knows of it within five seconds. Images that exist keep their preset, and stay where they
+        are.
         """
-        return await self._transport.call(DefaultPreset, "PATCH", "/images/presets", body=plain({"default": default}))
+        return await self._transport.call(
+            DefaultPreset, "PATCH", "/images/presets", body=plain({"default": default, "private": private})
+        )
 
     async def preview_preset(
         self,
@@ -480,6 +483,7 @@ class AsyncCalls:
         keep: Sequence[Literal["copyright", "profile"]] | None = None,
         blur_faces: Literal["pixels", "soft"] | None = None,
         review: bool | None = None,
+        private: bool | None = None,
     ) -> Preset:
         """Write a preset: a new one, or a new version of it.
 
@@ -492,7 +496,14 @@ class AsyncCalls:
             "PUT",
             f"/images/presets/{quoted(name)}",
             body=plain(
-                {"variants": variants, "analyses": analyses, "keep": keep, "blurFaces": blur_faces, "review": review}
+                {
+                    "variants": variants,
+                    "analyses": analyses,
+                    "keep": keep,
+                    "blurFaces": blur_faces,
+                    "review": review,
+                    "private": private,
+                }
             ),
         )
 

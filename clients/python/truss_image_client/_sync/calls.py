@@ -419,12 +419,15 @@ class Calls:
         """List the tenant's presets, the built-in one first."""
         return self._transport.call(PresetList, "GET", "/images/presets")
 
-    def set_default_preset(self, *, default: str) -> DefaultPreset:
-        """Choose the preset of uploads that name none.
+    def set_default_preset(self, *, default: str | None = None, private: bool | None = None) -> DefaultPreset:
+        """Choose the preset of uploads that name none, and whether pictures are private.
 
-        Every process knows of it within five seconds. Images that exist keep their preset.
+        Every process knows of it within five seconds. Images that exist keep their preset, and stay where they
+        are.
         """
-        return self._transport.call(DefaultPreset, "PATCH", "/images/presets", body=plain({"default": default}))
+        return self._transport.call(
+            DefaultPreset, "PATCH", "/images/presets", body=plain({"default": default, "private": private})
+        )
 
     def preview_preset(
         self,
@@ -474,6 +477,7 @@ class Calls:
         keep: Sequence[Literal["copyright", "profile"]] | None = None,
         blur_faces: Literal["pixels", "soft"] | None = None,
         review: bool | None = None,
+        private: bool | None = None,
     ) -> Preset:
         """Write a preset: a new one, or a new version of it.
 
@@ -486,7 +490,14 @@ class Calls:
             "PUT",
             f"/images/presets/{quoted(name)}",
             body=plain(
-                {"variants": variants, "analyses": analyses, "keep": keep, "blurFaces": blur_faces, "review": review}
+                {
+                    "variants": variants,
+                    "analyses": analyses,
+                    "keep": keep,
+                    "blurFaces": blur_faces,
+                    "review": review,
+                    "private": private,
+                }
             ),
         )
 

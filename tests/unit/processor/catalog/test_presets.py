@@ -182,14 +182,14 @@ async def test_the_default_is_for_uploads_that_name_none_and_leaves_images_alone
 ) -> None:
     before = await completed(world)
     await save(presets)
-    await presets.choose_default(TENANT, "avatar")
+    await presets.choose(TENANT, default="avatar")
     assert (await completed(world)).shown.preset == "avatar"
     assert (await completed(world, "standard")).shown.preset == "standard"
     again = await world.catalog.reprocess(TENANT, before.unique_id)
     assert again.shown.preset == "standard"
     with pytest.raises(PresetNotFound):
-        await presets.choose_default(TENANT, "nothing")
-    await presets.choose_default(TENANT, "standard")
+        await presets.choose(TENANT, default="nothing")
+    await presets.choose(TENANT, default="standard")
     assert (await completed(world)).shown.preset == "standard"
 
 
@@ -198,9 +198,9 @@ async def test_a_default_that_was_deleted_elsewhere_a_moment_ago_stops_no_upload
     elsewhere = Presets(store=store, choice=Choice(store=store), jobs=world.jobs)
     here = Choice(store=store)
     await save(elsewhere)
-    await elsewhere.choose_default(TENANT, "avatar")
+    await elsewhere.choose(TENANT, default="avatar")
     assert (await here.of_upload(TENANT, None)).name == "avatar"
-    await elsewhere.choose_default(TENANT, "standard")
+    await elsewhere.choose(TENANT, default="standard")
     await elsewhere.remove(TENANT, "avatar", force=True, expected=anything)
     assert await here.of_upload(TENANT, None) == STANDARD
 
@@ -225,7 +225,7 @@ async def test_an_upload_with_a_preset_reads_one_record_once_its_version_is_know
     store = Counting()
     presets = Presets(store=store, choice=Choice(store=store), jobs=world.jobs)
     await save(presets)
-    await presets.choose_default(TENANT, "avatar")
+    await presets.choose(TENANT, default="avatar")
     for name in ("avatar", None):
         await presets.choice.of_upload(TENANT, name)
         store.reads.clear()
@@ -377,10 +377,10 @@ async def test_what_images_or_the_default_use_is_not_deleted_until_somebody_insi
     job = await completed(world, "avatar")
     with pytest.raises(PresetInUse, match=job.unique_id):
         await presets.remove(TENANT, "avatar", force=False, expected=anything)
-    await presets.choose_default(TENANT, "avatar")
+    await presets.choose(TENANT, default="avatar")
     with pytest.raises(PresetInUse, match="default"):
         await presets.remove(TENANT, "avatar", force=True, expected=anything)
-    await presets.choose_default(TENANT, "standard")
+    await presets.choose(TENANT, default="standard")
     await presets.remove(TENANT, "avatar", force=True, expected=anything)
     again = await made(world, await world.catalog.reprocess(TENANT, job.unique_id))
     assert (again.recipe, [each.name for each in again.variants]) == (job.recipe, ["square"])

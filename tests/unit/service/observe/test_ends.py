@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from processor import clock
 from processor.errors import CorruptImage, Unavailable
 from processor.facts import Facts
-from processor.jobs import End, Job, Review
+from processor.jobs import End, Job, JobStatus, Review, withheld
 from processor.recipes import BLUR_FACES
 from processor.stores.clients import open_clients
 from processor.stores.config import AwsCredentials
@@ -138,3 +138,13 @@ async def test_faces_that_were_hidden_are_counted_once_for_each_image() -> None:
         await scene.counter.ended(held, End.NEEDS_REVIEW)
         await scene.counter.ended(replace(held, facts=facts), End.COMPLETED)  # a reviewer has approved it
     assert scene.registry.get_sample_value("truss_faces_hidden_total") == 4
+
+
+async def test_what_is_held_is_counted_by_why_once_and_its_end_when_it_is_decided() -> None:
+    scene = Scene()
+    waiting = withheld(replace(await scene.job(), status=JobStatus.PROCESSING), "preset", clock.now())
+    for _ in range(2):
+        await scene.counter.ended(waiting, End.NEEDS_REVIEW)
+    await scene.counter.ended(waiting, End.REJECTED)
+    assert scene.ends == {"needs_review": 1, "rejected": 1}
+    assert scene.registry.get_sample_value("truss_held_total", {"reason": "preset"}) == 1

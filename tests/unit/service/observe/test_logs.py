@@ -112,8 +112,10 @@ def test_a_finished_picture_is_linked_where_it_can_be_opened(capsys: pytest.Capt
     event = {"uniqueId": UNIQUE_ID, "processingId": PROCESSING_ID}
     log = structlog.get_logger("processor.work.worker")
     log.info("Event handled", outcome="completed", totalMs=312, **event)
+    log.info("Event handled", outcome="completed", totalMs=312, private=True, **event)  # it cannot be opened so
     log.warning("Event handled", outcome="failed", code="corrupt_image", **event)
-    first, url, second = capsys.readouterr().err.splitlines()
+    first, url, private, second = capsys.readouterr().err.splitlines()
+    assert private.endswith(f" completed image {UNIQUE_ID} in 312 ms")
     assert first.endswith(f" completed image {UNIQUE_ID} in 312 ms")
     assert url == f"http://127.0.0.1:8080/processed/{UNIQUE_ID}/{PROCESSING_ID}/webp.webp"
     assert second.endswith(f" failed image {UNIQUE_ID} (corrupt_image)")
