@@ -18,7 +18,7 @@ import pytest
 import pytest_asyncio
 import pyvips
 from aiohttp import web
-from playwright.async_api import Browser, BrowserContext, Page, Response, Route, expect
+from playwright.async_api import Browser, BrowserContext, Page, Response, Route, ViewportSize, expect
 
 from tests import corpus
 from tests.browser.scenes import photos
@@ -33,7 +33,7 @@ HERE = Path(__file__).parent
 AXE = (HERE / "node_modules" / "axe-core" / "axe.min.js").read_text()
 #: `make browser` writes the pictures of the documents anew if this names their folder.
 PICTURES = os.environ.get("CONSOLE_PICTURES")
-WIDE = {"width": 1280, "height": 860}
+WIDE = ViewportSize(width=1280, height=860)
 #: Most bytes of the first view, uncompressed.
 MOST_BYTES = 150_000
 PATIENCE = PATIENCE_SECONDS * 1000
@@ -118,7 +118,7 @@ class _sign_in:  # noqa: N801 - used like a function
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    context = await browser.new_context(viewport=WIDE, locale="en-GB", timezone_id="Europe/Berlin")  # type: ignore[arg-type]
+    context = await browser.new_context(viewport=WIDE, locale="en-GB", timezone_id="Europe/Berlin")
     context.set_default_timeout(PATIENCE)
     yield context
     await context.close()
