@@ -27,13 +27,13 @@ class ModelFile:
 
     def read(self, folder: Path) -> bytes:
         """Its content. Raises `ValueError` that names a file that is missing, or is not the one that is known."""
-        path = folder / self.name
+        path = folder / self.name  # any bytes: it is shown with those escaped that are no text
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise ValueError(f"{path} cannot be read ({error.strerror}); `make models` makes it") from None
+            raise ValueError(f"{str(path)!r} cannot be read ({error.strerror}); `make models` makes it") from None
         if hashlib.sha256(content).hexdigest() != self.sha256:
-            raise ValueError(f"{path} is not the file that this release was made for; `make models` makes it")
+            raise ValueError(f"{str(path)!r} is not the file that this release was made for; `make models` makes it")
         return content
 
 

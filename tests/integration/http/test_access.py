@@ -131,8 +131,10 @@ async def test_every_route_opens_to_its_own_scope_and_to_administrators_alone(
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.scope is None], ids=name)
-async def test_what_is_public_asks_nobody(client: Client, route: Route) -> None:
-    async with client.get(route.path.format(asset="docs.css")) as response:
+async def test_what_is_public_asks_nobody(serve: Serve, route: Route) -> None:
+    client = await serve(locked=True, console="on")
+    asset = "main.js" if "/console/" in route.path else "docs.css"
+    async with client.get(route.path.format(asset=asset, release="any")) as response:
         assert response.status == 200
 
 
