@@ -27,13 +27,14 @@ class ModelFile:
 
     def read(self, folder: Path) -> bytes:
         """Its content. Raises `ValueError` that names a file that is missing, or is not the one that is known."""
-        path = folder / self.name  # any bytes: it is shown with those escaped that are no text
+        path = folder / self.name
+        shown = str(path).encode(errors="backslashreplace").decode()  # a path may have bytes that are no text
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise ValueError(f"{str(path)!r} cannot be read ({error.strerror}); `make models` makes it") from None
+            raise ValueError(f"{shown} cannot be read ({error.strerror}); `make models` makes it") from None
         if hashlib.sha256(content).hexdigest() != self.sha256:
-            raise ValueError(f"{str(path)!r} is not the file that this release was made for; `make models` makes it")
+            raise ValueError(f"{shown} is not the file that this release was made for; `make models` makes it")
         return content
 
 
