@@ -131,8 +131,12 @@ async def hiding_of(processed: ObjectStore, image: Image, job: Job | None) -> Ef
     if job is not None and job.recipe is not None:
         return job.recipe.hiding
     own = None
-    for under in (VARIANT_PREFIX, PRIVATE_PREFIX):
-        own = own or await _stored(processed, manifest_key(image.unique_id, image.current_job, under=under))
+    # A job that failed has none; then that of the newest job before it tells.
+    for processing_id in dict.fromkeys((image.current_job, *reversed(image.job_ids))):
+        for under in (VARIANT_PREFIX, PRIVATE_PREFIX):
+            own = own or await _stored(processed, manifest_key(image.unique_id, processing_id, under=under))
+        if own:
+            break
     with suppress(ValueError):
         match {} if own is None else json.loads(own[0]):
             case {"facts": {"blurFaces": {"style": str(style)}}}:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from processor import assets
-from processor.errors import AssetMissing, ImageRejected, NotReplayable, ObjectChanged, ObjectNotFound
+from processor.errors import AssetMissing, ImageRejected, JobNotFound, NotReplayable, ObjectChanged, ObjectNotFound
 from processor.formats import sniff
 from processor.hiding import hidden_by
 from processor.jobs import NOT_THE_FILES_FAULT, Job, JobStatus, Maker
+from processor.manifest import hiding_of
 from processor.metadata.stripping import strip
 from processor.overlays import Overlays
 from processor.ports.renderer import Renderer, Ticket
@@ -61,6 +62,8 @@ class Case:
     #: What the stripped source made where the bundle was written; None: the source is the original.
     made: Result | None = None
     is_stripped: bool = False
+    #: Whether the image's current job hides faces, whatever this one did.
+    hides_faces: bool = False
 
     @property
     def expected(self) -> Result:
@@ -103,7 +106,23 @@ async def case_of(stores: AllStores, processing_id: str, known: Sequence[Recipe]
         laid_over = await Overlays(source=stores.source).of(job.tenant, recipe.assets)
     except AssetMissing:
         raise NotReplayable("An asset that the job's preset names is gone.") from None
-    return Case(processing_id=processing_id, recipe=recipe, source=source, stored=_stored(job), assets=laid_over)
+    return Case(
+        processing_id=processing_id,
+        recipe=recipe,
+        source=source,
+        stored=_stored(job),
+        assets=laid_over,
+        hides_faces=await _hides_faces(stores, job),
+    )
+
+
+async def _hides_faces(stores: AllStores, job: Job) -> bool:
+    """Whether the image of the job hides faces by now, which an older job of it did not."""
+    image = await stores.jobs.image_of_any_tenant(job.unique_id)
+    current = None
+    with suppress(JobNotFound):
+        current = await stores.jobs.job_of_any_tenant(image.current_job)
+    return await hiding_of(stores.processed, image, current) is not None
 
 
 def _stored(job: Job) -> Result:
@@ -168,8 +187,8 @@ def packed(case: Case) -> bytes:
 
     Raises `NotReplayable` for a source whose faces nobody may see.
     """
-    if case.recipe.hiding:
-        raise NotReplayable("The job hides faces, and a bundle would show them.")
+    if case.hides_faces or case.recipe.hiding:
+        raise NotReplayable("The image hides faces, and a bundle would show them.")
     told = {
         "processingId": case.processing_id,
         "recipe": case.recipe.to_text(),

@@ -318,6 +318,30 @@ async def test_nor_is_waiting_until_the_record_has_expired(looks: Looks) -> None
     assert new.recipe.hiding == blurring("pixels")
 
 
+async def test_nor_is_a_job_that_failed_and_whose_record_has_expired(looks: Looks) -> None:
+    world = world_of()
+    job = await converted(world)
+    world.choice.standard = OPEN
+    failed = await world.catalog.reprocess(TENANT, job.unique_id, preset="standard")
+    del world.jobs._jobs[job.processing_id], world.jobs._jobs[failed.processing_id]
+    new = await world.catalog.reprocess(TENANT, job.unique_id, preset="standard")
+    assert new.recipe is not None
+    assert new.recipe.hiding == blurring("pixels")
+
+
+async def test_no_bundle_of_an_older_job_shows_what_a_newer_one_hides(looks: Looks) -> None:
+    world = world_of()
+    world.choice.standard = OPEN
+    world.converter.recipe = OPEN
+    older = await converted(world)
+    world.choice.standard = world.converter.recipe = replace(HIDING, name=OPEN.name)
+    await world.catalog.reprocess(TENANT, older.unique_id, preset="standard")
+    await worked_off(world)
+    case = await case_of(world.stores, older.processing_id, [], max_bytes=10**6)
+    with pytest.raises(NotReplayable, match="hides faces"):
+        packed(case)
+
+
 async def test_a_preview_of_it_hides_the_same_and_is_refused_where_that_is_not_sure(looks: Looks) -> None:
     world = world_of()
     job = await converted(world)
