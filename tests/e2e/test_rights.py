@@ -21,6 +21,8 @@ SUITE = (
     "tests/e2e/test_main_job.py",
     "tests/e2e/test_large_files.py",
     "tests/e2e/test_watermark.py",
+    "tests/e2e/test_review.py",
+    "tests/e2e/test_private.py",
     "tests/e2e/test_events.py",
     "tests/infra/test_deployment.py",
 )
@@ -34,7 +36,10 @@ def _granted() -> set[tuple[str, str]]:
     places = {
         f"{schema.bucket_arn(names.source_bucket)}/uploads/*": f"{SOURCE}/uploads/*",
         f"{schema.bucket_arn(names.source_bucket)}/assets/*": f"{SOURCE}/assets/*",
-        f"{schema.bucket_arn(names.processed_bucket)}/processed/*": f"{PROCESSED}/processed/*",
+        **{
+            f"{schema.bucket_arn(names.processed_bucket)}/{folder}/*": f"{PROCESSED}/{folder}/*"
+            for folder in ("processed", "held", "private")
+        },
         schema.bucket_arn(names.source_bucket): SOURCE,
         schema.bucket_arn(names.processed_bucket): PROCESSED,
     }

@@ -86,7 +86,7 @@ APPROVAL = {
         "copy:4:after",
         "store:5:after",
         "publish:1:after",
-        "purge:3:before",
+        "purge:2:before",
     ),
 }
 
