@@ -22,6 +22,7 @@ S3_RIGHTS = {
     "CreateMultipartUpload": {"PutObject"},
     "UploadPart": {"PutObject"},
     "CompleteMultipartUpload": {"PutObject"},
+    "CopyObject": {"PutObject"},
     "CreateBucket": {"PutObject"},  # how the SDK names the signing of a form
     "DeleteObjects": {"DeleteObject", "DeleteObjectVersion"},
 }
@@ -44,6 +45,8 @@ def needed(call: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if service == "s3":
         bucket = SOURCE if "-source-" in given["Bucket"] else PROCESSED
         folder = call["folder"] or "uploads"  # of a form, the SDK is not told the key
+        if call["copied"]:
+            yield "s3:GetObject", f"{bucket}/{call['copied']}/*"
         for right in S3_RIGHTS.get(operation, {operation}):
             yield f"s3:{right}", bucket if right in OF_BUCKETS else f"{bucket}/{folder}/*"
     elif service == "sqs":

@@ -37,6 +37,7 @@ def _record(folder: Path) -> None:
             "signedOnly": bool(context.get("is_presign_request")),
             "parameters": {name: api_params[name] for name in TELLING if name in api_params},
             "folder": _key(api_params).split("/")[0],
+            "copied": api_params.get("CopySource", {}).get("Key", "").split("/")[0],
             "transaction": [kind for part in api_params.get("TransactItems", ()) for kind in part],
         }
         with (folder / f"{os.getpid()}.jsonl").open("a") as file:
