@@ -23,7 +23,7 @@ function set(element, name, value) {
 }
 
 /** Flattens lists, and drops what is empty. */
-export function nodes(children) {
+function nodes(children) {
   return children.flat(Infinity).filter((each) => each !== null && each !== undefined && each !== false);
 }
 

@@ -72,9 +72,3 @@ export function table(caption, columns, rows) {
 export function heading(text, ...actions) {
   return h("div", { class: "heading" }, h("h1", {}, text), h("div", { class: "row" }, ...actions));
 }
-
-/** Where something will be. */
-export function skeleton(count = 3) {
-  return h("div", { class: "skeleton", "aria-hidden": "true" }, Array.from({ length: count }, () => h("div", {})));
-}
-
