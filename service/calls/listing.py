@@ -22,7 +22,7 @@ from service.http.cursor import CURSORS
 from service.http.moments import NotAMoment, first_moment, last_moment
 from service.http.problems import FieldError, InvalidCursor, InvalidRequest
 from service.http.rendering import render_rows
-from service.http.wire import Heard, Question, WholeNumber, read_query
+from service.http.wire import Answer, Heard, Question, WholeNumber, read_query
 from service.limits.long_pages import page_turn
 from service.limits.middleware import count_work
 
@@ -152,15 +152,22 @@ async def list_images(request: web.Request) -> web.Response:
     """
     asked = read_query(ListQuery, request.query)
     query = asked.to_query(tenant_of(request))
+    return await page_of(
+        request, query, asked.last_key, lambda jobs, last_key: ListAnswer.of(jobs, last_key).ignoring(asked.ignored)
+    )
+
+
+async def page_of(
+    request: web.Request, query: JobQuery, last_key: str | None, answer: Callable[[Sequence[Job], str | None], Answer]
+) -> web.Response:
+    """The page of the catalog's list behind `last_key`, as an answer of its jobs and the key of the page after it.
+
+    Raises `InvalidCursor`.
+    """
     cursors = request.app[CURSORS]
-    after = None if asked.last_key is None else await cursors.open(asked.last_key, query)
+    after = None if last_key is None else await cursors.open(last_key, query)
     async with page_turn(request, query.limit):
         page = await request.app[CATALOG].list(replace(query, after=after))
         count_work(request, read_bytes=page.read_bytes)
-        last_key = None if page.next_after is None else await cursors.seal(query, page.next_after)
-        return await render_rows(
-            request,
-            lambda: ListAnswer.of(page.jobs, last_key).ignoring(asked.ignored),
-            rows=len(page.jobs),
-            tenant=query.tenant,
-        )
+        next_key = None if page.next_after is None else await cursors.seal(query, page.next_after)
+        return await render_rows(request, lambda: answer(page.jobs, next_key), rows=len(page.jobs), tenant=query.tenant)

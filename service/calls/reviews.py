@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -22,18 +21,15 @@ from service.auth.middleware import subject_of, tenant_of
 from service.calls import groups, samples
 from service.calls.facts import FactsAnswer
 from service.calls.jobs import JobAnswer
-from service.calls.listing import PageQuery
+from service.calls.listing import PageQuery, page_of
 from service.calls.names import UNIQUE_ID, ProcessingId, UniqueId, Url, processing_id_of, unique_id_in
 from service.calls.use_cases import CATALOG, STORES
 from service.http.body import json_body
 from service.http.call import call, reply
-from service.http.cursor import CURSORS
 from service.http.problems import InvalidCursor
-from service.http.rendering import render, render_rows
+from service.http.rendering import render
 from service.http.wire import Answer, Heard, Question, Time, printable, read_query
 from service.limits.long_bodies import asked_by
-from service.limits.long_pages import page_turn
-from service.limits.middleware import count_work
 
 REVIEWS = web.AppKey("reviews", Reviews)
 
@@ -196,18 +192,9 @@ async def list_reviews(request: web.Request) -> web.Response:
     """
     asked = read_query(ReviewsQuery, request.query)
     query = asked.to_query(tenant_of(request))
-    cursors = request.app[CURSORS]
-    after = None if asked.last_key is None else await cursors.open(asked.last_key, query)
-    async with page_turn(request, query.limit):
-        page = await request.app[CATALOG].list(replace(query, after=after))
-        count_work(request, read_bytes=page.read_bytes)
-        last_key = None if page.next_after is None else await cursors.seal(query, page.next_after)
-        return await render_rows(
-            request,
-            lambda: HeldList.of(page.jobs, last_key).ignoring(asked.ignored),
-            rows=len(page.jobs),
-            tenant=query.tenant,
-        )
+    return await page_of(
+        request, query, asked.last_key, lambda jobs, last_key: HeldList.of(jobs, last_key).ignoring(asked.ignored)
+    )
 
 
 @call(
