@@ -5,12 +5,13 @@ import { button, field, fill, h, icon, select } from "./dom.js";
 import { bytes, number, percent, seconds, time } from "./format.js";
 import { confirmed, copyable, explain, failure, heading, table, toast } from "./notices.js";
 import { thumbnail } from "./gallery.js";
+import { faceBoxes, mayShowFaces, wholeVariants } from "./faces.js";
 import { t, has } from "./texts.js";
 import { ENDED } from "./uploads.js";
 
 export async function image(place, app, signal, uniqueId, processingId) {
   fill(place, heading(t("loading")));
-  let jobId = processingId;
+  let jobId = processingId, drawn = "";
   const history = new Map();
   app.jobs.addEventListener("job", ({ detail }) => {
     if (detail.uniqueId !== uniqueId) return;
@@ -28,19 +29,23 @@ export async function image(place, app, signal, uniqueId, processingId) {
     jobId ||= processed?.processedImages[0]?.key.split("/")[2];
     const job = jobId ? await ask("GET", `status/${jobId}`, { signal }) : null;
     if (!job && !processed) return fill(place, h("p", { class: "empty" }, t("noSuchImage")));
+    // An event may tell what is shown already: whoever is at the slider keeps it.
+    const now = JSON.stringify([job, processed]);
+    if (now === drawn) return;
+    drawn = now;
     if (job) await remember(job);
+    const wholes = processed && mayShowFaces(processed.facts) ? await wholeVariants(processed, signal) : null;
     fill(place,
       h("a", { class: "back", href: "#/images" }, icon("back"), t("view.images")),
       heading(job?.filename || uniqueId, badge(job), ...actions(job)),
       job?.status === "failed" ? h("div", { class: "notice bad", role: "alert" }, icon("alert"), h("p", {}, failure(job.error))) : null,
-      processed?.processedImages.length ? compare(processed) : h("div", { class: "card stage-of" }, job ? thumbnail(job) : null),
+      processed?.processedImages.length ? [compare(processed, wholes), variants(processed, job)] : h("div", { class: "card stage-of" }, job ? thumbnail(job) : null),
       h("div", { class: "columns packed" },
-        processed?.processedImages.length ? variants(processed) : null,
         processed?.picture ? snippets(processed, uniqueId) : null,
         facts(processed?.facts || job?.facts || {}),
         metadata((processed?.facts || job?.facts || {}).metadata),
-        jobs(),
-        similar(processed?.facts || job?.facts || {})));
+        similar(processed?.facts || job?.facts || {})),
+      jobs());
   }
 
   async function remember(job) {
@@ -79,39 +84,47 @@ export async function image(place, app, signal, uniqueId, processingId) {
   }
 
   /** Two pictures over each other, with a slider between them: the upload itself, if this tab has it, or variants. */
-  function compare(processed) {
-    const files = processed.processedImages.flatMap((each) => [each, ...Object.values(each.formats || {})].map((file) => ({
-      url: file.url, text: `${each.sizeType} · ${file.contentType.replace("image/", "")} · ${bytes(file.size)}` })));
+  function compare(processed, wholes) {
+    const widest = processed.processedImages.reduce((one, other) => (other.width > one.width ? other : one));
+    const shape = widest.width / widest.height;
+    const files = processed.processedImages.flatMap((each) => filesOf(each).map((file) => ({
+      url: file.url, text: `${each.sizeType} · ${file.contentType.replace("image/", "")} · ${bytes(file.size)}`, shape: each.width / each.height, whole: wholes?.has(each.sizeType) })));
     const original = app.uploads.original(uniqueId);
     if (original) {
       const url = URL.createObjectURL(original);
       signal.addEventListener("abort", () => URL.revokeObjectURL(url));
-      files.push({ url, text: `${t("original")} · ${bytes(original.size)}` });
+      files.push({ url, text: `${t("original")} · ${bytes(original.size)}`, shape, whole: true });
     }
-    const widest = processed.processedImages.reduce((one, other) => (other.width > one.width ? other : one));
     const [under, over] = [0, 1].map(() => h("img", { alt: "", width: widest.width, height: widest.height }));
     const names = files.map((each, index) => [String(index), each.text]);
-    const left = select(names, "0");
-    const right = select(names, String(files.length - 1));
+    const alike = names.filter((_, index) => Math.abs(files[index].shape / shape - 1) < 0.02);
+    const left = select(names, alike[0][0]);
+    const right = select(names, alike[alike.length - 1][0]);
     const slider = h("input", { type: "range", min: 0, max: 100, value: 50, "aria-label": t("slider") });
-    const frame = h("div", { class: "compare", style: { "--at": "50%", "--shape": `${widest.width} / ${widest.height}` } }, under, over, h("span", { class: "edge", "aria-hidden": "true" }), slider);
+    const faces = faceBoxes(wholes ? processed.facts : {});
+    const frame = h("div", { class: "compare", style: { "--at": "50%", "--shape": shape } }, under, over, h("span", { class: "edge", "aria-hidden": "true" }), faces?.element, slider);
     const show = () => {
       over.src = files[left.value].url;
       under.src = files[right.value].url;
       under.alt = t("pictureOf", { name: files[right.value].text });
       frame.classList.toggle("single", left.value === right.value);
+      faces?.fit(files[left.value].whole && files[right.value].whole);
     };
     slider.addEventListener("input", () => frame.style.setProperty("--at", `${slider.value}%`));
     for (const each of [left, right]) each.addEventListener("change", show);
     show();
-    return h("section", { class: "card", "aria-label": t("compare") }, frame, h("div", { class: "row spread" }, field(t("left"), left), field(t("right"), right)));
+    return h("section", { class: "card", "aria-label": t("compare") }, frame, faces?.control, h("div", { class: "row spread" }, field(t("left"), left), field(t("right"), right)));
   }
 
-  function variants(processed) {
-    const rows = processed.processedImages.flatMap((each) => [each, ...Object.values(each.formats || {})].map((file) => [
-      h("a", { href: file.url, target: "_blank", rel: "noopener" }, each.sizeType), `${file.width} × ${file.height}`, file.contentType.replace("image/", "").toUpperCase(), bytes(file.size),
-      button(t("copy"), async () => (await navigator.clipboard.writeText(file.url), toast(t("copied"))), { kind: "small quiet", icon: "copy", "aria-label": t("copyWhat", { what: `${each.sizeType} ${file.contentType}` }) })]));
-    return h("section", { class: "card" }, h("h2", {}, t("variants")), table(t("variants"), [t("name"), t("size"), t("format"), t("bytes"), t("address")], rows));
+  function variants(processed, job) {
+    const before = job?.cost?.bytesIn;
+    const weight = (file) => [bytes(file.size), before ? ` · ${percent(file.size / before)}` : ""];
+    const line = (each, file) => h("p", { class: "row spread" }, h("span", {}, h("span", { class: "muted" }, `${file.contentType.replace("image/", "").toUpperCase()} · `), weight(file)),
+      button(t("copy"), async () => (await navigator.clipboard.writeText(file.url), toast(t("copied"))), { kind: "small quiet", icon: "copy", "aria-label": t("copyWhat", { what: `${each.sizeType} ${file.contentType}` }) }));
+    return h("section", { class: "card" }, h("h2", {}, t("variants")), before ? h("p", { class: "muted" }, t("ofOriginal", { size: bytes(before) })) : null, h("ul", { class: "side-by-side" }, processed.processedImages.map((each) => h("li", {},
+      h("span", { class: "frame whole" }, h("img", { src: each.url, alt: "", width: each.width, height: each.height, loading: "lazy", decoding: "async" })),
+      h("p", {}, h("a", { href: each.url, target: "_blank", rel: "noopener" }, each.sizeType), h("span", { class: "muted" }, ` ${each.width} × ${each.height}`)),
+      filesOf(each).map((file) => line(each, file))))));
   }
 
   function snippets(processed) {
@@ -127,7 +140,7 @@ export async function image(place, app, signal, uniqueId, processingId) {
       [t("fact.placeholder"), found.placeholder && h("img", { class: "placeholder", src: found.placeholder, alt: "", width: 48, height: 36 })],
       [t("fact.blurhash"), found.blurhash && h("code", {}, found.blurhash)],
       [t("fact.likeness"), found.likeness && h("code", {}, found.likeness)],
-      [t("fact.faces"), found.faces && number(found.faces.length ?? found.faces.count ?? 0)],
+      [t("fact.faces"), found.faces && number(found.faces.count)],
       [t("fact.nsfw"), found.nsfw !== undefined && percent(found.nsfw)],
       [t("fact.tags"), found.tags?.length && h("span", { class: "swatches" }, found.tags.map((each) => h("span", { class: "badge" }, `${each.name} ${percent(each.score)}`)))],
     ].filter(([, value]) => value);
@@ -172,6 +185,11 @@ export async function image(place, app, signal, uniqueId, processingId) {
     }), list);
     return section;
   }
+}
+
+/** A variant's files: WebP, and those of further formats. */
+function filesOf(variant) {
+  return [variant, ...Object.values(variant.formats || {})];
 }
 
 function pairs(rows) {

@@ -210,6 +210,52 @@ async def test_a_slider_shows_more_of_one_picture_by_the_keyboard(page: Page, lo
     assert await page.locator(".compare").evaluate("frame => frame.style.getPropertyValue('--at')") == "100%"
 
 
+#: A fact of two faces: lengths and places are fractions of the upright picture.
+FACES = {
+    "count": 2,
+    "largest": [
+        {"left": 0.5, "top": 0.25, "width": 0.2, "height": 0.4, "score": 0.93, "landmarks": []},
+        {"left": 0.1, "top": 0.1, "width": 0.1, "height": 0.2, "score": 0.81, "landmarks": []},
+    ],
+}
+
+
+async def test_faces_are_drawn_where_they_are_and_never_if_the_image_hides_them(
+    page: Page, local: LocalService
+) -> None:
+    issued = await local.put(photo(seed=6), "people.jpg")
+    await local.settled(issued["processingId"])
+    facts: dict[str, Any] = {"faces": FACES}
+
+    async def with_facts(route: Route) -> None:
+        answer = await route.fetch()
+        await route.fulfill(json=await answer.json() | {"facts": facts})
+
+    await page.route(re.compile(r"/images/processed/[0-9a-f-]+$"), with_facts)
+    await page.goto(url_of(local, f"image/{issued['uniqueId']}"))
+    switch = page.get_by_label("Show 2 faces")
+    boxes = page.locator(".face")
+    await switch.wait_for()
+    await expect(boxes.first).to_be_hidden()
+    await switch.check()
+    picture, box = [await each.bounding_box() for each in (page.locator(".compare"), boxes.first)]
+    assert picture
+    assert box
+    assert (box["x"] - picture["x"]) / picture["width"] == pytest.approx(0.5, abs=0.01)
+    assert (box["y"] - picture["y"]) / picture["height"] == pytest.approx(0.25, abs=0.01)
+    assert box["width"] / picture["width"] == pytest.approx(0.2, abs=0.01)
+    assert box["height"] / picture["height"] == pytest.approx(0.4, abs=0.01)
+    assert await violations(page) == []
+    await switch.uncheck()
+    await expect(boxes.first).to_be_hidden()
+
+    facts["blurFaces"] = {"decision": "blurred", "boxes": []}
+    await page.reload()
+    await expect(page.get_by_role("heading", name="Variants")).to_be_visible()
+    await expect(switch).to_have_count(0)
+    await expect(boxes).to_have_count(0)
+
+
 async def test_a_refresh_in_mid_upload_goes_on_and_sends_only_what_is_missing(
     page: Page, context: BrowserContext, local: LocalService
 ) -> None:
