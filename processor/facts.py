@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 #: Most bytes of all facts of a picture, as JSON: pages of a listing read hundreds of records.
@@ -14,7 +14,9 @@ MAX_BYTES = 12 * 1024
 MAX_DEPTH = 6
 #: Names of facts for the tenant alone, and for whoever asks for them and may have them. A fact that nobody names here
 #: is for everybody: it stands in the manifest, which whoever has a URL of a variant can read.
-OWN, ON_REQUEST = frozenset({"metadata", "embedding", "nsfw"}), frozenset({"position"})
+OWN, ON_REQUEST = frozenset({"metadata", "embedding", "nsfw", "moderation"}), frozenset({"position"})
+#: Names of facts for a reviewer alone, which are gone once a picture is shown.
+FOR_REVIEWER = frozenset({"veil"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Facts:
     own: Mapping[str, Any] = field(default_factory=dict, repr=False)
     #: Only on request. Never in a manifest or an event, and in no other answer.
     on_request: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    #: For a reviewer, as long as nobody else sees the picture.
+    for_reviewer: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, found: Mapping[str, Any], names: Collection[str]) -> Facts:
@@ -49,7 +53,12 @@ class Facts:
     @property
     def everything(self) -> Mapping[str, Any]:
         """For the record, and between processes."""
-        return {**self.for_tenant, **self.on_request}
+        return {**self.for_tenant, **self.on_request, **self.for_reviewer}
+
+    @property
+    def once_shown(self) -> Facts:
+        """What is left when the picture is shown."""
+        return replace(self, for_reviewer={})
 
     def to_text(self) -> str:
         """All of them as JSON, as records keep them: numbers and empty values come back as they were."""
@@ -67,8 +76,10 @@ class Facts:
     def _apart(cls, facts: Mapping[str, Any]) -> Facts:
         own = {name: value for name, value in facts.items() if name in OWN}
         on_request = {name: value for name, value in facts.items() if name in ON_REQUEST}
-        found = {name: value for name, value in facts.items() if name not in OWN | ON_REQUEST}
-        return cls(found, own, on_request)
+        for_reviewer = {name: value for name, value in facts.items() if name in FOR_REVIEWER}
+        elsewhere = OWN | ON_REQUEST | FOR_REVIEWER
+        found = {name: value for name, value in facts.items() if name not in elsewhere}
+        return cls(found, own, on_request, for_reviewer)
 
 
 def _is_plain(value: object, depth: int) -> bool:

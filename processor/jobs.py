@@ -376,7 +376,7 @@ class Job:
         """Whether nothing of the same file may be shown without a review, whatever is made of it: this job was held,
         or would have been, and nobody has approved it."""
         held = self.status in (JobStatus.NEEDS_REVIEW, JobStatus.REJECTED)
-        asked = self.recipe is not None and self.recipe.review
+        asked = self.recipe is not None and self.recipe.may_be_held
         return held or (asked and self.status is not JobStatus.COMPLETED)
 
     @property
@@ -702,7 +702,7 @@ def published(job: Job | None, variants: Sequence[StoredVariant], now: datetime,
         job,
         status=PUBLISH.into(JobStatus.COMPLETED),
         variants=tuple(variants),
-        facts=review.facts,
+        facts=review.facts.once_shown,
         owed=review.owed,
         review=replace(review, variants=(), facts=Facts(), owed=()),
         updated_at=now,

@@ -28,7 +28,11 @@ _FURTHER, _KEPT = "+", "="
 _REVIEW = "!review"
 #: Those of a recipe that says who may see the variants: whoever has a signed URL, or everybody.
 _PRIVATE, _PUBLIC = "!private", "!public"
-_MARKS = frozenset({_REVIEW, _PRIVATE, _PUBLIC})
+#: That of a recipe whose variants are held from a score on. It stands beside the mark of a review, so that a release
+#: which knows only that one holds everything; `_EVERY` says that the review is of everything anyway.
+_MODERATED = re.compile(r"!(?P<score>[a-zA-Z]+)>=(?P<least>.+)")
+_EVERY = "!every"
+_MARKS = frozenset({_REVIEW, _PRIVATE, _PUBLIC, _EVERY})
 #: Metadata that variants may keep, in the order in which a recipe names it: the notice of copyright, the colour
 #: profile. The rest is removed, always.
 COPYRIGHT, PROFILE = "copyright", "profile"
@@ -42,6 +46,8 @@ Value = str | int | float
 ASSET = "asset"
 #: The effect that hides faces, and the name of the fact that tells of it. All variants of a recipe have it, or none.
 BLUR_FACES = "blurFaces"
+#: The names of the facts about a moderated picture: what came of it, and a blurred rendition for the reviewer.
+MODERATION, VEIL = "moderation", "veil"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +141,8 @@ class Recipe:
     review: bool = False
     #: Viewers need signed URLs, which expire. None: that is as the tenant's other pictures are.
     private: bool | None = None
+    #: Scores, and from which value on a reviewer must look at the picture: in the order of their names.
+    moderation: tuple[tuple[str, float], ...] = ()
 
     @property
     def digest(self) -> str:
@@ -159,7 +167,15 @@ class Recipe:
     @property
     def fact_names(self) -> tuple[str, ...]:
         """The names of all facts that its render may find."""
-        return (*self.analyses, BLUR_FACES) if self.hiding else self.analyses
+        scores = [name for name, _ in self.moderation if name not in self.analyses]
+        more = [BLUR_FACES] if self.hiding else []
+        more += [*scores, MODERATION, VEIL] if self.moderation else []
+        return (*self.analyses, *more)
+
+    @property
+    def may_be_held(self) -> bool:
+        """Whether it asks for a review of all pictures, or of some."""
+        return self.review or bool(self.moderation)
 
     @property
     def further_formats(self) -> tuple[str, ...]:
@@ -170,7 +186,7 @@ class Recipe:
         """A recipe of only one further format. It keeps the analyses only for effects, which may use the facts."""
         specs = tuple(spec for spec in self.further if spec.format == format_)
         analyses = self.analyses if any(spec.effects for spec in specs) else ()
-        return replace(self, specs=specs, analyses=analyses, further=(), review=False)
+        return replace(self, specs=specs, analyses=analyses, further=(), review=False, moderation=())
 
     def within(self, pixels: Mapping[str, int]) -> Recipe:
         """The same without the variants that their format cannot hold. `pixels` has the size of each, by name."""
@@ -200,10 +216,12 @@ class Recipe:
 
         A missing box is left out. A fit is a text in the row, and an effect is a pair at its end. An analysis is a name
         among the rows, and so is metadata that is kept, with a sign in front. A further format has a sign in front, and
-        a review has a mark, as has privacy. So a recipe without these reads as in older releases.
+        a review has a mark, as have privacy and moderation. So a recipe without these reads as in older releases.
         """
         kept = (_KEPT + each for each in self.keeps)
-        marks = [_REVIEW] if self.review else []
+        marks = [_REVIEW] if self.may_be_held else []
+        marks += [_EVERY] if self.moderation and self.review else []
+        marks += [f"!{score}>={least}" for score, least in self.moderation]
         if self.private is not None:
             marks.append(_PRIVATE if self.private else _PUBLIC)
         further = (_row(spec, _FURTHER) for spec in self.further)
@@ -219,16 +237,22 @@ def _read(text: str) -> Recipe:
     rows = json.loads(found["content"])
     specs = [row for row in rows if not isinstance(row, str)]
     names = [row for row in rows if isinstance(row, str)]
+    moderated = [found for found in map(_MODERATED.fullmatch, names) if found]
     return Recipe(
         name=found["name"],
         version=int(found["version"]),
         specs=tuple(_spec(*row) for row in specs if not row[1].startswith(_FURTHER)),
-        analyses=tuple(name for name in names if name not in _MARKS and not name.startswith(_KEPT)),
+        analyses=tuple(name for name in names if _is_analysis(name)),
         further=tuple(_spec(*row) for row in specs if row[1].startswith(_FURTHER)),
         keeps=tuple(name.removeprefix(_KEPT) for name in names if name.startswith(_KEPT)),
-        review=_REVIEW in names,
+        review=_EVERY in names or (_REVIEW in names and not moderated),
         private=True if _PRIVATE in names else False if _PUBLIC in names else None,
+        moderation=tuple((found["score"], float(found["least"])) for found in moderated),
     )
+
+
+def _is_analysis(name: str) -> bool:
+    return name not in _MARKS and not name.startswith(_KEPT) and _MODERATED.fullmatch(name) is None
 
 
 def _row(spec: VariantSpec, sign: str = "") -> list[object]:
@@ -285,7 +309,8 @@ def recipe_after(made: Recipe | None, standard: Recipe) -> Recipe:
         return standard
     if made.name != standard.name:
         return made
-    return replace(hiding_faces(standard, made.hiding), review=made.review, private=made.private)
+    recipe = hiding_faces(standard, made.hiding)
+    return replace(recipe, review=made.review, private=made.private, moderation=made.moderation)
 
 
 #: Its variants in further formats. Their efforts and qualities were measured too.

@@ -81,6 +81,8 @@ class Previews:
             raise NotUploaded
         if job is not None:
             check_visible(job)
+        if job is not None and job.must_be_reviewed:
+            raise NeedsReview("The image needs a review, and is not converted yet.")
         try:
             return await self.stores.source.fetch(image.key, max_bytes=MAX_BYTES)
         except ObjectNotFound:

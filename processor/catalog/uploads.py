@@ -155,6 +155,7 @@ def _has_variants_of(job: Job, recipe: Recipe) -> bool:
     """The names of the standard variants never change, so any of its versions will do."""
     made = job.recipe or STANDARD
     alike = bool(made.private) == bool(recipe.private) and made.review == recipe.review
+    alike = alike and made.moderation == recipe.moderation
     return made.name == recipe.name and (made.digest == recipe.digest or (alike and recipe.name == STANDARD.name))
 
 

@@ -12,7 +12,7 @@ from processor.recipes import BLUR_FACES, Recipe, VariantSpec
 
 
 def askers(recipe: Recipe) -> tuple[str, ...]:
-    """The names of what asks a model: analyses, the effect that hides faces, and the gravity
+    """The names of what asks a model: analyses, scores of the moderation, the effect that hides faces, and the gravity
     `faces`."""
     return tuple(dict.fromkeys(_askers(recipe)))
 
@@ -34,6 +34,7 @@ def looking_bytes(recipe: Recipe, folder: Path | None) -> int:
 
 def _askers(recipe: Recipe) -> Iterator[str]:
     yield from (name for name in recipe.analyses if name in LOOKS)
+    yield from (name for name, _ in recipe.moderation)
     if recipe.hiding:
         yield BLUR_FACES
     yield from (Gravity.FACES.value for spec in (*recipe.specs, *recipe.further) if crops_to_faces(spec))

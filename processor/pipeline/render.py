@@ -27,6 +27,7 @@ from processor.pipeline.geometry import Size
 from processor.pipeline.guard import no_larger
 from processor.pipeline.hiding import Looker, told
 from processor.pipeline.limits import Deadline, FileLimits
+from processor.pipeline.moderating import Scored, scored, veil
 from processor.pipeline.needs import crops_to_faces, looks
 from processor.pipeline.origin import Origin
 from processor.pipeline.roll import page_height
@@ -43,7 +44,7 @@ from processor.pipeline.view import View
 from processor.pipeline.watch import watched
 from processor.ports.renderer import nobody_waits
 from processor.probe import NO_PROBES, Probes
-from processor.recipes import BLUR_FACES, Effect, Recipe, VariantSpec
+from processor.recipes import BLUR_FACES, VEIL, Effect, Recipe, VariantSpec
 
 #: About the bytes per pixel of a frame while it is converted: see `estimate`.
 _WORK_BYTES = 9
@@ -136,6 +137,7 @@ class Rendering:
         self._looks = looks(recipe)
         self._facts = Facts()
         self._view: View | None = None
+        self._scored: Scored | None = None
         #: CPU seconds of the thread of each phase; they may run at once.
         self._cpu = {"first": 0.0, "rest": 0.0}
         self._assets = assets
@@ -249,7 +251,7 @@ class Rendering:
             if known is None:
                 hiding = looker.look_again(watched(result, self.deadline), hiding)
             self._hiding = hiding
-            self._view = View(watched(result, self.deadline), None if hiding.is_blind else hiding.faces)
+            self._see(result, None if hiding.is_blind else hiding.faces)
 
     def _show(self, decoded: pyvips.Image) -> None:
         """Make the view for the models, from the smallest picture that is large enough."""
@@ -260,7 +262,13 @@ class Rendering:
         enough = [have for have in pictures if max(have) >= SIDE]
         origin = min(enough, default=size, key=lambda have: have[0] * have[1])
         with self._step(size, "view"):
-            self._view = View(watched(pictures[origin], self.deadline))
+            self._see(pictures[origin])
+
+    def _see(self, picture: pyvips.Image, faces: tuple[Face, ...] | None = None) -> None:
+        """What the models see. A score is that of all frames, which are there only now."""
+        self._view = View(watched(picture, self.deadline), faces)
+        if self._recipe.moderation:
+            self._scored = scored(self._recipe, watched(picture, self.deadline), self._view, self.deadline)
 
     def _decode_means(self) -> Sequence[_Planned]:
         """Decode a progressive picture to the means of its blocks. Returns the variants that are made from them."""
@@ -310,6 +318,10 @@ class Rendering:
                     found[name] = ANALYSES[name](seen)
         if self._hiding is not None and self._recipe.hiding is not None:
             found[BLUR_FACES] = told(self._hiding, self._recipe.hiding)
+        if self._recipe.moderation:
+            seen = seen or glance(self._images[size])
+            found |= {} if self._scored is None else self._scored.facts
+            found[VEIL] = veil(seen)
         return Facts.of(found, self._recipe.fact_names)
 
     def _faces(self) -> Sequence[Face] | None:

@@ -70,6 +70,7 @@ from processor.work.further import Further, owing
 from processor.work.hidden import FacesHidden
 from processor.work.intake import Accepted, Intake
 from processor.work.leases import Held, Leases
+from processor.work.moderated import Moderated
 from processor.work.outcomes import Outcome, OutcomeKind, Replaced, Settled, job_span, of_end, of_job
 from processor.work.progress import Progress
 from processor.work.space import space_for
@@ -143,7 +144,7 @@ class Converter:
     #: Called at every end of a job.
     listeners: Sequence[Listener] = ()
     #: Look at what was made before it is stored. What needs a review by its preset comes last: others know more.
-    checks: Sequence[Check] = (FacesHidden(), PresetReview())
+    checks: Sequence[Check] = (Moderated(), FacesHidden(), PresetReview())
     #: Called at every step of the work.
     probes: Probes = NO_PROBES
     leases: Leases = field(init=False)
@@ -368,6 +369,7 @@ class Converter:
             completed = replace(completed, cost=_cost(run, len(data), rendered))
             completed = owing(completed, run.recipe)
             if run.held_back is None:
+                completed = replace(completed, facts=rendered.facts.once_shown)
                 await self._shelf.store_manifest(completed)
             else:
                 completed = withheld(completed, run.held_back.reason, clock.now())

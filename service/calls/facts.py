@@ -48,8 +48,9 @@ FactsAnswer = Annotated[
         "EXIF, IPTC and XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where "
         "the picture was taken, null if nothing says it; only with `include=position`. `faces`: how many there are and "
         "where the largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with "
-        "scores. `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `blurFaces`: which faces "
-        "were hidden, and why that is not sure. More may be added.",
+        "scores. `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. "
+        "`moderation`: what came of that. `blurFaces`: which faces were hidden, and why that is not sure. More "
+        "may be added.",
         examples=[EXAMPLE],
     ),
 ]

@@ -108,7 +108,8 @@ class JobReview(Answer):
     """Why a job needed a review, and what came of it."""
 
     reason: str = Field(
-        description="`preset`: the preset asks for it. `check_failed`: a check broke. Others name what a check found.",
+        description="`preset`: the preset asks for it. `check_failed`: a check broke. `nsfw`: a score is too high. "
+        "Others name what a check found.",
         examples=["preset"],
     )
     asked_at: Time

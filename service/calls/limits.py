@@ -151,7 +151,8 @@ class LimitsAnswer(Heard):
     formats: list[AcceptedFormat] = Field(description="What is converted, by extension. The content decides.")
     looking: dict[str, bool] = Field(
         description="Analyses that need the models that look into pictures, and whether those are installed. A preset "
-        "with one that is not is refused (`looking_not_installed`).",
+        "with one that is not is refused (`looking_not_installed`). `blurFaces` and the gravity `faces` need `faces`; "
+        "a `moderation` needs its score.",
         examples=[dict.fromkeys(LOOKS, True)],
     )
 

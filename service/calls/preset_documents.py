@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from processor.fits import LOOKING, Contain, Cover, Fit, Gravity
 from processor.formats import AVIF, WEBP
-from processor.pipeline.analyses import NAMES
+from processor.pipeline.analyses import NAMES, SCORES
 from processor.pipeline.cost import cpu_seconds
 from processor.pipeline.effects import EFFECTS, change_of
 from processor.pipeline.effects.sharpen import LEAST_SIGMA, MOST_SIGMA
@@ -92,6 +92,21 @@ def _analyses(names: list[str]) -> list[str]:
     # In one order, so that the same choice is the same content.
     first = [name for name in STANDARD.analyses if name in names]
     return [*first, *sorted(set(names) - set(first))]
+
+
+_Score = Annotated[float, Field(ge=0, le=1)]
+
+
+def _for_scores() -> WithJsonSchema:
+    score = {"type": "number", "minimum": 0, "maximum": 1}
+    properties = dict.fromkeys(sorted(SCORES), score)
+    return WithJsonSchema({"type": "object", "properties": properties, "additionalProperties": False})
+
+
+def _moderation(scores: dict[str, float]) -> dict[str, float]:
+    if not scores.keys() <= SCORES.keys():
+        raise PydanticCustomError("moderation", "must name no scores but {known}", {"known": ", ".join(sorted(SCORES))})
+    return scores
 
 
 def _kept(names: list[str]) -> list[str]:
@@ -277,6 +292,13 @@ class PresetDocument(Question):
         description="Whether a reviewer must approve each image before anybody else can see what was made of it.",
     )
 
+    moderation: Annotated[dict[str, _Score], AfterValidator(_moderation), _for_scores()] = Field(
+        default={},
+        description=f"Holds an image for a review from a score on: {', '.join(sorted(SCORES))}, from 0 to 1. Without a "
+        "score it is held, too. It needs the models that look into pictures (`looking_not_installed`).",
+        examples=[{"nsfw": 0.8}],
+    )
+
     private: bool | None = Field(
         default=None,
         description="Whether viewers need signed URLs, which expire. Without it, pictures are as the tenant's others.",
@@ -312,6 +334,7 @@ class PresetDocument(Question):
             keeps=tuple(self.keep),
             review=self.review,
             private=self.private,
+            moderation=tuple(sorted(self.moderation.items())),
         )
         return hiding_faces(recipe, blurring(self.blur_faces) if self.blur_faces else None)
 

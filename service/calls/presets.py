@@ -52,7 +52,7 @@ from service.http.body import json_body
 from service.http.call import PathPart, call, reply, unchanged
 from service.http.problems import FieldError, InvalidRequest, TooManyPreviews
 from service.http.rendering import ALWAYS_ASIDE, LINKS, is_known, render, render_rows
-from service.http.wire import Answer, Heard, Question, Time, WholeNumber, is_false, is_none, read_query
+from service.http.wire import Answer, Heard, Question, Time, WholeNumber, is_empty, is_false, is_none, read_query
 from service.limits.long_bodies import asked_by
 from service.limits.open_calls import PREVIEWS as PREVIEW_PLACES
 
@@ -88,6 +88,13 @@ class PresetContent(Answer):
         default=False, exclude_if=is_false, description="Whether a reviewer must approve each image; not there if not."
     )
 
+    moderation: dict[str, float] = Field(
+        default={},
+        exclude_if=is_empty,
+        description="The scores from which on an image is held; not there if there are none.",
+        examples=[{"nsfw": 0.8}],
+    )
+
     @classmethod
     def of(cls, recipe: Recipe) -> Self:
         return cls(
@@ -97,6 +104,7 @@ class PresetContent(Answer):
             blur_faces=style_of(recipe.hiding),
             review=recipe.review,
             private=recipe.private,
+            moderation=dict(recipe.moderation),
         )
 
 

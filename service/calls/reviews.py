@@ -15,7 +15,7 @@ from processor.errors import ImageNotFound, JobNotFound, NotInReview, ReviewDeci
 from processor.jobs import Decision, Job, JobStatus, Review
 from processor.ports.jobs import JobQuery, known_job
 from processor.ports.objects import SignedUrl
-from processor.recipes import STANDARD
+from processor.recipes import STANDARD, VEIL
 from processor.reviews import PRESET, Reviews
 from service.auth.middleware import subject_of, tenant_of
 from service.calls import groups, samples
@@ -28,7 +28,7 @@ from service.http.body import json_body
 from service.http.call import call, reply
 from service.http.problems import InvalidCursor
 from service.http.rendering import render
-from service.http.wire import Answer, Heard, Question, Time, printable, read_query
+from service.http.wire import Answer, Heard, Question, Time, is_none, printable, read_query
 from service.limits.long_bodies import asked_by
 
 REVIEWS = web.AppKey("reviews", Reviews)
@@ -49,6 +49,12 @@ class ReviewsQuery(PageQuery):
         return self.job_query(tenant, JobStatus.NEEDS_REVIEW)
 
 
+class ReviewQuery(Question):
+    """How to show an image."""
+
+    clear: bool = Field(default=False, description="Whether to show clearly what is shown blurred first.")
+
+
 class HeldImage(Answer):
     """An image that waits for a review."""
 
@@ -59,7 +65,8 @@ class HeldImage(Answer):
     preset: str = Field(examples=["avatar"])
     preset_version: int | None = Field(examples=[3])
     reason: str = Field(
-        description="`preset`: the preset asks for a review. `check_failed`: a check broke. Others name what a check "
+        description="`preset`: the preset asks for a review. `check_failed`: a check broke. `nsfw`: the score is too "
+        "high for the preset. `score_missing`, `score_failed`, `score_late`: it is not known. Others name what a check "
         "has found; more may be added.",
         examples=[PRESET],
     )
@@ -91,8 +98,11 @@ class HeldVariant(Answer):
     """A variant, for the eyes of a reviewer."""
 
     name: str = Field(examples=["thumbnail"])
-    url: Url = Field(description="Reads the file without credentials, until it expires. Show it to nobody.")
-    expires_at: Time
+    url: Url | None = Field(
+        description="Reads the file without credentials, until it expires. Show it to nobody. Null: the picture is "
+        "shown `blurred` first; `clear=true` asks for the URL."
+    )
+    expires_at: Time | None
     width: int
     height: int
     size: int = Field(description="In bytes.")
@@ -105,16 +115,25 @@ class HeldAnswer(HeldImage):
 
     variants: list[HeldVariant] = Field(description="Smallest first.")
     facts: FactsAnswer
+    blurred: str | None = Field(
+        default=None,
+        exclude_if=is_none,
+        description="Of an image with a moderation: a rendition of some 30 pixels as a `data:` URI. The variants have "
+        "URLs only with `clear=true`.",
+        examples=["data:image/webp;base64,UklGRj4AAABXRUJQVlA4IDIAAABQAQCdASoQAAsABABoJZwABHQAAP54OaA1JOXZjJyR"],
+    )
 
     @classmethod
     def with_urls(cls, job: Job, urls: Mapping[str, SignedUrl], now: datetime) -> Self:
-        """`urls` has one for each variant, by name."""
+        """`urls` has one for each variant that is shown clearly, by name."""
         review = _review_of(job)
         variants = [
             HeldVariant(
                 name=variant.name,
-                url=urls[variant.name].url,
-                expires_at=now + timedelta(seconds=urls[variant.name].expires_in_seconds),
+                url=urls[variant.name].url if variant.name in urls else None,
+                expires_at=now + timedelta(seconds=urls[variant.name].expires_in_seconds)
+                if variant.name in urls
+                else None,
                 width=variant.width,
                 height=variant.height,
                 size=variant.size,
@@ -123,7 +142,11 @@ class HeldAnswer(HeldImage):
             )
             for variant in review.variants
         ]
-        return cls(**_held(job, review), variants=variants, facts=dict(review.facts.for_tenant))
+        veil = review.facts.for_reviewer.get(VEIL)
+        facts = dict(review.facts.for_tenant)
+        return cls(
+            **_held(job, review), variants=variants, facts=facts, blurred=veil if isinstance(veil, str) else None
+        )
 
 
 class HeldList(Heard):
@@ -172,6 +195,11 @@ def _review_of(job: Job) -> Review:
     return job.review
 
 
+def _is_blurred(job: Job) -> bool:
+    """Whether a reviewer sees it blurred first: whatever holds it, it may be of the kind that its preset looks for."""
+    return job.recipe is not None and bool(job.recipe.moderation)
+
+
 _URLS = {
     variant.name: SignedUrl(
         url=f"{samples.PROCESSED_BUCKET}{variant.key}?X-Amz-Expires={LOOK_SECONDS}&X-Amz-Signature=...",
@@ -180,6 +208,7 @@ _URLS = {
     for variant in samples.HELD_VARIANTS
 }
 HELD = HeldAnswer.with_urls(samples.HELD, _URLS, samples.DONE_AT)
+MODERATED = HeldAnswer.with_urls(samples.MODERATED, {}, samples.DONE_AT)
 HELD_LIST = HeldList.of([samples.HELD], None)
 DECIDED = {"approved": JobAnswer.of(samples.APPROVED), "rejected": JobAnswer.of(samples.REJECTED)}
 
@@ -200,23 +229,27 @@ async def list_reviews(request: web.Request) -> web.Response:
 @call(
     "showReview",
     groups.REVIEWS,
-    reply("The image, with URLs for one look", HELD),
+    reply("The image, with URLs for one look", {"held": HELD, "moderated": MODERATED}),
     path=(UNIQUE_ID,),
+    query=ReviewQuery,
     problems=(ImageNotFound, NotInReview),
 )
 async def show_review(request: web.Request) -> web.Response:
     """Look at what is held of an image.
 
-    Each URL reads one variant from the private bucket and expires after five minutes; ask again for others.
+    Each URL reads one variant from the private bucket and expires after five minutes; ask again for others. An image
+    that a moderation has looked at is shown blurred first: it has URLs only with `clear=true`.
     """
+    query = read_query(ReviewQuery, request.query)
     tenant, unique_id, stores = tenant_of(request), unique_id_in(request), request.app[STORES]
     job = await known_job(stores.jobs, tenant, await request.app[CATALOG].current_job(tenant, unique_id))
     if job is None or job.status is not JobStatus.NEEDS_REVIEW:
         raise NotInReview
     now = clock.now()
+    review = _review_of(job)
     urls = {
         variant.name: await stores.processed.presign_download(variant.key, expires_in_seconds=LOOK_SECONDS)
-        for variant in _review_of(job).variants
+        for variant in (review.variants if query.clear or not _is_blurred(job) else ())
     }
     return render(request, HeldAnswer.with_urls(job, urls, now))
 

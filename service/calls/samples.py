@@ -22,7 +22,7 @@ from processor.jobs import (
     Timings,
 )
 from processor.ports.objects import PostForm, PresignedUpload
-from processor.recipes import STANDARD
+from processor.recipes import MODERATION, STANDARD, VEIL
 from service.calls.facts import EXAMPLE
 
 URL = "https://images.example.com"
@@ -79,6 +79,22 @@ HELD = replace(
     variants=(),
     facts=Facts(),
     review=Review(reason="preset", asked_at=DONE_AT, variants=HELD_VARIANTS, facts=COMPLETED.facts),
+)
+_VEIL = "data:image/webp;base64,UklGRj4AAABXRUJQVlA4IDIAAABQAQCdASoQAAsABABoJZwABHQAAP54OaA1JOXZjJyR"
+_SCORED = {
+    "nsfw": 0.93,
+    MODERATION: {
+        "decision": "held",
+        "reasons": ["nsfw"],
+        "frames": 1,
+        "models": {"nsfw": "Open NSFW bed5ea2d9b0b0283"},
+    },
+    VEIL: _VEIL,
+}
+MODERATED = replace(
+    HELD,
+    recipe=replace(STANDARD, name="shop", version=3, moderation=(("nsfw", 0.8),)),
+    review=Review(reason="nsfw", asked_at=DONE_AT, variants=HELD_VARIANTS, facts=Facts.of(_SCORED, _SCORED)),
 )
 _DECIDED = Review(
     reason="preset",

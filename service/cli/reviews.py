@@ -34,10 +34,11 @@ def list_(*, url: str, api_key: str | None, json_output: bool) -> None:
 
 @review.command(epilog=_EPILOG)
 @click.argument("unique_id")
+@click.option("--clear", is_flag=True, help="With URLs also of a picture that a moderation has looked at.")
 @shared
-def show(unique_id: str, *, url: str, api_key: str | None, json_output: bool) -> None:
+def show(unique_id: str, *, clear: bool, url: str, api_key: str | None, json_output: bool) -> None:
     """Show what is held of an image, with URLs that work for five minutes."""
-    _run(url, api_key, lambda commands: commands.show(unique_id), json_output=json_output)
+    _run(url, api_key, lambda commands: commands.show(unique_id, clear=clear), json_output=json_output)
 
 
 @review.command(epilog=_EPILOG)

@@ -29,15 +29,15 @@ class ReviewCommands(Commands):
                 return
             last_key = page["lastEvaluatedKey"]
 
-    async def show(self, unique_id: str) -> None:
-        """The ids and the reason, then a row with the URL of each variant."""
-        held = await self.ask("GET", _path(unique_id), "variants")
+    async def show(self, unique_id: str, *, clear: bool = False) -> None:
+        """The ids and the reason, then a row with the URL of each variant; without one of what is blurred at first."""
+        held = await self.ask("GET", _path(unique_id) + ("?clear=true" if clear else ""), "variants")
         if held is None:
             return
         rows = [f"{held['uniqueId']}  {held['processingId']}  {held['reason']}  {held['filename']}"]
         for variant in held["variants"]:
             size = f"{variant['width']} x {variant['height']}  {variant['size']:,} bytes"
-            rows.append(f"{variant['name']}  {size}  {variant['url']}")
+            rows.append(f"{variant['name']}  {size}  {variant['url'] or 'blurred; --clear shows it'}")
         self.write(held, "\n".join(map(printable, rows)))
 
     async def decide(self, decision: str, unique_id: str, processing_id: str, comment: str) -> None:

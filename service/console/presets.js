@@ -49,6 +49,7 @@ async function one(place, app, signal, name) {
   const analyses = checks([...ANALYSES, ...Object.keys(app.limits.looking).filter((each) => app.limits.looking[each])], document.analyses);
   const keep = checks(KEEP, document.keep);
   const review = h("input", { type: "checkbox", checked: Boolean(document.review) });
+  const nsfw = h("input", { type: "number", min: 0, max: 1, step: 0.01, value: document.moderation?.nsfw ?? "" });
   fill(rows, document.variants.map(row));
 
   const file = h("input", { type: "file", accept: "image/*" });
@@ -64,7 +65,8 @@ async function one(place, app, signal, name) {
     h("h2", {}, t("variants")), rows,
     mayChange ? button(t("addVariant"), () => (rows.append(row({ ...NEW, name: `variant${rows.children.length + 1}` })), later()), { kind: "small", icon: "plus" }) : null,
     h("fieldset", { class: "inline" }, h("legend", {}, t("analyses")), analyses.element), h("fieldset", { class: "inline" }, h("legend", {}, t("keeps")), keep.element),
-    h("label", { class: "check" }, review, h("span", {}, t("review"))));
+    h("label", { class: "check" }, review, h("span", {}, t("review"))),
+    app.limits.looking.nsfw || document.moderation ? field(t("moderation"), nsfw) : null);
   if (!mayChange) for (const each of editor.querySelectorAll("input, select")) each.disabled = true;
 
   fill(place, h("a", { class: "back", href: "#/presets" }, icon("back"), t("view.presets")),
@@ -123,7 +125,7 @@ async function one(place, app, signal, name) {
       for (const kept of ["quality", "effort"]) if (made[kept]) made[kept] = Object.fromEntries(Object.entries(made[kept]).filter(([format]) => made.formats.includes(format)));
       return made;
     });
-    return { ...document, variants, analyses: analyses.value(), keep: keep.value(), review: review.checked || undefined };
+    return { ...document, variants, analyses: analyses.value(), keep: keep.value(), review: review.checked || undefined, moderation: nsfw.value.trim() ? { ...document.moderation, nsfw: Number(nsfw.value) } : undefined };
   }
 
   async function preview() {

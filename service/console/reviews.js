@@ -24,9 +24,19 @@ export async function reviews(place, app, signal) {
   }
 
   function card(held) {
-    const variant = [...held.variants].sort((one, other) => one.width - other.width).find((each) => each.width >= 300) || held.variants[0];
-    const frame = h("span", { class: "frame veiled" }, variant && h("img", { src: variant.url, alt: t("pictureOf", { name: held.filename }), width: variant.width, height: variant.height }));
-    const show = button(t("showClearly"), () => {
+    const right = (variants) => [...variants].sort((one, other) => one.width - other.width).find((each) => each.width >= 300) || variants[0];
+    const variant = right(held.variants);
+    const picture = variant && h("img", { src: variant.url || held.blurred || "", alt: t("pictureOf", { name: held.filename }), width: variant.width, height: variant.height });
+    const frame = h("span", { class: "frame veiled" }, picture);
+    let blurred = Boolean(variant) && !variant.url;
+    const show = button(t("showClearly"), async () => {
+      try {
+        // Its URL is asked for only now: until then nothing here could show it.
+        if (blurred) picture.src = right((await ask("GET", `review/${held.uniqueId}`, { query: { clear: true }, signal })).variants).url;
+        blurred = false;
+      } catch (error) {
+        return toast(explain(error), "bad");
+      }
       const veiled = frame.classList.toggle("veiled");
       show.replaceChildren(t(veiled ? "showClearly" : "blurAgain"));
     }, { kind: "small" });

@@ -25,6 +25,7 @@ from tests.browser.scenes import photos
 from tests.e2e.conftest import COMMAND, SHORT_POLLS, LocalService
 from tests.fleet import run_stage
 from tests.integration.auth.test_user_pool import claim, user_pool
+from tests.models import needs_models
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -372,6 +373,35 @@ async def test_what_a_preset_holds_is_seen_by_its_reviewer_alone_and_blurred_at_
     await card.get_by_role("button", name="Approve").click()
     await expect(card).to_have_count(0)
     assert (await local.settled(issued["processingId"]))["status"] == "completed"
+
+
+@needs_models
+async def test_a_moderated_picture_is_not_even_asked_for_before_a_reviewer_wants_to_see_it(
+    page: Page, local: LocalService
+) -> None:
+    document = {"variants": [{"name": "small", "width": 400, "height": 400}], "moderation": {"nsfw": 0}}
+    await local.call("PUT", "/images/presets/moderated", json=document, expect=201)
+    issued = await local.put(photo(seed=61), "moderated.jpg", preset="moderated")
+
+    async def is_held() -> bool:
+        job = await local.call("GET", f"/images/status/{issued['processingId']}")
+        return bool(job["status"] == "needs_review")
+
+    await eventually(is_held, what="the review")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await page.goto(url_of(local, "reviews"))
+    card = page.locator("li.card", has_text="moderated.jpg")
+    await expect(card).to_contain_text("The picture may be unsuitable")
+    picture = card.locator("img")
+    await expect(picture).to_have_js_property("complete", value=True)
+    assert 0 < await picture.evaluate("image => image.naturalWidth") < 50
+    assert not [url for url in asked if "/held/" in url]
+    await card.get_by_role("button", name="Show clearly").click()
+    await expect(picture).to_have_js_property("naturalWidth", value=400)
+    assert await picture.evaluate("image => getComputedStyle(image).filter") == "none"
+    await page.goto(url_of(local, "presets/moderated"))
+    await expect(page.get_by_label("Hold a picture from this unsafe score on")).to_have_value("0")
 
 
 async def test_a_webhook_and_a_key_are_made_and_their_secrets_shown_once(page: Page, local: LocalService) -> None:

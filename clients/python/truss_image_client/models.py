@@ -556,7 +556,8 @@ class Held:
     preset: str
     preset_version: int | None
     reason: str
-    """`preset`: the preset asks for a review. `check_failed`: a check broke. Others name what a check has found;
+    """`preset`: the preset asks for a review. `check_failed`: a check broke. `nsfw`: the score is too high for the
+    preset. `score_missing`, `score_failed`, `score_late`: it is not known. Others name what a check has found;
     more may be added.
     """
     asked_at: datetime
@@ -574,8 +575,12 @@ class Held:
     XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture
     was taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
     largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
-    `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `blurFaces`: which faces were
-    hidden, and why that is not sure. More may be added.
+    `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `moderation`: what came of that.
+    `blurFaces`: which faces were hidden, and why that is not sure. More may be added.
+    """
+    blurred: str | None = None
+    """Of an image with a moderation: a rendition of some 30 pixels as a `data:` URI. The variants have URLs only
+    with `clear=true`.
     """
 
 
@@ -592,7 +597,8 @@ class HeldImage:
     preset: str
     preset_version: int | None
     reason: str
-    """`preset`: the preset asks for a review. `check_failed`: a check broke. Others name what a check has found;
+    """`preset`: the preset asks for a review. `check_failed`: a check broke. `nsfw`: the score is too high for the
+    preset. `score_missing`, `score_failed`, `score_late`: it is not known. Others name what a check has found;
     more may be added.
     """
     asked_at: datetime
@@ -620,9 +626,11 @@ class HeldVariant:
     """A variant, for the eyes of a reviewer."""
 
     name: str
-    url: str
-    """Reads the file without credentials, until it expires. Show it to nobody."""
-    expires_at: datetime
+    url: str | None
+    """Reads the file without credentials, until it expires. Show it to nobody. Null: the picture is shown
+    `blurred` first; `clear=true` asks for the URL.
+    """
+    expires_at: datetime | None
     width: int
     height: int
     size: int
@@ -688,8 +696,8 @@ class Job:
     XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture
     was taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
     largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
-    `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `blurFaces`: which faces were
-    hidden, and why that is not sure. More may be added.
+    `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `moderation`: what came of that.
+    `blurFaces`: which faces were hidden, and why that is not sure. More may be added.
     """
     error: Failure | None
     """Only of a failed job."""
@@ -710,7 +718,9 @@ class JobReview:
     """Why a job needed a review, and what came of it."""
 
     reason: str
-    """`preset`: the preset asks for it. `check_failed`: a check broke. Others name what a check found."""
+    """`preset`: the preset asks for it. `check_failed`: a check broke. `nsfw`: a score is too high. Others name
+    what a check found.
+    """
     asked_at: datetime
     decision: Decision | None
     """Null: nobody has decided yet."""
@@ -807,7 +817,8 @@ class Limits:
     """What is converted, by extension. The content decides."""
     looking: dict[str, bool]
     """Analyses that need the models that look into pictures, and whether those are installed. A preset with one
-    that is not is refused (`looking_not_installed`).
+    that is not is refused (`looking_not_installed`). `blurFaces` and the gravity `faces` need `faces`; a
+    `moderation` needs its score.
     """
 
 
@@ -1029,6 +1040,8 @@ class PresetContent:
     """Whether viewers need signed URLs; not there if it does not say."""
     review: bool = False
     """Whether a reviewer must approve each image; not there if not."""
+    moderation: dict[str, float] = field(default_factory=dict)
+    """The scores from which on an image is held; not there if there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1050,6 +1063,10 @@ class PresetDocument:
     """
     review: bool | None = None
     """Whether a reviewer must approve each image before anybody else can see what was made of it."""
+    moderation: dict[str, Any] | None = None
+    """Holds an image for a review from a score on: nsfw, from 0 to 1. Without a score it is held, too. It needs
+    the models that look into pictures (`looking_not_installed`).
+    """
     private: bool | None = None
     """Whether viewers need signed URLs, which expire. Without it, pictures are as the tenant's others."""
 
@@ -1216,8 +1233,8 @@ class Processed:
     XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture
     was taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
     largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
-    `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `blurFaces`: which faces were
-    hidden, and why that is not sure. More may be added.
+    `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `moderation`: what came of that.
+    `blurFaces`: which faces were hidden, and why that is not sure. More may be added.
     """
 
 

@@ -512,10 +512,15 @@ export abstract class Calls {
     blurFaces?: "pixels" | "soft" | null;
     /** Whether a reviewer must approve each image before anybody else can see what was made of it. */
     review?: boolean;
+    /**
+     * Holds an image for a review from a score on: nsfw, from 0 to 1. Without a score it is held, too. It needs
+     * the models that look into pictures (`looking_not_installed`).
+     */
+    moderation?: Record<string, unknown>;
     /** Whether viewers need signed URLs, which expire. Without it, pictures are as the tenant's others. */
     private?: boolean | null;
   } & CallOptions): Promise<Preset> {
-    return this.transport.call<Preset>("PUT", `/images/presets/${quoted(name)}`, {}, { variants: options.variants, analyses: options.analyses, keep: options.keep, blurFaces: options.blurFaces, review: options.review, private: options.private }, options);
+    return this.transport.call<Preset>("PUT", `/images/presets/${quoted(name)}`, {}, { variants: options.variants, analyses: options.analyses, keep: options.keep, blurFaces: options.blurFaces, review: options.review, moderation: options.moderation, private: options.private }, options);
   }
 
   /**
@@ -612,10 +617,14 @@ export abstract class Calls {
   /**
    * Look at what is held of an image.
    *
-   * Each URL reads one variant from the private bucket and expires after five minutes; ask again for others.
+   * Each URL reads one variant from the private bucket and expires after five minutes; ask again for others. An
+   * image that a moderation has looked at is shown blurred first: it has URLs only with `clear=true`.
    */
-  showReview(uniqueId: string, options: CallOptions = {}): Promise<Held> {
-    return this.transport.call<Held>("GET", `/images/review/${quoted(uniqueId)}`, {}, undefined, options);
+  showReview(uniqueId: string, options: {
+    /** Whether to show clearly what is shown blurred first. */
+    clear?: boolean;
+  } & CallOptions = {}): Promise<Held> {
+    return this.transport.call<Held>("GET", `/images/review/${quoted(uniqueId)}`, { clear: options.clear }, undefined, options);
   }
 
   /**

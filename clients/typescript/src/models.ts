@@ -467,7 +467,8 @@ export interface Held {
   preset: string;
   presetVersion: number | null;
   /**
-   * `preset`: the preset asks for a review. `check_failed`: a check broke. Others name what a check has found;
+   * `preset`: the preset asks for a review. `check_failed`: a check broke. `nsfw`: the score is too high for the
+   * preset. `score_missing`, `score_failed`, `score_late`: it is not known. Others name what a check has found;
    * more may be added.
    */
   reason: string;
@@ -486,10 +487,15 @@ export interface Held {
    * XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture was
    * taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
    * largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
-   * `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `blurFaces`: which faces were hidden,
-   * and why that is not sure. More may be added.
+   * `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `moderation`: what came of that.
+   * `blurFaces`: which faces were hidden, and why that is not sure. More may be added.
    */
   facts?: Record<string, unknown>;
+  /**
+   * Of an image with a moderation: a rendition of some 30 pixels as a `data:` URI. The variants have URLs only
+   * with `clear=true`.
+   */
+  blurred?: string | null;
 }
 
 /** An image that waits for a review. */
@@ -503,7 +509,8 @@ export interface HeldImage {
   preset: string;
   presetVersion: number | null;
   /**
-   * `preset`: the preset asks for a review. `check_failed`: a check broke. Others name what a check has found;
+   * `preset`: the preset asks for a review. `check_failed`: a check broke. `nsfw`: the score is too high for the
+   * preset. `score_missing`, `score_failed`, `score_late`: it is not known. Others name what a check has found;
    * more may be added.
    */
   reason: string;
@@ -528,9 +535,12 @@ export interface HeldList {
 /** A variant, for the eyes of a reviewer. */
 export interface HeldVariant {
   name: string;
-  /** Reads the file without credentials, until it expires. Show it to nobody. */
-  url: string;
-  expiresAt: string;
+  /**
+   * Reads the file without credentials, until it expires. Show it to nobody. Null: the picture is shown `blurred`
+   * first; `clear=true` asks for the URL.
+   */
+  url: string | null;
+  expiresAt: string | null;
   width: number;
   height: number;
   /** In bytes. */
@@ -592,8 +602,8 @@ export interface Job {
    * XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture was
    * taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
    * largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
-   * `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `blurFaces`: which faces were hidden,
-   * and why that is not sure. More may be added.
+   * `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `moderation`: what came of that.
+   * `blurFaces`: which faces were hidden, and why that is not sure. More may be added.
    */
   facts?: Record<string, unknown>;
   /** Only of a failed job. */
@@ -613,7 +623,10 @@ export interface Job {
 
 /** Why a job needed a review, and what came of it. */
 export interface JobReview {
-  /** `preset`: the preset asks for it. `check_failed`: a check broke. Others name what a check found. */
+  /**
+   * `preset`: the preset asks for it. `check_failed`: a check broke. `nsfw`: a score is too high. Others name what
+   * a check found.
+   */
   reason: string;
   askedAt: string;
   /** Null: nobody has decided yet. */
@@ -705,7 +718,8 @@ export interface Limits {
   formats: AcceptedFormat[];
   /**
    * Analyses that need the models that look into pictures, and whether those are installed. A preset with one that
-   * is not is refused (`looking_not_installed`).
+   * is not is refused (`looking_not_installed`). `blurFaces` and the gravity `faces` need `faces`; a `moderation`
+   * needs its score.
    */
   looking: Record<string, boolean>;
 }
@@ -907,6 +921,8 @@ export interface PresetContent {
   private?: boolean | null;
   /** Whether a reviewer must approve each image; not there if not. */
   review?: boolean;
+  /** The scores from which on an image is held; not there if there are none. */
+  moderation?: Record<string, number>;
 }
 
 /** What a preset makes of each picture. */
@@ -927,6 +943,11 @@ export interface PresetDocument {
   blurFaces?: "pixels" | "soft" | null;
   /** Whether a reviewer must approve each image before anybody else can see what was made of it. */
   review?: boolean;
+  /**
+   * Holds an image for a review from a score on: nsfw, from 0 to 1. Without a score it is held, too. It needs the
+   * models that look into pictures (`looking_not_installed`).
+   */
+  moderation?: Record<string, unknown>;
   /** Whether viewers need signed URLs, which expire. Without it, pictures are as the tenant's others. */
   private?: boolean | null;
 }
@@ -1076,8 +1097,8 @@ export interface Processed {
    * XMP say, and under `privacy` what the file gave away, and what became of it. `position`: where the picture was
    * taken, null if nothing says it; only with `include=position`. `faces`: how many there are and where the
    * largest are, as fractions of the upright picture. `tags`: names of what a photograph shows, with scores.
-   * `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `blurFaces`: which faces were hidden,
-   * and why that is not sure. More may be added.
+   * `embedding`: 1,280 bits to compare what pictures show. `nsfw`: a score. `moderation`: what came of that.
+   * `blurFaces`: which faces were hidden, and why that is not sure. More may be added.
    */
   facts?: Record<string, unknown>;
 }

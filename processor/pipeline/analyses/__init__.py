@@ -47,5 +47,7 @@ LOOKS: Mapping[str, Look] = {
     "nsfw": nsfw,
     "tags": tags,
 }
+#: Those of them that give a score from 0 to 1, from which on a preset may hold a picture.
+SCORES: Mapping[str, Callable[[View], float]] = {"nsfw": nsfw}
 #: All names.
 NAMES = ANALYSES.keys() | READINGS.keys() | LOOKS.keys()

@@ -18,16 +18,21 @@ _RGB = 3
 
 def placeholder(seen: Glance) -> str:
     """The picture as a `data:` URI of WebP, at most 16 pixels wide and high, of the same shape."""
-    file = encode.write(_picture(seen.tiny), _SPEC)
+    return as_uri(seen.tiny)
+
+
+def as_uri(seen: Glance) -> str:
+    """All that a glance sees, as a `data:` URI of WebP."""
+    file = encode.write(_picture(seen), _SPEC)
     return f"data:{_SPEC.content_type};base64,{base64.b64encode(file).decode()}"
 
 
-def _picture(tiny: Glance) -> pyvips.Image:
-    planes = list(tiny.colours if len(tiny.colours) == _RGB else tiny.colours * _RGB)
-    planes += [] if tiny.alpha is None else [tiny.alpha]
+def _picture(seen: Glance) -> pyvips.Image:
+    planes = list(seen.colours if len(seen.colours) == _RGB else seen.colours * _RGB)
+    planes += [] if seen.alpha is None else [seen.alpha]
     samples = bytearray(len(planes[0]) * len(planes))
     for band, plane in enumerate(planes):
         samples[band :: len(planes)] = plane
-    picture = pyvips.Image.new_from_memory(bytes(samples), tiny.width, tiny.height, len(planes), "uchar")
+    picture = pyvips.Image.new_from_memory(bytes(samples), seen.width, seen.height, len(planes), "uchar")
     # Three bands are taken for colours.
-    return picture if tiny.alpha is None else picture.copy(interpretation="srgb")
+    return picture if seen.alpha is None else picture.copy(interpretation="srgb")

@@ -31,6 +31,7 @@ from processor.catalog.unsized import UnsizedFiles
 from processor.catalog.uploads import UploadRequest, Uploads
 from processor.catalog.waiting import Waiting
 from processor.errors import Unavailable
+from processor.facts import Facts
 from processor.images import HELD_PREFIX, Rendered, StoredVariant, variant_key
 from processor.jobs import Failure, Job, JobStatus, Lease, Manifest, Terms, Timings, withheld
 from processor.jobs import Source as JobSource
@@ -277,6 +278,16 @@ class World:
             await self.processed.put(variant.key, b"webp", content_type="image/webp")
         made = replace(job, variants=tuple(variants), manifest=MANIFEST)
         return await self._finish(withheld(replace(made, **brought), "preset", clock.now()))
+
+    async def moderated(self, processing_id: str, facts: Facts) -> Job:
+        """The same, of an image whose preset has a moderation."""
+        job = await self.hold(processing_id, facts=facts)
+        assert job.recipe is not None
+        assert job.review is not None
+        recipe = replace(job.recipe, moderation=(("nsfw", 0.8),))
+        held = replace(job, recipe=recipe, review=replace(job.review, reason="nsfw"))
+        self.jobs._jobs[processing_id] = held
+        return held
 
     async def fail(self, processing_id: str, code: str = "corrupt_image", **numbers: int) -> Job:
         """The job ended with an error."""

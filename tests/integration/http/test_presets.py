@@ -242,6 +242,33 @@ async def test_a_preset_that_hides_faces_is_shown_as_it_was_written(serve: Serve
         assert (response.status, await response.json()) == (200, first)
 
 
+async def test_a_moderation_is_asked_for_where_a_model_can_look_and_by_scores_that_there_are(ask: Ask) -> None:
+    status, _, problem = await put(ask, content={**AVATAR, "moderation": {"nsfw": 0.8}})
+    assert (status, problem["code"]) == (400, "looking_not_installed")
+    assert problem["detail"].startswith("`nsfw` needs the models that look into pictures")
+    for scores in ({"drugs": 0.8}, {"nsfw": 1.1}, {"nsfw": -0.1}, {"nsfw": "high"}, {"nsfw": None}, 0.8):
+        status, _, problem = await put(ask, content={**AVATAR, "moderation": scores})
+        assert (status, problem["code"]) == (400, "invalid_request")
+        assert problem["errors"][0]["field"].startswith("moderation"), problem
+
+
+@needs_models
+async def test_a_preset_with_a_moderation_is_shown_as_it_was_written(serve: Serve) -> None:
+    client = await serve(models_dir=MODELS)
+    content = {"variants": [{"name": "full"}], "moderation": {"nsfw": 0.8}, "review": True}
+    async with client.put(f"{PATH}/shop", json=content) as response:
+        first = await response.json()
+        assert response.status == 201, first
+    assert (first["document"]["moderation"], first["document"]["review"]) == ({"nsfw": 0.8}, True)
+    assert "nsfw" not in first["document"]["analyses"]
+    async with client.put(f"{PATH}/shop", json=first["document"]) as response:
+        assert (response.status, await response.json()) == (200, first)
+    async with client.put(f"{PATH}/shop", json={**first["document"], "moderation": {"nsfw": 0.7}}) as response:
+        assert (response.status, (await response.json())["version"]) == (201, 2)
+    async with client.put(f"{PATH}/shop", json={"variants": [{"name": "full"}], "moderation": {}}) as response:
+        assert "moderation" not in (await response.json())["document"]
+
+
 @pytest.mark.parametrize("name", ["Avatar", "1a", "a_b", "preview", "a" * 33])
 async def test_a_name_that_no_preset_can_have_is_refused(ask: Ask, name: str) -> None:
     status, _, problem = await put(ask, name)

@@ -104,6 +104,38 @@ async def test_a_reviewer_sees_everything_and_needs_no_other_scope(serve: Serve,
     assert refused.status == 404
 
 
+VEIL = "data:image/webp;base64,UklGRlVFSUw"
+SCORED = {"nsfw": 0.93, "moderation": {"decision": "held", "reasons": ["nsfw"]}, "veil": VEIL}
+
+
+async def test_a_moderated_picture_is_blurred_until_a_reviewer_asks_for_more(
+    ask: Ask, world: World, submit: Submit
+) -> None:
+    job = await world.moderated((await submit(filename="a.jpg"))["processingId"], Facts.of(SCORED, SCORED))
+    _, _, shown = await ask("GET", f"{PATH}/{job.unique_id}")
+    assert (shown["reason"], shown["blurred"]) == ("nsfw", VEIL)
+    assert [(variant["url"], variant["expiresAt"]) for variant in shown["variants"]] == [(None, None)] * 4
+    assert HELD_PREFIX not in json.dumps(shown)
+    assert shown["facts"] == {name: SCORED[name] for name in ("nsfw", "moderation")}
+    _, _, clear = await ask("GET", f"{PATH}/{job.unique_id}?clear=true")
+    assert all(variant["url"].startswith(f"memory://processed/{HELD_PREFIX}") for variant in clear["variants"])
+    assert clear["blurred"] == VEIL
+    _, _, listed = await ask("GET", PATH)
+    assert [each["reason"] for each in listed["images"]] == ["nsfw"]
+    _, _, status = await ask("GET", f"/images/status/{job.processing_id}")
+    assert (status["review"]["reason"], status.get("facts")) == ("nsfw", None)
+    assert VEIL not in json.dumps([listed, status])
+    _, _, approved = await ask("POST", f"{PATH}/{job.unique_id}", json=body(job))
+    assert approved["facts"] == {name: SCORED[name] for name in ("nsfw", "moderation")}
+
+
+async def test_a_moderated_picture_without_a_rendition_shows_none(ask: Ask, world: World, submit: Submit) -> None:
+    job = await world.moderated((await submit(filename="a.jpg"))["processingId"], Facts())
+    _, _, shown = await ask("GET", f"{PATH}/{job.unique_id}")
+    assert "blurred" not in shown
+    assert {variant["url"] for variant in shown["variants"]} == {None}
+
+
 async def test_an_approved_image_is_shown_and_its_urls_are_those_that_were_foretold(
     ask: Ask, world: World, submit: Submit
 ) -> None:

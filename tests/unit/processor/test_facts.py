@@ -86,7 +86,7 @@ def test_an_analysis_that_finds_what_json_cannot_say_is_noticed_where_it_runs(va
 
 
 def test_what_is_read_from_the_file_is_for_the_tenant_or_on_request_and_what_is_seen_is_for_everybody() -> None:
-    assert set(READINGS) | {"embedding", "nsfw"} == OWN | ON_REQUEST
+    assert set(READINGS) | {"embedding", "nsfw", "moderation"} == OWN | ON_REQUEST
     assert not set(ANALYSES) & (OWN | ON_REQUEST)
     assert set(LOOKS) - OWN == {"faces", "tags"}
 

@@ -477,6 +477,7 @@ class Calls:
         keep: Sequence[Literal["copyright", "profile"]] | None = None,
         blur_faces: Literal["pixels", "soft"] | None = None,
         review: bool | None = None,
+        moderation: Mapping[str, Any] | None = None,
         private: bool | None = None,
     ) -> Preset:
         """Write a preset: a new one, or a new version of it.
@@ -496,6 +497,7 @@ class Calls:
                     "keep": keep,
                     "blurFaces": blur_faces,
                     "review": review,
+                    "moderation": moderation,
                     "private": private,
                 }
             ),
@@ -594,12 +596,13 @@ class Calls:
             idempotency_key=idempotency_key,
         )
 
-    def show_review(self, unique_id: str) -> Held:
+    def show_review(self, unique_id: str, *, clear: bool | None = None) -> Held:
         """Look at what is held of an image.
 
         Each URL reads one variant from the private bucket and expires after five minutes; ask again for others.
+        An image that a moderation has looked at is shown blurred first: it has URLs only with `clear=true`.
         """
-        return self._transport.call(Held, "GET", f"/images/review/{quoted(unique_id)}")
+        return self._transport.call(Held, "GET", f"/images/review/{quoted(unique_id)}", query=plain({"clear": clear}))
 
     def find_similar_images(
         self,
