@@ -1,45 +1,50 @@
-"""Removes what earlier jobs of an image show of the faces that its newest one hides."""
+"""Removes what earlier jobs of an image show and its newest one does not: faces that it hides, or public files."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-
-from processor.errors import ImageNotFound
 from processor.images import PRIVATE_PREFIX, VARIANT_PREFIX, image_prefix, job_of_variant, job_prefix
-from processor.jobs import Job
+from processor.jobs import Job, JobStatus
+from processor.manifest import is_manifest
 from processor.ports.jobs import known_job
 from processor.ports.stores import Stores
 
-#: So many of the last jobs are looked at even if nothing is stored of them: whoever removed that may have died before
-#: the edge caches were told.
-LAST_JOBS = 10
 #: Where viewers read variants.
 SERVED = (VARIANT_PREFIX, PRIVATE_PREFIX)
 
 
 async def forget_exposed(stores: Stores, job: Job) -> None:
-    """Remove the variants of jobs of the image that hid no faces, once `job`, which does, has completed.
+    """Remove the variants of the image's other jobs that show more than those of `job`, which has completed.
 
     It may be repeated. Raises `Busy`, `Unavailable`.
     """
-    if job.recipe is None or job.recipe.hiding is None:
+    may_show_less = job.recipe is not None and (job.recipe.private or job.recipe.hiding is not None)
+    if job.place is None or not may_show_less:  # an image's first job has no other beside it
         return
-    others: set[str] = set()
     for under in SERVED:
         found = [job_of_variant(each.key) async for each in stores.processed.walk(image_prefix(job.unique_id, under))]
-        others |= {owner[1] for owner in found if owner is not None}
-    with suppress(ImageNotFound):
-        others |= set((await stores.jobs.get_image(job.tenant, job.unique_id)).job_ids[-LAST_JOBS:])
-    for processing_id in sorted(others - {job.processing_id}):
-        if await _shows_faces(stores, job.tenant, processing_id):
-            for under in SERVED:
-                prefix = job_prefix(job.unique_id, processing_id, under)
-                await stores.processed.purge(prefix)
-                if stores.edge is not None and under == VARIANT_PREFIX:  # no edge keeps the others
-                    await stores.edge.invalidate(prefix)
+        for processing_id in sorted({owner[1] for owner in found if owner is not None} - {job.processing_id}):
+            if shows_more(await known_job(stores.jobs, job.tenant, processing_id), under, job):
+                await forget_variants(stores, job_prefix(job.unique_id, processing_id, under))
 
 
-async def _shows_faces(stores: Stores, tenant: str, processing_id: str) -> bool:
-    """Whether its variants may. Of a job whose record has expired, nobody knows."""
-    job = await known_job(stores.jobs, tenant, processing_id)
-    return job is None or job.recipe is None or job.recipe.hiding is None
+def shows_more(earlier: Job | None, under: str, job: Job) -> bool:
+    """Whether what an earlier job of the image has stored there may show more than `job` does. None: its record has
+    expired, and nobody knows which faces it shows."""
+    if job.status is not JobStatus.COMPLETED or job.recipe is None:
+        return False
+    if job.recipe.private and under == VARIANT_PREFIX:
+        return True
+    hid = earlier is not None and earlier.recipe is not None and earlier.recipe.hiding is not None
+    return job.recipe.hiding is not None and not hid
+
+
+async def forget_variants(stores: Stores, prefix: str) -> None:
+    """Remove what one job has stored, also from the edge caches. Raises `Busy`, `Unavailable`.
+
+    Its manifests go when the caches know. So whoever dies before that is repeated by whoever finds them.
+    """
+    if stores.edge is not None and prefix.startswith(VARIANT_PREFIX):  # no edge keeps the others
+        for key in [each.key async for each in stores.processed.walk(prefix) if not is_manifest(each.key)]:
+            await stores.processed.purge(key)
+        await stores.edge.invalidate(prefix)
+    await stores.processed.purge(prefix)

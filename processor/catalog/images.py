@@ -30,7 +30,9 @@ from processor.errors import (
     Unavailable,
 )
 from processor.events import JobRequested
-from processor.images import is_private
+from processor.exposed import shows_more
+from processor.facts import Facts
+from processor.images import is_private, prefix_of
 from processor.jobs import MAX_JOBS, UNAVAILABLE, Failure, Image, Job, JobStatus, Shown, Source, epoch, next_job
 from processor.manifest import hiding_of, stored_variants
 from processor.pace import pause_before_job
@@ -82,7 +84,8 @@ class Catalog:
         return (await living(self.stores.jobs, tenant, unique_id)).current_job
 
     async def status(self, tenant: str, processing_id: str) -> Job:
-        """The job. A job that was replaced names its image's current job, however many came in between.
+        """The job. A job that was replaced names its image's current job, however many came in between. It has nothing
+        to show if that one shows less: its variants are removed.
 
         Raises `JobNotFound`.
         """
@@ -91,7 +94,10 @@ class Catalog:
             return job
         with suppress(ImageNotFound):
             image = await self.stores.jobs.get_image(tenant, job.unique_id)
-            return replace(job, superseded_by=image.current_job)
+            job = replace(job, superseded_by=image.current_job)
+        current = await known_job(self.stores.jobs, tenant, job.superseded_by or "") if job.variants else None
+        if current is not None and shows_more(job, prefix_of(job.recipe), current):
+            return replace(job, variants=(), further=(), facts=Facts())
         return job
 
     async def status_for_all(self, tenant: str, processing_id: str) -> Job:

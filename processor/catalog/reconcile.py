@@ -13,10 +13,12 @@ from functools import partial
 from processor import clock
 from processor.endings import Endings
 from processor.erasure import Eraser
-from processor.errors import ImageNotFound, JobNotFound, RecordChanged
+from processor.errors import ImageNotFound, ObjectNotFound, RecordChanged
 from processor.events import JobRequested, SourceArrived
+from processor.exposed import SERVED, forget_variants, shows_more
 from processor.images import HELD_PREFIX, PREFIXES, SOURCE_PREFIX, job_of_variant, job_prefix, unique_id_of
 from processor.jobs import SUPERSEDED, Image, Job, JobStatus, first_image, pending_job
+from processor.manifest import manifest_key
 from processor.ports.jobs import known_job
 from processor.ports.objects import ObjectInfo
 from processor.ports.stores import AllStores
@@ -37,6 +39,8 @@ class FindingKind(StrEnum):
     UNRECORDED = "unrecorded"  # an upload that there is no record of
     REVENANT = "revenant"  # an object of a deleted image
     ORPHAN = "orphan"  # variants that no record names
+    EXPOSED = "exposed"  # variants of an earlier job that show more than the image's newest one
+    REPLACED = "replaced"  # variants of an earlier job that newer ones replaced long ago
 
 
 class Action(StrEnum):
@@ -74,6 +78,8 @@ class Reconciler:
     recipe: Recipe = STANDARD
     #: The tenant that gets uploads without a record; None: they stay as they are.
     adopt_as: str | None = None
+    #: How long variants stay when newer ones of their image are there. None: until the image is deleted.
+    keep_replaced: timedelta | None = None
 
     async def findings(self) -> AsyncIterator[Finding]:
         """Everything that is out of order, as it is found and mended. Raises `Unavailable`."""
@@ -174,29 +180,43 @@ class Reconciler:
             yield (*job, newest)
 
     async def _stored_job(self, unique_id: str, processing_id: str, under: str) -> Finding | None:
-        if not await self._is_orphan(unique_id, processing_id, under):
+        kind = await self._surplus(unique_id, processing_id, under)
+        if kind is None:
             return None
         prefix = job_prefix(unique_id, processing_id, under)
-        return await self._mended(
-            FindingKind.ORPHAN, Action.REMOVED, prefix, lambda: self.stores.processed.purge(prefix)
-        )
+        remove = partial(forget_variants, self.stores) if kind is FindingKind.EXPOSED else self.stores.processed.purge
+        return await self._mended(kind, Action.REMOVED, prefix, lambda: remove(prefix))
 
-    async def _is_orphan(self, unique_id: str, processing_id: str, under: str) -> bool:
-        """Whether no job has these variants. An image names its job before the job stores anything, so an unnamed job
-        is over. What is held belongs to jobs that have not ended; what viewers read never to one that is held."""
+    async def _surplus(self, unique_id: str, processing_id: str, under: str) -> FindingKind | None:
+        """Why variants must go; None: they stay."""
         try:
             image = await self.stores.jobs.image_of_any_tenant(unique_id)
         except ImageNotFound:
-            return True
-        if image.deleted_at is not None or processing_id not in image.job_ids:
-            return True
-        try:
-            job = await self.stores.jobs.get_job(image.tenant, processing_id)
-        except JobNotFound:  # expired, while its image lives and shows these variants; nobody can approve it any more
-            return under == HELD_PREFIX
-        if under == HELD_PREFIX:
-            return job.ended
-        return job.is_withheld or (job.error is not None and job.error.code == SUPERSEDED)
+            return FindingKind.ORPHAN
+        job = await known_job(self.stores.jobs, image.tenant, processing_id)
+        if _is_orphan(image, processing_id, job, under):
+            return FindingKind.ORPHAN
+        if processing_id == image.current_job or under not in SERVED:
+            return None
+        current = await known_job(self.stores.jobs, image.tenant, image.current_job)
+        if current is not None and shows_more(job, under, current):
+            return FindingKind.EXPOSED
+        return FindingKind.REPLACED if await self._stands(image) else None
+
+    async def _stands(self, image: Image) -> bool:
+        """Whether the variants of the current job have been there for so long that those before them may go.
+
+        The bucket tells, by the manifest, which is written last: the record may have expired, and that of a job that
+        failed as well.
+        """
+        if self.keep_replaced is None:
+            return False
+        for under in SERVED:
+            with contextlib.suppress(ObjectNotFound):
+                manifest = manifest_key(image.unique_id, image.current_job, under=under)
+                found = await self.stores.processed.head(manifest)
+                return clock.now() - found.last_modified >= self.keep_replaced
+        return False
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
@@ -218,6 +238,18 @@ async def _all(batch: list[Awaitable[Finding | None]]) -> list[Finding]:
     """The findings of a batch, which is emptied."""
     waiting, batch[:] = list(batch), []
     return [finding for finding in await asyncio.gather(*waiting) if finding is not None]
+
+
+def _is_orphan(image: Image, processing_id: str, job: Job | None, under: str) -> bool:
+    """Whether no job has these variants. An image names its job before the job stores anything, so an unnamed job is
+    over. What is held belongs to jobs that have not ended; what viewers read never to one that is held."""
+    if image.deleted_at is not None or processing_id not in image.job_ids:
+        return True
+    if job is None:  # expired, while its image lives and shows these variants; nobody can approve it any more
+        return under == HELD_PREFIX
+    if under == HELD_PREFIX:
+        return job.ended
+    return job.is_withheld or (job.error is not None and job.error.code == SUPERSEDED)
 
 
 def _request(job: Job) -> JobRequested:

@@ -110,7 +110,8 @@ def local(port: str, data_dir: str) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 def reconcile(grace_minutes: int, tenant: str | None, *, dry_run: bool) -> None:
-    """Find uploads that no message will come for, and variants that no record names; mend them.
+    """Find uploads that no message will come for, and variants that no record names, or that newer ones replaced long
+    ago; mend them.
 
     Prints one line for each and a count at the end. Safe to run at any time, twice, and beside the service. Configured
     by the same environment variables as `serve`; without them, it works on the local mode that runs over DATA_DIR.
@@ -135,6 +136,7 @@ def reconcile(grace_minutes: int, tenant: str | None, *, dry_run: bool) -> None:
                 grace=timedelta(minutes=grace_minutes),
                 dry_run=dry_run,
                 adopt_as=tenant,
+                keep_replaced=settings.keep_replaced,
             )
             async for finding in reconciler.findings():
                 counts[finding.kind] += 1

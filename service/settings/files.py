@@ -187,6 +187,16 @@ class FileSettings(BaseModel):
     retention_days: Annotated[
         int, Field(alias="RETENTION_DAYS", ge=1, le=3650, description="How long job records are kept.")
     ] = 30
+    replaced_variants_days: Annotated[
+        int,
+        Field(
+            alias="REPLACED_VARIANTS_DAYS",
+            ge=0,
+            le=3650,
+            description="How long variants stay when newer ones of their image are there; then `truss-image reconcile` "
+            "removes them. At least as long as `RETENTION_DAYS`. 0: until the image is deleted.",
+        ),
+    ] = 90
 
     @property
     def file_limits(self) -> FileLimits:
@@ -215,3 +225,9 @@ class FileSettings(BaseModel):
     def retention(self) -> timedelta:
         """The life of job records and tombstones."""
         return timedelta(days=self.retention_days)
+
+    @property
+    def keep_replaced(self) -> timedelta | None:
+        """The life of variants that were replaced. Records have their URLs, so these work for as long."""
+        days = self.replaced_variants_days
+        return timedelta(days=max(days, self.retention_days)) if days else None
