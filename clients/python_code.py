@@ -38,11 +38,14 @@ _SYNCHRONOUS = {
     r"\basync def\b": "def",
     r"\basync (for|with)\b": r"\1",
     r"\bawait ": "",
-    r"\bAsync(Client|Calls|Transport|Uploads|Iterator|Generator)\b": r"\1",
+    r"\bAsyncGenerator\[(\w+), None\]": r"Generator[\1, None, None]",
+    r"\bAsync(Client|Calls|Transport|Uploads|UploadUrls|EventStream|Gate|Iterator|Generator)\b": r"\1",
     r"\bhttpx\.AsyncClient\b": "httpx.Client",
     r"\b__aenter__\b": "__enter__",
     r"\b__aexit__\b": "__exit__",
+    r"\b__aiter__\b": "__iter__",
     r"\baclose\b": "close",
+    r"\baiter_(bytes|lines)\b": r"iter_\1",
     r"\b_async\b": "_sync",
     r"\bAwaitable\[(\w+)\]": r"\1",
     r"\basynchronous\b": "synchronous",
@@ -88,6 +91,8 @@ _MODEL_IMPORTS = """
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
+
+from truss_image_client.wire import Model
 """
 
 
@@ -101,7 +106,7 @@ def _models(api: Api) -> str:
 def _class(model: Model) -> str:
     lines = [
         "@dataclass(frozen=True, slots=True, kw_only=True)",
-        f"class {model.name}:",
+        f"class {model.name}(Model):",
         *_docstring(model.description or f"{model.name}.", 4),
     ]
     for each in model.fields:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from truss_image_client import models, webhooks
 from truss_image_client._async.client import AsyncClient
-from truss_image_client._async.uploads import Progress, Upload
+from truss_image_client._async.events import AsyncEventStream
 from truss_image_client._sync.client import Client
-from truss_image_client.content import Source
+from truss_image_client._sync.events import EventStream
+from truss_image_client.content import Content, Progress, Source, Upload
 from truss_image_client.errors import (
     ApiError,
     BadRequest,
@@ -27,13 +28,20 @@ from truss_image_client.errors import (
     UploadFailed,
     WebhookRefused,
 )
+from truss_image_client.webhooks import Event
+from truss_image_client.wire import Answer, document
 
 __all__ = [
+    "Answer",
     "ApiError",
     "AsyncClient",
+    "AsyncEventStream",
     "BadRequest",
     "Client",
     "Conflict",
+    "Content",
+    "Event",
+    "EventStream",
     "JobFailed",
     "NotAllowed",
     "NotAuthenticated",
@@ -49,6 +57,7 @@ __all__ = [
     "Upload",
     "UploadFailed",
     "WebhookRefused",
+    "document",
     "models",
     "webhooks",
 ]

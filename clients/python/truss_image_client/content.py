@@ -8,35 +8,53 @@ import io
 import mimetypes
 import os
 import re
+import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from truss_image_client.errors import UploadFailed
 
-#: What can be uploaded: the path of a file, its bytes, or a file that is open for reading bytes and can seek.
-Source = str | os.PathLike[str] | bytes | IO[bytes]
+#: The path of a file, its bytes, or a file that is open for reading bytes and can seek.
+File = str | os.PathLike[str] | bytes | IO[bytes]
+
+#: Hears how many bytes of the file have been sent, and how many it has.
+Progress = Callable[[int, int], None]
 
 #: Bytes that are read at a time.
 CHUNK_BYTES = 256 * 1024
 _NOT_IN_A_NAME = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+#: A name that became a pipe since it was looked at must not hang the client.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Content:
-    """An open file. Several threads may read pieces of it at once."""
+    """A file that is open, to be uploaded. Several threads may read pieces of it at once.
 
-    def __init__(self, source: Source, filename: str | None) -> None:
+    `source` is a path, bytes, or an open file, which stays open when this is closed. Raises `UploadFailed` for what is
+    no file with something in it.
+    """
+
+    def __init__(self, source: File, filename: str | None = None) -> None:
         self._owned = not hasattr(source, "read")
         self._file = _opened(source)
         self._lock = threading.Lock()
         self._start = 0 if self._owned else self._file.tell()
         name = filename or (Path(source).name if isinstance(source, str | os.PathLike) else _name_of(self._file))
-        self.filename = _NOT_IN_A_NAME.sub("_", name)
+        self.filename = filename_of(name)
+        self._checksum = ""
         self.size = self._file.seek(0, os.SEEK_END) - self._start
         if not self.size:
             self.close()
             raise UploadFailed("the file is empty")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.close()
 
     @property
     def content_type(self) -> str | None:
@@ -44,11 +62,13 @@ class Content:
         return guessed if guessed and guessed.startswith("image/") else None
 
     def checksum(self) -> str:
-        """SHA-256 in base64."""
-        digest = hashlib.sha256()
-        for chunk in self.chunks(0, self.size):
-            digest.update(chunk)
-        return base64.b64encode(digest.digest()).decode()
+        """SHA-256 in base64. The file is read for it, once."""
+        if not self._checksum:
+            digest = hashlib.sha256()
+            for chunk in self.chunks(0, self.size):
+                digest.update(chunk)
+            self._checksum = base64.b64encode(digest.digest()).decode()
+        return self._checksum
 
     def chunks(self, start: int, size: int, tell: Callable[[int], None] | None = None) -> Iterator[bytes]:
         """`size` bytes from `start` on; `tell` hears how many were taken."""
@@ -61,9 +81,12 @@ class Content:
                 tell(taken)
 
     def read(self, start: int, size: int) -> bytes:
-        with self._lock:
-            self._file.seek(self._start + start)
-            chunk = self._file.read(size)
+        try:
+            with self._lock:
+                self._file.seek(self._start + start)
+                chunk = self._file.read(size)
+        except OSError as error:
+            raise _unreadable(error) from error
         if not chunk:
             raise UploadFailed("the file became shorter while it was read")
         return chunk
@@ -74,17 +97,55 @@ class Content:
             self._file.close()
 
 
-def _opened(source: Source) -> IO[bytes]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file that is in the storage. `existing`: it was there before, so nothing was sent.
+
+    `urls`: where each variant will be, by its name, as soon as the job has completed. `sent`: bytes that this upload
+    brought there; of one that goes on where an earlier try stopped, less than the file has.
+    """
+
+    unique_id: str
+    processing_id: str
+    key: str
+    urls: Mapping[str, str]
+    existing: bool
+    sent: int
+
+
+def filename_of(name: str) -> str:
+    """A name without what the API refuses: control characters, and bytes that are no text."""
+    return _NOT_IN_A_NAME.sub("_", name)
+
+
+#: What can be uploaded: a file, or what the caller has opened already, and closes.
+Source = File | Content
+
+
+def _opened(source: File) -> IO[bytes]:
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source)
     if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        if not path.is_file():
-            raise UploadFailed(f"{path.name} is no file")
-        return path.open("rb")
+        try:
+            return _opened_file(Path(source))
+        except OSError as error:
+            raise _unreadable(error) from error
     if not source.seekable():
         raise UploadFailed("the file cannot seek: read it into memory first, and upload the bytes")
     return source
+
+
+def _opened_file(path: Path) -> IO[bytes]:
+    found = path.stat()
+    if stat.S_ISDIR(found.st_mode):
+        raise UploadFailed("it is a directory")
+    if not stat.S_ISREG(found.st_mode):
+        raise UploadFailed("it is a pipe or a device, not a file")
+    return os.fdopen(os.open(path, _FLAGS), "rb")
+
+
+def _unreadable(error: OSError) -> UploadFailed:
+    return UploadFailed(f"it cannot be read: {error.strerror or error}")
 
 
 def _name_of(file: IO[bytes]) -> str:

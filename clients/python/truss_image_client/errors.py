@@ -21,6 +21,10 @@ class NotThisService(TrussImageError):
     """Something answers that does not speak this API: look at the base URL."""
 
 
+class OlderRelease(NotThisService):
+    """The service is too old for what was asked of it."""
+
+
 class NotDone(TrussImageError, TimeoutError):
     """The job has not ended in the time that the caller gave it. It goes on in the service."""
 
@@ -50,13 +54,15 @@ class JobFailed(TrussImageError):
 class ApiError(TrussImageError):
     """The service refused a call. `problem` has all that it said, and its `code` is stable.
 
-    `retry_after`: when it makes sense to ask again, in seconds.
+    `retry_after`: when it makes sense to ask again, in seconds. `call`: the method and the path.
     """
 
-    def __init__(self, problem: Problem, retry_after: float | None = None) -> None:
+    def __init__(self, problem: Problem, retry_after: float | None = None, call: str = "") -> None:
         self.problem = problem
         self.retry_after = retry_after
-        super().__init__(f"{problem.code}: {problem.detail} (request {problem.request_id})")
+        self.call = call
+        request = f" (request {problem.request_id})" if problem.request_id else ""
+        super().__init__(f"{problem.code}: {problem.detail}{request}")
 
     @property
     def code(self) -> str:
@@ -106,7 +112,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 }
 
 
-def refusal(problem: Problem, retry_after: float | None = None) -> ApiError:
+def refusal(problem: Problem, retry_after: float | None = None, *, call: str = "") -> ApiError:
     """The error of a problem document."""
     server = Unavailable if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR else BadRequest
-    return _BY_STATUS.get(problem.status, server)(problem, retry_after)
+    return _BY_STATUS.get(problem.status, server)(problem, retry_after, call)

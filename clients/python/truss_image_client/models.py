@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
 
+from truss_image_client.wire import Model
+
 BulkState = Literal["queued", "running", "cancelling", "completed", "cancelled", "failed"]
 Decision = Literal["approved", "rejected"]
 DeliveryStatus = Literal["pending", "delivered", "failed"]
@@ -31,7 +33,7 @@ Scope = Literal["images:read", "images:write", "images:delete", "images:position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AcceptedFormat:
+class AcceptedFormat(Model):
     """A kind of file that is converted."""
 
     extension: str
@@ -39,7 +41,7 @@ class AcceptedFormat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey:
+class ApiKey(Model):
     """The record of a key. It does not have the key's text."""
 
     key_id: str
@@ -54,7 +56,7 @@ class ApiKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKeyList:
+class ApiKeyList(Model):
     """The keys of a tenant, newest first. Ended keys stay for thirty days."""
 
     keys: list[ApiKey]
@@ -62,7 +64,7 @@ class ApiKeyList:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArrivedPart:
+class ArrivedPart(Model):
     """A part that has arrived."""
 
     part_number: int
@@ -71,7 +73,7 @@ class ArrivedPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asset:
+class Asset(Model):
     """An asset."""
 
     asset_id: str
@@ -82,7 +84,7 @@ class Asset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssetBounds:
+class AssetBounds(Model):
     """What assets are held to."""
 
     count: int
@@ -96,7 +98,7 @@ class AssetBounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssetDeleted:
+class AssetDeleted(Model):
     """The asset that was."""
 
     ignored: list[str] | None = None
@@ -105,7 +107,7 @@ class AssetDeleted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssetFile:
+class AssetFile(Model):
     """The file of an asset."""
 
     asset_id: str
@@ -115,7 +117,7 @@ class AssetFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssetList:
+class AssetList(Model):
     """The tenant's assets, newest first."""
 
     assets: list[Asset]
@@ -125,7 +127,7 @@ class AssetList:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssetStored:
+class AssetStored(Model):
     """An asset that is stored."""
 
     ignored: list[str] | None = None
@@ -138,7 +140,7 @@ class AssetStored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(Model):
     """One try."""
 
     at: datetime
@@ -153,7 +155,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchDelete:
+class BatchDelete(Model):
     """The result for each image to delete."""
 
     ignored: list[str] | None = None
@@ -166,7 +168,7 @@ class BatchDelete:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchProcess:
+class BatchProcess(Model):
     """The result for each image to convert again."""
 
     ignored: list[str] | None = None
@@ -179,7 +181,7 @@ class BatchProcess:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchStatus:
+class BatchStatus(Model):
     """The result for each job."""
 
     ignored: list[str] | None = None
@@ -192,7 +194,7 @@ class BatchStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchUploads:
+class BatchUploads(Model):
     """The result for each upload."""
 
     ignored: list[str] | None = None
@@ -205,7 +207,7 @@ class BatchUploads:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BulkJob:
+class BulkJob(Model):
     """The state of a bulk job."""
 
     ignored: list[str] | None = None
@@ -243,7 +245,7 @@ class BulkJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BulkJobs:
+class BulkJobs(Model):
     """The bulk jobs of the last week."""
 
     batches: list[BulkJob]
@@ -251,7 +253,7 @@ class BulkJobs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BulkResult:
+class BulkResult(Model):
     """The result for one image."""
 
     unique_id: str
@@ -264,7 +266,7 @@ class BulkResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BulkResultPage:
+class BulkResultPage(Model):
     """A page of results, in about the order of `listedAt`, oldest first."""
 
     ignored: list[str] | None = None
@@ -279,7 +281,7 @@ class BulkResultPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CompletedUpload:
+class CompletedUpload(Model):
     """The file is complete, and its job is queued."""
 
     message: str = "Upload completed"
@@ -289,7 +291,7 @@ class CompletedUpload:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class Cost(Model):
     """What was used."""
 
     cpu_ms: int
@@ -305,7 +307,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class Counted(Model):
     """A limit and how much of it is used."""
 
     limit: int
@@ -314,7 +316,7 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Day:
+class Day(Model):
     """What was used on a day."""
 
     cpu_ms: int
@@ -338,7 +340,7 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DefaultPreset:
+class DefaultPreset(Model):
     """What uploads get that do not say."""
 
     ignored: list[str] | None = None
@@ -348,7 +350,7 @@ class DefaultPreset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deleted:
+class Deleted(Model):
     """The deleted image."""
 
     message: str = "Image deleted"
@@ -359,7 +361,7 @@ class Deleted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteResult:
+class DeleteResult(Model):
     """The result for one image to delete."""
 
     index: int
@@ -377,7 +379,7 @@ class DeleteResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeletedImage:
+class DeletedImage(Model):
     """A deleted image, without the keys that the single call's receipt has."""
 
     message: str = "Image deleted"
@@ -388,7 +390,7 @@ class DeletedImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(Model):
     """One event for this webhook, and its delivery."""
 
     event_id: str
@@ -411,7 +413,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryPage:
+class DeliveryPage(Model):
     """A page of deliveries, newest events first; of the last seven days."""
 
     ignored: list[str] | None = None
@@ -424,7 +426,7 @@ class DeliveryPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Depth:
+class Depth(Model):
     """The approximate number of messages in a queue."""
 
     waiting: int
@@ -434,7 +436,7 @@ class Depth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class Estimate(Model):
     """An estimate, from the tenant's own images."""
 
     cpu_seconds: float
@@ -447,7 +449,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FailedPage:
+class FailedPage(Model):
     """A page of images whose current job failed."""
 
     ignored: list[str] | None = None
@@ -464,7 +466,7 @@ class FailedPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(Model):
     """The reason why a job failed."""
 
     code: str
@@ -480,7 +482,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FieldError:
+class FieldError(Model):
     """What is wrong with one field of a request."""
 
     field: str
@@ -492,7 +494,7 @@ class FieldError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VariantFile:
+class VariantFile(Model):
     """A stored file; `size` in bytes, `width` and `height` in pixels."""
 
     key: str
@@ -508,7 +510,7 @@ class VariantFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
+class Filter(Model):
     """A filter for images."""
 
     status: JobStatus | None
@@ -520,7 +522,7 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
+class Format(Model):
     """The state of the variants in a further format."""
 
     status: FormatStatus
@@ -532,7 +534,7 @@ class Format:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
+class Health(Model):
     """Whether the service can work."""
 
     status: Literal["healthy", "unhealthy", "draining"]
@@ -544,7 +546,7 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class Held(Model):
     """An image that waits for a review, with what was made of it."""
 
     unique_id: str
@@ -585,7 +587,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldImage:
+class HeldImage(Model):
     """An image that waits for a review."""
 
     unique_id: str
@@ -609,7 +611,7 @@ class HeldImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldList:
+class HeldList(Model):
     """A page of images that wait for a review."""
 
     ignored: list[str] | None = None
@@ -622,7 +624,7 @@ class HeldList:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldVariant:
+class HeldVariant(Model):
     """A variant, for the eyes of a reviewer."""
 
     name: str
@@ -641,7 +643,7 @@ class HeldVariant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageFilter:
+class ImageFilter(Model):
     """A filter for the images that exist when the bulk job starts."""
 
     status: JobStatus | None = None
@@ -657,7 +659,7 @@ class ImageFilter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Model):
     """The state of a job, and its results."""
 
     processing_id: str
@@ -714,7 +716,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobReview:
+class JobReview(Model):
     """Why a job needed a review, and what came of it."""
 
     reason: str
@@ -732,7 +734,7 @@ class JobReview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobVariant:
+class JobVariant(Model):
     """A variant of a job. Others may follow."""
 
     key: str
@@ -752,7 +754,7 @@ class JobVariant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyUse:
+class KeyUse(Model):
     """What was used by one API key."""
 
     cpu_ms: int
@@ -774,7 +776,7 @@ class KeyUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Model):
     """Who calls, the file limits, and the limits and usage of the tenant, as of a few seconds ago."""
 
     ignored: list[str] | None = None
@@ -823,7 +825,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImagePage:
+class ImagePage(Model):
     """A page of images, each as its current job."""
 
     ignored: list[str] | None = None
@@ -836,7 +838,7 @@ class ImagePage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Multipart:
+class Multipart(Model):
     """Where and how to upload the parts of a file, and where its variants will be."""
 
     ignored: list[str] | None = None
@@ -869,7 +871,7 @@ class Multipart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewApiKey:
+class NewApiKey(Model):
     """A new key, with its text."""
 
     ignored: list[str] | None = None
@@ -888,7 +890,7 @@ class NewApiKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewSecret:
+class NewSecret(Model):
     """A webhook, with a new secret."""
 
     ignored: list[str] | None = None
@@ -914,7 +916,7 @@ class NewSecret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Model):
     """One part: `size` bytes of the file, from `(partNumber - 1) * partSize` on."""
 
     part_number: int
@@ -927,7 +929,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class Parts(Model):
     """The state of an upload in parts."""
 
     unique_id: str
@@ -944,7 +946,7 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Model):
     """What a backfill would do."""
 
     preset: str
@@ -966,7 +968,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedImage:
+class PlannedImage(Model):
     """An image with another version. A preview with its `uniqueId` shows what it would become."""
 
     unique_id: str
@@ -978,7 +980,7 @@ class PlannedImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PostForm:
+class PostForm(Model):
     """The same upload as an HTML form: every field, then the file in a field named `file`."""
 
     url: str
@@ -986,7 +988,7 @@ class PostForm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Preset:
+class Preset(Model):
     """One version of a preset."""
 
     ignored: list[str] | None = None
@@ -1006,7 +1008,7 @@ class Preset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PresetBounds:
+class PresetBounds(Model):
     """What presets are held to."""
 
     count: int
@@ -1026,7 +1028,7 @@ class PresetBounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PresetContent:
+class PresetContent(Model):
     """What it makes. `PUT` takes it as it is."""
 
     variants: list[PresetVariant]
@@ -1045,7 +1047,7 @@ class PresetContent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PresetDocument:
+class PresetDocument(Model):
     """What a preset makes of each picture."""
 
     variants: list[VariantRequest]
@@ -1072,7 +1074,7 @@ class PresetDocument:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PresetHistory:
+class PresetHistory(Model):
     """The versions of a preset, newest first."""
 
     versions: list[Preset]
@@ -1080,7 +1082,7 @@ class PresetHistory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PresetList:
+class PresetList(Model):
     """The newest version of each preset, by name; the built-in one first."""
 
     presets: list[Preset]
@@ -1092,7 +1094,7 @@ class PresetList:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PresetVariant:
+class PresetVariant(Model):
     """A variant, with everything that decides over its file."""
 
     name: str
@@ -1114,7 +1116,7 @@ class PresetVariant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
+class Preview(Model):
     """The variants of a picture. They are stored nowhere."""
 
     ignored: list[str] | None = None
@@ -1126,7 +1128,7 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreviewFile:
+class PreviewFile(Model):
     """A file of a preview."""
 
     name: str
@@ -1141,7 +1143,7 @@ class PreviewFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Model):
     """An error, as RFC 9457 wants it; `error` repeats `detail` for earlier clients."""
 
     type: str
@@ -1171,7 +1173,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
+class Process(Model):
     """The new job."""
 
     ignored: list[str] | None = None
@@ -1187,7 +1189,7 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessResult:
+class ProcessResult(Model):
     """The result for one image to convert again."""
 
     index: int
@@ -1205,7 +1207,7 @@ class ProcessResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Processed:
+class Processed(Model):
     """The variants that can be shown now."""
 
     srcset: str | None = None
@@ -1239,7 +1241,7 @@ class Processed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessedImage:
+class ProcessedImage(Model):
     """A stored variant with its name and age."""
 
     key: str
@@ -1259,7 +1261,7 @@ class ProcessedImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(Model):
     """The keys that were removed, in all versions, and the time at which the buckets were found empty."""
 
     sources: list[str]
@@ -1274,7 +1276,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Redrive:
+class Redrive(Model):
     """The images that were redriven; in a dry run, those that would be."""
 
     ignored: list[str] | None = None
@@ -1292,7 +1294,7 @@ class Redrive:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedrivenImage:
+class RedrivenImage(Model):
     """The result for one failed image."""
 
     unique_id: str
@@ -1309,7 +1311,7 @@ class RedrivenImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replay:
+class Replay(Model):
     """The deliveries that are sent again."""
 
     ignored: list[str] | None = None
@@ -1320,7 +1322,7 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestRate:
+class RequestRate(Model):
     """A bucket that holds `burst` requests and regains `perSecond`."""
 
     per_second: float
@@ -1328,7 +1330,7 @@ class RequestRate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class Shape(Model):
     """Variants of one shape for pages."""
 
     variants: list[str]
@@ -1342,7 +1344,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SimilarPage:
+class SimilarPage(Model):
     """Images that look alike, the nearest first."""
 
     unique_id: str
@@ -1357,7 +1359,7 @@ class SimilarPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SimilarImage:
+class SimilarImage(Model):
     """An image that looks alike, as its current job."""
 
     unique_id: str
@@ -1375,7 +1377,7 @@ class SimilarImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StatusResult:
+class StatusResult(Model):
     """The result for one job."""
 
     index: int
@@ -1393,7 +1395,7 @@ class StatusResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timings:
+class Timings(Model):
     """How long the steps took, in milliseconds."""
 
     download: int
@@ -1403,7 +1405,7 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UploadResult:
+class UploadResult(Model):
     """The result for one upload."""
 
     index: int
@@ -1423,7 +1425,7 @@ class UploadResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UploadUrl:
+class UploadUrl(Model):
     """Where and how to upload, and where the variants will be."""
 
     ignored: list[str] | None = None
@@ -1456,7 +1458,7 @@ class UploadUrl:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(Model):
     """What the tenant used; days without any use are not there."""
 
     from_: date
@@ -1466,7 +1468,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
+class Use(Model):
     """What was used, and by how many jobs."""
 
     cpu_ms: int
@@ -1486,7 +1488,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
+class Variant(Model):
     """A stored variant, and the same in further formats."""
 
     key: str
@@ -1504,7 +1506,7 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VariantRequest:
+class VariantRequest(Model):
     """One variant."""
 
     name: str
@@ -1536,7 +1538,7 @@ class VariantRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Webhook:
+class Webhook(Model):
     """A webhook, without its secret."""
 
     ignored: list[str] | None = None
@@ -1560,7 +1562,7 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookList:
+class WebhookList(Model):
     """The webhooks of a tenant, oldest first."""
 
     webhooks: list[Webhook]

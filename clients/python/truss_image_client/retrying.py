@@ -13,14 +13,15 @@ BACKOFF_SECONDS = (0.5, 10.0)
 #: Pause where the service is busy, and does not say how long. In seconds.
 BUSY_SECONDS = 1.0
 
-_BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+#: The service tells all callers to wait.
+BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _AWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
 
 
 def pause_after(status: int, code: str, headers: Mapping[str, str], tries: int) -> float | None:
     """Seconds to wait before a call that was refused is repeated; None: repeating it does not help."""
     told = retry_after(headers)
-    if status in _BUSY or code == "request_in_progress":
+    if status in BUSY or code == "request_in_progress":
         return BUSY_SECONDS if told is None else told
     return backoff(tries) if status in _AWAY else None
 

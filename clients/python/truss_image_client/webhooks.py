@@ -9,7 +9,7 @@ import hmac
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +23,7 @@ TOLERANCE_SECONDS = 300
 class Event:
     """What happened to an image. `id` is the same however often it is sent: remember it for a day.
 
-    `data` is as documented for each `type`.
+    `data` is as documented for each `type`. `document` is the whole CloudEvent as it came.
     """
 
     id: str
@@ -31,6 +31,7 @@ class Event:
     time: datetime
     subject: str
     data: Mapping[str, Any]
+    document: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 def verify(
@@ -76,6 +77,7 @@ def event(document: bytes | str | Mapping[str, Any]) -> Event:
             time=datetime.fromisoformat(told["time"]),
             subject=told.get("subject", ""),
             data=told.get("data", {}),
+            document=told,
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         raise WebhookRefused("the body is no event") from None

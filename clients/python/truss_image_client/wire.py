@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -14,6 +14,43 @@ from urllib.parse import quote
 from truss_image_client.errors import NotThisService
 
 T = TypeVar("T")
+
+
+class Model:
+    """What an answer, or a part of one, is read as."""
+
+    __slots__ = ("_document",)
+
+    _document: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A call that succeeded. `document` is its JSON as it came, and None where there is none.
+
+    `replayed`: an earlier call with the same idempotency key had this answer.
+    """
+
+    status: int
+    document: Any
+    etag: str
+    replayed: bool
+    #: What to say when it turns out that the document is none of this API.
+    stranger: str = field(repr=False)
+
+    def model(self, kind: type[T]) -> T:
+        """The document as a model. Raises `NotThisService`."""
+        try:
+            return read(kind, self.document)
+        except NotThisService as error:
+            raise NotThisService(self.stranger) from error
+
+
+def document(model: Model) -> Mapping[str, Any]:
+    """The JSON that a model was read from, with what this release does not know. Of a model that was made in a program,
+    what is sent of it."""
+    found: Mapping[str, Any] = getattr(model, "_document", None) or plain(model)
+    return found
 
 
 def camel(name: str) -> str:
@@ -73,7 +110,10 @@ def _model(kind: Any, value: Mapping[str, Any]) -> Any:
             given[name] = _read(hint, value[wire_name])
         elif required:
             raise KeyError(wire_name)
-    return kind(**given)
+    found = kind(**given)
+    if isinstance(found, Model):
+        object.__setattr__(found, "_document", value)  # it is frozen
+    return found
 
 
 @cache

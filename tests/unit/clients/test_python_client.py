@@ -35,7 +35,6 @@ from truss_image_client import (
     models,
     webhooks,
 )
-from truss_image_client._async import together
 from truss_image_client.retrying import pause_after, retry_after
 
 URL = "https://images.example.com"
@@ -82,15 +81,16 @@ class Scripted:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long the client would have waited."""
+    """How long the client would have waited. Time passes only while it waits."""
     seen: list[float] = []
 
     async def pause(seconds: float) -> None:
         seen.append(seconds)
 
-    for module in ("transport", "uploads", "client"):
+    for module in ("transport", "uploads", "client", "gate", "events"):
         monkeypatch.setattr(f"truss_image_client._async.{module}.pause", pause)
-    assert together.pause is not None
+    for module in ("transport", "client", "gate", "urls"):
+        monkeypatch.setattr(f"truss_image_client._async.{module}.monotonic", lambda: sum(seen))
     return seen
 
 
@@ -228,8 +228,8 @@ async def test_a_name_cannot_lead_to_another_call() -> None:
 # -- uploads ----------------------------------------------------------------------------------------------------------
 
 
-def issued(*, replayed: bool = False, **more: Any) -> httpx.Response:
-    document = {
+def refreshed(**more: Any) -> dict[str, Any]:
+    return {
         "uploadUrl": "https://bucket.example/u?signed",
         "headers": {"Content-Type": "image/jpeg"},
         "post": None,
@@ -244,7 +244,11 @@ def issued(*, replayed: bool = False, **more: Any) -> httpx.Response:
         "duplicateOf": None,
         **more,
     }
-    return httpx.Response(200, json=document, headers={"Idempotent-Replayed": "true"} if replayed else {})
+
+
+def issued(*, replayed: bool | None = None, **more: Any) -> httpx.Response:
+    result = {"index": 0, "status": 200, "answer": refreshed(**more), "problem": None, "replayed": replayed}
+    return httpx.Response(200, json={"results": [result], "succeeded": 1, "failed": 0})
 
 
 async def test_an_upload_is_bound_to_its_bytes_and_tells_its_progress(pauses: list[float], tmp_path: Path) -> None:
@@ -253,7 +257,8 @@ async def test_an_upload_is_bound_to_its_bytes_and_tells_its_progress(pauses: li
     told: list[tuple[int, int]] = []
     asking, scripted = client(issued(), httpx.Response(200))
     done = await asking.upload(path, metadata={"album": "1"}, progress=lambda sent, size: told.append((sent, size)))
-    asked = json.loads(scripted.asked[0].content)
+    (asked,) = json.loads(scripted.asked[0].content)["uploads"]
+    assert asked.pop("idempotencyKey")
     checksum = base64.b64encode(hashlib.sha256(bytes(600_000)).digest()).decode()
     assert asked == {
         "filename": "a photo.jpg",
@@ -285,7 +290,12 @@ async def test_an_earlier_try_that_arrived_is_enough(pauses: list[float]) -> Non
 
 async def test_a_url_that_has_run_out_is_replaced(pauses: list[float]) -> None:
     expired = httpx.Response(403, text="<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
-    asking, scripted = client(issued(), expired, issued(uploadUrl="https://bucket.example/new"), httpx.Response(200))
+    asking, scripted = client(
+        issued(),
+        expired,
+        httpx.Response(200, json=refreshed(uploadUrl="https://bucket.example/new")),
+        httpx.Response(200),
+    )
     await asking.upload(b"picture")
     assert scripted.asked[2].url.path == "/images/upload-url/u/refresh"
     assert str(scripted.asked[3].url) == "https://bucket.example/new"
@@ -412,7 +422,7 @@ async def test_an_open_file_is_read_from_where_it_stands_and_stays_open(pauses: 
     asking, scripted = client(issued(), httpx.Response(200))
     await asking.upload(file, filename="x\x00y.png")
     assert scripted.asked[1].content == b"picture"
-    assert json.loads(scripted.asked[0].content)["filename"] == "x_y.png"
+    assert json.loads(scripted.asked[0].content)["uploads"][0]["filename"] == "x_y.png"
     assert not file.closed
 
 

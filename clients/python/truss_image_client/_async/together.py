@@ -8,6 +8,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+#: One at a time.
+Turn = asyncio.Lock
+
 
 async def together(works: Sequence[Callable[[], Awaitable[None]]], *, at_once: int) -> None:
     """Do all of them. The first that fails ends the others."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 T = TypeVar("T")
+
+#: One at a time.
+Turn = threading.Lock
 
 
 def together(works: Sequence[Callable[[], None]], *, at_once: int) -> None:

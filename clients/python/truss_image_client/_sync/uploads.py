@@ -17,15 +17,13 @@ import httpx
 
 from truss_image_client._sync.calls import Calls
 from truss_image_client._sync.together import aside, pause, together
-from truss_image_client._sync.transport import Answer, Transport
-from truss_image_client.content import Content
+from truss_image_client._sync.transport import Transport
+from truss_image_client._sync.urls import UploadUrls
+from truss_image_client.content import Content, Progress, Upload
 from truss_image_client.errors import Conflict, UploadFailed
 from truss_image_client.models import Multipart, Part, UploadUrl
 from truss_image_client.retrying import backoff
-from truss_image_client.wire import plain, read
-
-#: Hears how many bytes of the file have been sent, and how many it has.
-Progress = Callable[[int, int], None]
+from truss_image_client.wire import plain
 
 #: Files of more bytes go up in parts, so many of them at once.
 MULTIPART_BYTES = 64 * 1024 * 1024
@@ -33,6 +31,8 @@ PARTS_AT_ONCE = 4
 #: How often a piece is sent, how often a URL that has run out is replaced, and how often missing parts are sent again.
 TRIES = 6
 REFRESHES = 3
+#: Longest silence of the storage, in seconds: it answers only when it has everything.
+ANSWER_SECONDS = 120.0
 
 _BUSY_CODES = frozenset(
     {"SlowDown", "RequestTimeout", "ConditionalRequestConflict", "OperationAborted", "InternalError"}
@@ -49,26 +49,13 @@ class _Again(UploadFailed):
     """The piece may be sent once more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
-    """A file that is in the storage. `existing`: it was there before, so nothing was sent.
-
-    `urls`: where each variant will be, by its name, as soon as the job has completed.
-    """
-
-    unique_id: str
-    processing_id: str
-    key: str
-    urls: Mapping[str, str]
-    existing: bool
-
-
 @dataclass(slots=True)
 class _Sent:
     """How much of a file is sent, by piece: pieces go at once, and one that failed begins anew."""
 
     size: int
     progress: Progress | None
+    arrived: int = 0
     _pieces: dict[int, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -78,36 +65,48 @@ class _Sent:
             if self.progress is not None:
                 self.progress(sum(self._pieces.values()), self.size)
 
+    def has_arrived(self, size: int) -> None:
+        with self._lock:
+            self.arrived += size
+
 
 class Uploads:
-    """One file on its way."""
+    """One file on its way. `begun` hears of it before its bytes are sent."""
 
-    def __init__(self, transport: Transport, calls: Calls, content: Content, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        calls: Calls,
+        content: Content,
+        progress: Progress | None,
+        begun: Callable[[Upload], object] | None,
+    ) -> None:
         self._transport = transport
         self._calls = calls
         self._content = content
         self._sent = _Sent(content.size, progress)
+        self._begun = begun
 
-    def whole(self, terms: Mapping[str, Any], idempotency_key: str | None) -> Upload:
+    def whole(self, urls: UploadUrls, terms: Mapping[str, Any], idempotency_key: str | None) -> Upload:
         """In one PUT."""
-        answer = self._begin("/images/upload-url", terms, idempotency_key)
-        issued = read(UploadUrl, answer.document)
-        if issued.duplicate_of is not None or (answer.replayed and not self._is_pending(issued.processing_id)):
-            return _upload(issued, existing=True)
-        if answer.replayed:
+        found = urls.ask(plain(terms), idempotency_key)
+        issued = found.answer
+        if not self._is_wanted(issued, replayed=found.replayed):
+            return self._upload(issued, existing=True)
+        if found.replayed:
             refreshed = self._refreshed(issued.unique_id)
             if refreshed is None:
-                return _upload(issued, existing=True)
+                return self._upload(issued, existing=True)
             issued = refreshed
         self._send_whole(issued)
-        return _upload(issued, existing=False)
+        return self._upload(issued, existing=False)
 
     def in_parts(self, terms: Mapping[str, Any], idempotency_key: str | None) -> Upload:
         """In parts. Of an upload that was begun before, only the parts that are missing are sent."""
-        answer = self._begin("/images/multipart", terms, idempotency_key)
-        begun = read(Multipart, answer.document)
-        if begun.duplicate_of is not None or (answer.replayed and not self._is_pending(begun.processing_id)):
-            return _upload(begun, existing=True)
+        answer = self._transport.send("POST", "/images/multipart", body=plain(terms), idempotency_key=idempotency_key)
+        begun = answer.model(Multipart)
+        if not self._is_wanted(begun, replayed=answer.replayed):
+            return self._upload(begun, existing=True)
         self._send_parts(begun, self._missing(begun) if answer.replayed else begun.parts)
         for left in reversed(range(REFRESHES)):
             try:
@@ -119,10 +118,24 @@ class Uploads:
                 self._send_parts(begun, self._signed(begun, missing))
             else:
                 break
-        return _upload(begun, existing=False)
+        return self._upload(begun, existing=False)
 
-    def _begin(self, path: str, terms: Mapping[str, Any], idempotency_key: str | None) -> Answer:
-        return self._transport.send("POST", path, body=plain(terms), idempotency_key=idempotency_key)
+    def _is_wanted(self, issued: UploadUrl | Multipart, *, replayed: bool) -> bool:
+        """Whether the bytes are still to be sent; who wants to know hears which image they are."""
+        known = issued.duplicate_of is not None
+        if self._begun is not None:
+            self._begun(self._upload(issued, existing=known))
+        return not known and (not replayed or self._is_pending(issued.processing_id))
+
+    def _upload(self, issued: UploadUrl | Multipart, *, existing: bool) -> Upload:
+        return Upload(
+            unique_id=issued.unique_id,
+            processing_id=issued.processing_id,
+            key=issued.key,
+            urls=issued.processed_image_urls,
+            existing=existing,
+            sent=self._sent.arrived,
+        )
 
     def _is_pending(self, processing_id: str) -> bool:
         job = self._calls.get_status(processing_id)
@@ -139,7 +152,7 @@ class Uploads:
 
     def _send_whole(self, issued: UploadUrl) -> None:
         size = self._content.size
-        for left in reversed(range(REFRESHES)):
+        for left in reversed(range(REFRESHES + 1)):
             try:
                 return self._put(str(issued.upload_url), issued.headers, 0, size, partial(self._sent.tell, 0))
             except _UrlExpired:
@@ -168,13 +181,15 @@ class Uploads:
 
     def _send_part(self, begun: Multipart, part: Part) -> None:
         start = (part.part_number - 1) * begun.part_size
-        for left in reversed(range(REFRESHES)):
+        for left in reversed(range(REFRESHES + 1)):
             try:
                 tell = partial(self._sent.tell, part.part_number)
                 return self._put(part.url, part.headers, start, part.size, tell)
             except _UrlExpired:
                 if not left:
                     raise
+            except UploadFailed as failed:
+                raise UploadFailed(f"part {part.part_number}: {failed}") from failed
             (part,) = self._signed(begun, [part.part_number])
         return None
 
@@ -193,28 +208,23 @@ class Uploads:
     ) -> None:
         try:
             response = self._transport.http.put(
-                url, content=self._chunks(start, size, tell), headers={**headers, "Content-Length": str(size)}
+                url,
+                content=self._chunks(start, size, tell),
+                headers={**headers, "Content-Length": str(size)},
+                timeout=httpx.Timeout(ANSWER_SECONDS, connect=10.0, pool=None),
             )
         except httpx.TransportError as error:
             raise _Again(f"the upload broke off ({type(error).__name__})") from None
+        if response.is_success:
+            self._sent.has_arrived(size)
         # The URL is good for one object, and an earlier try of this call has made it.
-        if not response.is_success and response.status_code != HTTPStatus.PRECONDITION_FAILED:
+        elif response.status_code != HTTPStatus.PRECONDITION_FAILED:
             raise _refused(response.status_code, response.text)
 
     def _chunks(self, start: int, size: int, tell: Callable[[int], None]) -> Iterator[bytes]:
         chunks = self._content.chunks(start, size, tell)
         while chunk := aside(partial(next, chunks, b"")):
             yield chunk
-
-
-def _upload(issued: UploadUrl | Multipart, *, existing: bool) -> Upload:
-    return Upload(
-        unique_id=issued.unique_id,
-        processing_id=issued.processing_id,
-        key=issued.key,
-        urls=issued.processed_image_urls,
-        existing=existing,
-    )
 
 
 def _refused(status: int, body: str) -> UploadFailed:
