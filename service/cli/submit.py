@@ -20,8 +20,8 @@ from service.client.address import base_url, header_value, without_credentials
 if TYPE_CHECKING:
     from service.client.api import Api
     from service.client.display import Report
-    from service.client.photo import Photo
     from service.client.run import End
+    from service.client.submit import Photo
 
 #: Where `make run` serves, and where the client goes when nothing else is said.
 LOCAL_PORT = 8080
@@ -224,13 +224,11 @@ class Client:
     async def submit(
         self, photos: Sequence[Photo], *, concurrency: int, timeout_seconds: float, preset: str | None = None
     ) -> int:
-        from service.client.storage import Storage
         from service.client.submit import Submitter
 
         def story(api: Api) -> Coroutine[Any, Any, None]:
             return Submitter(
                 api=api,
-                storage=Storage(session=api.session),
                 concurrency=concurrency,
                 timeout_seconds=timeout_seconds,
                 observer=self.report,
@@ -247,8 +245,8 @@ class Client:
         )
 
     async def run(self, story: Callable[[Api], Coroutine[Any, Any, None]]) -> int:
+        from service.client.api import open_api
         from service.client.run import attend
-        from service.client.submit import open_api
 
         async with open_api(self.url, self.api_key) as api:
             end = await attend(story(api))
@@ -291,7 +289,7 @@ def interruptible() -> Iterator[None]:
 @contextlib.contextmanager
 def _opened(names: Sequence[str], name: str | None) -> Iterator[list[Photo]]:
     """The photos; the standard input becomes a file first: its size and checksum are told before it is sent."""
-    from service.client.photo import Photo
+    from service.client.submit import Photo
 
     with contextlib.ExitStack() as stack:
         photos = []

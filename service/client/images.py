@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,18 +13,14 @@ from urllib.parse import quote, urlencode
 
 from service.client.commands import Commands
 from service.client.display import is_terminal, printable
-from service.client.gate import PATIENCE_SECONDS
+from service.client.errors import SubmitError
+from truss_image_client import document
+from truss_image_client.models import BulkJob, DeleteResult, ProcessResult
 
 #: The most images in one call.
 BATCH = 100
 #: The rows on one page of a list.
 PAGE = 100
-#: How often an image is tried if the service says when it may succeed.
-ROUNDS = 5
-#: Time between two looks at a bulk job, in seconds.
-LOOK_SECONDS = 1.0
-#: The states of a bulk job that has not ended.
-OPEN = frozenset({"queued", "running", "cancelling"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,17 +33,13 @@ class Images(Commands):
         """Write a row for each image that matches, newest first, and at most `most` rows (None: all)."""
         path = "/images/failed" if "code" in chosen else "/images/list"
         asked = {name: value for name, value in chosen.items() if path == "/images/list" or name != "status"}
-        left = most
-        while left is None or left > 0:
-            page = await self.ask("GET", f"{path}?{urlencode({**asked, 'limit': min(PAGE, left or PAGE)})}", "images")
-            if page is None:
-                return
-            for image in page["images"]:
+        left = math.inf if most is None else most
+        async for page in self.pages(path, {**asked, "limit": int(min(PAGE, left))}, "images"):
+            for image in page["images"][: int(min(PAGE, left))]:
                 self.report.write(json.dumps(image) if self.report.json_output else _listed(image))
-            left = None if left is None else left - len(page["images"])
-            if page["lastEvaluatedKey"] is None:
+                left -= 1
+            if left <= 0:
                 return
-            asked["lastKey"] = page["lastEvaluatedKey"]
 
     async def usage(self, chosen: Mapping[str, str]) -> None:
         """A row for each day and API key, and one for all."""
@@ -65,31 +58,22 @@ class Images(Commands):
 
     async def each(self, operation: str, unique_ids: Sequence[str], more: Mapping[str, Any]) -> None:
         """Run the operation on every image, a hundred in a call. Images that may succeed later are tried again."""
+        images = self.api.images
         for start in range(0, len(unique_ids), BATCH):
-            waiting = list(unique_ids[start : start + BATCH])
-            for left in reversed(range(ROUNDS)):
-                waiting, wait = await self._batch(operation, waiting, more, last=not left)
-                if not waiting:
-                    break
-                await asyncio.sleep(wait)
-
-    async def _batch(
-        self, operation: str, unique_ids: Sequence[str], more: Mapping[str, Any], *, last: bool
-    ) -> tuple[list[str], float]:
-        """The images to try again, and the seconds to wait before that."""
-        asked = {"uniqueIds": unique_ids, **more}
-        answer = await self.ask("POST", f"/images/batch/{operation}", "results", body=asked)
-        again: list[str] = []
-        wait = 0.0
-        for result in () if answer is None else answer["results"]:
-            pause = result.get("retryAfter")
-            if pause is not None and pause <= PATIENCE_SECONDS and not last:
-                again.append(result["id"])
-                wait = max(wait, float(pause))
+            some = unique_ids[start : start + BATCH]
+            results: Sequence[DeleteResult | ProcessResult]
+            try:
+                with self.api.told():
+                    if operation == "delete":
+                        results = await images.delete_images(some)
+                    else:
+                        results = await images.process_images(some, **more)
+            except SubmitError as refused:
+                self.refused(refused)
                 continue
-            error = _words(result["problem"], "detail")
-            self._row(operation, result["id"], error, (result["answer"] or {}).get("processingId"))
-        return again, wait
+            for result in results:
+                error = f"{result.problem.code}: {result.problem.detail}" if result.problem else ""
+                self._row(operation, result.id, error, _job_of(result))
 
     async def matching(self, operation: str, chosen: Mapping[str, Any], more: Mapping[str, Any]) -> None:
         """Start a bulk job, and follow it to its end."""
@@ -116,43 +100,33 @@ class Images(Commands):
         If the command is interrupted, the bulk job goes on in the service.
         """
         try:
-            job = await self._ended(batch_id)
+            with self.api.told():
+                job = await self.api.images.wait_for_batch(batch_id, timeout=math.inf, progress=self._show_progress)
+                self.clear()
+                await self._show_results(job)
         except asyncio.CancelledError:
             self.clear()
             self.report.note(f"The bulk job goes on. Look again with: truss-image bulk {printable(batch_id)}")
             raise
-        if job is None:
+        except SubmitError as error:
+            self.refused(error)
             return
-        async for result in self._results(batch_id):
-            error = _words(result["error"], "message")
-            if error or self.report.json_output:
-                self._row(job["operation"], result["uniqueId"], error, result["newProcessingId"])
-        if job["state"] != "completed":
+        if job.state != "completed":
             self.report.tally.failed += 1
         if self.report.json_output:
-            self.report.write(json.dumps({"total": job}))
+            self.report.write(json.dumps({"total": document(job)}))
         else:
-            self.report.note(f"{job['operation']} {job['state']}: {_counts(job)}")
+            self.report.note(f"{job.operation} {job.state}: {_counts(document(job))}")
 
-    async def _ended(self, batch_id: str) -> Mapping[str, Any] | None:
-        while True:
-            job = await self.ask("GET", _path(batch_id), "state")
-            if job is None or job["state"] not in OPEN:
-                self.clear()
-                return job
-            self._draw(f"{job['operation']} {job['state']}: {_counts(job)}{_rests(job)}")
-            await asyncio.sleep(LOOK_SECONDS)
+    async def _show_results(self, job: BulkJob) -> None:
+        async for result in self.api.images.list_batch_results(job.batch_id):
+            error = f"{result.error.code}: {result.error.message}" if result.error else ""
+            if error or self.report.json_output:
+                self._row(job.operation, result.unique_id, error, result.new_processing_id)
 
-    async def _results(self, batch_id: str) -> Any:
-        last_key: str | None = ""
-        while last_key is not None:
-            query = f"?{urlencode({'lastKey': last_key})}" if last_key else ""
-            page = await self.ask("GET", f"{_path(batch_id)}/results{query}", "results")
-            if page is None:
-                return
-            for result in page["results"]:
-                yield result
-            last_key = page["lastEvaluatedKey"]
+    def _show_progress(self, job: BulkJob) -> None:
+        told = document(job)
+        self._draw(f"{job.operation} {job.state}: {_counts(told)}{_rests(told)}")
 
     def _row(self, operation: str, unique_id: str, error: str, processing_id: str | None) -> None:
         self.report.tally.failed += bool(error)
@@ -229,5 +203,5 @@ def _rests(job: Mapping[str, Any]) -> str:
     return f", rests{until} ({job['pausedFor']})" if job.get("pausedFor") else ""
 
 
-def _words(problem: Mapping[str, Any] | None, text: str) -> str:
-    return "" if problem is None else f"{problem['code']}: {problem[text]}"
+def _job_of(result: DeleteResult | ProcessResult) -> str | None:
+    return result.answer.processing_id if isinstance(result, ProcessResult) and result.answer else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from service.client.commands import Commands
 from service.client.display import printable
@@ -17,17 +17,11 @@ class ReviewCommands(Commands):
 
     async def show_all(self) -> None:
         """A row for each image that waits."""
-        last_key = ""
-        while True:
-            query = urlencode({"limit": 100} | ({"lastKey": last_key} if last_key else {}))
-            page = await self.ask("GET", f"{_PATH}?{query}", "images")
-            for held in () if page is None else page["images"]:
+        async for page in self.pages(_PATH, {"limit": 100}, "images"):
+            for held in page["images"]:
                 ids = f"{held['uniqueId']}  {held['processingId']}"
                 state = "approved, not published yet" if held["approved"] else held["reason"]
                 self.write(held, printable(f"{ids}  {held['askedAt']}  {state}  {held['filename']}"))
-            if page is None or page["lastEvaluatedKey"] is None:
-                return
-            last_key = page["lastEvaluatedKey"]
 
     async def show(self, unique_id: str, *, clear: bool = False) -> None:
         """The ids and the reason, then a row with the URL of each variant; without one of what is blurred at first."""

@@ -1,48 +1,48 @@
-"""What a client does with photos: asks for a URL, uploads, follows the job; and goes on where an earlier run stopped.
+"""What is done with photos: uploaded, and followed to the end of their jobs; an earlier run is gone on with.
 
-A request that makes something is named after its content (`Idempotency-Key`), so that whoever repeats it gets the same
-image and the same job; a URL is good for one object; bytes that are completed already are not sent.
+An upload is named after its content (`Idempotency-Key`), so that whoever repeats it gets the same image and the same
+job; bytes that are completed already are not sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
+import math
+import stat
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
 
-import aiohttp
-
-from service.client.api import Answer, Api
-from service.client.errors import Refused, SubmitError, Unusable, UrlExpired
-from service.client.photo import Content, Photo, read_content
+from service.client.api import Api
+from service.client.errors import Refused, SubmitError, Unusable
 from service.client.result import COMPLETED, ENDS, FAILED, INTERRUPTED, Result
-from service.client.storage import Piece, Storage
-from service.client.urls import PATH, UploadUrls
+from truss_image_client import AsyncClient, Content, NotDone, Upload, document
+from truss_image_client.models import Job, Process
 
-#: How long the service is asked to wait for a job to change, in seconds.
-WAIT_SECONDS = 10
-#: First and longest time from one look at the status to the next, in seconds: a service of before does not wait.
-POLL_SECONDS = (0.15, 2.0)
-#: Files of more bytes go up in parts, so many of them at once.
+#: Files of more bytes go up in parts.
 MULTIPART_BYTES = 64 * 1024 * 1024
-PARTS_AT_ONCE = 4
 #: Jobs that are looked up in one call, at most.
 BATCH = 100
-#: How often a URL that has run out is replaced for one upload.
-REFRESHES = 3
 
 #: What an image that is not there any more, or can never be finished, is answered with.
 _GONE = frozenset({"job_not_found", "image_not_found", "image_deleted", "not_uploaded", "upload_expired"})
 #: Stands for an image that is gone, in the name of the request for the one in its place; and how often in a row.
 _NAMELESS = "+"
 MAX_GONE = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photo:
+    """`shown` is what the person called it; `name` is what the service is told, where that differs."""
+
+    path: Path
+    shown: str
+    name: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,22 +53,23 @@ class Work:
     state: str = "reading"
     size: int = 0
     sent: int = 0
-    uploaded: bool = False
+    #: Bytes that this run brought to the storage.
+    arrived: int = 0
     existing: bool = False
     processing_id: str = ""
     unique_id: str = ""
     started: float = field(default_factory=time.monotonic)
 
-    def names(self, document: Mapping[str, Any]) -> None:
+    def names(self, processing_id: str, unique_id: str) -> None:
         """The ids of what is under way."""
-        self.processing_id, self.unique_id = document["processingId"], document["uniqueId"]
+        self.processing_id, self.unique_id = processing_id, unique_id
 
     def result(self, status: str, error: str = "") -> Result:
         return Result(
             photo=self.photo.shown,
             status=status,
             seconds=time.monotonic() - self.started,
-            sent=self.size if self.uploaded else 0,
+            sent=self.arrived,
             existing=self.existing and status == COMPLETED,
             processing_id=self.processing_id,
             unique_id=self.unique_id,
@@ -95,7 +96,6 @@ class Submitter:
     """Submits photos, at most `concurrency` at once."""
 
     api: Api
-    storage: Storage
     concurrency: int
     timeout_seconds: float
     observer: Observer
@@ -104,10 +104,6 @@ class Submitter:
     #: Which job has the bytes with this checksum, of those that this run completed.
     _completed: dict[str, tuple[str, str]] = field(default_factory=dict)
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
-    _urls: UploadUrls = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._urls = UploadUrls(api=self.api)
 
     async def submit(self, photos: Sequence[Photo]) -> None:
         """Tell the observer of every photo, of each as it ends; one that fails does not keep the others from theirs.
@@ -152,223 +148,125 @@ class Submitter:
             return work.result(FAILED, f"not done after {self.timeout_seconds:.0f} s")
         except SubmitError as error:
             return work.result(FAILED, str(error))
-        except OSError as error:
-            return work.result(FAILED, f"it cannot be read: {error.strerror or error}")
-        return replace(work.result(job["status"]), **_fields(job))
+        return replace(work.result(job.status), **_fields(job))
 
-    async def _submit(self, work: Work) -> Mapping[str, Any]:
-        content = await read_content(work.photo)
-        work.size = content.size
-        # The same bytes under two names are one image; the second waits for the first.
-        async with self._locks.setdefault(content.checksum, asyncio.Lock()):
-            job = await self._known(work, content) or await self._begin(work, content)
-            if job["status"] == COMPLETED:
-                self._completed[content.checksum] = job["processingId"], job["uniqueId"]
-            return job
+    async def _submit(self, work: Work) -> Job:
+        with self.api.told(), await asyncio.to_thread(_opened, work.photo) as content:
+            work.size = content.size
+            checksum = await asyncio.to_thread(content.checksum)
+            # The same bytes under two names are one image; the second waits for the first.
+            async with self._locks.setdefault(checksum, asyncio.Lock()):
+                job = await self._known(work, checksum) or await self._begin(work, content)
+                if job.status == COMPLETED:
+                    self._completed[checksum] = job.processing_id, job.unique_id
+                return job
 
-    async def _known(self, work: Work, content: Content) -> Mapping[str, Any] | None:
-        if content.checksum not in self._completed:
+    async def _known(self, work: Work, checksum: str) -> Job | None:
+        if checksum not in self._completed:
             return None
-        work.processing_id, work.unique_id = self._completed[content.checksum]
+        work.names(*self._completed[checksum])
         work.existing = True
         return await self._status(work)
 
-    async def _begin(self, work: Work, content: Content) -> Mapping[str, Any]:
-        """Begin an upload. An image that was deleted since an earlier run is replaced by a new one, whose request is
-        named after it."""
+    async def _begin(self, work: Work, content: Content) -> Job:
+        """Upload, and follow the job. An image that was deleted since an earlier run is replaced by a new one, whose
+        upload is named after it."""
         in_place_of = ""
         while True:
-            issued = await self._issue_at_last(work, content, in_place_of)
+            begun: list[Upload] = []
             try:
-                if issued.document.get("duplicateOf"):
-                    work.existing = True
-                    return await self._status(work)
-                if issued.replayed:
-                    return await self._go_on(work, content, issued.document)
+                with self.api.told():
+                    uploaded = await self._upload(work, content, in_place_of, begun)
+                    work.arrived = uploaded.sent
+                    if uploaded.existing:
+                        return await self._go_on(work, uploaded.job)
             except Refused as refused:
-                if not issued.replayed or refused.code not in _GONE:
-                    raise
-                in_place_of = work.unique_id
+                in_place_of = _next_name(in_place_of, refused, begun)
                 work.existing = False
             else:
-                await self._upload(work, content, issued.document)
                 return await self._follow(work)
 
-    async def _issue_at_last(self, work: Work, content: Content, in_place_of: str) -> Answer:
-        """What an earlier run began may be gone, and then the service does not say which image that was."""
-        for times in range(MAX_GONE):
-            try:
-                return await self._issue(work, content, in_place_of + times * _NAMELESS)
-            except Refused as refused:
-                if refused.code not in _GONE:
-                    raise
-        return await self._issue(work, content, in_place_of + MAX_GONE * _NAMELESS)
+    async def _upload(self, work: Work, content: Content, in_place_of: str, begun: list[Upload]) -> Upload:
+        def begins(upload: Upload) -> None:
+            begun.append(upload)
+            work.names(upload.processing_id, upload.unique_id)
 
-    async def _issue(self, work: Work, content: Content, in_place_of: str) -> Answer:
-        asked = content.asked() | {"dedupe": True}
-        asked |= {} if self.preset is None else {"preset": self.preset}
+        def tell(sent: int, _: int) -> None:
+            work.sent = sent
+            self._tell(work, "uploading")
+
         self._tell(work, "asking")
-        if content.size > MULTIPART_BYTES:
-            issued = await self._begin_parts(asked, in_place_of)
-        else:
-            asked |= {"once": True}
-            issued = await self._urls.ask(asked, _name_of(PATH, asked, in_place_of))
-        work.names(issued.document)
-        return issued
+        return await self.api.images.upload(
+            content,
+            filename=work.photo.name or None,
+            preset=self.preset,
+            dedupe=True,
+            progress=tell,
+            begun=begins,
+            idempotency_key=_name_of(content.checksum(), content.filename, self.preset, in_place_of),
+            multipart_bytes=MULTIPART_BYTES,
+        )
 
-    async def _begin_parts(self, asked: Mapping[str, Any], in_place_of: str) -> Answer:
-        path = "/images/multipart"
-        key = _name_of(path, asked, in_place_of)
-        return await self.api.call("POST", path, body=asked, idempotency_key=key, expect=("processingId", "uniqueId"))
-
-    async def _go_on(self, work: Work, content: Content, issued: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Continue where an earlier run with the same answer stopped."""
-        job = await self._status(work)
-        if job["status"] == "pending":
-            await self._upload(work, content, await self._signed_again(work, issued))
-            return await self._follow(work)
-        work.existing = job["status"] == COMPLETED
-        while job["status"] == FAILED:
+    async def _go_on(self, work: Work, job: Job | None) -> Job:
+        """Continue where an earlier run, or somebody else with the same bytes, has stopped."""
+        if job is None or job.superseded_by is not None:
+            job = await self._status(work)
+        work.existing = job.status == COMPLETED
+        while job.status == FAILED:
             path = f"/images/process/{work.unique_id}"
-            again = await self.api.call(
-                "POST", path, idempotency_key=_name_of(path, work.processing_id), expect=("processingId", "uniqueId")
-            )
-            work.names(again.document)
-            if not again.replayed:
-                break
+            answer = await self.api.images.request("POST", path, idempotency_key=_name_of(path, work.processing_id))
+            again = answer.model(Process)
+            work.names(again.processing_id, again.unique_id)
             job = await self._follow(work)
-        return await self._follow(work)
+            if not answer.replayed:
+                break
+        return job if job.status in ENDS else await self._follow(work)
 
-    async def _signed_again(self, work: Work, issued: Mapping[str, Any]) -> Mapping[str, Any]:
-        """New URLs for an upload of an earlier run, whose URLs may have expired; empty if the file has arrived
-        meanwhile."""
-        if "parts" in issued:
-            return await self._missing(work)
-        try:
-            return (await self._refreshed(work)).document
-        except Refused as refused:
-            if refused.code != "already_uploaded":
-                raise
-            return {}
+    async def _follow(self, work: Work) -> Job:
+        with self.api.told():
+            async for job in self.api.images.follow(work.processing_id, timeout=math.inf):
+                self._tell(work, job.status)
+                if job.status in ENDS:
+                    return job
+        raise AssertionError("what is followed has an end")
 
-    async def _missing(self, work: Work) -> Mapping[str, Any]:
-        try:
-            await self._complete(work)
-        except Refused as refused:
-            if refused.code != "upload_incomplete":
-                raise
-            return (await self._parts(work, refused.problem.get("missingParts"))).document
-        return {}
-
-    async def _upload(self, work: Work, content: Content, issued: Mapping[str, Any]) -> None:
-        if "parts" in issued:
-            await self._upload_parts(work, content, issued)
-        elif issued:
-            await self._upload_whole(work, content, issued)
-
-    async def _upload_whole(self, work: Work, content: Content, issued: Mapping[str, Any]) -> None:
-        piece = Piece(path=content.photo.path, start=0, size=content.size)
-
-        def tell(sent: int) -> None:
-            self._sent(work, sent)
-
-        for left in reversed(range(REFRESHES + 1)):
-            try:
-                work.uploaded = await self.storage.put(piece, issued["uploadUrl"], issued["headers"], tell)
-            except UrlExpired:
-                if not left:
-                    raise
-            else:
-                return
-            issued = await self._signed_again(work, issued)
-            if not issued:
-                return
-
-    async def _upload_parts(self, work: Work, content: Content, issued: Mapping[str, Any]) -> None:
-        slots = asyncio.Semaphore(PARTS_AT_ONCE)
-        sent: dict[int, int] = {}
-
-        def tell(number: int, size: int) -> None:
-            sent[number] = size
-            self._sent(work, sum(sent.values()))
-
-        async def one(part: Mapping[str, Any]) -> None:
-            async with slots:
-                await self._send_part(
-                    work, content, issued["partSize"], part, lambda size: tell(part["partNumber"], size)
-                )
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for part in issued["parts"]:
-                    group.create_task(one(part))
-        except ExceptionGroup as failed:  # the first one ends the others
-            raise failed.exceptions[0] from None
-        await self._complete(work)
-        work.uploaded = True
-
-    async def _send_part(
-        self, work: Work, content: Content, part_size: int, part: Mapping[str, Any], tell: Callable[[int], None]
-    ) -> None:
-        number = part["partNumber"]
-        piece = Piece(path=content.photo.path, start=(number - 1) * part_size, size=part["size"])
-        for left in reversed(range(REFRESHES + 1)):
-            try:
-                await self.storage.put(piece, part["url"], part["headers"], tell)
-            except UrlExpired:
-                if not left:
-                    raise
-            except SubmitError as error:
-                raise SubmitError(f"part {number}: {error}") from None
-            else:
-                return
-            (part,) = (await self._parts(work, [number])).document["parts"]
-
-    async def _refreshed(self, work: Work) -> Answer:
-        return await self.api.call(
-            "POST", f"/images/upload-url/{work.unique_id}/refresh", expect=("uploadUrl", "headers")
-        )
-
-    async def _parts(self, work: Work, numbers: Sequence[int] | None) -> Answer:
-        """URLs for parts, for all of them without numbers."""
-        body = {} if numbers is None else {"partNumbers": numbers}
-        return await self.api.call(
-            "POST", f"/images/multipart/{work.unique_id}/parts", body=body, expect=("parts", "partSize")
-        )
-
-    async def _complete(self, work: Work) -> None:
-        await self.api.call("POST", f"/images/multipart/{work.unique_id}/complete")
-
-    async def _follow(self, work: Work) -> Mapping[str, Any]:
-        async for seconds in _looks():
-            job = await self._status(work, wait_seconds=seconds)
-            if job["status"] in ENDS:
-                return job
-        raise AssertionError("there is always a next look")
-
-    async def _status(self, work: Work, *, wait_seconds: int = 0) -> Mapping[str, Any]:
-        job = await look(self.api, work.processing_id, wait_seconds=wait_seconds)
-        self._tell(work, job["status"])
+    async def _status(self, work: Work) -> Job:
+        job = await look(self.api.images, work.processing_id)
+        self._tell(work, job.status)
         return job
-
-    def _sent(self, work: Work, sent: int) -> None:
-        work.sent = sent
-        self._tell(work, "uploading")
 
     def _tell(self, work: Work, state: str) -> None:
         work.state = state
         self.observer.changed(work)
 
 
-async def look(api: Api, processing_id: str, *, wait_seconds: int = 0) -> Mapping[str, Any]:
-    """A job as the API shows it, at its next change if it has not ended; or the one that replaced it.
+def _next_name(in_place_of: str, refused: Refused, begun: Sequence[Upload]) -> str:
+    """What an earlier run began may be gone, and then the service does not always say which image that was.
 
-    Raises `Refused`, `Unusable`.
+    Raises what is no such refusal.
     """
-    path = f"/images/status/{quote(processing_id, safe='')}" + (f"?wait={wait_seconds}" if wait_seconds else "")
-    answer = await api.call("GET", path, expect=("status", "processingId", "uniqueId", "processedImages", "error"))
-    successor = answer.document.get("supersededBy")
-    return await look(api, successor) if successor else answer.document
+    if refused.code not in _GONE:
+        raise refused
+    if begun and begun[-1].unique_id != in_place_of:
+        return begun[-1].unique_id
+    if begun or in_place_of.endswith(MAX_GONE * _NAMELESS):
+        raise refused
+    return in_place_of + _NAMELESS
+
+
+def _opened(photo: Photo) -> Content:
+    found = None
+    with suppress(OSError):  # told with the others, by whoever opens it
+        found = photo.path.stat()
+    if found is not None and not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise SubmitError("it is a pipe or a device, not a file; `-` reads standard input")
+    return Content(photo.path, photo.name or None)
+
+
+async def look(images: AsyncClient, processing_id: str) -> Job:
+    """A job; or the one that replaced it."""
+    job = await images.get_status(processing_id)
+    return job if job.superseded_by is None else await look(images, job.superseded_by)
 
 
 async def look_up(
@@ -390,58 +288,37 @@ async def look_up(
                 return
 
 
-async def _look_at_once(api: Api, processing_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+async def _look_at_once(api: Api, processing_ids: Sequence[str]) -> Mapping[str, Job]:
     """Jobs as the API shows them, of one call; without those of which it shows no job, or one that was replaced."""
     try:
-        asked = {"processingIds": list(processing_ids)}
-        answer = await api.call("POST", "/images/batch/status", body=asked, expect=("results",))
+        with api.told():
+            answer = await api.images.get_statuses(processing_ids=processing_ids)
     except Refused:  # each by itself then says why
         return {}
-    found = {each["id"]: each["answer"] for each in answer.document["results"]}
-    return {name: job for name, job in found.items() if job is not None and not job.get("supersededBy")}
+    found = {each.id: each.answer for each in answer.results}
+    return {name: job for name, job in found.items() if job is not None and job.superseded_by is None}
 
 
-async def _looked_up(
-    api: Api, processing_id: str, job: Mapping[str, Any] | None, patience_seconds: float | None
-) -> Result:
-    if job is None:
-        job = await look(api, processing_id)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(patience_seconds or 0):
-            async for seconds in _looks():
-                if job["status"] in ENDS:
-                    break
-                job = await look(api, processing_id, wait_seconds=seconds)
-    return Result(photo=str(job.get("filename", processing_id)), **_fields(job))
+async def _looked_up(api: Api, processing_id: str, job: Job | None, patience_seconds: float | None) -> Result:
+    with api.told():
+        if job is None:
+            job = await look(api.images, processing_id)
+        if patience_seconds is not None and job.status not in ENDS:
+            with suppress(NotDone):
+                async for each in api.images.follow(job.processing_id, timeout=patience_seconds):
+                    job = each
+    return Result(photo=job.filename or processing_id, **_fields(job))
 
 
-def _fields(job: Mapping[str, Any]) -> dict[str, Any]:
-    failure = job["error"]
+def _fields(job: Job) -> dict[str, Any]:
     return {
-        "status": job["status"],
-        "processing_id": job["processingId"],
-        "unique_id": job["uniqueId"],
-        "variants": job["processedImages"],
-        "error": f"{failure['code']}: {failure['message']}" if failure else "",
-        "ended": job["status"] in ENDS,
+        "status": job.status,
+        "processing_id": job.processing_id,
+        "unique_id": job.unique_id,
+        "variants": document(job)["processedImages"],
+        "error": f"{job.error.code}: {job.error.message}" if job.error else "",
+        "ended": job.status in ENDS,
     }
-
-
-async def _looks() -> AsyncIterator[int]:
-    """How long to wait at each look at a job. Photos that began together drift apart."""
-    pause, longest = POLL_SECONDS
-    while True:
-        began = time.monotonic()
-        yield WAIT_SECONDS
-        await asyncio.sleep(began + pause * random.uniform(0.8, 1.2) - time.monotonic())  # noqa: S311 - no secret
-        pause = min(longest, pause * 1.3)
-
-
-@asynccontextmanager
-async def open_api(url: str, api_key: str | None) -> AsyncIterator[Api]:
-    """The service at a base URL, over connections of its own."""
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        yield Api(session=session, url=url, api_key=api_key)
 
 
 def _name_of(*request: object) -> str:

@@ -4,60 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import sys
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote, urlencode
-
-import aiohttp
+from urllib.parse import quote
 
 from service.client.api import Api
 from service.client.display import Report, bytes_in_words, is_colourful, painted, printable
 from service.client.errors import Refused, Unusable
 
-#: The service is never silent for so long, in seconds: the connection is dead.
-SILENCE_SECONDS = 60.0
-#: Before a new connection, in seconds, at most: streams that ended together do not come back together.
-PAUSE_SECONDS = 2.0
-#: Events that are remembered, because each may come twice.
-REMEMBERED = 10_000
 #: What every type of event begins with.
 PREFIX = "image."
 #: The ends of a job, and whether they are good.
 ENDS = {"completed": True, "failed": False, "rejected": False, "superseded": False, "deleted": False}
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One of a stream: `last_id` is what to come back with after it."""
-
-    event: str
-    data: str
-    last_id: str
-
-
-async def messages(lines: AsyncIterator[bytes]) -> AsyncIterator[Message]:
-    """The messages of a stream (HTML, "Server-sent events"). One that is cut short at the end is none. A message
-    without data only moves the id on."""
-    last_id = event = ""
-    data: list[str] = []
-    async for line in lines:
-        text = line.decode(errors="replace").rstrip("\r\n")
-        name, _, value = text.partition(":")
-        value = value.removeprefix(" ")
-        if not text:
-            yield Message(event=event, data="\n".join(data), last_id=last_id)
-            event, data = "", []
-        elif name == "id":
-            last_id = value
-        elif name == "event":
-            event = value
-        elif name == "data":
-            data.append(value)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,7 +36,6 @@ class Watcher:
     last_id: str = ""
     #: The command that goes on; the id of an event follows it.
     go_on_with: str = "truss-image watch --after"
-    _seen: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
     async def watch(self) -> None:
         """Until it is cancelled, the job has ended, or the service is of no use."""
@@ -95,7 +55,7 @@ class Watcher:
     async def _ended_before(self) -> bool:
         """Tell the end of a job that is over. Else all that happened to it is told, from its beginning on."""
         path = f"/images/status/{quote(self.processing_id, safe='')}"
-        job = (await self.api.call("GET", path, expect=("status", "uniqueId", "updatedAt", "error"))).document
+        job = await self.api.call("GET", path, expect=("status", "uniqueId", "updatedAt", "error"))
         kind = "superseded" if (job["error"] or {}).get("code") == "superseded" else job["status"]
         if kind in ENDS:
             self._tell({"type": PREFIX + kind, "time": job["updatedAt"], "subject": job["uniqueId"], "data": job})
@@ -105,41 +65,26 @@ class Watcher:
         return False
 
     async def _follow(self) -> None:
-        while True:
-            response = await self.api.listen(self._path(), last_id=self.last_id, silence_seconds=SILENCE_SECONDS)
-            try:
-                async with response:
-                    async for message in messages(aiter(response.content)):
-                        self.last_id = message.last_id or self.last_id
-                        if self._is_the_end(message):
-                            return
-            except (aiohttp.ClientError, TimeoutError, ValueError):
-                pass  # broken off, silent, or no stream of events any more: it begins again behind the last event
-            await asyncio.sleep(random.uniform(0, PAUSE_SECONDS))  # noqa: S311 - spreads load, protects nothing
-
-    def _path(self) -> str:
         kinds = self.kinds | (set(ENDS) if self.kinds and self.processing_id else set())
-        asked = {
-            "types": ",".join(PREFIX + kind for kind in sorted(kinds)),
-            "uniqueId": self.unique_id,
-            "processingId": self.processing_id,
-        }
-        query = urlencode({name: value for name, value in asked.items() if value})
-        return f"/images/events?{query}" if query else "/images/events"
+        stream = self.api.images.events(
+            types=[PREFIX + kind for kind in kinds],
+            unique_id=self.unique_id or None,
+            processing_id=self.processing_id or None,
+            last_event_id=self.last_id,
+            missed=self._missed,
+        )
+        with self.api.told():
+            async with stream:
+                try:
+                    async for event in stream:
+                        if self._tell(event.document):
+                            return
+                finally:
+                    self.last_id = stream.last_event_id
 
-    def _is_the_end(self, message: Message) -> bool:
-        """Tell what a message says, and whether the watched job has ended by that. Raises `ValueError`."""
-        if message.event == "gap":
-            self.report.note(f"What happened before {json.loads(message.data)['since']} is not told.")
-        if not message.event.startswith(PREFIX):
-            return False
-        event = json.loads(message.data)
-        if event["id"] in self._seen:
-            return False
-        self._seen[event["id"]] = None
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
-        return self._tell(event)
+    def _missed(self, since: datetime) -> None:
+        moment = since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self.report.note(f"What happened before {moment} is not told.")
 
     def _tell(self, event: Mapping[str, Any]) -> bool:
         """Whether the watched job has ended by that."""

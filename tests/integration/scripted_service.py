@@ -9,9 +9,32 @@ from typing import Any
 
 from aiohttp import web
 
+_AT = "2026-01-02T03:04:05.678Z"
+_MORE = {"contentType": "image/webp", "sha256": "9f86", "storedAt": _AT}
 VARIANTS = {
-    "thumbnail": {"key": "k", "url": "http://cdn/thumbnail.webp", "width": 300, "height": 200, "size": 2048},
-    "webp": {"key": "k", "url": "http://cdn/webp.webp", "width": 3000, "height": 2000, "size": 204800},
+    name: {"key": "k", "url": f"http://cdn/{name}.webp", "width": width, "height": height, "size": size, **_MORE}
+    for name, (width, height, size) in {"thumbnail": (300, 200, 2048), "webp": (3000, 2000, 204800)}.items()
+}
+#: What jobs and upload URLs have beside what a test looks at.
+_JOB = {
+    "originalKey": "k",
+    "filename": "a.jpg",
+    "metadata": {},
+    **dict.fromkeys(("timestamp", "listedAt", "updatedAt"), _AT),
+    "preset": "standard",
+    "presetVersion": 1,
+    "timings": None,
+}
+_URL = {
+    "post": None,
+    "key": "k",
+    "processingId": "img_1",
+    "expiresIn": 3600,
+    "processedImageUrl": "http://cdn/webp.webp",
+    "processedImageUrls": {},
+    "preset": "standard",
+    "presetVersion": 1,
+    "duplicateOf": None,
 }
 PART_BYTES = 2000
 EXPIRED = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
@@ -69,6 +92,7 @@ class ScriptedService:
         add("POST", "/images/batch/status", self._statuses, name="statuses")
         add("POST", "/images/process/{id}", self._process, name="process")
         add("POST", "/images/multipart", self._begin, name="begin")
+        add("GET", "/images/multipart/{id}", self._arrived, name="arrived")
         add("POST", "/images/multipart/{id}/parts", self._sign, name="sign")
         add("PUT", "/bucket/{id}/{part}", self._part, name="part")
         add("POST", "/images/multipart/{id}/complete", self._complete, name="complete")
@@ -120,7 +144,7 @@ class ScriptedService:
 
     def _signed(self, unique_id: str) -> dict[str, Any]:
         headers = {"Content-Type": "image/jpeg", "X-Extra": "1"}
-        return {"uploadUrl": f"{self.url}/bucket/{unique_id}", "headers": headers, "expiresIn": 3600}
+        return {**_URL, "uniqueId": unique_id, "uploadUrl": f"{self.url}/bucket/{unique_id}", "headers": headers}
 
     async def _issue(self, request: web.Request) -> web.Response:
         """Each upload by itself, and once under its own key."""
@@ -143,9 +167,9 @@ class ScriptedService:
         for unique_id, image in self.images.items():
             if asked["dedupe"] and image["checksum"] == asked["checksumSha256"] and image["job"] == "done":
                 ids = {"uniqueId": unique_id, "processingId": image["done"], "duplicateOf": unique_id}
-                return {**ids, "uploadUrl": None, "headers": {}}
+                return {**_URL, **ids, "uploadUrl": None, "headers": {}}
         made = self._made(asked)
-        return {**made, **self._signed(made["uniqueId"]), "duplicateOf": None}
+        return {**self._signed(made["uniqueId"]), **made}
 
     async def _refresh(self, request: web.Request) -> web.Response:
         unique_id = request.match_info["id"]
@@ -165,7 +189,7 @@ class ScriptedService:
         asked = await request.json()
         made = self._made(asked)
         self.images[made["uniqueId"]]["size"] = asked["size"]
-        return web.json_response({**made, **self._parts(made["uniqueId"], None)}, status=201)
+        return web.json_response({**self._parts(made["uniqueId"], None), **made}, status=201)
 
     def _parts(self, unique_id: str, numbers: list[int] | None) -> dict[str, Any]:
         size = self.images[unique_id]["size"]
@@ -174,7 +198,22 @@ class ScriptedService:
             {"partNumber": n, "size": sizes[n], "url": f"{self.url}/bucket/{unique_id}/{n}", "headers": {}}
             for n in numbers or sizes
         ]
-        return {"partSize": PART_BYTES, "parts": parts}
+        return {**_URL, "uniqueId": unique_id, "partSize": PART_BYTES, "parts": parts}
+
+    async def _arrived(self, request: web.Request) -> web.Response:
+        """Which parts are there; or of none, as if nobody had looked."""
+        unique_id = request.match_info["id"]
+        numbers = [part["partNumber"] for part in self._parts(unique_id, None)["parts"]]
+        arrived = {n: len(body) for n, body in sorted(self.parts.items())} if self.tells_missing_parts else {}
+        told = {
+            **_URL,
+            "uniqueId": unique_id,
+            "size": self.images[unique_id]["size"],
+            "partSize": PART_BYTES,
+            "parts": [{"partNumber": number, "size": size} for number, size in arrived.items()],
+            "missingParts": [number for number in numbers if number not in arrived],
+        }
+        return web.json_response(told)
 
     async def _sign(self, request: web.Request) -> web.Response:
         unique_id, asked = request.match_info["id"], await request.json()
@@ -194,18 +233,22 @@ class ScriptedService:
             return web.json_response({"code": "upload_incomplete", "detail": "Parts are missing.", **told}, status=409)
         image["object"] = True
         self.uploads.append(({}, whole))
-        return web.json_response({})
+        return web.json_response({**_URL, "uniqueId": request.match_info["id"]})
 
     async def _process(self, request: web.Request) -> web.Response:
         unique_id = request.match_info["id"]
-        return web.json_response({"uniqueId": unique_id, "processingId": f"img_again_{unique_id}"}, status=202)
+        answer = {**_URL, "uniqueId": unique_id, "processingId": f"img_again_{unique_id}"}
+        return web.json_response(answer, status=202)
 
     async def _statuses(self, request: web.Request) -> web.Response:
         """Of an id that nobody made there is none."""
         names = (await request.json())["processingIds"]
         answers = {name: self._shown(name) if name.startswith("img_") else None for name in names}
-        results = [{"id": name, "answer": answer, "problem": None} for name, answer in answers.items()]
-        return web.json_response({"results": results})
+        results = [
+            {"index": index, "status": 200, "id": name, "answer": answer, "problem": None}
+            for index, (name, answer) in enumerate(answers.items())
+        ]
+        return web.json_response({"results": results, "succeeded": len(results), "failed": 0})
 
     async def _status(self, request: web.Request) -> web.Response:
         return web.json_response(self._shown(request.match_info["job"]))
@@ -225,9 +268,9 @@ class ScriptedService:
         if status == "completed" and "job" in image:
             image.update(done=job, job="done")
         return {
+            **_JOB,
             "processingId": job,
             "uniqueId": unique_id,
-            "filename": "a.jpg",
             "status": status,
             "processedImages": VARIANTS if status == "completed" else {},
             "error": self.failure if status == "failed" else None,

@@ -23,9 +23,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.cli import main
-from service.client import api, gate, storage
+from service.client import api
 from service.client import submit as submit_module
 from tests.integration.scripted_service import EXPIRED, SLOW_DOWN, VARIANTS, Scripted, ScriptedService, busy, problem
+from tests.waiting import eventually
+from truss_image_client import retrying
+from truss_image_client._async import client as asking
+from truss_image_client._async import gate, uploads
 
 LARGE = bytes(range(250)) * 42
 KEY = "truss_k3v7q2mzt5x6wabn_EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAMPLE-EXAM"
@@ -35,9 +39,8 @@ BROKEN: Scripted = (0, {}, "")
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same rules with shorter pauses."""
-    monkeypatch.setattr(submit_module, "POLL_SECONDS", (0.01, 0.02))
-    monkeypatch.setattr(api, "BACKOFF_SECONDS", (0.001, 0.002))
-    monkeypatch.setattr(storage, "BACKOFF_SECONDS", (0.001, 0.002))
+    monkeypatch.setattr(asking, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(retrying, "BACKOFF_SECONDS", (0.001, 0.002))
     monkeypatch.setattr(gate, "PACE_SECONDS", (0.001, 0.002))
     for name in ("TRUSS_IMAGE_API_KEY", "TRUSS_IMAGE_URL", "http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -165,7 +168,14 @@ async def test_a_job_whose_place_another_took_is_followed_to_that_one(service: S
 
 async def test_no_more_photos_are_under_way_than_asked_for(service: ScriptedService, tmp_path: Path) -> None:
     service.statuses = ["completed"]
-    service.before["upload"] = lambda: asyncio.sleep(0.02)
+
+    async def beside_another() -> None:
+        async def two() -> bool:
+            return service.most_at_once["upload"] > 1
+
+        await eventually(two, what="two uploads at once")
+
+    service.before["upload"] = beside_another
     _, total = await _lines(service, "--concurrency", 2, *photos_in(tmp_path, 8))
     assert total["completed"] == 8
     assert service.most_at_once["upload"] == 2
@@ -179,7 +189,7 @@ async def test_no_more_photos_are_under_way_than_asked_for(service: ScriptedServ
 async def test_a_busy_service_is_asked_again(
     service: ScriptedService, photo: Path, status: int, retry_after: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "BUSY_SECONDS", 0.001)
+    monkeypatch.setattr(retrying, "BUSY_SECONDS", 0.001)
     service.script = {"issue": [busy(retry_after, status)] * 2, "status": [busy(retry_after, status)]}
     assert (await _run(service, photo)).exit_code == 0
     assert service.calls["issue"] == 3
@@ -190,7 +200,7 @@ async def test_all_calls_wait_as_long_as_one_is_told(
     service: ScriptedService, photo: Path, monkeypatch: pytest.MonkeyPatch, told: str, pause: float
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(gate.Gate, "close", lambda _, seconds, *, entered_at: pauses.append(seconds))
+    monkeypatch.setattr(gate.AsyncGate, "close", lambda _, seconds, *, entered_at: pauses.append(seconds))
     service.script = {"issue": [busy(told)], "status": [busy(told, 503)]}
     assert (await _run(service, photo)).exit_code == 0
     assert pauses == [pause, pause]
@@ -206,7 +216,6 @@ async def test_nobody_waits_for_a_day(service: ScriptedService, photo: Path) -> 
 async def test_a_date_to_wait_for_is_read_by_the_clock_of_the_service(
     service: ScriptedService, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "PATIENCE_SECONDS", 60)
     monkeypatch.setattr(api, "PATIENCE_SECONDS", 60)
     dates = {"Date": "Thu, 01 Jan 2026 00:00:00 GMT", "Retry-After": "Thu, 01 Jan 2026 01:00:00 GMT"}
     service.script = {"issue": [problem(429, "daily_limit_reached", "Today's limit is reached.", **dates)]}
@@ -218,7 +227,7 @@ async def test_a_date_to_wait_for_is_read_by_the_clock_of_the_service(
 async def test_a_service_that_stays_busy_is_given_up_and_nobody_else_asks(
     service: ScriptedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(api, "PATIENCE_SECONDS", 0.1)
     service.always = {"issue": busy("0", 503)}
     result = await _run(service, *photos_in(tmp_path, 20))
     assert result.exit_code == 3
@@ -230,7 +239,7 @@ async def test_a_service_that_stays_busy_is_given_up_and_nobody_else_asks(
 async def test_a_service_that_goes_away_ends_the_run_and_what_was_under_way_is_named(
     service: ScriptedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(api, "PATIENCE_SECONDS", 0.2)
     service.always = {"status": (502, {"Content-Type": "text/html"}, "<h1>Bad gateway</h1>")}
     result = await _run(service, "--concurrency", 1, *photos_in(tmp_path, 3))
     assert result.exit_code == 3
@@ -277,7 +286,7 @@ async def test_a_url_that_runs_out_again_and_again_is_an_error(service: Scripted
     service.always = {"upload": (403, {}, EXPIRED)}
     rows, _ = await _lines(service, photo, expect=1)
     assert rows[0]["error"] == "the URL for the upload has run out"
-    assert service.calls["upload"] == submit_module.REFRESHES + 1
+    assert service.calls["upload"] == uploads.REFRESHES + 1
 
 
 async def test_an_upload_whose_answer_got_lost_is_not_stored_twice(service: ScriptedService, photo: Path) -> None:
@@ -333,11 +342,11 @@ async def test_a_large_file_goes_up_in_parts_and_only_what_failed_is_sent_again(
     assert sorted(service.parts) == [1, 2, 3, 4, 5, 6]
     assert service.calls["part"] == 6 + 4
     assert service.calls["sign"] == 1
-    assert service.most_at_once["part"] <= submit_module.PARTS_AT_ONCE
+    assert service.most_at_once["part"] <= uploads.PARTS_AT_ONCE
 
 
 @pytest.mark.parametrize(
-    ("answer", "why"), [((403, {}, ""), "HTTP 403"), ((503, {}, ""), "HTTP 503"), (BROKEN, "Server")]
+    ("answer", "why"), [((403, {}, ""), "HTTP 403"), ((503, {}, ""), "HTTP 503"), (BROKEN, "RemoteProtocolError")]
 )
 async def test_a_part_that_is_refused_is_an_error(
     service: ScriptedService, large: Path, answer: Scripted, why: str

@@ -10,12 +10,13 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
 from truss_image_client.errors import UploadFailed
+from truss_image_client.models import Job
 
 #: The path of a file, its bytes, or a file that is open for reading bytes and can seek.
 File = str | os.PathLike[str] | bytes | IO[bytes]
@@ -65,29 +66,20 @@ class Content:
         """SHA-256 in base64. The file is read for it, once."""
         if not self._checksum:
             digest = hashlib.sha256()
-            for chunk in self.chunks(0, self.size):
-                digest.update(chunk)
+            for start in range(0, self.size, CHUNK_BYTES):
+                digest.update(self.read(start, min(CHUNK_BYTES, self.size - start)))
             self._checksum = base64.b64encode(digest.digest()).decode()
         return self._checksum
 
-    def chunks(self, start: int, size: int, tell: Callable[[int], None] | None = None) -> Iterator[bytes]:
-        """`size` bytes from `start` on; `tell` hears how many were taken."""
-        taken = 0
-        while taken < size:
-            chunk = self.read(start + taken, min(CHUNK_BYTES, size - taken))
-            yield chunk
-            taken += len(chunk)
-            if tell is not None:
-                tell(taken)
-
     def read(self, start: int, size: int) -> bytes:
+        """So many bytes from `start` on. Raises `UploadFailed` when there are fewer."""
         try:
             with self._lock:
                 self._file.seek(self._start + start)
                 chunk = self._file.read(size)
         except OSError as error:
             raise _unreadable(error) from error
-        if not chunk:
+        if len(chunk) < size:
             raise UploadFailed("the file became shorter while it was read")
         return chunk
 
@@ -102,7 +94,8 @@ class Upload:
     """A file that is in the storage. `existing`: it was there before, so nothing was sent.
 
     `urls`: where each variant will be, by its name, as soon as the job has completed. `sent`: bytes that this upload
-    brought there; of one that goes on where an earlier try stopped, less than the file has.
+    brought there; of one that goes on where an earlier try stopped, less than the file has. `job`: what an earlier try
+    has made, as it was when this one looked.
     """
 
     unique_id: str
@@ -111,6 +104,7 @@ class Upload:
     urls: Mapping[str, str]
     existing: bool
     sent: int
+    job: Job | None = None
 
 
 def filename_of(name: str) -> str:

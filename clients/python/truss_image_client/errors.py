@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,19 @@ class TrussImageError(Exception):
 
 
 class NotReached(TrussImageError):
-    """There was no answer, after every try."""
+    """There was no answer, after every try; or a gateway answered with this `status` in place of the service."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 class NotThisService(TrussImageError):
-    """Something answers that does not speak this API: look at the base URL."""
+    """Something answers that does not speak this API: look at the base URL. `answer`: what it was, in words."""
+
+    def __init__(self, message: str, answer: str = "") -> None:
+        self.answer = answer
+        super().__init__(message)
 
 
 class OlderRelease(NotThisService):
@@ -110,6 +119,15 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     HTTPStatus.PRECONDITION_FAILED: Conflict,
     HTTPStatus.TOO_MANY_REQUESTS: TooManyRequests,
 }
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what brought it about."""
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            yield from causes(error.exceptions[0])
+        error = error.__cause__ or error.__context__
 
 
 def refusal(problem: Problem, retry_after: float | None = None, *, call: str = "") -> ApiError:

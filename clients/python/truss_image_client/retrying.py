@@ -15,7 +15,8 @@ BUSY_SECONDS = 1.0
 
 #: The service tells all callers to wait.
 BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-_AWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
+#: What is in front of the service cannot reach it.
+AWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
 
 
 def pause_after(status: int, code: str, headers: Mapping[str, str], tries: int) -> float | None:
@@ -23,7 +24,7 @@ def pause_after(status: int, code: str, headers: Mapping[str, str], tries: int) 
     told = retry_after(headers)
     if status in BUSY or code == "request_in_progress":
         return BUSY_SECONDS if told is None else told
-    return backoff(tries) if status in _AWAY else None
+    return backoff(tries) if status in AWAY else None
 
 
 def backoff(tries: int) -> float:

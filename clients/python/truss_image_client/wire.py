@@ -35,15 +35,15 @@ class Answer:
     document: Any
     etag: str
     replayed: bool
-    #: What to say when it turns out that the document is none of this API.
-    stranger: str = field(repr=False)
+    #: What to raise when it turns out that the document is none of this API.
+    stranger: NotThisService = field(repr=False, compare=False)
 
     def model(self, kind: type[T]) -> T:
         """The document as a model. Raises `NotThisService`."""
         try:
             return read(kind, self.document)
         except NotThisService as error:
-            raise NotThisService(self.stranger) from error
+            raise self.stranger from error
 
 
 def document(model: Model) -> Mapping[str, Any]:

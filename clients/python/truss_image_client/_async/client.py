@@ -98,7 +98,7 @@ class AsyncClient(AsyncCalls):
         url = base_url or os.environ.get("TRUSS_IMAGE_URL", "")
         if not url.startswith(("http://", "https://")):
             raise ValueError("give the base URL of the service, as base_url or in TRUSS_IMAGE_URL")
-        key = api_key or (None if token else os.environ.get("TRUSS_IMAGE_API_KEY"))
+        key = os.environ.get("TRUSS_IMAGE_API_KEY") if api_key is None and token is None else api_key
         given = {"X-Api-Key": key, "Authorization": f"Bearer {token}" if token else None, "X-Tenant": tenant}
         credentials = {name: value for name, value in given.items() if value}
         self._owned = http is None

@@ -16,9 +16,9 @@ from truss_image_client._async.calls import AsyncCalls
 from truss_image_client._async.together import aside, pause, together
 from truss_image_client._async.transport import AsyncTransport
 from truss_image_client._async.urls import AsyncUploadUrls
-from truss_image_client.content import Content, Progress, Upload
+from truss_image_client.content import CHUNK_BYTES, Content, Progress, Upload
 from truss_image_client.errors import Conflict, UploadFailed
-from truss_image_client.models import Multipart, Part, UploadUrl
+from truss_image_client.models import Job, Multipart, Part, UploadUrl
 from truss_image_client.retrying import backoff
 from truss_image_client.wire import plain
 
@@ -88,8 +88,9 @@ class AsyncUploads:
         """In one PUT."""
         found = await urls.ask(plain(terms), idempotency_key)
         issued = found.answer
-        if not await self._is_wanted(issued, replayed=found.replayed):
-            return self._upload(issued, existing=True)
+        known = await self._known(issued, replayed=found.replayed)
+        if known is not None:
+            return known
         if found.replayed:
             refreshed = await self._refreshed(issued.unique_id)
             if refreshed is None:
@@ -104,8 +105,9 @@ class AsyncUploads:
             "POST", "/images/multipart", body=plain(terms), idempotency_key=idempotency_key
         )
         begun = answer.model(Multipart)
-        if not await self._is_wanted(begun, replayed=answer.replayed):
-            return self._upload(begun, existing=True)
+        known = await self._known(begun, replayed=answer.replayed)
+        if known is not None:
+            return known
         await self._send_parts(begun, await self._missing(begun) if answer.replayed else begun.parts)
         for left in reversed(range(REFRESHES)):
             try:
@@ -119,14 +121,17 @@ class AsyncUploads:
                 break
         return self._upload(begun, existing=False)
 
-    async def _is_wanted(self, issued: UploadUrl | Multipart, *, replayed: bool) -> bool:
-        """Whether the bytes are still to be sent; who wants to know hears which image they are."""
-        known = issued.duplicate_of is not None
+    async def _known(self, issued: UploadUrl | Multipart, *, replayed: bool) -> Upload | None:
+        """What was there before; None: the bytes are still to be sent. Who wants to know hears which image they are."""
+        is_duplicate = issued.duplicate_of is not None
         if self._begun is not None:
-            self._begun(self._upload(issued, existing=known))
-        return not known and (not replayed or await self._is_pending(issued.processing_id))
+            self._begun(self._upload(issued, existing=is_duplicate))
+        if is_duplicate or not replayed:
+            return self._upload(issued, existing=True) if is_duplicate else None
+        job = await self._calls.get_status(issued.processing_id)
+        return None if job.status == "pending" else self._upload(issued, existing=True, job=job)
 
-    def _upload(self, issued: UploadUrl | Multipart, *, existing: bool) -> Upload:
+    def _upload(self, issued: UploadUrl | Multipart, *, existing: bool, job: Job | None = None) -> Upload:
         return Upload(
             unique_id=issued.unique_id,
             processing_id=issued.processing_id,
@@ -134,11 +139,8 @@ class AsyncUploads:
             urls=issued.processed_image_urls,
             existing=existing,
             sent=self._sent.arrived,
+            job=job,
         )
-
-    async def _is_pending(self, processing_id: str) -> bool:
-        job = await self._calls.get_status(processing_id)
-        return job.status == "pending"
 
     async def _refreshed(self, unique_id: str) -> UploadUrl | None:
         """New URLs; None: the file has arrived meanwhile."""
@@ -223,9 +225,10 @@ class AsyncUploads:
             raise _refused(response.status_code, response.text)
 
     async def _chunks(self, start: int, size: int, tell: Callable[[int], None]) -> AsyncIterator[bytes]:
-        chunks = self._content.chunks(start, size, tell)
-        while chunk := await aside(partial(next, chunks, b"")):
-            yield chunk
+        for taken in range(0, size, CHUNK_BYTES):
+            length = min(CHUNK_BYTES, size - taken)
+            yield await aside(partial(self._content.read, start + taken, length))
+            tell(taken + length)
 
 
 def _refused(status: int, body: str) -> UploadFailed:

@@ -18,9 +18,9 @@ import httpx
 
 from truss_image_client._sync.gate import Gate
 from truss_image_client._sync.together import pause
-from truss_image_client.errors import ApiError, NotReached, NotThisService, TrussImageError, refusal
+from truss_image_client.errors import ApiError, NotReached, NotThisService, TrussImageError, causes, refusal
 from truss_image_client.models import Problem
-from truss_image_client.retrying import BUSY, backoff, pause_after, retry_after
+from truss_image_client.retrying import AWAY, BUSY, backoff, pause_after, retry_after
 from truss_image_client.wire import Answer, read
 
 #: The service sends no larger answer. A larger one comes from something else. In bytes.
@@ -121,7 +121,7 @@ class Transport:
         return self.http.build_request(
             method,
             self._url(path),
-            params={name: _in_query(value) for name, value in (query or {}).items()},
+            params={name: _in_query(value) for name, value in query.items()} if query else None,
             json=body,
             headers={**self._credentials(), **headers},
             **options,
@@ -163,18 +163,9 @@ class Transport:
         return _Failure(refused, rest, concerns_all=response.status_code in BUSY)
 
     def _not_reached(self, error: httpx.RequestError, tries: int) -> _Failure:
-        failure = NotReached(f"{self._base_url} was not reached ({type(error).__name__})")
+        failure = NotReached(f"{error.request.url.host} was not reached ({type(error).__name__})")
         failure.__cause__ = error
         return _Failure(failure, None if _is_for_good(error) else backoff(tries))
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and what brought it about."""
-    while error is not None:
-        yield error
-        if isinstance(error, BaseExceptionGroup):
-            yield from causes(error.exceptions[0])
-        error = error.__cause__ or error.__context__
 
 
 def problem_of(document: Mapping[str, Any], status: int = 0, request_id: str = "") -> Problem:
@@ -202,7 +193,7 @@ def _content(response: httpx.Response) -> bytes:
         for chunk in response.iter_bytes():
             content += chunk
             if len(content) > MAX_ANSWER_BYTES:
-                raise NotThisService(_stranger(response))
+                raise _stranger(response)
     finally:
         response.close()
     return bytes(content)
@@ -213,7 +204,7 @@ def _answer(response: httpx.Response) -> Answer:
     try:
         document = json.loads(content) if content else None
     except ValueError:
-        raise NotThisService(_stranger(response)) from None
+        raise _stranger(response) from None
     return Answer(
         status=response.status_code,
         document=document,
@@ -227,7 +218,7 @@ def _stream(response: httpx.Response) -> httpx.Response:
     if response.headers.get("content-type", "").partition(";")[0] == "text/event-stream":
         return response
     response.close()
-    raise NotThisService(_stranger(response))
+    raise _stranger(response)
 
 
 def _refusal(response: httpx.Response) -> TrussImageError:
@@ -235,11 +226,16 @@ def _refusal(response: httpx.Response) -> TrussImageError:
     try:
         problem = problem_of(json.loads(content), response.status_code, response.headers.get("X-Request-Id", ""))
     except (ValueError, TypeError, NotThisService):
-        return NotThisService(_stranger(response))
+        return _away(response) if response.status_code in AWAY else _stranger(response)
     return refusal(problem, retry_after(response.headers), call=f"{request.method} {request.url.path}")
 
 
-def _stranger(response: httpx.Response) -> str:
+def _stranger(response: httpx.Response) -> NotThisService:
     kind = response.headers.get("content-type", "no content type").partition(";")[0]
-    host = response.request.url.host
-    return f"{host} answers, but does not speak this API (HTTP {response.status_code}, {kind}): look at the base URL"
+    host, answer = response.request.url.host, f"HTTP {response.status_code}, {kind}"
+    return NotThisService(f"{host} answers, but does not speak this API ({answer}): look at the base URL", answer)
+
+
+def _away(response: httpx.Response) -> NotReached:
+    status = response.status_code
+    return NotReached(f"{response.request.url.host} is away (HTTP {status})", status)

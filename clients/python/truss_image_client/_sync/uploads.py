@@ -19,9 +19,9 @@ from truss_image_client._sync.calls import Calls
 from truss_image_client._sync.together import aside, pause, together
 from truss_image_client._sync.transport import Transport
 from truss_image_client._sync.urls import UploadUrls
-from truss_image_client.content import Content, Progress, Upload
+from truss_image_client.content import CHUNK_BYTES, Content, Progress, Upload
 from truss_image_client.errors import Conflict, UploadFailed
-from truss_image_client.models import Multipart, Part, UploadUrl
+from truss_image_client.models import Job, Multipart, Part, UploadUrl
 from truss_image_client.retrying import backoff
 from truss_image_client.wire import plain
 
@@ -91,8 +91,9 @@ class Uploads:
         """In one PUT."""
         found = urls.ask(plain(terms), idempotency_key)
         issued = found.answer
-        if not self._is_wanted(issued, replayed=found.replayed):
-            return self._upload(issued, existing=True)
+        known = self._known(issued, replayed=found.replayed)
+        if known is not None:
+            return known
         if found.replayed:
             refreshed = self._refreshed(issued.unique_id)
             if refreshed is None:
@@ -105,8 +106,9 @@ class Uploads:
         """In parts. Of an upload that was begun before, only the parts that are missing are sent."""
         answer = self._transport.send("POST", "/images/multipart", body=plain(terms), idempotency_key=idempotency_key)
         begun = answer.model(Multipart)
-        if not self._is_wanted(begun, replayed=answer.replayed):
-            return self._upload(begun, existing=True)
+        known = self._known(begun, replayed=answer.replayed)
+        if known is not None:
+            return known
         self._send_parts(begun, self._missing(begun) if answer.replayed else begun.parts)
         for left in reversed(range(REFRESHES)):
             try:
@@ -120,14 +122,17 @@ class Uploads:
                 break
         return self._upload(begun, existing=False)
 
-    def _is_wanted(self, issued: UploadUrl | Multipart, *, replayed: bool) -> bool:
-        """Whether the bytes are still to be sent; who wants to know hears which image they are."""
-        known = issued.duplicate_of is not None
+    def _known(self, issued: UploadUrl | Multipart, *, replayed: bool) -> Upload | None:
+        """What was there before; None: the bytes are still to be sent. Who wants to know hears which image they are."""
+        is_duplicate = issued.duplicate_of is not None
         if self._begun is not None:
-            self._begun(self._upload(issued, existing=known))
-        return not known and (not replayed or self._is_pending(issued.processing_id))
+            self._begun(self._upload(issued, existing=is_duplicate))
+        if is_duplicate or not replayed:
+            return self._upload(issued, existing=True) if is_duplicate else None
+        job = self._calls.get_status(issued.processing_id)
+        return None if job.status == "pending" else self._upload(issued, existing=True, job=job)
 
-    def _upload(self, issued: UploadUrl | Multipart, *, existing: bool) -> Upload:
+    def _upload(self, issued: UploadUrl | Multipart, *, existing: bool, job: Job | None = None) -> Upload:
         return Upload(
             unique_id=issued.unique_id,
             processing_id=issued.processing_id,
@@ -135,11 +140,8 @@ class Uploads:
             urls=issued.processed_image_urls,
             existing=existing,
             sent=self._sent.arrived,
+            job=job,
         )
-
-    def _is_pending(self, processing_id: str) -> bool:
-        job = self._calls.get_status(processing_id)
-        return job.status == "pending"
 
     def _refreshed(self, unique_id: str) -> UploadUrl | None:
         """New URLs; None: the file has arrived meanwhile."""
@@ -222,9 +224,10 @@ class Uploads:
             raise _refused(response.status_code, response.text)
 
     def _chunks(self, start: int, size: int, tell: Callable[[int], None]) -> Iterator[bytes]:
-        chunks = self._content.chunks(start, size, tell)
-        while chunk := aside(partial(next, chunks, b"")):
-            yield chunk
+        for taken in range(0, size, CHUNK_BYTES):
+            length = min(CHUNK_BYTES, size - taken)
+            yield aside(partial(self._content.read, start + taken, length))
+            tell(taken + length)
 
 
 def _refused(status: int, body: str) -> UploadFailed:

@@ -103,7 +103,7 @@ class UploadUrls:
             results = answer.document["results"]
             return [self._outcome(each, result) for each, result in zip(some, results, strict=True)]
         except (LookupError, TypeError, AttributeError, ValueError, NotThisService) as error:
-            raise NotThisService(answer.stranger) from error
+            raise answer.stranger from error
 
     def _outcome(self, one: _Waiting, result: Mapping[str, Any]) -> Issued | TrussImageError | float:
         """What became of one upload; or how long to wait before it is asked for again, in seconds."""
