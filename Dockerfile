@@ -21,8 +21,9 @@ RUN find /opt/truss/lib/python3.13/site-packages/botocore/data -mindepth 1 -maxd
 COPY LICENSE README.md pyproject.toml ./
 COPY processor processor
 COPY service service
+COPY clients/python clients/python
 # Nothing can be written at run time, so bytecode is made here, and never compared with a source that cannot change.
-RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . ./clients/python \
     && pip --python /opt/truss/bin/python install --no-compile --no-deps --no-index dist/*.whl \
     && /opt/truss/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/truss/lib
 

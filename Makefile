@@ -142,4 +142,4 @@ lock: setup ## Resolve the dependencies anew
 	$(LOCK) --output-file requirements/aws-cli.txt --constraint requirements/local-aws.txt --group pyproject.toml:aws-cli
 
 clean: ## Remove the environments and what tools left; keeps the data of `make run`
-	rm -rf .venv .venv-aws .models .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov build *.egg-info
+	rm -rf .venv .venv-aws .models .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov build *.egg-info clients/python/*.egg-info

@@ -49,6 +49,8 @@ LOCKED = (
     *("--retries", "3", "--timeout", "30"),
 )
 EDITABLE = ("--no-deps", "--no-index", "--no-build-isolation", "--editable")
+#: What is in this repository itself. The client is a distribution of its own, and the commands are made of it.
+OWN = {"client": ROOT / "clients" / "python", "project": ROOT}
 #: Settings of pip that would install elsewhere, or something else. Where to download from stays the machine's affair.
 OVERRULED = {
     "PIP_USER": "0",
@@ -94,7 +96,8 @@ def main() -> None:
         for environment, lock in steps:
             _install(environment, lock, ROOT / "requirements" / f"{lock}.txt", [*LOCKED, "-r"])
             if lock == "runtime":
-                _install(environment, "project", ROOT / "pyproject.toml", EDITABLE)
+                for name, folder in OWN.items():
+                    _install(environment, name, folder / "pyproject.toml", EDITABLE)
         _add_models()
     except OSError as error:
         sys.exit(f"Cannot write {error.filename or ROOT}: {error.strerror or error}.")
@@ -137,8 +140,8 @@ def _install(environment: Path, name: str, source: Path, options: Sequence[str])
     if stamp.get(name) == digest:
         return
     pip = [str(PROJECT / "bin" / "python"), "-m", "pip", "--python", str(environment / "bin" / "python")]
-    what = "." if name == "project" else str(source)
-    _run([*pip, "install", "--quiet", *options, what], f"Installing {source.name} into {environment.name}")
+    what = str(OWN.get(name, source))
+    _run([*pip, "install", "--quiet", *options, what], f"Installing {source.relative_to(ROOT)} into {environment.name}")
     _note(environment, {**stamp, name: digest})
 
 

@@ -16,7 +16,7 @@ VARIANTS = {
     for name, (width, height, size) in {"thumbnail": (300, 200, 2048), "webp": (3000, 2000, 204800)}.items()
 }
 #: What jobs and upload URLs have beside what a test looks at.
-_JOB = {
+_JOB: dict[str, Any] = {
     "originalKey": "k",
     "filename": "a.jpg",
     "metadata": {},
@@ -25,7 +25,7 @@ _JOB = {
     "presetVersion": 1,
     "timings": None,
 }
-_URL = {
+_URL: dict[str, Any] = {
     "post": None,
     "key": "k",
     "processingId": "img_1",

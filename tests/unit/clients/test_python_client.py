@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import io
 import json
-from collections.abc import Callable, Iterator
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +24,14 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from service.openapi import document
+from tests.waiting import eventually
 from truss_image_client import (
     AsyncClient,
+    BadRequest,
     Client,
+    Event,
     JobFailed,
+    NotAuthenticated,
     NotDone,
     NotFound,
     NotReached,
@@ -35,6 +43,7 @@ from truss_image_client import (
     models,
     webhooks,
 )
+from truss_image_client import document as document_of
 from truss_image_client.retrying import pause_after, retry_after
 
 URL = "https://images.example.com"
@@ -531,6 +540,225 @@ async def test_a_preset_is_written_from_models(pauses: list[float]) -> None:
     with pytest.raises(Exception, match="forbidden"):
         await asking.put_preset("avatar", variants=[models.VariantRequest(name="small", width=64, height=64)])
     assert json.loads(scripted.asked[0].content) == {"variants": [{"name": "small", "width": 64, "height": 64}]}
+
+
+# -- many uploads at once ---------------------------------------------------------------------------------------------
+
+
+def issued_each(request: httpx.Request) -> httpx.Response:
+    """Each upload becomes the image that its name says."""
+    uploads = json.loads(request.content)["uploads"]
+    results = [
+        {"index": index, "status": 200, "problem": None, "answer": refreshed(uniqueId=each["filename"])}
+        for index, each in enumerate(uploads)
+    ]
+    return httpx.Response(200, json={"results": results, "succeeded": len(uploads), "failed": 0})
+
+
+async def test_uploads_that_begin_while_a_call_is_under_way_go_together_with_the_next() -> None:
+    keys: list[list[str]] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "PUT":
+            return httpx.Response(200)
+        assert "Idempotency-Key" not in request.headers  # each has its own
+        keys.append([each["idempotencyKey"] for each in json.loads(request.content)["uploads"]])
+        if len(keys) == 1:
+            await eventually(all_wait, what="the other uploads wait for their URLs")
+        return issued_each(request)
+
+    asking = AsyncClient(URL, http=httpx.AsyncClient(transport=httpx.MockTransport(answer)))
+
+    async def all_wait() -> bool:
+        return len(asking._urls._waiting) == 250
+
+    done = await asyncio.gather(*(asking.upload(b"x", filename=f"{number}") for number in range(250)))
+    assert [each.unique_id for each in done] == [str(number) for number in range(250)]
+    assert sorted(map(len, keys)) == [1, 49, 100, 100]
+    assert len({key for each in keys for key in each}) == 250
+
+
+async def test_an_upload_among_others_is_refused_alone_and_waits_as_it_is_told(pauses: list[float]) -> None:
+    problems = [problem(429, "too_many_requests").json(), None, problem(400, "file_too_large").json()]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "PUT":
+            return httpx.Response(200)
+        told = problems.pop(0)
+        result = {"index": 0, "status": 200, "problem": told, "answer": None if told else refreshed(), "retryAfter": 7}
+        return httpx.Response(200, json={"results": [result], "succeeded": 0, "failed": 1})
+
+    asking, scripted = client(answer)
+    assert (await asking.upload(b"picture")).sent == 7
+    assert pauses == [7.0]
+    keys = [json.loads(request.content)["uploads"][0]["idempotencyKey"] for request in scripted.asked[:2]]
+    assert keys[0] == keys[1]
+    with pytest.raises(BadRequest, match="file_too_large"):
+        await asking.upload(b"picture")
+
+
+async def test_a_busy_service_is_not_asked_for_a_url_for_ever(pauses: list[float]) -> None:
+    told = {"index": 0, "status": 503, "problem": problem(503, "unavailable").json(), "answer": None, "retryAfter": 9}
+    asking, _ = client(httpx.Response(200, json={"results": [told], "succeeded": 0, "failed": 1}))
+    with pytest.raises(Unavailable):
+        await asking.upload(b"picture")
+    assert sum(pauses) < 60 + 2 * 9
+
+
+@pytest.mark.parametrize("results", [None, [], ["x"], [{}], [{"problem": None, "answer": {}}], [{"problem": {}}]])
+async def test_an_answer_that_tells_of_no_upload_is_none_of_this_api(pauses: list[float], results: object) -> None:
+    asking, _ = client(httpx.Response(200, json={"results": results}))
+    with pytest.raises(NotThisService):
+        await asking.upload(b"picture")
+
+
+def test_threads_get_their_urls_together_too() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200) if request.method == "PUT" else issued_each(request)
+
+    with Client(URL, http=httpx.Client(transport=httpx.MockTransport(answer))) as asking, ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(lambda number: asking.upload(b"x", filename=f"{number}"), range(40)))
+    assert [each.unique_id for each in done] == [str(number) for number in range(40)]
+
+
+async def test_whoever_wants_to_know_hears_the_ids_before_the_bytes_are_sent(pauses: list[float]) -> None:
+    begun: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "PUT":
+            assert begun == ["u"]
+            return httpx.Response(200)
+        return issued()
+
+    asking, _ = client(answer)
+    await asking.upload(b"picture", begun=lambda upload: begun.append(upload.unique_id))
+    assert begun == ["u"]
+
+
+# -- calls as they are, and what they answer --------------------------------------------------------------------------
+
+
+async def test_any_call_can_be_made_and_an_answer_keeps_what_this_release_does_not_know(pauses: list[float]) -> None:
+    asking, scripted = client(httpx.Response(200, json={**HEALTH, "mood": "sunny"}))
+    answer = await asking.request("GET", "/images/health", query={"deep": True})
+    assert (answer.document["mood"], str(scripted.asked[0].url)) == ("sunny", f"{URL}/images/health?deep=true")
+    health = await asking.get_health()
+    assert document_of(health)["mood"] == "sunny"
+    assert "mood" not in repr(health)
+    by_hand = models.VariantRequest(name="small", width=64)
+    assert document_of(by_hand) == {"name": "small", "width": 64}
+
+
+async def test_an_answer_without_an_end_is_not_read_to_its_end(pauses: list[float]) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(2**20)
+
+    asking, _ = client(lambda _: httpx.Response(200, content=endless()))
+    with pytest.raises(NotThisService):
+        await asking.get_health()
+
+
+async def test_a_certificate_that_is_not_trusted_is_not_tried_again(pauses: list[float]) -> None:
+    error = httpx.ConnectError("x")
+    error.__cause__ = ssl.SSLCertVerificationError(1, "self-signed")
+    asking, scripted = client(error)
+    with pytest.raises(NotReached):
+        await asking.get_health()
+    assert (pauses, len(scripted.asked)) == ([], 1)
+
+
+async def test_a_gateway_that_answers_for_the_service_is_told_by_its_status(pauses: list[float]) -> None:
+    asking, scripted = client(httpx.Response(502, text="<h1>Bad gateway</h1>"))
+    with pytest.raises(NotReached, match="HTTP 502") as away:
+        await asking.get_health()
+    assert away.value.status == 502
+    assert len(scripted.asked) > 1
+
+
+async def test_images_that_must_wait_are_tried_again_and_each_has_its_last_result(pauses: list[float]) -> None:
+    told = problem(429, "too_many_requests").json()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        names = json.loads(request.content)["uniqueIds"]
+        waits = len(names) == 3
+        results = [
+            {"index": index, "status": 429 if waits else 200, "id": name, "problem": told if waits else None}
+            | ({"answer": None, "retryAfter": 3} if waits and name != "a" else {"answer": None})
+            for index, name in enumerate(names)
+        ]
+        return httpx.Response(200, json={"results": results, "succeeded": 0, "failed": 0})
+
+    asking, scripted = client(answer)
+    found = await asking.delete_images(["a", "b", "c"])
+    assert [(each.id, each.status) for each in found] == [("a", 429), ("b", 200), ("c", 200)]
+    assert (pauses, len(scripted.asked)) == ([3], 2)
+
+
+# -- events -----------------------------------------------------------------------------------------------------------
+
+
+def told(number: int, kind: str = "image.uploaded") -> str:
+    event = {
+        "id": f"{number}-0",
+        "type": kind,
+        "time": "2026-01-02T03:04:05.678Z",
+        "subject": "u",
+        "data": {"n": number},
+    }
+    return f"id: {number}-0\r\nevent: {kind}\r\ndata: {json.dumps(event)}\r\n\r\n"
+
+
+def stream(text: str) -> httpx.Response:
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(text), 7):
+            yield text[start : start + 7].encode()
+        raise httpx.ReadError("cut")
+
+    return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, content=pieces())
+
+
+async def test_events_go_on_where_the_connection_broke_and_none_is_told_twice(pauses: list[float]) -> None:
+    gap = 'event: gap\ndata: {"since": "2026-01-02T03:00:00.000Z"}\n\n'
+    closed = 'event: closed\ndata: {"reason": "time"}\n\n'
+    asking, scripted = client(
+        stream(told(1) + told(2) + "id: 9-0\nevent: image.failed\ndata: {"),
+        problem(429, "too_many_streams", **{"Retry-After": "1"}),
+        stream(told(2) + ": keep-alive\nid: 5-0\n\n" + closed),
+        stream(gap + told(1) + told(7, "image.later")),
+    )
+    missed: list[datetime] = []
+    found: list[Event] = []
+    async with asking.events(types=["image.b", "image.a"], unique_id="u", missed=missed.append) as events:
+        async for event in events:
+            found.append(event)
+            if event.type == "image.later":
+                break
+    assert [(event.id, event.data["n"]) for event in found] == [("1-0", 1), ("2-0", 2), ("7-0", 7)]
+    assert [request.headers.get("Last-Event-ID") for request in scripted.asked] == [None, "2-0", "2-0", "5-0"]
+    assert dict(scripted.asked[0].url.params) == {"types": "image.a,image.b", "uniqueId": "u"}
+    assert missed == [datetime(2026, 1, 2, 3, tzinfo=UTC)]
+    assert events.last_event_id == "7-0"
+    assert found[0].document["subject"] == "u"
+
+
+async def test_a_stream_that_may_not_begin_says_why(pauses: list[float]) -> None:
+    asking, _ = client(problem(401, "unauthenticated"))
+    with pytest.raises(NotAuthenticated):
+        async for _ in asking.events():
+            pass
+    asking, _ = client(httpx.Response(200, text="<html>"))
+    with pytest.raises(NotThisService):
+        async for _ in asking.events():
+            pass
+
+
+def test_the_blocking_client_tells_events_as_well() -> None:
+    text = told(1) + told(2)
+    answers = httpx.Response(200, headers={"Content-Type": "text/event-stream"}, text=text)
+    asking = Client(URL, http=httpx.Client(transport=httpx.MockTransport(lambda _: answers)))
+    with asking.events(last_event_id="0-0") as events:
+        assert [event.id for event in islice(events, 2)] == ["1-0", "2-0"]
 
 
 # -- webhooks ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import json
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -39,7 +39,7 @@ class Issued:
 @dataclass(slots=True, eq=False)
 class _Waiting:
     asked: Mapping[str, Any]
-    began: float = field(default_factory=monotonic)
+    began: float
     outcome: Issued | TrussImageError | None = None
 
 
@@ -55,7 +55,7 @@ class UploadUrls:
 
     def ask(self, asked: Mapping[str, Any], idempotency_key: str | None) -> Issued:
         """What `POST /images/upload-url` would answer."""
-        one = _Waiting({**asked, "idempotencyKey": idempotency_key or str(uuid.uuid4())})
+        one = _Waiting({**asked, "idempotencyKey": idempotency_key or str(uuid.uuid4())}, monotonic())
         with self._lock:
             self._waiting.append(one)
         try:

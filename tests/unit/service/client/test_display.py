@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.client.display import Tally, json_row, printable, row
-from service.client.photo import wire_name
 from service.client.result import Result
+from truss_image_client.content import filename_of
 
 ANY_NAME = st.text(st.characters(codec=None))
 
@@ -31,7 +31,7 @@ def test_a_json_row_is_one_line_of_ascii_that_gives_the_name_back(name: str) -> 
 
 @given(ANY_NAME)
 def test_the_service_is_told_a_name_that_it_accepts(name: str) -> None:
-    told = wire_name(name)
+    told = filename_of(name)
     told.encode()
     assert not any(each < " " or "\x7f" <= each < "\xa0" for each in told)
     assert len(told) == len(name)

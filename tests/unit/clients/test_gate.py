@@ -5,13 +5,26 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import threading
 from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 
-from service.client.gate import PACE_SECONDS, PATIENCE_SECONDS, Gate
 from service.http.buckets import Buckets
+from truss_image_client._async import gate as gates
+from truss_image_client._async.gate import PACE_SECONDS, AsyncGate
+from truss_image_client._sync.gate import Gate
+
+PATIENCE_SECONDS = 120.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(gates, "monotonic", clock.monotonic)
+    monkeypatch.setattr(gates, "pause", clock.sleep)
+    return clock
 
 
 class Clock:
@@ -47,7 +60,7 @@ class LimitedService:
 
     def __init__(self, clock: Clock, *, rate: float, burst: int) -> None:
         self.clock, self.rate, self.burst = clock, rate, burst
-        self.gate = Gate(monotonic=clock.monotonic, sleep=clock.sleep)
+        self.gate = AsyncGate(PATIENCE_SECONDS)
         self.bucket = Buckets(monotonic=clock.monotonic)
         self.passed = self.refused = 0
         self.entries: list[tuple[float, bool]] = []
@@ -74,16 +87,16 @@ class LimitedService:
         return False
 
 
-async def test_while_nothing_is_refused_nobody_waits() -> None:
-    clock = Clock()
+async def test_while_nothing_is_refused_nobody_waits(clock: Clock) -> None:
     service = LimitedService(clock, rate=50, burst=200)
     await clock.run(*(service.caller(3) for _ in range(64)))
     assert clock.now - 100 == pytest.approx(0.03)
 
 
 @pytest.mark.parametrize(("rate", "burst"), [(50, 200), (5, 5), (1, 1)])
-async def test_many_callers_end_together_with_few_refusals_and_nobody_starves(rate: float, burst: int) -> None:
-    clock = Clock()
+async def test_many_callers_end_together_with_few_refusals_and_nobody_starves(
+    clock: Clock, rate: float, burst: int
+) -> None:
     service = LimitedService(clock, rate=rate, burst=burst)
     calls = 30 if rate > 10 else 4
     await clock.run(*(service.caller(calls) for _ in range(64)))
@@ -94,9 +107,8 @@ async def test_many_callers_end_together_with_few_refusals_and_nobody_starves(ra
     assert service.longest_wait < PATIENCE_SECONDS * 3
 
 
-async def test_when_one_is_told_to_wait_all_wait_and_then_go_one_by_one() -> None:
-    clock = Clock()
-    gate = Gate(monotonic=clock.monotonic, sleep=clock.sleep)
+async def test_when_one_is_told_to_wait_all_wait_and_then_go_one_by_one(clock: Clock) -> None:
+    gate = AsyncGate(PATIENCE_SECONDS)
     times: list[float] = []
 
     async def caller() -> None:
@@ -110,9 +122,8 @@ async def test_when_one_is_told_to_wait_all_wait_and_then_go_one_by_one() -> Non
     assert min(pauses) >= PACE_SECONDS[0] * 0.999
 
 
-async def test_calls_that_waited_for_their_turn_wait_again_when_another_is_refused() -> None:
-    clock = Clock()
-    gate = Gate(monotonic=clock.monotonic, sleep=clock.sleep)
+async def test_calls_that_waited_for_their_turn_wait_again_when_another_is_refused(clock: Clock) -> None:
+    gate = AsyncGate(PATIENCE_SECONDS)
     times: list[float] = []
 
     async def caller() -> None:
@@ -126,14 +137,34 @@ async def test_calls_that_waited_for_their_turn_wait_again_when_another_is_refus
     assert min(times[1:]) == 125
 
 
-async def test_patience_ends_when_no_call_at_all_gets_through() -> None:
-    clock = Clock()
-    gate = Gate(monotonic=clock.monotonic, sleep=clock.sleep)
+async def test_patience_ends_when_no_call_at_all_gets_through(clock: Clock) -> None:
+    gate = AsyncGate(PATIENCE_SECONDS)
     began = clock.now
     clock.now += PATIENCE_SECONDS - 1
-    assert gate.is_patient(began)
+    assert gate.may_wait(0, since=began)
     gate.passed()
     clock.now += PATIENCE_SECONDS - 1
-    assert gate.is_patient(began)
+    assert gate.may_wait(0, since=began)
     clock.now += 1
-    assert not gate.is_patient(began)
+    assert not gate.may_wait(0, since=began)
+
+
+async def test_what_takes_longer_than_anybodys_patience_is_not_waited_for(clock: Clock) -> None:
+    gate = AsyncGate(PATIENCE_SECONDS)
+    assert gate.may_wait(PATIENCE_SECONDS, since=clock.now)
+    assert not gate.may_wait(PATIENCE_SECONDS + 1, since=clock.now)
+
+
+def test_threads_that_were_told_to_wait_all_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("truss_image_client._sync.gate.pause", waited.append)
+    monkeypatch.setattr("truss_image_client._sync.gate.monotonic", lambda: 100.0)
+    gate = Gate(PATIENCE_SECONDS)
+    gate.close(7, entered_at=100.0)
+    callers = [threading.Thread(target=gate.enter) for _ in range(8)]
+    for each in callers:
+        each.start()
+    for each in callers:
+        each.join(180)
+    least = PACE_SECONDS[0]
+    assert sorted(waited) == pytest.approx([7 + number * least for number in range(8)])
