@@ -60,8 +60,6 @@ class Watcher:
         if kind in ENDS:
             self._tell({"type": PREFIX + kind, "time": job["updatedAt"], "subject": job["uniqueId"], "data": job})
             return True
-        made = self.processing_id.split("_")[1:2]
-        self.last_id = self.last_id or "".join(f"{milliseconds}-0" for milliseconds in made)
         return False
 
     async def _follow(self) -> None:

@@ -292,12 +292,14 @@ class AsyncClient(AsyncCalls):
     ) -> AsyncEventStream:
         """What happens to images, as it happens: of one image, of one job, or only events of these `types`.
 
-        An iterator without an end. It begins now, or behind the event `last_event_id` of the last hour. When the
+        An iterator without an end. It begins behind the event `last_event_id` of the last hour; without that, now, or
+        with the beginning of the job. When the
         connection breaks, it goes on where it was, and tells nothing twice. `missed` hears since when events are
         told again, where some were lost.
         """
         query = {"types": ",".join(sorted(types)) or None, "uniqueId": unique_id, "processingId": processing_id}
-        return AsyncEventStream(self._transport, plain(query), last_event_id, missed)
+        begin = last_event_id or _beginning(processing_id or "")
+        return AsyncEventStream(self._transport, plain(query), begin, missed)
 
     async def request(
         self,
@@ -310,6 +312,11 @@ class AsyncClient(AsyncCalls):
     ) -> Answer:
         """Any call, and its answer as it came: for what this release has no method for."""
         return await self._transport.send(method, path, query=query, body=body, idempotency_key=idempotency_key)
+
+
+def _beginning(processing_id: str) -> str:
+    """What the id of the first event of a job is behind: both begin with a time."""
+    return "".join(f"{milliseconds}-0" for milliseconds in processing_id.split("_")[1:2])
 
 
 def _hundreds(names: Sequence[T]) -> list[list[T]]:
