@@ -22,6 +22,8 @@ _ERRORS_ALONE = 3
 #: The allocator takes as much from the system as is asked for, not the next power of two, and keeps it: without it, a
 #: look takes a half longer.
 _AS_REQUESTED, _AS_IT_DECIDES = 1, -1
+#: Characters of an error of onnxruntime that are told.
+_LONGEST_WHY = 200
 #: What the extra `ai` brings.
 _EXTRA = ("numpy", "onnxruntime")
 
@@ -50,7 +52,7 @@ class Models:
             outputs: list[Any] = session.run(None, dict(inputs))
         except Exception as error:
             # onnxruntime's errors have no class in common. Their text may be of any length.
-            raise LookingFailed(f"The model {model} failed: {type(error).__name__}") from None
+            raise LookingFailed(f"The model {model} failed: {_why(error)}") from None
         return outputs
 
     def read(self, file: ModelFile) -> bytes:
@@ -85,7 +87,11 @@ def _loaded(file: bytes) -> Any:
     try:
         return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise LookingFailed(f"A model cannot be loaded: {type(error).__name__}") from None
+        raise LookingFailed(f"A model cannot be loaded: {_why(error)}") from None
+
+
+def _why(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:_LONGEST_WHY]
 
 
 @lru_cache(maxsize=1)

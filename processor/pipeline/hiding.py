@@ -13,6 +13,7 @@ from processor.errors import LookingOff
 from processor.faces import Face
 from processor.hiding import EVERYTHING, MOST_BOXES, Doubt, Hiding
 from processor.looking.files import FILES, Model
+from processor.looks import TALLY, Looks, Result
 from processor.pipeline.effects.blur_faces import GROWTH
 from processor.pipeline.limits import Deadline
 from processor.pipeline.roll import page_height
@@ -91,6 +92,7 @@ class Looker:
         for part in _parts(picture):
             self._deadline.check()
             if self._clock() > self._until:
+                TALLY.add(Looks(model=Model.FACES, result=Result.LATE, cause=f"{LOOK_SECONDS:.0f} s are over"))
                 return found, Doubt.LATE
             view = View(part.picture)
             try:
@@ -99,7 +101,7 @@ class Looker:
                 return found, Doubt.MISSING
             except MemoryError:
                 raise
-            except Exception:
+            except Exception:  # the look itself has told of it
                 return found, Doubt.FAILED
             found += [part.whole(face) for face in seen]
         return found, None

@@ -11,6 +11,7 @@ import pyvips
 
 from processor.errors import LookingOff
 from processor.looking.files import FILES, Model
+from processor.looks import TALLY, Looks, Result
 from processor.moderation import Unscored
 from processor.pipeline.analyses import SCORES
 from processor.pipeline.analyses.placeholder import as_uri
@@ -64,6 +65,7 @@ def scored(
     for number, view in enumerate(_views(picture, first), start=1):
         deadline.check()
         if number > 1 and clock() > until:
+            TALLY.add(Looks(model=Model.NSFW, result=Result.LATE, cause=f"{SCORE_SECONDS:.0f} s are over"))
             return Scored(scores={}, reasons=(Unscored.LATE,), frames=number - 1)
         for name, least in recipe.moderation:
             score = _score(name, view)

@@ -10,8 +10,10 @@ import pyvips
 from processor.faces import Face
 from processor.looking.content import is_drawn, look_at_content, nsfw_score
 from processor.looking.faces import find_faces
+from processor.looking.files import Model
 from processor.looking.found import SQUARE, Content
 from processor.looking.models import SIDE
+from processor.looks import TALLY
 from processor.pipeline.roll import page_height
 from processor.pipeline.steps.fit import fit
 
@@ -38,21 +40,25 @@ class View:
     @cached_property
     def faces(self) -> tuple[Face, ...]:
         """All faces, the surest first. Raises `LookingOff`, `LookingFailed`."""
-        return find_faces(self.rgb, self.width, self.height)
+        with TALLY.look(Model.FACES):
+            return find_faces(self.rgb, self.width, self.height)
 
     def faces_from(self, least: float) -> tuple[Face, ...]:
         """The same with another least score."""
-        return find_faces(self.rgb, self.width, self.height, least)
+        with TALLY.look(Model.FACES):
+            return find_faces(self.rgb, self.width, self.height, least)
 
     @cached_property
     def content(self) -> Content:
         """What the middle of the picture shows. Raises `LookingOff`, `LookingFailed`."""
-        return look_at_content(self._middle())
+        with TALLY.look(Model.CONTENT):
+            return look_at_content(self._middle())
 
     @cached_property
     def nsfw(self) -> float:
         """Raises `LookingOff`, `LookingFailed`."""
-        return nsfw_score(self._squeezed())
+        with TALLY.look(Model.NSFW):
+            return nsfw_score(self._squeezed())
 
     @cached_property
     def is_drawn(self) -> bool:

@@ -12,6 +12,8 @@ from processor.facts import Facts
 from processor.formats import DECODED, format_of
 from processor.formats.info import ImageInfo
 from processor.images import INSTEAD, Output, Variant
+from processor.looking.files import Model
+from processor.looks import Looks, Result
 from processor.recipes import VariantSpec
 from processor.sandbox.messages import Packet
 
@@ -119,18 +121,25 @@ def read_facts(header: Mapping[str, Any], names: Collection[str]) -> Facts:
     raise ValueError("no facts")
 
 
-def pack_end(facts: Facts, cpu_ms: int) -> dict[str, Any]:
-    """The header of the last packet: the facts, and the CPU that the image took, in milliseconds."""
-    return {**pack_facts(facts), "cpu_ms": cpu_ms}
+def pack_end(facts: Facts, cpu_ms: int, looks: Sequence[Looks] = ()) -> dict[str, Any]:
+    """The header of the last packet: the facts, the CPU that the image took, in milliseconds, and what models were
+    asked."""
+    return {**pack_facts(facts), "cpu_ms": cpu_ms, "looks": [each.to_json() for each in looks]}
 
 
-def read_end(header: Mapping[str, Any], names: Collection[str]) -> tuple[Facts, int]:
+def read_end(header: Mapping[str, Any], names: Collection[str]) -> tuple[Facts, int, Sequence[Looks]]:
     """The inverse of `pack_end`. Raises `ValueError` for anything else."""
     told = dict(header)
+    looks = told.pop("looks", None)
+    if not isinstance(looks, list) or len(looks) > len(Model) * len(Result):
+        raise ValueError("no end")
+    looked = tuple(Looks.from_json(each) for each in looks)
+    if not {each.model for each in looked} <= {model.value for model in Model}:
+        raise ValueError("no end")
     cpu_ms = told.pop("cpu_ms", None)
     if type(cpu_ms) is not int or not 0 <= cpu_ms <= _MOST_CPU_MS:
         raise ValueError("no end")
-    return read_facts(told, names), cpu_ms
+    return read_facts(told, names), cpu_ms, looked
 
 
 def _is_plain(known: Mapping[str, object]) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 from processor.errors import DecoderCrashed, ImageRejected, TimedOut, TooLargeForMemory, Unavailable
 from processor.facts import Facts
 from processor.images import Rendered, Variant
+from processor.looks import TALLY
 from processor.pipeline import geometry
 from processor.pipeline.budget import MemoryBudget
 from processor.pipeline.effects import check_effects
@@ -244,10 +245,13 @@ async def _variants(
 
 
 async def _end(child: ChildProcess, names: Sequence[str], until: float | None) -> tuple[Facts, int]:
-    """The facts and the CPU, which the child sends after the variants."""
+    """The facts and the CPU, which the child sends after the variants. What it asked models counts here, too."""
     answer = _checked(await child.listen(within_seconds=_left(until)))
     with _garbage_is_a_crash():
-        return read_end(answer.header, names)
+        facts, cpu_ms, looked = read_end(answer.header, names)
+    for looks in looked:
+        TALLY.add(looks)
+    return facts, cpu_ms
 
 
 def _left(until: float | None) -> float | None:

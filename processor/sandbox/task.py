@@ -24,6 +24,7 @@ from processor.formats.info import ImageInfo
 from processor.hiding import boxes_of, faces_of
 from processor.images import Variant
 from processor.looking.models import use
+from processor.looks import TALLY
 from processor.pipeline import render
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.estimate import working_bytes
@@ -85,7 +86,7 @@ def perform(opening: Packet, questions: BinaryIO, answers: BinaryIO) -> None:
 
         with _lack_of_memory(info, memory_bytes):
             rendered = render.render(data, info, recipe, deadline, ready, settled=settled, assets=assets, hidden=hidden)
-        send(answers, pack_end(rendered.facts, rendered.cpu_ms))
+        send(answers, pack_end(rendered.facts, rendered.cpu_ms, TALLY.all()))
     except ImageRejected as error:
         send(answers, refusal(error))
     except (TrussError, MemoryError):

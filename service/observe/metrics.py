@@ -23,6 +23,7 @@ from processor.probe import TRACE, Position, Span
 from processor.work.circuit import CircuitState
 from processor.work.outcomes import Outcome
 from processor.work.worker import Worker
+from service.observe.looks import LookCounter
 
 #: Upper bounds in seconds. A request takes milliseconds.
 _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -44,6 +45,7 @@ class Metrics:
         self._messages: collections.Counter[str] = collections.Counter()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
+        registry.register(LookCounter())
         self._requests = Histogram(
             "truss_http_request_seconds",
             "Requests to the API, without the time that `wait` asked for. `route` is the pattern of the path.",

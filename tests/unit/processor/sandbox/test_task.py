@@ -75,7 +75,7 @@ def test_a_good_image_is_described_and_then_rendered_within_the_memory_that_is_g
         variants.append(unpack(output, spec, variants))
     assert ready == Packet(header={})
     assert [variant.name for variant in variants] == ["thumbnail", "medium", "large", "webp"]
-    facts, cpu_ms = read_end(found.header, FAST.analyses)
+    facts, cpu_ms, _ = read_end(found.header, FAST.analyses)
     assert facts.everything.keys() == set(FAST.analyses)
     assert cpu_ms > 0
     assert allowed == [MEMORY_BYTES, 9, 11]
