@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -11,6 +11,7 @@ from functools import partial
 
 from processor import clock
 from processor.arrivals import counted_through, reserved, uncounted
+from processor.catalog.finding import EVERYTHING, Wanted, find
 from processor.catalog.joined import Joined
 from processor.catalog.presets import Choice
 from processor.endings import Endings, nothing_to_record
@@ -104,9 +105,23 @@ class Catalog:
         """The same, read once for all who ask at once."""
         return await self._looks.run(f"{tenant}/{processing_id}", partial(self.status, tenant, processing_id))
 
-    async def list(self, query: JobQuery) -> JobPage:
-        """A page of the tenant's images, one row each: its current job."""
-        return await self.stores.jobs.list(query)
+    async def list(self, query: JobQuery, wanted: Wanted = EVERYTHING) -> JobPage:
+        """A page of the tenant's images, one row each: its current job. With `wanted` it may be short."""
+        return await find(self.stores.jobs.list, query, wanted)
+
+    async def history(
+        self, tenant: str, unique_id: str, *, limit: int, after: str | None = None
+    ) -> tuple[Sequence[Job], str | None]:
+        """The next `limit` jobs of an image, the newest first, less those whose records have expired; and the id to go
+        on `after`, None at the end. Raises `ImageNotFound`.
+        """
+        image = await living(self.stores.jobs, tenant, unique_id)
+        ids = image.job_ids[::-1]
+        start = 0 if after is None else ids.index(after) + 1 if after in ids else len(ids)
+        page = ids[start : start + limit]
+        found = await asyncio.gather(*(known_job(self.stores.jobs, tenant, each) for each in page))
+        is_last = start + limit >= len(ids)
+        return [job for job in found if job is not None], None if is_last else page[-1]
 
     async def processed_images(self, tenant: str, unique_id: str) -> Shown:
         """The variants of the newest completed job over the newest source; none while there is no such job.

@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from processor.catalog.finding import EVERYTHING, MOST_SEARCHED, Wanted
 from processor.jobs import Job, JobStatus
 from processor.ports.jobs import JobQuery
 from service.auth.middleware import tenant_of
@@ -114,12 +115,37 @@ class PageQuery(Question):
         )
 
 
+_SEARCHED = (
+    f"A page looks at {MOST_SEARCHED} images at most: it may be short, or empty, while `lastEvaluatedKey` is not null."
+)
+
+
 class ListQuery(PageQuery):
     """Which images to list."""
 
-    other_words: ClassVar[Mapping[str, str]] = PAGE_WORDS | {"statuses": "status", "state": "status"}
+    other_words: ClassVar[Mapping[str, str]] = PAGE_WORDS | {
+        **dict.fromkeys(("statuses", "state"), "status"),
+        **dict.fromkeys(("filename", "search", "query", "q"), "name"),
+        **dict.fromkeys(("tags", "keyword", "keywords"), "tag"),
+    }
 
     status: JobStatus | None = Field(default=None, description="Only images whose current job has this status.")
+    name: str | None = Field(
+        default=None,
+        max_length=200,
+        description=f"Only images with this in their file name, in capitals or not. {_SEARCHED}",
+        examples=["holiday"],
+    )
+    tag: str | None = Field(
+        default=None,
+        max_length=100,
+        description=f"Only images with this among their `tags`, or among the keywords of their metadata. {_SEARCHED}",
+        examples=["lakeside"],
+    )
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(name=self.name or None, tag=self.tag or None)
 
     def to_query(self, tenant: str) -> JobQuery:
         """The query for the catalog, without the position. Raises `InvalidRequest`."""
@@ -153,21 +179,46 @@ async def list_images(request: web.Request) -> web.Response:
     asked = read_query(ListQuery, request.query)
     query = asked.to_query(tenant_of(request))
     return await page_of(
-        request, query, asked.last_key, lambda jobs, last_key: ListAnswer.of(jobs, last_key).ignoring(asked.ignored)
+        request,
+        query,
+        asked.last_key,
+        lambda jobs, last_key: ListAnswer.of(jobs, last_key).ignoring(asked.ignored),
+        wanted=asked.wanted,
     )
 
 
 async def page_of(
-    request: web.Request, query: JobQuery, last_key: str | None, answer: Callable[[Sequence[Job], str | None], Answer]
+    request: web.Request,
+    query: JobQuery,
+    last_key: str | None,
+    answer: Callable[[Sequence[Job], str | None], Answer],
+    *,
+    wanted: Wanted = EVERYTHING,
 ) -> web.Response:
     """The page of the catalog's list behind `last_key`, as an answer of its jobs and the key of the page after it.
 
     Raises `InvalidCursor`.
     """
     cursors = request.app[CURSORS]
-    after = None if last_key is None else await cursors.open(last_key, query)
-    async with page_turn(request, query.limit):
-        page = await request.app[CATALOG].list(replace(query, after=after))
+    asked = query if wanted.is_everything else _asked(query, wanted)
+    after = None if last_key is None else await cursors.open(last_key, asked)
+    # A search reads many images for few rows: it waits for its turn however short its page is.
+    async with page_turn(request, query.limit if wanted.is_everything else None):
+        page = await request.app[CATALOG].list(replace(query, after=after), wanted)
         count_work(request, read_bytes=page.read_bytes)
-        next_key = None if page.next_after is None else await cursors.seal(query, page.next_after)
+        next_key = None if page.next_after is None else await cursors.seal(asked, page.next_after)
         return await render_rows(request, lambda: answer(page.jobs, next_key), rows=len(page.jobs), tenant=query.tenant)
+
+
+def _asked(query: JobQuery, wanted: Wanted) -> tuple[str, ...]:
+    """What a cursor of a search belongs to."""
+    bounds = (query.created_from, query.created_to)
+    return (
+        "search",
+        query.tenant,
+        query.status or "",
+        "newest" if query.newest_first else "oldest",
+        *("" if bound is None else bound.isoformat() for bound in bounds),
+        f"name={wanted.name}",
+        f"tag={wanted.tag}",
+    )

@@ -2,127 +2,156 @@
 
 import { ask, onceKey, pages } from "./api.js";
 import { button, field, fill, h, icon, select } from "./dom.js";
-import { bytes, number } from "./format.js";
-import { confirmed, explain, failure, heading, toast } from "./notices.js";
+import { number } from "./format.js";
+import { LongList } from "./longlist.js";
+import { confirmed, explain, heading, toast } from "./notices.js";
 import { t } from "./texts.js";
-import { filesOf, ENDED } from "./uploads.js";
+import { uploader } from "./uploader.js";
 
 const PAGE = 60;
+/** Pages that one look at the end of the list asks for, while it finds too little. */
+const PAGES_AT_ONCE = 5;
 /** Ids that a batch call takes. */
 const BATCH = 100;
 const STATUSES = ["", "completed", "processing", "pending", "failed", "needs_review", "rejected"];
+const idOf = (job) => job.uniqueId;
 
-export async function gallery(place, app, signal) {
+export async function gallery(place, app, signal, by, value) {
   const chosen = new Map();
-  const cards = new Map();
-  const grid = h("ul", { class: "grid", "aria-label": t("view.images") });
+  const loading = h("div", { class: "grid", "aria-hidden": "true" });
+  const grid = h("div", { class: "blocks", role: "list", "aria-label": t("view.images") });
+  const list = new LongList(grid, card, idOf, signal);
   const end = h("div", { class: "grid-end" });
-  const note = h("p", { class: "muted", role: "status" });
+  const note = h("div", { class: "row center", role: "status" });
   const status = select(STATUSES.map((each) => [each, t(each ? `status.${each}` : "status.all")]), "");
-  const words = h("input", { type: "search", placeholder: t("searchHint"), autocomplete: "off" });
+  const name = h("input", { type: "search", placeholder: t("nameHint"), autocomplete: "off", maxlength: 200 });
+  const known = h("datalist", { id: "tags" });
+  const tag = h("input", { type: "search", placeholder: t("tagHint"), autocomplete: "off", list: "tags", maxlength: 100, value: by === "tag" ? value : "" });
   const picks = h("div", { class: "picks", hidden: true, role: "region", "aria-label": t("selection") });
-  let walk, looked = 0, last = null;
+  const tags = new Set();
+  let walk, last = null;
 
   fill(place,
     heading(t("view.images")),
     app.may("images:write") ? uploader(app, signal) : null,
-    h("form", { class: "filters", role: "search", on: { submit: (event) => event.preventDefault() } }, field(t("search"), words), field(t("status"), status)),
-    picks, note, grid, end);
+    h("form", { class: "filters", role: "search", on: { submit: (event) => event.preventDefault() } }, field(t("fileName"), name), field(t("tag"), tag), field(t("status"), status), known),
+    picks, loading, grid, end, note);
 
-  const watch = new IntersectionObserver((seen) => seen.some((each) => each.isIntersecting) && more(), { rootMargin: "800px" });
+  const watch = new IntersectionObserver((seen) => seen.some((each) => each.isIntersecting) && more(), { rootMargin: "1200px" });
   watch.observe(end);
   signal.addEventListener("abort", () => watch.disconnect());
   status.addEventListener("change", restart);
   let typing;
-  words.addEventListener("input", () => (clearTimeout(typing), (typing = setTimeout(restart, 250))));
+  for (const each of [name, tag]) each.addEventListener("input", () => (clearTimeout(typing), (typing = setTimeout(restart, 250))));
   app.jobs.addEventListener("job", ({ detail }) => hear(detail), { signal });
   restart();
 
   function restart() {
-    walk = { pages: pages("list", { limit: PAGE, status: status.value }, signal), busy: false, done: false };
-    looked = 0;
-    cards.clear();
+    const query = { limit: PAGE, status: status.value, name: name.value.trim(), tag: tag.value.trim() };
+    walk = { pages: pages("list", query, signal), busy: false, done: false, waits: false, narrowed: Boolean(query.status || query.name || query.tag) };
+    list.clear();
     chosen.clear();
     pick();
-    fill(grid, Array.from({ length: 12 }, () => h("li", { class: "tile loading", "aria-hidden": "true" })));
+    fill(loading, Array.from({ length: 12 }, () => h("div", { class: "tile loading" })));
+    grid.hidden = true;
     fill(note);
-    more(true);
+    more();
   }
 
+  /** What the service would find; live events tell of all pictures. */
   function matches(job) {
-    const text = `${job.filename} ${Object.values(job.metadata || {}).join(" ")} ${(job.facts?.tags || []).map((each) => each.name).join(" ")}`;
-    return words.value.toLowerCase().split(/\s+/).every((word) => text.toLowerCase().includes(word));
+    const wanted = tag.value.trim().toLowerCase();
+    return (!status.value || job.status === status.value) && job.filename.toLowerCase().includes(name.value.trim().toLowerCase()) && (!wanted || tagsOf(job).some((each) => each.toLowerCase() === wanted));
   }
 
-  /** Goes on until the screen is full, or nothing is left. */
-  async function more(first) {
+  /** Goes on until a screen is full, or nothing is left, or so much was searched that somebody should want more. */
+  async function more(asked = false) {
     const mine = walk;
-    if (mine.busy || mine.done) return;
+    if (mine.busy || mine.done || (mine.waits && !asked)) return;
     mine.busy = true;
+    mine.waits = false;
     try {
-      for (let added = 0; added < PAGE / 2 && !mine.done; ) {
-        const { value, done } = await mine.pages.next();
+      for (let added = 0, looks = 0; added < PAGE / 2 && !mine.done; looks++) {
+        if (looks === PAGES_AT_ONCE) {
+          mine.waits = true;
+          break;
+        }
+        const { value: page, done } = await mine.pages.next();
         if (mine !== walk || signal.aborted) return;
-        if (first) (fill(grid), (first = false));
         mine.done = done;
-        const images = (value?.images || []).filter(matches);
-        looked += value?.images.length || 0;
+        const images = page?.images || [];
         added += images.length;
-        for (const job of images) if (!cards.has(job.uniqueId)) grid.append(card(job));
-        if (words.value) fill(note, t("looked", { n: number(looked) }));
+        images.forEach(learn);
+        fill(loading);
+        grid.hidden = false;
+        list.add(images);
       }
+      fill(note, mine.waits ? button(t("searchOn"), () => more(true)) : mine.done && !list.items.length ? nothing() : null);
     } catch (error) {
-      if (error.name !== "AbortError") fill(note, explain(error));
+      if (error.name !== "AbortError") fill(note, h("p", { class: "muted" }, explain(error)), button(t("tryAgain"), restart));
+      mine.done = true;
     } finally {
       mine.busy = false;
+      if (mine === walk) grid.hidden = !list.items.length;
     }
-    if (mine.done && !cards.size) fill(grid, h("li", { class: "empty" }, icon(words.value || status.value ? "search" : "picture"), h("p", {}, t(words.value || status.value ? "nothingFound" : "firstPicture"))));
-    else if (!mine.done && end.getBoundingClientRect().top < innerHeight + 800) more();
+    if (!mine.done && end.getBoundingClientRect().top < innerHeight + 1200) more();
+  }
+
+  function nothing() {
+    return h("div", { class: "empty" }, icon(walk.narrowed ? "search" : "picture"), h("p", {}, t(walk.narrowed ? "nothingFound" : "firstPicture")));
+  }
+
+  /** Tags that were seen are offered. */
+  function learn(job) {
+    for (const each of tagsOf(job)) if (!tags.has(each)) (tags.add(each), known.append(h("option", { value: each })));
   }
 
   function hear(job) {
-    const known = cards.get(job.uniqueId);
     if (job.status === "deleted") {
-      known?.remove();
-      cards.delete(job.uniqueId);
+      list.remove(job.uniqueId);
       chosen.delete(job.uniqueId);
       pick();
-    } else if (known) known.replaceWith(card(job));
-    else if (!status.value && matches(job)) {
-      grid.querySelector(".empty")?.remove();
-      grid.prepend(card(job));
+    } else if (!list.replace(job) && walk && matches(job)) {
+      fill(note);
+      fill(loading);
+      grid.hidden = false;
+      list.addFirst(job);
     }
+    if (walk.done && !list.items.length) (fill(note, nothing()), (grid.hidden = true));
   }
 
   function card(job) {
     const box = h("input", { type: "checkbox", "aria-label": t("choose", { name: job.filename }), checked: chosen.has(job.uniqueId) });
-    const tile = h("li", { class: `tile ${job.status}`, data: { id: job.uniqueId } },
+    const tile = h("div", { class: `tile ${job.status}`, role: "listitem" },
       h("a", { href: `#/image/${job.uniqueId}/${job.processingId}` }, thumbnail(job), h("span", { class: "name" }, job.filename)),
       box);
     box.addEventListener("click", (event) => {
-      const list = [...grid.querySelectorAll(".tile")];
-      const range = event.shiftKey && last ? [list.indexOf(last), list.indexOf(tile)].sort((a, b) => a - b) : [list.indexOf(tile), list.indexOf(tile)];
-      for (const each of list.slice(range[0], range[1] + 1)) mark(each, box.checked);
-      last = tile;
+      const [from, to] = [event.shiftKey && last ? last : job.uniqueId, job.uniqueId].map((id) => list.items.findIndex((each) => each.uniqueId === id)).sort((one, other) => one - other);
+      for (const each of list.items.slice(Math.max(0, from), to + 1)) mark(each, box.checked);
+      last = job.uniqueId;
       pick();
     });
-    tile.job = job;
-    cards.set(job.uniqueId, tile);
     return tile;
   }
 
-  function mark(tile, on) {
-    tile.querySelector("input").checked = on;
-    if (on) chosen.set(tile.dataset.id, tile.job);
-    else chosen.delete(tile.dataset.id);
+  function mark(job, on) {
+    const shown = list.of(job.uniqueId)?.querySelector("input");
+    if (shown) shown.checked = on;
+    if (on) chosen.set(job.uniqueId, job);
+    else chosen.delete(job.uniqueId);
   }
 
   function pick() {
     picks.hidden = !chosen.size;
-    fill(picks, h("strong", {}, t("chosen", { n: chosen.size })),
+    fill(picks, h("strong", {}, t("chosen", { n: chosen.size, count: number(chosen.size) })),
       app.may("images:write") ? button(t("again"), () => batch("process", "again"), { icon: "again" }) : null,
       app.may("images:delete") ? button(t("delete"), remove, { kind: "danger", icon: "trash" }) : null,
-      button(t("chooseNone"), () => ([...cards.values()].forEach((each) => mark(each, false)), pick()), { kind: "quiet" }));
+      button(t("chooseNone"), none, { kind: "quiet" }));
+  }
+
+  function none() {
+    for (const job of [...chosen.values()]) mark(job, false);
+    pick();
   }
 
   async function remove() {
@@ -142,9 +171,14 @@ export async function gallery(place, app, signal) {
     } catch (error) {
       toast(explain(error), "bad");
     }
-    for (const tile of cards.values()) mark(tile, false);
-    pick();
+    none();
   }
+}
+
+/** What a picture shows, and the keywords in its metadata. */
+function tagsOf(job) {
+  const { tags = [], metadata = {} } = job.facts || {};
+  return [...tags.map((each) => each.name), ...(metadata.keywords || [])];
 }
 
 /** What a job shows of itself: its smallest variant, over its placeholder, or in words why there is none. */
@@ -157,75 +191,3 @@ export function thumbnail(job) {
   else frame.append(h("span", { class: `badge ${job.status}` }, job.status === "failed" ? icon("alert") : null, t(`status.${job.status}`)));
   return frame;
 }
-
-/** The place to drop files at, and the list of those under way. */
-function uploader(app, signal) {
-  const { uploads } = app;
-  const picker = h("input", { type: "file", multiple: true, accept: "image/*", class: "unseen", tabindex: "-1", "aria-label": t("chooseFiles") });
-  const folder = h("input", { type: "file", webkitdirectory: true, class: "unseen", tabindex: "-1", "aria-label": t("chooseFolder") });
-  for (const each of [picker, folder]) each.addEventListener("change", () => (uploads.add([...each.files]), (each.value = "")));
-  const zone = h("section", { class: "drop", "aria-label": t("upload") }, icon("upload"), h("p", {}, h("strong", {}, t("dropHere")), h("span", { class: "muted" }, t("dropHint", { size: bytes(app.limits.maxBytes) }))),
-    h("div", { class: "row" }, button(t("chooseFiles"), () => picker.click(), { kind: "primary" }), button(t("chooseFolder"), () => folder.click())), picker, folder);
-  const list = h("ul", { class: "uploads", "aria-label": t("underWay") });
-  const rows = new Map();
-
-  const over = (on) => zone.classList.toggle("over", on);
-  addEventListener("dragover", (event) => (event.preventDefault(), over(true)), { signal });
-  addEventListener("dragleave", (event) => event.relatedTarget || over(false), { signal });
-  addEventListener("drop", async (event) => {
-    event.preventDefault();
-    over(false);
-    uploads.add(await filesOf(event.dataTransfer));
-  }, { signal });
-  addEventListener("paste", async (event) => {
-    const files = await filesOf(event.clipboardData);
-    if (files.length) uploads.add(files);
-  }, { signal });
-  uploads.addEventListener("list", draw, { signal });
-  uploads.addEventListener("change", ({ detail }) => rows.get(detail)?.update(), { signal });
-  draw();
-  return h("div", { class: "uploader" }, zone, list);
-
-  function draw() {
-    for (const item of rows.keys()) if (!uploads.items.includes(item)) (rows.get(item).element.remove(), rows.delete(item));
-    for (const item of uploads.items) if (!rows.has(item)) {
-      const made = row(item);
-      rows.set(item, made);
-      list.append(made.element);
-    }
-    list.querySelector(".clear")?.remove();
-    if (uploads.items.some((each) => ENDED.has(each.state))) list.append(h("li", { class: "clear" }, button(t("clearList"), () => uploads.clearEnded(), { kind: "small quiet" })));
-  }
-
-  function row(item) {
-    const bar = h("progress", { max: 1, value: 0, "aria-label": t("progressOf", { name: item.name }) });
-    const word = h("span", { class: "word" });
-    const acts = h("span", { class: "row" });
-    const thumb = h("span", { class: "thumb" });
-    const element = h("li", { class: "upload" }, thumb, h("span", { class: "who" }, h("span", { class: "name" }, item.name), h("small", { class: "muted" }, bytes(item.size))), bar, word, acts);
-    let acted = "";
-    const update = () => {
-      element.className = `upload ${item.state}`;
-      bar.value = item.size ? item.sent / item.size : 1;
-      if (item.state === "converting" && !item.job) bar.removeAttribute("value");
-      bar.hidden = ENDED.has(item.state);
-      fill(word, item.state === "failed" ? failure(item.error) : t(`upload.${item.state}`));
-      const image = Object.values(item.job?.processedImages || {})[0];
-      if (image && !thumb.firstChild) fill(thumb, h("img", { src: image.url, alt: "", width: 40, height: 40 }));
-      if (acted !== item.state) (acted = item.state, fill(acts, actions(item)));
-    };
-    update();
-    return { element, update };
-  }
-
-  function actions(item) {
-    const small = { kind: "small quiet" };
-    const named = (key) => ({ ...small, "aria-label": t(`${key}What`, { what: item.name }) });
-    if (item.state === "sending" || item.state === "waiting") return [button(t("pause"), () => uploads.pause(item), { ...named("pause"), icon: "pause" })];
-    if (item.state === "paused") return [button(t("goOn"), () => uploads.again(item), { ...named("goOn"), icon: "play" }), button(t("remove"), () => uploads.remove(item), named("remove"))];
-    if (item.state === "failed") return [button(t("tryAgain"), () => uploads.again(item), { ...named("tryAgain"), icon: "again" }), button(t("remove"), () => uploads.remove(item), named("remove"))];
-    if (item.state === "completed") return [h("a", { href: `#/image/${item.uniqueId}/${item.processingId}` }, t("look"))];
-    return [];
-  }
-}
-

@@ -9,51 +9,33 @@ import { faceBoxes, mayShowFaces, wholeVariants } from "./faces.js";
 import { t, has } from "./texts.js";
 import { ENDED } from "./uploads.js";
 
-export async function image(place, app, signal, uniqueId, processingId) {
+export async function image(place, app, signal, uniqueId) {
   fill(place, heading(t("loading")));
-  let jobId = processingId, drawn = "";
-  const history = new Map();
+  let drawn = "";
   app.jobs.addEventListener("job", ({ detail }) => {
     if (detail.uniqueId !== uniqueId) return;
     if (detail.status === "deleted") return (location.hash = "#/images");
-    jobId = detail.processingId;
     draw();
   }, { signal });
   await draw();
 
   async function draw() {
-    const processed = await ask("GET", `processed/${uniqueId}`, { signal }).catch((error) => {
-      if (error.status === 404 || error.status === 409) return null;
-      throw error;
-    });
-    jobId ||= processed?.processedImages[0]?.key.split("/")[2];
-    const job = jobId ? await ask("GET", `status/${jobId}`, { signal }) : null;
-    if (!job && !processed) return fill(place, h("p", { class: "empty" }, t("noSuchImage")));
+    const [processed, history] = await Promise.all([`processed/${uniqueId}`, `jobs/${uniqueId}`].map((path) => ask("GET", path, { signal }).catch(absent)));
+    if (!history) return fill(place, h("p", { class: "empty" }, t("noSuchImage")));
     // An event may tell what is shown already: whoever is at the slider keeps it.
-    const now = JSON.stringify([job, processed]);
+    const now = JSON.stringify([processed, history]);
     if (now === drawn) return;
     drawn = now;
-    if (job) await remember(job);
+    const [job] = history.jobs;
     const wholes = processed && mayShowFaces(processed.facts) ? await wholeVariants(processed, signal) : null;
+    const found = processed?.facts || job?.facts || {};
     fill(place,
       h("a", { class: "back", href: "#/images" }, icon("back"), t("view.images")),
       heading(job?.filename || uniqueId, badge(job), ...actions(job)),
       job?.status === "failed" ? h("div", { class: "notice bad", role: "alert" }, icon("alert"), h("p", {}, failure(job.error))) : null,
       processed?.processedImages.length ? [compare(processed, wholes), variants(processed, job)] : h("div", { class: "card stage-of" }, job ? thumbnail(job) : null),
-      h("div", { class: "columns packed" },
-        processed?.picture ? snippets(processed, uniqueId) : null,
-        facts(processed?.facts || job?.facts || {}),
-        metadata((processed?.facts || job?.facts || {}).metadata),
-        similar(processed?.facts || job?.facts || {})),
-      jobs());
-  }
-
-  async function remember(job) {
-    history.set(job.processingId, job);
-    if (job.supersededBy && !history.has(job.supersededBy)) {
-      const next = await ask("GET", `status/${job.supersededBy}`, { signal }).catch(() => null);
-      if (next) await remember(next);
-    }
+      h("div", { class: "columns packed" }, processed?.picture ? snippets(processed) : null, facts(found), metadata(found.metadata), similar(found)),
+      jobs(history));
   }
 
   function badge(job) {
@@ -70,7 +52,7 @@ export async function image(place, app, signal, uniqueId, processingId) {
       }
     };
     const again = () => act(async () => {
-      jobId = (await ask("POST", `process/${uniqueId}`, { body: {}, key: onceKey() })).processingId;
+      await ask("POST", `process/${uniqueId}`, { body: {}, key: onceKey() });
       await draw();
     }, "done.again");
     const remove = async () => {
@@ -142,7 +124,7 @@ export async function image(place, app, signal, uniqueId, processingId) {
       [t("fact.likeness"), found.likeness && h("code", {}, found.likeness)],
       [t("fact.faces"), found.faces && number(found.faces.count)],
       [t("fact.nsfw"), found.nsfw !== undefined && percent(found.nsfw)],
-      [t("fact.tags"), found.tags?.length && h("span", { class: "swatches" }, found.tags.map((each) => h("span", { class: "badge" }, `${each.name} ${percent(each.score)}`)))],
+      [t("fact.tags"), found.tags?.length && h("span", { class: "swatches" }, found.tags.map((each) => h("a", { class: "badge", href: `#/images/tag/${encodeURIComponent(each.name)}` }, `${each.name} ${percent(each.score)}`)))],
     ].filter(([, value]) => value);
     return rows.length ? h("section", { class: "card" }, h("h2", {}, t("facts")), pairs(rows)) : null;
   }
@@ -163,10 +145,19 @@ export async function image(place, app, signal, uniqueId, processingId) {
     return typeof value === "number" ? number(value, 4) : String(value);
   }
 
-  function jobs() {
-    const rows = [...history.values()].map((job) => [t(`status.${job.status}`), time(job.timestamp), job.preset ? `${job.preset} ${job.presetVersion ?? ""}` : "–",
-      job.timings ? seconds(job.timings.total) : "–", job.cost ? seconds(job.cost.cpuMs) : "–", h("code", {}, job.processingId)]);
-    return h("section", { class: "card" }, h("h2", {}, t("history")), table(t("history"), [t("status"), t("since"), t("preset"), t("took"), t("cpu"), t("job")], rows));
+  function jobs(page) {
+    const rows = [];
+    const list = h("div");
+    const more = h("div", { class: "row center" });
+    show(page);
+    return h("section", { class: "card" }, h("h2", {}, t("history")), list, more);
+
+    function show({ jobs: some, lastEvaluatedKey: lastKey }) {
+      rows.push(...some.map((job) => [t(`status.${job.supersededBy && job.status === "failed" ? "superseded" : job.status}`), time(job.timestamp), job.preset ? `${job.preset} ${job.presetVersion ?? ""}` : "–",
+        job.timings ? seconds(job.timings.total) : "–", job.cost ? seconds(job.cost.cpuMs) : "–", h("code", {}, job.processingId)]));
+      fill(list, table(t("history"), [t("status"), t("since"), t("preset"), t("took"), t("cpu"), t("job")], rows));
+      fill(more, lastKey ? button(t("more"), async () => show(await ask("GET", `jobs/${uniqueId}`, { query: { lastKey }, signal })), {}) : null);
+    }
   }
 
   /** By what they show, if that is known; by their looks if not. */
@@ -190,6 +181,11 @@ export async function image(place, app, signal, uniqueId, processingId) {
 /** A variant's files: WebP, and those of further formats. */
 function filesOf(variant) {
   return [variant, ...Object.values(variant.formats || {})];
+}
+
+function absent(error) {
+  if (error.status === 404 || error.status === 409) return null;
+  throw error;
 }
 
 function pairs(rows) {

@@ -643,6 +643,20 @@ class HeldVariant(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class History(Model):
+    """A page of the jobs of an image, the newest first."""
+
+    ignored: list[str] | None = None
+    """Fields of the request that mean nothing here; absent when there are none."""
+    unique_id: str
+    jobs: list[Job]
+    count: int
+    """How many there are on this page."""
+    last_evaluated_key: str | None
+    """`lastKey` of the next page; null at the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFilter(Model):
     """A filter for the images that exist when the bulk job starts."""
 
@@ -1616,6 +1630,7 @@ __all__ = [
     "HeldImage",
     "HeldList",
     "HeldVariant",
+    "History",
     "ImageFilter",
     "ImagePage",
     "Job",

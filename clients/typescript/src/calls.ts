@@ -24,6 +24,7 @@ import type {
   Held,
   HeldImage,
   HeldList,
+  History,
   ImagePage,
   Job,
   JobStatus,
@@ -237,6 +238,19 @@ export abstract class Calls {
   }
 
   /**
+   * List the jobs of an image, the newest first.
+   *
+   * The first one is the current job. The record of a job expires, so a page may be short, or empty, while
+   * `lastEvaluatedKey` is not null.
+   */
+  listJobs(uniqueId: string, options: {
+    /** Most jobs on a page. */
+    limit?: number;
+  } & CallOptions = {}): AsyncGenerator<Job, void, undefined> {
+    return this.transport.rows<History, Job>(`/images/jobs/${quoted(uniqueId)}`, { limit: options.limit }, "jobs", options);
+  }
+
+  /**
    * Make an API key.
    *
    * Its text is in this answer alone.
@@ -328,8 +342,18 @@ export abstract class Calls {
     order?: "asc" | "desc";
     /** Only images whose current job has this status. */
     status?: JobStatus;
+    /**
+     * Only images with this in their file name, in capitals or not. A page looks at 1000 images at most: it may be
+     * short, or empty, while `lastEvaluatedKey` is not null.
+     */
+    name?: string;
+    /**
+     * Only images with this among their `tags`, or among the keywords of their metadata. A page looks at 1000
+     * images at most: it may be short, or empty, while `lastEvaluatedKey` is not null.
+     */
+    tag?: string;
   } & CallOptions = {}): AsyncGenerator<Job, void, undefined> {
-    return this.transport.rows<ImagePage, Job>(`/images/list`, { limit: options.limit, from: options.from, to: options.to, order: options.order, status: options.status }, "images", options);
+    return this.transport.rows<ImagePage, Job>(`/images/list`, { limit: options.limit, from: options.from, to: options.to, order: options.order, status: options.status, name: options.name, tag: options.tag }, "images", options);
   }
 
   /** See whether this process needs a restart. */

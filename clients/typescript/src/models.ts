@@ -550,6 +550,18 @@ export interface HeldVariant {
   sha256: string;
 }
 
+/** A page of the jobs of an image, the newest first. */
+export interface History {
+  /** Fields of the request that mean nothing here; absent when there are none. */
+  ignored?: string[] | null;
+  uniqueId: string;
+  jobs: Job[];
+  /** How many there are on this page. */
+  count: number;
+  /** `lastKey` of the next page; null at the end. */
+  lastEvaluatedKey: string | null;
+}
+
 /** A filter for the images that exist when the bulk job starts. */
 export interface ImageFilter {
   /** Only images whose current job has this status. */

@@ -291,7 +291,12 @@ class World:
 
     async def fail(self, processing_id: str, code: str = "corrupt_image", **numbers: int) -> Job:
         """The job ended with an error."""
-        job = await self.upload(processing_id)
+        await self.upload(processing_id)
+        return await self.fail_again(processing_id, code, **numbers)
+
+    async def fail_again(self, processing_id: str, code: str = "corrupt_image", **numbers: int) -> Job:
+        """A job over a source that was there before ended with an error."""
+        job = await self.jobs.job_of_any_tenant(processing_id)
         error = Failure(code=code, message="The image is damaged.", **numbers)
         return await self._finish(replace(job, status=JobStatus.FAILED, error=error))
 

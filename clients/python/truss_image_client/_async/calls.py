@@ -33,6 +33,7 @@ from truss_image_client.models import (
     Held,
     HeldImage,
     HeldList,
+    History,
     ImagePage,
     Job,
     JobStatus,
@@ -226,6 +227,18 @@ class AsyncCalls:
         """Delete an image for ever."""
         return await self._transport.call(Deleted, "DELETE", f"/images/image/{quoted(unique_id)}")
 
+    async def list_jobs(self, unique_id: str, *, limit: int | None = None) -> AsyncIterator[Job]:
+        """List the jobs of an image, the newest first.
+
+        The first one is the current job. The record of a job expires, so a page may be short, or empty, while
+        `lastEvaluatedKey` is not null.
+        """
+        query = plain({"limit": limit})
+        pages = self._transport.pages(History, f"/images/jobs/{quoted(unique_id)}", query)
+        async for page in pages:
+            for row in page.jobs:
+                yield row
+
     async def create_api_key(
         self, *, name: str, scopes: Sequence[Scope], expires_in: int | None = None, idempotency_key: str | None = None
     ) -> NewApiKey:
@@ -311,6 +324,8 @@ class AsyncCalls:
         to: datetime | date | str | None = None,
         order: Literal["asc", "desc"] | None = None,
         status: JobStatus | None = None,
+        name: str | None = None,
+        tag: str | None = None,
     ) -> AsyncIterator[Job]:
         """List images, newest first.
 
@@ -319,7 +334,9 @@ class AsyncCalls:
         moment behind other calls. An image whose job was replaced at this very moment may be missing from a
         page.
         """
-        query = plain({"limit": limit, "from": from_, "to": to, "order": order, "status": status})
+        query = plain(
+            {"limit": limit, "from": from_, "to": to, "order": order, "status": status, "name": name, "tag": tag}
+        )
         pages = self._transport.pages(ImagePage, "/images/list", query)
         async for page in pages:
             for row in page.images:

@@ -33,6 +33,7 @@ from truss_image_client.models import (
     Held,
     HeldImage,
     HeldList,
+    History,
     ImagePage,
     Job,
     JobStatus,
@@ -226,6 +227,18 @@ class Calls:
         """Delete an image for ever."""
         return self._transport.call(Deleted, "DELETE", f"/images/image/{quoted(unique_id)}")
 
+    def list_jobs(self, unique_id: str, *, limit: int | None = None) -> Iterator[Job]:
+        """List the jobs of an image, the newest first.
+
+        The first one is the current job. The record of a job expires, so a page may be short, or empty, while
+        `lastEvaluatedKey` is not null.
+        """
+        query = plain({"limit": limit})
+        pages = self._transport.pages(History, f"/images/jobs/{quoted(unique_id)}", query)
+        for page in pages:
+            for row in page.jobs:
+                yield row
+
     def create_api_key(
         self, *, name: str, scopes: Sequence[Scope], expires_in: int | None = None, idempotency_key: str | None = None
     ) -> NewApiKey:
@@ -309,6 +322,8 @@ class Calls:
         to: datetime | date | str | None = None,
         order: Literal["asc", "desc"] | None = None,
         status: JobStatus | None = None,
+        name: str | None = None,
+        tag: str | None = None,
     ) -> Iterator[Job]:
         """List images, newest first.
 
@@ -317,7 +332,9 @@ class Calls:
         moment behind other calls. An image whose job was replaced at this very moment may be missing from a
         page.
         """
-        query = plain({"limit": limit, "from": from_, "to": to, "order": order, "status": status})
+        query = plain(
+            {"limit": limit, "from": from_, "to": to, "order": order, "status": status, "name": name, "tag": tag}
+        )
         pages = self._transport.pages(ImagePage, "/images/list", query)
         for page in pages:
             for row in page.images:
