@@ -4,13 +4,14 @@ import { ask, onceKey } from "./api.js";
 import { button, field, fill, h, icon, select } from "./dom.js";
 import { bytes, dollars, number, time } from "./format.js";
 import { batchCard } from "./batches.js";
+import { boxes, choicesOf, fieldFor, schemas } from "./presetfields.js";
+import { base64, markOf, marks } from "./watermarks.js";
 import { confirmed, explain, heading, table, toast } from "./notices.js";
 import { t } from "./texts.js";
 
-const GRAVITIES = ["centre", "attention", "faces", "north", "east", "south", "west"];
 const ANALYSES = ["colour", "placeholder", "blurhash", "colours", "likeness", "metadata", "position"];
-const KEEP = ["copyright", "profile"];
-const FORMATS = ["webp", "avif"];
+/** Fields for which the service must be able to look into pictures. */
+const LOOKING = ["blurFaces", "moderation"];
 const NEW = { name: "square", width: 300, height: 300, fit: "cover", gravity: "attention", formats: ["webp"] };
 /** Largest file that a preview takes, in bytes. */
 const MOST = 4 * 2 ** 20;
@@ -38,7 +39,7 @@ function size({ width, height }) {
 }
 
 async function one(place, app, signal, name) {
-  const [listed, history] = await Promise.all([ask("GET", "presets", { signal }), ask("GET", `presets/${name}/versions`, { signal }).catch(absent)]);
+  const [listed, history, { PresetDocument, VariantRequest }] = await Promise.all([ask("GET", "presets", { signal }), ask("GET", `presets/${name}/versions`, { signal }).catch(absent), schemas(signal)]);
   const saved = await ask("GET", `presets/${name}`, { signal }).catch(absent);
   const mayChange = app.may("images:admin") && !saved?.builtIn;
   const document = saved ? saved.document : { variants: [NEW], analyses: ANALYSES.slice(0, 5), keep: [] };
@@ -46,10 +47,10 @@ async function one(place, app, signal, name) {
   const results = h("div", { class: "previews", "aria-live": "polite" });
   let picture = null;
 
-  const analyses = checks([...ANALYSES, ...Object.keys(app.limits.looking).filter((each) => app.limits.looking[each])], document.analyses);
-  const keep = checks(KEEP, document.keep);
-  const review = h("input", { type: "checkbox", checked: Boolean(document.review) });
-  const nsfw = h("input", { type: "number", min: 0, max: 1, step: 0.01, value: document.moderation?.nsfw ?? "" });
+  const analyses = boxes("analyses", [...ANALYSES, ...Object.keys(app.limits.looking).filter((each) => app.limits.looking[each])], document.analyses);
+  const others = Object.entries(PresetDocument.properties).filter(([each]) => !["variants", "analyses"].includes(each) && mayAsk(each))
+    .map(([each, schema]) => [each, fieldFor(each, schema, document[each])]).filter(([, made]) => made);
+  let assets = [];
   fill(rows, document.variants.map(row));
 
   const file = h("input", { type: "file", accept: "image/*" });
@@ -64,10 +65,12 @@ async function one(place, app, signal, name) {
   const editor = h("form", { class: "card stack", on: { submit: (event) => event.preventDefault(), input: later, change: later } },
     h("h2", {}, t("variants")), rows,
     mayChange ? button(t("addVariant"), () => (rows.append(row({ ...NEW, name: `variant${rows.children.length + 1}` })), later()), { kind: "small", icon: "plus" }) : null,
-    h("fieldset", { class: "inline" }, h("legend", {}, t("analyses")), analyses.element), h("fieldset", { class: "inline" }, h("legend", {}, t("keeps")), keep.element),
-    h("label", { class: "check" }, review, h("span", {}, t("review"))),
-    app.limits.looking.nsfw || document.moderation ? field(t("moderation"), nsfw) : null);
+    analyses.element, others.map(([, made]) => made.element));
   if (!mayChange) for (const each of editor.querySelectorAll("input, select")) each.disabled = true;
+  const library = marks(app, signal, (found) => {
+    assets = found;
+    for (const each of rows.children) each.mark.offer(found);
+  });
 
   fill(place, h("a", { class: "back", href: "#/presets" }, icon("back"), t("view.presets")),
     heading(name, saved ? h("span", { class: "muted" }, saved.builtIn ? t("builtIn") : t("version", { n: saved.version })) : h("span", { class: "badge" }, t("notSaved")),
@@ -75,6 +78,7 @@ async function one(place, app, signal, name) {
       mayChange && saved ? button(t("delete"), remove, { kind: "danger" }) : null,
       mayChange ? button(t("save"), save, { kind: "primary" }) : null),
     h("div", { class: "columns wide" }, editor, h("section", { class: "card stack" }, h("h2", {}, t("preview")), app.may("images:write") ? [field(t("tryOn"), file, t("tryOnHint", { size: bytes(MOST) })), results] : null)),
+    library,
     saved ? backfill(app, signal, name) : null,
     history?.versions.length ? h("section", { class: "card" }, h("h2", {}, t("versions")), table(t("versions"), [t("versionNumber"), t("madeAt"), t("madeBy"), t("variants")], history.versions.map((each) => [number(each.version), each.createdAt ? time(each.createdAt) : "–", each.createdBy || "–", each.document.variants.map((v) => v.name).join(", ")]))) : null);
 
@@ -90,25 +94,32 @@ async function one(place, app, signal, name) {
     typing = setTimeout(preview, 600);
   }
 
+  /** What needs models that are not installed is offered only where the preset has it already. */
+  function mayAsk(each) {
+    return !LOOKING.includes(each) || app.limits.looking.faces || document[each];
+  }
+
   function row(variant) {
     const input = (key, props) => h("input", { "data-key": key, value: variant[key] ?? "", ...props });
     const numeric = (key, most) => input(key, { type: "number", min: 1, max: most, inputmode: "numeric" });
-    const quality = h("input", { "data-key": "quality", type: "number", min: 1, max: 100, value: variant.quality?.webp ?? 85 });
+    const qualities = choicesOf(VariantRequest.properties.formats).map((each) => field(t("quality", { format: each.toUpperCase() }), h("input", { "data-quality": each, type: "number", min: 1, max: 100, value: variant.quality?.[each] ?? "", placeholder: t("usual") })));
+    const sharpen = h("input", { "data-key": "sharpen", type: "number", min: 0.5, max: 3, step: 0.1, value: effectOf(variant, "sharpen")?.sigma ?? "", placeholder: t("none") });
+    const mark = markOf(effectOf(variant, "watermark"));
     const chosen = (key, options, value) => select(options.map((each) => [each, t(`${key}.${each}`)]), value, { "data-key": key });
-    const formats = h("span", { class: "row" }, FORMATS.map((each) => h("label", { class: "check" }, h("input", { type: "checkbox", "data-format": each, checked: (variant.formats || ["webp"]).includes(each) }), h("span", {}, each.toUpperCase()))));
-    const gravity = field(t("gravity"), chosen("gravity", GRAVITIES.filter((each) => each !== "faces" || app.limits.looking.faces || variant.gravity === each), variant.gravity || "centre"));
+    const formats = h("span", { class: "row" }, choicesOf(VariantRequest.properties.formats).map((each) => h("label", { class: "check" }, h("input", { type: "checkbox", "data-format": each, checked: (variant.formats || ["webp"]).includes(each) }), h("span", {}, each.toUpperCase()))));
+    const gravity = field(t("gravity"), chosen("gravity", choicesOf(VariantRequest.properties.gravity).filter((each) => each !== "faces" || app.limits.looking.faces || variant.gravity === each), variant.gravity || "centre"));
     const colour = field(t("colour"), h("input", { "data-key": "colour", value: variant.colour ?? "", placeholder: "#ffffff" }));
-    const fit = chosen("fit", ["inside", "cover", "contain"], variant.fit || "inside");
+    const fit = chosen("fit", choicesOf(VariantRequest.properties.fit), variant.fit || "inside");
     const apt = () => ((gravity.hidden = fit.value === "inside"), (colour.hidden = fit.value !== "contain"));
     fit.addEventListener("change", apt);
     apt();
     const element = h("fieldset", { class: "variant" }, h("legend", {}, variant.name),
       field(t("name"), input("name", { required: true })), field(t("width"), numeric("width", 16383)), field(t("height"), numeric("height", 16383)),
-      field(t("fit"), fit), gravity, colour, field(t("quality"), quality),
-      h("div", { class: "field" }, h("span", { class: "label" }, t("formats")), formats),
+      field(t("fit"), fit), gravity, colour,
+      h("div", { class: "field" }, h("span", { class: "label" }, t("formats")), formats), qualities, field(t("sharpen"), sharpen), mark.element,
       mayChange ? button(t("remove"), () => (element.remove(), later()), { kind: "small quiet", "aria-label": t("removeWhat", { what: variant.name }) }) : null);
-    element.kept = variant;
-    return element;
+    mark.offer(assets);
+    return Object.assign(element, { kept: variant, mark });
   }
 
   function read() {
@@ -119,13 +130,14 @@ async function one(place, app, signal, name) {
       for (const key of ["width", "height"]) if (value(key)) made[key] = Number(value(key));
       if (fit !== "inside") made.gravity = value("gravity");
       if (fit === "contain" && value("colour")) made.colour = value("colour");
-      if (value("quality")) made.quality = { ...element.kept.quality, webp: Number(value("quality")) };
-      if (element.kept.effort) made.effort = element.kept.effort;
-      if (element.kept.effects?.length) made.effects = element.kept.effects;
-      for (const kept of ["quality", "effort"]) if (made[kept]) made[kept] = Object.fromEntries(Object.entries(made[kept]).filter(([format]) => made.formats.includes(format)));
+      const quality = Object.fromEntries([...element.querySelectorAll("[data-quality]")].filter((each) => each.value && made.formats.includes(each.dataset.quality)).map((each) => [each.dataset.quality, Number(each.value)]));
+      if (Object.keys(quality).length) made.quality = quality;
+      if (element.kept.effort) made.effort = Object.fromEntries(Object.entries(element.kept.effort).filter(([format]) => made.formats.includes(format)));
+      const sharpen = value("sharpen") && { name: "sharpen", sigma: Number(value("sharpen")) };
+      made.effects = [...(element.kept.effects || []).filter((each) => !["sharpen", "watermark"].includes(each.name)), sharpen, element.mark.read()].filter(Boolean);
       return made;
     });
-    return { ...document, variants, analyses: analyses.value(), keep: keep.value(), review: review.checked || undefined, moderation: nsfw.value.trim() ? { ...document.moderation, nsfw: Number(nsfw.value) } : undefined };
+    return { ...document, variants, analyses: analyses.read(), ...Object.fromEntries(others.map(([each, made]) => [each, made.read()])) };
   }
 
   async function preview() {
@@ -192,23 +204,12 @@ function backfill(app, signal, name) {
   return h("section", { class: "card stack" }, h("h2", {}, t("older")), h("p", { class: "muted" }, t("olderText")), h("div", { class: "row" }, button(t("plan"), plan)), place);
 }
 
-function checks(options, chosen) {
-  const boxes = options.map((each) => h("input", { type: "checkbox", value: each, checked: chosen.includes(each) }));
-  const others = chosen.filter((each) => !options.includes(each));
-  return { element: boxes.map((box) => h("label", { class: "check" }, box, h("span", {}, t(`choice.${box.value}`)))), value: () => [...boxes.filter((box) => box.checked).map((box) => box.value), ...others] };
+/** The parameters of a variant's effect; undefined without it. */
+function effectOf(variant, name) {
+  return variant.effects?.find((each) => each.name === name);
 }
 
 function absent(error) {
   if (error.status === 404) return null;
   throw error;
-}
-
-async function base64(file) {
-  const url = await new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(reader.result);
-    reader.onerror = () => reject(reader.error);
-    reader.readAsDataURL(file);
-  });
-  return url.slice(url.indexOf(",") + 1);
 }

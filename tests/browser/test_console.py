@@ -340,12 +340,25 @@ async def test_a_preset_is_tried_saved_and_used_for_older_pictures(page: Page, l
     await expect(page.get_by_role("img", name="square")).to_be_visible()
     await page.get_by_label("Width").fill("120")
     await expect(page.locator("figcaption")).to_contain_text("120 \u00d7 300")
+    await page.get_by_label("A text").fill("\u00a9 Ada")
+    await page.get_by_role("button", name="Add", exact=True).click()
+    await expect(page.locator(".marks img")).to_be_visible()
+    await page.get_by_label("Watermark", exact=True).select_option(index=1)
+    await page.get_by_label("Where", exact=True).select_option("Everywhere")
+    await page.get_by_label("AVIF", exact=True).check()
+    await page.get_by_label("Quality of WEBP").fill("70")
+    await page.get_by_label("Private").select_option("Yes")
+    await page.get_by_label("Copyright").check()
+    await page.get_by_label("Review each picture").check()
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_text("Version 1", exact=True)).to_be_visible()
-    saved = await local.call("GET", "/images/presets/badge")
-    assert [(each["name"], each["width"], each["fit"]) for each in saved["document"]["variants"]] == [
-        ("square", 120, "cover")
-    ]
+    document = (await local.call("GET", "/images/presets/badge"))["document"]
+    (variant,), (asset,) = document["variants"], (await local.call("GET", "/images/assets"))["assets"]
+    assert (variant["name"], variant["width"], variant["fit"]) == ("square", 120, "cover")
+    assert (variant["formats"], variant["quality"]["webp"]) == (["webp", "avif"], 70)
+    (mark,) = variant["effects"]
+    assert (mark["name"], mark["asset"], mark["position"]) == ("watermark", asset["assetId"], "tiled")
+    assert (document["private"], document["keep"], document["review"]) == (True, ["copyright"], True)
     await page.get_by_role("button", name="See what a backfill costs").click()
     await page.get_by_role("button", name="Start the backfill").or_(page.get_by_text("0 pictures")).first.wait_for()
 

@@ -15,9 +15,11 @@ from processor.bulk.operations import BACKFILL, DELETE, PROCESS
 from processor.fits import Gravity
 from processor.moments import Kind
 from processor.pipeline.analyses import ANALYSES, LOOKS, READINGS
+from processor.pipeline.effects.watermark import PLACES, TILED
 from processor.recipes import KEEPABLE
 from service.auth.principal import Scope
 from service.calls.console import CONTENT_TYPES, FILES
+from service.calls.preset_documents import PresetDocument
 from service.http.problems import known_failures
 
 SCRIPTS = {path.name: path.read_text() for path in sorted(FILES.glob("*.js"))}
@@ -29,6 +31,9 @@ FORBIDDEN = (
 )
 #: The name of SVG's elements, which nothing fetches.
 NAMESPACE = "http://www.w3.org/2000/svg"
+
+#: What a preset may say, by the names on the wire.
+FIELDS = PresetDocument.model_json_schema()["properties"]
 
 each_script = pytest.mark.parametrize("name", SCRIPTS)
 
@@ -88,8 +93,10 @@ def test_every_text_that_is_used_is_there_and_every_other_is_gone() -> None:
         ("status", listed("gallery.js", "STATUSES")[1:]),
         ("upload", ["waiting", "sending", "converting", "paused", *listed("uploads.js", "ENDED")]),
         ("batch", [BACKFILL, DELETE, PROCESS]),
-        ("gravity", listed("presets.js", "GRAVITIES")),
-        ("choice", [*listed("presets.js", "ANALYSES"), *LOOKS, *listed("presets.js", "KEEP")]),
+        ("gravity", list(Gravity)),
+        ("choice", [*listed("presets.js", "ANALYSES"), *LOOKS, *KEEPABLE]),
+        ("preset", [name for name in FIELDS if name != "variants"]),
+        ("position", [*PLACES, TILED]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -98,9 +105,8 @@ def test_whatever_the_service_may_say_has_a_text(prefix: str, words: list[str]) 
 
 
 def test_the_page_offers_what_the_service_takes() -> None:
-    assert sorted(listed("presets.js", "GRAVITIES")) == sorted(Gravity)
+    assert sorted(listed("watermarks.js", "POSITIONS")) == sorted([*PLACES, TILED])
     assert set(listed("presets.js", "ANALYSES")) == ANALYSES.keys() | READINGS.keys()
-    assert sorted(listed("presets.js", "KEEP")) == sorted(KEEPABLE)
     assert sorted(listed("webhooks.js", "KINDS")) == sorted(Kind)
     assert sorted(listed("keys.js", "SCOPES")) == sorted(Scope)
 
