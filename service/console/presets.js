@@ -5,7 +5,7 @@ import { button, field, fill, h, icon, select } from "./dom.js";
 import { bytes, dollars, number, time } from "./format.js";
 import { batchCard } from "./batches.js";
 import { boxes, choicesOf, fieldFor, schemas } from "./presetfields.js";
-import { base64, markOf, marks } from "./watermarks.js";
+import { MARK, base64, markOf, marks } from "./watermarks.js";
 import { confirmed, explain, heading, table, toast } from "./notices.js";
 import { t } from "./texts.js";
 
@@ -103,8 +103,7 @@ async function one(place, app, signal, name) {
     const input = (key, props) => h("input", { "data-key": key, value: variant[key] ?? "", ...props });
     const numeric = (key, most) => input(key, { type: "number", min: 1, max: most, inputmode: "numeric" });
     const qualities = choicesOf(VariantRequest.properties.formats).map((each) => field(t("quality", { format: each.toUpperCase() }), h("input", { "data-quality": each, type: "number", min: 1, max: 100, value: variant.quality?.[each] ?? "", placeholder: t("usual") })));
-    const sharpen = h("input", { "data-key": "sharpen", type: "number", min: 0.5, max: 3, step: 0.1, value: effectOf(variant, "sharpen")?.sigma ?? "", placeholder: t("none") });
-    const mark = markOf(effectOf(variant, "watermark"));
+    const mark = markOf(variant.effects?.find((each) => each.name === MARK));
     const chosen = (key, options, value) => select(options.map((each) => [each, t(`${key}.${each}`)]), value, { "data-key": key });
     const formats = h("span", { class: "row" }, choicesOf(VariantRequest.properties.formats).map((each) => h("label", { class: "check" }, h("input", { type: "checkbox", "data-format": each, checked: (variant.formats || ["webp"]).includes(each) }), h("span", {}, each.toUpperCase()))));
     const gravity = field(t("gravity"), chosen("gravity", choicesOf(VariantRequest.properties.gravity).filter((each) => each !== "faces" || app.limits.looking.faces || variant.gravity === each), variant.gravity || "centre"));
@@ -116,7 +115,7 @@ async function one(place, app, signal, name) {
     const element = h("fieldset", { class: "variant" }, h("legend", {}, variant.name),
       field(t("name"), input("name", { required: true })), field(t("width"), numeric("width", 16383)), field(t("height"), numeric("height", 16383)),
       field(t("fit"), fit), gravity, colour,
-      h("div", { class: "field" }, h("span", { class: "label" }, t("formats")), formats), qualities, field(t("sharpen"), sharpen), mark.element,
+      h("div", { class: "field" }, h("span", { class: "label" }, t("formats")), formats), qualities, mark.element,
       mayChange ? button(t("remove"), () => (element.remove(), later()), { kind: "small quiet", "aria-label": t("removeWhat", { what: variant.name }) }) : null);
     mark.offer(assets);
     return Object.assign(element, { kept: variant, mark });
@@ -133,8 +132,7 @@ async function one(place, app, signal, name) {
       const quality = Object.fromEntries([...element.querySelectorAll("[data-quality]")].filter((each) => each.value && made.formats.includes(each.dataset.quality)).map((each) => [each.dataset.quality, Number(each.value)]));
       if (Object.keys(quality).length) made.quality = quality;
       if (element.kept.effort) made.effort = Object.fromEntries(Object.entries(element.kept.effort).filter(([format]) => made.formats.includes(format)));
-      const sharpen = value("sharpen") && { name: "sharpen", sigma: Number(value("sharpen")) };
-      made.effects = [...(element.kept.effects || []).filter((each) => !["sharpen", "watermark"].includes(each.name)), sharpen, element.mark.read()].filter(Boolean);
+      made.effects = [...(element.kept.effects || []).filter((each) => each.name !== MARK), element.mark.read()].filter(Boolean);
       return made;
     });
     return { ...document, variants, analyses: analyses.read(), ...Object.fromEntries(others.map(([each, made]) => [each, made.read()])) };
@@ -202,11 +200,6 @@ function backfill(app, signal, name) {
     if (["queued", "running", "cancelling"].includes(job.state)) setTimeout(() => signal.aborted || watch(id), 2000);
   };
   return h("section", { class: "card stack" }, h("h2", {}, t("older")), h("p", { class: "muted" }, t("olderText")), h("div", { class: "row" }, button(t("plan"), plan)), place);
-}
-
-/** The parameters of a variant's effect; undefined without it. */
-function effectOf(variant, name) {
-  return variant.effects?.find((each) => each.name === name);
 }
 
 function absent(error) {

@@ -212,7 +212,6 @@ const TEXTS = {
   "preset.moderation.nsfw": ["Not safe for work", "Nicht jugendfrei"],
   none: ["None", "Keine"],
   usual: ["Usual", "Üblich"],
-  sharpen: ["Sharpen (sigma)", "Schärfen (Sigma)"],
   mark: ["Watermark", "Wasserzeichen"],
   noMark: ["None", "Keines"],
   marks: ["Watermarks", "Wasserzeichen"],

@@ -6,6 +6,8 @@ import { bytes, day } from "./format.js";
 import { explain, toast } from "./notices.js";
 import { t } from "./texts.js";
 
+/** The name of the effect. */
+export const MARK = "watermark";
 const POSITIONS = ["southeast", "south", "southwest", "east", "centre", "west", "northeast", "north", "northwest", "tiled"];
 const DEFAULTS = { position: "southeast", scale: 0.25, opacity: 0.6, margin: 0.03 };
 /** Numbers of a mark, and the least and the most that each may be. */
@@ -63,7 +65,7 @@ export function markOf(effect) {
     apt();
   };
   offer([]);
-  const read = () => (asset.value ? { ...effect, name: "watermark", asset: asset.value, position: position.value, ...Object.fromEntries(numbers.map(([key, input]) => [key, Number(input.value)])) } : null);
+  const read = () => (asset.value ? { ...effect, name: MARK, asset: asset.value, position: position.value, ...Object.fromEntries(numbers.map(([key, input]) => [key, Number(input.value)])) } : null);
   return { element: h("div", { class: "mark-of" }, field(t("mark"), asset), more), read, offer };
 }
 

@@ -321,7 +321,8 @@ async def test_chosen_pictures_are_deleted_after_a_question(page: Page, local: L
     for number in range(3):
         await local.settled((await local.put(photo(seed=20 + number), f"old-{number}.jpg"))["processingId"])
     await page.goto(url_of(local))
-    await page.get_by_label("File name").fill("old-")
+    async with page.expect_response(lambda answer: "name=old-" in answer.url):
+        await page.get_by_label("File name").fill("old-")
     await expect(page.locator(".tile")).to_have_count(3)
     await page.get_by_label("Select old-0.jpg").check()
     await page.get_by_label("Select old-1.jpg").check()
