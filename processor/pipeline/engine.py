@@ -27,6 +27,7 @@ from processor.pipeline.effects import check_effects
 from processor.pipeline.estimate import share, working_bytes
 from processor.pipeline.lanes import Lanes
 from processor.pipeline.limits import Deadline, FileLimits
+from processor.pipeline.meter import Meter, beside_this_thread
 from processor.pipeline.render import Rendering, inspect
 from processor.pipeline.silence import must_be_killable
 from processor.ports.renderer import NO_TICKET, Renderer, Ticket
@@ -138,6 +139,7 @@ class Engine:
         self._lanes = lanes or Lanes(config.threads)
         self._outside = outside
         self._probes = probes
+        self._meter = Meter(beside_this_thread())
         self._pool = ThreadPoolExecutor(config.threads + 1, thread_name_prefix="render", initializer=step_back)
         # Headers have a thread of their own. In the pool they would wait behind whole images.
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
@@ -235,6 +237,7 @@ class Engine:
             assets=ticket.assets,
             hidden=ticket.hidden,
             probes=self._probes,
+            meter=self._meter,
         )
         task = asyncio.create_task(self._work(rendering, info, held, ticket))
         self._working.add(task)

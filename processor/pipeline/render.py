@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -27,6 +26,7 @@ from processor.pipeline.geometry import Size
 from processor.pipeline.guard import no_larger
 from processor.pipeline.hiding import Looker, told
 from processor.pipeline.limits import Deadline, FileLimits
+from processor.pipeline.meter import ALONE, Meter, Spent
 from processor.pipeline.moderating import Scored, scored, veil
 from processor.pipeline.needs import crops_to_faces, looks
 from processor.pipeline.origin import Origin
@@ -122,6 +122,7 @@ class Rendering:
         assets: Mapping[str, bytes] = NO_ASSETS,
         hidden: tuple[Face, ...] | None = None,
         probes: Probes = NO_PROBES,
+        meter: Meter = ALONE,
     ) -> None:
         self._data, self._info, self._recipe = data, info, recipe
         self._origin = Origin(data, info.format, recipe)
@@ -138,8 +139,7 @@ class Rendering:
         self._facts = Facts()
         self._view: View | None = None
         self._scored: Scored | None = None
-        #: CPU seconds of the thread of each phase; they may run at once.
-        self._cpu = {"first": 0.0, "rest": 0.0}
+        self._meter, self._spent = meter, Spent()
         self._assets = assets
         self._hidden = hidden
         self._hiding: Hiding | None = None
@@ -151,7 +151,7 @@ class Rendering:
 
     def first(self, decoded: Callable[[], None] = _nobody_waits) -> None:
         """Decode the file, and make the small variants. `decoded` is called when `rest` can begin."""
-        with self._measured("first"):
+        with self._meter.running(self._spent):
             self._first(decoded)
 
     def _first(self, decoded: Callable[[], None]) -> None:
@@ -169,17 +169,8 @@ class Rendering:
 
     def rest(self) -> None:
         """Make the large variants."""
-        with self._measured("rest"):
+        with self._meter.running(self._spent):
             self._rest()
-
-    @contextmanager
-    def _measured(self, phase: str) -> Iterator[None]:
-        """libvips computes in the thread that asks, so the thread's CPU is that of the phase."""
-        begun = time.thread_time()
-        try:
-            yield
-        finally:
-            self._cpu[phase] = time.thread_time() - begun
 
     def _rest(self) -> None:
         if self._shrink > 1 and not self._streams:
@@ -192,7 +183,7 @@ class Rendering:
     def rendered(self) -> Rendered:
         """All variants in the order of the recipe, once both phases have ended."""
         variants = tuple(self._variants[spec.name] for spec in self._recipe.specs)
-        cpu_ms = round(sum(self._cpu.values()) * 1000)
+        cpu_ms = round(self._spent.seconds * 1000)
         return Rendered(source=self._info, variants=variants, facts=self._facts, cpu_ms=cpu_ms)
 
     def forget(self) -> None:
