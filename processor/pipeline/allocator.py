@@ -1,4 +1,4 @@
-"""Tunes glibc's malloc so that it returns freed memory to the system, and asks the system whether it has memory."""
+"""Makes the allocator return freed memory to the system, and asks the system whether it has memory."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ MAPPED_BYTES = 4 * 1024 * 1024
 
 #: Parameters of `mallopt` (glibc, malloc.h).
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+#: What jemalloc calls the free pages of all arenas (jemalloc(3), "arena.<i>.purge"; 4096 is `MALLCTL_ARENAS_ALL`).
+_FREE_PAGES = b"arena.4096.purge"
 
 
 def tune_allocator() -> None:
@@ -35,6 +37,17 @@ def give_back() -> None:
     trim = getattr(_loaded(), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def give_all_back() -> None:
+    """The same at rest, for jemalloc too.
+
+    jemalloc returns free pages while it allocates. So the arenas of threads that do nothing keep theirs.
+    """
+    give_back()
+    control = getattr(_loaded(), "mallctl", None)
+    if control is not None:
+        control(_FREE_PAGES, None, None, None, 0)
 
 
 @cache

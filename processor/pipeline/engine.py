@@ -20,7 +20,7 @@ from processor.formats.info import ImageInfo
 from processor.images import Rendered, Variant
 from processor.looking.models import use
 from processor.pipeline import geometry
-from processor.pipeline.allocator import give_back, tune_allocator
+from processor.pipeline.allocator import give_all_back, give_back, tune_allocator
 from processor.pipeline.budget import MemoryBudget, Share
 from processor.pipeline.courtesy import step_back
 from processor.pipeline.effects import check_effects
@@ -308,7 +308,7 @@ class Engine:
             self._resting = asyncio.get_running_loop().call_later(REST_SECONDS, self._rest)
 
     def _rest(self) -> None:
-        self._prober.submit(give_back)
+        self._prober.submit(give_all_back)
 
     def _stop_resting(self) -> None:
         if self._resting is not None:

@@ -1,7 +1,8 @@
-"""glibc's malloc, in real processes that render real pictures."""
+"""glibc's malloc and jemalloc, in real processes."""
 
 from __future__ import annotations
 
+import ctypes.util
 import json
 import os
 import platform
@@ -54,11 +55,47 @@ print(json.dumps({"pools": pools, "mapped": libc.mallinfo2().hblkhd - before >= 
 """
 
 
-def _told(environment: Mapping[str, str]) -> Any:
+#: A thread takes and frees 60 MB in small blocks, and then does nothing. Tells the resident megabytes before and after
+#: all is given back.
+SLEEPING = """
+import ctypes, json, threading
+from pathlib import Path
+from processor.pipeline.allocator import give_all_back, tune_allocator
+
+tune_allocator()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+size = 12 * 1024
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+def take(freed, over):
+    blocks = [libc.malloc(size) for _ in range(5_000)]
+    for block in blocks:
+        ctypes.memset(block, 1, size)
+    for block in blocks:
+        libc.free(block)
+    freed.set()
+    over.wait()
+
+freed, over = threading.Event(), threading.Event()
+threading.Thread(target=take, args=(freed, over)).start()
+freed.wait()
+before = resident()
+give_all_back()
+print(json.dumps({"before": before, "after": resident()}))
+over.set()
+"""
+#: As in the image.
+JEMALLOC = {"LD_PRELOAD": ctypes.util.find_library("jemalloc") or "", "MALLOC_CONF": "oversize_threshold:1048576"}
+
+
+def _told(environment: Mapping[str, str], program: str = PROGRAM) -> Any:
     kept = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD" and "MALLOC" not in name}
     environment = {**kept, **environment}
     ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=180, check=False
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=180, check=False
     )
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
@@ -72,3 +109,20 @@ def test_whoever_sets_a_variable_of_malloc_is_left_to_it() -> None:
     left = _told({"MALLOC_PERTURB_": "0"})
     assert left["pools"] > 2
     assert not left["mapped"]  # glibc has moved the border
+
+
+@pytest.mark.parametrize(
+    "allocator",
+    [
+        pytest.param({}, id="glibc"),
+        pytest.param(
+            JEMALLOC,
+            id="jemalloc",
+            marks=pytest.mark.skipif(not JEMALLOC["LD_PRELOAD"], reason="jemalloc is not installed"),
+        ),
+    ],
+)
+def test_what_a_sleeping_thread_has_freed_goes_back_at_rest(allocator: Mapping[str, str]) -> None:
+    told = _told(allocator, SLEEPING)
+
+    assert told["after"] <= told["before"] - 40

@@ -172,7 +172,7 @@ async def test_what_small_images_leave_is_given_back_once_when_nothing_is_in_wor
         told.append((threading.current_thread() is threading.main_thread(), engine.load.running))
 
     monkeypatch.setattr(engine_module, "REST_SECONDS", 0.05)
-    monkeypatch.setattr(engine_module, "give_back", given_back)
+    monkeypatch.setattr(engine_module, "give_all_back", given_back)
     await asyncio.gather(*(engine.render(corpus.jpeg(), FAST) for _ in range(3)))
 
     await until(lambda: told == [(False, 0)])

@@ -56,9 +56,13 @@ def test_a_step_that_fails_is_counted_and_over() -> None:
     clock, failed, next_ = Clock(), Spent(), Spent()
     meter = Meter(clock)
 
-    with pytest.raises(ValueError, match="broken"), meter.running(failed):
-        clock.now += 1
-        raise ValueError("broken")
+    def fail() -> None:
+        with meter.running(failed):
+            clock.now += 1
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        fail()
     with meter.running(next_):
         clock.now += 2
 
