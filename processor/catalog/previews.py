@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -16,6 +16,7 @@ from processor.errors import (
     ObjectNotFound,
     PictureRefused,
     PresetUnusable,
+    TrussError,
     Unavailable,
     UnknownAsset,
 )
@@ -34,6 +35,8 @@ from processor.recipes import Recipe, hiding_faces
 MAX_BYTES = 32 * 1024 * 1024
 #: The longest that a preview may take, waiting included, in seconds. Load balancers end a request after a minute.
 LONGEST_SECONDS = 45.0
+#: The same of several previews together, which belong to a longer answer.
+SEVERAL_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,18 +58,18 @@ class Previews:
     async def of_picture(self, tenant: str, recipe: Recipe, data: bytes) -> Preview:
         """Raises `PictureRefused` if the picture is at fault, `UnknownAsset` for a recipe with one, `Unavailable` if it
         takes too long."""
-        async with _in_time():
+        async with _until(_in(LONGEST_SECONDS)):
             return await self._of_file(tenant, recipe, data)
 
     async def of_image(self, tenant: str, recipe: Recipe, unique_id: str) -> Preview:
         """The same of an image. Raises also `ImageNotFound`, `NotUploaded`, `NeedsReview`, `ReviewRejected`, and
         `FileTooLarge` above `MAX_BYTES`."""
-        async with _in_time():
-            image = await living(self.stores.jobs, tenant, unique_id)
-            job = await known_job(self.stores.jobs, tenant, image.current_job)
-            # Another preset is no way around what the image's own one hides.
-            recipe = hiding_faces(recipe, await hiding_of(self.stores.processed, image, job))
-            return await self._of_file(tenant, recipe, await self._file(image, job), is_image=True)
+        return await self._of_image(tenant, recipe, unique_id, _in(LONGEST_SECONDS))
+
+    async def of_images(self, tenant: str, recipe: Recipe, unique_ids: Iterable[str]) -> list[Preview | TrussError]:
+        """The same of several, one after the other. In the place of one that cannot be made stands the reason."""
+        end = _in(SEVERAL_SECONDS)
+        return [await self._or_reason(tenant, recipe, unique_id, end) for unique_id in unique_ids]
 
     async def try_out(self, tenant: str, recipe: Recipe, picture: bytes) -> None:
         """Whether a picture that is sound can be made. Raises `PresetUnusable`, `UnknownAsset`, `Unavailable`."""
@@ -75,6 +78,20 @@ class Previews:
         except PictureRefused as error:
             told = "" if error.why is None else f" ({error.why.code}): {error.why.message}"
             raise PresetUnusable(f"The test picture cannot be made with this preset{told}") from None
+
+    async def _or_reason(self, tenant: str, recipe: Recipe, unique_id: str, end: float) -> Preview | TrussError:
+        try:
+            return await self._of_image(tenant, recipe, unique_id, end)
+        except TrussError as error:
+            return error
+
+    async def _of_image(self, tenant: str, recipe: Recipe, unique_id: str, end: float) -> Preview:
+        async with _until(end):
+            image = await living(self.stores.jobs, tenant, unique_id)
+            job = await known_job(self.stores.jobs, tenant, image.current_job)
+            # Another preset is no way around what the image's own one hides.
+            recipe = hiding_faces(recipe, await hiding_of(self.stores.processed, image, job))
+            return await self._of_file(tenant, recipe, await self._file(image, job), is_image=True)
 
     async def _file(self, image: Image, job: Job | None) -> bytes:
         if job is not None and job.status is JobStatus.PENDING:
@@ -112,11 +129,16 @@ class Previews:
         return Preview(source=rendered.source, variants=rendered.variants, further=tuple(further))
 
 
+def _in(seconds: float) -> float:
+    """A moment by the clock of the event loop."""
+    return asyncio.get_running_loop().time() + seconds
+
+
 @asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
-    """Raises `Unavailable` for what takes longer than a preview may."""
+async def _until(end: float) -> AsyncIterator[None]:
+    """Raises `Unavailable` for what has not ended at that moment."""
     try:
-        async with asyncio.timeout(LONGEST_SECONDS):
+        async with asyncio.timeout_at(end):
             yield
     except TimeoutError:
         raise Unavailable from None

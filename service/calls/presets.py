@@ -264,12 +264,18 @@ class PreviewAnswer(Heard):
 
     @classmethod
     def of(cls, recipe: Recipe, preview: Preview) -> Self:
-        left, files = MAX_SHOWN_BYTES, list[PreviewFile]()
-        for variant in (*preview.variants, *preview.further):
-            shown = len(variant.data) <= left
-            left -= len(variant.data) if shown else 0
-            files.append(_preview_file(variant, shown=shown))
+        files = files_of(preview, MAX_SHOWN_BYTES)
         return cls(cpu_seconds=cpu_seconds(recipe), variants=files, count=len(files))
+
+
+def files_of(preview: Preview, left: int) -> list[PreviewFile]:
+    """The files of a preview, with the data of those that fit into so many bytes."""
+    files = list[PreviewFile]()
+    for variant in (*preview.variants, *preview.further):
+        shown = len(variant.data) <= left
+        left -= len(variant.data) if shown else 0
+        files.append(_preview_file(variant, shown=shown))
+    return files
 
 
 def _preview_file(variant: Variant, *, shown: bool) -> PreviewFile:

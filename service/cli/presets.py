@@ -112,10 +112,17 @@ def preview(
 
 @presets.command(epilog=epilog("images:read"))
 @click.argument("name")
+@click.option(
+    "--samples",
+    "out",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Show some of them before, and write into this folder what they would become.",
+)
 @shared
-def plan(name: str, *, url: str, api_key: str | None, json_output: bool) -> None:
+def plan(name: str, *, out: Path | None, url: str, api_key: str | None, json_output: bool) -> None:
     """Say how many images have another version of a preset, and what a backfill would cost."""
-    _run(url, api_key, lambda commands: commands.plan(name), json_output=json_output)
+    _run(url, api_key, lambda commands: commands.plan(name, out), json_output=json_output)
 
 
 @presets.command(epilog=epilog("images:read and images:write"))

@@ -143,9 +143,7 @@ async function one(place, app, signal, name) {
     results.setAttribute("aria-busy", "true");
     try {
       const made = await ask("POST", "presets/preview", { body: { document: read(), ...picture }, signal });
-      fill(results, h("p", { class: "muted" }, t("cpuOf", { n: number(made.cpuSeconds, 2) })), made.variants.map((each) => h("figure", {},
-        each.data ? h("img", { src: `data:${each.contentType};base64,${each.data}`, alt: each.name, width: each.width, height: each.height }) : h("p", { class: "muted" }, t("tooLargeToShow")),
-        h("figcaption", {}, `${each.name} · ${each.format} · ${each.width} × ${each.height} · ${bytes(each.size)}`))));
+      fill(results, h("p", { class: "muted" }, t("cpuOf", { n: number(made.cpuSeconds, 2) })), made.variants.map(previewed));
     } catch (error) {
       if (error.name !== "AbortError") fill(results, h("p", { class: "notice bad", role: "alert" }, explain(error)));
     } finally {
@@ -179,11 +177,15 @@ function backfill(app, signal, name) {
   const place = h("div", { class: "stack" });
   const plan = async () => {
     try {
+      place.setAttribute("aria-busy", "true");
       const found = await ask("POST", `presets/${name}/plan`, { body: {}, signal });
       fill(place, h("p", {}, t("planned", { n: number(found.images), cpu: number(found.cost.cpuSeconds), bytes: bytes(found.cost.bytes), dollars: dollars(found.cost.dollars) })),
+        found.samples.map(beforeAndAfter),
         found.images && app.may("images:write") ? button(t("backfill"), () => start(found.images), { kind: "primary" }) : null);
     } catch (error) {
       toast(explain(error), "bad");
+    } finally {
+      place.removeAttribute("aria-busy");
     }
   };
   const start = async (count) => {
@@ -200,6 +202,20 @@ function backfill(app, signal, name) {
     if (["queued", "running", "cancelling"].includes(job.state)) setTimeout(() => signal.aborted || watch(id), 2000);
   };
   return h("section", { class: "card stack" }, h("h2", {}, t("older")), h("p", { class: "muted" }, t("olderText")), h("div", { class: "row" }, button(t("plan"), plan)), place);
+}
+
+/** A picture of a plan as it is, beside what it would become. */
+function beforeAndAfter(sample) {
+  const before = Object.entries(sample.processedImages).map(([name, url]) => h("figure", {}, h("img", { src: url, alt: name, loading: "lazy" }), h("figcaption", {}, name)));
+  const after = sample.after ? sample.after.map(previewed) : h("p", { class: "muted" }, t("noAfter", { why: sample.problem?.detail ?? "" }));
+  return h("div", { class: "columns" }, h("section", { class: "stack" }, h("h3", {}, t("before")), h("div", { class: "previews" }, before)), h("section", { class: "stack" }, h("h3", {}, t("after")), h("div", { class: "previews" }, after)));
+}
+
+/** A file of a preview, under what it is. */
+function previewed(file) {
+  return h("figure", {},
+    file.data ? h("img", { src: `data:${file.contentType};base64,${file.data}`, alt: file.name, width: file.width, height: file.height }) : h("p", { class: "muted" }, t("tooLargeToShow")),
+    h("figcaption", {}, `${file.name} · ${file.format} · ${file.width} × ${file.height} · ${bytes(file.size)}`));
 }
 
 function absent(error) {

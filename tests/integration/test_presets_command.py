@@ -76,6 +76,22 @@ async def test_a_backfill_is_planned_followed_to_its_end_and_paused(running: Run
     await running.run("presets", "put", "avatar", str(file))
     code, rows, _ = await running.run("presets", "plan", "avatar")
     assert (code, rows[0].startswith("avatar  1 images have another version than 2  ")) == (0, True)
+    await running.world.source.put(job.original_key, sample_picture())
+    code, rows, _ = await running.run("presets", "plan", "avatar", "--samples", str(tmp_path / "samples"))
+    folder = tmp_path / "samples" / job.unique_id
+    assert sorted(each.name for each in folder.iterdir()) == ["full.webp", "square.webp"]
+    assert rows[1] == job.unique_id
+    assert [row.split()[0] for row in rows[2:]] == ["before"] * 4 + ["after"] * 2
+    assert rows[-1].endswith(str(folder / "full.webp"))
+    await running.world.source.purge(job.original_key)
+    code, rows, _ = await running.run("presets", "plan", "avatar", "--samples", str(tmp_path / "none"), "--json")
+    (plan, sample) = map(json.loads, rows)
+    assert (code, plan["images"], sample["problem"]["code"], (tmp_path / "none").exists()) == (
+        0,
+        1,
+        "not_uploaded",
+        False,
+    )
     await next_millisecond()
     code, rows, err = await running.run("presets", "backfill", "avatar", "--json")
     total = json.loads(rows[-1])["total"]

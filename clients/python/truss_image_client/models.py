@@ -978,19 +978,23 @@ class Plan(Model):
     """How many records the estimate is made of."""
     cost: Estimate
     samples: list[PlannedImage]
-    """Some of the images."""
+    """Up to 3 of the images, before and after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedImage(Model):
-    """An image with another version. A preview with its `uniqueId` shows what it would become."""
+    """An image with another version: what it is, and what it would become."""
 
     unique_id: str
     processing_id: str
     preset_version: int | None
     """Null: of an earlier release, which had no versions."""
     processed_images: dict[str, str]
-    """Its variants as they are, by name."""
+    """Before: its variants as they are, by name."""
+    after: list[PreviewFile] | None
+    """What they would become, stored nowhere. Null if it was not asked for, or `problem` says why not."""
+    problem: Problem | None = None
+    """Why what it would become is not shown; not there if it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -562,10 +562,15 @@ export abstract class Calls {
    * Say how many images have another version of a preset, and what a backfill would cost. Nothing is changed.
    *
    * CPU time is estimated for the pictures that are in the records of some of these images, and bytes from the
-   * size of their variants. Images whose records have expired are not among them.
+   * size of their variants. Images whose records have expired are not among them. `samples` show some images
+   * before and after: these previews take 30 seconds together at most, and count as one of those that a process
+   * makes at once.
    */
-  planBackfill(name: string, options: CallOptions = {}): Promise<Plan> {
-    return this.transport.call<Plan>("POST", `/images/presets/${quoted(name)}/plan`, {}, undefined, options);
+  planBackfill(name: string, options: {
+    /** Whether `samples` show what they would become. Without, the plan comes sooner. */
+    after?: boolean;
+  } & CallOptions = {}): Promise<Plan> {
+    return this.transport.call<Plan>("POST", `/images/presets/${quoted(name)}/plan`, { after: options.after }, undefined, options);
   }
 
   /** List the versions of a preset, newest first. The newest 50 are kept. */

@@ -864,18 +864,22 @@ export interface Plan {
   /** How many records the estimate is made of. */
   sampled: number;
   cost: Estimate;
-  /** Some of the images. */
+  /** Up to 3 of the images, before and after. */
   samples: PlannedImage[];
 }
 
-/** An image with another version. A preview with its `uniqueId` shows what it would become. */
+/** An image with another version: what it is, and what it would become. */
 export interface PlannedImage {
   uniqueId: string;
   processingId: string;
   /** Null: of an earlier release, which had no versions. */
   presetVersion: number | null;
-  /** Its variants as they are, by name. */
+  /** Before: its variants as they are, by name. */
   processedImages: Record<string, string>;
+  /** What they would become, stored nowhere. Null if it was not asked for, or `problem` says why not. */
+  after: PreviewFile[] | null;
+  /** Why what it would become is not shown; not there if it is. */
+  problem?: Problem | null;
 }
 
 /** The same upload as an HTML form: every field, then the file in a field named `file`. */

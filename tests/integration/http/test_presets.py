@@ -17,7 +17,7 @@ from processor.pipeline.analyses import LOOKS
 from processor.ports.objects import MultipartUpload
 from processor.recipes import STANDARD
 from service.auth.principal import Scope
-from service.calls import pictures
+from service.calls import backfills, pictures
 from service.calls import presets as module
 from service.calls.preset_documents import MAX_VARIANTS
 from service.limits.open_calls import PREVIEWS
@@ -554,6 +554,7 @@ async def of_version(ask: Ask, submit: Submit, world: World, quality: int) -> st
     await put(ask, content=document(quality=quality))
     upload = await submit(preset="avatar")
     await world.complete(upload["processingId"])
+    await world.source.put(upload["key"], picture())
     return str(upload["uniqueId"])
 
 
@@ -575,6 +576,50 @@ async def test_a_backfill_is_planned_and_started(ask: Ask, submit: Submit, world
     for call in ("plan", "backfill"):
         status, _, problem = await ask("POST", f"{PATH}/nothing/{call}")
         assert (status, problem["code"]) == (404, "preset_not_found")
+
+
+async def test_a_plan_shows_images_before_and_after_and_stores_nothing(
+    ask: Ask, submit: Submit, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for quality in range(70, 74):
+        await of_version(ask, submit, world, quality)
+    await put(ask, content={"variants": [{"name": "tiny", "width": 40, "formats": ["webp", "avif"]}, {"name": "full"}]})
+    stored = await world.processed.list("")
+    _, _, plan = await ask("POST", f"{PATH}/avatar/plan", headers={"Idempotency-Key": "k"})
+    assert (plan["images"], len(plan["samples"])) == (4, 3)
+    for sample in plan["samples"]:
+        found = [(each["name"], each["format"], decoded(each).width) for each in sample["after"]]
+        assert found == [("tiny", "webp", 40), ("full", "webp", 160), ("tiny", "avif", 40)]
+        assert ("problem" in sample, all(sample["processedImages"].values())) == (False, True)
+    assert await world.processed.list("") == stored
+    _, _, without = await ask("POST", f"{PATH}/avatar/plan?after=false")
+    assert without == {**plan, "samples": [{**each, "after": None} for each in plan["samples"]]}
+    monkeypatch.setattr(backfills, "MAX_SHOWN_BYTES", 3)
+    _, _, bounded = await ask("POST", f"{PATH}/avatar/plan")
+    assert [file["data"] for sample in bounded["samples"] for file in sample["after"]] == [None] * 9
+
+
+async def test_a_plan_says_why_it_cannot_show_what_an_image_would_become(
+    ask: Ask, submit: Submit, world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = [await of_version(ask, submit, world, quality) for quality in (70, 71)]
+    await put(ask, content=document(quality=72))
+    key = (await world.jobs.image_of_any_tenant(first)).key
+    await world.source.put(key, b"no picture")
+
+    async def shown() -> dict[str, str]:
+        status, _, plan = await ask("POST", f"{PATH}/avatar/plan")
+        assert (status, plan["images"]) == (200, 2)
+        return {each["uniqueId"]: each.get("problem", {}).get("code") for each in plan["samples"]}
+
+    assert await shown() == {first: "picture_refused", second: None}
+    await world.source.purge(key)
+    assert await shown() == {first: "not_uploaded", second: None}
+    with client.app[PREVIEWS].place("default"), client.app[PREVIEWS].place("default"):
+        assert await shown() == dict.fromkeys((first, second), "too_many_previews")
+    monkeypatch.setattr(previews, "SEVERAL_SECONDS", 0.01)
+    world.renderer.gate = asyncio.Event()
+    assert (await shown())[second] == "unavailable"
 
 
 async def test_a_bulk_job_is_paused_and_goes_on(ask: Ask, submit: Submit, world: World) -> None:

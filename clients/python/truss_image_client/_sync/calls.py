@@ -532,14 +532,16 @@ class Calls:
             BulkJob, "POST", f"/images/presets/{quoted(name)}/backfill", idempotency_key=idempotency_key
         )
 
-    def plan_backfill(self, name: str) -> Plan:
+    def plan_backfill(self, name: str, *, after: bool | None = None) -> Plan:
         """Say how many images have another version of a preset, and what a backfill would cost. Nothing is
         changed.
 
         CPU time is estimated for the pictures that are in the records of some of these images, and bytes from
-        the size of their variants. Images whose records have expired are not among them.
+        the size of their variants. Images whose records have expired are not among them. `samples` show some
+        images before and after: these previews take 30 seconds together at most, and count as one of those that
+        a process makes at once.
         """
-        return self._transport.call(Plan, "POST", f"/images/presets/{quoted(name)}/plan")
+        return self._transport.call(Plan, "POST", f"/images/presets/{quoted(name)}/plan", query=plain({"after": after}))
 
     def list_preset_versions(self, name: str) -> PresetHistory:
         """List the versions of a preset, newest first. The newest 50 are kept."""
