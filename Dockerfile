@@ -15,7 +15,7 @@ RUN pip wheel --no-deps --only-binary :all: --no-binary pyvips --no-build-isolat
 # Of the AWS SDK's descriptions of 400 services, those that are called, and STS, which a pod's service account needs.
 # Of the package around Swagger UI, the files that are served.
 RUN find /opt/truss/lib/python3.13/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
-        ! -name cloudfront ! -name dynamodb ! -name events ! -name iam ! -name s3 ! -name sqs ! -name sts -exec rm -r {} + \
+        ! -name cloudfront ! -name dynamodb ! -name events ! -name iam ! -name s3 ! -name secretsmanager ! -name sqs ! -name sts -exec rm -r {} + \
     && find /opt/truss/lib/python3.13/site-packages/drf_spectacular_sidecar -type f \
         ! -path '*/swagger-ui-dist/LICENSE' ! -name swagger-ui.css ! -name swagger-ui-bundle.js ! -name favicon-32x32.png -delete
 COPY LICENSE README.md pyproject.toml ./

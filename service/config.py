@@ -63,8 +63,8 @@ class Settings(
             settings = cls.model_validate(given)
         except ValidationError as error:
             raise SettingsError("\n".join(_complaint(detail, given) for detail in error.errors())) from None
-        if (settings.private_key_id is None) != (settings.private_key_file is None):
-            raise SettingsError("PRIVATE_KEY_ID and PRIVATE_KEY_FILE: one is nothing without the other")
+        if settings.complaints_about_keys:
+            raise SettingsError(settings.complaints_about_keys)
         complaints = settings.complaints_about_access(settings.stage)
         if complaints:
             raise SettingsError("\n".join(complaints))

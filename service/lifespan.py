@@ -16,12 +16,14 @@ from aiohttp import web
 from processor.bulk.jobs import BulkJobs
 from processor.catalog.feeds import Feeds
 from processor.catalog.waiting import Waiting
+from processor.errors import Unavailable
 from processor.ports.changes import ChangeStore
 from processor.ports.renderer import Renderer
 from processor.ports.stores import Stores
 from processor.stores.clients import AwsClients, open_clients
-from processor.stores.config import AwsCredentials
+from processor.stores.config import AwsConfig, AwsCredentials
 from processor.stores.role_session import told_by_pod_identity
+from processor.stores.secrets import open_secret
 from processor.usage import Quota
 from service import wiring
 from service.auth.api_keys import KEY_STORE
@@ -35,8 +37,11 @@ from service.calls.usage import COSTS
 from service.calls.use_cases import CATALOG, LARGE_FILES, STORES, UNSIZED_FILES, UPLOADS, WAITING
 from service.calls.viewer import LOCAL_VIEWER
 from service.calls.webhooks import WEBHOOKS
-from service.config import SETTINGS, Settings
+from service.config import SETTINGS, Settings, SettingsError
 from service.http.cursor import CURSORS, CursorSigner
+from service.http.links import KEY_BITS, NoKey
+from service.http.rendering import LINKS
+from service.http.signing import SecretSigner
 from service.idempotency import REPLAYS, STILL_THERE
 from service.limits.middleware import QUOTA
 from service.machine import memory_limit_bytes
@@ -66,6 +71,7 @@ def lifespan(credentials: AwsCredentials | None = None) -> Lifespan:
         async with AsyncExitStack() as opened:
             clients = await opened.enter_async_context(open_clients(aws, app[PROBES]))
             session = await opened.enter_async_context(open_http(settings.ca_file))
+            await opened.enter_async_context(_private_key(app, aws))
             webhooks = wiring.make_webhooks(settings, clients)
             stores = wiring.make_stores(settings, clients, app[METRICS], webhooks)
             quota = wiring.make_quota(settings, clients)
@@ -168,6 +174,33 @@ async def _watching(app: web.Application, watch: BacklogWatch | HeldWatch) -> As
         yield
     finally:
         looking.cancel()
+
+
+@asynccontextmanager
+async def _private_key(app: web.Application, aws: AwsConfig) -> AsyncIterator[None]:
+    """Know the key of private pictures, if it is in a secret. Raises `SettingsError`: without it, every private picture
+    would have URLs that show nothing."""
+    settings, signer = app[SETTINGS], app[LINKS].signer
+    if not settings.serves or not isinstance(signer, SecretSigner):
+        yield
+        return
+    async with open_secret(aws, str(settings.private_key_secret_id)) as read:
+        try:
+            await signer.read(read)
+        except Unavailable:
+            raise SettingsError(
+                "PRIVATE_KEY_SECRET_ID: the secret is not there, may not be read, or Secrets Manager does not answer"
+            ) from None
+        except NoKey:
+            raise SettingsError(
+                'PRIVATE_KEY_SECRET_ID: the secret must be {"keyId": "...", "privateKey": "..."}, the key in PEM (RSA, '
+                f"{KEY_BITS} bits, without a password)"
+            ) from None
+        following = asyncio.create_task(signer.follow(read), name="private key")
+        try:
+            yield
+        finally:
+            following.cancel()
 
 
 def open_http(ca_file: str | None = None) -> aiohttp.ClientSession:

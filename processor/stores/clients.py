@@ -105,6 +105,15 @@ async def open_iam(config: AwsConfig) -> AsyncIterator[IAMClient]:
         yield iam
 
 
+@asynccontextmanager
+async def open_secrets_manager(config: AwsConfig) -> AsyncIterator[Any]:
+    """The client for secrets. Most installations keep none there."""
+    options = _config(config, config.read_timeout_seconds, config.endpoint_url)
+    session: Any = _session(config)  # as above
+    async with session.client("secretsmanager", endpoint_url=config.endpoint_url, config=options) as client:
+        yield client
+
+
 def _leave_raw(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
     """Leaves the body of an answer to `pages`, because the SDK would parse it on the event loop. Errors stay for it."""
     if response_dict["status_code"] < HTTPStatus.MULTIPLE_CHOICES:

@@ -43,7 +43,7 @@ async def view_private(request: web.Request) -> web.Response:
     links, key = request.app[LINKS], PRIVATE_PREFIX + request.match_info["path"]
     signer = links.signer
     query = {name: value for name, value in request.query.items() if len(request.query.getall(name)) == 1}
-    if signer is None or not signer.admits(f"{links.base}/{key}", query, time.time()):
+    if signer is None or not signer.current.admits(f"{links.base}/{key}", query, time.time()):
         raise Forbidden
     return await _served(request, PRIVATE_PREFIX, PRIVATE_CACHE_CONTROL)
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -32,7 +33,7 @@ _BASE64 = bytes.maketrans(b"-_~", b"+=/")
 
 
 class NoKey(Exception):
-    """The file is no RSA key in PEM that CloudFront knows."""
+    """This is no RSA key in PEM that CloudFront knows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +43,11 @@ class Signer:
     key_id: str
     key: rsa.RSAPrivateKey = field(repr=False)
     seconds: int
+
+    @property
+    def current(self) -> Signer:
+        """Itself: its key stays."""
+        return self
 
     def expiry(self, now: float) -> int:
         """When a URL that is asked for now ends, in seconds since the epoch: in three quarters of `seconds` or more."""
@@ -84,23 +90,30 @@ def _policy(url: str, expires: int) -> bytes:
     return json.dumps(statement, separators=(",", ":")).encode()
 
 
+class Signing(Protocol):
+    """What knows the signer of now."""
+
+    @property
+    def current(self) -> Signer: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Links:
     """Makes the URLs of variants. `base` has no slash at the end. Without a signer, private ones lead to a 403."""
 
     base: str
-    signer: Signer | None = None
+    signer: Signing | None = None
     #: The time that all URLs of an answer are signed at, so that they end together.
     at: float | None = None
 
     def now(self) -> Links:
-        """The same, for one answer."""
-        return replace(self, at=time.time())
+        """The same, for one answer, which one key signs."""
+        return replace(self, at=time.time(), signer=None if self.signer is None else self.signer.current)
 
     def url(self, key: str) -> str:
         url = f"{self.base}/{key}"
         expires = self._expiry(key)
-        return url if self.signer is None or expires is None else self.signer.signed(url, expires)
+        return url if self.signer is None or expires is None else self.signer.current.signed(url, expires)
 
     def expires_at(self, key: str) -> datetime | None:
         """When the URL of a key ends; None: never."""
@@ -110,14 +123,23 @@ class Links:
     def _expiry(self, key: str) -> int | None:
         if self.signer is None or not is_private(key):
             return None
-        return self.signer.expiry(time.time() if self.at is None else self.at)
+        return self.signer.current.expiry(time.time() if self.at is None else self.at)
 
 
 def read_key(path: str) -> rsa.RSAPrivateKey:
     """Raises `NoKey`, and says nothing of what the file has."""
     try:
-        key = load_pem_private_key(Path(path).read_bytes(), password=None)
-    except (OSError, ValueError, TypeError):
+        pem = Path(path).read_bytes()
+    except (OSError, ValueError):
+        raise NoKey from None
+    return parsed_key(pem)
+
+
+def parsed_key(pem: bytes) -> rsa.RSAPrivateKey:
+    """The same of the text itself."""
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise NoKey from None
     if not isinstance(key, rsa.RSAPrivateKey) or key.key_size != KEY_BITS:
         raise NoKey

@@ -81,6 +81,7 @@ def test_a_value_of_any_type_could_be_an_output(key: str) -> None:
 #: Of settings without a default, and of those that need more than their default.
 TEXTS: Mapping[str, str] = {
     "SOURCE_BUCKET": "sources",
+    "PRIVATE_KEY_SECRET_ID": "truss-image/dev/private-key",
     "PROCESSED_BUCKET": "variants",
     "PROCESSING_TABLE": "table",
     "QUEUE_URL": "https://sqs.example/q",

@@ -111,6 +111,9 @@ def test_the_boundary_holds_every_right_of_the_service(stack: Stack) -> None:
         for action, resource in product(statement["Action"], statement["Resource"]):
             covering = [pattern for allowed, patterns in boundary if allowed == action for pattern in patterns]
             assert any(fnmatchcase(resource, pattern) for pattern in covering), (action, resource)
+    secret = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT_ID}:secret:truss-image/prod/private-key-AbCdEf"
+    (held,) = [patterns for action, patterns in boundary if action == "secretsmanager:GetSecretValue"]
+    assert [fnmatchcase(secret, pattern) for pattern in held] == [True]
 
 
 def test_only_a_role_that_is_named_is_given_the_right_to_see_the_queue(stack: Stack) -> None:

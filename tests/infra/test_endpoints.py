@@ -18,6 +18,7 @@ PARAMETERS = {
     "SubnetIds": "subnet-0a,subnet-0b",
     "RouteTableIds": "rtb-0123456789abcdef0",
     "ClusterName": "main",
+    "PrivateKeySecret": "yes",
 }
 #: What the pods call by themselves, by the endpoint that it goes through.
 OF_THE_SERVICE = {"S3": "s3", "DynamoDb": "dynamodb", "Sqs": "sqs"}
@@ -84,12 +85,19 @@ def test_the_agent_of_pod_identity_has_an_endpoint_where_pods_have_their_role_by
     assert "EksAuth" not in _endpoints(Stack({**PARAMETERS, "ClusterName": ""}, stack.template))
 
 
+def test_the_secret_of_the_private_key_has_an_endpoint_where_pods_read_it_and_no_other_secret_has(stack: Stack) -> None:
+    (allowed,) = _rights(stack, "SecretsManager")
+    arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT_ID}:secret:truss-image/prod/*"
+    assert allowed == ("secretsmanager:GetSecretValue", arn)
+    assert "SecretsManager" not in _endpoints(Stack({**PARAMETERS, "PrivateKeySecret": "no"}, stack.template))
+
+
 def test_the_page_names_every_endpoint(stack: Stack) -> None:
     page = (PATH.parents[2] / "docs" / "deployment.md").read_text()
     prefix = f"com.amazonaws.{REGION}."
     services = {stack.resource(endpoint)["ServiceName"].removeprefix(prefix) for endpoint in _endpoints(stack)}
     rows = re.findall(r"^\| (`.+?`) \|", page, re.MULTILINE)
-    assert len(services) == 8
+    assert len(services) == 9
     assert services <= {name for row in rows for name in re.findall(r"`([\w.-]+)`", row)}
 
 

@@ -394,6 +394,21 @@ def test_variants_are_cached_or_not_as_asked(caching: str, policy: str) -> None:
     assert _distribution(VariantCaching=caching)["DefaultCacheBehavior"]["CachePolicyId"] == policy
 
 
+def test_pods_may_read_the_secret_with_the_private_key_and_no_other_and_only_where_it_is_named() -> None:
+    template = load(PATH.with_name("private.yaml"))
+    arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT_ID}:secret:a-AbCdEf"
+    given = {"Stage": "prod", "FirstKey": "a key"}
+    assert Stack(given, template).resources("AWS::IAM::Policy") == []
+    for role, told in (("", f"truss-image-service-prod-{REGION}"), ("own", "own")):
+        policy = Stack({**given, "SecretArn": arn, "ServiceRoleName": role}, template).resource("ReadsSecret")
+        (statement,) = policy["PolicyDocument"]["Statement"]
+        assert (statement["Action"], statement["Resource"], policy["Roles"]) == (
+            "secretsmanager:GetSecretValue",
+            arn,
+            [told],
+        )
+
+
 def test_without_a_domain_the_api_is_not_behind_the_distribution() -> None:
     config = _distribution()
     assert [origin["Id"] for origin in config["Origins"]] == ["variants"]

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from processor.bulk.runner import BulkRunner
+from processor.errors import Unavailable
 from processor.stores.memory import MemoryBulkStore
 from processor.work.worker import Worker, WorkerConfig
+from service import lifespan
 from service.app import create_app
-from service.config import Settings
+from service.config import SETTINGS, Settings, SettingsError
+from service.http.rendering import LINKS
 from service.lifespan import _at_work
 from service.observe.health import DRAINING
 from service.wiring import Work
+from tests.unit.service.http.test_signing import secret
 from tests.unit.service.test_config import REQUIRED
 from tests.unit.world import World
 from tests.waiting import eventually
@@ -65,3 +73,46 @@ async def test_an_application_that_ends_without_an_order_ends_the_work_too() -> 
 
 async def _that(condition: bool) -> bool:
     return condition
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [(None, "is not there, may not be read"), ("secret words", "must be {"), ("", "must be {")]
+)
+async def test_a_process_without_the_key_that_it_is_to_have_does_not_start_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, text: str | None, why: str
+) -> None:
+    monkeypatch.setattr(lifespan, "open_secret", _secret_of(text))
+    app = create_app(Settings.from_env(REQUIRED | {"PRIVATE_KEY_SECRET_ID": "a/b"}))
+    with pytest.raises(SettingsError, match=f"^PRIVATE_KEY_SECRET_ID: .*{why}") as refused:
+        async with lifespan._private_key(app, app[SETTINGS].aws()):
+            pytest.fail("it started")
+    assert "secret words" not in str(refused.value)
+
+
+async def test_the_key_is_read_from_its_secret_where_urls_are_made_and_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lifespan, "open_secret", _secret_of(secret("FIRST")))
+    app = create_app(Settings.from_env(REQUIRED | {"PRIVATE_KEY_SECRET_ID": "a/b"}))
+    async with lifespan._private_key(app, app[SETTINGS].aws()):
+        assert "Key-Pair-Id=FIRST" in app[LINKS].now().url("private/a/b/webp.webp")
+    monkeypatch.setattr(lifespan, "open_secret", None)
+    for others in ({"PRIVATE_KEY_SECRET_ID": "a/b", "ROLES": "worker"}, {}):
+        app = create_app(Settings.from_env(REQUIRED | others))
+        async with lifespan._private_key(app, app[SETTINGS].aws()):
+            pass
+
+
+def _secret_of(text: str | None) -> Any:
+    @asynccontextmanager
+    async def opened(_: object, name: str) -> AsyncIterator[Any]:
+        assert name == "a/b"
+
+        async def read() -> str:
+            if text is None:
+                raise Unavailable
+            return text
+
+        yield read
+
+    return opened
