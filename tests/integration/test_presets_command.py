@@ -92,6 +92,7 @@ async def test_a_backfill_is_planned_followed_to_its_end_and_paused(running: Run
         "not_uploaded",
         False,
     )
+    await running.world.source.put(job.original_key, sample_picture())
     await next_millisecond()
     code, rows, err = await running.run("presets", "backfill", "avatar", "--json")
     total = json.loads(rows[-1])["total"]
