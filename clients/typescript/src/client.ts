@@ -3,6 +3,7 @@
 import { Calls } from "./calls.js";
 import { JobFailed, NotDone, UploadFailed } from "./errors.js";
 import type { BatchDelete, BatchProcess, BulkJob, DeleteResult, ImageFilter, Job, ProcessResult } from "./models.js";
+import { type EventOptions, EventStream } from "./events.js";
 import { pause } from "./retrying.js";
 import { type CallOptions, Transport, quoted } from "./transport.js";
 import { MULTIPART_BYTES, type Progress, type Source, type Upload, Uploading } from "./uploads.js";
@@ -166,6 +167,16 @@ export class Client extends Calls {
       if (Date.now() >= until) throw new NotDone(`${batchId} has not ended; it goes on in the service`);
       await pause(BULK_LOOK_SECONDS, signal);
     }
+  }
+
+  /**
+   * What happens to images, as it happens: of all, of one image, of one job, or only events of some types.
+   *
+   * `for await` over it has no end. When the connection breaks, or the service is silent for a minute, it goes on where it was, and
+   * tells nothing twice. It works in pages too, with the token of their user.
+   */
+  events(options: EventOptions = {}): EventStream {
+    return new EventStream(this.transport, options);
   }
 
   private async each<R>(names: string[], call: (some: string[]) => Promise<{ results: R[] }>): Promise<R[]> {

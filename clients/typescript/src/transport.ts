@@ -19,6 +19,12 @@ export interface Answer<T> {
   replayed: boolean;
 }
 
+/** A stream that has begun. */
+export interface Connection {
+  body: ReadableStream<Uint8Array>;
+  end: (reason?: unknown) => void;
+}
+
 interface Failure {
   failure: TrussImageError;
   /** Seconds to wait before the call is repeated; undefined: that does not help. */
@@ -71,13 +77,56 @@ export class Transport {
     if (body !== undefined) headers["Content-Type"] = "application/json";
     if (options.etag) headers["If-None-Match"] = options.etag;
     const request = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
+    return this.persist((tries) => this.once<T>(this.url(path, query), request, tries, options.signal), options.signal);
+  }
+
+  /** A stream of Server-Sent Events that has begun. Whoever gets it ends it; `signal` ends it too. */
+  listen(path: string, query: Query, signal: AbortSignal | undefined): Promise<Connection> {
+    return this.persist(async (tries) => {
+      const headers = { ...(await this.credentials()), Accept: "text/event-stream" };
+      return this.begin(this.url(path, query), headers, tries, signal);
+    }, signal);
+  }
+
+  private async persist<T extends object>(once: (tries: number) => Promise<T | Failure>, signal: AbortSignal | undefined): Promise<T> {
     const began = Date.now();
     for (let tries = 0; ; tries++) {
-      const answer = await this.once<T>(this.url(path, query), request, tries, options.signal);
+      const answer = await once(tries);
       if (!("failure" in answer)) return answer;
       const waited = (Date.now() - began) / 1000;
       if (answer.rest === undefined || waited + answer.rest > this.patienceSeconds) throw answer.failure;
-      await pause(answer.rest, options.signal);
+      await pause(answer.rest, signal);
+    }
+  }
+
+  private async begin(
+    url: string,
+    headers: Record<string, string>,
+    tries: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Connection | Failure> {
+    const connection = new AbortController();
+    const giveUp = (): void => connection.abort(signal?.reason);
+    const end = (reason?: unknown): void => {
+      signal?.removeEventListener("abort", giveUp);
+      connection.abort(reason);
+    };
+    if (signal?.aborted) giveUp();
+    signal?.addEventListener("abort", giveUp, { once: true });
+    const timer = setTimeout(() => end(new Error("it took too long")), this.timeoutSeconds * 1000);
+    try {
+      const request: RequestInit = { headers, redirect: "manual", cache: "no-store", signal: connection.signal };
+      const response = await this.fetch(url, request);
+      const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") ?? false;
+      if (response.ok && isStream && response.body) return { body: response.body, end };
+      const failed = this.failed(response, await response.text(), tries);
+      end();
+      return failed;
+    } catch (error) {
+      end();
+      return this.notReached(error, tries, signal);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -104,8 +153,7 @@ export class Transport {
       response = await this.fetch(url, { ...request, redirect: "manual", cache: "no-store", signal: limit.signal });
       text = await response.text();
     } catch (error) {
-      signal?.throwIfAborted();
-      return { failure: new NotReached(`${this.baseUrl} was not reached`, { cause: error }), rest: backoff(tries) };
+      return this.notReached(error, tries, signal);
     } finally {
       limit.end();
     }
@@ -118,6 +166,16 @@ export class Transport {
         replayed: response.headers.get("Idempotent-Replayed") === "true",
       };
     }
+    return this.failed(response, text, tries);
+  }
+
+  private notReached(error: unknown, tries: number, signal: AbortSignal | undefined): Failure {
+    signal?.throwIfAborted();
+    return { failure: new NotReached(`${this.baseUrl} was not reached`, { cause: error }), rest: backoff(tries) };
+  }
+
+  private failed(response: Response, text: string, tries: number): Failure {
+    const document = parsed(text);
     const failure = isProblem(document)
       ? refusal(document, retryAfter(response.headers))
       : new NotThisService(`${this.baseUrl} answers, but does not speak this API (HTTP ${response.status})`);

@@ -271,3 +271,66 @@ test("a token is asked for before each call", async () => {
 test("a base URL is needed", () => {
   assert.throws(() => new truss.Client({ baseUrl: "images.example.com" }), TypeError);
 });
+
+// -- events -----------------------------------------------------------------------------------------------------------
+
+const told = (number, type = "image.uploaded") => {
+  const event = { id: `${number}-0`, type, time: "2026-01-02T03:04:05.678Z", subject: "u", data: { n: number } };
+  return `id: ${number}-0\r\nevent: ${type}\r\ndata: ${JSON.stringify(event)}\r\n\r\n`;
+};
+
+/** A stream that comes in small pieces, and then breaks off. */
+function stream(text) {
+  const bytes = Buffer.from(text);
+  let at = 0;
+  const pull = (controller) => {
+    if (at >= bytes.length) return controller.error(new Error("cut"));
+    controller.enqueue(bytes.subarray(at, (at += 7)));
+  };
+  return () => new Response(new ReadableStream({ pull }), { headers: { "Content-Type": "text/event-stream; charset=utf-8" } });
+}
+
+test("events go on where the connection broke, and none is told twice", async () => {
+  const { images, asked } = client([
+    stream(`${told(1)}${told(2)}id: 9-0\nevent: image.failed\ndata: {`),
+    problem(429, "too_many_streams", { "Retry-After": "0" }),
+    stream(`${told(2)}: keep-alive\nid: 5-0\n\nevent: closed\ndata: {"reason": "time"}\n\n`),
+    stream(`event: gap\ndata: {"since": "2026-01-02T03:00:00.000Z"}\n\n${told(1)}${told(7, "image.later")}`),
+  ]);
+  const found = [];
+  const missed = [];
+  const events = images.events({ types: ["image.b", "image.a"], uniqueId: "u", missed: (since) => missed.push(since) });
+  for await (const event of events) {
+    found.push([event.id, event.data.n]);
+    if (event.type === "image.later") break;
+  }
+  assert.deepEqual(found, [["1-0", 1], ["2-0", 2], ["7-0", 7]]);
+  assert.deepEqual(asked.map((each) => each.url.searchParams.get("lastEventId")), [null, "2-0", "2-0", "5-0"]);
+  assert.equal(asked[0].url.searchParams.get("types"), "image.a,image.b");
+  assert.deepEqual(missed, [new Date("2026-01-02T03:00:00Z")]);
+  assert.equal(events.lastEventId, "7-0");
+  assert.ok(asked.at(-1).signal.aborted, "the connection is ended");
+});
+
+test("events of a job are told from its beginning", async () => {
+  const { images, asked } = client([stream(told(1))]);
+  for await (const _ of images.events({ processingId: "img_1767323045678_a" })) break;
+  assert.equal(asked[0].url.searchParams.get("lastEventId"), "1767323045678-0");
+});
+
+test("a stream that may not begin says why, and one that nobody wants any more ends", async () => {
+  const first = (images, options) => images.events(options)[Symbol.asyncIterator]().next();
+  await assert.rejects(first(client([problem(401, "unauthenticated")]).images), truss.NotAuthenticated);
+  await assert.rejects(first(client([answer(200, {})]).images), truss.NotThisService);
+  const stop = new AbortController();
+  const never = (asked) =>
+    new Response(
+      new ReadableStream({
+        start: (controller) => asked.signal.addEventListener("abort", () => controller.error(asked.signal.reason)),
+        pull: () => queueMicrotask(() => stop.abort(new Error("enough"))), // somebody reads
+      }),
+      { headers: { "Content-Type": "text/event-stream" } },
+    );
+  const { images } = client(never);
+  await assert.rejects(first(images, { signal: stop.signal }), /enough/);
+});
