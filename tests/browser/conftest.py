@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, Request, async_playwright
 
 from processor.stores.clients import open_clients
 from processor.stores.provision import provision
@@ -38,6 +39,19 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 HTML = '<!doctype html><body><link rel="stylesheet" href="{0}.css"><script type="module" src="{0}.js"></script>'
+
+
+class Parts:
+    """The numbers of the parts that a page has sent to the end, in order."""
+
+    def __init__(self, page: Page) -> None:
+        self.sent: list[int] = []
+        page.on("requestfinished", self._note)
+
+    def _note(self, request: Request) -> None:
+        number = parse_qs(urlsplit(request.url).query).get("partNumber")
+        if request.method == "PUT" and number is not None:
+            self.sent.append(int(number[0]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +97,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
                 ) as locked,
                 start(folder / "open.log") as unlocked,
             ):
-                await _bundle(pages, guide=locked.url, client=unlocked.url, api=f"{unlocked.url}/images")
+                await _bundle(pages, locked=locked.url, unlocked=unlocked.url)
                 yield Site(origin=origin, stage=stage, locked=locked, open=unlocked, tokens=tokens)
 
 
@@ -119,19 +133,22 @@ async def _served(folder: Path) -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-async def _bundle(pages: Path, *, guide: str, client: str, api: str) -> None:
+async def _bundle(pages: Path, *, locked: str, unlocked: str) -> None:
     """Make the pages of the scripts here and of the blocks of the guide, which are told where the services are."""
+    defined = {"API": f"{unlocked}/images", "SERVICE": locked}
     sources = pages.with_name("sources")
     await asyncio.to_thread(shutil.copytree, HERE, sources, ignore=shutil.ignore_patterns("node_modules"))
     recipe = "".join(re.findall(r"```js\n(.*?)```", GUIDE, re.DOTALL))
     (whole,) = re.findall(r"```javascript\n(.*?)```", GUIDE, re.DOTALL)
-    (sources / "guide.js").write_text(recipe.replace(BASE, guide))
-    (sources / "guide-client.js").write_text(whole.replace(BASE, client))
-    scripts = [sources / f"{name}.js" for name in ("page", "plain", "client")]
+    (sources / "guide.js").write_text(recipe.replace(BASE, locked))
+    (sources / "guide-client.js").write_text(whole.replace(BASE, unlocked))
+    scripts = [sources / f"{name}.js" for name in ("page", "plain", "client", "truss")]
     process = await asyncio.create_subprocess_exec(
         HERE / "node_modules" / ".bin" / "esbuild",
         *scripts,
-        *("--bundle", "--format=esm", "--log-level=warning", f"--outdir={pages}", f"--define:API={json.dumps(api)}"),
+        *("--bundle", "--format=esm", "--log-level=warning", f"--outdir={pages}"),
+        f"--alias:truss-image-client={HERE.parents[1] / 'clients' / 'typescript' / 'src' / 'index.ts'}",
+        *(f"--define:{name}={json.dumps(url)}" for name, url in defined.items()),
         env={**os.environ, "NODE_PATH": str(HERE / "node_modules")},
     )
     assert await asyncio.wait_for(process.wait(), 60) == 0

@@ -7,14 +7,13 @@ import json
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.async_api import Page, Request, expect
+from playwright.async_api import Page, expect
 
 from processor.stores.clients import open_clients
 from tests import corpus
-from tests.browser.conftest import MAX_BYTES, Site
+from tests.browser.conftest import MAX_BYTES, Parts, Site
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -52,19 +51,6 @@ def _file(factory: pytest.TempPathFactory, name: str, data: bytes) -> Path:
     path = factory.mktemp("files") / name
     path.write_bytes(data)
     return path
-
-
-class Parts:
-    """The numbers of the parts that a page has sent to the end, in order."""
-
-    def __init__(self, page: Page) -> None:
-        self.sent: list[int] = []
-        page.on("requestfinished", self._note)
-
-    def _note(self, request: Request) -> None:
-        number = parse_qs(urlsplit(request.url).query).get("partNumber")
-        if request.method == "PUT" and number is not None:
-            self.sent.append(int(number[0]))
 
 
 async def visit(page: Page, site: Site, user: str = "writer") -> None:

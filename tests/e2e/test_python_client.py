@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from aiohttp import web
 
 from tests import corpus
 from tests.e2e.conftest import LocalService
-from truss_image_client import AsyncClient, Client, NotFound, Progress, Upload, UploadFailed, models, webhooks
+from truss_image_client import AsyncClient, Client, NotFound, Upload, UploadFailed, models, webhooks
 from truss_image_client.webhooks import Event
 
 PACKAGE = Path(__file__).parents[2] / "clients" / "python"
@@ -45,28 +45,72 @@ async def test_every_block_of_the_readme_runs_as_it_stands(service: LocalService
     assert "image_not_found" in said.decode() or "job_not_found" in said.decode()
 
 
-async def test_a_large_file_goes_up_in_parts_and_on_where_it_was_broken_off(images: AsyncClient) -> None:
-    picture = corpus.png(corpus.photo(2_600, 2_600), compression=0)
-    assert len(picture) > 16 * 2**20
+#: Sends one part after the other, and stops for good in the middle of the second.
+STOPPING = """
+import sys
+from truss_image_client import Client
+from truss_image_client._sync import uploads
 
-    def break_off(sent: int, _: int) -> None:
-        if sent > len(picture) * 0.6:
-            raise ConnectionAbortedError
+uploads.PARTS_AT_ONCE = 1
 
-    def upload(progress: Progress | None) -> Awaitable[Upload]:
-        return images.upload(
-            picture, filename="large.png", multipart_bytes=2**20, idempotency_key="one-large", progress=progress
+
+def stop(sent, size):
+    if sent > size / 2:
+        print("stopped", flush=True)
+        sys.stdin.read()
+
+
+Client(sys.argv[1]).upload(sys.argv[2], multipart_bytes=2**20, idempotency_key="one-large", progress=stop)
+"""
+
+
+async def test_an_upload_in_parts_goes_on_after_its_process_was_killed(
+    images: AsyncClient, service: LocalService, tmp_path: Path
+) -> None:
+    path = tmp_path / "large.png"
+    path.write_bytes(corpus.png(corpus.photo(2_600, 2_600), compression=0))
+    size = path.stat().st_size
+    assert size > 16 * 2**20
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", STOPPING, service.url, str(path)),
+        env={**os.environ, "PYTHONPATH": str(PACKAGE)},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert await asyncio.wait_for(process.stdout.readline(), 180) == b"stopped\n"
+    process.kill()
+    await process.wait()
+
+    told: list[int] = []
+
+    async def upload() -> Upload:
+        return await images.upload(
+            path, multipart_bytes=2**20, idempotency_key="one-large", progress=lambda sent, _: told.append(sent)
         )
 
-    with pytest.raises(ConnectionAbortedError):
-        await upload(break_off)
-    told: list[int] = []
-    uploaded = await upload(lambda sent, _: told.append(sent))
+    uploaded = await upload()
+    there = told[0]  # before anything was sent
+    assert there >= 5 * 2**20
+    assert uploaded.sent == size - there
+    assert told[-1] == size
     job = await images.wait(uploaded.processing_id)
     assert job.processed_images["webp"].width == 2_600
-    assert told[-1] == len(picture)
-    again = await upload(None)
-    assert (again.existing, again.processing_id) == (True, uploaded.processing_id)
+    again = await upload()
+    assert (again.existing, again.sent, again.processing_id) == (True, 0, uploaded.processing_id)
+
+
+async def test_what_happens_to_an_image_is_told_from_the_beginning_of_its_job(images: AsyncClient) -> None:
+    job = await images.convert(corpus.jpeg(corpus.photo(64, 47)))
+    told: list[str] = []
+    async with asyncio.timeout(180), images.events(processing_id=job.processing_id) as events:
+        async for event in events:
+            told.append(event.type)
+            assert event.subject == job.unique_id
+            if event.type == "image.completed":
+                break
+    assert told[0] == "image.uploaded"
+    assert "image.variant" in told
 
 
 async def test_the_storage_refuses_another_file_than_was_announced(
