@@ -36,7 +36,7 @@ const before = [...sent];
 assert.ok(before.length > 0 && before.length < 3, before);
 const told = [];
 const uploaded = await images.upload(picture, { ...options, progress: (sent) => told.push(sent) });
-assert.deepEqual([...sent].sort(), ["1", "2", "3"], "what was there is not sent again");
+assert.equal(new Set(sent).size, sent.length, "what was there is not sent again");
 assert.equal(told.at(-1), picture.size);
 assert.equal((await images.wait(uploaded.processingId)).processedImages.webp.width, 2600);
 const again = await images.upload(picture, options);
