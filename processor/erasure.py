@@ -48,7 +48,8 @@ class Eraser:
         """
         sources = await self.purge_source(image)
         removed: tuple[str, ...] = ()
-        for under in PREFIXES:
+        # What is held goes first: nobody can publish it then, and what was just published goes with the rest.
+        for under in reversed(PREFIXES):
             removed += await self.stores.processed.purge(image_prefix(image.unique_id, under))
         invalidation = await self._invalidate(image, removed)
         erased_at = clock.now()

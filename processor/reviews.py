@@ -26,7 +26,7 @@ from processor.errors import (
     Unavailable,
 )
 from processor.events import JobRequested
-from processor.exposed import forget_exposed
+from processor.exposed import forget_exposed, take_back
 from processor.images import HELD_PREFIX, Rendered, job_prefix
 from processor.jobs import Decision, Job, JobStatus, epoch, published
 from processor.ports.jobs import known_job
@@ -177,7 +177,7 @@ class Reviews:
             return now
         if now is None or now.status is not JobStatus.NEEDS_REVIEW:
             for prefix in (job.prefix, job.held_prefix):
-                await self.stores.processed.purge(prefix)
+                await take_back(self.stores, prefix)
         raise NotInReview
 
 

@@ -31,7 +31,7 @@ from processor.errors import (
     Unavailable,
 )
 from processor.events import JobRequested
-from processor.exposed import shows_more
+from processor.exposed import hides_by_now, shows_more
 from processor.facts import Facts
 from processor.images import is_private, prefix_of
 from processor.jobs import MAX_JOBS, UNAVAILABLE, Failure, Image, Job, JobStatus, Shown, Source, epoch, next_job
@@ -132,7 +132,7 @@ class Catalog:
         shown = image.current_job
         job = await known_job(self.stores.jobs, tenant, shown)
         if job is not None and job.status is not JobStatus.COMPLETED:
-            if job.previous_job is None:
+            if job.previous_job is None or hides_by_now(job):
                 check_visible(job)
                 return Shown()
             shown = job.previous_job

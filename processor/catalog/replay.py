@@ -62,8 +62,9 @@ class Case:
     #: What the stripped source made where the bundle was written; None: the source is the original.
     made: Result | None = None
     is_stripped: bool = False
-    #: Whether the image's current job hides faces, whatever this one did.
+    #: Whether the image's current job hides faces, or has not been approved, whatever this one did.
     hides_faces: bool = False
+    waits: bool = False
 
     @property
     def expected(self) -> Result:
@@ -106,23 +107,20 @@ async def case_of(stores: AllStores, processing_id: str, known: Sequence[Recipe]
         laid_over = await Overlays(source=stores.source).of(job.tenant, recipe.assets)
     except AssetMissing:
         raise NotReplayable("An asset that the job's preset names is gone.") from None
+    # What an older job showed, the image may hide by now.
+    image = await stores.jobs.image_of_any_tenant(job.unique_id)
+    current = None
+    with suppress(JobNotFound):
+        current = await stores.jobs.job_of_any_tenant(image.current_job)
     return Case(
         processing_id=processing_id,
         recipe=recipe,
         source=source,
         stored=_stored(job),
         assets=laid_over,
-        hides_faces=await _hides_faces(stores, job),
+        hides_faces=await hiding_of(stores.processed, image, current) is not None,
+        waits=job.must_be_reviewed or (current is not None and current.must_be_reviewed),
     )
-
-
-async def _hides_faces(stores: AllStores, job: Job) -> bool:
-    """Whether the image of the job hides faces by now, which an older job of it did not."""
-    image = await stores.jobs.image_of_any_tenant(job.unique_id)
-    current = None
-    with suppress(JobNotFound):
-        current = await stores.jobs.job_of_any_tenant(image.current_job)
-    return await hiding_of(stores.processed, image, current) is not None
 
 
 def _stored(job: Job) -> Result:
@@ -185,8 +183,10 @@ async def stripped(case: Case, renderer: Renderer, maker: Maker) -> Case:
 def packed(case: Case) -> bytes:
     """A bundle: a zip with the case, the source and the assets. It names no tenant, no image and no file.
 
-    Raises `NotReplayable` for a source whose faces nobody may see.
+    Raises `NotReplayable` for a source that nobody may see, or whose faces nobody may see.
     """
+    if case.waits:
+        raise NotReplayable("A reviewer has not approved the image, and a bundle would show it.")
     if case.hides_faces or case.recipe.hiding:
         raise NotReplayable("The image hides faces, and a bundle would show them.")
     told = {

@@ -36,7 +36,7 @@ from processor.errors import (
     UnexpectedFile,
 )
 from processor.events import Event, JobRequested, SourceArrived
-from processor.exposed import forget_exposed
+from processor.exposed import forget_exposed, take_back
 from processor.formats.info import ImageInfo
 from processor.images import Rendered, StoredVariant, Variant
 from processor.jobs import (
@@ -163,7 +163,7 @@ class Converter:
         self.further = Further(
             jobs=self.jobs,
             source=self.source,
-            processed=self.processed,
+            stores=self.eraser.stores,
             shelf=self._shelf,
             overlays=self._overlays,
             renderer=self.spare_renderer or self.suspect_renderer,
@@ -221,6 +221,8 @@ class Converter:
         what `convert` raises; the job can then be claimed again."""
         endings = Endings(jobs=self.jobs, listeners=self.listeners)
         outcome = await self.further.make(event.processing_id, endings)
+        if outcome.kind is OutcomeKind.DELETED:
+            await self._erase_again(event.unique_id)
         return replace(outcome, told=endings.all_told)
 
     async def renew_leases(self) -> None:
@@ -243,7 +245,7 @@ class Converter:
         except Busy:  # nobody knows yet
             raise
         except Conflict:
-            return await self._unclaimable(accepted.processing_id, endings)
+            return await self._unclaimable(accepted, endings)
         self._tenants.remember(job)
         structlog.contextvars.bind_contextvars(uniqueId=job.unique_id, processingId=job.processing_id)
         with job_span(self.probes, job), self.leases.holding(job.processing_id, lease) as held:
@@ -284,17 +286,18 @@ class Converter:
         await self._purge(run)
         raise Replaced(JobRequested(unique_id=new.unique_id, processing_id=new.processing_id))
 
-    async def _unclaimable(self, processing_id: str, endings: Endings) -> Outcome:
+    async def _unclaimable(self, accepted: Accepted, endings: Endings) -> Outcome:
+        processing_id = accepted.processing_id
         try:
             job = await self.jobs.job_of_any_tenant(processing_id)
         except JobNotFound:
+            await self._erase_again(accepted.unique_id)
             return Outcome(kind=OutcomeKind.DELETED, processing_id=processing_id)
         if job.is_decided:
             with contextlib.suppress(NotInReview):
                 job = await self._reviews.settle(job, endings)
-        if job.status is JobStatus.COMPLETED:
-            await forget_exposed(self.eraser.stores, job)
         if job.is_at_rest:
+            await forget_exposed(self.eraser.stores, job)
             await endings.again(job)
             await self._follow(job)
             return replace(of_job(OutcomeKind.DUPLICATE, job), owes=bool(job.owed))
@@ -302,6 +305,14 @@ class Converter:
             return of_job(OutcomeKind.MISSING, job)
         left = job.lease.expires_at - time.time() if job.lease else 0
         return replace(of_job(OutcomeKind.BUSY, job), retry_after_seconds=max(1, round(left) + 1))
+
+    async def _erase_again(self, unique_id: str | None) -> None:
+        """Remove what was stored for a deleted image after its erasure: whoever did that may have died over it."""
+        if unique_id is not None:
+            with contextlib.suppress(ImageNotFound):
+                image = await self.jobs.image_of_any_tenant(unique_id)
+                if image.deleted_at is not None:
+                    await self.eraser.erase(image)
 
     async def _follow(self, job: Job) -> None:
         """Raises `Replaced` when `_begin` has replaced this job and nobody works on the new one. Whoever made it may
@@ -435,14 +446,13 @@ class Converter:
             await self.processed.purge(run.job.held_prefix)
             await asyncio.gather(*(self._store(run, variant) for variant in rendered.variants))
             return
-        if await self.processed.purge(run.job.prefix) and self.eraser.stores.edge is not None:
-            await self.eraser.stores.edge.invalidate(run.job.prefix)
+        await take_back(self.eraser.stores, run.job.prefix)
         kept = (self._shelf.store(run.job, variant, held=True) for variant in rendered.variants)
         run.kept = tuple(await asyncio.gather(*kept))
 
     async def _purge(self, run: _Run) -> None:
         """Remove whatever the job has stored."""
-        await self.processed.purge(run.job.prefix)
+        await take_back(self.eraser.stores, run.job.prefix)
         if any(check.concerns(run.recipe) for check in self.checks):
             await self.processed.purge(run.job.held_prefix)
 
@@ -524,8 +534,7 @@ class Converter:
                 await run.endings.finish(ended, run.held.lease)
         except LeaseLost:
             return await self._overtaken(run)
-        if ended.status is JobStatus.COMPLETED:  # should this fail, the message comes again
-            await forget_exposed(self.eraser.stores, ended)
+        await forget_exposed(self.eraser.stores, ended)  # should this fail, the message comes again
         return of_end(ended)
 
     async def _overtaken(self, run: _Run) -> Outcome:
@@ -538,7 +547,7 @@ class Converter:
         if now is None or now.status is JobStatus.FAILED:
             await self._purge(run)
         elif now.is_withheld:  # whoever took over has come to another verdict
-            await self.processed.purge(job.prefix)
+            await take_back(self.eraser.stores, job.prefix)
         if now is not None:
             await run.endings.tell(now)
         return of_job(OutcomeKind.SUPERSEDED, job)

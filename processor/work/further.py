@@ -23,6 +23,7 @@ from processor.errors import (
     ObjectNotFound,
     Unavailable,
 )
+from processor.exposed import take_back
 from processor.formats import encoding_of
 from processor.formats.info import ImageInfo
 from processor.hiding import hidden_by
@@ -34,6 +35,7 @@ from processor.ports.jobs import AllJobs, known_job
 from processor.ports.objects import ObjectStore
 from processor.ports.renderer import Renderer, Ticket
 from processor.ports.room import Room
+from processor.ports.stores import Stores
 from processor.probe import NO_PROBES, Probes
 from processor.recipes import Recipe
 from processor.storing import Shelf
@@ -65,7 +67,7 @@ class Further:
 
     jobs: AllJobs
     source: ObjectStore
-    processed: ObjectStore
+    stores: Stores
     shelf: Shelf
     overlays: Overlays
     renderer: Renderer
@@ -164,6 +166,8 @@ class Further:
             job = await self.jobs.job_of_any_tenant(processing_id)
         except JobNotFound:
             return Outcome(kind=OutcomeKind.DELETED, processing_id=processing_id)
+        if job.superseded_by is not None:  # whoever was at it may have died before it took back what it had stored
+            await self._forget_unmade(job)
         if job.owed and job.lease is not None and job.is_held(clock.now()):
             left = job.lease.expires_at - time.time()
             return replace(of_job(OutcomeKind.BUSY, job), retry_after_seconds=max(1, round(left) + 1))
@@ -174,23 +178,30 @@ class Further:
         the same keys."""
         now = await known_job(self.jobs, job.tenant, job.processing_id)
         if now is None:
-            await self.processed.purge(job.prefix)
+            await take_back(self.stores, job.prefix)
         elif now.superseded_by is not None:
-            there = {made.format for made in now.further if made.variants}
-            for format_ in _recipe(job).further_formats:
-                if format_ not in there:
-                    await self._take_back(job, format_)
+            await self._forget_unmade(now)
         return of_job(OutcomeKind.SUPERSEDED, job)
+
+    async def _forget_unmade(self, job: Job) -> None:
+        """Remove the formats that a replaced job has not recorded: nobody will, and the image may hide its faces by
+        now. Raises `Busy`, `Unavailable`."""
+        there = {made.format for made in job.further if made.variants or made.error}
+        for format_ in job.recipe.further_formats if job.recipe else ():
+            if format_ not in there:
+                await self._remove(job, format_)
 
     async def _take_back(self, job: Job, format_: str) -> None:
         """Everything of a format. What is not removed now goes with the image."""
-        specs = _recipe(job).in_format(format_).specs
-        keys = [job.prefix + spec.file_name for spec in specs]
         try:
-            for key in (*keys, key_of(job, format_)):
-                await self.processed.purge(key)
+            await self._remove(job, format_)
         except (Unavailable, Busy) as error:
             log.warning("Variants of a further format not removed", code=error.code)
+
+    async def _remove(self, job: Job, format_: str) -> None:
+        specs = _recipe(job).in_format(format_).specs
+        manifest = key_of(job, format_).removeprefix(job.prefix)
+        await take_back(self.stores, job.prefix, (*(spec.file_name for spec in specs), manifest))
 
     async def _give_back(self, held: Held) -> None:
         """The records may be what is unavailable; the lease then runs out by itself."""

@@ -35,6 +35,8 @@ class Accepted:
 
     processing_id: str
     download: Download | None = None
+    #: The image, if the event names its job without looking it up.
+    unique_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,7 @@ class Intake:
         is no job, `RecordChanged` on a lost race.
         """
         if isinstance(event, JobRequested):
-            yield Accepted(processing_id=event.processing_id)
+            yield Accepted(processing_id=event.processing_id, unique_id=event.unique_id)
             return
         async with contextlib.AsyncExitStack() as opened:
             async with self._looks.setdefault(event.key, asyncio.Lock()):

@@ -15,13 +15,13 @@ import pyvips
 
 from processor.catalog.previews import Previews
 from processor.catalog.replay import case_of, packed, replayed
-from processor.errors import LookingFailed, LookingOff, NeedsReview, NotReplayable, TrussError
+from processor.errors import LookingFailed, LookingOff, NeedsReview, NotReplayable, TimedOut, TrussError
 from processor.events import JobRequested, SourceArrived
 from processor.faces import Face
 from processor.facts import Facts
 from processor.hiding import EVERYTHING, Doubt
 from processor.images import HELD_PREFIX, VARIANT_PREFIX, Rendered, job_prefix
-from processor.jobs import Decision, Job, JobStatus
+from processor.jobs import Decision, Job, JobStatus, Shown
 from processor.pipeline import effects, view
 from processor.pipeline.effects import check_effects
 from processor.pipeline.limits import Deadline, FileLimits
@@ -378,23 +378,55 @@ async def test_what_was_shown_before_is_gone_when_the_faces_are_hidden(looks: Lo
     await check_closed(world)
 
 
-async def test_it_is_gone_too_when_a_reviewer_had_to_approve(looks: Looks) -> None:
-    world = world_of(OPEN)
+@pytest.mark.parametrize("private", [False, True])
+async def test_it_is_gone_as_soon_as_a_reviewer_has_to_decide(looks: Looks, private: bool) -> None:
+    world = world_of(replace(OPEN, private=private))
     job = await converted(world)
+    assert await objects(world, job.prefix)
     looks.found = (replace(FACE, score=0.35),)
     world.choice.standard = replace(HIDING, name="standard", version=STANDARD.version + 1)
     new = await world.catalog.reprocess(TENANT, job.unique_id, preset="standard")
+    shown = await world.catalog.processed_images(TENANT, job.unique_id)
+    assert shown.variants == job.variants  # as long as nobody has looked for faces, viewers see what they saw
     await worked_off(world)
     held = await world.jobs.job_of_any_tenant(new.processing_id)
     assert held.status is JobStatus.NEEDS_REVIEW
+    assert set(await objects(world)) == set(await objects(world, HELD_PREFIX))
+    assert private or job.prefix in world.edge.forgotten
+    await check_closed(world)
+    with pytest.raises(NeedsReview):
+        await world.catalog.processed_images(TENANT, job.unique_id)
+    older = await world.catalog.status(TENANT, job.processing_id)
+    assert (older.variants, older.facts) == ((), Facts())
     await reviews_of(world).decide(TENANT, job.unique_id, new.processing_id, Decision.APPROVED, by="key:r")
     assert await objects(world, job_prefix(job.unique_id, job.processing_id)) == {}
     await check_closed(world)
 
 
-async def test_it_is_gone_too_when_the_worker_dies_over_that(looks: Looks) -> None:
+async def test_it_is_gone_too_when_the_hidden_one_cannot_be_made(looks: Looks) -> None:
+    class Refusing(Pictures):
+        async def render(self, data: bytes, recipe: Recipe, ticket: Ticket = NO_TICKET) -> Rendered:
+            raise TimedOut(limit=60)
+
     world = world_of(OPEN)
     job = await converted(world)
+    world.converter.renderer = Refusing()
+    world.choice.standard = replace(HIDING, name="standard", version=STANDARD.version + 1)
+    await world.catalog.reprocess(TENANT, job.unique_id, preset="standard")
+    await worked_off(world)
+    assert await objects(world) == {}
+    assert job.prefix in world.edge.forgotten
+    assert await world.catalog.processed_images(TENANT, job.unique_id) == Shown()
+    again = await world.catalog.reprocess(TENANT, job.unique_id)
+    assert again.recipe is not None
+    assert again.recipe.hiding == blurring("pixels")
+
+
+@pytest.mark.parametrize("found", [(FACE,), (replace(FACE, score=0.35),)], ids=["completed", "held"])
+async def test_it_is_gone_too_when_the_worker_dies_over_that(looks: Looks, found: Sequence[Face]) -> None:
+    world = world_of(OPEN)
+    job = await converted(world)
+    looks.found = found
     world.choice.standard = replace(HIDING, name="standard", version=STANDARD.version + 1)
     await world.catalog.reprocess(TENANT, job.unique_id, preset="standard")
     world.edge.busy = True

@@ -14,7 +14,7 @@ import pytest
 
 from processor.catalog.previews import Previews
 from processor.catalog.reconcile import Action, FindingKind, Reconciler
-from processor.catalog.replay import case_of
+from processor.catalog.replay import case_of, packed
 from processor.catalog.similar import similar_images
 from processor.catalog.verify import Verifier
 from processor.errors import (
@@ -549,6 +549,25 @@ async def test_verify_and_replay_know_what_is_held() -> None:
     await decide(world, job, Decision.REJECTED)
     with pytest.raises(NotReplayable):
         await case_of(world.stores, job.processing_id, [], max_bytes=1000)
+
+
+async def test_no_bundle_carries_the_source_of_an_image_away_that_nobody_has_approved() -> None:
+    world = world_of(STANDARD)
+    submission, event = await world.uploaded()
+    await world.converter.convert(event)
+    shown = submission.job.processing_id
+    packed(await case_of(world.stores, shown, [], max_bytes=1000))
+    world.choice.standard = REVIEWED
+    held = await world.catalog.reprocess(TENANT, submission.job.unique_id, preset="standard")
+    for convert in (False, True):
+        if convert:
+            await _worked_off(world)
+        for processing_id in (shown, *([held.processing_id] if convert else [])):
+            case = await case_of(world.stores, processing_id, [], max_bytes=1000)
+            with pytest.raises(NotReplayable, match="not approved"):
+                packed(case)
+    await decide(world, await world.jobs.job_of_any_tenant(held.processing_id), Decision.APPROVED)
+    packed(await case_of(world.stores, held.processing_id, [], max_bytes=1000))
 
 
 async def test_the_reconciler_leaves_what_waits_alone_and_removes_what_nobody_can_approve() -> None:
