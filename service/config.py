@@ -65,7 +65,9 @@ class Settings(
             raise SettingsError("\n".join(_complaint(detail, given) for detail in error.errors())) from None
         if settings.complaints_about_keys:
             raise SettingsError(settings.complaints_about_keys)
-        complaints = settings.complaints_about_access(settings.stage)
+        complaints = settings.complaints_about_access(settings.stage) + settings.complaints_about_sign_in(
+            settings.cognito_client_ids
+        )
         if complaints:
             raise SettingsError("\n".join(complaints))
         if settings.drain_seconds <= settings.process_timeout_seconds:

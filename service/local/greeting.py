@@ -38,7 +38,8 @@ _IN_CONTAINER = "docker compose exec -T truss-image "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """The addresses to show. `locked`: calls need credentials. `contained`: the reader is outside of this container."""
+    """The addresses to show. `locked`: calls need credentials. `contained`: the reader is outside of this container.
+    `console`: it serves the page for people."""
 
     url: str
     aws_url: str
@@ -46,6 +47,7 @@ class Addresses:
     locked: bool = False
     key: FirstKey | None = None
     contained: bool = False
+    console: bool = True
 
 
 def greeting(addresses: Addresses, *, show_key: bool) -> str:
@@ -71,8 +73,10 @@ def command_name(started_as: str) -> str:
 
 
 def _addresses(addresses: Addresses) -> str:
+    console = f"    Console    {addresses.url}/images/console\n" if addresses.console else ""
     return (
         "  Truss image service, on this machine alone\n\n"
+        f"{console}"
         f"    API        {addresses.url}\n"
         f"    Reference  {addresses.url}/images/docs\n"
         f"    AWS        {addresses.aws_url} (emulated; its data is in {addresses.folder})"

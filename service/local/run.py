@@ -83,6 +83,7 @@ async def _serve(settings: Settings, folder: Path, aws_port: int, file: IO[str])
             locked=AuthMode.NONE not in settings.auth_modes,
             key=key,
             contained=settings.host == EVERYWHERE,
+            console=settings.console == "on",
         )
 
         def tell(_: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -186,6 +187,12 @@ def test_the_greeting_fits_a_terminal_of_80_columns_and_names_the_command_as_it_
     assert "\n    /opt/it/bin/truss-image submit --url http://127.0.0.1:8080 photo.png\n" in said
     monkeypatch.setattr("shutil.which", lambda name: f"/opt/it/bin/{name}")
     assert "\n    truss-image submit --url " in greeting(addresses, show_key=True)
+
+
+def test_the_greeting_names_the_page_for_people_while_there_is_one() -> None:
+    addresses = Addresses(url="http://127.0.0.1:8080", aws_url="http://127.0.0.1:4566", folder=Path("/data"))
+    assert "    Console    http://127.0.0.1:8080/images/console\n" in greeting(addresses, show_key=True)
+    assert "Console" not in greeting(replace(addresses, console=False), show_key=True)
 
 
 def test_a_container_names_nothing_that_only_exists_in_it(monkeypatch: pytest.MonkeyPatch) -> None:

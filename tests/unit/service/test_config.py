@@ -82,11 +82,23 @@ def test_api_keys_are_the_way_in_unless_said_otherwise() -> None:
         ({"COGNITO_SCOPE_MAP": "editors=read"}, "COGNITO_SCOPE_MAP: got 'editors=read'; must be a JSON object"),
         ({"COGNITO_SCOPE_MAP": '{"editors": ["images:all"]}'}, "COGNITO_SCOPE_MAP"),
         ({"COGNITO_ISSUER": "https://issuer.example/"}, "COGNITO_ISSUER"),
+        ({"CONSOLE_SIGN_IN_URL": "https://pool.example"}, "CONSOLE_SIGN_IN_URL: needs CONSOLE_CLIENT_ID"),
+        ({"CONSOLE_CLIENT_ID": "web"}, "CONSOLE_CLIENT_ID: needs CONSOLE_SIGN_IN_URL"),
+        (
+            {"CONSOLE_SIGN_IN_URL": "https://pool.example", "CONSOLE_CLIENT_ID": "web", "COGNITO_CLIENT_IDS": "app"},
+            "CONSOLE_CLIENT_ID: must be among COGNITO_CLIENT_IDS",
+        ),
     ],
 )
 def test_ways_in_that_do_not_fit_together_are_refused(given: dict[str, str], complaint: str) -> None:
     with pytest.raises(SettingsError, match=complaint):
         Settings.from_env({**REQUIRED, **given})
+
+
+def test_a_sign_in_of_the_console_that_fits_the_pool_is_taken() -> None:
+    sign_in = {"CONSOLE_SIGN_IN_URL": "https://pool.example", "CONSOLE_CLIENT_ID": "web"}
+    settings = Settings.from_env({**REQUIRED, **sign_in, "COGNITO_CLIENT_IDS": "app,web"})
+    assert (settings.console_sign_in_url, settings.console_client_id) == ("https://pool.example", "web")
 
 
 def test_scopes_are_mapped_by_json() -> None:
