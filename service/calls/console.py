@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from service.http.rendering import revalidated
 
 FILES = Path(__file__).parents[1] / "console"
 CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+#: What a module imports at once.
+_IMPORT = re.compile(r'^import .* from "\./(\w+\.js)";$', re.MULTILINE)
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -86,9 +89,18 @@ def _release() -> str:
     return digest.hexdigest()[:16]
 
 
+@cache
+def _imported(name: str) -> frozenset[str]:
+    """A module and all that it imports at once; a view is imported when somebody opens it."""
+    found = {name}
+    for each in _IMPORT.findall(_files()[name].decode()):
+        found |= _imported(each)
+    return frozenset(found)
+
+
 def _page(settings: Settings) -> bytes:
     folder = f"console/{_release()}"  # relative to /images/console, so that it also works behind a prefix
-    modules = [name for name in _files() if name.endswith(".js") and name != "main.js"]
+    modules = sorted(_imported("main.js") - {"main.js"})
     text = _PAGE.format(
         folder=folder,
         preloads="\n".join(f'<link rel="modulepreload" href="{folder}/{name}">' for name in modules),

@@ -23,8 +23,9 @@ export async function keys(place, app, signal) {
       shown(t("keyMade"), h("p", {}, t("shownOnce")), copyable(made.key, t("key")));
     });
   });
-  fill(place, heading(t("view.keys")), h("p", { class: "lead" }, t("keysText")), list, form);
+  fill(place, heading(t("view.keys")), h("p", { class: "lead" }, t("keysText")), list);
   await draw();
+  place.append(form); // below what is there by now, so that nothing moves
 
   async function draw() {
     const { keys: found } = await ask("GET", "keys", { signal });

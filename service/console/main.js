@@ -7,26 +7,18 @@ import { LANGUAGES, language, speak, t } from "./texts.js";
 import { signInView, signOut, finishSignIn } from "./signin.js";
 import { explain, toast } from "./notices.js";
 import { gallery } from "./gallery.js";
-import { image } from "./image.js";
-import { presets } from "./presets.js";
-import { webhooks } from "./webhooks.js";
-import { keys } from "./keys.js";
-import { usage } from "./usage.js";
-import { failures } from "./failures.js";
-import { batches } from "./batches.js";
-import { reviews } from "./reviews.js";
 
-/** A view: its words, the scope that it needs, and what makes it of the rest of the address. */
+/** A view: its words, the scope that it needs, and the module that makes it of the rest of the address, once it is asked for. */
 const VIEWS = {
-  images: { scope: "images:read", make: gallery },
-  image: { scope: "images:read", make: image, hidden: true },
-  reviews: { scope: "images:review", make: reviews },
-  presets: { scope: "images:read", make: presets },
-  batches: { scope: "images:read", make: batches },
-  failures: { scope: "images:read", make: failures },
-  usage: { scope: "images:read", make: usage },
-  webhooks: { scope: "images:admin", make: webhooks },
-  keys: { scope: "images:admin", make: keys },
+  images: { scope: "images:read", load: async () => gallery },
+  image: { scope: "images:read", load: async () => (await import("./image.js")).image, hidden: true },
+  reviews: { scope: "images:review", load: async () => (await import("./reviews.js")).reviews },
+  presets: { scope: "images:read", load: async () => (await import("./presets.js")).presets },
+  batches: { scope: "images:read", load: async () => (await import("./batches.js")).batches },
+  failures: { scope: "images:read", load: async () => (await import("./failures.js")).failures },
+  usage: { scope: "images:read", load: async () => (await import("./usage.js")).usage },
+  webhooks: { scope: "images:admin", load: async () => (await import("./webhooks.js")).webhooks },
+  keys: { scope: "images:admin", load: async () => (await import("./keys.js")).keys },
 };
 
 const config = JSON.parse(document.body.dataset.config);
@@ -87,6 +79,7 @@ function tell(job) {
 async function show() {
   leave.abort();
   leave = new AbortController();
+  const { signal } = leave;
   document.documentElement.lang = language();
   fill(skip, t("skip"));
   if (!config.open && !credentials()) {
@@ -109,7 +102,8 @@ async function show() {
   fill(main, place);
   if (!app.may(VIEWS[view].scope)) return fill(place, h("p", { class: "empty" }, t("notAllowed", { scope: VIEWS[view].scope })));
   try {
-    await VIEWS[view].make(place, app, leave.signal, ...rest);
+    const make = await VIEWS[view].load();
+    if (!signal.aborted) await make(place, app, signal, ...rest);
   } catch (error) {
     if (error.name !== "AbortError" && error.status !== 401) fill(place, failed(error));
   }

@@ -25,13 +25,14 @@ async function all(place, app, signal) {
   const name = h("input", { required: true, pattern: "[a-z][a-z0-9\\-]{0,31}", placeholder: "avatar" });
   const form = h("form", { class: "row bottom" }, field(t("name"), name), h("button", { class: "button primary" }, t("newPreset")));
   form.addEventListener("submit", (event) => (event.preventDefault(), (location.hash = `#/presets/${name.value}`)));
-  fill(place, heading(t("view.presets")), h("p", { class: "lead" }, t("presetsText")), list, app.may("images:admin") ? form : null);
+  fill(place, heading(t("view.presets")), h("p", { class: "lead" }, t("presetsText")), list);
   const found = await ask("GET", "presets", { signal });
   fill(list, found.presets.map((preset) => h("li", { class: "card" },
     h("h2", {}, h("a", { href: `#/presets/${preset.name}` }, preset.name)),
     h("p", { class: "row" }, preset.name === found.default ? h("span", { class: "badge valid" }, t("default")) : null, h("span", { class: "muted" }, preset.builtIn ? t("builtIn") : t("version", { n: preset.version })), preset.document.review ? h("span", { class: "badge needs_review" }, t("status.needs_review")) : null),
     h("p", { class: "muted" }, h("small", {}, t("cpuOf", { n: number(preset.cpuSeconds, 2) }))),
     h("p", {}, preset.document.variants.map((each) => `${each.name} ${size(each)}`).join(" · ")))));
+  if (app.may("images:admin")) place.append(form);
 }
 
 function size({ width, height }) {

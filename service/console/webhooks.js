@@ -23,8 +23,9 @@ export async function webhooks(place, app, signal) {
       shown(t("secretMade"), h("p", {}, t("shownOnce")), copyable(made.secret, t("secret")));
     });
   });
-  fill(place, heading(t("view.webhooks")), h("p", { class: "lead" }, t("webhooksText")), list, form);
+  fill(place, heading(t("view.webhooks")), h("p", { class: "lead" }, t("webhooksText")), list);
   await draw();
+  place.append(form); // below what is there by now, so that nothing moves
 
   async function draw() {
     const { webhooks: found } = await ask("GET", "webhooks", { signal });

@@ -38,6 +38,14 @@ WIDE = ViewportSize(width=1280, height=860)
 MOST_BYTES = 150_000
 #: Most elements in the document, however many pictures there are.
 MOST_ELEMENTS = 3_000
+#: Adds up how far what is to be seen moves by itself (CLS, https://web.dev/articles/cls), and the most that it may.
+SHIFTS = """
+    window.shifted = 0;
+    new PerformanceObserver(list => {
+        for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifted += entry.value;
+    }).observe({ type: "layout-shift", buffered: true });
+"""
+MOST_SHIFT = 0.02
 PATIENCE = PATIENCE_SECONDS * 1000
 expect.set_options(timeout=PATIENCE)
 #: Addresses that files are sent to.
@@ -635,11 +643,14 @@ async def test_every_view_is_for_everybody(page: Page, local: LocalService, sche
     issued = await local.put(photo(seed=50), "access.jpg")
     await local.settled(issued["processingId"])
     await page.emulate_media(color_scheme=scheme)
+    await page.add_init_script(SHIFTS)
     await page.goto(url_of(local))
     await page.locator("header select").select_option(label=language)
     for view in (*VIEWS, f"image/{issued['uniqueId']}/{issued['processingId']}"):
         await page.goto(url_of(local, view))
+        await page.reload()
         await at_rest(page)
+        assert await page.evaluate("() => shifted") < MOST_SHIFT, view
         assert await violations(page) == [], view
 
 

@@ -40,6 +40,13 @@ async def test_every_file_comes_from_this_process_and_may_be_kept_for_a_year(cli
             assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
 
 
+async def test_the_page_asks_at_once_for_what_its_first_view_needs_and_for_no_other(client: Any) -> None:
+    page, _ = await _page(client)
+    loaded = set(re.findall(r'modulepreload" href="console/\w+/(\w+\.js)"', page))
+    assert {"api.js", "gallery.js", "longlist.js", "texts.js"} <= loaded
+    assert not loaded & {"main.js", "image.js", "presets.js", "webhooks.js"}
+
+
 async def test_a_page_that_has_not_changed_is_not_sent_again(client: Any) -> None:
     async with client.get("/images/console") as response:
         headers = response.headers
