@@ -14,6 +14,8 @@ export function uploader(app, signal) {
   const zone = h("section", { class: "drop", "aria-label": t("upload") }, icon("upload"), h("p", {}, h("strong", {}, t("dropHere")), h("span", { class: "muted" }, t("dropHint", { size: bytes(app.limits.maxBytes) }))),
     h("div", { class: "row" }, button(t("chooseFiles"), () => picker.click(), { kind: "primary" }), button(t("chooseFolder"), () => folder.click())), picker, folder);
   const list = h("ul", { class: "uploads", "aria-label": t("underWay") });
+  const clear = h("li", { class: "clear" }, button(t("clearList"), () => uploads.clearEnded(), { kind: "small quiet" }));
+  list.append(clear);
   const rows = new Map();
 
   const over = (on) => zone.classList.toggle("over", on);
@@ -29,7 +31,7 @@ export function uploader(app, signal) {
     if (files.length) uploads.add(files);
   }, { signal });
   uploads.addEventListener("list", draw, { signal });
-  uploads.addEventListener("change", ({ detail }) => rows.get(detail)?.update(), { signal });
+  uploads.addEventListener("change", ({ detail }) => (rows.get(detail)?.update(), offer()), { signal });
   draw();
   return h("div", { class: "uploader" }, zone, list);
 
@@ -38,10 +40,15 @@ export function uploader(app, signal) {
     for (const item of uploads.items) if (!rows.has(item)) {
       const made = row(item);
       rows.set(item, made);
-      list.append(made.element);
+      list.insertBefore(made.element, clear);
     }
-    list.querySelector(".clear")?.remove();
-    if (uploads.items.some((each) => ENDED.has(each.state))) list.append(h("li", { class: "clear" }, button(t("clearList"), () => uploads.clearEnded(), { kind: "small quiet" })));
+    offer();
+  }
+
+  /** Once there is something to clear. */
+  function offer() {
+    list.hidden = !uploads.items.length;
+    clear.hidden = !uploads.items.some((each) => ENDED.has(each.state));
   }
 
   function row(item) {

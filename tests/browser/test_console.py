@@ -197,6 +197,7 @@ async def test_a_photo_goes_up_and_its_variants_are_there(page: Page, local: Loc
     await choose(page, file("holiday.jpg", photo()))
     await expect(row(page, "holiday.jpg")).to_contain_text("Done")
     await expect(tile(page, "holiday.jpg").locator("img")).to_have_js_property("complete", value=True)
+    await expect(page.get_by_role("button", name="Clear the list")).to_be_visible()
 
     await row(page, "holiday.jpg").get_by_role("link", name="Open").click()
     await expect(page.get_by_role("heading", name="holiday.jpg")).to_be_visible()
