@@ -160,7 +160,48 @@ def test_the_image_is_deployed_by_its_digest_with_an_sbom_and_provenance() -> No
     assert build["sbom"] is True
     assert build["provenance"] == "mode=max"
     assert '"image.digest=${IMAGE#*@}"' in workflows.step("service", "Install the chart")["run"]
-    assert DEPLOY["jobs"]["service"]["env"]["IMAGE"].endswith("@${{ needs.sign.outputs.digest }}")
+    image = DEPLOY["jobs"]["service"]["env"]["IMAGE"]
+    assert image.endswith("@${{ needs.sign.outputs[vars.IMAGE_TARGET == 'service-ai' && 'service_ai' || 'service'] }}")
+
+
+TARGETS = ("service", "service-ai")
+
+
+def test_every_image_is_built_for_both_architectures_and_signed() -> None:
+    stages = re.findall(r"^FROM released AS (.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert set(stages) == set(TARGETS)
+    jobs = DEPLOY["jobs"]
+    built = {(each["target"], each["architecture"]) for each in jobs["image"]["strategy"]["matrix"]["include"]}
+    assert built == {(target, architecture) for target in TARGETS for architecture in ("amd64", "arm64")}
+    assert workflows.step("image", "Build, describe and push it")["with"]["target"] == "${{ matrix.target }}"
+    names = {target.replace("-", "_") for target in TARGETS}
+    assert {f"{name}_{architecture}" for name in names for architecture in ("amd64", "arm64")} == set(
+        jobs["image"]["outputs"]
+    )
+    assert (
+        {each["name"] for each in jobs["sign"]["strategy"]["matrix"]["include"]}
+        == names
+        == set(jobs["sign"]["outputs"])
+    )
+    suffixes = [each["suffix"] for each in jobs["sign"]["strategy"]["matrix"]["include"]]
+    assert len(set(suffixes)) == len(suffixes)  # a tag is for one image
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_digest_is_handed_on_by_the_name_of_its_target(runner: workflows.Runner, target: str) -> None:
+    hand_on = workflows.step("image", "Hand its digest on")["run"]
+    built = runner.run(hand_on, NAME=f"{target}-arm64", DIGEST="sha256:1")
+    assert built.outputs == {f"{target.replace('-', '_')}_arm64": "sha256:1"}
+
+
+@pytest.mark.parametrize("name", [target.replace("-", "_") for target in TARGETS])
+def test_one_image_of_both_architectures_goes_by_it_too(runner: workflows.Runner, name: str) -> None:
+    runner.commands["docker"] = 'case "$*" in *inspect*) echo sha256:2 ;; esac'
+    known = {"NAME": name, "AMD64": "sha256:0", "ARM64": "sha256:1", "TAG": "c-1-1", "REPOSITORY": "r"}
+    made = runner.run(workflows.step("sign", "Make one image of both architectures")["run"], **known)
+    assert made.outputs == {"digest": "sha256:2", name: "sha256:2"}
+    assert "`r@sha256:2`" in made.summary
+    assert any("r@sha256:0 r@sha256:1" in call for call in made.calls)
 
 
 class TestPlan:
