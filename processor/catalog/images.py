@@ -96,10 +96,8 @@ class Catalog:
         with suppress(ImageNotFound):
             image = await self.stores.jobs.get_image(tenant, job.unique_id)
             job = replace(job, superseded_by=image.current_job)
-        current = await known_job(self.stores.jobs, tenant, job.superseded_by or "") if job.variants else None
-        if current is not None and shows_more(job, prefix_of(job.recipe), current):
-            return replace(job, variants=(), further=(), facts=Facts())
-        return job
+        current = await known_job(self.stores.jobs, tenant, job.superseded_by or "") if _says_something(job) else None
+        return job if current is None else _as_shown_now(job, current)
 
     async def status_for_all(self, tenant: str, processing_id: str) -> Job:
         """The same, read once for all who ask at once."""
@@ -113,15 +111,19 @@ class Catalog:
         self, tenant: str, unique_id: str, *, limit: int, after: str | None = None
     ) -> tuple[Sequence[Job], str | None]:
         """The next `limit` jobs of an image, the newest first, less those whose records have expired; and the id to go
-        on `after`, None at the end. Raises `ImageNotFound`.
+        on `after`, None at the end. One has nothing to show if the current job shows less. Raises `ImageNotFound`.
         """
         image = await living(self.stores.jobs, tenant, unique_id)
         ids = image.job_ids[::-1]
         start = 0 if after is None else ids.index(after) + 1 if after in ids else len(ids)
         page = ids[start : start + limit]
-        found = await asyncio.gather(*(known_job(self.stores.jobs, tenant, each) for each in page))
+        wanted = dict.fromkeys((*page, image.current_job))
+        found = await asyncio.gather(*(known_job(self.stores.jobs, tenant, each) for each in wanted))
+        jobs = dict(zip(wanted, found, strict=True))
+        current, known = jobs[image.current_job], [job for each in page if (job := jobs[each]) is not None]
         is_last = start + limit >= len(ids)
-        return [job for job in found if job is not None], None if is_last else page[-1]
+        shown = known if current is None else [_as_shown_now(job, current) for job in known]
+        return shown, None if is_last else page[-1]
 
     async def processed_images(self, tenant: str, unique_id: str) -> Shown:
         """The variants of the newest completed job over the newest source; none while there is no such job.
@@ -362,6 +364,17 @@ def check_visible(job: Job) -> None:
         raise NeedsReview
     if job.status is JobStatus.REJECTED:
         raise ReviewRejected
+
+
+def _says_something(job: Job) -> bool:
+    return bool(job.variants or job.facts.everything)
+
+
+def _as_shown_now(job: Job, current: Job) -> Job:
+    """A job of an image without what it shows and the image's current job does not: facts show it, too."""
+    if job.processing_id == current.processing_id or not shows_more(job, prefix_of(job.recipe), current):
+        return job
+    return replace(job, variants=(), further=(), facts=Facts())
 
 
 def _shown_meanwhile(old: Job | None) -> str | None:

@@ -398,6 +398,11 @@ async def test_it_is_gone_as_soon_as_a_reviewer_has_to_decide(looks: Looks, priv
         await world.catalog.processed_images(TENANT, job.unique_id)
     older = await world.catalog.status(TENANT, job.processing_id)
     assert (older.variants, older.facts) == ((), Facts())
+    assert (await world.catalog.history(TENANT, job.unique_id, limit=1))[0] == [held]
+    listed, after = await world.catalog.history(TENANT, job.unique_id, limit=10)
+    assert (listed[0], after) == (held, None)
+    assert listed[1:] == [replace(older, superseded_by=new.processing_id)]
+    assert (await world.catalog.history(TENANT, job.unique_id, limit=1, after=new.processing_id))[0] == listed[1:]
     await reviews_of(world).decide(TENANT, job.unique_id, new.processing_id, Decision.APPROVED, by="key:r")
     assert await objects(world, job_prefix(job.unique_id, job.processing_id)) == {}
     await check_closed(world)
