@@ -21,6 +21,12 @@ _NUMBERS = {3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 1
 _RATIONALS = {5: "I", 10: "i"}
 #: Types that are bytes: numbers of 8 bits, ASCII, undefined, UTF-8 (EXIF 3.0).
 _BYTES = frozenset({1, 2, 7, 129})
+#: Bytes of a value, by type; of others nobody knows it.
+_SIZES: Final = {
+    **dict.fromkeys(_BYTES, 1),
+    **dict.fromkeys(_RATIONALS, 8),
+    **{kind: struct.calcsize("=" + form) for kind, form in _NUMBERS.items()},
+}
 
 #: The directories that a tag of the first leads to.
 _EXIF_AT, _GPS_AT = 0x8769, 0x8825
@@ -102,6 +108,7 @@ class _Reading:
         self._wide, self._count, self._entry = ("Q", "Q", 20) if is_big else ("I", "H", 12)
         self._inside = struct.calcsize(self._wide)
         self._first_at = 8 if is_big else 4
+        self._head, self._offset = struct.Struct(f"{order}HH{self._wide}"), struct.Struct(order + self._wide)
         self.is_incomplete = False
 
     def first(self) -> int:
@@ -125,11 +132,10 @@ class _Reading:
         return tags, int(self._number(self._wide, end)) if end + self._inside <= len(self._view) else 0
 
     def _tag(self, at: int) -> tuple[int, Value | None]:
-        name, kind = int(self._number("H", at)), int(self._number("H", at + 2))
-        count, at = int(self._number(self._wide, at + 4)), at + 4 + self._inside
-        size = _size(kind)
+        name, kind, count = self._head.unpack_from(self._view, at)
+        at, size = at + self._head.size, _SIZES.get(kind, 0)
         if count * size > self._inside:
-            at = int(self._number(self._wide, at))
+            (at,) = self._offset.unpack_from(self._view, at)
         if not size or at + count * size > len(self._view):
             return name, None
         if kind in _BYTES:
@@ -145,15 +151,6 @@ class _Reading:
 
     def _number(self, form: str, at: int) -> int | float:
         return struct.unpack_from(self._order + form, self._view, at)[0]  # type: ignore[no-any-return]
-
-
-def _size(kind: int) -> int:
-    """Bytes of a value of a type; 0: nobody knows it."""
-    if kind in _BYTES:
-        return 1
-    if kind in _RATIONALS:
-        return 8
-    return struct.calcsize("=" + _NUMBERS[kind]) if kind in _NUMBERS else 0
 
 
 def _plain(value: bytes) -> str:

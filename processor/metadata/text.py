@@ -23,6 +23,7 @@ def decoded(data: bytes) -> str:
 
 def clean(text: str, most: int = SHORT) -> str:
     """At most so many bytes, in whole characters, without padding and what no page can show."""
-    text = text.split("\0", 1)[0]
-    shown = "".join(each for each in text[:most] if each in _ALLOWED or unicodedata.category(each) not in ("Cc", "Cs"))
+    shown = text.split("\0", 1)[0][:most]
+    if not shown.isprintable():  # nearly every text is
+        shown = "".join(each for each in shown if each in _ALLOWED or unicodedata.category(each) not in ("Cc", "Cs"))
     return shown.encode()[:most].decode(errors="ignore").strip()

@@ -88,9 +88,10 @@ def _covers(area: Area, empty: tuple[int, int, int, int]) -> bool:
 
 
 def page_height(image: pyvips.Image) -> int:
-    height = int(image.get("page-height")) if image.get_typeof("page-height") else image.height
+    whole = int(image.height)
+    height = int(image.get("page-height")) if image.get_typeof("page-height") else whole
     # The same rule as in libvips: a page height that does not divide the image height does not count.
-    return height if 0 < height < image.height and image.height % height == 0 else int(image.height)
+    return height if 0 < height < whole and whole % height == 0 else whole
 
 
 def compose(width: int, height: int, cels: Sequence[Cel], *, loop: int) -> pyvips.Image:

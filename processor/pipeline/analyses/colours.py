@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import compress
 
 from processor.pipeline.steps.glance import Glance
 
@@ -16,6 +17,7 @@ _APART = 56
 _SEEN = 128
 #: Bits of each sample that decide which colours are counted together first.
 _DROPPED_BITS = 4
+_COARSE = bytes(sample >> _DROPPED_BITS for sample in range(256))
 
 _Colour = tuple[int, ...]
 _Sums = tuple[int, ...]
@@ -27,7 +29,7 @@ _Group = tuple[int, _Sums]
 
 def dominant_colours(seen: Glance) -> list[dict[str, str | float]]:
     """Up to five colours, the most frequent first, each with its share of what is seen."""
-    groups = _grouped(_pixels(seen))
+    groups = _grouped(seen)
     whole = sum(count for count, _ in groups)
     shares = [(_mean(group), group[0] / whole) for group in _merged(groups)[:MOST]]
     return [
@@ -37,20 +39,18 @@ def dominant_colours(seen: Glance) -> list[dict[str, str | float]]:
     ]
 
 
-def _pixels(seen: Glance) -> Iterable[_Colour]:
-    planes = seen.colours if len(seen.colours) > 1 else seen.colours * 3
-    pixels = zip(*planes, strict=True)
-    if seen.alpha is None:
-        return pixels
-    return (pixel for pixel, alpha in zip(pixels, seen.alpha, strict=True) if alpha >= _SEEN)
-
-
-def _grouped(pixels: Iterable[_Colour]) -> list[_Group]:
+def _grouped(seen: Glance) -> list[_Group]:
     """Colours that are nearly the same, the most frequent first."""
+    planes = seen.colours if len(seen.colours) > 1 else seen.colours * 3
+    coarse_planes = [plane.translate(_COARSE) for plane in planes]
+    pixels: Iterable[tuple[_Colour, _Colour]] = zip(
+        zip(*coarse_planes, strict=True), zip(*planes, strict=True), strict=True
+    )
+    if seen.alpha is not None:
+        pixels = compress(pixels, [alpha >= _SEEN for alpha in seen.alpha])
     groups: dict[_Colour, list[_Colour]] = defaultdict(list)
-    for pixel in pixels:
-        red, green, blue = pixel
-        groups[red >> _DROPPED_BITS, green >> _DROPPED_BITS, blue >> _DROPPED_BITS].append(pixel)
+    for coarse, pixel in pixels:
+        groups[coarse].append(pixel)
     found = [(len(group), tuple(map(sum, zip(*group, strict=True)))) for group in groups.values()]
     return sorted(found, key=lambda group: (-group[0], group[1]))
 

@@ -28,7 +28,7 @@ def likeness(seen: Glance) -> str:
     fields = _shrunk(_grey(seen), (seen.width, seen.height), (ACROSS + 1, DOWN))
     samples = [int(field + 0.5) for field in fields]
     rows = (samples[start : start + ACROSS + 1] for start in range(0, len(samples), ACROSS + 1))
-    bits = "".join(str(int(left > right)) for row in rows for left, right in pairwise(row))
+    bits = "".join("01"[left > right] for row in rows for left, right in pairwise(row))
     return f"{int(bits, 2):0{ACROSS * DOWN // 4}x}"
 
 

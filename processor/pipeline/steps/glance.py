@@ -84,19 +84,21 @@ class Glance:
 
 def glance(picture: pyvips.Image) -> Glance:
     """The first frame, its sides divided by a whole number. Each pixel is the mean of those that it was."""
-    height = page_height(picture)
-    frame = picture if height == picture.height else picture.crop(0, 0, picture.width, height)
-    shrink = max(1, max(frame.width, frame.height) // SIDE)
-    across, down = min(shrink, frame.width), min(shrink, frame.height)
+    # Each look at a field of an image takes Python as long as fifty pixels, so it looks once.
+    width, whole, height = picture.width, picture.height, page_height(picture)
+    frame = picture if height == whole else picture.crop(0, 0, width, height)
+    shrink = max(1, max(width, height) // SIDE)
+    across, down = min(shrink, width), min(shrink, height)
     if not frame.hasalpha():
         small = frame.shrink(across, down)
     else:
         small = frame.premultiply().shrink(across, down).unpremultiply().cast(frame.format)
     # In this thread: libvips' pool would cost more than so few pixels do.
-    samples = bytes(pyvips.Region.new(small).fetch(0, 0, small.width, small.height))
-    colours = [samples[band :: small.bands] for band in range(small.bands)]
+    width, height, bands = small.width, small.height, small.bands
+    samples = bytes(pyvips.Region.new(small).fetch(0, 0, width, height))
+    colours = [samples[band::bands] for band in range(bands)]
     alpha = colours.pop() if small.hasalpha() else None
-    return Glance(width=small.width, height=small.height, colours=tuple(colours), alpha=alpha, shrink=(across, down))
+    return Glance(width=width, height=height, colours=tuple(colours), alpha=alpha, shrink=(across, down))
 
 
 def _added(lines: Sequence[Sequence[int]]) -> Iterable[int]:
