@@ -36,7 +36,7 @@ models: setup-run ## Make the files of the models that look into pictures, in .m
 # Hundreds of processes would compile the project anew, each of them.
 test slow cover fuzz browser: export PYTHONDONTWRITEBYTECODE =
 
-test cover: export QUICK = 4
+test cover: export QUICK = 8
 test: setup ## Run the tests, all but those of `make slow`, and tell the ten slowest
 	$(BIN)/pytest $(PARALLEL) --durations=10 -m "not slow"
 

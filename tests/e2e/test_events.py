@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests import corpus
 from tests.fleet import ServiceProcess, metrics_with, run_service, run_stage
@@ -72,6 +73,7 @@ class Follower:
         await eventually(enough, what="a stream")
 
 
+@pytest.mark.slow  # a fleet that loses its processes
 async def test_nothing_is_missed_while_one_process_is_killed_and_one_is_stopped(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:

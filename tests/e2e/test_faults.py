@@ -10,6 +10,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 from tests import corpus
 from tests.e2e.conftest import LocalService, MakeService
 from tests.waiting import eventually
@@ -71,6 +73,7 @@ async def test_while_it_stops_nothing_new_is_accepted(make_service: MakeService)
     assert await service.ended() == 0
 
 
+@pytest.mark.slow  # the same kill as at a step of a conversion, in tests/faults
 async def test_sigkill_in_mid_conversion_loses_nothing(make_service: MakeService) -> None:
     service = await make_service(VISIBILITY_SECONDS="6")
     issued = await _uploads_in_work(service)
@@ -111,6 +114,7 @@ async def test_a_second_sigterm_is_obeyed_at_once(make_service: MakeService) -> 
     assert await service.ended() == 128 + signal.SIGTERM  # which no end in order has
 
 
+@pytest.mark.slow  # three starts
 async def test_the_emulator_killed_with_its_records_leaves_every_upload_accounted_for(
     make_service: MakeService,
 ) -> None:

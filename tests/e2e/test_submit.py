@@ -81,6 +81,7 @@ async def test_three_hundred_photos_are_completed_within_the_limits_of_a_new_ins
     assert (code, total["completed"], len({row["uniqueId"] for row in rows})) == (0, 300, 300)
 
 
+@pytest.mark.slow  # dozens of photos, four times
 async def test_a_run_that_is_killed_and_repeated_stores_every_photo_once(
     service: ServiceProcess, tmp_path: Path
 ) -> None:
@@ -129,6 +130,7 @@ async def test_what_was_deleted_is_submitted_anew(service: ServiceProcess, tmp_p
     assert len(set(seen)) == 3
 
 
+@pytest.mark.slow  # 11 megapixels; a part is no smaller
 async def test_a_large_file_goes_up_in_parts_and_is_not_stored_twice(service: ServiceProcess, tmp_path: Path) -> None:
     photo = tmp_path / "large.png"
     picture = corpus.large(3500, 3300).colourspace("rgb16")  # twice as many bytes for a pixel

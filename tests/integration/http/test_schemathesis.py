@@ -31,7 +31,7 @@ from service.http.call import is_quiet
 from service.openapi import document
 from service.routes import ROUTES
 from tests.integration.http.conftest import World, make_application
-from tests.searching import searching
+from tests.searching import QUICK, searching
 from tests.waiting import PATIENCE_SECONDS
 
 #: Every operation, as the tool names it.
@@ -99,8 +99,12 @@ def is_documented(method: str, path: str) -> bool:
 def test_every_answer_to_a_caller_is_as_documented_and_a_stranger_learns_nothing_but_that(
     operation: str, running: Running, session: requests.Session
 ) -> None:
-    """The tool makes its hundreds of cases here, where they run, and not wherever the tests are collected."""
+    """The tool makes its hundreds of cases here, where they run, and not wherever the tests are collected.
+
+    Most are each limit of each field. A quick run does without them, and keeps those that are drawn.
+    """
     schema = schemathesis.openapi.from_dict(document()).include(name=operation)
+    schema.config.phases.coverage.enabled = QUICK == 1
     (made,) = get_all_tests(schema=schema, test_func=_tell, settings=EXAMPLES, given_kwargs={})
     assert isinstance(made, Ok)
     _, tell_all = made.ok()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
@@ -17,7 +18,7 @@ def test_every_folder_that_begins_is_there() -> None:
 
 def test_property_tests_try_the_same_cases_every_time_unless_they_are_told_to_search() -> None:
     profile = settings()
-    cases = 100 * max(1, FUZZ) / QUICK
+    cases = math.ceil(100 * max(1, FUZZ) / QUICK)
     assert (profile.derandomize, profile.deadline, profile.max_examples) == (not FUZZ, None, cases)
 
 
