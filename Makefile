@@ -43,9 +43,9 @@ test: setup ## Run the tests, all but those of `make slow`, and tell the ten slo
 slow: setup ## Run what `make test` leaves out: slow tests, and every case of the property tests
 	$(BIN)/pytest $(PARALLEL) --durations=10 -m "slow or hypothesis"
 
-check: setup ## Everything that CI runs, every test included
+check: setup ## Lint, types, walls and every test, as CI runs them; CI counts the coverage beside it (make cover)
 	@$(MAKE) --no-print-directory -j2 lint types walls
-	@$(MAKE) --no-print-directory cover slow
+	@$(MAKE) --no-print-directory test slow
 
 lint: setup
 	$(BIN)/ruff check
@@ -61,7 +61,7 @@ types: setup
 walls: setup
 	$(BIN)/lint-imports
 
-cover: setup
+cover: setup ## Run the tests of `make test`, and count which lines and branches they run
 	$(BIN)/pytest $(PARALLEL) --durations=10 -m "not slow" --cov --cov-report=term-missing:skip-covered
 
 audit: setup ## Ask whether any locked dependency is known to be vulnerable (needs the internet)

@@ -95,6 +95,17 @@ def test_what_waits_for_a_person_holds_no_lock() -> None:
     assert "concurrency" not in DEPLOY["jobs"]["approve"]
 
 
+def test_every_part_of_make_check_runs_beside_the_others_and_the_coverage_has_a_job() -> None:
+    recipe = (ROOT / "Makefile").read_text().partition("\ncheck: ")[2].partition("\n\n")[0]
+    parts = {part for line in recipe.splitlines()[1:] for part in line.split() if part.isalpha()}
+    matrix = workflows.load("ci.yml")["jobs"]["check"]["strategy"]["matrix"]
+    on_each_machine = {part for targets in matrix["targets"] for part in targets.split()}
+
+    assert len(matrix["targets"]) > 1
+    assert {"lint", "test", "slow"} <= parts == on_each_machine
+    assert [each["targets"] for each in matrix["include"]] == ["cover"]
+
+
 def test_checks_of_a_pull_request_end_only_those_of_its_older_commits() -> None:
     group = workflows.load("ci.yml")["concurrency"]
     # The ref of a pull request is its own, and a run's id is nobody else's: nothing else waits or is ended.

@@ -27,7 +27,7 @@ def test_everything_that_continuous_integration_runs_is_searched_in_full() -> No
     assert re.findall(r"^([a-z ]+): export QUICK\b", recipes, re.MULTILINE) == ["test cover"]
     chosen = dict(re.findall(r'^(\w+): setup.*\n\t.*/pytest .*-m "(.+?)"', recipes, re.MULTILINE))
     assert chosen == {"test": "not slow", "cover": "not slow", "slow": "slow or hypothesis"}
-    assert recipes.partition("\ncheck: ")[2].partition("\n\n")[0].endswith("--no-print-directory cover slow")
+    assert recipes.partition("\ncheck: ")[2].partition("\n\n")[0].endswith("--no-print-directory test slow")
 
 
 def test_the_number_of_workers_may_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
