@@ -53,8 +53,6 @@ AT_ONCE, AT_ONCE_IN_ALL = 4, 64
 WAITING, WAITING_IN_ALL, CROWDED_SECONDS = 16, 256, 15
 #: Attempts that a record keeps: enough for two rounds of tries.
 ATTEMPTS_KEPT = 2 * (len(PAUSES) + 1)
-#: A success is recorded only if the endpoint failed for longer than this. So an unsteady endpoint causes few writes.
-SETTLED_SECONDS = 60
 
 #: Why there is nothing left to tell: the image was deleted, and so was what could be told; or a variant counts no more,
 #: because the work was begun anew, failed or was overtaken.
@@ -233,7 +231,7 @@ class Deliverer:
 
         try:
             await changed(self.webhooks.store, tenant, applied)
-        except Busy:
+        except Busy:  # an endpoint that is tried so often has its next success soon
             log.info("Health of a webhook not written")
         else:
             if known and "off" in news:  # by this attempt, and by no other that failed at the same time
@@ -247,8 +245,8 @@ def health(endpoint: Endpoint, attempt: Attempt, limit: timedelta) -> dict[str, 
     """The fields of an endpoint that an attempt changes."""
     since = endpoint.failing_since
     if not attempt.code:
-        settled = since is not None and attempt.at - since >= timedelta(seconds=SETTLED_SECONDS)
-        return {"failing_since": None} if settled else {}
+        # However soon it comes: else one failure after days without events would look like days of failures.
+        return {} if since is None else {"failing_since": None}
     failing = {"failing_since": since or attempt.at, "last_failure": attempt}
     if attempt.status == HTTPStatus.GONE:
         return {**failing, "off": OffReason.GONE, "off_since": attempt.at}

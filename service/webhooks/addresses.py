@@ -11,6 +11,8 @@ from yarl import URL
 HTTPS_PORT = 443
 #: Characters of a URL (RFC 3986). Control characters could forge headers. Parsers disagree about backslashes.
 _PLAIN = re.compile(r"[!-\[\]-~]+")
+#: A name that ends with a number is an IPv4 address in another notation (WHATWG URL, "ends in a number").
+_NUMBER = re.compile("[0-9]+|0[xX][0-9a-fA-F]*")
 _AUTHORITY_ENDS = re.compile("[/?#]")
 #: The first port that needs no special rights. Lower ports belong to other protocols than HTTP.
 FIRST_FREE_PORT = 1024
@@ -111,7 +113,7 @@ def _complaint_about(scheme: str, host: str, port: int | None) -> str:
     if _is_address(host):
         return "" if is_public(host) else "must lead to a public address"
     labels = host.rstrip(".").split(".")
-    if len(labels) == 1 or labels[-1].isdecimal() or labels[-1] in ("localhost", "local", "internal"):
+    if len(labels) == 1 or _NUMBER.fullmatch(labels[-1]) or labels[-1] in ("localhost", "local", "internal"):
         return "must have a public host name"
     return ""
 

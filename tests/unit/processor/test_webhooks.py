@@ -349,6 +349,21 @@ async def test_a_success_ends_the_count_of_days(scene: Scene) -> None:
     assert (await scene.webhooks.get(TENANT, endpoint.webhook_id)).failing_since is None
 
 
+async def test_a_success_a_moment_after_a_failure_ends_the_count_of_days(scene: Scene) -> None:
+    """So a second failure after days without events does not switch the webhook off."""
+    endpoint = await scene.endpoint()
+    scene.receiver.answers = [failing()]
+    await scene.ended()
+    (body,) = scene.due()
+    await scene.deliverer.handle(body)
+    assert (await scene.webhooks.get(TENANT, endpoint.webhook_id)).failing_since is not None
+    (body,) = scene.due()
+    message = DeliveryDue.read(body)
+    assert message is not None
+    await scene.deliverer.handle(replace(message, due=0).to_message())
+    assert (await scene.webhooks.get(TENANT, endpoint.webhook_id)).failing_since is None
+
+
 async def test_a_receiver_that_says_gone_hears_nothing_more(scene: Scene) -> None:
     endpoint = await scene.endpoint()
     scene.receiver.answers = [Answered(status=410, code="refused")]
