@@ -24,8 +24,8 @@ from typing import Any
 
 import aiohttp
 
-from benchmarks.cpu_per_megapixel import KINDS, convert, machine, sides
-from benchmarks.scaling.measured import PHOTO
+from benchmarks.cpu_per_megapixel import convert, drawn, machine, sides
+from benchmarks.scaling.measured import DRAWN
 from processor.pipeline.engine import set_up_libvips
 from processor.ports.stores import AllStores
 from processor.recipes import STANDARD
@@ -70,7 +70,7 @@ class Measuring:
 
     async def compare(self, megapixels: float, rounds: int) -> Compared:
         """Send the photograph of this size through both, in turn."""
-        data = KINDS[PHOTO](*sides(megapixels))
+        data = drawn(*sides(megapixels))
         before = self.calls()
         pipeline, whole = [], []
         for _ in range(rounds):
@@ -131,7 +131,7 @@ async def measure(megapixels: Sequence[float], rounds: int, images: int) -> list
                 stage.stores() as stores,
             ):
                 measuring = Measuring(service=service, stores=stores, recorded=recorded, images=images)
-                await measuring.upload(KINDS[PHOTO](*sides(megapixels[0])), WARM_UP)
+                await measuring.upload(drawn(*sides(megapixels[0])), WARM_UP)
                 return [await measuring.compare(size, rounds) for size in megapixels]
 
 
@@ -157,7 +157,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def _alone(data: bytes) -> float:
-    return convert(PHOTO, data, STANDARD).cpu_seconds
+    return convert(DRAWN, data, STANDARD).cpu_seconds
 
 
 def main() -> None:

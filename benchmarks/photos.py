@@ -54,7 +54,21 @@ def files(only: int | None = None) -> Sequence[Path]:
 
     apt downloads the packages and dpkg unpacks them; nothing is installed.
     """
-    wanted = [(package, pattern.format(name)) for (package, pattern), name in (*PHOTOGRAPHS, *GRAPHICS)]
+    return _fetched((*PHOTOGRAPHS, *GRAPHICS), only)
+
+
+def photographs(only: int | None = None) -> Sequence[Path]:
+    """The photographs alone, likewise."""
+    return _fetched(PHOTOGRAPHS, only)
+
+
+def drawings(only: int | None = None) -> Sequence[Path]:
+    """The graphics alone, likewise."""
+    return _fetched(GRAPHICS, only)
+
+
+def _fetched(named: Sequence[tuple[tuple[str, str], str]], only: int | None) -> Sequence[Path]:
+    wanted = [(package, pattern.format(name)) for (package, pattern), name in named]
     if only is not None:
         wanted = wanted[:: -(-len(wanted) // only)]
     for package in sorted({package for package, _ in wanted}):

@@ -14,8 +14,7 @@ import time
 from collections.abc import Iterator
 from statistics import median
 
-from benchmarks.cpu_per_megapixel import KINDS, sides
-from benchmarks.scaling.measured import PHOTO
+from benchmarks.cpu_per_megapixel import drawn, sides
 from processor.formats import AVIF, WEBP
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.limits import Deadline, FileLimits
@@ -58,7 +57,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=2)
     rounds = arguments.parse_args().rounds
     set_up_libvips()
-    data = KINDS[PHOTO](*sides(MEGAPIXELS))
+    data = drawn(*sides(MEGAPIXELS))
     decode = 0.0
     for name, spec in recipes():
         cost = median(seconds(data, spec) for _ in range(rounds))

@@ -21,9 +21,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from benchmarks.cpu_per_megapixel import KINDS, machine, sides
+from benchmarks.cpu_per_megapixel import drawn, machine, sides
 from benchmarks.end_to_end import cpu_seconds
-from benchmarks.scaling.measured import PHOTO
 from processor.probe import TRACE, Position
 from tests.fleet import ServiceProcess, run_service, run_stage
 
@@ -52,7 +51,7 @@ async def measure(requests: int, images: int, rounds: int) -> list[str]:
 
 async def _round(service: ServiceProcess, requests: int, images: int) -> tuple[float, float]:
     """CPU seconds per request and per image."""
-    picture = KINDS[PHOTO](*sides(MEGAPIXELS))
+    picture = drawn(*sides(MEGAPIXELS))
     first = await service.put(picture)
     await service.settled(first["processingId"])
 

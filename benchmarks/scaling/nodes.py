@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from benchmarks.scaling.plan import dollars, plan
 from benchmarks.scaling.prices import EC2, PRICES, Price
 
 #: Nodes of the same size as the one of the bill. Nothing was measured on them.
@@ -13,6 +14,8 @@ ARM: Mapping[str, Price] = {
 }
 #: The node of the bill.
 NODE = "c7a.2xlarge"
+#: The load of the example: photographs a second, megapixels.
+RATE, MEGAPIXELS = 100, 12.0
 
 
 def still_cheaper(price: Price) -> float:
@@ -22,6 +25,14 @@ def still_cheaper(price: Price) -> float:
 
 def table() -> str:
     """In Markdown."""
-    rows = [f"| {name} | {price.usd:.3f} | {still_cheaper(price):.2f} |" for name, price in ARM.items()]
-    head = f"| node | USD an hour | cheaper while an image takes less than so many times the CPU of a {NODE} |"
-    return "\n".join([head, "| --- | ---: | ---: |", f"| {NODE} | {PRICES['node'].usd:.3f} | 1 |", *rows])
+    rows = [
+        f"| {name} | {price.usd:.3f} | {still_cheaper(price):.2f} | {dollars(_service(price.usd))} |"
+        for name, price in ({NODE: PRICES["node"]} | dict(ARM)).items()
+    ]
+    cheaper = f"cheaper while an image takes less than so many times the CPU of a {NODE}"
+    example = f"USD a month, service, if it takes the same: {RATE} photographs of {MEGAPIXELS:g} megapixels a second"
+    return "\n".join([f"| node | USD an hour | {cheaper} | {example} |", "| --- | ---: | ---: | ---: |", *rows])
+
+
+def _service(node_usd: float) -> float:
+    return plan(RATE, MEGAPIXELS, node_usd=node_usd).converting

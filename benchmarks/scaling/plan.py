@@ -37,8 +37,11 @@ class Plan:
     keeping: float
 
 
-def plan(rate: float, megapixels: float) -> Plan:
-    """The plan for `rate` photographs a second. Raises `StopIteration` for a size that was not measured."""
+def plan(rate: float, megapixels: float, *, node_usd: float | None = None) -> Plan:
+    """The plan for `rate` photographs a second, with another price for an hour of a node if one is given.
+
+    Raises `StopIteration` for a size that was not measured.
+    """
     photo, cpu = _photo(megapixels), image_cpu_seconds(megapixels)
     scaler, units = ScalerConfig(), image_write_units()
     pods = max(scaler.min_replicas, pods_for(rate, cpu, PodSize()))
@@ -49,7 +52,8 @@ def plan(rate: float, megapixels: float) -> Plan:
         variant_bytes=photo.variant_bytes,
         utilization=1 - HEADROOM,
     )
-    bill = month("kubernetes", work, default_prices())
+    prices = default_prices() | ({} if node_usd is None else {"node": node_usd})
+    bill = month("kubernetes", work, prices)
     return Plan(
         pods=pods,
         processors=NODE_CPUS * math.ceil(pods / work.pods_per_node),
@@ -73,14 +77,14 @@ def table() -> str:
             found = plan(rate, megapixels)
             rows.append(
                 f"| {megapixels:g} | {rate:,} | {found.pods:,} | {found.processors:,} | {found.max_replicas:,} "
-                f"| {found.table_writes:,.0f} / {found.writes:,.0f} | {_dollars(found.converting)} "
-                f"| {_dollars(found.keeping)} |"
+                f"| {found.table_writes:,.0f} / {found.writes:,.0f} | {dollars(found.converting)} "
+                f"| {dollars(found.keeping)} |"
             )
     names = ("megapixels", "images a second", "pods", "vCPU", "`maxReplicas`", "write units a second")
     head = f"| {' | '.join(names)} | USD, service | USD, pictures |"
     return "\n".join([head, "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", *rows])
 
 
-def _dollars(usd: float) -> str:
+def dollars(usd: float) -> str:
     """Dollars with two significant digits."""
     return f"{float(f'{usd:.2g}'):,.0f}"

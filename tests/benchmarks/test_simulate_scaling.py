@@ -255,7 +255,7 @@ def test_each_sweep_holds_the_shipped_values() -> None:
 
 
 def test_the_page_says_in_words_what_is_simulated() -> None:
-    assert 270 < run(BURST).servable_p95 < 330  # "about five minutes"
+    assert 315 < run(BURST).servable_p95 < 345  # "about five and a half minutes"
     assert run(DAY).age_p95 == 0  # "hardly an image waits for a pod"
     assert run(DAY).max_waiting < 10
     at_once = SWEEPS["down"].settings["0"]
