@@ -82,4 +82,4 @@ def _change(alpha: pyvips.Image) -> float:
     _, changed = ((here != left) & (here != above)).project()
     # The row above the first one of a strip belongs to another strip.
     inside = [row for number, (row,) in enumerate(changed.tolist(), 1) if number % (rows + 1)]
-    return float(sum(inside)) / 255 / (width * len(inside))
+    return float(sum(inside) / 255 / (width * len(inside)))
