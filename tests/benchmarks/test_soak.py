@@ -31,6 +31,7 @@ def test_quantiles_are_of_what_was_measured() -> None:
     assert quantiles([float(n) for n in range(1, 101)]) == {"p50": 50.5, "p95": 96.0, "p99": 100.0}
 
 
+@pytest.mark.slow
 def test_every_file_of_a_soak_has_an_end_that_is_known_beforehand() -> None:
     files = deck()
     assert {file.end for kind in ("photo", "small") for file in files[kind]} == {"completed"}

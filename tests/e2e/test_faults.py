@@ -57,6 +57,7 @@ async def test_sigterm_in_mid_conversion_drains_and_the_next_start_does_the_rest
     await _all_completed(service, issued)
 
 
+@pytest.mark.slow
 async def test_while_it_stops_nothing_new_is_accepted(make_service: MakeService) -> None:
     service = await make_service()
     await _uploads_in_work(service)
@@ -85,6 +86,7 @@ async def test_sigkill_in_mid_conversion_loses_nothing(make_service: MakeService
     await _all_completed(service, issued)
 
 
+@pytest.mark.slow
 async def test_a_file_that_brings_down_the_decoder_costs_one_restart_and_then_fails_by_itself(
     make_service: MakeService,
 ) -> None:
@@ -102,6 +104,7 @@ async def test_a_file_that_brings_down_the_decoder_costs_one_restart_and_then_fa
     assert await service.stop() == 0
 
 
+@pytest.mark.slow
 async def test_a_second_sigterm_is_obeyed_at_once(make_service: MakeService) -> None:
     service = await make_service(QUEUE_WAIT_SECONDS="20")
     service.signal(signal.SIGTERM)

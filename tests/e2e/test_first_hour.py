@@ -84,6 +84,7 @@ async def test_the_commands_of_the_greeting_end_for_whoever_is_refused(
     assert '"code":"unauthenticated"' in output, "the list"
 
 
+@pytest.mark.slow
 async def test_whoever_asks_for_keys_is_given_a_first_one_that_opens_the_next_start_too(
     make_service: MakeService, tmp_path: Path
 ) -> None:
@@ -175,6 +176,7 @@ class _Terminal:
 needs_emulator = pytest.mark.skipif(not LOCAL_AWS.exists(), reason="the local AWS is not installed: run `make setup`")
 
 
+@pytest.mark.slow
 @needs_emulator
 async def test_a_terminal_shows_the_first_key_once_and_a_request_on_one_line(tmp_path: Path, session: Any) -> None:
     async with _Terminal(tmp_path, AUTH_MODES="api_key", NO_COLOR="1") as first:

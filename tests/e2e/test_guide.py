@@ -64,6 +64,7 @@ def written(tmp_path: Path) -> None:
     save_programs(GUIDE, tmp_path)
 
 
+@pytest.mark.slow
 @needs_curl
 @needs_node
 async def test_whoever_copies_every_block_into_one_shell_gets_to_the_end(

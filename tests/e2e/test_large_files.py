@@ -77,6 +77,7 @@ async def test_a_file_in_parts_is_completed_when_all_are_there_and_becomes_four_
     assert (await service.call("POST", complete))["processingId"] == begun["processingId"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/images/multipart/{}", "/images/image/{}"])
 async def test_a_file_that_is_given_up_leaves_nothing(make_service: MakeService, photo: bytes, path: str) -> None:
     service = await make_service()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests import corpus
 from tests.e2e.rights import DEAD, EDGE, PROCESSED, QUEUE, ROOT, SOURCE, TABLE, recorded_in, used
@@ -30,6 +31,7 @@ async def _pod(
         yield service, port
 
 
+@pytest.mark.slow
 async def test_what_comes_through_the_api_process_the_worker_process_converts(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from tests.fleet import ServiceProcess, run_service, run_stage
 from tests.waiting import eventually
@@ -92,6 +93,7 @@ def _is_ready(port: int) -> bool:
             return False
 
 
+@pytest.mark.slow
 async def test_no_request_fails_while_a_pod_is_replaced(tmp_path: Path, session: aiohttp.ClientSession) -> None:
     limits = {"LIMIT_REQUESTS_PER_SECOND": "100000", "LIMIT_REQUEST_BURST": "1000000"}
     limits |= {f"LIMIT_TENANT_{name.removeprefix('LIMIT_')}": value for name, value in limits.items()}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -83,6 +84,7 @@ async def run_collector() -> AsyncIterator[Collector]:
         await runner.cleanup()
 
 
+@pytest.mark.slow
 async def test_one_trace_tells_of_the_request_in_one_process_and_of_each_variant_and_webhook_in_another(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:

@@ -82,6 +82,7 @@ async def deployed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[De
             yield Deployed(deployment, service, outputs_of(description), status)
 
 
+@pytest.mark.slow
 async def test_a_deployed_stack_converts_finds_twins_redrives_outlives_sources_and_forgets(deployed: Deployed) -> None:
     assert deployed.status == "CREATE_COMPLETE"
     service, picture = deployed.service, corpus.jpeg(corpus.photo(640, 480))
@@ -120,6 +121,7 @@ async def test_a_deployed_stack_converts_finds_twins_redrives_outlives_sources_a
         assert listed["InvalidationList"]["Quantity"] == 1
 
 
+@pytest.mark.slow
 async def test_the_pods_of_another_service_account_get_nothing(deployed: Deployed) -> None:
     folder = deployed.service.log_file.parent / "other"
     folder.mkdir()

@@ -83,6 +83,7 @@ async def test_what_is_out_of_order_is_found_mended_and_counted_and_then_found_n
     assert unknown == (1, "Error: There is no image with this id.\n")
 
 
+@pytest.mark.slow
 async def test_uploads_of_an_earlier_service_are_adopted_by_a_tenant_and_converted(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:
@@ -115,6 +116,7 @@ async def test_dependencies_that_are_away_are_an_error_and_not_an_empty_report()
         )
 
 
+@pytest.mark.slow
 async def test_keys_are_made_listed_replaced_and_revoked_from_the_command_line_and_open_a_locked_service(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:

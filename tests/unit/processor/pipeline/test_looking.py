@@ -84,7 +84,15 @@ def test_every_file_of_a_picture_is_looked_at_once_in_the_same_view(name: str, l
 
 
 @pytest.mark.parametrize("size", [(4000, 3000), (5000, 600)])
-@pytest.mark.parametrize("boxes", [((300, 300), None), ((64, 64),), (None,), ((300, 300), (800, 600), None)])
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        ((300, 300), None),
+        ((64, 64),),
+        pytest.param((None,), marks=pytest.mark.slow),
+        pytest.param(((300, 300), (800, 600), None), marks=pytest.mark.slow),
+    ],
+)
 def test_the_view_has_its_full_size_whatever_variants_there_are(
     size: tuple[int, int], boxes: tuple[tuple[int, int] | None, ...], looks: Looks
 ) -> None:

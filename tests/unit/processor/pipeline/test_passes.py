@@ -92,7 +92,16 @@ def test_the_own_size_is_the_same_file_and_the_small_ones_are_the_same_picture(n
         assert difference(opened(one), opened(other)) < (CUT if name in UNEVEN else SHRUNK)
 
 
-@pytest.mark.parametrize("name", ["even", "coarse colours, odd", "another profile", "turned", "without its end"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "even",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("coarse colours, odd", "another profile", "turned", "without its end")
+        ),
+    ],
+)
 async def test_the_files_are_the_same_every_time_and_whoever_makes_them(name: str) -> None:
     data, recipe = FILES[name], RECIPES[2]
     alone = rendered(data, recipe)
