@@ -24,7 +24,7 @@ from tests.browser.scenes import photos
 from tests.e2e.conftest import COMMAND, SHORT_POLLS, LocalService
 from tests.fleet import run_stage
 from tests.integration.auth.test_user_pool import claim, user_pool
-from tests.models import needs_models
+from tests.models import MODELS, needs_models
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -400,10 +400,22 @@ async def test_what_a_preset_holds_is_seen_by_its_reviewer_alone_and_blurred_at_
     assert (await local.settled(issued["processingId"]))["status"] == "completed"
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def looking(tmp_path: Path) -> AsyncIterator[LocalService]:
+    """The local mode with models."""
+    async with aiohttp.ClientSession() as session:
+        variables = SHORT_POLLS | {"MODELS_DIR": str(MODELS)}
+        service = LocalService(variables, session, tmp_path / "data.log", (str(COMMAND),))
+        await service.start()
+        yield service
+        assert await service.stop() == 0
+
+
 @needs_models
 async def test_a_moderated_picture_is_not_even_asked_for_before_a_reviewer_wants_to_see_it(
-    page: Page, local: LocalService
+    page: Page, looking: LocalService
 ) -> None:
+    local = looking
     document = {"variants": [{"name": "small", "width": 400, "height": 400}], "moderation": {"nsfw": 0}}
     await local.call("PUT", "/images/presets/moderated", json=document, expect=201)
     issued = await local.put(photo(seed=61), "moderated.jpg", preset="moderated")
