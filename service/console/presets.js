@@ -46,7 +46,7 @@ async function one(place, app, signal, name) {
   const document = saved ? saved.document : { variants: [NEW], analyses: ANALYSES.slice(0, 5), keep: [] };
   const rows = h("div", { class: "stack" });
   const results = h("div", { class: "previews", "aria-live": "polite" });
-  let picture = null;
+  let picture = null, under = false, stale = false;
 
   const analyses = boxes("analyses", [...ANALYSES, ...Object.keys(app.limits.looking).filter((each) => app.limits.looking[each])], document.analyses);
   const others = Object.entries(PresetDocument.properties).filter(([each]) => !["variants", "analyses"].includes(each) && mayAsk(each))
@@ -139,7 +139,18 @@ async function one(place, app, signal, name) {
     return { ...document, variants, analyses: analyses.read(), ...Object.fromEntries(others.map(([each, made]) => [each, made.read()])) };
   }
 
+  /** One at a time, for the service makes few at once: what was changed meanwhile is shown by the next. */
   async function preview() {
+    if (under) return (stale = true);
+    under = true;
+    do {
+      stale = false;
+      await show();
+    } while (stale && !signal.aborted);
+    under = false;
+  }
+
+  async function show() {
     if (!picture) return fill(results, h("p", { class: "muted" }, t("nothingToTry")));
     results.setAttribute("aria-busy", "true");
     try {

@@ -22,13 +22,13 @@ export function marks(app, signal, changed) {
   form.addEventListener("submit", (event) => (event.preventDefault(), words.value && add({ text: words.value })));
   file.addEventListener("change", async () => file.files[0] && add({ picture: await base64(file.files[0]) }));
   const mayAdd = app.may("images:admin");
-  draw();
+  draw().catch((error) => error.name === "AbortError" || toast(explain(error), "bad"));
   return h("section", { class: "card stack" }, h("h2", {}, t("marks")), h("p", { class: "muted" }, t("marksText")), list, mayAdd ? [form, field(t("markPicture"), file, t("upToHint", { size: bytes(app.limits.assets.bytes) }))] : null);
 
   async function draw() {
     const { assets } = await ask("GET", "assets", { signal });
     const shown = await Promise.all(assets.slice(0, 24).map((each) => ask("GET", `assets/${each.assetId}`, { signal }).catch(() => null)));
-    fill(list, shown.filter(Boolean).map((each, index) => h("li", {}, h("img", { src: `data:${each.contentType};base64,${each.data}`, alt: nameOf(assets[index]) }), h("small", { class: "muted" }, nameOf(assets[index])))));
+    fill(list, shown.filter(Boolean).map((each, index) => h("li", {}, h("img", { src: `data:${each.contentType};base64,${each.data}`, alt: "" }), h("small", { class: "muted" }, nameOf(assets[index])))));
     changed(assets);
   }
 
