@@ -25,13 +25,14 @@ gc.disable()
 TESTS = Path(__file__).parent
 #: Folders whose tests start processes, in the order in which they begin.
 LONGEST_FIRST = ("e2e", "faults", "infra", "integration", "contract")
-#: A backend of the contracts, the models of the operators, an environment without packages, a service, a night's log,
-#: the template.
+#: A backend of the contracts, the models of the operators, an environment without packages, a service, the tool that
+#: reads the OpenAPI document, a night's log, the template.
 SHARED = re.compile(
     r"tests/contract/.+\[(?P<backend>moto|emulator)\b"
     r"|tests/chart/test_manifests\.py"
     r"|tests/packaging/test_set_up\.py"
     r"|tests/e2e/test_guide\.py"
+    r"|tests/integration/http/test_schemathesis\.py"
     r"|tests/faults/test_logs\.py"
     r"|tests/infra/test_deployment\.py"
     r"|tests/(?P<template>infra/test_(template|delivery|values)\.py|chart/test_stack\.py)"

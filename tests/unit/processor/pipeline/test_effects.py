@@ -73,7 +73,7 @@ def test_every_effect_has_an_example_here() -> None:
 @pytest.mark.parametrize("name", OF_ONE_VARIANT)
 @pytest.mark.parametrize(
     "sample",
-    [pytest.param(sample, marks=[pytest.mark.slow] if number % 4 else []) for number, sample in enumerate(GOOD)],
+    [pytest.param(sample, marks=[pytest.mark.slow] if number % 8 else []) for number, sample in enumerate(GOOD)],
 )
 def test_an_effect_changes_neither_the_size_nor_the_frames_of_any_kind_of_picture(sample: str, name: str) -> None:
     data = corpus.SAMPLES[sample].make()

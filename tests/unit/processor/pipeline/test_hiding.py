@@ -259,7 +259,7 @@ GOOD = [name for name, sample in corpus.SAMPLES.items() if sample.code is None]
 
 @pytest.mark.parametrize(
     "sample",
-    [pytest.param(sample, marks=[pytest.mark.slow] if number % 4 else []) for number, sample in enumerate(GOOD)],
+    [pytest.param(sample, marks=[pytest.mark.slow] if number % 8 else []) for number, sample in enumerate(GOOD)],
 )
 def test_every_kind_of_picture_keeps_its_size_and_frames(sample: str, finds: Finds) -> None:
     data = corpus.SAMPLES[sample].make()
