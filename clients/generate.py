@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from clients import python_code, typescript_code
+from clients import python_code, reference, typescript_code
 from clients.schema import Api
 
 ROOT = Path(__file__).parents[1]
@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 def modules() -> Mapping[Path, str]:
     """The text of every generated file."""
     api = Api()
-    return {**python_code.modules(api), **typescript_code.modules(api)}
+    code = {**python_code.modules(api), **typescript_code.modules(api)}
+    return {**code, **reference.modules(code)}
 
 
 def stale() -> Mapping[Path, str]:

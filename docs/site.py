@@ -25,7 +25,10 @@ BUILD = ROOT / "build" / "site"
 PAGES = BUILD / "pages"
 REFERENCE = "reference.md"
 #: Documents that other programs generate nothing in.
-PLAIN = ("CONTRIBUTING.md", "CHANGELOG.md", "helm/image-service/README.md", "helm/image-service/CHANGELOG.md")
+PLAIN = (
+    *("CONTRIBUTING.md", "CHANGELOG.md", "helm/image-service/README.md", "helm/image-service/CHANGELOG.md"),
+    *("clients/python/REFERENCE.md", "clients/typescript/REFERENCE.md"),
+)
 
 #: The sections of the navigation. What is in none of them is under "More".
 SECTIONS: Mapping[str, Sequence[str]] = {
@@ -39,7 +42,8 @@ SECTIONS: Mapping[str, Sequence[str]] = {
             "docs/events.md",
             "docs/webhooks.md",
         ),
-        *("clients/python/README.md", "clients/typescript/README.md", "examples/README.md"),
+        *("clients/python/README.md", "clients/python/REFERENCE.md"),
+        *("clients/typescript/README.md", "clients/typescript/REFERENCE.md", "examples/README.md"),
     ),
     "Run": (
         *("docs/local.md", "docs/deployment.md", "docs/settings.md", "docs/operations.md", "docs/troubleshooting.md"),

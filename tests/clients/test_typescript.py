@@ -78,7 +78,7 @@ def test_the_package_has_the_code_its_types_and_nothing_else(tarball: Path) -> N
         named = {name.removeprefix("package/") for name in archive.getnames()}
     sources = {path.stem for path in (TYPESCRIPT / "src").glob("*.ts")}
     assert {f"dist/{name}.js" for name in sources} | {f"dist/{name}.d.ts" for name in sources} <= named
-    assert {"LICENSE", "README.md", "package.json"} <= named
+    assert {"LICENSE", "README.md", "REFERENCE.md", "package.json"} <= named
     assert {name.partition("/")[0] for name in named} == {"LICENSE", "README.md", "dist", "package.json", "src"}
 
 

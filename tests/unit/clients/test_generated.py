@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
+import truss_image_client
 from clients.generate import ROOT, stale
 from clients.python_code import snake
 from clients.schema import BY_HAND, LEFT_OUT, readable
@@ -114,3 +115,26 @@ def test_a_secret_is_not_in_the_words_of_what_has_it() -> None:
         secret = example["secret" if operation == "createWebhook" else "key"]
         assert len(secret) > 20
         assert secret not in repr(read(kind, example))
+
+
+def test_the_reference_for_python_has_every_public_name_and_the_words_of_its_code() -> None:
+    reference = (ROOT / "clients" / "python" / "REFERENCE.md").read_text()
+    for name, method in inspect.getmembers(Client, inspect.isfunction):
+        if name[0] != "_":
+            owner = method.__qualname__.partition(".")[0]
+            assert f"#### {owner}.{name}\n" in reference
+            assert inspect.getdoc(method) in reference
+    others = {"AsyncClient", "AsyncEventStream", "Progress", "Source", "models", "webhooks"}
+    missing = {name for name in truss_image_client.__all__ if f"### {name}\n" not in reference}
+    assert missing == others
+
+
+def test_the_reference_for_typescript_has_every_method_of_the_client() -> None:
+    folder = ROOT / "clients" / "typescript"
+    reference = (folder / "REFERENCE.md").read_text()
+    code = "".join((folder / "src" / f"{name}.ts").read_text() for name in ("calls", "client"))
+    methods = re.findall(r"^  (?:async )?(\w+)\(", code, re.MULTILINE)
+    assert len(methods) > len(PATHS) / 2
+    assert {name for name in methods if f"#### {name}\n" not in reference} == {"constructor"}
+    for name in re.findall(r"^export class (\w+) extends", (folder / "src" / "errors.ts").read_text(), re.MULTILINE):
+        assert f"### {name}\n" in reference
