@@ -60,6 +60,14 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Contribute": ("CONTRIBUTING.md", "docs/extending.md", "CHANGELOG.md"),
 }
 
+#: What a page is called in the navigation, where its own title says too little there.
+TITLES = {
+    "clients/python/README.md": "Client for Python",
+    "clients/python/REFERENCE.md": "Reference for Python",
+    "clients/typescript/README.md": "Client for TypeScript",
+    "clients/typescript/REFERENCE.md": "Reference for TypeScript",
+}
+
 _LINK = re.compile(r"(?P<before>\]\()(?P<target>(?!https?:|mailto:|#)[^)#\s]+)(?P<anchor>#[^)]*)?\)")
 _FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
@@ -135,7 +143,10 @@ def _navigation(pages: Sequence[str]) -> list[object]:
     rest = [page for page in pages if page not in {*named, "README.md"}]
     decisions = [page for page in rest if page.startswith("docs/adr/")]
     more = [page for page in rest if page not in decisions]
-    sections = {name: [page for page in section if page in pages] for name, section in SECTIONS.items()}
+    sections: dict[str, list[object]] = {
+        name: [{TITLES[page]: page} if page in TITLES else page for page in section if page in pages]
+        for name, section in SECTIONS.items()
+    }
     nav: list[object] = [{"Start": "README.md"}, *({name: each} for name, each in sections.items())]
     return [*nav, {"Decisions": decisions}, {"More": more}]
 
@@ -192,7 +203,7 @@ def _model(name: str, description: str, fields: Sequence[Field]) -> str:
 
 def _kind(each: Field) -> str:
     kind = annotation(each.type) + (" | None" if each.nullable else "")
-    return f"`{kind}`".replace("|", "\\|") + ("" if each.required else ", optional")
+    return f"`{kind}`".replace(" | ", " or ") + ("" if each.required else ", optional")
 
 
 def _words(text: str) -> str:
