@@ -6,6 +6,9 @@ import { number, time } from "./format.js";
 import { confirmed, explain, failure, heading, table, toast } from "./notices.js";
 import { t } from "./texts.js";
 
+/** Most failed pictures that one call redrives. */
+const MOST = 100;
+
 export async function failures(place, app, signal) {
   const rows = [];
   const list = h("div");
@@ -24,12 +27,23 @@ export async function failures(place, app, signal) {
     fill(more, value.lastEvaluatedKey ? button(t("more"), next) : null);
   }
 
+  /** What the service does, or would do, with the next hundred. */
+  function page(body) {
+    return ask("POST", "failed/redrive", { body: { ...body, limit: MOST }, key: onceKey() });
+  }
+
   async function redrive() {
     try {
-      const plan = await ask("POST", "failed/redrive", { body: { dryRun: true }, key: onceKey() });
-      if (!(await confirmed(t("redriveTitle", { n: plan.matched }), t("redriveText"), t("redrive")))) return;
-      const done = await ask("POST", "failed/redrive", { body: {}, key: onceKey() });
-      toast(t("done.redriven", { n: done.redriven }));
+      const plan = await page({ dryRun: true });
+      const n = `${number(plan.matched)}${plan.lastEvaluatedKey ? "+" : ""}`;
+      if (!(await confirmed(t("redriveTitle", { n }), t("redriveText"), t("redrive")))) return;
+      let redriven = 0;
+      for (let lastKey; lastKey !== null; ) {
+        const done = await page({ dryRun: false, lastKey });
+        redriven += done.redriven;
+        lastKey = done.lastEvaluatedKey;
+      }
+      toast(t("done.redriven", { n: redriven }));
     } catch (error) {
       toast(explain(error), "bad");
     }

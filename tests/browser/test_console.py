@@ -306,6 +306,95 @@ async def test_a_failure_says_in_plain_words_what_to_do(page: Page, local: Local
     await expect(page.get_by_role("row", name="torn.jpg")).to_contain_text("corrupt_image")
 
 
+#: Hands a file over as a person's hand does: by a drop, or out of the clipboard.
+HAND_OVER = """([kind, name, data]) => {
+    const transfer = new DataTransfer();
+    const bytes = Uint8Array.from(atob(data), (each) => each.charCodeAt(0));
+    transfer.items.add(new File([bytes], name, { type: "image/jpeg" }));
+    const event = kind === "drop"
+        ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true })
+        : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true });
+    document.body.dispatchEvent(event);
+}"""
+
+
+async def test_pictures_are_dropped_pasted_and_chosen_by_the_folder(
+    page: Page, local: LocalService, tmp_path: Path
+) -> None:
+    await page.goto(url_of(local))
+    await expect(page.get_by_role("heading", name="Images")).to_be_visible()
+    for seed, kind in enumerate(("drop", "paste"), start=40):
+        await page.evaluate(HAND_OVER, [kind, f"{kind}.jpg", base64.b64encode(photo(seed=seed)).decode()])
+        await expect(row(page, f"{kind}.jpg")).to_contain_text("Done")
+
+    album = tmp_path / "album"
+    (album / "summer").mkdir(parents=True)
+    (album / "beach.jpg").write_bytes(photo(seed=42))
+    (album / "summer" / "lake.jpg").write_bytes(photo(seed=43))
+    (album / "notes.txt").write_text("no picture")
+    await page.set_input_files("input[webkitdirectory]", album)
+    for name in ("beach.jpg", "lake.jpg"):
+        await expect(row(page, name)).to_contain_text("Done")
+    await expect(row(page, "notes.txt")).to_have_count(0)
+
+
+async def test_failed_pictures_are_tried_again_after_a_question(page: Page, local: LocalService) -> None:
+    issued = await local.put(photo(seed=44)[:2000], "again.jpg")
+    await local.settled(issued["processingId"])
+    await page.goto(url_of(local, "failures"))
+    await page.get_by_role("button", name="Try all again").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Try all again").click()
+    await expect(page.get_by_text(re.compile(r"\d+ pictures? (is|are) tried again"))).to_be_visible()
+
+    async def again() -> bool:
+        return len((await local.call("GET", f"/images/jobs/{issued['uniqueId']}"))["jobs"]) > 1
+
+    await eventually(again, what="a second job")
+
+
+async def test_a_webhook_tells_how_each_attempt_went(page: Page, local: LocalService) -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=500)
+
+    app = web.Application()
+    app.router.add_post("/hook", refuse)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    address = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    try:
+        made = await local.call("POST", "/images/webhooks", json={"url": address}, expect=201)
+        await page.goto(url_of(local, "webhooks"))
+        card = page.locator("article", has_text=address)
+        await card.get_by_role("button", name="Send a test").click()
+
+        async def tried() -> bool:
+            found = await local.call("GET", f"/images/webhooks/{made['webhookId']}/attempts")
+            return any(each["attempts"] for each in found["deliveries"])
+
+        await eventually(tried, what="an attempt")
+        await card.get_by_role("button", name="Show attempts").click()
+        await expect(card.get_by_role("row", name="500")).to_contain_text("Under way")
+        await expect(card.get_by_role("button", name="Send again")).to_be_visible()
+    finally:
+        await runner.cleanup()
+
+
+#: Everything that moves by itself, or glides from one look to another.
+MOVING = """() => [...document.querySelectorAll("*")].filter((each) => {
+    const style = getComputedStyle(each);
+    return style.animationName !== "none" || style.transitionDuration.split(", ").some((part) => part !== "0s");
+}).length"""
+
+
+async def test_nothing_moves_for_whoever_wants_no_motion(page: Page, local: LocalService) -> None:
+    await page.goto(url_of(local))
+    await expect(page.get_by_role("heading", name="Images")).to_be_visible()
+    assert await page.evaluate(MOVING) > 0
+    await page.emulate_media(reduced_motion="reduce")
+    assert await page.evaluate(MOVING) == 0
+
+
 async def test_a_broken_connection_can_be_tried_again(page: Page, local: LocalService) -> None:
     await page.goto(url_of(local))
     await page.route(re.compile(r"/images/upload-url$"), lambda route: route.abort())

@@ -44,9 +44,9 @@ async def _run(*command: str | Path, cwd: Path, **environment: str) -> tuple[int
 
 
 def _commands(said: str) -> str:
-    """The greeting's, as they stand: what is indented by four, but for the three places at its beginning."""
+    """The greeting's, as they stand: what is indented by four, but for the places at its beginning."""
     lines = re.findall(r"^    (.*)$", said, re.MULTILINE)
-    return "\n".join(line for line in lines if not re.match(r"(API|Reference|AWS)  ", line))
+    return "\n".join(line for line in lines if not re.match(r"(API|Console|Reference|AWS)  ", line))
 
 
 async def _greeting(service: LocalService) -> str:

@@ -231,4 +231,5 @@ def test_every_field_that_the_page_explains_is_in_a_line(night: Night) -> None:
     explained = set(re.findall(r"`([a-zA-Z_]+)`", PAGE.partition("| field |")[2].partition("\n\n")[0]))
     seen = set().union(*(json.loads(line) for line in night.log.splitlines()))
     elsewhere = {"traceId", "limit", "actual", "formats", "added", "dryRun", "redriven", "messages"}
+    elsewhere |= {"model", "result", "looks", "why"}  # no model fails in this night
     assert explained - elsewhere - {"X"} <= seen | {"Request answered", "Event handled"}
