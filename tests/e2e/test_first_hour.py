@@ -73,6 +73,7 @@ async def test_the_commands_of_the_greeting_run_as_they_stand_in_an_empty_folder
     assert '"message":"Image deleted"' in output
 
 
+@pytest.mark.slow
 @needs_curl
 async def test_the_commands_of_the_greeting_end_for_whoever_is_refused(
     make_service: MakeService, tmp_path: Path

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from PIL import Image
 
 from processor.ports.stores import AllStores
@@ -73,6 +74,7 @@ async def test_every_picture_is_there_in_both_formats_and_an_animation_says_why_
             await assert_nothing_is_amiss(stores, stage.made.names.source_bucket)
 
 
+@pytest.mark.slow
 async def test_what_is_at_the_other_format_ends_at_once_when_the_pod_is_told_to_and_another_pod_makes_it(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:

@@ -90,6 +90,7 @@ async def test_whoever_copies_every_block_into_one_shell_gets_to_the_end(
     assert ended == ["completed"] * 4  # the form, the two clients, the parts; what the first steps made is deleted
 
 
+@pytest.mark.slow
 @needs_curl
 async def test_the_operators_calls_are_answered_with_success(make_service: MakeService, tmp_path: Path) -> None:
     service = await make_service()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from yarl import URL
 
 from tests.fleet import ServiceProcess, run_service, run_stage
@@ -28,6 +29,7 @@ async def ended(service: ServiceProcess, *pieces: bytes) -> bytes:
         writer.close()
 
 
+@pytest.mark.slow
 async def test_silence_is_ended_and_nobody_else_waits_for_it(tmp_path: Path, session: aiohttp.ClientSession) -> None:
     async with run_stage(tmp_path / "aws") as stage:
         log_file = tmp_path / "service.log"

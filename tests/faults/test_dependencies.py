@@ -90,6 +90,7 @@ async def test_a_call_that_fails_for_a_while_changes_no_result(run_lanes: RunLan
     assert await run_lanes({name: partial(strike_all, aim=aim) for name, aim in AIMS.items()}) == {}
 
 
+@pytest.mark.slow
 async def test_a_job_that_could_not_be_given_back_is_taken_up_when_its_lease_has_run_out(lane: Lane) -> None:
     struck = {}
     for strike in ((Kind.ERROR, 3), (Kind.RESET_AFTER, 3), (Kind.EXPIRED, 1)):
@@ -106,11 +107,12 @@ async def test_a_job_that_could_not_be_given_back_is_taken_up_when_its_lease_has
     await lane.assert_nothing_is_amiss()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "strikes",
     [
         pytest.param(WAVES["once"], id="once"),
-        pytest.param(((Kind.ERROR, 3), (Kind.THROTTLED, 3)), id="thrice", marks=pytest.mark.slow),
+        pytest.param(((Kind.ERROR, 3), (Kind.THROTTLED, 3)), id="thrice"),
     ],
 )
 async def test_a_receive_that_fails_or_whose_answer_is_lost_loses_no_message(

@@ -103,6 +103,7 @@ async def _drained(stores: AllStores) -> bool:
     return depth.waiting == depth.in_flight == 0
 
 
+@pytest.mark.slow
 async def test_twenty_copies_of_every_event_in_any_order_make_one_result_each(
     emulator: LocalAws, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:

@@ -217,6 +217,7 @@ async def test_a_child_that_takes_more_memory_than_it_may_is_told_from_one_that_
     assert refusal.value.limit < BUDGET
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what a process holds")
 async def test_alpha_that_takes_more_than_the_budget_ends_its_child_and_nothing_else(make: Make) -> None:
     noise = [pyvips.Image.gaussnoise(2400, 2000, mean=128, sigma=60, seed=seed).cast("uchar") for seed in range(4)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pyvips
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.errors import CorruptImage
@@ -16,6 +16,7 @@ from processor.pipeline import coarse, decode, jpeg
 from tests import corpus
 from tests.corpus import arithmetic, damage, progressive
 from tests.corpus.progressive import Colour, Step
+from tests.searching import searching
 
 LAST = 63
 WHOLE, HALF = Colour(2, 2), Colour(1, 1)
@@ -80,7 +81,7 @@ def samplings(draw: st.DrawFn) -> list[Colour]:
     return draw(st.one_of(common, fits))
 
 
-@settings(deadline=None, max_examples=150)
+@searching(150)
 @given(
     size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
     colours=samplings(),

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 import pyvips
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from processor.pipeline.effects.given import Given
 from processor.pipeline.effects.watermark import Watermark
 from processor.pipeline.lettering import MOST_CHARACTERS, MOST_LINES, check_text, lettered
 from processor.pipeline.lettering.characters import characters
+from tests.searching import searching
 
 WHITE, RED, BLACK = (255, 255, 255), (200, 0, 0), (0, 0, 0)
 
@@ -106,7 +107,7 @@ def test_what_the_font_cannot_show_is_refused_with_its_reason(text: str, why: st
         lettered(text)
 
 
-@settings(max_examples=30)
+@searching(30)
 @example("-")
 @example(".")
 @given(st.text(st.sampled_from(sorted(map(chr, characters()))), max_size=MOST_CHARACTERS))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.errors import CorruptImage, ImageRejected, TimedOut
@@ -24,6 +24,7 @@ from processor.recipes import STANDARD, Recipe, VariantSpec, standard
 from processor.sandbox.renderer import ChildRenderer
 from service.machine import OWN_BYTES
 from tests import corpus
+from tests.searching import searching
 from tests.unit.processor.pipeline.compare import difference, opened
 from tests.waiting import PATIENCE_SECONDS
 
@@ -227,7 +228,7 @@ def damaged(data: bytes, at: float, byte: int, *, cut: bool) -> bytes:
     return data[:place] if cut else data[:place] + bytes([byte]) + data[place + 1 :]
 
 
-@settings(deadline=None, max_examples=30)
+@searching(30)
 @given(
     name=st.sampled_from(list(PROGRESSIVE)),
     at=st.floats(0, 0.999),
@@ -246,7 +247,7 @@ def test_damage_to_a_progressive_picture_is_damage_wherever_it_lies(
     assert found == held
 
 
-@settings(deadline=None, max_examples=60)
+@searching(60)
 @given(
     name=st.sampled_from(["even", "odd", "coarse colours", "coarse colours, odd", "tall", "turned"]),
     shrink=st.sampled_from(list(RECIPES)),
