@@ -376,6 +376,7 @@ async def test_a_webhook_tells_how_each_attempt_went(page: Page, local: LocalSer
         await card.get_by_role("button", name="Show attempts").click()
         await expect(card.get_by_role("row", name="500")).to_contain_text("Under way")
         await expect(card.get_by_role("button", name="Send again")).to_be_visible()
+        await local.call("DELETE", f"/images/webhooks/{made['webhookId']}")
     finally:
         await runner.cleanup()
 

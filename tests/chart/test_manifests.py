@@ -83,7 +83,9 @@ def test_every_example_lints(file: Path) -> None:
     assert [message["error"] for message in found["messages"]] == ["icon is recommended"]
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "version", [VERSIONS[-1], *(pytest.param(each, marks=pytest.mark.slow) for each in VERSIONS[:-1])]
+)
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_every_object_of_every_example_is_valid(file: Path, version: str) -> None:
     found = objects(yaml.safe_load(file.read_text()))

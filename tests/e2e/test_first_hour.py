@@ -233,6 +233,7 @@ async def test_an_end_while_it_starts_leaves_no_trace_and_no_emulator(
         assert "Exception" not in terminal.shown
 
 
+@pytest.mark.slow
 @needs_emulator
 async def test_a_second_ctrl_c_ends_it_at_once_and_the_data_is_still_saved_whatever_the_folder_is_called(
     tmp_path: Path,

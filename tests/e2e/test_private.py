@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import stat
 
+import pytest
+
 from service.http.links import Signer, read_key
 from service.local.private_key import KEY_ID
 from tests import corpus
 from tests.e2e.conftest import LocalService
 
 
+@pytest.mark.slow
 async def test_a_private_picture_is_shown_by_a_signed_url_that_has_not_ended(service: LocalService) -> None:
     file = service.data_dir / "private-key.pem"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -64,6 +64,7 @@ Client(sys.argv[1]).upload(sys.argv[2], multipart_bytes=2**20, idempotency_key="
 """
 
 
+@pytest.mark.slow
 async def test_an_upload_in_parts_goes_on_after_its_process_was_killed(
     images: AsyncClient, service: LocalService, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 import pyvips
 
 from tests import corpus
@@ -28,6 +29,7 @@ async def review(service: LocalService, *arguments: str) -> list[Any]:
     return [json.loads(line) for line in stdout.decode().splitlines()]
 
 
+@pytest.mark.slow
 async def test_a_held_picture_is_seen_by_its_reviewer_alone_until_it_is_approved(service: LocalService) -> None:
     content = {"variants": [{"name": "small", "width": 40}, {"name": "full"}], "review": True}
     await service.call("PUT", "/images/presets/reviewed", json=content, expect=201)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+import pytest
 import pyvips
 
 from tests import corpus
@@ -12,6 +13,7 @@ from tests.e2e.conftest import MakeService
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
+@pytest.mark.slow
 async def test_a_preset_marks_what_viewers_get_and_the_asset_itself_is_not_shown(make_service: MakeService) -> None:
     service = await make_service()
     logo = base64.b64encode(corpus.png(corpus.flat(40, 40, RED))).decode()

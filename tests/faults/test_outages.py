@@ -41,12 +41,13 @@ def _receive_counts(log_file: Path) -> list[int]:
     return [line["receiveCount"] for line in lines if line["event"] == "Event handled"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dependency", "kind"),
     [
         ("s3", Kind.ERROR),
-        pytest.param("dynamodb", Kind.RESET_BEFORE, marks=pytest.mark.slow),
-        pytest.param("sqs", Kind.EXPIRED, marks=pytest.mark.slow),
+        ("dynamodb", Kind.RESET_BEFORE),
+        ("sqs", Kind.EXPIRED),
     ],
 )
 async def test_while_a_dependency_is_away_no_message_is_worn_out_and_afterwards_all_is_done(

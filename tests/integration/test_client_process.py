@@ -161,7 +161,9 @@ async def test_a_full_disk_is_told_and_a_closed_output_is_no_error(
     assert (code, stderr.splitlines()[0][:27]) == (0, "0 completed, 1 already ther")
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252"])
+@pytest.mark.parametrize(
+    "encoding", ["ascii", *(pytest.param(each, marks=pytest.mark.slow) for each in ("latin-1", "utf-8", "cp1252"))]
+)
 @pytest.mark.parametrize("json_output", [True, False])
 async def test_any_name_is_written_in_any_encoding(
     service: ScriptedService, tmp_path: Path, encoding: str, *, json_output: bool

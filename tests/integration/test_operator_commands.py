@@ -108,6 +108,7 @@ async def test_uploads_of_an_earlier_service_are_adopted_by_a_tenant_and_convert
     assert image["uniqueId"] == UNKNOWN
 
 
+@pytest.mark.slow
 async def test_dependencies_that_are_away_are_an_error_and_not_an_empty_report() -> None:
     for command in ("reconcile", "verify"):
         assert await _run(AWAY, command) == (
@@ -165,6 +166,7 @@ async def test_an_address_that_is_none_of_this_machine_is_named_by_its_variable(
     assert said.endswith("choose another with HOST=.\n")
 
 
+@pytest.mark.slow
 async def test_a_job_is_made_again_from_the_stage_and_from_a_bundle_and_a_difference_is_told(tmp_path: Path) -> None:
     async with run_stage(tmp_path) as stage, aiohttp.ClientSession() as session:
         async with run_service(stage, session, tmp_path / "log") as service:

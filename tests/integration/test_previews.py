@@ -54,6 +54,7 @@ def test_a_preview_gets_what_the_container_leaves_within_bounds() -> None:
     ]
 
 
+@pytest.mark.slow
 async def test_the_test_picture_of_the_standard_preset_fits_into_the_smallest_process(previews: Previews) -> None:
     recipe = replace(STANDARD, further=FURTHER["avif"])
     await previews.try_out("acme", recipe, sample_picture())
