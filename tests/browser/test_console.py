@@ -502,24 +502,12 @@ async def test_what_a_preset_holds_is_seen_by_its_reviewer_alone_and_blurred_at_
     assert (await local.settled(issued["processingId"]))["status"] == "completed"
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def looking(tmp_path: Path) -> AsyncIterator[LocalService]:
-    """The local mode with models."""
-    async with aiohttp.ClientSession() as session:
-        variables = SHORT_POLLS | {"MODELS_DIR": str(MODELS)}
-        service = LocalService(variables, session, tmp_path / "data.log", (str(COMMAND),))
-        await service.start()
-        yield service
-        assert await service.stop() == 0
-
-
 @needs_models
 async def test_a_moderated_picture_is_not_even_asked_for_before_a_reviewer_wants_to_see_it(
-    page: Page, looking: LocalService
+    page: Page, local: LocalService
 ) -> None:
-    local = looking
     document = {"variants": [{"name": "small", "width": 400, "height": 400}], "moderation": {"nsfw": 0}}
-    await local.call("PUT", "/images/presets/moderated", json=document, expect=201)
+    await save_preset(local, "moderated", document)
     issued = await local.put(photo(seed=61), "moderated.jpg", preset="moderated")
 
     async def is_held() -> bool:
