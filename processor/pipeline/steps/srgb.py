@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import lru_cache
+from itertools import chain, product
 
 import pyvips
 
@@ -16,6 +18,12 @@ PROFILE_FIELD = "icc-profile-data"
 MAX_PROFILE = 64 * 1024
 #: Bands of a picture in red, green and blue, without and with alpha.
 _RGB = (3, 4)
+#: So many profiles are remembered. Most cameras write one of a few, and to try one takes libvips as long as a thumbnail.
+_REMEMBERED = 32
+#: What shows the meaning of a profile: all greys, and these levels of each colour with all of the others.
+_LEVELS = range(0, 256, 17)
+#: By how much samples may change because programs round the same colours differently: at most, and on the mean.
+_ROUNDING, _ROUNDING_MEAN = 2, 0.05
 
 
 def to_srgb(image: pyvips.Image) -> pyvips.Image:
@@ -39,20 +47,60 @@ def has_usable_profile(image: pyvips.Image) -> bool:
     if not image.get_typeof(PROFILE_FIELD):
         return False
     profile = bytes(image.get(PROFILE_FIELD))
-    pixel = pyvips.Image.black(1, 1, bands=image.bands).cast(image.format).copy(interpretation=image.interpretation)
-    pixel.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, profile)
+    look = _try if len(profile) <= MAX_PROFILE else _try.__wrapped__
     with suppress(pyvips.Error):
-        # If libvips cannot use a profile, it uses another and attaches that to the result.
-        return bytes(pixel.icc_import(embedded=True, intent=_INTENT).get(PROFILE_FIELD)) == profile
+        look(profile, image.bands, image.format, image.interpretation)
+        return True
     return False
 
 
 def _through_profile(image: pyvips.Image) -> pyvips.Image:
     if has_usable_profile(image):
+        if _is_srgb_already(image):
+            image = image.copy()
+            image.remove(PROFILE_FIELD)
+            return image
         return image.icc_transform("srgb", embedded=True, intent=_INTENT, depth=_depth(image))
     if image.interpretation == "cmyk":
         return image.icc_transform("srgb", input_profile="cmyk", intent=_INTENT, depth=_depth(image))
     return image
+
+
+def _is_srgb_already(image: pyvips.Image) -> bool:
+    """Whether its profile says sRGB. To convert would take as long as to decode, and change nothing."""
+    if image.bands not in _RGB or image.interpretation not in ("srgb", "rgb", "rgb16"):
+        return False
+    profile = bytes(image.get(PROFILE_FIELD))
+    with suppress(pyvips.Error):
+        return len(profile) <= MAX_PROFILE and _changes_nothing(profile)
+    return False
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _try(profile: bytes, bands: int, format_: str, interpretation: str) -> None:
+    """Raises `pyvips.Error` if the profile cannot be used, which is not remembered: perhaps memory was short."""
+    pixel = pyvips.Image.black(1, 1, bands=bands).cast(format_).copy(interpretation=interpretation)
+    _imported(pixel, profile)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _changes_nothing(profile: bytes) -> bool:
+    """Whether every colour stays what it is, but for rounding. Raises `pyvips.Error`."""
+    colours = [*product(_LEVELS, repeat=3), *((grey,) * 3 for grey in range(256))]
+    samples = bytes(chain.from_iterable(colours))
+    shown = pyvips.Image.new_from_memory(samples, len(colours), 1, 3, "uchar").copy(interpretation="srgb")
+    converted = _imported(shown, profile).icc_export(output_profile="srgb", intent=_INTENT, depth=8)
+    change = (converted - shown).abs()
+    return bool(change.max() <= _ROUNDING and change.avg() <= _ROUNDING_MEAN)
+
+
+def _imported(image: pyvips.Image, profile: bytes) -> pyvips.Image:
+    image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, profile)
+    imported = image.icc_import(embedded=True, intent=_INTENT)
+    # If libvips cannot use a profile, it uses another and attaches that to the result.
+    if bytes(imported.get(PROFILE_FIELD)) != profile:
+        raise pyvips.Error("libvips took another profile")
+    return imported
 
 
 def _depth(image: pyvips.Image) -> int:

@@ -12,6 +12,7 @@ import pytest
 import pyvips
 
 from processor.pipeline import decode
+from processor.pipeline.steps import srgb
 from processor.pipeline.steps.srgb import to_srgb
 from tests import corpus
 from tests.corpus import containers
@@ -78,6 +79,10 @@ def shown(data: bytes) -> list[list[float]]:
     image = decoded(data)
     assert image.format == "uchar"
     return [colour_at(image, x, 0) for x in range(image.width)]
+
+
+def samples_of(image: pyvips.Image) -> bytes:
+    return bytes(image.write_to_memory())
 
 
 def assert_close(found: Sequence[Sequence[float]], wanted: Sequence[Sequence[float]]) -> None:
@@ -295,6 +300,49 @@ def test_cameras_declare_adobe_rgb_by_a_name_in_their_exif_block() -> None:
         [coded(sum(a * b for a, b in zip(row, light, strict=True))) for row in matrix], abs=2.5
     )
     assert colour_at(decoded(corpus.jpeg(stored, quality=100)), 9, 9) == pytest.approx([150, 110, 90], abs=2)
+
+
+def _srgb_profile() -> bytes:
+    converted = corpus.flat(4, 4, (9, 9, 9)).icc_transform("srgb", input_profile="srgb")
+    return bytes(converted.get("icc-profile-data"))
+
+
+def _with_profile(pixels: Sequence[Sequence[float]], profile: bytes, *, wide: bool = False) -> bytes:
+    chunk = b"iCCP", b"its name\x00\x00" + zlib.compress(profile)
+    return containers.png_of_pixels(pixels, chunk, wide=wide)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_a_profile_of_srgb_changes_no_sample_and_is_left_behind(*, wide: bool, alpha: bool) -> None:
+    pixels = [(*pixel, 0.6) if alpha else pixel for pixel in GREYS + MUTED]
+
+    with_it = decoded(_with_profile(pixels, _srgb_profile(), wide=wide))
+    assert samples_of(with_it) == samples_of(decoded(containers.png_of_pixels(pixels, wide=wide)))
+    assert not with_it.get_typeof("icc-profile-data")
+
+
+def test_a_profile_with_the_colours_of_srgb_and_another_curve_is_used() -> None:
+    profile = bytearray(_srgb_profile())
+    curve = b"para" + bytes(4)
+    assert curve in profile
+    for at in range(len(profile)):
+        if profile.startswith(curve, at):  # ICC.1:2010, 10.16: function 0 has one parameter, gamma
+            profile[at + 8 : at + 16] = struct.pack(">HHi", 0, 0, round(2.2 * 65_536))
+
+    assert_close(
+        shown(_with_profile(GREYS + MUTED, bytes(profile))), expected(GREYS + MUTED, lambda code: code**2.2, SAME)
+    )
+
+
+def test_a_profile_that_was_used_before_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = containers.png_of_pixels(MUTED, _p3_profile())
+    once = shown(data)
+    tried: list[bytes] = []
+    monkeypatch.setattr(srgb, "_imported", lambda _, profile: tried.append(profile))
+
+    assert shown(data) == once
+    assert tried == []
 
 
 def test_a_profile_counts_more_than_a_name_in_exif() -> None:
