@@ -18,7 +18,7 @@ PROFILE_FIELD = "icc-profile-data"
 MAX_PROFILE = 64 * 1024
 #: Bands of a picture in red, green and blue, without and with alpha.
 _RGB = (3, 4)
-#: So many profiles are remembered. Most cameras write one of a few, and to try one takes libvips as long as a thumbnail.
+#: So many profiles are remembered. Most cameras write one of a few, and to try one takes as long as a thumbnail.
 _REMEMBERED = 32
 #: What shows the meaning of a profile: all greys, and these levels of each colour with all of the others.
 _LEVELS = range(0, 256, 17)
