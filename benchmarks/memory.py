@@ -25,6 +25,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from benchmarks.memory_peak import JEMALLOC
 from processor.errors import ImageRejected
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.recipes import STANDARD
@@ -122,7 +123,7 @@ def main() -> None:
         return
     ways = {"glibc as it comes": AS_IT_COMES, "glibc as shipped": {}}
     if options.preload:
-        ways[options.preload] = {"LD_PRELOAD": options.preload}
+        ways[options.preload] = {"LD_PRELOAD": options.preload, **JEMALLOC}
     with tempfile.TemporaryDirectory() as name:
         for width, height in PHOTOS:
             (Path(name) / f"{width}.jpg").write_bytes(corpus.jpeg(corpus.photo(width, height)))

@@ -65,8 +65,8 @@ ALLOCATORS: Mapping[str, Mapping[str, str]] = {
     "engine": {},
     "child": {name: value for name, value in GIVEN.items() if name.startswith("MALLOC_")},
 }
-#: The same as in the Dockerfile.
-JEMALLOC = {"MALLOC_CONF": "oversize_threshold:1048576"}
+#: Settings of jemalloc: the same as in the Dockerfile.
+JEMALLOC = {"MALLOC_CONF": "oversize_threshold:1048576,narenas:2"}
 #: Smaller differences are not reported: the estimate may be wrong by a tenth, and processes vary by some MiB.
 TOLERANCE, JITTER_BYTES = 0.1, 3 * MIB
 

@@ -9,7 +9,8 @@ their header, and damaged files. With `--tiny`, all pictures are small.
 
 It prints the memory before, the peak, and the memory after some time without work. They are for the process and its
 children together; shared pages count once. Exits with 1 if the peak exceeds the budget by more than 150 MB, or the
-memory at the end that at the beginning by more than 50 MB. Linux only.
+memory at the end that at the beginning by more than 50 MB. Without a terminal, a line tells of the progress every half
+minute. Linux only.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ MB, MIB = 1_000_000, 1024 * 1024
 BESIDE_BUDGET_MB, BESIDE_BEGINNING_MB = 150, 50
 #: Time between two looks at the memory.
 LOOK_SECONDS = 0.05
+#: Time between two lines about the progress, where no bar is shown.
+TOLD_SECONDS = 30
 #: Images before the first look, so that the process has loaded all libraries.
 WARM_UPLOADS = 6
 #: Fraction of the uploads that are refused.
@@ -166,10 +169,10 @@ async def soaked(plan: Plan, budget_bytes: int) -> Held:
                 clients = partial(Clients, services=[service], session=session, files=plan.files, chance=chance)
                 await uploaded(clients(hostile=0.0), stores, WARM_UPLOADS, 1, progress)
                 before, started = held_bytes(pid), time.monotonic()
-                watching = asyncio.create_task(seen.watch(pid))
+                watching = [asyncio.create_task(seen.watch(pid)), asyncio.create_task(told(progress, seen))]
                 await uploaded(clients(hostile=HOSTILE), stores, plan.uploads, plan.clients, progress)
                 seconds = time.monotonic() - started
-                await stop([watching])
+                await stop(watching)
                 await asyncio.sleep(plan.idle)
                 after = held_bytes(pid)
     return Held(
@@ -198,6 +201,18 @@ async def uploaded(clients: Clients, stores: AllStores, count: int, at_once: int
     """Upload so many images, and wait for the end of each job."""
     await upload_all(clients, count, at_once, progress)
     await all_ended(stores, clients, progress)
+
+
+async def told(progress: Progress, seen: Seen) -> None:
+    """Tell how far it is, and how long it will take, until cancelled. With a terminal, the bar tells it."""
+    while not progress.console.is_terminal:
+        await asyncio.sleep(TOLD_SECONDS)
+        task = progress.tasks[-1]
+        pace = task.completed / (task.elapsed or 1.0)
+        left = (task.remaining or 0) / pace / 60 if pace else float("inf")
+        memory = f"{seen.samples[-1] / MB:.0f} MB, at most {max(seen.samples) / MB:.0f}"
+        line = f"{task.description}: {task.completed:,.0f} of {task.total:,.0f}, {pace:.1f} a second"
+        print(f"{line}, {left:.0f} minutes left; {memory}", file=sys.stderr, flush=True)
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -37,8 +37,10 @@ from tests.fleet import ServiceProcess, Stage, empty, run_stage
 
 #: A killed worker's messages and leases return after this time: within the run, but long enough for any of its files.
 VISIBILITY_SECONDS = "10"
-#: Time limit for the end of the last upload, in seconds. A message that failed twice is hidden for two minutes.
+#: If no upload ends for so many seconds, the others are stuck. A message that failed twice is hidden for two minutes.
 SETTLE_SECONDS = 600.0
+#: Uploads that are looked at together. Looks at all of them would keep the emulator from the service.
+LOOKED_AT = 50
 #: Rows of the table of memory over time.
 SLICES = 10
 
@@ -145,15 +147,19 @@ async def upload_all(clients: Clients, count: int, concurrency: int, progress: P
 
 
 async def all_ended(stores: AllStores, clients: Clients, progress: Progress) -> None:
-    """Wait for every upload. One that does not end in time is stuck, and the account shows it."""
-    waiting = list(clients.uploads)
+    """Wait for every upload. When none ends any more, those that are left are stuck, and the account shows it."""
+    waiting = deque(clients.uploads)
     task = progress.add_task("Converting", total=len(waiting))
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(SETTLE_SECONDS):
-            while waiting:
-                waiting = [upload for upload in waiting if not await has_ended(stores, upload)]
-                progress.update(task, completed=len(clients.uploads) - len(waiting))
-                await asyncio.sleep(1)
+    last_end = time.monotonic()
+    while waiting and time.monotonic() - last_end < SETTLE_SECONDS:
+        looked_at = [waiting.popleft() for _ in range(min(LOOKED_AT, len(waiting)))]
+        left = [upload for upload in looked_at if not await has_ended(stores, upload)]
+        waiting.extend(left)
+        progress.update(task, completed=len(clients.uploads) - len(waiting))
+        if len(left) < len(looked_at):
+            last_end = time.monotonic()
+        if left:
+            await asyncio.sleep(1)
 
 
 async def drain(stores: AllStores) -> None:

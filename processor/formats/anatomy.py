@@ -9,6 +9,9 @@ from processor.errors import TooManyPieces
 
 #: The most pieces (segments, chunks, blocks) of a file. Decoders keep a record of each; libjpeg needs some 200 bytes.
 MAX_PIECES = 10_000
+#: The largest colour profile that is used, in bytes. Those of printers have up to 4 MiB. The library that computes with
+#: them takes ten times as much.
+MAX_PROFILE_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,8 @@ class Anatomy:
     coefficient_bytes: int = 0
     #: Bytes of EXIF, profiles and comments.
     metadata_bytes: int = 0
+    #: Of these, the bytes of the colour profile, or one more than `MAX_PROFILE_BYTES`.
+    profile_bytes: int = 0
 
 
 class Pieces:

@@ -25,6 +25,10 @@ class ImageInfo:
     coded_pixels: int = 0
     #: Bytes that the decoder needs for itself while it works, as far as the header says.
     decoder_bytes: int = 0
+    #: Bytes of the changed copies of the file that are decoded in its place.
+    copied_bytes: int = 0
+    #: Bytes that its metadata takes until the last variant is encoded, beside the file.
+    metadata_bytes: int = 0
 
     @property
     def pixels(self) -> int:

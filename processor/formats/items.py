@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from processor.errors import TooManyPieces
-from processor.formats.anatomy import MAX_PIECES, Anatomy, Pieces
+from processor.formats.anatomy import MAX_PIECES, MAX_PROFILE_BYTES, Anatomy, Pieces
 from processor.formats.blocks import Block, Kind
 
 #: A box: its kind, and the start and end of its content. The end may be behind the end of the file.
@@ -24,8 +24,12 @@ _LONG, _TO_THE_END = 1, 0
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 #: Types of items that are derived from others, and the most levels of derivation.
 _DERIVED, _DEEPEST = frozenset({b"grid", b"iden", b"iovl"}), 8
-#: Types of items with metadata: EXIF and XMP.
-_METADATA = frozenset({b"Exif", b"mime"})
+#: Types of items that are decoded, if at all. libheif reads all others into memory when it opens a file.
+_PICTURES = frozenset({b"av01", b"hvc1", *_DERIVED})
+#: What a property begins with that is a colour profile.
+_PROFILES = frozenset({b"prof", b"rICC"})
+#: Properties are read up to so many bytes: what a profile may have, and one more.
+_MOST_SAID = MAX_PROFILE_BYTES + 5
 #: The most bytes of a block that lies in several pieces.
 _MOST_JOINED = 256 * 1024
 #: Construction methods of an item (ISO/IEC 14496-12, 8.11.3): its bytes are in the file, or in the `idat` box.
@@ -80,6 +84,17 @@ class Items:
         """Ids of the primary picture's alpha. A sound file has at most one."""
         return [name for name, item in self.by_id.items() if self.primary in item.companion_of and item.is_alpha]
 
+    @property
+    def metadata_bytes(self) -> int:
+        """Bytes of all items that libheif reads into memory when it opens the file. Items may share bytes."""
+        metadata = (item for item in self.by_id.values() if item.kind not in _PICTURES)
+        return sum(end - start for item in metadata for start, end in item.extents)
+
+    @property
+    def is_excessive(self) -> bool:
+        """Whether a property is longer than any that is used."""
+        return any(len(body) >= _MOST_SAID for item in self.by_id.values() for _, body in item.properties)
+
     def coded(self) -> dict[int, Item]:
         """The items that must be decoded for the primary picture and its alpha, by id."""
         shown = self.alphas() if self.primary is None else [self.primary, *self.alphas()]
@@ -93,9 +108,13 @@ class Items:
 def dissect(data: bytes, pieces: Pieces) -> Anatomy:
     """For `Decoding.dissect`. libheif and libvips keep the metadata."""
     found = read_items(data, pieces)
-    metadata = (item for item in found.by_id.values() if item.kind in _METADATA)
-    lengths = (end - start for item in metadata for start, end in item.extents)
-    return Anatomy(metadata_bytes=min(sum(lengths), len(data)))
+    profile = max(map(_profile_bytes, found.by_id.values()), default=0)
+    return Anatomy(metadata_bytes=found.metadata_bytes + profile, profile_bytes=profile)
+
+
+def _profile_bytes(item: Item) -> int:
+    told = item.said(b"colr") or b""
+    return len(told) - 4 if told[:4] in _PROFILES else 0
 
 
 def blocks(data: bytes) -> Iterator[Block]:
@@ -113,7 +132,7 @@ def blocks(data: bytes) -> Iterator[Block]:
         if item.small_of:
             yield Block(kind=Kind.THUMBNAIL, data=b"")
         profile = item.said(b"colr")
-        if profile is not None and profile[:4] in (b"prof", b"rICC"):
+        if profile is not None and profile[:4] in _PROFILES:
             yield Block(kind=Kind.PROFILE, data=profile[4:])
 
 
@@ -230,7 +249,8 @@ class _Reading:
         known: list[Property] = []
         for kind, at, behind in self.boxes(start, end):
             if kind == b"ipco":
-                known += [(name, self._data[first:last]) for name, first, last in self.boxes(at, behind)]
+                inner = self.boxes(at, behind)
+                known += [(name, self._data[first : min(last, first + _MOST_SAID)]) for name, first, last in inner]
             elif kind == b"ipma":
                 self._associations(at, behind, known)
 

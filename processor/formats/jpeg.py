@@ -34,7 +34,7 @@ _BLOCK, _BLOCK_BYTES = 8, 128
 
 
 def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
-    scans, metadata_bytes, frame, several = 0, 0, (0, 0), False
+    scans, metadata_bytes, profile_bytes, frame, several = 0, 0, 0, (0, 0), False
     for kind, _, at, end in segments(data, pieces):
         length = end - at  # that of the file's end is none
         if kind == SOS:
@@ -45,7 +45,13 @@ def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
             several = kind in _PROGRESSIVE
         elif kind == COM or kind in APP:
             metadata_bytes += length
-    return Anatomy(scans=max(1, scans), coefficient_bytes=frame[1] if several else 0, metadata_bytes=metadata_bytes)
+            profile_bytes += length if kind == _APP2 and data.startswith(_PROFILE, at + 2) else 0
+    return Anatomy(
+        scans=max(1, scans),
+        coefficient_bytes=frame[1] if several else 0,
+        metadata_bytes=metadata_bytes,
+        profile_bytes=profile_bytes,
+    )
 
 
 def segments(data: bytes, pieces: Pieces) -> Iterator[Segment]:

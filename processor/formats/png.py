@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 
-from processor.formats.anatomy import MAX_PIECES, Anatomy, Pieces
+from processor.formats.anatomy import MAX_PIECES, MAX_PROFILE_BYTES, Anatomy, Pieces
 from processor.formats.blocks import Block, Kind, photoshop_blocks
 from processor.formats.format import Decoding, Format, composed
 from processor.formats.info import ImageInfo
@@ -29,9 +29,23 @@ _INTERLACED_NS = 20
 
 
 def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
-    for _ in chunks(data, pieces):
-        pass
-    return Anatomy()
+    view, profile = memoryview(data), 0
+    for kind, start, end in chunks(data, pieces):
+        if kind == b"iCCP":
+            profile = max(profile, profile_bytes(view[start + 8 : end - 4]))
+    used = profile if profile <= MAX_PROFILE_BYTES else 0  # a larger one is dropped
+    return Anatomy(metadata_bytes=used, profile_bytes=used)
+
+
+def profile_bytes(body: memoryview) -> int:
+    """Unpacked length of the profile in an iCCP chunk, at most one more than `MAX_PROFILE_BYTES`."""
+    head = len(bytes(body[: _KEYWORD + 1]).partition(b"\0")[0]) + 2
+    inflater, length, rest = zlib.decompressobj(), 0, bytes(body[head : head + MAX_PROFILE_BYTES])
+    with suppress(zlib.error):
+        while rest and length <= MAX_PROFILE_BYTES:
+            length += len(inflater.decompress(rest, _MOST_UNPACKED))
+            rest = inflater.unconsumed_tail
+    return min(length, MAX_PROFILE_BYTES + 1)
 
 
 def chunks(data: bytes, pieces: Pieces) -> Iterator[tuple[bytes, int, int]]:

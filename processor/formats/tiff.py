@@ -146,8 +146,9 @@ def _number(data: bytes, form: str, at: int) -> int:
 
 
 def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
-    read_page(data, pieces)
-    return Anatomy()
+    tag = read_page(data, pieces).tags.get(Name.PROFILE)
+    profile = tag.size if tag else 0
+    return Anatomy(metadata_bytes=profile, profile_bytes=profile)
 
 
 def _blocks(data: bytes) -> Iterator[Block]:

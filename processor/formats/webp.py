@@ -21,6 +21,8 @@ _FLAGS_AT, _BARE_FLAGS = 20, 0x02 | 0x10
 _BARE_STILL = re.compile(rb"VP8 |VP8L|VP8X(?:ALPH)?VP8 |VP8XVP8L")
 _BARE_ANIMATION = re.compile(rb"VP8XANIM(?:ANMF)+")
 _BARE_FRAME = re.compile(rb"(?:ALPH)?VP8 |VP8L")
+#: The chunks with metadata.
+_METADATA: Mapping[bytes, Kind] = {b"EXIF": Kind.EXIF, b"XMP ": Kind.XMP, b"ICCP": Kind.PROFILE}
 #: Longest side that the container can express: 14 bits less one.
 _LONGEST_SIDE = 16_383
 #: From this effort on, libwebp looks at the whole picture before it decides how to code the modes of its blocks. They
@@ -35,9 +37,11 @@ _ALPHA_NS = 150
 
 
 def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
-    for _ in chunks(data, pieces):
-        pass
-    return Anatomy()
+    found = [(kind, min(end, len(data)) - at) for kind, at, end in chunks(data, pieces) if kind in _METADATA]
+    return Anatomy(
+        metadata_bytes=sum(length for _, length in found),
+        profile_bytes=sum(length for kind, length in found if _METADATA[kind] is Kind.PROFILE),
+    )
 
 
 def chunks(data: bytes, pieces: Pieces) -> Iterator[tuple[bytes, int, int]]:
@@ -53,9 +57,8 @@ def chunks(data: bytes, pieces: Pieces) -> Iterator[tuple[bytes, int, int]]:
 
 def _blocks(data: bytes) -> Iterator[Block]:
     view = memoryview(data)
-    kinds = {b"EXIF": Kind.EXIF, b"XMP ": Kind.XMP, b"ICCP": Kind.PROFILE}
     for name, start, _ in chunks(data, Pieces(MAX_PIECES)):
-        if (kind := kinds.get(name)) is not None:
+        if (kind := _METADATA.get(name)) is not None:
             length = int.from_bytes(data[start + 4 : start + _FRAME], "little")
             body = view[start + _FRAME : start + _FRAME + length]
             yield Block(kind=kind, data=body[6 * (bytes(body[:6]) == b"Exif\0\0") :])
@@ -68,7 +71,7 @@ def _shrunk_on_load(width: int, height: int, shrink: float) -> Size:
 
 def _working_bytes(info: ImageInfo, held_bytes: int) -> int:
     drawn = _DRAWN_BYTES if info.frames > 1 else ROLL_BYTES
-    return held_bytes + info.pixels * info.bands + info.width * info.height * drawn
+    return held_bytes + info.pixels * info.bands + info.width * info.height * drawn + info.decoder_bytes
 
 
 def _silent_decoding(info: ImageInfo) -> float:

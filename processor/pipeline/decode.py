@@ -11,7 +11,7 @@ import pyvips
 
 from processor.errors import CorruptImage
 from processor.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, WEBP, decoding_of, dissect, sniff
-from processor.formats.anatomy import Anatomy
+from processor.formats.anatomy import MAX_PROFILE_BYTES, Anatomy
 from processor.formats.info import ImageInfo
 from processor.pipeline import coarse, colour, gif, heif, hevc, jpeg, png, tiff, webp
 from processor.pipeline.roll import Blend, Cel, compose, leaves_gaps, page_height
@@ -31,6 +31,9 @@ _LONGEST_SIDE = 65_500
 #: Bands of the result of `compose`: RGB and alpha.
 _ROLL_BANDS = 4
 
+#: How often metadata is in memory besides the file: with libvips, and with the codec or whoever looks at it. How often
+#: a profile is there in addition, with tables of 16 bits, while LittleCMS computes with it.
+_METADATA_COPIES, _PROFILE_COPIES = 2, 9
 #: Wraps an image so that its decoding can be stopped: see `watch`.
 Watch = Callable[[pyvips.Image], pyvips.Image]
 #: Raises if the work must stop.
@@ -103,6 +106,7 @@ def _probe(data: bytes, name: str, anatomy: Anatomy, read: jpeg.Jpeg | png.Png |
             bands=_ROLL_BANDS if animation else header.bands,
             scans=anatomy.scans,
             decoder_bytes=_decoder_bytes(header, anatomy),
+            metadata_bytes=_kept_bytes(anatomy),
         )
     except pyvips.Error:
         if read is not None and max(read.width, read.height) > _LONGEST_SIDE:  # the file limits give a clearer error
@@ -117,12 +121,13 @@ def _leaves_gaps(header: pyvips.Image, animation: png.Animation) -> bool:
 def _probe_jpeg(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
     read = jpeg.read(data)
     jpeg.check_decodable(read)
-    return _probe(data, name, anatomy, read)
+    return replace(_probe(data, name, anatomy, read), copied_bytes=jpeg.copied_bytes(data, read))
 
 
 def _probe_png(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
     read = png.read(data)
-    return _probe(_openable(data, read), name, anatomy, read)
+    copied_bytes = len(data) if read.foreign or not read.ended else 0
+    return replace(_probe(_openable(data, read), name, anatomy, read), copied_bytes=copied_bytes)
 
 
 def _openable(data: bytes, read: png.Png) -> bytes:
@@ -131,7 +136,8 @@ def _openable(data: bytes, read: png.Png) -> bytes:
 
 
 def _probe_webp(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
-    return _probe(webp.mended(data), name, anatomy)
+    file = webp.mended(data)
+    return replace(_probe(file, name, anatomy), copied_bytes=0 if file is data else len(file))
 
 
 def _load_webp(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image:
@@ -211,7 +217,7 @@ def _load_png(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, stric
         except pyvips.Error:
             return drawn(png.completed(file, png.read(file), check))
 
-    def drawn(file: bytes) -> pyvips.Image:
+    def drawn(file: bytes | bytearray) -> pyvips.Image:
         image = _open(file, PNG.name, access="sequential")
         if has_usable_profile(first):
             image = image.copy()
@@ -299,7 +305,14 @@ def _probe_avif(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
     still = heif.read(data, AVIF, heif.AV1)
     info = _probe(data, name, anatomy)  # libheif knows the size of a crop best
     decoder_bytes = info.decoder_bytes + still.decoding_bytes
-    return replace(info, frames=1, orientation=_UPRIGHT, coded_pixels=still.decoded_pixels, decoder_bytes=decoder_bytes)
+    return replace(
+        info,
+        frames=1,
+        orientation=_UPRIGHT,
+        coded_pixels=still.decoded_pixels,
+        decoder_bytes=decoder_bytes,
+        copied_bytes=len(data) if still.tiles else 0,
+    )
 
 
 def _load_avif(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image:
@@ -322,7 +335,8 @@ def _probe_heic(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
         has_alpha=still.has_alpha,
         bands=_RGB + still.has_alpha,
         coded_pixels=still.decoded_pixels,
-        decoder_bytes=2 * anatomy.metadata_bytes + still.decoding_bytes,
+        decoder_bytes=still.decoding_bytes,
+        metadata_bytes=_kept_bytes(anatomy),
     )
 
 
@@ -339,7 +353,6 @@ def _load_heic(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, stri
 
 
 def _probe_tiff(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
-    del anatomy
     read = tiff.read(data)
     return ImageInfo(
         format=name,
@@ -349,6 +362,7 @@ def _probe_tiff(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
         orientation=read.orientation,
         bands=read.bands,
         decoder_bytes=len(data) + read.piece_bytes + read.surplus_bytes,
+        metadata_bytes=_kept_bytes(anatomy),
     )
 
 
@@ -391,13 +405,17 @@ def _open(data: bytes | bytearray, format_: str, **options: object) -> pyvips.Im
 
 
 def _decoder_bytes(header: pyvips.Image, anatomy: Anatomy) -> int:
-    """Bytes that the decoder keeps: the coefficients of a JPEG with several scans, or all of an interlaced PNG.
-
-    Metadata counts twice: libvips and the codec keep it.
-    """
+    """Bytes that the decoder keeps: the coefficients of a JPEG with several scans, or all of an interlaced PNG."""
     interlaced = _int_field(header, "interlaced", 0) and not anatomy.coefficient_bytes
     whole = header.width * header.height * header.bands * _SAMPLE_BYTES[header.format] if interlaced else 0
-    return 2 * anatomy.metadata_bytes + anatomy.coefficient_bytes + whole
+    return anatomy.coefficient_bytes + whole
+
+
+def _kept_bytes(anatomy: Anatomy) -> int:
+    """What metadata takes: libvips and the codec keep it, and a profile is used or only read."""
+    profile = anatomy.profile_bytes
+    used = profile * _PROFILE_COPIES if profile <= MAX_PROFILE_BYTES else 0
+    return _METADATA_COPIES * anatomy.metadata_bytes + used
 
 
 def _orientation(image: pyvips.Image) -> int:

@@ -172,11 +172,11 @@ def _rendering(info: ImageInfo, file_bytes: int, recipe: Recipe, decided: _Decid
     encoding += _beside(info, recipe, decided.alpha_bytes) + changed + _surrounded(info, recipe.specs)
     # Effects are also applied frame by frame, and each needs the result of the one before.
     changing = held + reduced + 2 * changed
-    return BASE_BYTES + file_bytes + max(decoding, resizing, changing, encoding)
+    return BASE_BYTES + file_bytes + info.metadata_bytes + max(decoding, resizing, changing, encoding)
 
 
 def _decoding(info: ImageInfo, recipe: Recipe) -> int:
-    return decoding_of(info.format).working_bytes(info, _held_while_encoding(info, recipe))
+    return decoding_of(info.format).working_bytes(info, _held_while_encoding(info, recipe)) + info.copied_bytes
 
 
 def _held_while_encoding(info: ImageInfo, recipe: Recipe) -> int:
@@ -199,7 +199,7 @@ def _told_by_formats(info: ImageInfo, recipe: Recipe) -> tuple[int, int] | None:
 def _rendering_as_told(info: ImageInfo, file_bytes: int, recipe: Recipe, writing_bytes: int, decoding: int = 0) -> int:
     pictures, changed = _held_while_encoding(info, recipe) + _reduced(info, recipe.specs), _changed(info, recipe.specs)
     made = pictures + max(changed + writing_bytes, 2 * changed)
-    return BASE_BYTES + file_bytes + max(decoding, made)
+    return BASE_BYTES + file_bytes + info.metadata_bytes + max(decoding, made)
 
 
 def _listed(info: ImageInfo, recipe: Recipe, pixel_bytes: float) -> int:

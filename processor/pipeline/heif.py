@@ -65,6 +65,12 @@ class Still:
         unseen = max(0, self.decoded_pixels - self.width * self.height)
         return self.decoded_pixels * pixel_bytes + unseen * _MOST_BANDS
 
+    @property
+    def tiles(self) -> list[int]:
+        """Ids of the items that the picture or its alpha is put together of; none if it is one item."""
+        whole = {self.items.primary, *self.items.alphas()}
+        return [name for name in self.coded if name not in whole]
+
 
 def read(data: bytes, format_: Format, coded_as: frozenset[bytes]) -> Still:
     """The picture to show. Raises `CorruptImage`; `UnsupportedFormat` if it cannot be decoded."""
@@ -77,10 +83,8 @@ def read(data: bytes, format_: Format, coded_as: frozenset[bytes]) -> Still:
 def each_tile(data: bytes, still: Still) -> Iterator[bytearray]:
     """The file once for each tile, with the tile as the primary picture. So damage is seen: in a whole picture, libheif
     leaves out damaged tiles without an error."""
-    whole = {still.items.primary, *still.items.alphas()}
-    tiles = [name for name in still.coded if name not in whole]
-    file, place = bytearray(data if tiles else b""), still.items.named_at
-    for name in tiles:
+    file, place = bytearray(data if still.tiles else b""), still.items.named_at
+    for name in still.tiles:
         file[place] = name.to_bytes(place.stop - place.start, "big")
         yield file
 
@@ -88,6 +92,8 @@ def each_tile(data: bytes, still: Still) -> Iterator[bytearray]:
 def _still(data: bytes, items: Items, format_: Format, coded_as: frozenset[bytes]) -> Still:
     if items.primary is None:
         raise UnsupportedFormat(f"{format_.title} (without a still)") if items.moves else CorruptImage
+    if items.metadata_bytes > len(data) or items.is_excessive:  # libheif would copy all of it, for each item
+        raise CorruptImage
     primary, coded = items.by_id.get(items.primary, Item()), items.coded()
     for item in coded.values():
         if item.kind not in coded_as:

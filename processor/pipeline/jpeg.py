@@ -166,7 +166,7 @@ def check_decodable(jpeg: Jpeg) -> None:
 
 def mended(data: bytes, jpeg: Jpeg) -> bytes:
     """The same picture; a missing end marker is added."""
-    return data if jpeg.ended or not jpeg.scans else data[: jpeg.scans[-1].end] + _END
+    return data if jpeg.ended or not jpeg.scans else b"".join((memoryview(data)[: jpeg.scans[-1].end], _END))
 
 
 def with_a_line_more(data: bytes, jpeg: Jpeg) -> bytes:
@@ -176,8 +176,8 @@ def with_a_line_more(data: bytes, jpeg: Jpeg) -> bytes:
     makes it look once more. If more than 8 lines are coded together, the warnings come early enough without it.
     """
     height = -(-jpeg.height // _BLOCK) * _BLOCK + 1
-    at = jpeg.start + 1
-    return data[:at] + struct.pack(">H", height) + data[at + 2 :]
+    view, at = memoryview(data), jpeg.start + 1
+    return b"".join((view[:at], struct.pack(">H", height), view[at + 2 :]))
 
 
 def has_all_restarts(data: bytes, jpeg: Jpeg) -> bool:
@@ -194,16 +194,25 @@ def has_all_restarts(data: bytes, jpeg: Jpeg) -> bool:
 def filled(data: bytes, jpeg: Jpeg) -> bytes:
     """A file to compare with the original. It decodes to the same picture only if no data is missing."""
     filling = _ZEROS + _FILLING if jpeg.is_arithmetic else _FILLING
-    slices, at = [], 0
+    view, at = memoryview(data), 0
+    slices: list[bytes | memoryview] = []
     for scan in jpeg.scans:
-        slices += [data[at : scan.start], *_filled(data[scan.start : scan.end], filling, restarts=jpeg.restarts)]
+        slices += [view[at : scan.start], *_filled(view[scan.start : scan.end], filling, restarts=jpeg.restarts)]
         at = scan.end
-    return b"".join((*slices, data[at:] if jpeg.ended else _END))
+    return b"".join((*slices, view[at:] if jpeg.ended else _END))
 
 
-def _filled(scan: bytes, filling: bytes, *, restarts: bool) -> Iterator[bytes]:
-    marked, count = _RESTART.subn(filling + rb"\g<0>", scan)
-    yield marked + filling
+def copied_bytes(data: bytes, jpeg: Jpeg) -> int:
+    """The most bytes of the copies that `mended`, `filled` and `with_a_line_more` make of a file."""
+    return len(data) * (1 if jpeg.ended else 2)
+
+
+def _filled(scan: memoryview, filling: bytes, *, restarts: bool) -> Iterator[bytes | memoryview]:
+    at = count = 0
+    for mark in _RESTART.finditer(scan):
+        yield from (scan[at : mark.start()], filling)
+        at, count = mark.start(), count + 1
+    yield from (scan[at:], filling)
     if restarts:  # the last intervals may be missing completely
         yield _PADDING + bytes([_RESTARTS[count % len(_RESTARTS)]]) + filling
 

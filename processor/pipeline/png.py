@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 from processor.errors import CorruptImage, TooManyPieces, UnsupportedFormat
-from processor.formats.png import PNG, SIGNATURE
+from processor.formats.anatomy import MAX_PROFILE_BYTES
+from processor.formats.png import PNG, SIGNATURE, profile_bytes
 from processor.pipeline.colour import (
     PEAK,
     PRIMARIES,
@@ -100,8 +101,8 @@ class Animation:
 class Png:
     """The chunks of a file: `preamble` has those in front of the pixels, by kind.
 
-    `foreign` are chunks of unknown kinds that may be dropped. The last complete chunk ends at `sound_end`; `ended`: it
-    is the end marker.
+    `foreign` are chunks that may be dropped: unknown ones, and profiles that are too large to be used. The last
+    complete chunk ends at `sound_end`; `ended`: it is the end marker.
     """
 
     width: int
@@ -133,7 +134,7 @@ def read(data: bytes) -> Png:
             playing.append(chunk)
         elif chunk.kind in _HEEDED:
             first.setdefault(chunk.kind, chunk)
-        elif chunk.kind[:1].islower() and chunk.kind[2:3].islower():
+        elif (chunk.kind[:1].islower() and chunk.kind[2:3].islower()) or _is_huge_profile(data, chunk):
             foreign.append(_allowed(chunk, len(foreign)))
         if _end(chunk) > len(data):
             break
@@ -156,14 +157,18 @@ def read(data: bytes) -> Png:
     )
 
 
+def _is_huge_profile(data: bytes, chunk: Chunk) -> bool:
+    return chunk.kind == b"iCCP" and profile_bytes(memoryview(data)[chunk.start : chunk.end]) > MAX_PROFILE_BYTES
+
+
 def mended(data: bytes, png: Png) -> bytes:
     """The same picture in a file that libpng reads, if all pixels are there.
 
-    Unknown chunks are dropped if the specification allows it. A missing end marker is added. If a chunk of pixels was
+    Foreign chunks are dropped. A missing end marker is added. If a chunk of pixels was
     cut off, it is shortened to the bytes that are there.
     """
     if not png.foreign:
-        return data if png.ended else data[: png.sound_end] + _rest(data, png)
+        return data if png.ended else b"".join((memoryview(data)[: png.sound_end], _rest(data, png)))
     view, at, kept = memoryview(data), 0, []
     for chunk in png.foreign:
         kept.append(view[at : chunk.start - _HEAD.size])
@@ -172,7 +177,7 @@ def mended(data: bytes, png: Png) -> bytes:
     return b"".join((*kept, b"" if png.ended else _rest(data, png)))
 
 
-def completed(data: bytes, png: Png, check: Callable[[], None]) -> bytes:
+def completed(data: bytes, png: Png, check: Callable[[], None]) -> bytearray:
     """A still whose pixels are compressed again, because libpng refuses the stream although no pixel is missing.
 
     The stream may be cut off behind the last pixel, or need a larger zlib window than it declares. A wrong checksum is
@@ -181,10 +186,16 @@ def completed(data: bytes, png: Png, check: Callable[[], None]) -> bytes:
     view = memoryview(data)
     stream = b"".join(view[chunk.start : chunk.end] for chunk in _arrived(data, png.pixels))
     again = zlib.compressobj(_LEVEL)
-    packed = [again.compress(piece) for piece in _inflated(stream, _raw_bytes(data, png), check)]
-    pixels = b"".join((*packed, again.flush()))
     head = view[: png.pixels[0].start - _HEAD.size]
-    return b"".join((head, _chunk(b"IDAT", pixels), _chunk(b"IEND", b"")))
+    file, at = bytearray(head), len(head)
+    file += bytes(_HEAD.size)
+    for piece in _inflated(stream, _raw_bytes(data, png), check):
+        file += again.compress(piece)
+    file += again.flush()
+    _HEAD.pack_into(file, at, len(file) - at - _HEAD.size, b"IDAT")
+    file += struct.pack(">I", zlib.crc32(memoryview(file)[at + _HEAD.size - len(b"IDAT") :]))
+    file += _chunk(b"IEND", b"")
+    return file
 
 
 def still(data: bytes, png: Png, frame: Frame) -> bytes:

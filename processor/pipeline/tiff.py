@@ -71,16 +71,16 @@ def single(tiff: Tiff) -> bytes:
     """The same file with a new directory at its end. It has only known tags, and leads to no other page."""
     page = tiff.page
     tags = [(name, page.tags[name]) for name in Name if name in page.tags]
-    data = page.data + bytes(len(page.data) % 2)
+    data, even = memoryview(page.data), bytes(len(page.data) % 2)
     wide, head, inline = ("Q", 8, 8) if page.is_big else ("I", 4, 4)
     listed = [struct.pack(f"{page.order}{'Q' if page.is_big else 'H'}", len(tags))]
     for name, tag in tags:
         told = struct.pack(f"{page.order}{wide}", tag.at)
         if tag.size <= inline:
-            told = data[tag.at : tag.at + tag.size].ljust(inline, b"\0")
+            told = bytes(data[tag.at : tag.at + tag.size]).ljust(inline, b"\0")
         listed.append(struct.pack(f"{page.order}HH{wide}", name, tag.kind, tag.count) + told)
-    pointer = struct.pack(f"{page.order}{wide}", len(data))
-    return b"".join((data[:head], pointer, data[head + len(pointer) :], *listed, bytes(inline)))
+    pointer = struct.pack(f"{page.order}{wide}", len(data) + len(even))
+    return b"".join((data[:head], pointer, data[head + len(pointer) :], even, *listed, bytes(inline)))
 
 
 def check_pieces(tiff: Tiff, check: Callable[[], None]) -> None:

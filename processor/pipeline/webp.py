@@ -28,12 +28,13 @@ def mended(data: bytes) -> bytes:
         whole.add(kind)
     else:
         nothing_lost = _FRAME not in whole
-    return _closed(data[:end]) if nothing_lost and whole & {*_STILLS, _FRAME} else data
+    return _closed(memoryview(data)[:end]) if nothing_lost and whole & {*_STILLS, _FRAME} else data
 
 
-def _closed(data: bytes) -> bytes:
-    padded = data + bytes(len(data) % 2)  # the padding may be cut off too
-    return padded[:4] + struct.pack("<I", len(padded) - _UNCOUNTED) + padded[_UNCOUNTED:]
+def _closed(data: memoryview) -> bytes:
+    padding = bytes(len(data) % 2)  # it may be cut off too
+    length = struct.pack("<I", len(data) + len(padding) - _UNCOUNTED)
+    return b"".join((data[:4], length, data[_UNCOUNTED:], padding))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

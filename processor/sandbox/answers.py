@@ -42,7 +42,7 @@ def read_info(header: Mapping[str, Any]) -> ImageInfo:
     words = isinstance(fields["format"], str) and isinstance(fields["has_alpha"], bool)
     if not words or not all(type(count) is int and count > 0 for count in counts):
         raise ValueError("no description")
-    more = [fields[name] for name in ("coded_pixels", "decoder_bytes")]
+    more = [fields[name] for name in ("coded_pixels", "decoder_bytes", "copied_bytes", "metadata_bytes")]
     if not all(type(count) is int and count >= 0 for count in more):
         raise ValueError("no description")
     return ImageInfo(**fields)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from tests.corpus import containers
+from tests.corpus import containers, heif
 
 #: A GIF comment without a word in it.
 _EMPTY_COMMENT = b"\x21\xfe\x00"
@@ -53,6 +53,44 @@ def webp_of_chunks(webp: bytes, count: int) -> bytes:
 def gif_of_comments(count: int) -> bytes:
     """A GIF of two frames with so many empty comments."""
     return containers.gif_of_frames(2)[:-1] + _EMPTY_COMMENT * count + b"\x3b"
+
+
+def profile(steps: int) -> bytes:
+    """A colour profile (ICC.1:2010) whose table has so many steps for each of red, green and blue: it is all black."""
+    curves = (b"para" + bytes(8) + _fixed(1)) * 3
+    table = bytes([steps] * 3) + bytes(13) + bytes([1, 0, 0, 0]) + bytes(3 * steps**3)
+    table += bytes(-len(table) % 4)
+    places = struct.pack(">IIIII", 32, 0, 0, 32 + len(curves), 32 + len(curves) + len(table))
+    tags = {
+        b"desc": b"desc" + struct.pack(">II", 0, 2) + b"x" + bytes(79 + 2),
+        b"wtpt": b"XYZ " + bytes(4) + _white(),
+        b"A2B0": b"mAB " + bytes(4) + bytes([3, 3, 0, 0]) + places + curves + table + curves,
+    }
+    listed, body, at = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    for name, content in tags.items():
+        listed += name + struct.pack(">II", at + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    kinds = b"lcms" + struct.pack(">I", 0x04300000) + b"mntrRGB Lab "
+    head = struct.pack(">I", at + len(body)) + kinds + bytes(12) + b"acsp" + bytes(28)
+    return (head + _white()).ljust(128, b"\0") + listed + body
+
+
+def heif_of_shared_metadata(picture: heif.Item, count: int, size: int) -> bytes:
+    """The picture with so many items of metadata, which all lie in the same bytes of the file."""
+    shared = heif.Item(kind=b"Exif", data=bytes(size))
+    references = [(b"cdsc", number, (1,)) for number in range(2, count + 2)]
+    whole = heif.file(picture, *([heif.Item(kind=b"Exif", data=b"")] * (count - 1)), shared, references=references)
+    place = struct.pack(">II", len(whole) - size, size)
+    alone = struct.pack(">II", len(whole) - size, 0)
+    return whole.replace(alone, place)
+
+
+def _fixed(number: float) -> bytes:
+    return struct.pack(">i", round(number * 65_536))
+
+
+def _white() -> bytes:
+    return b"".join(map(_fixed, (0.9642, 1, 0.8249)))
 
 
 def _segment(marker: int, body: bytes) -> bytes:

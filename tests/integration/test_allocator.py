@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks import memory_peak
+
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is about glibc")
 
 #: Renders on eight threads, then frees a large block and takes another; tells the pools, and what is mapped by itself.
@@ -88,7 +90,7 @@ print(json.dumps({"before": before, "after": resident()}))
 over.set()
 """
 #: As in the image.
-JEMALLOC = {"LD_PRELOAD": ctypes.util.find_library("jemalloc") or "", "MALLOC_CONF": "oversize_threshold:1048576"}
+JEMALLOC = {"LD_PRELOAD": ctypes.util.find_library("jemalloc") or "", **memory_peak.JEMALLOC}
 
 
 def _told(environment: Mapping[str, str], program: str = PROGRAM) -> Any:

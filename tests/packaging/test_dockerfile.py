@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from benchmarks.memory_peak import JEMALLOC
 from docs.generate import ROOT
 from service.calls.docs import ASSETS, SWAGGER_UI
 from service.config import Settings
@@ -57,6 +58,13 @@ def test_the_image_runs_the_command_line(target: str) -> None:
     assert json.loads(dockerfile.effective(target, "ENTRYPOINT") or "") == ["truss-image"]
     assert dockerfile.effective(target, "STOPSIGNAL") == "SIGTERM"
     assert dockerfile.effective(target, "WORKDIR") == "/app"
+
+
+def test_the_allocator_of_the_image_is_set_up_as_it_was_measured() -> None:
+    said = dict(each.split("=", 1) for each in (dockerfile.stages()["runtime"].last("ENV") or "").split())
+
+    assert {name: said[name] for name in said if name.startswith("MALLOC_")} == JEMALLOC
+    assert said["LD_PRELOAD"] == "libjemalloc.so.2"
 
 
 def test_the_image_exposes_the_port_that_the_service_listens_on_and_the_metrics() -> None:

@@ -8,6 +8,8 @@ from itertools import chain, product
 
 import pyvips
 
+from processor.formats.anatomy import MAX_PROFILE_BYTES
+
 #: Rendering intent for colours outside sRGB: the usual one for photographs, as in the earlier service.
 _INTENT = "perceptual"
 #: libvips' band format of 16-bit samples.
@@ -43,10 +45,12 @@ def profile_to_keep(image: pyvips.Image) -> bytes | None:
 
 
 def has_usable_profile(image: pyvips.Image) -> bool:
-    """Whether the image has an ICC profile that fits its colours. Only the header is read."""
+    """Whether the image has an ICC profile that fits its colours and is not huge. Only the header is read."""
     if not image.get_typeof(PROFILE_FIELD):
         return False
     profile = bytes(image.get(PROFILE_FIELD))
+    if len(profile) > MAX_PROFILE_BYTES:
+        return False
     look = _try if len(profile) <= MAX_PROFILE else _try.__wrapped__
     with suppress(pyvips.Error):
         look(profile, image.bands, image.format, image.interpretation)
