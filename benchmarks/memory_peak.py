@@ -1,13 +1,14 @@
 """Compares the memory that one image really needs with the estimate by which it is admitted.
 
     python -m benchmarks.memory_peak [--megapixels 24] [--effort 0 2 4 6] [--sharpen 0.8] [--format webp]
-        [--preload libjemalloc.so.2] [NAME ...]
+        [--preload libjemalloc.so.2] [--above 0.9] [NAME ...]
 
 Every file is drawn by formula, and rendered alone in a new process. The peak is the resident memory (`VmHWM`) above
 that of the process before, including the file. Linux only. The peak depends on the allocator, so each is tried: glibc's
 malloc as the engine tunes it, the same as children have it, and, with `--preload`, jemalloc as the image has it. `left`
 is the memory reserved after decoding, `later` the memory needed after decoding. At the end are the cases whose peak
-differs from the estimate by more than a tenth.
+differs from the estimate by more than a tenth. With `--above`, the table is short: only kinds that take so much of
+their most, and without children.
 """
 
 from __future__ import annotations
@@ -409,35 +410,54 @@ def main() -> None:
     parser.add_argument("--sharpen", type=float, default=0, help="as `SHARPEN_SIGMA`")
     parser.add_argument("--format", choices=[WEBP.name, *FURTHER], default=WEBP.name, help="of the variants")
     parser.add_argument("--preload", help="jemalloc, as the loader finds it")
+    parser.add_argument("--above", type=float, metavar="PART", help="kinds that take this part of their most, and more")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         asked = (*arguments.effort, arguments.sharpen, arguments.format)
         print(json.dumps(asdict(_measure_here(arguments.measure, *asked))))
         return
-    allocators = {**ALLOCATORS}
+    allocators = {"engine": ALLOCATORS["engine"]} if arguments.above else {**ALLOCATORS}
     if arguments.preload:
         allocators["jemalloc"] = {"LD_PRELOAD": arguments.preload, **JEMALLOC}
-    columns = ("case", "effort", "least MiB", "estimate MiB", *(f"peak MiB, {name}" for name in allocators), "of most")
-    columns += ("left MiB", "later MiB")
+    columns = ("case", "effort", "least MiB", "most MiB", *(f"{name} MiB" for name in allocators), "of the most")
+    columns += () if arguments.above else ("left MiB", "later MiB")
     print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
     beside: list[str] = []
-    for name, make in cases(arguments.megapixels).items():
-        if not arguments.names or name in arguments.names:
-            data = make()
-            for effort in arguments.effort:
-                how = {"sharpen": arguments.sharpen, "format_": arguments.format}
-                found = [measure(data, effort, each, **how) for each in allocators.values()]
-                print(_row(name, effort, found), flush=True)
-                beside.extend(_beside(f"{name} at effort {effort}", found))
+    others: list[float] = []
+    for name, effort, found in _measured(arguments, [*allocators.values()]):
+        beside.extend(_beside(f"{name} at effort {effort}", found))
+        if arguments.above and _part(found) < arguments.above:
+            others.append(_part(found))
+        else:
+            print(_row(name, effort, found, is_short=bool(arguments.above)), flush=True)
+    if others:
+        print(f"\n{len(others)} other kinds took {min(others):.2f} to {max(others):.2f} of their most.")
     print("\n" + "\n".join(beside or ["No peak is more than a tenth beside its estimate."]))
 
 
-def _row(name: str, effort: int, found: Sequence[Measured]) -> str:
+def _measured(
+    arguments: argparse.Namespace, allocators: Sequence[Mapping[str, str]]
+) -> Iterator[tuple[str, int, list[Measured]]]:
+    """Each case with each effort, and what was measured with each allocator."""
+    for name, make in cases(arguments.megapixels).items():
+        if arguments.names and name not in arguments.names:
+            continue
+        data = make()
+        for effort in arguments.effort:
+            how = {"sharpen": arguments.sharpen, "format_": arguments.format}
+            yield name, effort, [measure(data, effort, each, **how) for each in allocators]
+
+
+def _part(found: Sequence[Measured]) -> float:
+    """The highest peak, as a part of the most that is estimated."""
+    return max(each.peak for each in found) / found[0].estimate
+
+
+def _row(name: str, effort: int, found: Sequence[Measured], *, is_short: bool) -> str:
     sizes = (found[0].least, found[0].estimate, *(each.peak for each in found))
-    highest = max(each.peak for each in found) / found[0].estimate
-    later = f"{found[0].left / MIB:.0f} | {max(each.later for each in found) / MIB:.0f}"
-    return f"| {name} | {effort} | {' | '.join(f'{size / MIB:.0f}' for size in sizes)} | {highest:.2f} | {later} |"
+    row = f"| {name} | {effort} | {' | '.join(f'{size / MIB:.0f}' for size in sizes)} | {_part(found):.2f} |"
+    return row if is_short else f"{row} {found[0].left / MIB:.0f} | {max(each.later for each in found) / MIB:.0f} |"
 
 
 def _beside(name: str, found: Sequence[Measured]) -> Iterator[str]:

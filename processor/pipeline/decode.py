@@ -304,7 +304,7 @@ def _load_gif(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, stric
 def _probe_avif(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
     still = heif.read(data, AVIF, heif.AV1)
     info = _probe(data, name, anatomy)  # libheif knows the size of a crop best
-    decoder_bytes = info.decoder_bytes + still.decoding_bytes
+    decoder_bytes = info.decoder_bytes + still.decoding_bytes + anatomy.metadata_bytes  # libheif has two copies
     return replace(
         info,
         frames=1,
@@ -335,7 +335,7 @@ def _probe_heic(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
         has_alpha=still.has_alpha,
         bands=_RGB + still.has_alpha,
         coded_pixels=still.decoded_pixels,
-        decoder_bytes=still.decoding_bytes,
+        decoder_bytes=still.decoding_bytes + anatomy.metadata_bytes,
         metadata_bytes=_kept_bytes(anatomy),
     )
 
