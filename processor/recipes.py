@@ -287,9 +287,9 @@ def _plain(value: Value) -> Value:
 #: original's size, in any format. Efforts and qualities were measured: `docs/performance.md`.
 STANDARD = Recipe(
     name="standard",
-    version=7,
+    version=8,
     specs=(
-        VariantSpec(name="thumbnail", format=WEBP.name, quality=80, effort=4, box=(300, 300)),
+        VariantSpec(name="thumbnail", format=WEBP.name, quality=81, effort=2, box=(300, 300)),
         VariantSpec(name="medium", format=WEBP.name, quality=85, effort=2, box=(800, 600)),
         VariantSpec(name="large", format=WEBP.name, quality=90, effort=1, box=(1920, 1080)),
         VariantSpec(name="webp", format=WEBP.name, quality=84, effort=2),

@@ -79,7 +79,7 @@ def test_what_has_no_box_cannot_fit_into_it() -> None:
 
 def test_a_record_says_how_a_picture_gets_into_its_box() -> None:
     recipe = fitted(STANDARD, [Cover(gravity=Gravity.ATTENTION), None, Contain(colour="#ffffff"), None])
-    assert '["thumbnail","webp",80,4,300,300,"cover:attention"],["medium","webp",85,2,800,600],' in recipe.to_text()
+    assert '["thumbnail","webp",81,2,300,300,"cover:attention"],["medium","webp",85,2,800,600],' in recipe.to_text()
     assert '["large","webp",90,1,1920,1080,"contain:#ffffff"],["webp","webp",84,2]' in recipe.to_text()
 
 
@@ -96,7 +96,7 @@ def test_recipes_of_one_digest_ask_for_the_same(one: Recipe, other: Recipe) -> N
 
 def test_a_record_says_it_so_that_people_can_read_it() -> None:
     assert STANDARD.to_text() == (
-        'standard@7#44b2f95f866e0a09:[["thumbnail","webp",80,4,300,300],["medium","webp",85,2,800,600],'
+        'standard@8#29ede19e6523644f:[["thumbnail","webp",81,2,300,300],["medium","webp",85,2,800,600],'
         '["large","webp",90,1,1920,1080],["webp","webp",84,2],"colour","colours","placeholder","blurhash","likeness","metadata","position"]'
     )
 
@@ -118,7 +118,7 @@ def test_a_record_says_which_effects_each_variant_has_in_their_order() -> None:
     recipe = replace(recipe, specs=(replace(thumbnail, effects=(blurred, *recipe.specs[0].effects)), *recipe.specs[1:]))
 
     assert recipe.to_text().partition(":")[2] == (
-        '[["thumbnail","webp",80,4,300,300,["blur",{"edges":"keep","sigma":2}],["sharpen",{"sigma":0.8}]],'
+        '[["thumbnail","webp",81,2,300,300,["blur",{"edges":"keep","sigma":2}],["sharpen",{"sigma":0.8}]],'
         '["medium","webp",85,2,800,600],["large","webp",90,1,1920,1080],'
         '["webp","webp",84,2,["sharpen",{"sigma":1.5}]],"colour","colours","placeholder","blurhash","likeness","metadata","position"]'
     )

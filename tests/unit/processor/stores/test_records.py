@@ -268,8 +268,8 @@ API_KEY_ITEM = {
 }
 
 RECIPE_TEXT = (
-    "standard@7#44b2f95f866e0a09:"
-    '[["thumbnail","webp",80,4,300,300],["medium","webp",85,2,800,600],'
+    "standard@8#29ede19e6523644f:"
+    '[["thumbnail","webp",81,2,300,300],["medium","webp",85,2,800,600],'
     '["large","webp",90,1,1920,1080],["webp","webp",84,2],"colour","colours","placeholder","blurhash","likeness","metadata","position"]'
 )
 

@@ -100,10 +100,10 @@ def test_the_pipeline_gets_every_limit_of_a_file_and_records_are_kept_for_days()
 @pytest.mark.parametrize(
     ("given", "efforts", "qualities"),
     [
-        ({}, [4, 2, 1, 2], [80, 85, 90, 84]),
-        ({"WEBP_EFFORT": "4"}, [4, 4, 4, 4], [80, 85, 90, 84]),
+        ({}, [2, 2, 1, 2], [81, 85, 90, 84]),
+        ({"WEBP_EFFORT": "4"}, [4, 4, 4, 4], [81, 85, 90, 84]),
         ({"WEBP_EFFORT": "6, 5,1,0", "WEBP_QUALITY": "75"}, [6, 5, 1, 0], [75, 75, 75, 75]),
-        ({"WEBP_QUALITY": "80,85,90,85"}, [4, 2, 1, 2], [80, 85, 90, 85]),
+        ({"WEBP_QUALITY": "80,85,90,85"}, [2, 2, 1, 2], [80, 85, 90, 85]),
     ],
 )
 def test_the_recipe_has_an_effort_and_a_quality_for_each_variant_or_one_for_all(
