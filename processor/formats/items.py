@@ -25,7 +25,7 @@ _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:a
 #: Types of items that are derived from others, and the most levels of derivation.
 _DERIVED, _DEEPEST = frozenset({b"grid", b"iden", b"iovl"}), 8
 #: Types of items that are decoded, if at all. libheif reads all others into memory when it opens a file.
-_PICTURES = frozenset({b"av01", b"hvc1", *_DERIVED})
+_PICTURES = frozenset({b"av01", b"hvc1", b"hev1", *_DERIVED})
 #: What a property begins with that is a colour profile.
 _PROFILES = frozenset({b"prof", b"rICC"})
 #: Properties are read up to so many bytes: what a profile may have, and one more.

@@ -9,6 +9,7 @@ from contextlib import suppress
 from processor.formats.anatomy import MAX_PIECES, MAX_PROFILE_BYTES, Anatomy, Pieces
 from processor.formats.blocks import Block, Kind, photoshop_blocks
 from processor.formats.format import Decoding, Format, composed
+from processor.formats.inflating import inflated_lengths
 from processor.formats.info import ImageInfo
 from processor.formats.signatures import begins_with
 
@@ -39,13 +40,11 @@ def _dissect(data: bytes, pieces: Pieces) -> Anatomy:
 
 def profile_bytes(body: memoryview) -> int:
     """Unpacked length of the profile in an iCCP chunk, at most one more than `MAX_PROFILE_BYTES`."""
-    head = len(bytes(body[: _KEYWORD + 1]).partition(b"\0")[0]) + 2
-    inflater, length, rest = zlib.decompressobj(), 0, bytes(body[head : head + MAX_PROFILE_BYTES])
+    head, length = len(bytes(body[: _KEYWORD + 1]).partition(b"\0")[0]) + 2, 0
     with suppress(zlib.error):
-        while rest and length <= MAX_PROFILE_BYTES:
-            length += len(inflater.decompress(rest, _MOST_UNPACKED))
-            rest = inflater.unconsumed_tail
-    return min(length, MAX_PROFILE_BYTES + 1)
+        for piece in inflated_lengths(body[head:], MAX_PROFILE_BYTES + 1):
+            length += piece
+    return length
 
 
 def chunks(data: bytes, pieces: Pieces) -> Iterator[tuple[bytes, int, int]]:

@@ -56,6 +56,8 @@ class Still:
     profile: bytes | None
     coded: dict[int, Item]
     decoded_pixels: int
+    #: The same, but no side is shorter than a block.
+    padded_pixels: int
     items: Items
 
     @property
@@ -63,7 +65,7 @@ class Still:
         """Bytes that libheif and its codec need while they decode, beside the picture that is shown."""
         pixel_bytes = DECODING_BYTES[self.coded_as][self.bits > _BITS][self.is_coarse]
         unseen = max(0, self.decoded_pixels - self.width * self.height)
-        return self.decoded_pixels * pixel_bytes + unseen * _MOST_BANDS
+        return self.padded_pixels * pixel_bytes + unseen * _MOST_BANDS
 
     @property
     def tiles(self) -> list[int]:
@@ -105,6 +107,7 @@ def _still(data: bytes, items: Items, format_: Format, coded_as: frozenset[bytes
     width, height = _upright(primary)
     told = (primary, next(iter(coded.values())))
     codings = [_coding(item) for item in coded.values()]
+    sizes = [_size(item) for item in (primary, *coded.values())]
     if coded_as == AV1:
         _check_frames(data, coded.values())
     return Still(
@@ -118,7 +121,8 @@ def _still(data: bytes, items: Items, format_: Format, coded_as: frozenset[bytes
         colour=_colour(told),
         profile=next((body[4:] for body in _said(told, b"colr") if body[:4] in (b"prof", b"rICC")), None),
         coded=coded,
-        decoded_pixels=max(across * down for across, down in map(_size, (primary, *coded.values()))),
+        decoded_pixels=max(across * down for across, down in sizes),
+        padded_pixels=max(max(across, _BLOCK) * max(down, _BLOCK) for across, down in sizes),
         items=items,
     )
 

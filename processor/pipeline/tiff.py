@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from processor.errors import CorruptImage, UnsupportedFormat
 from processor.formats.anatomy import MAX_PIECES, Pieces
+from processor.formats.inflating import inflated_lengths
 from processor.formats.tiff import TIFF, Name, Page, read_page
 
 #: Signs of camera raw: the page is only a preview of a sub-page, or has raw sensor data (DNG, CR2).
@@ -88,17 +89,17 @@ def check_pieces(tiff: Tiff, check: Callable[[], None]) -> None:
     packed = tiff.page.number(Name.COMPRESSION, _PLAIN)
     if packed == _PLAIN and any(length < needed for _, length, needed in tiff.pieces):
         raise CorruptImage
-    most = max(needed for _, _, needed in tiff.pieces)
+    view, most = memoryview(tiff.page.data), max(needed for _, _, needed in tiff.pieces)
     for start, length, needed in tiff.pieces if packed in _DEFLATED else ():
         check()
-        if not needed <= _inflated_bytes(tiff.page.data[start : start + length], most + 1) <= most:
+        if not needed <= _inflated_bytes(view[start : start + length], most + 1) <= most:
             raise CorruptImage
 
 
-def _inflated_bytes(piece: bytes, limit: int) -> int:
+def _inflated_bytes(piece: memoryview, limit: int) -> int:
     """Decompressed length, at most `limit`; 0 if the data is damaged."""
     try:
-        return len(zlib.decompressobj().decompress(piece, limit))
+        return sum(inflated_lengths(piece, limit))
     except zlib.error:
         return 0
 

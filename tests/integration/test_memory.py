@@ -103,6 +103,9 @@ HOSTILE: Mapping[str, Callable[[], bytes]] = {
     "png-of-huge-profile": lambda: _with_profile(".png", 220),
     "tiff-of-profile": lambda: _with_profile(".tif", 130),
     "avif-of-metadata": lambda: metadata.avif(_SMALL, exif=_TOLD_MUCH),
+    "avif-narrow": lambda: bytes(
+        corpus.photo(512, 16).replicate(30, 1).heifsave_buffer(compression="av1", effort=0, Q=30)
+    ),
     "jpeg-of-refuse": lambda: corpus.jpeg(_SMALL)[:-2] + bytes(30_000_000) + b"\xff\xd9",
 }
 #: What takes many blocks of less than 1 MiB, from one thread after the other.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
@@ -202,3 +203,19 @@ def test_memory_is_reserved_for_samples_that_are_left_out() -> None:
 
     assert (ample.bands, ample.width) == (plain.bands, plain.width)
     assert ample.decoder_bytes - plain.decoder_bytes > 57 * 160 * 120
+
+
+def test_a_packed_tile_of_fifty_megabytes_is_measured_without_holding_it() -> None:
+    """It is a small file, and one tile that is far larger than the picture."""
+    options = {"tile": True, "tile_width": 8192, "tile_height": 2048, "compression": "deflate"}
+    read = tiff.read(corpus.tiff(corpus.photo(64, 48), **options))
+
+    tracemalloc.start()
+    try:
+        tiff.check_pieces(read, lambda: None)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert read.piece_bytes > 50_000_000
+    assert peak < 5_000_000
