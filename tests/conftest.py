@@ -73,7 +73,7 @@ def process_restored() -> Iterator[None]:
 def pytest_xdist_auto_num_workers() -> int | None:
     """More than processors, because the longest tests wait for processes more than they compute."""
     asked = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
-    return None if asked else processors() + min(processors(), 4)
+    return None if asked else processors() + 1
 
 
 class OneByOne(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types

@@ -241,6 +241,7 @@ def test_arrivals_come_at_the_scenarios_rate() -> None:
     assert list(arrivals(rate(0), random.Random(SEED))) == []
 
 
+@pytest.mark.slow
 def test_the_shipped_values_serve_every_scenario_to_its_end() -> None:
     """All that came is shown or still at work when the scenario is over; nothing waits."""
     for scenario in SCENARIOS:

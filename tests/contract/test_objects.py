@@ -132,6 +132,7 @@ async def test_objects_are_listed_by_prefix_in_key_order(objects: ObjectStore, p
     assert (listed[0].content_type, listed[0].metadata) == ("", {})
 
 
+@pytest.mark.slow
 async def test_more_objects_than_a_page_holds_are_listed(objects: ObjectStore, prefix: str, backend: Backend) -> None:
     backend.skip_on("moto", because="it takes long to store a thousand objects, and pages as the emulator does")
     for start in range(0, 1004, 16):

@@ -208,6 +208,7 @@ async def test_a_terminal_shows_the_first_key_once_and_a_request_on_one_line(tmp
         pytest.param(signal.SIGTERM, 2, id="SIGTERM twice"),
     ],
 )
+@pytest.mark.slow
 async def test_an_end_while_it_starts_leaves_no_trace_and_no_emulator(
     tmp_path: Path, number: signal.Signals, times: int
 ) -> None:

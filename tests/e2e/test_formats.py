@@ -40,6 +40,7 @@ async def _assert_shown(stores: AllStores, variants: dict[str, Any]) -> None:
             assert (picture.format, picture.size) == ("AVIF", (avif["width"], avif["height"]))
 
 
+@pytest.mark.slow
 async def test_every_picture_is_there_in_both_formats_and_an_animation_says_why_not(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:

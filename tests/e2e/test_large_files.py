@@ -50,6 +50,7 @@ async def what_lies_there(begun: Any) -> tuple[list[str], list[str]]:
     return [each["Key"] for each in objects.get("Versions", ())], [each["Key"] for each in uploads.get("Uploads", ())]
 
 
+@pytest.mark.slow
 async def test_a_file_in_parts_is_completed_when_all_are_there_and_becomes_four_variants(
     make_service: MakeService, photo: bytes
 ) -> None:

@@ -144,6 +144,7 @@ async def test_a_filter_starts_a_bulk_job_that_can_be_waited_for(images: AsyncCl
     assert [row.unique_id async for row in images.list_batch_results(started.batch_id)] != []
 
 
+@pytest.mark.slow
 def test_the_blocking_client_does_the_same(service: LocalService, tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(corpus.jpeg(corpus.photo(64, 44)))

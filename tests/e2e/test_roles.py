@@ -74,6 +74,7 @@ async def test_what_comes_through_the_api_process_the_worker_process_converts(
     assert "sqs:ReceiveMessage" not in {right for right, resource in used(tmp_path / "api") if resource == "queue"}
 
 
+@pytest.mark.slow
 async def test_an_api_process_that_may_not_reach_its_table_never_becomes_ready(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:

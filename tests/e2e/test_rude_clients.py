@@ -46,6 +46,7 @@ async def test_silence_is_ended_and_nobody_else_waits_for_it(tmp_path: Path, ses
             assert (await between).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.slow
 async def test_no_request_writes_a_line_of_its_own_into_the_log(tmp_path: Path, session: aiohttp.ClientSession) -> None:
     evil = '%0d%0a{"event":"forged"}%1b[31m%e2%80%a8x'
     log_file = tmp_path / "service.log"

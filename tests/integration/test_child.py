@@ -140,8 +140,8 @@ async def engine() -> AsyncIterator[Engine]:
 
 
 def in_part(names: Sequence[str]) -> list[Any]:
-    """One in eight for every run. Each of the others starts a child too, and is slow."""
-    return [pytest.param(name, marks=[pytest.mark.slow] if number % 8 else []) for number, name in enumerate(names)]
+    """One in sixteen for every run. Each of the others starts a child too, and is slow."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if number % 16 else []) for number, name in enumerate(names)]
 
 
 @pytest.mark.parametrize("name", in_part(GOOD))

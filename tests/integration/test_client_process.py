@@ -83,7 +83,7 @@ async def test_a_result_appears_when_its_photo_is_done_and_not_at_the_end(
     assert (code, total["total"]["completed"]) == (0, 2)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 async def test_an_interrupted_run_tells_what_is_complete_and_how_to_go_on(
     service: ScriptedService, photos: list[Path], number: signal.Signals
 ) -> None:
@@ -116,7 +116,7 @@ async def test_an_interrupted_run_tells_what_is_complete_and_how_to_go_on(
     assert len(service.images) == len(service.uploads) == len(photos)
 
 
-@pytest.mark.parametrize("json_output", [True, False])
+@pytest.mark.parametrize("json_output", [True, pytest.param(False, marks=pytest.mark.slow)])
 async def test_a_reader_that_goes_away_ends_the_run_quietly(
     service: ScriptedService, photos: list[Path], *, json_output: bool
 ) -> None:
@@ -247,7 +247,7 @@ async def test_progress_is_on_the_terminal_and_never_in_the_piped_results(
     assert piped.count("completed ") == 6
 
 
-@pytest.mark.parametrize("term", ["dumb", ""])
+@pytest.mark.parametrize("term", ["dumb", pytest.param("", marks=pytest.mark.slow)])
 async def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
     service: ScriptedService, photos: list[Path], terminal: tuple[int, int], term: str
 ) -> None:
@@ -256,7 +256,7 @@ async def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
     assert shown.count("http://cdn/webp.webp") == 6
 
 
-@pytest.mark.parametrize("columns", ["40", "80", "200"])
+@pytest.mark.parametrize("columns", ["40", *(pytest.param(each, marks=pytest.mark.slow) for each in ("80", "200"))])
 async def test_urls_are_whole_however_narrow_the_terminal_is(
     service: ScriptedService, photos: list[Path], terminal: tuple[int, int], columns: str
 ) -> None:

@@ -50,7 +50,7 @@ def complaint(folder: Path, **variables: str) -> str:
 @pytest.mark.parametrize(
     "variable",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if number % 12 else [])
+        pytest.param(name, marks=[pytest.mark.slow] if number % 24 else [])
         for number, name in enumerate(sorted({*ITS_OWN, *Settings.variables()}))
     ],
 )

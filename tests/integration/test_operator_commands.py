@@ -59,6 +59,7 @@ async def _invoke(environment: dict[str, str], *arguments: str) -> tuple[int | N
     return result.exit_code, result.output
 
 
+@pytest.mark.slow
 async def test_what_is_out_of_order_is_found_mended_and_counted_and_then_found_no_more(tmp_path: Path) -> None:
     async with run_stage(tmp_path) as stage:
         environment = stage.environment()
@@ -146,7 +147,7 @@ async def test_keys_are_made_listed_replaced_and_revoked_from_the_command_line_a
     assert key.split("_", 2)[2] not in log_file.read_text()
 
 
-@pytest.mark.parametrize("variable", ["PORT", "METRICS_PORT"])
+@pytest.mark.parametrize("variable", ["PORT", pytest.param("METRICS_PORT", marks=pytest.mark.slow)])
 async def test_a_service_that_cannot_listen_says_in_one_sentence_which_variable_chooses_another(variable: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -160,6 +161,7 @@ async def test_a_service_that_cannot_listen_says_in_one_sentence_which_variable_
     )
 
 
+@pytest.mark.slow
 async def test_an_address_that_is_none_of_this_machine_is_named_by_its_variable() -> None:
     code, said = await _run({**AWAY, "HOST": "192.0.2.1", "PORT": "0", "LOG_LEVEL": "error"}, "serve")
     assert code == 1

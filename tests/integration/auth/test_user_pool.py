@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import aioboto3
 import aiohttp
+import pytest
 
 from service.local.emulator import REGION
 from tests.fleet import run_service, run_stage
@@ -79,6 +80,7 @@ def claim(token: str, name: str) -> str:
     return str(json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))[name])
 
 
+@pytest.mark.slow
 async def test_people_of_the_pool_get_in_with_either_token_and_strangers_do_not(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:

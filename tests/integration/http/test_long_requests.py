@@ -103,7 +103,11 @@ def _requests(route: Route) -> Iterator[Mapping[str, Any]]:
     yield {"headers": HEADERS}
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+@pytest.mark.parametrize(
+    "route",
+    [pytest.param(route, marks=[pytest.mark.slow] if number % 4 else []) for number, route in enumerate(ROUTES)],
+    ids=lambda route: f"{route.method} {route.path}",
+)
 async def test_the_largest_requests_are_understood_beside_the_loop_or_in_small_steps(
     route: Route,
     serve: Serve,

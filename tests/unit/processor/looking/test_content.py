@@ -60,8 +60,11 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
     classifiers._names.cache_clear()
 
 
-PHOTO = corpus.photo(640, 480)
 WHITE = bytes([255]) * SQUARE * SQUARE * 3
+
+
+def photo() -> pyvips.Image:
+    return corpus.photo(640, 480)
 
 
 def test_the_models_are_shown_the_samples_as_they_learned_them(told: Told) -> None:
@@ -86,7 +89,7 @@ def test_an_embedding_has_a_bit_for_each_feature_that_is_there(told: Told) -> No
     told.features[0, 0], told.features[0, 9], told.features[0, 1279] = 0.31, 5, 0.29
     found = look_at_content(WHITE).embedding
     assert (len(found), found[:2], found[-1]) == (160, bytes((0b1000_0000, 0b0100_0000)), 0)
-    assert len(embedding(View(PHOTO))) == 216
+    assert len(embedding(View(photo()))) == 216
 
 
 @pytest.mark.parametrize(
@@ -101,7 +104,7 @@ def test_what_the_model_is_sure_of_is_a_tag(
     scores: dict[int, float], expected: list[tuple[str, float]], told: Told
 ) -> None:
     told.scores = scores
-    assert tags(View(PHOTO)) == [{"name": name, "score": score} for name, score in expected]
+    assert tags(View(photo())) == [{"name": name, "score": score} for name, score in expected]
 
 
 @pytest.mark.parametrize(("size", "count"), [((LEAST_SIDE, 400), 1), ((LEAST_SIDE - 1, 400), 0), ((1, 1), 0)])
@@ -127,7 +130,7 @@ def test_the_model_sees_the_middle_and_the_other_one_all_but_the_edge(told: Told
 
 def test_each_model_looks_once_at_a_view(told: Told) -> None:
     told.scores = {1: 0.9}
-    seen = View(PHOTO)
+    seen = View(photo())
     for analysis in (tags, embedding, nsfw) * 2:
         analysis(seen)
     assert len(told.shown) == 2
@@ -147,9 +150,9 @@ DRAWN: dict[str, Callable[[], pyvips.Image]] = {
     "one colour": lambda: corpus.flat(640, 480, (9, 99, 199)),
 }
 PHOTOS: dict[str, Callable[[], pyvips.Image]] = {
-    "a photograph": lambda: PHOTO,
-    "grey": lambda: PHOTO.colourspace("b-w"),
-    "blurred": lambda: PHOTO.gaussblur(4),
+    "a photograph": photo,
+    "grey": lambda: photo().colourspace("b-w"),
+    "blurred": lambda: photo().gaussblur(4),
     "on white": lambda: corpus.flat(640, 480, (255, 255, 255)).insert(corpus.photo(300, 300), 170, 90),
     "of few pixels": lambda: corpus.photo(7, 5),
 }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -46,18 +47,18 @@ def recipe_of(*boxes: int) -> Recipe:
 
 #: By what the decoder shrinks a picture of 480 x 320 for it.
 RECIPES = {2: recipe_of(60, 120), 4: recipe_of(60), 8: recipe_of(36)}
-FILES = {
-    "even": corpus.jpeg(corpus.photo(480, 320)),
-    "odd": corpus.jpeg(corpus.photo(481, 323)),
-    "coarse colours": corpus.jpeg(corpus.photo(480, 328), subsample_mode="on"),
-    "coarse colours, odd": corpus.jpeg(corpus.photo(485, 331), subsample_mode="on"),
-    "tall": corpus.jpeg(corpus.photo(323, 485)),
-    "grey": corpus.jpeg(corpus.photo(480, 320).colourspace("b-w")),
-    "cmyk": corpus.cmyk_jpeg(corpus.photo(480, 320), profile=False),
-    "another profile": corpus.p3_jpeg(corpus.photo(480, 320)),
-    "without its end": corpus.jpeg(corpus.photo(480, 320))[:-2],
-    "turned": corpus.jpeg(corpus.photo(480, 320), orientation=6),
-    "upside down": corpus.jpeg(corpus.photo(480, 320), orientation=3),
+FILES: Mapping[str, Callable[[], bytes]] = {
+    "even": lambda: corpus.jpeg(corpus.photo(480, 320)),
+    "odd": lambda: corpus.jpeg(corpus.photo(481, 323)),
+    "coarse colours": lambda: corpus.jpeg(corpus.photo(480, 328), subsample_mode="on"),
+    "coarse colours, odd": lambda: corpus.jpeg(corpus.photo(485, 331), subsample_mode="on"),
+    "tall": lambda: corpus.jpeg(corpus.photo(323, 485)),
+    "grey": lambda: corpus.jpeg(corpus.photo(480, 320).colourspace("b-w")),
+    "cmyk": lambda: corpus.cmyk_jpeg(corpus.photo(480, 320), profile=False),
+    "another profile": lambda: corpus.p3_jpeg(corpus.photo(480, 320)),
+    "without its end": lambda: corpus.jpeg(corpus.photo(480, 320))[:-2],
+    "turned": lambda: corpus.jpeg(corpus.photo(480, 320), orientation=6),
+    "upside down": lambda: corpus.jpeg(corpus.photo(480, 320), orientation=3),
 }
 UNEVEN = {"odd", "coarse colours, odd", "tall"}
 
@@ -66,6 +67,15 @@ UNEVEN = {"odd", "coarse colours, odd", "tall"}
 def large_ones_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture of 480 x 320 takes long."""
     monkeypatch.setattr(geometry, "LONG_PIXELS", 20_000)
+
+
+@cache
+def _made(make: Callable[[], bytes]) -> bytes:
+    return make()
+
+
+def file(files: Mapping[str, Callable[[], bytes]], name: str) -> bytes:
+    return _made(files[name])
 
 
 def rendered(data: bytes, recipe: Recipe) -> Rendered:
@@ -81,7 +91,7 @@ def in_one_pass(data: bytes, recipe: Recipe) -> Rendered:
 @pytest.mark.parametrize("shrink", RECIPES)
 @pytest.mark.parametrize("name", FILES)
 def test_the_own_size_is_the_same_file_and_the_small_ones_are_the_same_picture(name: str, shrink: int) -> None:
-    data, recipe = FILES[name], RECIPES[shrink]
+    data, recipe = file(FILES, name), RECIPES[shrink]
     assert passes.shrink(inspect(data, LIMITS), recipe) == shrink
 
     held, found = in_one_pass(data, recipe), rendered(data, recipe)
@@ -104,7 +114,7 @@ def test_the_own_size_is_the_same_file_and_the_small_ones_are_the_same_picture(n
     ],
 )
 async def test_the_files_are_the_same_every_time_and_whoever_makes_them(name: str) -> None:
-    data, recipe = FILES[name], RECIPES[2]
+    data, recipe = file(FILES, name), RECIPES[2]
     alone = rendered(data, recipe)
     for threads in (1, 2):
         config = EngineConfig(threads=threads, memory_budget_bytes=10**9)
@@ -127,14 +137,14 @@ async def test_a_child_makes_the_same_files() -> None:
         await child.close()
 
 
-PROGRESSIVE = {
-    "even": corpus.jpeg(corpus.photo(480, 320), interlace=True),
-    "fine colours": corpus.jpeg(corpus.photo(480, 320), interlace=True, subsample_mode="off"),
-    "odd": corpus.jpeg(corpus.photo(481, 323), interlace=True),
-    "grey": corpus.jpeg(corpus.photo(480, 320).colourspace("b-w"), interlace=True),
-    "cmyk": corpus.jpeg(corpus.photo(480, 320).colourspace("cmyk"), interlace=True),
-    "another profile": corpus.jpeg(corpus.photo(480, 320), interlace=True, profile="p3"),
-    "turned": corpus.jpeg(corpus.photo(480, 320), interlace=True, orientation=6),
+PROGRESSIVE: Mapping[str, Callable[[], bytes]] = {
+    "even": lambda: corpus.jpeg(corpus.photo(480, 320), interlace=True),
+    "fine colours": lambda: corpus.jpeg(corpus.photo(480, 320), interlace=True, subsample_mode="off"),
+    "odd": lambda: corpus.jpeg(corpus.photo(481, 323), interlace=True),
+    "grey": lambda: corpus.jpeg(corpus.photo(480, 320).colourspace("b-w"), interlace=True),
+    "cmyk": lambda: corpus.jpeg(corpus.photo(480, 320).colourspace("cmyk"), interlace=True),
+    "another profile": lambda: corpus.jpeg(corpus.photo(480, 320), interlace=True, profile="p3"),
+    "turned": lambda: corpus.jpeg(corpus.photo(480, 320), interlace=True, orientation=6),
 }
 
 
@@ -146,7 +156,7 @@ def from_all_scans(data: bytes, recipe: Recipe) -> Rendered:
 
 @pytest.mark.parametrize("name", PROGRESSIVE)
 def test_of_a_progressive_file_the_smallest_is_the_same_picture_and_the_others_are_the_same_files(name: str) -> None:
-    data = PROGRESSIVE[name]
+    data = file(PROGRESSIVE, name)
 
     held, found = from_all_scans(data, recipe_of(36, 60)), rendered(data, recipe_of(36, 60))
 
@@ -159,7 +169,7 @@ def test_of_a_progressive_file_the_smallest_is_the_same_picture_and_the_others_a
 
 @pytest.mark.parametrize("name", PROGRESSIVE)
 async def test_progressive_files_give_the_same_every_time_and_whoever_makes_them(name: str) -> None:
-    data, recipe = PROGRESSIVE[name], recipe_of(36, 60)
+    data, recipe = file(PROGRESSIVE, name), recipe_of(36, 60)
     alone = rendered(data, recipe)
     engine = Engine(EngineConfig(threads=2, memory_budget_bytes=10**9))
     assert [await engine.render(data, recipe) for _ in range(2)] == [alone] * 2
@@ -191,29 +201,29 @@ def steps_of(data: bytes, recipe: Recipe) -> list[str]:
 def test_small_variants_do_not_wait_for_the_whole_picture_nor_long_work_for_them() -> None:
     shrunk = ["decode jpeg 2", "rest may begin", "resize", "analyse colour", "encode in-60", "encode in-120"]
 
-    assert steps_of(FILES["even"], RECIPES[2]) == [*shrunk, "encode own"]
-    assert steps_of(FILES["turned"], RECIPES[2]) == [*shrunk, "decode jpeg", "resize", "encode own"]
+    assert steps_of(file(FILES, "even"), RECIPES[2]) == [*shrunk, "encode own"]
+    assert steps_of(file(FILES, "turned"), RECIPES[2]) == [*shrunk, "decode jpeg", "resize", "encode own"]
 
 
 def test_the_smallest_of_a_progressive_picture_does_not_wait_for_all_of_its_scans() -> None:
     means = ["decode jpeg 8", "resize", "analyse colour", "encode in-36"]
     whole = ["decode jpeg", "rest may begin", "resize"]
 
-    assert steps_of(PROGRESSIVE["even"], recipe_of(36, 60)) == [*means, *whole, "encode in-60", "encode own"]
-    assert steps_of(PROGRESSIVE["even"], recipe_of(36)) == [*means, *whole, "encode own"]
-    assert steps_of(PROGRESSIVE["even"], recipe_of(60))[0] == "decode jpeg"
+    assert steps_of(file(PROGRESSIVE, "even"), recipe_of(36, 60)) == [*means, *whole, "encode in-60", "encode own"]
+    assert steps_of(file(PROGRESSIVE, "even"), recipe_of(36)) == [*means, *whole, "encode own"]
+    assert steps_of(file(PROGRESSIVE, "even"), recipe_of(60))[0] == "decode jpeg"
 
 
 def test_where_the_means_cannot_be_had_all_variants_come_from_the_whole() -> None:
     """Of a file that decoders only warn of."""
-    data, recipe = corpus.damage.with_stray_bytes(PROGRESSIVE["even"]), recipe_of(36, 60)
+    data, recipe = corpus.damage.with_stray_bytes(file(PROGRESSIVE, "even")), recipe_of(36, 60)
 
     assert rendered(data, recipe) == from_all_scans(data, recipe)
     assert steps_of(data, recipe)[:2] == ["decode jpeg 8", "decode jpeg"]
 
 
 def test_a_picture_that_goes_through_is_not_held() -> None:
-    data = FILES["even"]
+    data = file(FILES, "even")
     rendering = Rendering(data, inspect(data, LIMITS), RECIPES[2], Deadline(60))
     rendering.first()
     rendering.rest()
@@ -238,7 +248,7 @@ def damaged(data: bytes, at: float, byte: int, *, cut: bool) -> bytes:
 def test_damage_to_a_progressive_picture_is_damage_wherever_it_lies(
     name: str, at: float, byte: int, *, cut: bool
 ) -> None:
-    data, recipe = damaged(PROGRESSIVE[name], at, byte, cut=cut), recipe_of(36, 60)
+    data, recipe = damaged(file(PROGRESSIVE, name), at, byte, cut=cut), recipe_of(36, 60)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(geometry, "LONG_PIXELS", 20_000)
@@ -259,7 +269,7 @@ def test_damage_is_damage_however_often_a_picture_is_read(
     name: str, shrink: int, at: float, byte: int, *, cut: bool
 ) -> None:
     """Wherever it lies: what is refused of a picture that is held is refused, and nothing else."""
-    data, recipe = damaged(FILES[name], at, byte, cut=cut), RECIPES[shrink]
+    data, recipe = damaged(file(FILES, name), at, byte, cut=cut), RECIPES[shrink]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(geometry, "LONG_PIXELS", 20_000)
@@ -279,7 +289,8 @@ def own_or_refusal(how: Any, data: bytes, recipe: Recipe) -> object:
 @pytest.mark.parametrize("part", [0.3, 0.9, 0.999])
 def test_nothing_is_shown_of_a_picture_that_was_cut_early_and_all_of_them_are_refused(name: str, part: float) -> None:
     told: list[str] = []
-    data = FILES[name][: int(len(FILES[name]) * part)]
+    whole = file(FILES, name)
+    data = whole[: int(len(whole) * part)]
 
     with pytest.raises(CorruptImage):
         render(data, inspect(data, LIMITS), RECIPES[2], Deadline(60), lambda variant: told.append(variant.name))
@@ -288,7 +299,7 @@ def test_nothing_is_shown_of_a_picture_that_was_cut_early_and_all_of_them_are_re
 
 
 def test_the_deadline_holds_while_the_whole_picture_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    data, deadline = FILES["even"], Deadline(60)
+    data, deadline = file(FILES, "even"), Deadline(60)
     write, look, looked = encode.write, watch._Guard.stop_late, threading.Semaphore(0)
 
     def noted(guard: watch._Guard) -> None:

@@ -73,7 +73,9 @@ def _half(data: bytes) -> bytes:
     return data[: len(data) // 2]
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize(
+    "name", ["half a JPEG", *(pytest.param(name, marks=pytest.mark.slow) for name in REFUSED if name != "half a JPEG")]
+)
 async def test_a_refused_file_is_not_kept(name: str) -> None:
     assert await converted(REFUSED[name]()) == []
 
@@ -84,7 +86,12 @@ async def test_a_file_that_takes_too_long_is_not_kept() -> None:
 
 @pytest.mark.parametrize("width", [300, WIDE[0]])
 @pytest.mark.parametrize(
-    "error", [partial(pyvips.Error, "no"), MemoryError, RuntimeError], ids=["file", "memory", "defect"]
+    "error",
+    [
+        partial(pyvips.Error, "no"),
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (MemoryError, RuntimeError)),
+    ],
+    ids=["file", "memory", "defect"],
 )
 async def test_a_file_is_not_kept_whichever_variant_cannot_be_encoded(
     width: int, error: Callable[[], Exception], monkeypatch: pytest.MonkeyPatch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -74,21 +75,22 @@ async def test_one_key_signs_all_urls_of_an_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "key"),
     [
-        *("", "no json", "[]", "null", "7", "[" * 100_000, pem(rsa_key())),
-        json.dumps({"keyId": "FIRST"}),
-        json.dumps({"keyId": "FIRST", "privateKey": 7}),
-        json.dumps({"keyId": 7, "privateKey": pem(rsa_key())}),
-        json.dumps({"keyId": "no/id", "privateKey": pem(rsa_key())}),
-        json.dumps({"keyId": "FIRST", "privateKey": "-----BEGIN PRIVATE KEY-----"}),
-        json.dumps({"keyId": "FIRST", "privateKey": pem(rsa_key(4096))}),
-        json.dumps({"keyId": "FIRST", "privateKey": pem(ec.generate_private_key(ec.SECP256R1()))}),
+        *((text, rsa_key) for text in ("", "no json", "[]", "null", "7", "[" * 100_000, "PEM")),
+        (json.dumps({"keyId": "FIRST"}), rsa_key),
+        (json.dumps({"keyId": "FIRST", "privateKey": 7}), rsa_key),
+        (json.dumps({"keyId": 7, "privateKey": "PEM"}), rsa_key),
+        (json.dumps({"keyId": "no/id", "privateKey": "PEM"}), rsa_key),
+        (json.dumps({"keyId": "FIRST", "privateKey": "-----BEGIN PRIVATE KEY-----"}), rsa_key),
+        (json.dumps({"keyId": "FIRST", "privateKey": "PEM"}), lambda: rsa_key(4096)),
+        (json.dumps({"keyId": "FIRST", "privateKey": "PEM"}), lambda: ec.generate_private_key(ec.SECP256R1())),
     ],
-    ids=lambda text: text[:24],
+    ids=lambda value: value[:24] if isinstance(value, str) else "",
 )
-async def test_what_is_no_key_is_refused_and_told_to_nobody(text: str) -> None:
+async def test_what_is_no_key_is_refused_and_told_to_nobody(text: str, key: Callable[[], PrivateKeyTypes]) -> None:
     signer = SecretSigner(3600)
+    text = text.replace("PEM", json.dumps(pem(key()))[1:-1])
     with pytest.raises(NoKey) as refused:
         await signer.read(Secret(text).read)
     assert (str(refused.value), refused.value.__cause__) == ("", None)
