@@ -8,11 +8,14 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from docs.generate import ROOT
 
 PYTHON = ROOT / "clients" / "python"
 
 
+@pytest.mark.slow
 def test_the_python_client_is_a_wheel_with_all_that_it_needs(tmp_path: Path) -> None:
     sources = tmp_path / "sources"
     shutil.copytree(PYTHON, sources, ignore=shutil.ignore_patterns("__pycache__"))

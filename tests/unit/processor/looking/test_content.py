@@ -21,6 +21,7 @@ from processor.looking.files import FILES, Model
 from processor.looking.found import SQUARE
 from processor.looking.models import Models, use
 from processor.pipeline.analyses.content import LEAST_SIDE, embedding, nsfw, tags
+from processor.pipeline.lettering import lettered
 from processor.pipeline.view import View
 from tests import corpus
 from tests.corpus.faces import with_faces
@@ -141,8 +142,10 @@ def _diagram() -> pyvips.Image:
     for number in range(12):
         picture = picture.draw_rect([30, 30 + 15 * number, 200], 40 + 60 * number, 100, 30, 40 * number + 9, fill=True)
         picture = picture.draw_line([0, 0, 0], 20, 40 * number, 780, 30 * number + 60)
-    text = pyvips.Image.text("What is drawn has areas of one colour", dpi=200)
-    return corpus.as_srgb(picture.insert(255 - text.bandjoin([text, text]), 20, 500))
+    # With the font of watermarks: whoever draws with another one chooses the fonts of the whole process.
+    letters = pyvips.Image.new_from_buffer(lettered("What is drawn has areas of one colour", (0, 0, 0)), "")
+    shown = letters.resize(700 / letters.width).flatten(background=[255, 255, 255])
+    return corpus.as_srgb(picture.insert(shown, 20, 500))
 
 
 DRAWN: dict[str, Callable[[], pyvips.Image]] = {

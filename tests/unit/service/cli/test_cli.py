@@ -58,7 +58,10 @@ def test_help_is_everywhere(command: tuple[str, ...], option: str) -> None:
     assert "Usage:" in result.output
 
 
-@pytest.mark.parametrize("command", list(commands()))
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(each, marks=[pytest.mark.slow] if number % 4 else []) for number, each in enumerate(commands())],
+)
 def test_help_imports_nothing_that_it_does_not_need(command: tuple[str, ...]) -> None:
     script = (
         "import json, sys; from service.cli import main\n"
