@@ -37,6 +37,7 @@ from rich.progress import Progress
 from benchmarks.memory_peak import JEMALLOC, cases
 from benchmarks.soak import all_ended, stop, upload_all
 from benchmarks.soak_client import Clients, File, deck
+from processor.ports.queue import MessageQueue
 from processor.ports.stores import AllStores
 from tests import corpus
 from tests.fleet import ServiceProcess, run_stage
@@ -48,6 +49,8 @@ MB, MIB = 1_000_000, 1024 * 1024
 BESIDE_BUDGET_MB, BESIDE_BEGINNING_MB = 150, 50
 #: Time between two looks at the memory.
 LOOK_SECONDS = 0.05
+#: While so many messages wait, no client uploads.
+MOST_WAITING = 100
 #: Time between two lines about the progress, where no bar is shown.
 TOLD_SECONDS = 30
 #: Images before the first look, so that the process has loaded all libraries.
@@ -199,8 +202,24 @@ async def running(service: ServiceProcess) -> AsyncIterator[None]:
 
 async def uploaded(clients: Clients, stores: AllStores, count: int, at_once: int, progress: Progress) -> None:
     """Upload so many images, and wait for the end of each job."""
-    await upload_all(clients, count, at_once, progress)
+    may_go_on = asyncio.Event()
+    watching = asyncio.create_task(_kept_short(stores.queue, may_go_on))
+    await upload_all(clients, count, at_once, progress, may_go_on)
+    await stop([watching])
     await all_ended(stores, clients, progress)
+
+
+async def _kept_short(queue: MessageQueue, may_go_on: asyncio.Event) -> None:
+    """Let clients go on while few messages wait, until cancelled.
+
+    The emulator takes uploads faster than two threads convert images, and neither would get on with the other.
+    """
+    while True:
+        if (await queue.depth()).waiting < MOST_WAITING:
+            may_go_on.set()
+        else:
+            may_go_on.clear()
+        await asyncio.sleep(1)
 
 
 async def told(progress: Progress, seen: Seen) -> None:

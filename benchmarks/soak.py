@@ -131,13 +131,17 @@ async def two_services(folder: Path) -> AsyncIterator[tuple[Stage, Sequence[Serv
                 await service.kill()
 
 
-async def upload_all(clients: Clients, count: int, concurrency: int, progress: Progress) -> None:
-    """Run all clients, so many at once."""
+async def upload_all(
+    clients: Clients, count: int, concurrency: int, progress: Progress, may_go_on: asyncio.Event | None = None
+) -> None:
+    """Run all clients, so many at once; none begins while `may_go_on` is not set."""
     task = progress.add_task("Uploading", total=count)
     room = asyncio.Semaphore(concurrency)
 
     async def visit() -> None:
         async with room:
+            if may_go_on is not None:
+                await may_go_on.wait()
             await clients.one()
         progress.advance(task)
 
@@ -153,7 +157,8 @@ async def all_ended(stores: AllStores, clients: Clients, progress: Progress) -> 
     last_end = time.monotonic()
     while waiting and time.monotonic() - last_end < SETTLE_SECONDS:
         looked_at = [waiting.popleft() for _ in range(min(LOOKED_AT, len(waiting)))]
-        left = [upload for upload in looked_at if not await has_ended(stores, upload)]
+        ended = await asyncio.gather(*(has_ended(stores, upload) for upload in looked_at))
+        left = [upload for upload, is_over in zip(looked_at, ended, strict=True) if not is_over]
         waiting.extend(left)
         progress.update(task, completed=len(clients.uploads) - len(waiting))
         if len(left) < len(looked_at):

@@ -56,7 +56,7 @@ FRAME_BYTES, FRAME_LEAST_BYTES = 26.0, 22.0
 WRITTEN_BYTES, COPIED_BYTES, KEPT_BYTES = 0.75, 0.6, 0.4
 #: What noise adds to these: for noise in the colours, and for noise in the alpha, which is written without loss. Then
 #: the same two for each further file.
-NOISE_WRITTEN_BYTES, ALPHA_WRITTEN_BYTES, NOISE_KEPT_BYTES, ALPHA_KEPT_BYTES = 0.9, 3.7, 0.2, 1.0
+NOISE_WRITTEN_BYTES, ALPHA_WRITTEN_BYTES, NOISE_KEPT_BYTES, ALPHA_KEPT_BYTES = 0.9, 4.3, 0.2, 1.0
 #: Bytes per pixel of a small variant that is encoded beside a large one: the least for its alpha, and for a frame
 #: without alpha. Resizing softens every alpha.
 BESIDE_ALPHA_BYTES, BESIDE_FRAME_BYTES = 10.7, 11.0
