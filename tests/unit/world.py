@@ -61,6 +61,10 @@ def events_of(body: str) -> list[Event]:
     return [event for event in events if not isinstance(event, Unreadable)]
 
 
+#: The longest that the queue of the tests waits for a message.
+POLL_SECONDS = 0.05
+
+
 class RecordingQueue(MemoryQueue):
     """Remembers what was asked of it, and fails while it is told to."""
 
@@ -79,7 +83,9 @@ class RecordingQueue(MemoryQueue):
     async def receive(self, limit: int, *, wait_seconds: int, visibility_seconds: int) -> list[Message]:
         self.asked.append(limit)
         self._fail()
-        return await super().receive(limit, wait_seconds=wait_seconds, visibility_seconds=visibility_seconds)
+        # Whoever stops waits for the poll that is under way.
+        short = min(wait_seconds, POLL_SECONDS)
+        return await super().receive(limit, wait_seconds=short, visibility_seconds=visibility_seconds)
 
     async def send(self, body: str, *, delay_seconds: int = 0, reason: str = "", tries: int = 0) -> None:
         self._fail()

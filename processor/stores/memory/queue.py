@@ -30,7 +30,7 @@ class MemoryQueue:
         """Messages in the queue, including hidden ones."""
         return len(self._letters)
 
-    async def receive(self, limit: int, *, wait_seconds: int, visibility_seconds: int) -> list[Message]:
+    async def receive(self, limit: int, *, wait_seconds: float, visibility_seconds: int) -> list[Message]:
         """At most `limit` messages, the longest waiting first."""
         deadline = self._clock() + wait_seconds
         while True:
