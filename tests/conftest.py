@@ -23,6 +23,10 @@ from tests.no_secrets import secret_in
 gc.disable()
 
 TESTS = Path(__file__).parent
+#: Tests that render pictures; how many cases of one of them are many; and the part of those that `make test` tries.
+PICTURES, MANY, PART = TESTS / "unit/processor/pipeline", 8, 3
+#: The test that renders every kind of picture.
+WHOLE = PICTURES / "test_samples.py"
 #: Folders whose tests start processes, in the order in which they begin.
 LONGEST_FIRST = ("e2e", "faults", "infra", "integration", "contract")
 #: A backend of the contracts, the models of the operators, an environment without packages, a service, the tool that
@@ -95,9 +99,28 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneByOne:
     return OneByOne(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest tests begin, so that no worker is still busy with one when the others have ended."""
+    _leave_cases_to_make_slow(items)
     items.sort(key=_place)
+
+
+def _leave_cases_to_make_slow(items: list[pytest.Item]) -> None:
+    """Of what is tried with many pictures, `make test` tries one in `PART`."""
+    cases: dict[tuple[Path, str], list[pytest.Item]] = {}
+    for item in items:
+        some = item.path.is_relative_to(PICTURES) and item.path != WHOLE and not _is_slow(item)
+        if some and isinstance(item, pytest.Function):
+            cases.setdefault((item.path, item.originalname), []).append(item)
+    for many in cases.values():
+        for number, item in enumerate(many if len(many) >= MANY else ()):
+            if number % PART:
+                item.add_marker(pytest.mark.slow)
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None
 
 
 def _place(item: pytest.Item) -> int:
