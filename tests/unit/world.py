@@ -80,7 +80,7 @@ class RecordingQueue(MemoryQueue):
         """What lies in the queue, visible or not."""
         return [letter.body for letter in self._letters.values()]
 
-    async def receive(self, limit: int, *, wait_seconds: int, visibility_seconds: int) -> list[Message]:
+    async def receive(self, limit: int, *, wait_seconds: float, visibility_seconds: int) -> list[Message]:
         self.asked.append(limit)
         self._fail()
         # Whoever stops waits for the poll that is under way.

@@ -705,9 +705,9 @@ async def test_a_worker_that_drains_lives() -> None:
 
 async def test_the_first_poll_is_answered_at_once_so_that_a_pod_is_ready_before_anything_is_uploaded() -> None:
     class Watched(RecordingQueue):
-        waits: ClassVar[list[int]] = []
+        waits: ClassVar[list[float]] = []
 
-        async def receive(self, limit: int, *, wait_seconds: int, visibility_seconds: int) -> list[Message]:
+        async def receive(self, limit: int, *, wait_seconds: float, visibility_seconds: int) -> list[Message]:
             self.waits.append(wait_seconds)
             return await super().receive(limit, wait_seconds=wait_seconds, visibility_seconds=visibility_seconds)
 
