@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -165,6 +166,7 @@ async def _started(
         env={**os.environ, **{name: value.format_map(fill) for name, value in server.environment.items()}},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
     )
 
     async def make(picture: Path) -> int:
@@ -186,7 +188,7 @@ async def _started(
         await eventually(answers, within=PATIENCE_SECONDS, what=f"{program} to answer")
         yield Contestant(make=make, cpu_seconds=lambda: _cpu_seconds(process.pid))
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # thumbor's processes outlive their parent
         await process.wait()
 
 

@@ -27,7 +27,7 @@ _DERIVED, _DEEPEST = frozenset({b"grid", b"iden", b"iovl"}), 8
 #: Types of items that are decoded, if at all. libheif reads all others into memory when it opens a file.
 _PICTURES = frozenset({b"av01", b"hvc1", b"hev1", *_DERIVED})
 #: What a property begins with that is a colour profile.
-_PROFILES = frozenset({b"prof", b"rICC"})
+PROFILES = frozenset({b"prof", b"rICC"})
 #: Properties are read up to so many bytes: what a profile may have, and one more.
 _MOST_SAID = MAX_PROFILE_BYTES + 5
 #: The most bytes of a block that lies in several pieces.
@@ -114,7 +114,7 @@ def dissect(data: bytes, pieces: Pieces) -> Anatomy:
 
 def _profile_bytes(item: Item) -> int:
     told = item.said(b"colr") or b""
-    return len(told) - 4 if told[:4] in _PROFILES else 0
+    return len(told) - 4 if told[:4] in PROFILES else 0
 
 
 def blocks(data: bytes) -> Iterator[Block]:
@@ -132,7 +132,7 @@ def blocks(data: bytes) -> Iterator[Block]:
         if item.small_of:
             yield Block(kind=Kind.THUMBNAIL, data=b"")
         profile = item.said(b"colr")
-        if profile is not None and profile[:4] in _PROFILES:
+        if profile is not None and profile[:4] in PROFILES:
             yield Block(kind=Kind.PROFILE, data=profile[4:])
 
 

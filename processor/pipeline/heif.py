@@ -11,7 +11,7 @@ from math import floor
 from processor.errors import CorruptImage, UnsupportedFormat
 from processor.formats.anatomy import MAX_PIECES, Pieces
 from processor.formats.format import Format
-from processor.formats.items import Item, Items, read_items
+from processor.formats.items import PROFILES, Item, Items, read_items
 from processor.pipeline import av1
 from processor.pipeline.colour import PEAK, PRIMARIES, SRGB, TRANSFERS, Colour
 
@@ -119,7 +119,7 @@ def _still(data: bytes, items: Items, format_: Format, coded_as: frozenset[bytes
         bits=max(bits for bits, _ in codings),
         is_coarse=all(is_coarse for _, is_coarse in codings),
         colour=_colour(told),
-        profile=next((body[4:] for body in _said(told, b"colr") if body[:4] in (b"prof", b"rICC")), None),
+        profile=next((body[4:] for body in _said(told, b"colr") if body[:4] in PROFILES), None),
         coded=coded,
         decoded_pixels=max(across * down for across, down in sizes),
         padded_pixels=max(max(across, _BLOCK) * max(down, _BLOCK) for across, down in sizes),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import json
 import os
 import platform
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import memory_peak
+from tests.jemalloc import JEMALLOC, needs_jemalloc
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is about glibc")
 
@@ -89,8 +88,6 @@ give_all_back()
 print(json.dumps({"before": before, "after": resident()}))
 over.set()
 """
-#: As in the image.
-JEMALLOC = {"LD_PRELOAD": ctypes.util.find_library("jemalloc") or "", **memory_peak.JEMALLOC}
 
 
 def _told(environment: Mapping[str, str], program: str = PROGRAM) -> Any:
@@ -117,11 +114,7 @@ def test_whoever_sets_a_variable_of_malloc_is_left_to_it() -> None:
     "allocator",
     [
         pytest.param({}, id="glibc"),
-        pytest.param(
-            JEMALLOC,
-            id="jemalloc",
-            marks=pytest.mark.skipif(not JEMALLOC["LD_PRELOAD"], reason="jemalloc is not installed"),
-        ),
+        pytest.param(JEMALLOC, id="jemalloc", marks=needs_jemalloc),
     ],
 )
 def test_what_a_sleeping_thread_has_freed_goes_back_at_rest(allocator: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +33,7 @@ from processor.sandbox.process import ChildProcess
 from processor.sandbox.renderer import ChildRenderer
 from tests import corpus
 from tests.garbage import left_by
+from tests.in_part import one_in
 from tests.mutants.seeds import seeds
 from tests.unit.world import Noted
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -44,6 +45,8 @@ FAST = standard(effort=0)
 CONFIG = EngineConfig(threads=1, memory_budget_bytes=BUDGET)
 GOOD = [name for name, sample in corpus.SAMPLES.items() if sample.code is None]
 BAD = [name for name, sample in corpus.SAMPLES.items() if sample.code is not None]
+#: One case in so many for every run: each starts a child.
+PART = 16
 CRASHES = [
     "segfault",
     "abort",
@@ -139,12 +142,7 @@ async def engine() -> AsyncIterator[Engine]:
     await engine.close()
 
 
-def in_part(names: Sequence[str]) -> list[Any]:
-    """One in sixteen for every run. Each of the others starts a child too, and is slow."""
-    return [pytest.param(name, marks=[pytest.mark.slow] if number % 16 else []) for number, name in enumerate(names)]
-
-
-@pytest.mark.parametrize("name", in_part(GOOD))
+@pytest.mark.parametrize("name", one_in(PART, GOOD))
 async def test_a_good_image_becomes_the_same_bytes_as_in_the_engine(name: str, engine: Engine, make: Make) -> None:
     data = corpus.SAMPLES[name].make()
 
@@ -160,7 +158,7 @@ async def test_effects_reach_the_child(engine: Engine, make: Make) -> None:
     assert made.variants[0].data != (await engine.render(data, FAST)).variants[0].data
 
 
-@pytest.mark.parametrize("name", in_part(BAD))
+@pytest.mark.parametrize("name", one_in(PART, BAD))
 async def test_a_bad_image_is_refused_with_the_same_code(name: str, engine: Engine, make: Make) -> None:
     data = corpus.SAMPLES[name].make()
     with pytest.raises(ImageRejected) as direct:
@@ -196,7 +194,7 @@ async def test_a_picture_that_libvips_would_unpack_into_a_file_is_unpacked_in_me
     assert result.source.pixels == 35_000_000
 
 
-@pytest.mark.parametrize("fault", in_part(CRASHES))
+@pytest.mark.parametrize("fault", one_in(PART, CRASHES))
 async def test_what_brings_the_child_down_does_not_touch_the_parent(fault: str, engine: Engine, make: Make) -> None:
     noted = Noted()
     renderer = make(command=hostile(fault), probes=Probes((noted,)))

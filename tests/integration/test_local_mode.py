@@ -17,6 +17,7 @@ from service.local import LocalError
 from service.local.folder import RUNNING_FILE, Running, announce, find_running, held, refuse_second
 from service.local.greeting import Addresses, greeting
 from service.local.run import settings_of_running
+from tests.in_part import one_in
 from tests.ports import held_port
 
 pytestmark = pytest.mark.usefixtures("process_restored")
@@ -47,13 +48,7 @@ def complaint(folder: Path, **variables: str) -> str:
     return said
 
 
-@pytest.mark.parametrize(
-    "variable",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] if number % 24 else [])
-        for number, name in enumerate(sorted({*ITS_OWN, *Settings.variables()}))
-    ],
-)
+@pytest.mark.parametrize("variable", one_in(24, sorted({*ITS_OWN, *Settings.variables()})))
 def test_no_value_of_any_variable_ends_in_a_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -10,7 +9,7 @@ from collections.abc import Callable, Mapping
 import pytest
 import pyvips
 
-from benchmarks.memory_peak import ALLOCATORS, JEMALLOC, NO_LIMITS, cases, measure, picture
+from benchmarks.memory_peak import ALLOCATORS, NO_LIMITS, cases, measure, picture
 from processor.pipeline.estimate import least_bytes
 from processor.pipeline.limits import Deadline
 from processor.pipeline.render import inspect, render
@@ -18,6 +17,7 @@ from processor.pipeline.steps.srgb import PROFILE_FIELD
 from processor.recipes import Recipe, VariantSpec, standard
 from tests import corpus
 from tests.corpus import containers, hostile, metadata
+from tests.jemalloc import JEMALLOC, needs_jemalloc
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what a process held"),
@@ -87,26 +87,34 @@ TOLD_BY_PIXELS = (
 #: What takes the most with effort: all that is written is listed first.
 LISTED = ("jpeg-noise", "png-noise", "webp-of-three", "apng-of-three-alpha", "webp-of-many-noisy-alpha")
 
+
+def _small() -> pyvips.Image:
+    return picture(0.05)
+
+
+def _metadata() -> bytes:
+    return b"II*\0\x08\0\0\0\0\0" + bytes(30_000_000)
+
+
+def _webp_of_metadata() -> bytes:
+    small = _small()
+    return containers.webp_with_metadata(corpus.webp(small), small.width, small.height, exif=_metadata())
+
+
 #: What is small, or has few pixels, and could take much: metadata, profiles, and copies of a damaged file.
-_SMALL = picture(0.05)
-_TOLD_MUCH = b"II*\0\x08\0\0\0\0\0" + bytes(30_000_000)
 HOSTILE: Mapping[str, Callable[[], bytes]] = {
-    "webp-of-metadata": lambda: containers.webp_with_metadata(
-        corpus.webp(_SMALL), _SMALL.width, _SMALL.height, exif=_TOLD_MUCH
-    ),
-    "webp-cut": lambda: containers.webp_with_metadata(
-        corpus.webp(_SMALL), _SMALL.width, _SMALL.height, exif=_TOLD_MUCH
-    )[:-1000],
+    "webp-of-metadata": _webp_of_metadata,
+    "webp-cut": lambda: _webp_of_metadata()[:-1000],
     "webp-of-profile": lambda: _with_profile(".webp", 130),
     "webp-of-huge-profile": lambda: _with_profile(".webp", 220),
     "png-of-profile": lambda: _with_profile(".png", 130),
     "png-of-huge-profile": lambda: _with_profile(".png", 220),
     "tiff-of-profile": lambda: _with_profile(".tif", 130),
-    "avif-of-metadata": lambda: metadata.avif(_SMALL, exif=_TOLD_MUCH),
+    "avif-of-metadata": lambda: metadata.avif(_small(), exif=_metadata()),
     "avif-narrow": lambda: bytes(
         corpus.photo(512, 16).replicate(30, 1).heifsave_buffer(compression="av1", effort=0, Q=30)
     ),
-    "jpeg-of-refuse": lambda: corpus.jpeg(_SMALL)[:-2] + bytes(30_000_000) + b"\xff\xd9",
+    "jpeg-of-refuse": lambda: corpus.jpeg(_small())[:-2] + bytes(30_000_000) + b"\xff\xd9",
 }
 #: What takes many blocks of less than 1 MiB, from one thread after the other.
 SMALL_BLOCKS = ("gif-of-many", "webp-of-many-alpha", "webp-of-many-noisy-alpha", "apng-of-many-alpha")
@@ -151,12 +159,10 @@ def test_the_most_that_more_effort_takes_is_what_noise_takes(name: str) -> None:
     assert measured.estimate <= measured.peak * (1 + TOLERANCE) + JITTER_BYTES
 
 
-@pytest.mark.skipif(ctypes.util.find_library("jemalloc") is None, reason="jemalloc is not installed")
+@needs_jemalloc
 @pytest.mark.parametrize("name", SMALL_BLOCKS)
 def test_jemalloc_as_in_the_image_keeps_no_more_than_is_reserved(name: str) -> None:
-    allocator = {"LD_PRELOAD": ctypes.util.find_library("jemalloc") or "", **JEMALLOC}
-
-    measured = measure(CASES[name](), allocator=allocator)
+    measured = measure(CASES[name](), allocator=JEMALLOC)
 
     assert measured.peak <= measured.estimate * (1 + TOLERANCE) + JITTER_BYTES
 
@@ -169,7 +175,7 @@ def test_a_file_that_is_all_but_pixels_takes_no_more_than_is_reserved(name: str)
 
 
 def _with_profile(suffix: str, steps: int) -> bytes:
-    image = _SMALL.copy()
+    image = _small().copy()
     image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, hostile.profile(steps))
     return bytes(image.write_to_buffer(suffix, keep="icc"))
 

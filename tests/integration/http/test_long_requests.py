@@ -16,6 +16,7 @@ from service.calls.batches import MAX_ITEMS
 from service.calls.files import MAX_METADATA_ENTRIES
 from service.http.protocol import MAX_FIELDS
 from service.routes import ROUTES, Route
+from tests.in_part import one_in
 from tests.integration.http.conftest import Client, World
 from tests.integration.http.test_access import key_of
 from tests.loop_work import MOST_CALLS, counted
@@ -103,11 +104,7 @@ def _requests(route: Route) -> Iterator[Mapping[str, Any]]:
     yield {"headers": HEADERS}
 
 
-@pytest.mark.parametrize(
-    "route",
-    [pytest.param(route, marks=[pytest.mark.slow] if number % 4 else []) for number, route in enumerate(ROUTES)],
-    ids=lambda route: f"{route.method} {route.path}",
-)
+@pytest.mark.parametrize("route", one_in(4, ROUTES), ids=lambda route: f"{route.method} {route.path}")
 async def test_the_largest_requests_are_understood_beside_the_loop_or_in_small_steps(
     route: Route,
     serve: Serve,

@@ -30,6 +30,7 @@ from processor.ports.renderer import Ticket
 from processor.recipes import BLUR_FACES, STANDARD, Effect, Recipe, Value, VariantSpec, sharpened, standard
 from processor.sandbox.renderer import ChildRenderer
 from tests import corpus
+from tests.in_part import one_in
 from tests.unit.processor.pipeline.compare import opened
 
 #: A mark without colour, which leaves grey pictures grey.
@@ -71,10 +72,7 @@ def test_every_effect_has_an_example_here() -> None:
 
 
 @pytest.mark.parametrize("name", OF_ONE_VARIANT)
-@pytest.mark.parametrize(
-    "sample",
-    [pytest.param(sample, marks=[pytest.mark.slow] if number % 8 else []) for number, sample in enumerate(GOOD)],
-)
+@pytest.mark.parametrize("sample", one_in(8, GOOD))
 def test_an_effect_changes_neither_the_size_nor_the_frames_of_any_kind_of_picture(sample: str, name: str) -> None:
     data = corpus.SAMPLES[sample].make()
     plain, changed = rendered(data, TWO), rendered(data, with_effects(Effect.of(name, EXAMPLES[name]), recipe=TWO))

@@ -85,10 +85,7 @@ def test_a_file_has_the_box_as_far_as_the_picture_fills_it(
         assert shown == (min(picture[0], box[0]), min(picture[1], box[1]))
 
 
-@pytest.mark.parametrize(
-    "sample",
-    [pytest.param(sample, marks=[pytest.mark.slow] if number % 4 else []) for number, sample in enumerate(GOOD)],
-)
+@pytest.mark.parametrize("sample", GOOD)
 def test_every_kind_of_picture_fits_with_all_its_frames(sample: str) -> None:
     data = corpus.SAMPLES[sample].make()
     info = inspect(data, FileLimits())

@@ -234,9 +234,7 @@ ALL = tuple(replace(spec, quality=95) for spec in STANDARD.specs)
 
 
 @pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize(
-    "name", ["progressive", *(pytest.param(name, marks=pytest.mark.slow) for name in FILES if name != "progressive")]
-)
+@pytest.mark.parametrize("name", FILES)
 def test_no_variant_of_any_file_shows_a_face(name: str, style: str, finds: Finds) -> None:
     finds(FACE).looks = 100
     boxed = replace(ALL[1], name="cut", box=(100, 100))

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from service.cli import main
+from tests.in_part import one_in
 
 #: What `--help` must not pay for: the server, the SDK, libvips, and whatever else only some commands need.
 EXPENSIVE = frozenset(
@@ -58,10 +59,7 @@ def test_help_is_everywhere(command: tuple[str, ...], option: str) -> None:
     assert "Usage:" in result.output
 
 
-@pytest.mark.parametrize(
-    "command",
-    [pytest.param(each, marks=[pytest.mark.slow] if number % 4 else []) for number, each in enumerate(commands())],
-)
+@pytest.mark.parametrize("command", one_in(4, commands()))
 def test_help_imports_nothing_that_it_does_not_need(command: tuple[str, ...]) -> None:
     script = (
         "import json, sys; from service.cli import main\n"
