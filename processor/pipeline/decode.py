@@ -10,12 +10,12 @@ from typing import Protocol, TypeVar
 import pyvips
 
 from processor.errors import CorruptImage
-from processor.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, WEBP, decoding_of, dissect, sniff
+from processor.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, WEBP, decoding_of, dissect, icc, sniff
 from processor.formats.anatomy import MAX_PROFILE_BYTES, Anatomy
 from processor.formats.info import ImageInfo
 from processor.pipeline import coarse, colour, gif, heif, hevc, jpeg, png, tiff, webp
 from processor.pipeline.roll import Blend, Cel, compose, leaves_gaps, page_height
-from processor.pipeline.steps.srgb import has_usable_profile, to_srgb
+from processor.pipeline.steps.srgb import PROFILE_FIELD, has_usable_profile, to_srgb
 
 #: Bytes of a sample, by libvips' band format.
 _SAMPLE_BYTES = {"uchar": 1, "ushort": 2}
@@ -32,7 +32,7 @@ _LONGEST_SIDE = 65_500
 _ROLL_BANDS = 4
 
 #: How often metadata is in memory besides the file: with libvips, and with the codec or whoever looks at it. How often
-#: a profile is there in addition, with tables of 16 bits, while LittleCMS computes with it.
+#: the tables of a profile are there in addition, with 16 bits, while LittleCMS computes with them.
 _METADATA_COPIES, _PROFILE_COPIES = 2, 9
 #: Wraps an image so that its decoding can be stopped: see `watch`.
 Watch = Callable[[pyvips.Image], pyvips.Image]
@@ -106,7 +106,7 @@ def _probe(data: bytes, name: str, anatomy: Anatomy, read: jpeg.Jpeg | png.Png |
             bands=_ROLL_BANDS if animation else header.bands,
             scans=anatomy.scans,
             decoder_bytes=_decoder_bytes(header, anatomy),
-            metadata_bytes=_kept_bytes(anatomy),
+            metadata_bytes=_kept_bytes(anatomy, _profile(header)),
         )
     except pyvips.Error:
         if read is not None and max(read.width, read.height) > _LONGEST_SIDE:  # the file limits give a clearer error
@@ -221,7 +221,7 @@ def _load_png(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, stric
         image = _open(file, PNG.name, access="sequential")
         if has_usable_profile(first):
             image = image.copy()
-            image.set_type(pyvips.GValue.blob_type, "icc-profile-data", first.get("icc-profile-data"))
+            image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, first.get(PROFILE_FIELD))
         return watch(_with_alpha(to_srgb(_png_colours(image, data, read)))).copy_memory()
 
     cels = _cels(read.animation.frames, draw, lambda frame: Blend.OVER if frame.over else Blend.REPLACE)
@@ -336,7 +336,7 @@ def _probe_heic(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
         bands=_RGB + still.has_alpha,
         coded_pixels=still.decoded_pixels,
         decoder_bytes=still.decoding_bytes + anatomy.metadata_bytes,
-        metadata_bytes=_kept_bytes(anatomy),
+        metadata_bytes=_kept_bytes(anatomy, still.profile),
     )
 
 
@@ -348,7 +348,7 @@ def _load_heic(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, stri
     if (image.width, image.height) != (info.width, info.height):
         raise CorruptImage
     if still.profile:
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", still.profile)
+        image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, still.profile)
     return watch(_as_still(image, still))
 
 
@@ -411,10 +411,17 @@ def _decoder_bytes(header: pyvips.Image, anatomy: Anatomy) -> int:
     return anatomy.coefficient_bytes + whole
 
 
-def _kept_bytes(anatomy: Anatomy) -> int:
-    """What metadata takes: libvips and the codec keep it, and a profile is used or only read."""
-    profile = anatomy.profile_bytes
-    used = profile * _PROFILE_COPIES if profile <= MAX_PROFILE_BYTES else 0
+def _profile(header: pyvips.Image) -> bytes | None:
+    return bytes(header.get(PROFILE_FIELD)) if header.get_typeof(PROFILE_FIELD) else None
+
+
+def _kept_bytes(anatomy: Anatomy, profile: bytes | None = None) -> int:
+    """What metadata takes: libvips and the codec keep it, and a profile is used or only read.
+
+    Without the `profile` itself, all of it counts as tables.
+    """
+    tables = anatomy.profile_bytes if profile is None else icc.table_bytes(profile)
+    used = tables * _PROFILE_COPIES if anatomy.profile_bytes <= MAX_PROFILE_BYTES else 0
     return _METADATA_COPIES * anatomy.metadata_bytes + used
 
 

@@ -30,6 +30,8 @@ MEGAPIXELS = 4
 TOLERANCE = 0.1
 #: The jitter of what a process holds beside its pictures.
 JITTER_BYTES = 6 * 1024 * 1024
+#: What a small variant takes while a large one is made. Whether both are made at once depends on the machine.
+BESIDE_BYTES = 10 * 1024 * 1024
 CASES = cases(MEGAPIXELS)
 #: What the header tells, or takes for what nearly all pictures take.
 TOLD = (
@@ -124,39 +126,39 @@ SMALL_BLOCKS = ("gif-of-many", "webp-of-many-alpha", "webp-of-many-noisy-alpha",
 def test_the_estimate_is_what_a_picture_takes(name: str) -> None:
     measured = measure(CASES[name]())
 
-    assert measured.peak * (1 - TOLERANCE) - JITTER_BYTES <= measured.estimate
-    assert measured.estimate <= measured.peak * (1 + TOLERANCE) + JITTER_BYTES
+    assert measured.estimate >= _least(measured.peak)
+    assert measured.estimate <= _most(measured.peak) + BESIDE_BYTES
 
 
 @pytest.mark.parametrize("name", WITHIN_A_RANGE)
 def test_what_the_pixels_decide_lies_between_the_least_and_the_most(name: str) -> None:
     measured = measure(CASES[name]())
 
-    assert measured.least <= measured.peak * (1 + TOLERANCE) + JITTER_BYTES
-    assert measured.peak <= measured.estimate * (1 + TOLERANCE) + JITTER_BYTES
+    assert measured.least <= _most(measured.peak) + BESIDE_BYTES
+    assert measured.peak <= _most(measured.estimate)
 
 
 @pytest.mark.parametrize("name", TOLD_BY_PIXELS)
 def test_what_is_kept_once_a_picture_is_decoded_is_what_it_takes_from_then_on(name: str) -> None:
     measured = measure(CASES[name]())
 
-    assert measured.later * (1 - TOLERANCE) - JITTER_BYTES <= measured.left
-    assert measured.left <= measured.later * (1 + TOLERANCE) + JITTER_BYTES
+    assert measured.left >= _least(measured.later)
+    assert measured.left <= _most(measured.later) + BESIDE_BYTES
 
 
 def test_alpha_that_hides_nothing_takes_the_least() -> None:
     measured = measure(CASES["png-alpha-solid"]())
 
-    assert measured.peak * (1 - TOLERANCE) - JITTER_BYTES <= measured.least
-    assert measured.least <= measured.peak * (1 + TOLERANCE) + JITTER_BYTES
+    assert measured.least >= _least(measured.peak)
+    assert measured.least <= _most(measured.peak) + BESIDE_BYTES
 
 
 @pytest.mark.parametrize("name", LISTED)
 def test_the_most_that_more_effort_takes_is_what_noise_takes(name: str) -> None:
     measured = measure(CASES[name](), effort=4)
 
-    assert measured.peak <= measured.estimate * (1 + TOLERANCE) + JITTER_BYTES
-    assert measured.estimate <= measured.peak * (1 + TOLERANCE) + JITTER_BYTES
+    assert measured.peak <= _most(measured.estimate)
+    assert measured.estimate <= _most(measured.peak) + BESIDE_BYTES
 
 
 @needs_jemalloc
@@ -164,14 +166,14 @@ def test_the_most_that_more_effort_takes_is_what_noise_takes(name: str) -> None:
 def test_jemalloc_as_in_the_image_keeps_no_more_than_is_reserved(name: str) -> None:
     measured = measure(CASES[name](), allocator=JEMALLOC)
 
-    assert measured.peak <= measured.estimate * (1 + TOLERANCE) + JITTER_BYTES
+    assert measured.peak <= _most(measured.estimate)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_file_that_is_all_but_pixels_takes_no_more_than_is_reserved(name: str) -> None:
     measured = measure(HOSTILE[name]())
 
-    assert measured.peak <= measured.estimate * (1 + TOLERANCE) + JITTER_BYTES
+    assert measured.peak <= _most(measured.estimate)
 
 
 def _with_profile(suffix: str, steps: int) -> bytes:
@@ -185,8 +187,8 @@ def test_more_effort_takes_what_lies_between_the_least_and_the_most(name: str) -
     measured = measure(CASES[name](), effort=4)
 
     assert measured.least < measured.estimate
-    assert measured.least <= measured.peak * (1 + TOLERANCE) + JITTER_BYTES
-    assert measured.peak <= measured.estimate * (1 + TOLERANCE) + JITTER_BYTES
+    assert measured.least <= _most(measured.peak) + BESIDE_BYTES
+    assert measured.peak <= _most(measured.estimate)
 
 
 @pytest.mark.parametrize("name", ["jpeg", "gif-of-three", "webp-of-many", "png-alpha-noise"])
@@ -194,7 +196,7 @@ def test_what_effects_take_is_reserved(name: str) -> None:
     measured = measure(CASES[name](), sharpen=0.8)
 
     assert measured.least > least_of(name)
-    assert measured.peak <= measured.estimate * (1 + TOLERANCE) + JITTER_BYTES
+    assert measured.peak <= _most(measured.estimate)
 
 
 @pytest.mark.parametrize(
@@ -204,8 +206,16 @@ def test_what_effects_take_is_reserved(name: str) -> None:
 def test_what_avif_takes_lies_between_the_least_and_the_most(name: str, effort: int) -> None:
     measured = measure(CASES[name](), effort, ALLOCATORS["child"], format_="avif")
 
-    assert measured.least <= measured.peak * (1 + TOLERANCE) + JITTER_BYTES
-    assert measured.peak <= measured.estimate * (1 + TOLERANCE) + JITTER_BYTES
+    assert measured.least <= _most(measured.peak) + BESIDE_BYTES
+    assert measured.peak <= _most(measured.estimate)
+
+
+def _most(taken: int) -> float:
+    return taken * (1 + TOLERANCE) + JITTER_BYTES
+
+
+def _least(taken: int) -> float:
+    return taken * (1 - TOLERANCE) - JITTER_BYTES
 
 
 def least_of(name: str) -> int:

@@ -1,0 +1,25 @@
+"""Reads which parts of a colour profile a converter unpacks (ICC.1:2010, 7.3)."""
+
+from __future__ import annotations
+
+import struct
+
+#: The header of a profile, then the number of its tags, and one entry of the list of tags: name, offset, length.
+_HEADER_BYTES, _COUNT, _ENTRY = 128, struct.Struct(">I"), struct.Struct(">4sII")
+#: LittleCMS refuses a profile with more tags.
+_MOST_TAGS = 100
+#: Tags that lead from the colours of a device: tables, and curves. The way back, names and measurements are not read.
+_TABLES, _CURVES = (b"A2B", b"D2B"), b"TRC"
+
+
+def table_bytes(profile: bytes) -> int:
+    """The bytes of the tables and curves that are read to convert from the profile: all, if it cannot be understood.
+
+    Tags that share their bytes count each, because each is unpacked.
+    """
+    at = _HEADER_BYTES + _COUNT.size
+    if len(profile) < at:
+        return len(profile)
+    count = min(_COUNT.unpack_from(profile, _HEADER_BYTES)[0], (len(profile) - at) // _ENTRY.size, _MOST_TAGS)
+    tags = _ENTRY.iter_unpack(profile[at : at + count * _ENTRY.size])
+    return sum(min(length, len(profile)) for name, _, length in tags if name[:3] in _TABLES or name[1:] == _CURVES)
