@@ -237,18 +237,18 @@ def _encoding(info: ImageInfo, decided: _Decided) -> int:
 
 
 def _changed(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
-    """The pictures that effects make, until their files are written. A large and a small one exist at once."""
-    large, small = 0, 0
-    for spec in specs:
-        if not spec.is_changed:
-            continue
-        size = geometry.shown_size(info, spec)
-        taken = size[0] * size[1] * (_MOST_BANDS if isinstance(spec.fit, Contain) or spec.assets else _bands(info))
-        if geometry.takes_long(info, size):
-            large = max(large, taken)
-        else:
-            small = max(small, taken)
-    return (large + small) * info.frames + _beside_effects(info, specs)
+    """The pictures that effects make, until their files are written. One of each part exists at once."""
+    made = (
+        max((_changed_bytes(info, spec) for spec, _ in part), default=0) for part in geometry.in_two_parts(info, specs)
+    )
+    return sum(made) * info.frames + _beside_effects(info, specs)
+
+
+def _changed_bytes(info: ImageInfo, spec: VariantSpec) -> int:
+    if not spec.is_changed:
+        return 0
+    bands = _MOST_BANDS if isinstance(spec.fit, Contain) or spec.assets else _bands(info)
+    return _area(geometry.shown_size(info, spec)) * bands
 
 
 def _beside_effects(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
@@ -268,13 +268,13 @@ def _area(size: geometry.Size) -> int:
 
 
 def _beside(info: ImageInfo, recipe: Recipe, alpha_bytes: float) -> int:
-    """The largest of the small variants, which is encoded at the same time as a large one."""
-    sizes = [geometry.target_size(info, spec) for spec in recipe.specs]
-    if not any(geometry.takes_long(info, size) for size in sizes):
+    """The largest variant of the first part, which is encoded at the same time as one of the second."""
+    soon, long = geometry.in_two_parts(info, recipe.specs)
+    if not long:
         return 0
-    soon = max((across * down for across, down in sizes if not geometry.takes_long(info, (across, down))), default=0)
     alpha = max(BESIDE_ALPHA_BYTES, alpha_bytes) if alpha_bytes else 0.0
-    return round(soon * ((BESIDE_FRAME_BYTES if info.frames > 1 else STILL_BYTES) + alpha))
+    most = max((_area(size) for _, size in soon), default=0)
+    return round(most * ((BESIDE_FRAME_BYTES if info.frames > 1 else STILL_BYTES) + alpha))
 
 
 def _kept(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:

@@ -15,17 +15,38 @@ CASCADE_MIN_SHRINK = 1.5
 #: A variant with more pixels in all frames together takes long: a tenth of a second with effort 2, a fifth with 4. A
 #: picture that fits on a screen has fewer.
 LONG_PIXELS = 3_000_000
+#: The largest variant of a smaller picture is worth a second thread if it has more pixels than this.
+HALF_PIXELS = 1_000_000
+Planned = tuple[VariantSpec, Size]
 
 
-def smallest_first(info: ImageInfo, specs: Sequence[VariantSpec]) -> list[tuple[VariantSpec, Size]]:
+def smallest_first(info: ImageInfo, specs: Sequence[VariantSpec]) -> list[Planned]:
     """Variants and their sizes, in the order in which they are made: the quick ones can be shown first."""
     sized = [(spec, target_size(info, spec)) for spec in specs]
     return sorted(sized, key=lambda each: each[1][0] * each[1][1])
 
 
 def takes_long(info: ImageInfo, size: Size) -> bool:
-    """Whether encoding a variant of this size belongs in the long lane."""
+    """Whether encoding a variant of this size takes long."""
     return size[0] * size[1] * info.frames > LONG_PIXELS
+
+
+def in_two_parts(info: ImageInfo, specs: Sequence[VariantSpec]) -> tuple[list[Planned], list[Planned]]:
+    """The variants for the first lane and for the long lane, each the smallest first. The second may be empty.
+
+    What takes long is in the second. If nothing does, that is the largest variant, unless it is small, alone, or the
+    same as another.
+    """
+    planned = smallest_first(info, specs)
+    soon = [each for each in planned if not takes_long(info, each[1])]
+    long = planned[len(soon) :]
+    if long or not soon:
+        return soon, long
+    *others, (spec, size) = soon
+    same = any(size == its_size and spec.unnamed == its.unnamed for its, its_size in others)
+    if not others or same or size[0] * size[1] * info.frames <= HALF_PIXELS:
+        return soon, []
+    return others, [(spec, size)]
 
 
 def target_size(info: ImageInfo, spec: VariantSpec) -> Size:

@@ -127,9 +127,7 @@ class Rendering:
         self._data, self._info, self._recipe = data, info, recipe
         self._origin = Origin(data, info.format, recipe)
         self.deadline, self._ready, self._settled, self._probes = deadline, ready, settled, probes
-        planned = geometry.smallest_first(info, recipe.specs)
-        self._soon = [(spec, size) for spec, size in planned if not geometry.takes_long(info, size)]
-        self._long = [(spec, size) for spec, size in planned if geometry.takes_long(info, size)]
+        self._soon, self._long = geometry.in_two_parts(info, recipe.specs)
         self._shrink = passes.shrink(info, recipe)
         self._streams = passes.is_streamed(info, recipe)
         self._images: dict[Size, pyvips.Image] = {}

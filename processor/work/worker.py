@@ -28,8 +28,8 @@ from processor.work.outcomes import Outcome, OutcomeKind
 BATCH = 10
 #: How long settled messages are collected before they are deleted in one call.
 SETTLE_DELAY_SECONDS = 0.05
-#: Time between two receives ahead, while every slot is taken.
-LOOK_SECONDS = 0.5
+#: First and longest pause between two receives ahead, while every slot is taken. It grows while nothing is found.
+LOOK_SECONDS = (0.5, 4.0)
 #: First and longest pause of the poll loop while the queue is unavailable.
 BACKOFF_SECONDS = (0.5, 30.0)
 #: Time between two looks at whether work can be begun again.
@@ -303,10 +303,13 @@ class Worker:
 
         It does not use long polls: a new message is for a process that has a free slot.
         """
+        looks = 0
         while not self._stopping.is_set():
-            await pause(self._stopping, LOOK_SECONDS)
+            looks += 1
+            await pause(self._stopping, backoff(looks, LOOK_SECONDS))
             room = min(BATCH, self.config.ahead - self.waiting)
             if room <= 0 or not self._turns.waits() or self.circuit.state is not CircuitState.CLOSED or not self.fit():
+                looks = 0
                 continue
             try:
                 messages = await self._receive(room, wait_seconds=0)
@@ -315,6 +318,7 @@ class Worker:
             except Exception:
                 log.exception("Receiving broke")
             else:
+                looks = 0 if messages else looks
                 for message in messages:
                     self._begin(message)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-#: Time between two looks, in seconds. At most so much of a block is not seen. A look takes some microseconds.
-LOOK_SECONDS = 0.01
+#: Time between two looks, in seconds. At most so much of a block is not seen. A look takes a tenth of a millisecond.
+LOOK_SECONDS = 0.025
 
 
 async def watch_loop(late: Callable[[float], None], *, look_seconds: float = LOOK_SECONDS) -> None:

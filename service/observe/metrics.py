@@ -107,7 +107,7 @@ class Metrics:
 
         self._lag = Histogram(
             "truss_event_loop_lag_seconds",
-            "How late the event loop was, looked at a hundred times a second. Above 0.05, something blocks it, or the "
+            "How late the event loop was, looked at forty times a second. Above 0.05, something blocks it, or the "
             "processors are not enough.",
             buckets=_LAG_BUCKETS,
             registry=registry,

@@ -25,6 +25,7 @@ def _record(folder: Path) -> None:
     from aiobotocore.client import AioBaseClient  # noqa: PLC0415 - half a second that only a recorded process pays
 
     client: Any = AioBaseClient
+    file = (folder / f"{os.getpid()}.jsonl").open("a", buffering=1)
     emit = client._emit_api_params
 
     async def emit_and_record(self: Any, api_params: Any, operation_model: Any, context: Any) -> Any:
@@ -40,8 +41,7 @@ def _record(folder: Path) -> None:
             "copied": api_params.get("CopySource", {}).get("Key", "").split("/")[0],
             "transaction": [kind for part in api_params.get("TransactItems", ()) for kind in part],
         }
-        with (folder / f"{os.getpid()}.jsonl").open("a") as file:
-            file.write(json.dumps(call) + "\n")
+        file.write(json.dumps(call) + "\n")
         return await emit(self, api_params, operation_model, context)
 
     client._emit_api_params = emit_and_record

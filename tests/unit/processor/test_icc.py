@@ -38,6 +38,8 @@ def test_a_profile_of_one_table_is_that_table() -> None:
 
 
 @given(st.binary(max_size=400), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
-def test_no_list_of_tags_makes_it_more_than_a_hundred_times_the_profile(noise: bytes, promised: int, length: int) -> None:
+def test_no_list_of_tags_makes_it_more_than_a_hundred_times_the_profile(
+    noise: bytes, promised: int, length: int
+) -> None:
     for profile in (noise, bytes(128) + noise, _profile((b"A2B0", length), promised=promised)):
         assert 0 <= table_bytes(profile) <= len(profile) * 100

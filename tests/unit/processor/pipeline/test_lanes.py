@@ -22,7 +22,7 @@ from processor.pipeline.lanes import Lanes
 from processor.pipeline.limits import Deadline, FileLimits
 from processor.pipeline.render import Rendering, inspect, render
 from processor.ports.renderer import Ticket
-from processor.recipes import STANDARD, Recipe, standard
+from processor.recipes import STANDARD, Recipe, VariantSpec, standard
 from tests import corpus
 from tests.unit.processor.pipeline.test_engine import Behind, Gate, settled, until
 from tests.waiting import PATIENCE_SECONDS
@@ -263,6 +263,42 @@ def test_the_first_part_makes_what_is_soon_made_and_the_rest_what_takes_long() -
     assert told[4:] == ["webp"]
 
 
+def test_the_largest_variant_of_a_middling_picture_is_made_beside_the_others() -> None:
+    data = corpus.jpeg(corpus.photo(1400, 1050))
+    told: list[str] = []
+    rendering = Rendering(
+        data, inspect(data, FileLimits()), FAST, Deadline(PATIENCE_SECONDS), lambda variant: told.append(variant.name)
+    )
+
+    rendering.first(lambda: told.append("decoded"))
+    assert told == ["decoded", "thumbnail", "medium", "large"]
+    rendering.rest()
+    assert told[4:] == ["webp"]
+
+
+def test_what_is_the_same_as_another_variant_is_not_made_beside_it() -> None:
+    info = ImageInfo(format="jpeg", width=1400, height=1050)
+    thumbnail, medium, large, whole = FAST.specs
+    same = replace(whole, name="large", box=(1920, 1080))
+
+    assert geometry.in_two_parts(info, [thumbnail, medium, large, whole])[1] == [(whole, (1400, 1050))]
+    assert geometry.in_two_parts(info, [thumbnail, medium, same, whole])[1] == []
+    assert geometry.in_two_parts(info, [whole])[1] == []
+
+
+@given(st.integers(1, 6000), st.integers(1, 6000), st.integers(1, 5), st.permutations(STANDARD.specs))
+def test_each_variant_is_in_one_part_and_what_takes_long_in_the_second(
+    width: int, height: int, frames: int, specs: list[VariantSpec]
+) -> None:
+    info = ImageInfo(format="gif", width=width, height=height, frames=frames)
+
+    soon, long = geometry.in_two_parts(info, specs)
+
+    assert soon + long == geometry.smallest_first(info, specs)
+    assert not any(geometry.takes_long(info, size) for _, size in soon)
+    assert len(long) <= 1 or all(geometry.takes_long(info, size) for _, size in long)
+
+
 def test_a_small_picture_is_made_in_one_part() -> None:
     data = corpus.jpeg()
 
@@ -270,9 +306,9 @@ def test_a_small_picture_is_made_in_one_part() -> None:
 
 
 def test_what_is_made_beside_long_work_is_in_the_estimate() -> None:
-    """A picture just large enough for long work is estimated higher than one that is just too small, by a variant."""
-    height = 2000
-    small = ImageInfo(format="jpeg", width=geometry.LONG_PIXELS // height, height=height)
+    """A picture just large enough for two threads is estimated higher than one that is just too small, by a variant."""
+    height = 800
+    small = ImageInfo(format="jpeg", width=geometry.HALF_PIXELS // height, height=height)
     large = replace(small, width=small.width + 1)
     beside = geometry.target_size(large, FAST.specs[2])
 

@@ -15,6 +15,7 @@ from processor import pace
 from processor.errors import Busy, RecordChanged, Unavailable
 from processor.events import Event, JobRequested
 from processor.jobs import Image, Job, JobStatus
+from processor.pauses import pause
 from processor.probe import NO_PROBES, Probes, Span
 from processor.stores.memory import MemoryJobStore
 from processor.work import circuit
@@ -87,7 +88,7 @@ async def _that(check: Callable[[], object]) -> None:
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks ahead without a pause to speak of."""
-    monkeypatch.setattr("processor.work.worker.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("processor.work.worker.LOOK_SECONDS", (0.01, 0.01))
 
 
 async def test_the_next_turn_is_another_tenants_however_many_messages_lie_before_its_own() -> None:
@@ -116,6 +117,26 @@ async def test_no_more_messages_wait_here_than_may() -> None:
         assert len(queue.bodies) == 30
         assert (await queue.depth()).in_flight == 8
         assert max(queue.asked) <= 7
+
+
+async def test_looks_ahead_become_rare_while_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def no_pause(stopping: asyncio.Event, seconds: float) -> None:
+        pauses.append(seconds)
+        await pause(stopping, 0.001)
+
+    monkeypatch.setattr("processor.work.worker.LOOK_SECONDS", (1.0, 8.0))
+    monkeypatch.setattr("processor.work.worker.pause", no_pause)
+    queue, converter = RecordingQueue(), Turnstile()
+    await queue.send(job("only", 0))
+    async with running(queue, converter) as pod:
+        await _that(lambda: len(queue.asked) >= 8)
+        assert 4 <= pauses[-1] <= 8
+        before = len(pauses)
+        await queue.send(job("next", 0))
+        await _that(lambda: min(pauses[before:], default=8) <= 1)
+        assert pod.waiting == 1
 
 
 async def test_a_drain_leaves_the_loop_to_what_has_just_ended() -> None:
