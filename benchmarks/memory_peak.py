@@ -30,7 +30,7 @@ from typing import Any
 import pyvips
 
 from processor.formats import WEBP
-from processor.pipeline.allocator import tune_allocator
+from processor.pipeline.allocator import give_back, tune_allocator
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.estimate import least_bytes, working_bytes
 from processor.pipeline.limits import Deadline, FileLimits
@@ -355,6 +355,7 @@ class _Peaks:
         """The peak of the whole rendering, and the peak after decoding."""
         rendering.first(self.decoded)
         first = self._highest()
+        give_back()  # what the small variants freed, the large one would use again
         held = _status("VmRSS") - self._before
         with ThreadPoolExecutor(1) as pool:
             pool.submit(rendering.rest).result()

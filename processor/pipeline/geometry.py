@@ -34,17 +34,17 @@ def takes_long(info: ImageInfo, size: Size) -> bool:
 def in_two_parts(info: ImageInfo, specs: Sequence[VariantSpec]) -> tuple[list[Planned], list[Planned]]:
     """The variants for the first lane and for the long lane, each the smallest first. The second may be empty.
 
-    What takes long is in the second. If nothing does, that is the largest variant, unless it is small, alone, or the
-    same as another.
+    What takes long is in the second. If nothing does, that is the largest variant of a still, unless it is small,
+    alone, or the same as another.
     """
     planned = smallest_first(info, specs)
     soon = [each for each in planned if not takes_long(info, each[1])]
     long = planned[len(soon) :]
-    if long or not soon:
+    if long or not soon or info.frames > 1:
         return soon, long
     *others, (spec, size) = soon
     same = any(size == its_size and spec.unnamed == its.unnamed for its, its_size in others)
-    if not others or same or size[0] * size[1] * info.frames <= HALF_PIXELS:
+    if not others or same or size[0] * size[1] <= HALF_PIXELS:
         return soon, []
     return others, [(spec, size)]
 

@@ -296,7 +296,7 @@ def test_each_variant_is_in_one_part_and_what_takes_long_in_the_second(
 
     assert soon + long == geometry.smallest_first(info, specs)
     assert not any(geometry.takes_long(info, size) for _, size in soon)
-    assert len(long) <= 1 or all(geometry.takes_long(info, size) for _, size in long)
+    assert (len(long) == 1 and frames == 1) or all(geometry.takes_long(info, size) for _, size in long)
 
 
 def test_a_small_picture_is_made_in_one_part() -> None:
