@@ -8,12 +8,13 @@ import struct
 _HEADER_BYTES, _COUNT, _ENTRY = 128, struct.Struct(">I"), struct.Struct(">4sII")
 #: LittleCMS refuses a profile with more tags.
 _MOST_TAGS = 100
-#: Tags that lead from the colours of a device: tables, and curves. The way back, names and measurements are not read.
-_TABLES, _CURVES = (b"A2B", b"D2B"), b"TRC"
+#: Tags that are not read: the way back to the colours of a device, texts and measurements.
+_WAYS_BACK = (b"B2A", b"B2D")
+_UNREAD = (b"gamt", b"desc", b"cprt", b"dmnd", b"dmdd", b"targ", b"DevD", b"CIED")
 
 
 def table_bytes(profile: bytes) -> int:
-    """The bytes of the tables and curves that are read to convert from the profile: all, if it cannot be understood.
+    """The bytes of what may be read to convert from the profile, above all tables: all, if it cannot be understood.
 
     Tags that share their bytes count each, because each is unpacked.
     """
@@ -22,4 +23,5 @@ def table_bytes(profile: bytes) -> int:
         return len(profile)
     count = min(_COUNT.unpack_from(profile, _HEADER_BYTES)[0], (len(profile) - at) // _ENTRY.size, _MOST_TAGS)
     tags = _ENTRY.iter_unpack(profile[at : at + count * _ENTRY.size])
-    return sum(min(length, len(profile)) for name, _, length in tags if name[:3] in _TABLES or name[1:] == _CURVES)
+    read = (length for name, _, length in tags if name[:3] not in _WAYS_BACK and name not in _UNREAD)
+    return sum(min(length, len(profile)) for length in read)
