@@ -4,8 +4,9 @@
 
 The service uses the local AWS. Its CPU is not counted, but it slows the service. The CPU of the service includes the
 API (one URL per image), the worker and its children. It uses plain HTTP, so TLS is not included. Service and pipeline
-take turns on the same photographs, so that a disturbance affects both. The ratio is the median of the rounds. The
-service has one thread. Long polls of an empty queue are among the calls.
+take turns on the same photographs, so that a disturbance affects both. `inside` is the pipeline within the service, as
+jobs tell it: the emulator slows that, too. The ratios are medians of the rounds. The service has one thread. Long polls
+of an empty queue are among the calls.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import aiohttp
 
 from benchmarks.cpu_per_megapixel import convert, drawn, machine, sides
 from benchmarks.scaling.measured import DRAWN
+from processor.jobs import Job
 from processor.pipeline.engine import set_up_libvips
 from processor.ports.stores import AllStores
 from processor.recipes import STANDARD
@@ -51,12 +53,18 @@ class Compared:
     megapixels: float
     pipeline: tuple[float, ...]
     service: tuple[float, ...]
+    inside: tuple[float, ...]
     calls: Mapping[str, float]
 
     @property
     def ratio(self) -> float:
-        """CPU of the service divided by that of the pipeline."""
+        """CPU of the service divided by that of the pipeline alone."""
         return median(whole / alone for whole, alone in zip(self.service, self.pipeline, strict=True))
+
+    @property
+    def ratio_inside(self) -> float:
+        """The same, with the pipeline within the service."""
+        return median(whole / part for whole, part in zip(self.service, self.inside, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,46 +80,57 @@ class Measuring:
         """Send the photograph of this size through both, in turn."""
         data = drawn(*sides(megapixels))
         before = self.calls()
-        pipeline, whole = [], []
+        pipeline, whole, inside = [], [], []
         for _ in range(rounds):
             pipeline.append(await asyncio.to_thread(_alone, data))
-            whole.append(await self._cpu_per_image(data))
+            service, told = await self._cpu_per_image(data)
+            whole.append(service)
+            inside.append(told)
         asked = self.calls()
         asked.subtract(before)
         made = {name: count / (rounds * self.images) for name, count in sorted(asked.items()) if count}
-        return Compared(megapixels=megapixels, pipeline=tuple(pipeline), service=tuple(whole), calls=made)
+        return Compared(
+            megapixels=megapixels,
+            pipeline=tuple(pipeline),
+            service=tuple(whole),
+            inside=tuple(inside),
+            calls=made,
+        )
 
-    async def upload(self, data: bytes, images: int) -> None:
+    async def upload(self, data: bytes, images: int) -> list[Job]:
         """Upload so many times, and wait for the end of each job."""
         room = asyncio.Semaphore(CONCURRENCY)
 
-        async def one() -> None:
+        async def one() -> Job:
             async with room:
                 issued = await self.service.put(data)
-                await self._ended(issued["processingId"])
+                return await self._ended(issued["processingId"])
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(images):
-                group.create_task(one())
+        return await asyncio.gather(*(one() for _ in range(images)))
 
     def calls(self) -> Counter[str]:
         """The service's calls to AWS so far."""
         lines = [line for file in self.recorded.glob("*.jsonl") for line in file.read_text().splitlines()]
         return Counter(call["operation"] for call in map(json.loads, lines) if not call["signedOnly"])
 
-    async def _cpu_per_image(self, data: bytes) -> float:
+    async def _cpu_per_image(self, data: bytes) -> tuple[float, float]:
+        """CPU seconds of the service, and those that its jobs tell."""
         assert self.service.process is not None
         before = cpu_seconds(self.service.process.pid)
-        await self.upload(data, self.images)
-        return (cpu_seconds(self.service.process.pid) - before) / self.images
+        jobs = await self.upload(data, self.images)
+        told = sum(job.cost.cpu_ms for job in jobs if job.cost) / 1000
+        return (cpu_seconds(self.service.process.pid) - before) / self.images, told / self.images
 
-    async def _ended(self, processing_id: str) -> None:
+    async def _ended(self, processing_id: str) -> Job:
         """Read from the records, because the service would spend CPU on answers."""
 
-        async def over() -> bool:
-            return (await self.stores.jobs.job_of_any_tenant(processing_id)).ended
+        async def over() -> Job | None:
+            job = await self.stores.jobs.job_of_any_tenant(processing_id)
+            return job if job.ended else None
 
-        await eventually(over, within=PATIENCE_SECONDS, what=f"the end of {processing_id}")
+        job = await eventually(over, within=PATIENCE_SECONDS, what=f"the end of {processing_id}")
+        assert job is not None
+        return job
 
 
 async def measure(megapixels: Sequence[float], rounds: int, images: int) -> list[Compared]:
@@ -137,11 +156,12 @@ async def measure(megapixels: Sequence[float], rounds: int, images: int) -> list
 
 def report(found: Sequence[Compared]) -> str:
     """Two tables: CPU and calls."""
-    lines = [f"{'MP':>5} {'pipeline':>9} {'service':>9} {'added':>7} {'ratio':>6}"]
+    lines = [f"{'MP':>5} {'pipeline':>9} {'service':>9} {'added':>7} {'ratio':>6} {'inside':>8} {'ratio':>6}"]
     for each in found:
         pipeline, service = median(each.pipeline), median(each.service)
         lines.append(
             f"{each.megapixels:5.1f} {pipeline:9.3f} {service:9.3f} {service - pipeline:+7.3f} {each.ratio:6.2f}"
+            f" {median(each.inside):8.3f} {each.ratio_inside:6.2f}"
         )
     lines.append("\nAWS calls an image")
     names = sorted({name for each in found for name in each.calls})
