@@ -106,7 +106,9 @@ class Measuring:
                 issued = await self.service.put(data)
                 return await self._ended(issued["processingId"])
 
-        return await asyncio.gather(*(one() for _ in range(images)))
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one()) for _ in range(images)]
+        return [task.result() for task in tasks]
 
     def calls(self) -> Counter[str]:
         """The service's calls to AWS so far."""

@@ -1,4 +1,4 @@
-"""Reads which parts of a colour profile a converter unpacks (ICC.1:2010, 7.3)."""
+"""Reads how much of a colour profile a converter may unpack (ICC.1:2010, 7.3)."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ CASCADE_MIN_SHRINK = 1.5
 LONG_PIXELS = 3_000_000
 #: The largest variant of a smaller picture is worth a second thread if it has more pixels than this.
 HALF_PIXELS = 1_000_000
+#: A variant and the size of one frame.
 Planned = tuple[VariantSpec, Size]
 
 

@@ -52,7 +52,6 @@ _WORK_BYTES = 9
 #: For recipes that name no asset.
 NO_ASSETS: Mapping[str, bytes] = {}
 #: A variant, and its size.
-_Planned = tuple[VariantSpec, Size]
 
 #: Steps from a file to upright sRGB in memory, each with the meaning of its failure. Colours are converted before the
 #: pixels are held, so that 16 bits become 8 first; the decoder is read once either way.
@@ -188,7 +187,7 @@ class Rendering:
         """Release the pixels, even if somebody still holds this object."""
         self._images.clear()
 
-    def _decode_whole(self, planned: Sequence[_Planned], decoded: Callable[[], None] = _nobody_waits) -> None:
+    def _decode_whole(self, planned: Sequence[geometry.Planned], decoded: Callable[[], None] = _nobody_waits) -> None:
         """All planned variants come from one picture in memory."""
         with self._probes.span("decode", format=self._info.format):
             whole = _prepare(self._data, self._info, self._origin, self.deadline)
@@ -259,7 +258,7 @@ class Rendering:
         if self._recipe.moderation:
             self._scored = scored(self._recipe, watched(picture, self.deadline), self._view, self.deadline)
 
-    def _decode_means(self) -> Sequence[_Planned]:
+    def _decode_means(self) -> Sequence[geometry.Planned]:
         """Decode a progressive picture to the means of its blocks. Returns the variants that are made from them."""
         early = [(spec, size) for spec, size in self._soon if passes.is_from_means(self._info, size, self._recipe)]
         if not early:
@@ -328,7 +327,7 @@ class Rendering:
             raise LookingFailed("Nothing was shown")
         return self._view
 
-    def _make_soon(self, planned: Sequence[_Planned], analysed: Callable[[], None] = _nobody_waits) -> None:
+    def _make_soon(self, planned: Sequence[geometry.Planned], analysed: Callable[[], None] = _nobody_waits) -> None:
         """Make some of the small variants. The facts are found before the first; then `analysed` is called."""
         if planned and planned[0] == self._soon[0]:
             self._facts = self._analysed(planned[0][1])

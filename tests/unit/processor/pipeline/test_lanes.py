@@ -250,21 +250,9 @@ async def test_the_smallest_is_told_first_and_the_answer_is_in_the_order_of_the_
     await close(engine)
 
 
-def test_the_first_part_makes_what_is_soon_made_and_the_rest_what_takes_long() -> None:
-    data = corpus.jpeg(corpus.large(WIDTH, HEIGHT))
-    told: list[str] = []
-    rendering = Rendering(
-        data, inspect(data, FileLimits()), FAST, Deadline(PATIENCE_SECONDS), lambda variant: told.append(variant.name)
-    )
-
-    rendering.first(lambda: told.append("decoded"))
-    assert told == ["decoded", "thumbnail", "medium", "large"]
-    rendering.rest()
-    assert told[4:] == ["webp"]
-
-
-def test_the_largest_variant_of_a_middling_picture_is_made_beside_the_others() -> None:
-    data = corpus.jpeg(corpus.photo(1400, 1050))
+@pytest.mark.parametrize("size", [(WIDTH, HEIGHT), (1400, 1050)], ids=["takes long", "half of the work"])
+def test_the_first_part_makes_what_is_soon_made_and_the_rest_the_largest(size: tuple[int, int]) -> None:
+    data = corpus.jpeg(corpus.large(*size))
     told: list[str] = []
     rendering = Rendering(
         data, inspect(data, FileLimits()), FAST, Deadline(PATIENCE_SECONDS), lambda variant: told.append(variant.name)
