@@ -38,8 +38,12 @@ if TYPE_CHECKING:
 to_attribute, from_attribute = TypeSerializer().serialize, TypeDeserializer().deserialize
 #: The field of an answer with many items that has its body, as DynamoDB sent it.
 RAW = "Raw"
+#: For DynamoDB, which checks all that it is asked for. The SDK would look at each part of each value before.
+UNCHECKED = AioConfig(parameter_validation=False)
 #: Our name in calls to AWS. The SDK would otherwise build a longer name for every call.
 USER_AGENT = "truss-image"
+#: The SDK's name for the rules by which a service's endpoint is found, and for the key of an object in those of S3.
+ENDPOINT_RULES, KEY_PARAMETER = "endpoint-rule-set-1", "Key"
 #: The code of a call without a code from AWS: success; no answer; a call that could not be sent.
 OK, UNREACHABLE, DEFECT = "ok", "unreachable", "defect"
 
@@ -81,7 +85,7 @@ async def open_clients(config: AwsConfig, probes: Probes = NO_PROBES) -> AsyncIt
             client = await stack.enter_async_context(session.client(service, endpoint_url=url, config=options))
             return _probed(client, service, probes)
 
-        dynamodb = await opened("dynamodb", calls)
+        dynamodb = await opened("dynamodb", calls.merge(UNCHECKED))
         for operation in ("Query", "BatchGetItem"):
             dynamodb.meta.events.register(f"before-parse.dynamodb.{operation}", _leave_raw)
         yield AwsClients(
@@ -91,7 +95,7 @@ async def open_clients(config: AwsConfig, probes: Probes = NO_PROBES) -> AsyncIt
             s3_presign=await opened("s3", signing, public_endpoint),
             sqs=await opened("sqs", polls),
             dynamodb=dynamodb,
-            dynamodb_once=await opened("dynamodb", once),
+            dynamodb_once=await opened("dynamodb", once.merge(UNCHECKED)),
             cloudfront=await opened("cloudfront", calls),
             events=await opened("events", calls),
         )
@@ -179,8 +183,14 @@ def _moment(value: Any) -> datetime:
 
 @cache
 def _descriptions() -> Loader:
-    """The SDK's descriptions of services, shared by all sessions. Reading them is most of the work of a new client."""
-    return create_loader()
+    """The SDK's descriptions of services, shared by all sessions. Reading them is most of the work of a new client.
+
+    A bucket's endpoint does not depend on the keys of objects, though S3's description lists the key among what it may
+    depend on. Without it the SDK remembers the endpoint, which takes a fifth of a call to find.
+    """
+    loader = create_loader()
+    del loader.load_service_model("s3", ENDPOINT_RULES)["parameters"][KEY_PARAMETER]
+    return loader
 
 
 def _config(config: AwsConfig, read_timeout_seconds: float, endpoint_url: str | None) -> AioConfig:
