@@ -93,10 +93,20 @@ class Endings:
         counted: bool,
         refusal: Failure | None,
         version: str,
+        lease: Lease | None,
+        maker: str,
     ) -> Job:
         """Record the first source. With a `refusal` the job ends. Raises what `JobStore.accept` raises."""
         accepted = await self.jobs.accept(
-            image, job, source, expires_at, counted=counted, refusal=refusal, version=version
+            image,
+            job,
+            source,
+            expires_at,
+            counted=counted,
+            refusal=refusal,
+            version=version,
+            lease=lease,
+            maker=maker,
         )
         await self.tell(accepted)
         return accepted

@@ -86,7 +86,10 @@ _NEEDS_REVIEW, _REJECTED = JobStatus.NEEDS_REVIEW, JobStatus.REJECTED
 
 #: All transitions of a job. Every store obeys this table. The functions below say what else is required, and what
 #: changes.
-ACCEPT = Transition(sources=frozenset({_PENDING}), targets=frozenset({_UPLOADED, _FAILED}), refusal=RecordChanged)
+#: An upload that is accepted by the worker that will convert it is in work at once.
+ACCEPT = Transition(
+    sources=frozenset({_PENDING}), targets=frozenset({_UPLOADED, _PROCESSING, _FAILED}), refusal=RecordChanged
+)
 EXTEND = Transition(sources=frozenset({_PENDING}), refusal=RecordChanged)
 #: A job that failed without a fault of its file runs again when its message returns, or its file is uploaded again.
 CLAIM = Transition(
@@ -556,14 +559,24 @@ def pending_until(signed_at: datetime, expires_in_seconds: int) -> int:
 # -- changes
 
 
-def arrived(job: Job, source: Source, expires_at: int, *, counted: bool, refusal: Failure | None = None) -> Job:
+def arrived(
+    job: Job,
+    source: Source,
+    expires_at: int,
+    *,
+    counted: bool,
+    refusal: Failure | None = None,
+    lease: Lease | None = None,
+    maker: str = "",
+) -> Job:
     """A pending job whose source has arrived; `counted` says whether its image counts as stored from now on.
 
-    With a `refusal` the upload is refused: the job has failed, and has no source. Raises `RecordChanged`.
+    With a `refusal` the upload is refused: the job has failed, and has no source. Otherwise it is claimed at once if
+    there is a `lease`. Raises `RecordChanged`.
     """
     now = clock.now()
     moment = Moment(kind=Kind.UPLOADED, at=now) if refusal is None else _failure(refusal, now)
-    return replace(
+    accepted = replace(
         ACCEPT.out_of(job),
         status=ACCEPT.into(JobStatus.UPLOADED if refusal is None else JobStatus.FAILED),
         error=refusal,
@@ -573,6 +586,7 @@ def arrived(job: Job, source: Source, expires_at: int, *, counted: bool, refusal
         updated_at=now,
         moments=(*job.moments, moment),
     )
+    return accepted if lease is None or refusal is not None else claimed(accepted, lease, now, maker)
 
 
 def claimed(job: Job | None, lease: Lease, now: datetime, maker: str) -> Job:

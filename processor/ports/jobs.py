@@ -79,13 +79,16 @@ class JobStore(Protocol):
         counted: bool = True,
         refusal: Failure | None = None,
         version: str = "",
+        lease: Lease | None = None,
+        maker: str = "",
     ) -> Job:
         """Record the first source, with its `version`: `pending -> uploaded`. The image lives on. `job` expires at
         `expires_at`.
 
         With `counted` its image counts as stored; without, it expires with the job. With a `refusal` the job is
-        `failed` at once, and has no source. Raises `RecordChanged` unless the image is not deleted, has the current job
-        that `image` has, and the job is still pending. Returns the job as written.
+        `failed` at once, and has no source. Otherwise a `lease` claims it in the same write, like `claim`. Raises
+        `RecordChanged` unless the image is not deleted, has the current job that `image` has, and the job is still
+        pending. Returns the job as written.
         """
         ...
 

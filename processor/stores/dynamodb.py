@@ -93,6 +93,11 @@ def _statuses(transition: Transition) -> Mapping[str, str]:
     return {status.name.lower(): status.value for status in sorted(transition.sources)}
 
 
+def _begun(job: Job) -> Mapping[str, Any]:
+    """What a claim writes beside the status, of a job that was claimed in the write that made it known."""
+    return {"lease": RECORDS.encode(job.lease), "attempts": job.attempts, "maker": job.maker} if job.lease else {}
+
+
 #: Adds one moment to the journal; `_more` has the values.
 MORE_MOMENTS = "#moments = list_append(if_not_exists(#moments, :nothing), :more)"
 
@@ -179,12 +184,16 @@ class DynamoJobStore:
         counted: bool = True,
         refusal: Failure | None = None,
         version: str = "",
+        lease: Lease | None = None,
+        maker: str = "",
     ) -> Job:
-        """Note that the first source has arrived. Raises `RecordChanged`, `Unavailable`."""
+        """Note that the first source has arrived, and begin the work on it if there is a `lease`. Raises
+        `RecordChanged`, `Unavailable`."""
         # create ── pending ──────────────── upload ── accept ── uploaded ──> claim
+        #              │                                  ├─ with a lease: processing
         #              │                                  └─ refused: failed, and gone with its ttl
         #              └─ ttl runs out: gone     └─ deleted, or accepted by another delivery: changed
-        accepted = arrived(job, source, expires_at, counted=counted, refusal=refusal)
+        accepted = arrived(job, source, expires_at, counted=counted, refusal=refusal, lease=lease, maker=maker)
         first = {"firstVersion": version} if version else {}
         lives_on = self._image_update(image, **_lasting(None if counted else expires_at, **first))
         arrives = Update(
@@ -197,6 +206,7 @@ class DynamoJobStore:
                 **change_attributes(job),
                 TTL: expires_at,
                 **({"source": RECORDS.encode(source)} if refusal is None else {"error": RECORDS.encode(refusal)}),
+                **_begun(accepted),
             },
             remove=("uncounted",) if counted else (),
             condition=f"{LIVING} AND {CURRENT} AND {_out_of(ACCEPT)}",

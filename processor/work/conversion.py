@@ -46,6 +46,7 @@ from processor.jobs import (
     Failure,
     Job,
     JobStatus,
+    Lease,
     Maker,
     Manifest,
     Timings,
@@ -180,6 +181,8 @@ class Converter:
             tenants=self._tenants,
             source=self.source,
             eraser=self.eraser,
+            leases=self.leases,
+            maker=self.maker,
             source_bucket=self.source_bucket,
             max_bytes=self.max_bytes,
             retention=self.retention,
@@ -239,9 +242,8 @@ class Converter:
 
     async def _claimed(self, accepted: Accepted, endings: Endings, *, last_try: bool) -> Outcome:
         """Raises `RecordChanged` when others were faster, `Replaced` when the source is not the job's any more."""
-        lease = self.leases.new()
         try:
-            job = await self.jobs.claim(accepted.processing_id, lease, clock.now(), str(self.maker))
+            job, lease = accepted.begun or await self._claim(accepted.processing_id)
         except Busy:  # nobody knows yet
             raise
         except Conflict:
@@ -267,6 +269,11 @@ class Converter:
             except Exception:
                 await asyncio.shield(self._give_back(run, last_try=last_try))
                 raise
+
+    async def _claim(self, processing_id: str) -> tuple[Job, Lease]:
+        """Raises `Conflict`, `Busy`, `Unavailable`."""
+        lease = self.leases.new()
+        return await self.jobs.claim(processing_id, lease, clock.now(), str(self.maker)), lease
 
     async def _begin(self, run: _Run) -> None:
         """Begin the work, unless another release has begun it. That release may have stored variants, which caches keep

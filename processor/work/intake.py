@@ -16,12 +16,26 @@ from processor.endings import Endings
 from processor.erasure import Eraser
 from processor.errors import ImageNotFound, ObjectChanged, ObjectNotFound, RecordChanged, TooManyJobs
 from processor.events import Event, JobRequested, SourceArrived
-from processor.jobs import MAX_JOBS, Failure, Image, Job, JobStatus, Source, epoch, failure_of, next_job, not_let_in
+from processor.jobs import (
+    MAX_JOBS,
+    Failure,
+    Image,
+    Job,
+    JobStatus,
+    Lease,
+    Maker,
+    Source,
+    epoch,
+    failure_of,
+    next_job,
+    not_let_in,
+)
 from processor.pace import pause_before_job
 from processor.ports.jobs import AllJobs, known_job
 from processor.ports.objects import Download, ObjectInfo, ObjectStore
 from processor.recipes import Recipe, recipe_after
 from processor.usage import Quota, Usage, today
+from processor.work.leases import Leases
 from processor.work.outcomes import Outcome, OutcomeKind, Settled, of_end, of_job
 from processor.work.tenants import Tenants
 
@@ -35,6 +49,8 @@ class Accepted:
 
     processing_id: str
     download: Download | None = None
+    #: The job and its lease, if it was claimed when it was accepted.
+    begun: tuple[Job, Lease] | None = None
     #: The image, if the event names its job without looking it up.
     unique_id: str | None = None
 
@@ -65,6 +81,9 @@ class Intake:
     tenants: Tenants
     source: ObjectStore
     eraser: Eraser
+    #: Of the jobs that are claimed when they are accepted.
+    leases: Leases
+    maker: Maker
     source_bucket: str
     #: Largest source, in bytes.
     max_bytes: int
@@ -129,12 +148,15 @@ class Intake:
     async def _first(self, arrival: _Arrival, pending: Job, opened: contextlib.AsyncExitStack) -> Accepted:
         """Handle the first upload of an image: whatever is in the bucket becomes the source of the pending job.
 
-        One GET describes the object and can read it.
+        One GET describes the object and can read it. The write that accepts it claims the job as well, unless
+        something is to be done between the two.
         """
         event, image = arrival.event, arrival.image
         download = await opened.enter_async_context(self.source.open(image.key))
         source, promised = _source(download.info, event), reserved(pending)
         came = Usage(day=today(), bytes=max(0, source.size - promised.bytes), images=int(pending.uncounted))
+        overwritten = bool(event.version) and event.version != download.info.version
+        lease = None if overwritten else self.leases.new()
         async with self._counting(image, came, promised) as refusal:
             job = await arrival.endings.accept(
                 image,
@@ -144,17 +166,19 @@ class Intake:
                 counted=refusal is None,
                 refusal=refusal,
                 version=download.info.version,
+                lease=lease,
+                maker=str(self.maker),
             )
         # Whoever has changed the record, and nobody else, gives back what it had reserved; beside the work.
         over = replace(promised, bytes=max(0, promised.bytes - source.size))
         opened.push_async_callback(asyncio.wait, {asyncio.create_task(self._give_back(image, over))})
-        if event.version and event.version != download.info.version:  # it was overwritten before anybody looked
+        if overwritten:  # before anybody looked
             image = replace(image, first_version=download.info.version)
             versions = await self.source.versions(image.key)
             await self.eraser.arrivals.count(image, uncounted(versions, image, job))
         if refusal is not None:
             raise await self._refused(image, job)
-        return Accepted(processing_id=pending.processing_id, download=download)
+        return Accepted(processing_id=pending.processing_id, download=download, begun=(job, lease) if lease else None)
 
     async def _further(self, arrival: _Arrival) -> Accepted:
         """Handle an event of an image that has a source already.

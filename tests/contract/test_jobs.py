@@ -239,6 +239,30 @@ async def test_an_accepted_job_is_uploaded_and_its_image_lives_on(records: Recor
     assert await listed(records, JobStatus.UPLOADED) == [job.processing_id]
 
 
+async def test_an_accepted_job_is_claimed_in_the_same_write_if_there_is_a_lease(records: Records) -> None:
+    image, job = await create(records)
+    held, expires_at = lease(), int(time.time()) + DAY_SECONDS
+    begun = await records.store.accept(image, job, source(), expires_at, lease=held, maker="tests")
+    assert (begun.status, begun.lease, begun.attempts, begun.maker) == (JobStatus.PROCESSING, held, 1, "tests")
+    assert [moment.kind for moment in begun.moments[-2:]] == [Kind.UPLOADED, Kind.PROCESSING]
+    assert await records.store.job_of_any_tenant(job.processing_id) == begun
+    assert await listed(records, JobStatus.PROCESSING) == [job.processing_id]
+    with pytest.raises(Conflict):
+        await records.store.claim(job.processing_id, lease(), clock.now(), "tests")
+    await records.store.finish(completed(begun), held)
+
+
+async def test_a_refused_upload_is_not_claimed(records: Records) -> None:
+    image, job = await create(records)
+    why = Failure(code="image_limit_reached", message="Too many.")
+    expires_at = int(time.time()) + DAY_SECONDS
+    refused = await records.store.accept(
+        image, job, source(), expires_at, counted=False, refusal=why, lease=lease(), maker="tests"
+    )
+    assert (refused.status, refused.lease, refused.attempts) == (JobStatus.FAILED, None, 0)
+    assert await records.store.job_of_any_tenant(job.processing_id) == refused
+
+
 async def test_a_job_is_accepted_once(records: Records) -> None:
     image, job = await create(records)
     expires_at = int(time.time()) + DAY_SECONDS

@@ -139,10 +139,12 @@ class MemoryJobStore:
         counted: bool = True,
         refusal: Failure | None = None,
         version: str = "",
+        lease: Lease | None = None,
+        maker: str = "",
     ) -> Job:
         """Raises `RecordChanged`."""
         stored, _ = self._unchanged(image), self._current(job.processing_id, ACCEPT)
-        accepted = jobs.arrived(job, source, expires_at, counted=counted, refusal=refusal)
+        accepted = jobs.arrived(job, source, expires_at, counted=counted, refusal=refusal, lease=lease, maker=maker)
         ends = None if counted else expires_at
         self._images[image.unique_id] = replace(stored, expires_at=ends, first_version=version)
         self._jobs[job.processing_id] = accepted

@@ -393,7 +393,10 @@ class Twins:
     async def accept(self, step: Step) -> None:
         image, job, counted = self.image(step), self.job(step), step.number != 0
         source, expires_at = Source(etag=f"e{step.number}", size=step.number), self.time.after(30 * DAY)
-        await self.both(lambda store: store.accept(image, job, source, expires_at, counted=counted))
+        lease = self.lease(step) if step.number % 2 else None
+        await self.both(
+            lambda store: store.accept(image, job, source, expires_at, counted=counted, lease=lease, maker=MAKER)
+        )
 
     async def replace(self, step: Step) -> None:
         image = self.image(step)

@@ -37,9 +37,9 @@ def told(method: Callable[..., Any], name: str, calls: list[str]) -> Callable[..
     return call
 
 
-async def test_eight_calls_stand_before_the_first_variant_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two reads, the source, the count of the upload, its acceptance, the claim, the count of the work, and the variant
-    itself. What the upload had reserved is given back beside them."""
+async def test_seven_calls_stand_before_the_first_variant_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two reads, the source, the count of the upload, its acceptance with the claim, the count of the work, and the
+    variant itself. What the upload had reserved is given back beside them."""
     world, calls = World(), list[str]()
     stores = {"jobs": world.jobs, "source": world.source, "processed": world.processed, "usage": world.quota.store}
     world.quota.monotonic = lambda: 0.0  # what the count of the upload told is still believed at the claim
@@ -66,7 +66,6 @@ async def test_eight_calls_stand_before_the_first_variant_one_after_the_other(mo
         "source.open",
         "usage.add",
         "jobs.accept",
-        "jobs.claim",
         "usage.add",
         "processed.store",
     ]
