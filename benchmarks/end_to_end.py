@@ -1,12 +1,13 @@
 """Measures what the whole service adds to the pipeline: its CPU compared with the pipeline's, and AWS calls per image.
 
-    python -m benchmarks.end_to_end [--megapixels 2 8 12 24] [--images 10] [--rounds 3] [--json FILE]
+    python -m benchmarks.end_to_end [--megapixels 2 8 12 24] [--photos 5] [--images 10] [--rounds 3] [--json FILE]
 
 The service uses the local AWS. Its CPU is not counted, but it slows the service. The CPU of the service includes the
 API (one URL per image), the worker and its children. It uses plain HTTP, so TLS is not included. Service and pipeline
-take turns on the same photographs, so that a disturbance affects both. `inside` is the pipeline within the service, as
-jobs tell it: the emulator slows that, too. The ratios are medians of the rounds. The service has one thread. Long polls
-of an empty queue are among the calls.
+take turns on the same pictures, so that a disturbance affects both. They are real photographs of Debian packages,
+brought to each size, or with `--photos 0` a drawn one, which takes a little less CPU. `inside` is the pipeline within
+the service, as jobs tell it: the emulator slows that, too. The ratios are medians of the rounds. The service has one
+thread. Long polls of an empty queue are among the calls.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import aiohttp
 
-from benchmarks.cpu_per_megapixel import convert, drawn, machine, sides
-from benchmarks.scaling.measured import DRAWN
+from benchmarks.cpu_per_megapixel import convert, drawn, machine, photograph, sides
+from benchmarks.photos import photographs
+from benchmarks.scaling.measured import PHOTO
 from processor.jobs import Job
 from processor.pipeline.engine import set_up_libvips
 from processor.ports.stores import AllStores
@@ -48,7 +51,7 @@ PATIENCE_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """The results for one photograph: CPU seconds per image and round; calls per image, by service and operation."""
+    """The results for one size: CPU seconds per image and round; calls per image, by service and operation."""
 
     megapixels: float
     pipeline: tuple[float, ...]
@@ -69,21 +72,20 @@ class Compared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measuring:
-    """A running service, the means to observe it, and the number of uploads of a photograph."""
+    """A running service, the means to observe it, and the number of uploads of a size."""
 
     service: ServiceProcess
     stores: AllStores
     recorded: Path
     images: int
 
-    async def compare(self, megapixels: float, rounds: int) -> Compared:
-        """Send the photograph of this size through both, in turn."""
-        data = drawn(*sides(megapixels))
+    async def compare(self, megapixels: float, pictures: Sequence[bytes], rounds: int) -> Compared:
+        """Send the pictures of this size through both, in turn."""
         before = self.calls()
         pipeline, whole, inside = [], [], []
         for _ in range(rounds):
-            pipeline.append(await asyncio.to_thread(_alone, data))
-            service, told = await self._cpu_per_image(data)
+            pipeline.append(await asyncio.to_thread(_alone, pictures))
+            service, told = await self._cpu_per_image(pictures)
             whole.append(service)
             inside.append(told)
         asked = self.calls()
@@ -97,17 +99,17 @@ class Measuring:
             calls=made,
         )
 
-    async def upload(self, data: bytes, images: int) -> list[Job]:
-        """Upload so many times, and wait for the end of each job."""
+    async def upload(self, pictures: Sequence[bytes], images: int) -> list[Job]:
+        """Upload so many times, one picture after the other, and wait for the end of each job."""
         room = asyncio.Semaphore(CONCURRENCY)
 
-        async def one() -> Job:
+        async def one(data: bytes) -> Job:
             async with room:
                 issued = await self.service.put(data)
                 return await self._ended(issued["processingId"])
 
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one()) for _ in range(images)]
+            tasks = [group.create_task(one(data)) for data in islice(cycle(pictures), images)]
         return [task.result() for task in tasks]
 
     def calls(self) -> Counter[str]:
@@ -115,11 +117,11 @@ class Measuring:
         lines = [line for file in self.recorded.glob("*.jsonl") for line in file.read_text().splitlines()]
         return Counter(call["operation"] for call in map(json.loads, lines) if not call["signedOnly"])
 
-    async def _cpu_per_image(self, data: bytes) -> tuple[float, float]:
+    async def _cpu_per_image(self, pictures: Sequence[bytes]) -> tuple[float, float]:
         """CPU seconds of the service, and those that its jobs tell."""
         assert self.service.process is not None
         before = cpu_seconds(self.service.process.pid)
-        jobs = await self.upload(data, self.images)
+        jobs = await self.upload(pictures, self.images)
         told = sum(job.cost.cpu_ms for job in jobs if job.cost) / 1000
         return (cpu_seconds(self.service.process.pid) - before) / self.images, told / self.images
 
@@ -135,8 +137,15 @@ class Measuring:
         return job
 
 
-async def measure(megapixels: Sequence[float], rounds: int, images: int) -> list[Compared]:
-    """Measure every size, each with a new service."""
+def made(megapixels: float, photos: int) -> list[bytes]:
+    """The pictures of one size."""
+    if not photos:
+        return [drawn(*sides(megapixels))]
+    return [photograph(file, *sides(megapixels)) for file in photographs(photos)]
+
+
+async def measure(pictures: Mapping[float, Sequence[bytes]], rounds: int, images: int) -> list[Compared]:
+    """Measure the pictures of every size, in megapixels."""
     with tempfile.TemporaryDirectory() as folder:
         recorded = Path(folder, "calls")
         await asyncio.to_thread(recorded.mkdir)
@@ -152,8 +161,8 @@ async def measure(megapixels: Sequence[float], rounds: int, images: int) -> list
                 stage.stores() as stores,
             ):
                 measuring = Measuring(service=service, stores=stores, recorded=recorded, images=images)
-                await measuring.upload(drawn(*sides(megapixels[0])), WARM_UP)
-                return [await measuring.compare(size, rounds) for size in megapixels]
+                await measuring.upload(next(iter(pictures.values())), WARM_UP)
+                return [await measuring.compare(size, files, rounds) for size, files in pictures.items()]
 
 
 def report(found: Sequence[Compared]) -> str:
@@ -178,21 +187,27 @@ def cpu_seconds(pid: int) -> float:
     return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
-def _alone(data: bytes) -> float:
-    return convert(DRAWN, data, STANDARD).cpu_seconds
+def _alone(pictures: Sequence[bytes]) -> float:
+    """CPU seconds of the pipeline for one of them, on the mean."""
+    return sum(convert(PHOTO, data, STANDARD).cpu_seconds for data in pictures) / len(pictures)
 
 
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megapixels", type=float, nargs="+", default=MEGAPIXELS)
-    parser.add_argument("--images", type=int, default=10, help="uploads of each photograph in a round")
+    parser.add_argument("--images", type=int, default=10, help="uploads of each size in a round")
+    parser.add_argument("--photos", type=int, default=5, help="photographs, which apt downloads; 0: a drawn picture")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    if options.photos and options.images % options.photos:
+        parser.error("--images must be a multiple of --photos: each is uploaded as often as the others")
     set_up_libvips()
-    print(f"{machine()}; {options.rounds} rounds of {options.images} uploads, CPU seconds an image")
-    found = asyncio.run(measure(options.megapixels, options.rounds, options.images))
+    what = f"{options.photos} photographs" if options.photos else "a drawn picture"
+    print(f"{machine()}; {what}, {options.rounds} rounds of {options.images} uploads, CPU seconds an image")
+    pictures = {size: made(size, options.photos) for size in options.megapixels}
+    found = asyncio.run(measure(pictures, options.rounds, options.images))
     print(report(found))
     if options.json:
         document = {"machine": machine(), "photographs": [{**asdict(each), "ratio": each.ratio} for each in found]}
