@@ -1,11 +1,11 @@
 """Measures what the whole service adds to the pipeline: its CPU compared with the pipeline's, and AWS calls per image.
 
-    python -m benchmarks.end_to_end [--megapixels 2 8 12 24] [--photos 5] [--images 10] [--rounds 3] [--json FILE]
+    python -m benchmarks.end_to_end [--megapixels 2 8 12 24] [--photos N] [--images 10] [--rounds 3] [--json FILE]
 
 The service uses the local AWS. Its CPU is not counted, but it slows the service. The CPU of the service includes the
 API (one URL per image), the worker and its children. It uses plain HTTP, so TLS is not included. Service and pipeline
-take turns on the same pictures, so that a disturbance affects both. They are real photographs of Debian packages,
-brought to each size, or with `--photos 0` a drawn one, which takes a little less CPU. `inside` is the pipeline within
+take turns on the same pictures, so that a disturbance affects both: on a drawn photograph, or with `--photos` on real
+ones of Debian packages, brought to each size, which take a little more CPU. `inside` is the pipeline within
 the service, as jobs tell it: the emulator slows that, too. The ratios are medians of the rounds. The service has one
 thread. Long polls of an empty queue are among the calls.
 """
@@ -197,7 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megapixels", type=float, nargs="+", default=MEGAPIXELS)
     parser.add_argument("--images", type=int, default=10, help="uploads of each size in a round")
-    parser.add_argument("--photos", type=int, default=5, help="photographs, which apt downloads; 0: a drawn picture")
+    parser.add_argument("--photos", type=int, default=0, help="real photographs, which apt downloads; 0: a drawn one")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
