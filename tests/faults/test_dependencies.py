@@ -49,7 +49,6 @@ class Aim:
 AIMS = {
     "look up the image": Aim("dynamodb:GetItem", ("upload_{uniqueId}",)),
     "accept": Aim("dynamodb:TransactWriteItems", ("{processingId}",)),
-    "claim": Aim("dynamodb:UpdateItem", ("{processingId}", "claimKey")),
     "fetch": Aim("s3:GetObject", ("{uniqueId}",)),
     "store a variant": Aim("s3:PutObject", ("{processingId}", "thumbnail.webp")),
     "store the manifest": Aim("s3:PutObject", ("{processingId}", "manifest.json")),
@@ -88,6 +87,24 @@ async def test_a_call_that_fails_for_a_while_changes_no_result(run_lanes: RunLan
         await lane.assert_nothing_is_amiss()
 
     assert await run_lanes({name: partial(strike_all, aim=aim) for name, aim in AIMS.items()}) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wave", WAVES)
+async def test_a_claim_that_fails_for_a_while_changes_no_result(lane: Lane, wave: str) -> None:
+    """A first upload is claimed when it is accepted; a job that is asked for is claimed by itself."""
+    images = [(await lane.service.put(GOOD)) for _ in WAVES[wave]]
+    await lane.ended(*(each["processingId"] for each in images))
+    found = {}
+    for image, (kind, times) in zip(images, WAVES[wave], strict=True):
+        fault = lane.aws.strike("dynamodb:UpdateItem", kind, "claimKey", times=times)
+        asked = await lane.service.call("POST", f"/images/process/{image['uniqueId']}", expect=202)
+        ends = await lane.ended(asked["processingId"])
+        found[kind, times] = (ends[asked["processingId"]], fault.struck)
+
+    assert found == {strike: ("completed", strike[1]) for strike in WAVES[wave]}
+    lane.aws.lift()
+    await lane.assert_nothing_is_amiss()
 
 
 @pytest.mark.slow

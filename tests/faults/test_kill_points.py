@@ -38,7 +38,7 @@ CONCURRENCY = 6
 CONVERSION = {
     "two steps": ("render:1:after", "finish:1:after"),
     "the other steps": (
-        *("receive:1:after", "accept:1:before", "accept:1:after", "claim:1:after", "fetch:1:after", "store:2:after"),
+        *("receive:1:after", "accept:1:before", "accept:1:after", "fetch:1:after", "store:2:after"),
         *("store:1:after", "store:4:after", "store:5:after", "settle:1:after"),
     ),
 }
@@ -59,7 +59,7 @@ TELLING = {
 AS_IT_HAPPENS = {
     "the first half": (
         *("note:1:after", "send:2:before", "finish:1:before"),
-        *("claim:1:after", "add-delivery:1:before", "add-delivery:1:after", "add-delivery:2:after", "send:1:after"),
+        *("accept:1:after", "add-delivery:1:before", "add-delivery:1:after", "add-delivery:2:after", "send:1:after"),
     ),
     "the second half": (
         *("send:2:after", "note:1:before", "add-delivery:3:before", "add-delivery:3:after", "send:3:before"),
@@ -296,7 +296,7 @@ async def test_a_kill_while_a_newer_upload_takes_over_leaves_one_result_of_the_n
             assert (await service.call("GET", "/images/list"))["count"] == 1
             await scene.assert_nothing_is_amiss()
 
-    assert await theatre.play(("replace:1:before", "replace:1:after", "store:7:after"), play) == {}
+    assert await theatre.play(("replace:1:before", "replace:1:after", "claim:1:after", "store:7:after"), play) == {}
 
 
 @pytest.mark.slow
