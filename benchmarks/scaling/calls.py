@@ -36,7 +36,7 @@ CALLS: Mapping[str, Mapping[str, int]] = {
         "ReceiveMessage": 1,
         "GetItem": 2,
         "TransactWriteItems": 2,
-        "UpdateItem": 4,
+        "UpdateItem": 3,
         "GetObject": 1,
         "PutObject (processed)": 5,
         "DeleteMessageBatch": 1,
@@ -111,25 +111,25 @@ def read_units(size: int) -> int:
 
 @cache
 def image_write_units() -> WriteUnits:
-    """The units of all writes of one image: its job is created, accepted, claimed and finished together with the use of
-    its day, and usage is counted.
+    """The units of all writes of one image: its job is created, accepted and claimed in one, and finished together with
+    the use of its day, and usage is counted.
 
     An index with all attributes is written with every write of the job. If the partition key changes, there are two
     writes: the old entry is removed, and a new one is written. Writes of an index never cost double.
     """
     image = write_units(item_bytes(to_wire(image_item(_image()))))
-    pending, uploaded, processing, completed = (write_units(item_bytes(job)) for job in life())
+    pending, processing, completed = (write_units(item_bytes(job)) for job in life())
     created = TRANSACTION * (image + pending)
-    accepted = TRANSACTION * (image + max(pending, uploaded))
+    accepted = TRANSACTION * (image + max(pending, processing))
     use = write_units(item_bytes(to_wire(_use())))
-    claimed, finished, counted = max(uploaded, processing), TRANSACTION * (max(processing, completed) + use), COUNTS
+    finished, counted = TRANSACTION * (max(processing, completed) + use), COUNTS
     return WriteUnits(
-        table=created + accepted + claimed + finished + counted,
-        by_time=pending + max(pending, uploaded) + max(uploaded, processing) + max(processing, completed) + use,
-        by_status=pending + (pending + uploaded) + (uploaded + processing) + (processing + completed),
+        table=created + accepted + finished + counted,
+        by_time=pending + max(pending, processing) + max(processing, completed) + use,
+        by_status=pending + (pending + processing) + (processing + completed),
         by_digest=1,
         by_change=1 + 2 + 2,  # its entries are small, begin with the upload, and move with each change
-        one_status=max(2 * pending, 2 * uploaded, 2 * processing, completed),
+        one_status=max(2 * pending, 2 * processing, completed),
     )
 
 
@@ -240,37 +240,37 @@ def limits_table() -> str:
 
 
 @cache
-def life() -> tuple[WireItem, WireItem, WireItem, WireItem]:
-    """The items of a job while it is pending, uploaded, processing and completed."""
+def life() -> tuple[WireItem, WireItem, WireItem]:
+    """The items of a job while it is pending, processing and completed."""
     pending = _job()
     source = Source(etag="9b2cf535f27731c974343645a3985328", size=2_087_654, event_time=_WHEN)
     lease = Lease(token="0123456789abcdef", owner="image-service-6c9f7d8b5d-x2x7q/1", expires_at=1_790_000_000.123)
     journal = [Moment(kind=kind, at=_TIME) for kind in (Kind.UPLOADED, Kind.PROCESSING, Kind.COMPLETED)]
-    uploaded = replace(pending, status=JobStatus.UPLOADED, source=source, uncounted=False, moments=tuple(journal[:1]))
     processing = replace(
-        uploaded,
+        pending,
         status=JobStatus.PROCESSING,
+        source=source,
+        uncounted=False,
         lease=lease,
         attempts=1,
         maker=str(MAKER),
         moments=tuple(journal[:2]),
     )
     completed = replace(
-        uploaded,
+        processing,
+        lease=None,
         moments=tuple(journal),
         status=JobStatus.COMPLETED,
-        attempts=1,
-        maker=str(MAKER),
         variants=_variants(pending),
         manifest=_manifest(source),
         timings=Timings(download=112, process=812, upload=143, total=1067),
         facts=Facts.of(EXAMPLE, EXAMPLE),
         cost=_COST,
     )
-    items = [{**job_item(job), **index_attributes(job)} for job in (pending, uploaded, processing, completed)]
+    items = [{**job_item(job), **index_attributes(job)} for job in (pending, processing, completed)]
     items[-1] |= {**digest_attributes(completed), "endedBy": lease.token}
-    first, second, third, last = (to_wire(item) for item in items)
-    return first, second, third, last
+    first, second, last = (to_wire(item) for item in items)
+    return first, second, last
 
 
 _WHEN = "2026-11-23T09:00:00.000Z"

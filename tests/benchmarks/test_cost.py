@@ -256,12 +256,12 @@ def test_units_begin_with_every_kilobyte_written_and_every_four_read() -> None:
 def test_the_units_of_an_image_are_added_up_by_hand() -> None:
     """A record is below 1 KB until it is claimed, and below 4 once it is completed, with its facts. The use of a day is
     written with its end."""
-    assert [write_units(item_bytes(record)) for record in life()] == [1, 1, 2, 4]
+    assert [write_units(item_bytes(record)) for record in life()] == [1, 2, 4]
     units = image_write_units()
-    created, accepted, claimed, finished, counted = 2 * (1 + 1), 2 * (1 + 1), 2, 2 * (4 + 1), 4
-    assert units.table == created + accepted + claimed + finished + counted
-    assert units.by_time == 1 + 1 + 2 + 4 + 1
-    assert units.by_status == 1 + (1 + 1) + (1 + 2) + (2 + 4)
+    created, accepted, finished, counted = 2 * (1 + 1), 2 * (1 + 2), 2 * (4 + 1), 4
+    assert units.table == created + accepted + finished + counted
+    assert units.by_time == 1 + 2 + 4 + 1
+    assert units.by_status == 1 + (1 + 2) + (2 + 4)
     assert units.by_change == 1 + (1 + 1) + (1 + 1)
     assert units.total == units.table + units.by_time + units.by_status + 1 + 5
     assert image_read_units(3) == 1 + 1 + 3
@@ -269,7 +269,7 @@ def test_the_units_of_an_image_are_added_up_by_hand() -> None:
 
 def test_limits_are_in_images() -> None:
     found = {limit.name: limit.images_per_second for limit in limits()}
-    assert found["one tenant in `by-time`: 4 shards, write units"] == pytest.approx(4 * 1000 / 9)
+    assert found["one tenant in `by-time`: 4 shards, write units"] == pytest.approx(4 * 1000 / 8)
     assert found["`processed/` before S3 splits it, PUT"] == 3500 / 5
     assert list(found.values()) == sorted(found.values())
 
