@@ -189,7 +189,7 @@ def _descriptions() -> Loader:
     depend on. Without it the SDK remembers the endpoint, which takes a fifth of a call to find.
     """
     loader = create_loader()
-    del loader.load_service_model("s3", ENDPOINT_RULES)["parameters"][KEY_PARAMETER]
+    loader.load_service_model("s3", ENDPOINT_RULES)["parameters"].pop(KEY_PARAMETER, None)
     return loader
 
 

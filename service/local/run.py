@@ -35,6 +35,8 @@ from service.server import run
 from service.settings.roles import Role
 from service.wiring import make_key_store, make_stores
 
+#: The signals that stop a start.
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 #: Stage of the local mode; part of every name.
 STAGE = "local"
 NAMES = Names.of_stage(STAGE, ACCOUNT_ID)
@@ -67,6 +69,8 @@ async def run_local(port: str, data_dir: str, environ: Mapping[str, str]) -> int
         except asyncio.CancelledError:
             if not signals:
                 raise
+            # Nothing is left to stop. One more would come when the event loop has let go of its handlers.
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
             return 128 + signals[0]
 
 
@@ -166,7 +170,7 @@ def _obey_while_starting() -> list[int]:
         came.append(number)
         task.cancel()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPPING:
         loop.add_signal_handler(number, obey, number)
     return came
 

@@ -12,10 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from botocore.awsrequest import HeadersDict
+from botocore.loaders import create_loader
 
 from processor import clock
 from processor.ports.objects import MultipartUpload, PostForm, PresignedUpload, UploadTerms
-from processor.stores.clients import open_clients
+from processor.stores.clients import ENDPOINT_RULES, KEY_PARAMETER, open_clients
 from processor.stores.config import AwsConfig, AwsCredentials
 from processor.stores.parts import LIST_PAGE
 from processor.stores.role_session import MARGIN
@@ -176,3 +177,10 @@ async def test_what_must_not_be_carried_out_twice_is_sent_once() -> None:
         once, again = (vars(each.meta.config) for each in (clients.dynamodb_once, clients.dynamodb))
     assert once["_user_provided_options"]["retries"]["total_max_attempts"] == 1
     assert again["_user_provided_options"]["retries"]["total_max_attempts"] > 1
+
+
+def test_no_rule_for_the_endpoint_of_a_bucket_asks_for_the_key_of_an_object() -> None:
+    rules = create_loader().load_service_model("s3", ENDPOINT_RULES)
+    assert KEY_PARAMETER in rules["parameters"]
+    assert f'{{"ref": "{KEY_PARAMETER}"}}' not in json.dumps(rules["rules"])
+    assert f"{{{KEY_PARAMETER}}}" not in json.dumps(rules["rules"])
