@@ -197,7 +197,9 @@ def test_more_effort_takes_what_lies_between_the_least_and_the_most(name: str) -
     assert measured.peak <= _most(measured.estimate)
 
 
-@pytest.mark.parametrize("name", ["jpeg", "gif-of-three", "webp-of-many", "png-alpha-noise"])
+@pytest.mark.parametrize(
+    "name", ["jpeg", "png-noise", "png-alpha-noise", "gif-of-three", "webp-of-many", "apng-of-many-alpha"]
+)
 def test_what_effects_take_is_reserved(name: str) -> None:
     measured = measure(CASES[name](), sharpen=0.8)
 
