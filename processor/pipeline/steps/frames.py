@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 
 import pyvips
 
@@ -20,7 +21,19 @@ def map_frames(image: pyvips.Image, step: Step) -> pyvips.Image:
         return step(image)
     tops = range(0, image.height, height)
     # Each frame is computed before the next begins: hundreds of pending steps would hold gigabytes.
-    frames = [hold(step(image.crop(0, top, image.width, height))) for top in tops]
-    joined = pyvips.Image.arrayjoin(frames, across=1).copy()
-    joined.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
+    frames = (hold(step(image.crop(0, top, image.width, height))) for top in tops)
+    return _joined(next(frames), frames, len(tops))
+
+
+def _joined(first: pyvips.Image, others: Iterable[pyvips.Image], count: int) -> pyvips.Image:
+    """The frames, one below the other, with what is known of the first one."""
+    width, height, bands = first.width, first.height, first.bands
+    size = width * height * bands
+    pixels = bytearray(size * count)  # one block: hundreds of small ones would leave holes in the heap
+    for number, frame in enumerate(chain([first], others)):
+        pixels[number * size : (number + 1) * size] = memoryview(frame.write_to_memory())
+    roll = pyvips.Image.new_from_memory(pixels, width, height * count, bands, "uchar")
+    # libvips takes delays and the like from the first picture of an operation.
+    joined = first.replicate(1, count).insert(roll.copy(interpretation=first.interpretation), 0, 0)
+    joined.set_type(pyvips.GValue.gint_type, "page-height", height)
     return joined
