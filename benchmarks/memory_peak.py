@@ -1,7 +1,7 @@
 """Compares the memory that one image really needs with the estimate by which it is admitted.
 
     python -m benchmarks.memory_peak [--megapixels 24] [--effort 0 2 4 6] [--sharpen 0.8] [--format webp]
-        [--preload libjemalloc.so.2] [--above 0.9] [NAME ...]
+        [--recipe TEXT] [--preload libjemalloc.so.2] [--above 0.9] [NAME ...]
 
 Every file is drawn by formula, and rendered alone in a new process. The peak is the resident memory (`VmHWM`) above
 that of the process before, including the file. Linux only. The peak depends on the allocator, so each is tried: glibc's
@@ -296,8 +296,9 @@ def measure(
     *,
     sharpen: float = 0,
     format_: str = WEBP.name,
+    recipe: Recipe | None = None,
 ) -> Measured:
-    """Measure in a new process."""
+    """Measure in a new process. With a `recipe`, that is made, and not the standard one."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "LD_PRELOAD"))}
     environment = {**ours, **allocator}
     with tempfile.NamedTemporaryFile() as file:
@@ -305,6 +306,7 @@ def measure(
         file.flush()
         command = [sys.executable, "-m", "benchmarks.memory_peak", "--measure", file.name]
         command += ["--effort", str(effort), "--sharpen", str(sharpen), "--format", format_]
+        command += ["--recipe", recipe.to_text()] if recipe else []
         told = subprocess.run(command, check=True, capture_output=True, env=environment, timeout=600)
     return Measured(**json.loads(told.stdout))
 
@@ -380,14 +382,14 @@ def _begin_anew() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def _measure_here(file: Path, effort: int, sharpen: float, format_: str) -> Measured:
+def _measure_here(file: Path, recipe: Recipe) -> Measured:
     tune_allocator()
     set_up_libvips()
-    recipe = sharpened(_recipe(effort, format_), [sharpen])
     for make in (corpus.jpeg, corpus.png, corpus.webp, corpus.gif):  # loads code and tables, which do not count
         data = make()
         render(data, inspect(data, NO_LIMITS), recipe, Deadline(NO_LIMITS.timeout_seconds))
-    peaks = _Peaks(beside=format_ == WEBP.name)  # further formats are made by a child, which has one thread
+    # Further formats are made by a child, which has one thread.
+    peaks = _Peaks(beside=all(spec.format == WEBP.name for spec in recipe.specs))
     data = file.read_bytes()
     info = inspect(data, NO_LIMITS)
     deadline = Deadline(NO_LIMITS.timeout_seconds)
@@ -410,13 +412,15 @@ def main() -> None:
     parser.add_argument("--effort", type=int, nargs="+", default=[2], choices=range(7), help="as `WEBP_EFFORT`")
     parser.add_argument("--sharpen", type=float, default=0, help="as `SHARPEN_SIGMA`")
     parser.add_argument("--format", choices=[WEBP.name, *FURTHER], default=WEBP.name, help="of the variants")
+    parser.add_argument("--recipe", type=Recipe.from_text, help="in place of these three, as records of jobs have it")
     parser.add_argument("--preload", help="jemalloc, as the loader finds it")
     parser.add_argument("--above", type=float, metavar="PART", help="kinds that take this part of their most, and more")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        asked = (*arguments.effort, arguments.sharpen, arguments.format)
-        print(json.dumps(asdict(_measure_here(arguments.measure, *asked))))
+        (effort,) = arguments.effort
+        recipe = arguments.recipe or sharpened(_recipe(effort, arguments.format), [arguments.sharpen])
+        print(json.dumps(asdict(_measure_here(arguments.measure, recipe))))
         return
     allocators = {"engine": ALLOCATORS["engine"]} if arguments.above else {**ALLOCATORS}
     if arguments.preload:
@@ -446,7 +450,7 @@ def _measured(
             continue
         data = make()
         for effort in arguments.effort:
-            how = {"sharpen": arguments.sharpen, "format_": arguments.format}
+            how = {"sharpen": arguments.sharpen, "format_": arguments.format, "recipe": arguments.recipe}
             yield name, effort, [measure(data, effort, each, **how) for each in allocators]
 
 

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-_COLOUR = re.compile(r"#[0-9a-f]{6}|transparent")
+#: The colour of a border that nothing hides.
+TRANSPARENT = "transparent"
+_COLOUR = re.compile(rf"#[0-9a-f]{{6}}|{TRANSPARENT}")
 
 
 class Gravity(StrEnum):
@@ -48,6 +50,11 @@ class Contain:
             raise ValueError("a colour is #rrggbb or transparent")
         if self.gravity in LOOKING:
             raise ValueError(f"{self.gravity} chooses what is not cropped, and contain crops nothing")
+
+    @property
+    def is_transparent(self) -> bool:
+        """Whether the file needs alpha, even if the picture has none."""
+        return self.colour == TRANSPARENT
 
     def __str__(self) -> str:
         return f"contain:{self.colour}" + _unless_centre(self.gravity)

@@ -12,6 +12,7 @@ pixels, it is a range from `least_bytes` to `working_bytes`. These depend on the
 - A variant that may be written without loss, if that is smaller than its source: nothing more, or 22 bytes per pixel.
 - A JPEG that is read twice (`passes`): for noise, the picture that its decoder shrunk counts again.
 - Animations: up to four copies of the output exist. Noise makes the output large, above all in the alpha.
+- Files that are made before the last one of a picture: they are kept until all are stored.
 
 After decoding, the pixels are known. `left_bytes` is the need from then on.
 """
@@ -44,6 +45,8 @@ STILL_BYTES, GREY_BYTES = 6.3, 5.4
 ALPHA_BYTES = {4: (8.6, 22.0), 16: (13.0, 11.0), 256: (15.4, 16.5)}
 #: With so few alpha levels, at most this fraction of the pixels differs from their neighbours.
 FEW_DEGREES, MOST_CHANGE_OF_FEW = 4, 0.28
+#: Alpha that is resized or has a border has as many levels.
+_SOFT_DEGREES = 256
 #: Bytes per pixel of a frame for libwebp's list: for noise, for a photograph. A single colour needs almost nothing.
 LISTED_BYTES, LISTED_OF_PHOTO = 12.0, 3.0
 #: Further bytes per pixel of a picture that is written without loss, if it compresses badly.
@@ -68,6 +71,8 @@ _MOST_BANDS = 4
 WORTH_BYTES = 4 * 1024 * 1024
 #: libwebp writes whole blocks with sides of so many pixels.
 BLOCK_SIDE = 16
+#: About so many rows of a picture are in buffers while it is resized.
+RESIZED_ROWS = 1000
 #: Bytes of every frame, even the smallest, for its libvips operations.
 EACH_FRAME_BYTES = 10 * 1024
 
@@ -77,12 +82,13 @@ class _Decided:
     """The part of the need that depends on the pixels.
 
     `frame_bytes` is per pixel of one frame of an animation. `alpha_bytes` is per pixel of a frame or still, in addition
-    to its colours. `written_bytes` is the total for the output.
+    to its colours, and `file_bytes` per pixel of a still's file. `written_bytes` is the total for the output.
     """
 
     frame_bytes: float
     alpha_bytes: float
     written_bytes: int
+    file_bytes: float = 0.0
 
 
 def working_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -> int:
@@ -141,7 +147,8 @@ def _most(info: ImageInfo, recipe: Recipe) -> _Decided:
     noise_of_alpha = math.log2(info.alpha_levels) / 8 if info.has_alpha else 0.0
     written = max(_listed(info, recipe, LISTED_BYTES), _lossless(info, recipe, alpha))
     written += _noise_written(info, recipe, 1.0, noise_of_alpha) + _shrunk(info, recipe)
-    return _Decided(frame_bytes=FRAME_BYTES, alpha_bytes=alpha, written_bytes=written)
+    file = _file_bytes(1.0, noise_of_alpha)
+    return _Decided(frame_bytes=FRAME_BYTES, alpha_bytes=alpha, written_bytes=written, file_bytes=file)
 
 
 def _told(info: ImageInfo, recipe: Recipe, texture: Texture) -> _Decided:
@@ -151,10 +158,16 @@ def _told(info: ImageInfo, recipe: Recipe, texture: Texture) -> _Decided:
     listed = LISTED_OF_PHOTO * min(1.0, texture.colour_bytes / PHOTO_WRITTEN)
     listed += (LISTED_BYTES - LISTED_OF_PHOTO) * noise
     written = max(_listed(info, recipe, listed), _lossless(info, recipe, alpha))
-    written += _noise_written(info, recipe, noise, min(1.0, texture.alpha_bytes / ALPHA_WRITTEN))
-    written += _shrunk(info, recipe)
+    noise_of_alpha = min(1.0, texture.alpha_bytes / ALPHA_WRITTEN)
+    written += _noise_written(info, recipe, noise, noise_of_alpha) + _shrunk(info, recipe)
     frame = FRAME_LEAST_BYTES + (FRAME_BYTES - FRAME_LEAST_BYTES) * noise
-    return _Decided(frame_bytes=frame, alpha_bytes=alpha, written_bytes=written)
+    file = _file_bytes(noise, noise_of_alpha)
+    return _Decided(frame_bytes=frame, alpha_bytes=alpha, written_bytes=written, file_bytes=file)
+
+
+def _file_bytes(noise: float, noise_of_alpha: float) -> float:
+    """Bytes per pixel of a file: between a photograph and noise."""
+    return PHOTO_WRITTEN + (NOISE_WRITTEN - PHOTO_WRITTEN) * noise + ALPHA_WRITTEN * noise_of_alpha
 
 
 def _alpha_bytes(levels: int, change: float) -> float:
@@ -166,10 +179,10 @@ def _rendering(info: ImageInfo, file_bytes: int, recipe: Recipe, decided: _Decid
     held = _held_while_encoding(info, recipe)
     reduced = _reduced(info, recipe.specs)
     # The smaller sizes of an animation are made frame by frame, then joined.
-    resizing = held + reduced * (2 if info.frames > 1 else 1)
-    encoding = held + reduced + _encoding(info, decided) + _kept(info, recipe.specs) + decided.written_bytes
+    resizing = held + reduced * (2 if info.frames > 1 else 1) + (_buffered(info) if reduced else 0)
     changed = _changed(info, recipe.specs)
-    encoding += _beside(info, recipe, decided.alpha_bytes) + changed + _surrounded(info, recipe.specs)
+    encoding = held + reduced + changed + decided.written_bytes
+    encoding += _encoding(info, recipe.specs, decided) + _kept(info, recipe.specs, decided)
     # Effects are also applied frame by frame, and each needs the result of the one before.
     changing = held + reduced + 2 * changed
     return BASE_BYTES + file_bytes + info.metadata_bytes + max(decoding, resizing, changing, encoding)
@@ -226,14 +239,38 @@ def _held(info: ImageInfo) -> int:
     return info.pixels * _bands(info) * turned
 
 
-def _encoding(info: ImageInfo, decided: _Decided) -> int:
-    frame = info.width * info.height
+def _encoding(info: ImageInfo, specs: Sequence[VariantSpec], decided: _Decided) -> int:
+    """The largest variant of each part: two variants may be encoded at once."""
+    parts = geometry.in_two_parts(info, specs)
     if info.frames == 1:
-        colours = info.bands - info.has_alpha
-        return round(frame * ((STILL_BYTES if colours > 1 else GREY_BYTES) + decided.alpha_bytes))
+        return sum(max((_still(info, each, decided) for each in part), default=0) for part in parts)
+    surrounded = max((_border(info, spec) for spec in specs), default=0)
+    frame = info.width * info.height + surrounded
     across, down = -(-info.width // BLOCK_SIDE), -(-info.height // BLOCK_SIDE)
-    written = across * down * BLOCK_SIDE**2 * info.frames * WRITTEN_BYTES + info.pixels * COPIED_BYTES
-    return round(frame * (decided.frame_bytes + decided.alpha_bytes) + written) + info.frames * EACH_FRAME_BYTES
+    pixels = (across * down * BLOCK_SIDE**2 + surrounded) * info.frames
+    written = pixels * WRITTEN_BYTES + frame * info.frames * COPIED_BYTES
+    alpha = max(decided.alpha_bytes, ALPHA_BYTES[FEW_DEGREES][0]) if surrounded else decided.alpha_bytes
+    taken = round(frame * (decided.frame_bytes + alpha) + written) + info.frames * EACH_FRAME_BYTES
+    return taken + _frame_beside(parts, decided)
+
+
+def _still(info: ImageInfo, planned: geometry.Planned, decided: _Decided) -> int:
+    """One variant of a still, while it is encoded, with the border around it."""
+    spec, size = planned
+    colours = STILL_BYTES if info.bands - info.has_alpha > 1 or size != geometry.upright(info) else GREY_BYTES
+    border = _border(info, spec)
+    if decided.alpha_bytes:
+        alpha = decided.alpha_bytes if size == geometry.upright(info) else max(BESIDE_ALPHA_BYTES, decided.alpha_bytes)
+        return round(_area(size) * (colours + alpha) + border * (STILL_BYTES + ALPHA_BYTES[_SOFT_DEGREES][0]))
+    taken = _area(size) * colours + border * STILL_BYTES
+    if isinstance(spec.fit, Contain) and spec.fit.is_transparent:
+        taken += (_area(size) + border) * ALPHA_BYTES[FEW_DEGREES][0]
+    return round(taken)
+
+
+def _border(info: ImageInfo, spec: VariantSpec) -> int:
+    """Pixels around the picture in a frame of the variant."""
+    return max(0, _area(geometry.shown_size(info, spec)) - _area(geometry.target_size(info, spec)))
 
 
 def _changed(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
@@ -257,29 +294,26 @@ def _beside_effects(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
     return 2 * max(held, default=0)
 
 
-def _surrounded(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
-    """The border around the picture in the largest box, while it is encoded: one colour, perhaps with alpha."""
-    taken = [_area(geometry.shown_size(info, spec)) - _area(geometry.target_size(info, spec)) for spec in specs]
-    return round(max(0, *taken) * info.frames * (STILL_BYTES + ALPHA_BYTES[FEW_DEGREES][0]))
-
-
 def _area(size: geometry.Size) -> int:
     return size[0] * size[1]
 
 
-def _beside(info: ImageInfo, recipe: Recipe, alpha_bytes: float) -> int:
-    """The largest variant of the first part, which is encoded at the same time as one of the second."""
-    soon, long = geometry.in_two_parts(info, recipe.specs)
+def _frame_beside(parts: tuple[list[geometry.Planned], ...], decided: _Decided) -> int:
+    """A frame of the largest variant of the first part, which is encoded at the same time as one of the second."""
+    soon, long = parts
     if not long:
         return 0
-    alpha = max(BESIDE_ALPHA_BYTES, alpha_bytes) if alpha_bytes else 0.0
-    most = max((_area(size) for _, size in soon), default=0)
-    return round(most * ((BESIDE_FRAME_BYTES if info.frames > 1 else STILL_BYTES) + alpha))
+    alpha = max(BESIDE_ALPHA_BYTES, decided.alpha_bytes) if decided.alpha_bytes else 0.0
+    return round(max((_area(size) for _, size in soon), default=0) * (BESIDE_FRAME_BYTES + alpha))
 
 
-def _kept(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
-    """The further files of a small animation: all have the size of the source."""
-    return round(_further_files(info, specs) * info.pixels * KEPT_BYTES) if info.frames > 1 else 0
+def _kept(info: ImageInfo, specs: Sequence[VariantSpec], decided: _Decided) -> int:
+    """The files that exist beside the one in work; of a small animation, those that have the size of the source."""
+    if info.frames > 1:
+        return round(_further_files(info, specs) * info.pixels * KEPT_BYTES)
+    files = {(geometry.target_size(info, spec), spec.unnamed) for spec in specs}
+    areas = sorted(_area(size) for size, _ in files)
+    return round(sum(areas[:-1]) * decided.file_bytes)
 
 
 def _further_files(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
@@ -301,6 +335,11 @@ def _reduced(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
     """All smaller sizes: they are held at the same time."""
     sizes = {geometry.target_size(info, spec) for spec in specs} - {geometry.upright(info)}
     return sum(width * height for width, height in sizes) * info.frames * _bands(info)
+
+
+def _buffered(info: ImageInfo) -> int:
+    """The rows of one frame that are read for the rows of a smaller one."""
+    return info.width * min(info.height, RESIZED_ROWS) * _bands(info)
 
 
 def _bands(info: ImageInfo) -> int:

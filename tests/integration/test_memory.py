@@ -10,6 +10,7 @@ import pytest
 import pyvips
 
 from benchmarks.memory_peak import ALLOCATORS, NO_LIMITS, cases, measure, picture
+from processor.fits import read_fit
 from processor.pipeline.estimate import least_bytes
 from processor.pipeline.limits import Deadline
 from processor.pipeline.render import inspect, render
@@ -116,6 +117,25 @@ HOSTILE: Mapping[str, Callable[[], bytes]] = {
     ),
     "jpeg-of-refuse": lambda: corpus.jpeg(_small())[:-2] + bytes(30_000_000) + b"\xff\xd9",
 }
+
+
+def _preset(*boxes: tuple[int, int] | None, fit: str | None = None) -> Recipe:
+    """A variant for each box, each of another quality, so that no two are the same file."""
+    fits = None if fit is None else read_fit(fit)
+    specs = (
+        VariantSpec(name=f"v{number}", format="webp", quality=60 + number, box=box, fit=fits)
+        for number, box in enumerate(boxes)
+    )
+    return Recipe(name="own", version=1, specs=tuple(specs))
+
+
+#: What tenants may ask for, and the standard recipe has not.
+PRESETS = {
+    "on-a-clear-ground": _preset((300, 300), (800, 800), (2000, 2000), fit="contain:transparent"),
+    "on-a-colour": _preset((300, 300), (800, 800), (2000, 2000), fit="contain:#ff0000"),
+    "twelve-of-full-size": _preset(*[None] * 12),
+    "a-thumbnail": _preset((300, 300)),
+}
 #: What takes many blocks of less than 1 MiB, from one thread after the other.
 SMALL_BLOCKS = ("gif-of-many", "webp-of-many-alpha", "webp-of-many-noisy-alpha", "apng-of-many-alpha")
 
@@ -205,6 +225,27 @@ def test_what_effects_take_is_reserved(name: str) -> None:
 
     assert measured.least > least_of(name)
     assert measured.peak <= _most(measured.estimate)
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [
+        ("jpeg", "on-a-clear-ground"),
+        ("jpeg", "on-a-colour"),
+        ("png-alpha-noise", "on-a-clear-ground"),
+        ("webp-of-many", "on-a-clear-ground"),
+        ("png-alpha-noise", "twelve-of-full-size"),
+        ("png-noise", "twelve-of-full-size"),
+        ("png-alpha-noise", "a-thumbnail"),
+        ("jpeg", "a-thumbnail"),
+    ],
+)
+def test_what_a_preset_takes_is_reserved_and_not_much_more(name: str, preset: str) -> None:
+    measured = measure(CASES[name](), recipe=PRESETS[preset])
+
+    assert measured.least <= _most(measured.peak)
+    assert measured.peak <= _most(measured.estimate)
+    assert measured.left <= _most(measured.later)
 
 
 @pytest.mark.parametrize(

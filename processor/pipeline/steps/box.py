@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyvips
 
 from processor.faces import Face
-from processor.fits import Contain, Cover, Fit, Gravity
+from processor.fits import TRANSPARENT, Contain, Cover, Fit, Gravity
 from processor.pipeline.roll import page_height
 from processor.pipeline.steps.around_faces import window
 from processor.pipeline.steps.frames import map_frames
@@ -54,7 +54,7 @@ def _contained(image: pyvips.Image, box: tuple[int, int], fit: Contain) -> pyvip
 
 def _on_colour(image: pyvips.Image, colour: str) -> tuple[pyvips.Image, list[int]]:
     """The image with bands that can show the colour, and the colour in those bands."""
-    if colour == "transparent":
+    if colour == TRANSPARENT:
         image = image if image.hasalpha() else image.bandjoin(_SOLID)
         return image, [0] * image.bands
     red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import pyvips
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 from processor.formats.info import ImageInfo
 from processor.pipeline import png
 from processor.pipeline.decode import load, probe
-from processor.pipeline.estimate import least_bytes, working_bytes
+from processor.pipeline.estimate import NOISE_WRITTEN, is_open, least_bytes, working_bytes
 from processor.pipeline.roll import leaves_gaps
-from processor.recipes import standard
+from processor.recipes import Recipe, VariantSpec, standard
 from tests import corpus
 from tests.corpus.animations import APNG_PREVIOUS, BACKGROUND, KEEP, PREVIOUS, Part, apng_of, gif_of
 from tests.searching import searching
@@ -120,9 +121,21 @@ def test_fewer_degrees_of_alpha_take_less() -> None:
 
 
 @pytest.mark.parametrize("effort", range(7))
-def test_from_effort_three_on_the_estimate_is_a_range(effort: int) -> None:
+def test_from_effort_three_on_the_pixels_of_a_photograph_decide_over_much(effort: int) -> None:
     info, recipe = ImageInfo(format="jpeg", width=4000, height=3000), standard(effort)
 
-    known = least_bytes(info, 0, recipe) == working_bytes(info, 0, recipe)
+    assert is_open(info, 0, recipe) is (effort >= 3)
 
-    assert known is (effort < 3)
+
+def test_each_file_that_waits_for_the_others_is_reserved() -> None:
+    info = ImageInfo(format="jpeg", width=2000, height=1500)
+    specs = [VariantSpec(name=f"v{quality}", format="webp", quality=quality) for quality in range(50, 62)]
+    taken = [
+        working_bytes(info, 0, Recipe(name="own", version=1, specs=tuple(specs[:count])))
+        for count in range(2, len(specs) + 1)
+    ]
+
+    more = {later - earlier for earlier, later in pairwise(taken)}
+
+    assert max(more) - min(more) <= 1
+    assert min(more) == pytest.approx(info.pixels * NOISE_WRITTEN, abs=1)
