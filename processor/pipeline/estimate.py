@@ -82,13 +82,13 @@ class _Decided:
     """The part of the need that depends on the pixels.
 
     `frame_bytes` is per pixel of one frame of an animation. `alpha_bytes` is per pixel of a frame or still, in addition
-    to its colours, and `file_bytes` per pixel of a still's file. `written_bytes` is the total for the output.
+    to its colours, and `kept_bytes` per pixel of a still's file. `written_bytes` is the total for the output.
     """
 
     frame_bytes: float
     alpha_bytes: float
     written_bytes: int
-    file_bytes: float = 0.0
+    kept_bytes: float
 
 
 def working_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -> int:
@@ -107,7 +107,7 @@ def least_bytes(info: ImageInfo, file_bytes: int, recipe: Recipe = STANDARD) -> 
         return _rendering_as_told(info, file_bytes, recipe, told[0], _decoding(info, recipe))
     if decoding_of(info.format).is_composed(info):
         info = replace(info, has_alpha=False)
-    decided = _Decided(frame_bytes=FRAME_LEAST_BYTES, alpha_bytes=0.0, written_bytes=0)
+    decided = _Decided(frame_bytes=FRAME_LEAST_BYTES, alpha_bytes=0.0, written_bytes=0, kept_bytes=0.0)
     return _rendering(info, file_bytes, recipe, decided, _decoding(info, recipe))
 
 
@@ -147,8 +147,8 @@ def _most(info: ImageInfo, recipe: Recipe) -> _Decided:
     noise_of_alpha = math.log2(info.alpha_levels) / 8 if info.has_alpha else 0.0
     written = max(_listed(info, recipe, LISTED_BYTES), _lossless(info, recipe, alpha))
     written += _noise_written(info, recipe, 1.0, noise_of_alpha) + _shrunk(info, recipe)
-    file = _file_bytes(1.0, noise_of_alpha)
-    return _Decided(frame_bytes=FRAME_BYTES, alpha_bytes=alpha, written_bytes=written, file_bytes=file)
+    kept = _kept_bytes(1.0, noise_of_alpha)
+    return _Decided(frame_bytes=FRAME_BYTES, alpha_bytes=alpha, written_bytes=written, kept_bytes=kept)
 
 
 def _told(info: ImageInfo, recipe: Recipe, texture: Texture) -> _Decided:
@@ -161,11 +161,11 @@ def _told(info: ImageInfo, recipe: Recipe, texture: Texture) -> _Decided:
     noise_of_alpha = min(1.0, texture.alpha_bytes / ALPHA_WRITTEN)
     written += _noise_written(info, recipe, noise, noise_of_alpha) + _shrunk(info, recipe)
     frame = FRAME_LEAST_BYTES + (FRAME_BYTES - FRAME_LEAST_BYTES) * noise
-    file = _file_bytes(noise, noise_of_alpha)
-    return _Decided(frame_bytes=frame, alpha_bytes=alpha, written_bytes=written, file_bytes=file)
+    kept = _kept_bytes(noise, noise_of_alpha)
+    return _Decided(frame_bytes=frame, alpha_bytes=alpha, written_bytes=written, kept_bytes=kept)
 
 
-def _file_bytes(noise: float, noise_of_alpha: float) -> float:
+def _kept_bytes(noise: float, noise_of_alpha: float) -> float:
     """Bytes per pixel of a file: between a photograph and noise."""
     return PHOTO_WRITTEN + (NOISE_WRITTEN - PHOTO_WRITTEN) * noise + ALPHA_WRITTEN * noise_of_alpha
 
@@ -244,14 +244,18 @@ def _encoding(info: ImageInfo, specs: Sequence[VariantSpec], decided: _Decided) 
     parts = geometry.in_two_parts(info, specs)
     if info.frames == 1:
         return sum(max((_still(info, each, decided) for each in part), default=0) for part in parts)
+    return _animation(info, specs, decided) + _frame_beside(parts, decided)
+
+
+def _animation(info: ImageInfo, specs: Sequence[VariantSpec], decided: _Decided) -> int:
+    """All frames of a variant of the size of the source, with the widest border around each."""
     surrounded = max((_border(info, spec) for spec in specs), default=0)
     frame = info.width * info.height + surrounded
     across, down = -(-info.width // BLOCK_SIDE), -(-info.height // BLOCK_SIDE)
     pixels = (across * down * BLOCK_SIDE**2 + surrounded) * info.frames
     written = pixels * WRITTEN_BYTES + frame * info.frames * COPIED_BYTES
     alpha = max(decided.alpha_bytes, ALPHA_BYTES[FEW_DEGREES][0]) if surrounded else decided.alpha_bytes
-    taken = round(frame * (decided.frame_bytes + alpha) + written) + info.frames * EACH_FRAME_BYTES
-    return taken + _frame_beside(parts, decided)
+    return round(frame * (decided.frame_bytes + alpha) + written) + info.frames * EACH_FRAME_BYTES
 
 
 def _still(info: ImageInfo, planned: geometry.Planned, decided: _Decided) -> int:
@@ -313,7 +317,7 @@ def _kept(info: ImageInfo, specs: Sequence[VariantSpec], decided: _Decided) -> i
         return round(_further_files(info, specs) * info.pixels * KEPT_BYTES)
     files = {(geometry.target_size(info, spec), spec.unnamed) for spec in specs}
     areas = sorted(_area(size) for size, _ in files)
-    return round(sum(areas[:-1]) * decided.file_bytes)
+    return round(sum(areas[:-1]) * decided.kept_bytes)
 
 
 def _further_files(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:

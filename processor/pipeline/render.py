@@ -51,7 +51,6 @@ _WORK_BYTES = 9
 
 #: For recipes that name no asset.
 NO_ASSETS: Mapping[str, bytes] = {}
-#: A variant, and its size.
 
 #: Steps from a file to upright sRGB in memory, each with the meaning of its failure. Colours are converted before the
 #: pixels are held, so that 16 bits become 8 first; the decoder is read once either way.

@@ -26,7 +26,7 @@ def map_frames(image: pyvips.Image, step: Step) -> pyvips.Image:
 
 
 def _joined(first: pyvips.Image, others: Iterable[pyvips.Image], count: int) -> pyvips.Image:
-    """The frames, one below the other, with what is known of the first one."""
+    """The frames, of 8 bits a sample, one below the other, with what is known of the first one."""
     width, height, bands = first.width, first.height, first.bands
     size = width * height * bands
     pixels = bytearray(size * count)  # one block: hundreds of small ones would leave holes in the heap

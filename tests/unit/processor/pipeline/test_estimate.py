@@ -124,7 +124,11 @@ def test_fewer_degrees_of_alpha_take_less() -> None:
 def test_from_effort_three_on_the_pixels_of_a_photograph_decide_over_much(effort: int) -> None:
     info, recipe = ImageInfo(format="jpeg", width=4000, height=3000), standard(effort)
 
+    more = working_bytes(info, 0, recipe) - least_bytes(info, 0, recipe)
+    smaller = sum(width * height for width, height in ((300, 225), (800, 600), (1440, 1080)))
+
     assert is_open(info, 0, recipe) is (effort >= 3)
+    assert (more == pytest.approx(smaller * NOISE_WRITTEN, abs=1)) is (effort < 3)
 
 
 def test_each_file_that_waits_for_the_others_is_reserved() -> None:
