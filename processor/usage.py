@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from processor import clock
-from processor.errors import Busy, DailyLimitReached, ImageLimitReached, RecordChanged, Unavailable
+from processor.errors import Busy, DailyLimitReached, ImageLimitReached, RecordChanged, Throttled, Unavailable
 
 #: How long a tenant's record is cached, in seconds, for checks without a write.
 CACHE_SECONDS = 5.0
@@ -121,6 +121,13 @@ class UsageStore(Protocol):
         """
         ...
 
+    async def trade(self, tenant: str, more: Usage, less: Usage) -> TenantRecord | None:
+        """Add `more` and subtract `less`, of the same day, in one write, at most once.
+
+        Returns the record afterwards, or None if nothing was changed: it is another day, or less than that is counted.
+        """
+        ...
+
     async def set_overrides(self, tenant: str, overrides: Overrides) -> None: ...
 
 
@@ -130,14 +137,16 @@ class Quota:
 
     It counts first and compares afterwards, with the record as it is then. So however many processes count at once,
     none exceeds a limit unseen. A count is given back after one change of a record, by the process that made the
-    change. So a process that dies leaves a count too high, never too low. `check_...` only reads a record that may be
-    some seconds old.
+    change. So a process that dies leaves a count too high, never too low. What is owed goes with the next count of its
+    tenant, because each write of a tenant is to the same item. `check_...` only reads a record that may be some seconds
+    old.
     """
 
     store: UsageStore
     defaults: Limits
     monotonic: Callable[[], float] = time.monotonic
     _known: OrderedDict[str, tuple[TenantRecord, float]] = field(default_factory=OrderedDict)
+    _owed: dict[str, Usage] = field(default_factory=dict)
 
     async def check_upload(self, tenant: str, size: int | None) -> None:
         """Check whether a URL may be issued, for `size` bytes if that is announced.
@@ -209,12 +218,39 @@ class Quota:
 
     async def count(self, tenant: str, used: Usage) -> TenantRecord:
         """Count what cannot be refused any more; the record as it is then. Raises `Busy`, `Unavailable`."""
-        return self._remembered(tenant, await self.store.add(tenant, used))
+        record = await self._traded(tenant, used, self._owed.pop(tenant, Usage()))
+        return self._remembered(tenant, record or await self.store.add(tenant, used))
+
+    def owe(self, tenant: str, used: Usage) -> None:
+        """Give back usage with the next count of the tenant, or with `settle`."""
+        self._owed[tenant] = self._owed.get(tenant, Usage()) + used
+
+    async def settle(self, tenant: str) -> None:
+        """Give back what is still owed. If that fails, it stays counted."""
+        await self.give_back(tenant, self._owed.pop(tenant, Usage()))
 
     async def give_back(self, tenant: str, used: Usage) -> None:
         """Give back usage. If that fails, it stays counted, and the caller's result does not change."""
         if used.counts:
             await asyncio.shield(self._give_back(tenant, used))
+
+    async def _traded(self, tenant: str, used: Usage, owed: Usage) -> TenantRecord | None:
+        """Count and give back in one write. None: `used` is not counted, or that is unknown."""
+        if not owed.counts:
+            return None
+        if owed.day == used.day:
+            try:
+                record = await self.store.trade(tenant, used, owed)
+            except (Throttled, Busy):  # nothing was changed
+                self.owe(tenant, owed)
+                return None
+            except Unavailable as error:  # perhaps it was: it must not be twice
+                log.warning("Usage not given back", code=error.code)
+                return None
+            if record is not None:
+                return record
+        await self.give_back(tenant, owed)
+        return None
 
     async def _give_back(self, tenant: str, used: Usage) -> None:
         try:

@@ -74,6 +74,7 @@ class BulkRunner:
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}")
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._run(), name=f"bulk-{number}") for number in range(AT_ONCE)]
@@ -91,15 +92,25 @@ class BulkRunner:
 
     async def _run(self) -> None:
         while not self._stopping.is_set():
-            worked = False
-            try:
-                worked = await self.work_once()
-            except (Unavailable, Busy) as error:
-                log.warning("Bulk jobs cannot be looked for", code=error.code)
-            except Exception:
-                log.exception("Looking for bulk jobs broke")
-            if not worked:
-                await pause(self._stopping, jittered(LOOK_SECONDS))
+            async with self._looking:  # one looks for all: two would find the same nothing
+                held = await self._found()
+            if held is not None:
+                await self._hold(held)
+
+    async def _found(self) -> _Held | None:
+        """A bulk job to work on. None after a pause: there is none now."""
+        if self._stopping.is_set():  # while another looked
+            return None
+        held = None
+        try:
+            held = await self._take()
+        except (Unavailable, Busy) as error:
+            log.warning("Bulk jobs cannot be looked for", code=error.code)
+        except Exception:
+            log.exception("Looking for bulk jobs broke")
+        if held is None:
+            await pause(self._stopping, jittered(LOOK_SECONDS))
+        return held
 
     async def work_once(self) -> bool:
         """Take a bulk job that nobody has the lease of, and work on it for a while. False if there is none.
@@ -107,8 +118,12 @@ class BulkRunner:
         Raises `Busy`, `Unavailable`.
         """
         held = await self._take()
-        if held is None:
-            return False
+        if held is not None:
+            await self._hold(held)
+        return held is not None
+
+    async def _hold(self, held: _Held) -> None:
+        """Work on a bulk job for a while, and keep its lease."""
         work = asyncio.create_task(self._work(held))
         beat = asyncio.create_task(self._heartbeat(held, work))
         try:
@@ -117,7 +132,6 @@ class BulkRunner:
             work.cancel()
             beat.cancel()
             await asyncio.gather(work, beat, return_exceptions=True)
-        return True
 
     async def _take(self) -> _Held | None:
         now = clock.now()

@@ -64,16 +64,22 @@ class DynamoUsageStore:
             return await self._less(tenant, Usage(day=used.day, images=used.images), "#day > :day")
         return given
 
-    async def _less(self, tenant: str, used: Usage, day: str) -> TenantRecord | None:
-        counts = used.counts
-        less = Update(
+    async def trade(self, tenant: str, more: Usage, less: Usage) -> TenantRecord | None:
+        """Raises `Busy`, `Unavailable`."""
+        return await self._less(tenant, less, "#day = :day", more)
+
+    async def _less(self, tenant: str, used: Usage, day: str, more: Usage = Usage()) -> TenantRecord | None:  # noqa: B008 - frozen
+        """Subtract usage, and add `more`, unless less than that is counted."""
+        less, added = used.counts, more.counts
+        net = {name: added.get(name, 0) - less.get(name, 0) for name in {**less, **added}}
+        change = Update(
             key=_key(tenant),
-            also=tuple(f"#{name} = #{name} - :{name}" for name in counts),
-            condition=" AND ".join((day, *(f"#{name} >= :{name}" for name in counts))),
-            values={**counts, "day": used.day},
+            also=tuple(f"#{name} = if_not_exists(#{name}, :none) + :net_{name}" for name in net),
+            condition=" AND ".join((day, *(f"#{name} >= :{name}" for name in less))),
+            values={**less, **{f"net_{name}": count for name, count in net.items()}, "none": 0, "day": used.day},
         )
         try:
-            return _record(await self._table.update_once(less))
+            return _record(await self._table.update_once(change))
         except ConditionFailed:
             return None
 

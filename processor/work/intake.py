@@ -169,9 +169,10 @@ class Intake:
                 lease=lease,
                 maker=str(self.maker),
             )
-        # Whoever has changed the record, and nobody else, gives back what it had reserved; beside the work.
-        over = replace(promised, bytes=max(0, promised.bytes - source.size))
-        opened.push_async_callback(asyncio.wait, {asyncio.create_task(self._give_back(image, over))})
+        # Whoever has changed the record, and nobody else, gives back what it had reserved: the count of the work does.
+        if self.quota is not None:
+            self.quota.owe(image.tenant, replace(promised, bytes=max(0, promised.bytes - source.size)))
+            opened.push_async_callback(self.quota.settle, image.tenant)
         if overwritten:  # before anybody looked
             image = replace(image, first_version=download.info.version)
             versions = await self.source.versions(image.key)
@@ -251,10 +252,6 @@ class Intake:
         with contextlib.suppress(ImageNotFound):
             await self.eraser.purge_source(await self.jobs.get_image(image.tenant, image.unique_id))
         return Settled(of_end(job))
-
-    async def _give_back(self, image: Image, used: Usage) -> None:
-        if self.quota is not None:
-            await self.quota.give_back(image.tenant, used)
 
     async def _is_over(self, current: Job, found: ObjectInfo) -> bool:
         """Whether a job has completed with the same bytes under another ETag. A multipart copy and a KMS key give a new

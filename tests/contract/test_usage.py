@@ -86,3 +86,20 @@ async def test_whose_clock_is_behind_adds_to_today_and_wipes_nothing_out(usage: 
     await usage.add(tenant, Usage(day=TUESDAY, bytes=10, images=1))
     await usage.add(tenant, Usage(day=MONDAY, bytes=1, pixels=5))
     assert (await usage.get(tenant)).usage == Usage(day=TUESDAY, bytes=11, pixels=5, images=1)
+
+
+async def test_more_and_less_are_traded_in_one_write_or_not_at_all(usage: UsageStore, tenant: str) -> None:
+    work, owed = Usage(day=MONDAY, bytes=5, pixels=100), Usage(day=MONDAY, bytes=2, open=1)
+    assert await usage.trade(tenant, work, owed) is None
+    await usage.add(tenant, Usage(day=MONDAY, bytes=3, open=1, images=1))
+    traded = await usage.trade(tenant, work, owed)
+    assert traded == await usage.get(tenant) == TenantRecord(usage=Usage(day=MONDAY, bytes=6, pixels=100, images=1))
+    assert await usage.trade(tenant, work, owed) is None
+    assert await usage.get(tenant) == traded
+
+
+async def test_nothing_is_traded_on_another_day(usage: UsageStore, tenant: str) -> None:
+    counted = await usage.add(tenant, Usage(day=TUESDAY, bytes=3, open=1))
+    for day in (MONDAY, "2026-05-06"):
+        assert await usage.trade(tenant, Usage(day=day, pixels=100), Usage(day=day, open=1)) is None
+    assert await usage.get(tenant) == counted

@@ -32,5 +32,12 @@ class MemoryUsageStore:
         self._records[tenant] = replace(record, usage=left)
         return self._records[tenant]
 
+    async def trade(self, tenant: str, more: Usage, less: Usage) -> TenantRecord | None:
+        """Both, unless it is another day or a count would fall below 0."""
+        record = await self.get(tenant)
+        if record.usage.day != more.day or await self.give_back(tenant, less) is None:
+            return None
+        return await self.add(tenant, more)
+
     async def set_overrides(self, tenant: str, overrides: Overrides) -> None:
         self._records[tenant] = replace(await self.get(tenant), overrides=overrides)

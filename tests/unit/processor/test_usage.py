@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -79,15 +81,19 @@ async def test_nothing_is_let_in_or_worked_on_before_it_can_be_counted(
     """Who asks so much of a counter that it refuses to count would else have no limit. First an upload is counted, then
     its pixels."""
     submission, event = await world.uploaded()
-    add, calls = world.quota.store.add, []
+    calls: list[object] = []
 
-    async def full(tenant: str, used: Usage) -> TenantRecord:
-        calls.append(used)
-        if len(calls) == failed:
-            raise Throttled
-        return await add(tenant, used)
+    def full(write: Callable[..., Awaitable[TenantRecord]]) -> Callable[..., Awaitable[TenantRecord]]:
+        async def once(*given: Any) -> TenantRecord:
+            calls.append(given)
+            if failed <= len(calls) < 2 * failed:  # a count that gives back as well is tried without that
+                raise Throttled
+            return await write(*given)
 
-    monkeypatch.setattr(world.quota.store, "add", full)
+        return once
+
+    for name in ("add", "trade"):
+        monkeypatch.setattr(world.quota.store, name, full(getattr(world.quota.store, name)))
     with pytest.raises(Throttled):
         await world.converter.convert(event)
     assert world.renderer.rendered == []
@@ -104,7 +110,8 @@ async def test_what_cannot_be_given_back_stays_counted_and_changes_no_result(
     async def away(*_: object) -> None:
         raise Unavailable
 
-    monkeypatch.setattr(world.quota.store, "give_back", away)
+    for name in ("give_back", "trade"):
+        monkeypatch.setattr(world.quota.store, name, away)
     await world.converter.convert(event)
     assert (await world.catalog.status(TENANT, submission.job.processing_id)).status == "completed"
     await world.catalog.delete(TENANT, submission.job.unique_id)
@@ -377,3 +384,100 @@ async def test_what_is_given_back_just_after_midnight_leaves_the_new_day_alone(
     await world.quota.take(TENANT, Usage(day=today(), bytes=7))
     await world.quota.give_back(TENANT, yesterday)
     assert await used(world) == Usage(day=today(), bytes=7)
+
+
+OWED = Usage(day="2026-05-04", bytes=3, open=1)
+
+
+@pytest.fixture
+async def owing(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """On a day on which two uploads are open, one of which has just come."""
+    monkeypatch.setattr(clock, "now", lambda: clock.from_iso("2026-05-04T12:00:00.000Z"))
+    await world.quota.count(TENANT, OWED + OWED)
+    world.quota.owe(TENANT, OWED)
+    return world
+
+
+async def test_what_is_owed_goes_with_the_next_count_in_one_write(
+    owing: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trades, trade = list[tuple[Any, ...]](), owing.quota.store.trade
+
+    async def noted(*given: Any) -> TenantRecord | None:
+        trades.append(given)
+        return await trade(*given)
+
+    monkeypatch.setattr(owing.quota.store, "trade", noted)
+    work = Usage(day=today(), pixels=7)
+    await owing.quota.take(TENANT, work)
+    assert trades == [(TENANT, work, OWED)]
+    assert await used(owing) == OWED + work
+
+
+async def test_what_is_owed_is_given_back_once(owing: World) -> None:
+    await owing.quota.take(TENANT, Usage(day=today(), pixels=7))
+    await owing.quota.settle(TENANT)
+    await owing.quota.take(TENANT, Usage(day=today(), pixels=7))
+    assert await used(owing) == OWED + Usage(day=today(), pixels=14)
+
+
+async def test_what_is_owed_is_given_back_at_the_end_where_nothing_was_counted(owing: World) -> None:
+    await owing.quota.settle(TENANT)
+    assert await used(owing) == OWED
+
+
+async def test_debts_of_several_uploads_go_together(owing: World) -> None:
+    owing.quota.owe(TENANT, OWED)
+    await owing.quota.count(TENANT, Usage(day=today(), bytes=10))
+    assert await used(owing) == Usage(day=today(), bytes=10)
+
+
+async def test_what_is_owed_of_yesterday_leaves_today_alone(owing: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "now", lambda: clock.from_iso("2026-05-05T00:00:00.000Z"))
+    await owing.quota.take(TENANT, Usage(day=today(), bytes=5, open=1))
+    assert await used(owing) == Usage(day=today(), bytes=5, open=1)
+
+
+async def test_more_is_owed_than_is_counted_and_the_count_is_made_all_the_same(owing: World) -> None:
+    await owing.quota.give_back(TENANT, OWED + OWED)
+    await owing.quota.take(TENANT, Usage(day=today(), pixels=7))
+    assert await used(owing) == Usage(day=today(), pixels=7)
+
+
+async def test_a_throttled_count_is_made_alone_and_the_debt_stays(
+    owing: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise Throttled
+
+    with monkeypatch.context() as crowded:
+        crowded.setattr(owing.quota.store, "trade", full)
+        await owing.quota.take(TENANT, Usage(day=today(), pixels=7))
+    assert await used(owing) == OWED + OWED + Usage(day=today(), pixels=7)
+    await owing.quota.settle(TENANT)
+    assert await used(owing) == OWED + Usage(day=today(), pixels=7)
+
+
+async def test_a_count_whose_answer_is_lost_may_be_too_high_and_gives_back_once(
+    owing: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trade = owing.quota.store.trade
+
+    async def lose_the_answer(*given: Any) -> None:
+        await trade(*given)
+        raise Unavailable
+
+    monkeypatch.setattr(owing.quota.store, "trade", lose_the_answer)
+    await owing.quota.take(TENANT, Usage(day=today(), pixels=7))
+    await owing.quota.settle(TENANT)
+    assert await used(owing) == OWED + Usage(day=today(), pixels=14)
+
+
+async def test_what_a_refused_picture_had_reserved_is_given_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def corrupt(*_: object) -> None:
+        raise CorruptImage
+
+    _, event = await world.uploaded()
+    monkeypatch.setattr(world.renderer, "render", corrupt)
+    assert (await world.converter.convert(event)).code == "corrupt_image"
+    assert (await used(world)).open == 0

@@ -23,7 +23,7 @@ from processor.ports.bulk import BulkFilter, BulkItem, BulkJob, BulkResult, Bulk
 from processor.ports.queue import QueueDepth
 from processor.stores.memory import MemoryBulkStore
 from tests.unit.world import TENANT, World, events_of
-from tests.waiting import next_millisecond
+from tests.waiting import PATIENCE_SECONDS, eventually, next_millisecond
 
 ALL = BulkFilter()
 FAILED = BulkFilter(status=JobStatus.FAILED)
@@ -379,6 +379,48 @@ async def test_whoever_lost_the_lease_hears_of_it_and_stops(bulk: Bulk) -> None:
     present = await bulk.jobs.get(TENANT, job.bulk_id)
     assert present.lease is not None
     assert present.lease.token == "other"
+
+
+async def test_one_look_for_work_is_enough_for_a_process(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, second = list[float](), asyncio.Event()
+    open_jobs = bulk.store.open_jobs
+
+    async def looked() -> tuple[BulkJob, ...]:
+        looks.append(asyncio.get_running_loop().time())
+        if len(looks) > 1:
+            second.set()
+        return await open_jobs()
+
+    monkeypatch.setattr(bulk.store, "open_jobs", looked)
+    monkeypatch.setattr(runner, "LOOK_SECONDS", 0.2)
+    process = bulk.process()
+    process.start()
+    await asyncio.wait_for(second.wait(), PATIENCE_SECONDS)
+    await process.drain(PATIENCE_SECONDS)
+    assert looks[1] - looks[0] > 0.05  # not at once, by another task
+    assert len(looks) == 2  # whoever waited to look does not begin while the process ends
+
+
+async def test_two_bulk_jobs_are_in_work_at_once_in_a_process(bulk: Bulk) -> None:
+    await bulk.images(1)
+    jobs = [await bulk.start(operation) for operation in (DELETE, PROCESS)]
+    both = asyncio.Barrier(len(jobs))
+
+    class Together:
+        steps_back = False
+
+        async def do(self, job: BulkJob, item: BulkItem) -> BulkResult:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await both.wait()
+            return BulkResult(unique_id=item.unique_id, processing_id=item.processing_id)
+
+    async def done() -> bool:
+        return all([(await bulk.jobs.get(TENANT, job.bulk_id)).done for job in jobs])
+
+    process = bulk.process({DELETE: Together(), PROCESS: Together()})
+    process.start()
+    await eventually(done)
+    await process.drain(PATIENCE_SECONDS)
 
 
 # -- killed -------------------------------------------------------------------------------------------------------

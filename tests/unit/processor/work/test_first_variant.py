@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -11,11 +10,8 @@ from typing import Any
 
 import pytest
 
-from processor.work.outcomes import OutcomeKind
-from tests.unit.world import TENANT, World
-from tests.waiting import PATIENCE_SECONDS
+from tests.unit.world import World
 
-#: Longest wait for what has to come, in seconds.
 #: Whether a call of a store is on its way: what that calls of itself is no round trip more.
 _within: ContextVar[bool] = ContextVar("_within", default=False)
 
@@ -38,8 +34,8 @@ def told(method: Callable[..., Any], name: str, calls: list[str]) -> Callable[..
 
 
 async def test_seven_calls_stand_before_the_first_variant_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two reads, the source, the count of the upload, its acceptance with the claim, the count of the work, and the
-    variant itself. What the upload had reserved is given back beside them."""
+    """Two reads, the source, the count of the upload, its acceptance with the claim, the count of the work, with which
+    goes back what the upload had reserved, and the variant itself."""
     world, calls = World(), list[str]()
     stores = {"jobs": world.jobs, "source": world.source, "processed": world.processed, "usage": world.quota.store}
     world.quota.monotonic = lambda: 0.0  # what the count of the upload told is still believed at the claim
@@ -58,36 +54,13 @@ async def test_seven_calls_stand_before_the_first_variant_one_after_the_other(mo
 
     await world.converter.convert(event)
 
-    assert calls.count("usage.give_back") == 1
-    one_by_one = [call for call in calls if call != "usage.give_back"]
-    assert one_by_one[: one_by_one.index("processed.store") + 1] == [
+    assert calls[: calls.index("processed.store") + 1] == [
         "jobs.image_of_any_tenant",
         "jobs.get_job",
         "source.open",
         "usage.add",
         "jobs.accept",
-        "usage.add",
+        "usage.trade",
         "processed.store",
     ]
-
-
-async def test_the_work_does_not_wait_until_what_was_reserved_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    world, shown = World(), asyncio.Event()
-    give_back, store = world.quota.store.give_back, world.processed.store
-    _, event = await world.uploaded()
-
-    async def when_something_is_shown(*given: Any) -> Any:
-        await asyncio.wait_for(shown.wait(), PATIENCE_SECONDS)
-        return await give_back(*given)
-
-    async def show(*given: Any, **named: Any) -> None:
-        await store(*given, **named)
-        shown.set()
-
-    monkeypatch.setattr(world.quota.store, "give_back", when_something_is_shown)
-    monkeypatch.setattr(world.processed, "store", show)
-
-    outcome = await world.converter.convert(event)
-
-    assert outcome.kind is OutcomeKind.COMPLETED
-    assert (await world.quota.state(TENANT))[0].open == 0
+    assert [call for call in calls if call.startswith("usage")] == ["usage.add", "usage.trade"]
