@@ -1,8 +1,8 @@
 """Measures how soon a picture is ready, and how fast the API answers: idle, and with every thread busy, as ratios.
 
 Everything is real except AWS, which is the local emulator. It shares the processors with the service and this client,
-so the figures are upper bounds. Its queue hands out a message late; by how much is measured, too. The ratios are from
-one run.
+so the figures are upper bounds. How late its queue hands out a message is measured, too, and beside status calls their
+parts: the one read, at the emulator itself, and a call that asks AWS nothing. The ratios are from one run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import random
 import re
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -41,7 +41,7 @@ from tests import corpus
 from tests.fleet import ServiceProcess, run_service, run_stage
 from tests.ports import held_port
 
-#: Time between two looks at a job, and between two measured status calls, in seconds.
+#: Time between two looks at a job, and between two measured calls, in seconds.
 LOOK_SECONDS, CALL_SECONDS = 0.1, 0.01
 #: Messages that go through the queue alone.
 QUEUED = 20
@@ -65,7 +65,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @dataclass(slots=True, kw_only=True)
 class Figures:
-    """The figures, in seconds; those of status calls are in milliseconds."""
+    """The figures, in seconds; those of answers are in milliseconds."""
 
     machine: str
     kind: str
@@ -80,8 +80,9 @@ class Figures:
     completed: list[float] = field(default_factory=list)
     first_busy: list[float] = field(default_factory=list)
     completed_busy: list[float] = field(default_factory=list)
-    status: list[float] = field(default_factory=list)
-    status_busy: list[float] = field(default_factory=list)
+    #: Of a status call, and of its parts alone, by name.
+    answers: dict[str, list[float]] = field(default_factory=dict)
+    answers_busy: dict[str, list[float]] = field(default_factory=dict)
     #: Number of lags of the event loop, by their upper bound in seconds; see `truss_event_loop_lag_seconds`.
     lag: dict[str, float] = field(default_factory=dict)
     lag_busy: dict[str, float] = field(default_factory=dict)
@@ -91,13 +92,13 @@ class Figures:
 @click.option("--megapixels", type=click.FloatRange(0.1, 100), default=24, show_default=True, help="Of the picture.")
 @click.option("--kind", type=click.Choice(list(KINDS)), default="baseline", show_default=True, help="Of the JPEG.")
 @click.option("--rounds", type=click.IntRange(1, 50), default=5, show_default=True, help="Uploads, idle and busy each.")
-@click.option("--seconds", type=click.FloatRange(1, 120), default=10, show_default=True, help="Of status calls, each.")
+@click.option("--seconds", type=click.FloatRange(1, 120), default=10, show_default=True, help="Of calls, each.")
 @click.option("--threads", type=click.IntRange(1, 64), help="WORKER_THREADS; by default as the service has it.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
 def main(  # noqa: PLR0917 - one for each option
     megapixels: float, kind: str, rounds: int, seconds: float, threads: int | None, json_file: Path | None
 ) -> None:
-    """Time from the end of an upload to the first variant and to `completed`, and the times of status calls.
+    """Time from the end of an upload to the first variant and to `completed`, and the times of calls.
 
     Busy means that as many other images are in work as there are threads, all the time.
     """
@@ -133,12 +134,17 @@ async def measure(figures: Figures, data: bytes, rounds: int, seconds: float, th
             await upload(service, data, number)
         started = await lags(service)
         known = (await service.call("POST", "/images/upload-url", json={"filename": "a.jpg"}))["processingId"]
-        figures.status = await status_times(service, known, seconds)
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            "status call": lambda: service.call("GET", f"/images/status/{known}"),
+            "call without AWS": lambda: service.call("GET", "/images/live"),
+            "read of the emulator": lambda: stores.jobs.job_of_any_tenant(known),
+        }
+        figures.answers = await answer_times(calls, seconds)
         await times(figures.first, figures.completed, service, data, rounds)
         figures.lag = {bound: count - started[bound] for bound, count in (await lags(service)).items()}
         async with busy(service, data, at_once):
             before = await lags(service)
-            figures.status_busy = await status_times(service, known, seconds)
+            figures.answers_busy = await answer_times(calls, seconds)
             await times(figures.first_busy, figures.completed_busy, service, data, rounds)
             figures.lag_busy = {bound: count - before[bound] for bound, count in (await lags(service)).items()}
 
@@ -194,15 +200,16 @@ async def upload(service: ServiceProcess, data: bytes, number: int) -> tuple[flo
     return stored, completed
 
 
-async def status_times(service: ServiceProcess, processing_id: str, seconds: float) -> list[float]:
-    """Milliseconds of status calls, one after the other."""
-    found: list[float] = []
+async def answer_times(calls: Mapping[str, Callable[[], Awaitable[object]]], seconds: float) -> dict[str, list[float]]:
+    """Milliseconds of calls, one after the other, in turns."""
+    found: dict[str, list[float]] = {name: [] for name in calls}
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        began = time.monotonic()
-        await service.call("GET", f"/images/status/{processing_id}")
-        found.append(1000 * (time.monotonic() - began))
-        await asyncio.sleep(CALL_SECONDS)
+        for name, call in calls.items():
+            began = time.monotonic()
+            await call()
+            found[name].append(1000 * (time.monotonic() - began))
+            await asyncio.sleep(CALL_SECONDS)
     return found
 
 
@@ -254,11 +261,10 @@ def show(figures: Figures) -> None:
     }
     for name, (idle, under_load) in seconds.items():
         table.add_row(name, f"{idle:.2f}", f"{under_load:.2f}", f"{under_load / idle:.2f}")
-    for name, share in (("p50", 50), ("p99", 99)):
-        idle, under_load = percentile(figures.status, share), percentile(figures.status_busy, share)
-        table.add_row(f"ms of a status call, {name}", f"{idle:.1f}", f"{under_load:.1f}", f"{under_load / idle:.2f}")
-    most = max(figures.status), max(figures.status_busy)
-    table.add_row("ms of a status call, most", *(f"{each:.1f}" for each in most), f"{most[1] / most[0]:.2f}")
+    for call, times_idle in figures.answers.items():
+        for name, share in (("p50", 50), ("p99", 99), ("most", 100)):
+            idle, under_load = percentile(times_idle, share), percentile(figures.answers_busy[call], share)
+            table.add_row(f"ms of a {call}, {name}", f"{idle:.1f}", f"{under_load:.1f}", f"{under_load / idle:.2f}")
     console = Console()
     console.print(table)
     for name, lag in (("idle", figures.lag), ("busy", figures.lag_busy)):
@@ -282,8 +288,8 @@ def of_one_pass(figures: Figures) -> float:
 
 
 def percentile(values: Sequence[float], share: int) -> float:
-    """A percentile of at least two values."""
-    return quantiles(values, n=100, method="inclusive")[share - 1]
+    """A percentile of at least two values; 100 is the largest."""
+    return [*quantiles(values, n=100, method="inclusive"), max(values)][share - 1]
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks.memory_peak import JEMALLOC, cases
+from benchmarks.memory import JEMALLOC, cases
 from benchmarks.soak import all_ended, stop, upload_all
 from benchmarks.soak_client import Clients, File, deck
 from processor.ports.queue import MessageQueue
@@ -57,7 +57,7 @@ TOLD_SECONDS = 30
 WARM_UPLOADS = 6
 #: Fraction of the uploads that are refused.
 HOSTILE = 0.15
-#: Cases of `memory_peak.cases`, by megapixels: those that need most for each way of decoding and encoding.
+#: Cases of `memory.cases`, by megapixels: those that need most for each way of decoding and encoding.
 LARGE = {
     24.0: ("jpeg", "jpeg-progressive-444"),
     6.0: (

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from benchmarks.memory_peak import NO_LIMITS, cases, picture
+from benchmarks.memory import NO_LIMITS, cases, picture
 from processor.pipeline.engine import set_up_libvips
 from processor.pipeline.limits import Deadline
 from processor.pipeline.render import inspect, render

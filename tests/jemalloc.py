@@ -6,10 +6,10 @@ import ctypes.util
 
 import pytest
 
-from benchmarks import memory_peak
+from benchmarks import memory
 
 LIBRARY = ctypes.util.find_library("jemalloc") or ""
 #: What a process needs in its environment to have it.
-JEMALLOC = {"LD_PRELOAD": LIBRARY, **memory_peak.JEMALLOC}
+JEMALLOC = {"LD_PRELOAD": LIBRARY, **memory.JEMALLOC}
 #: Skips a test where it is not installed, and says so.
 needs_jemalloc = pytest.mark.skipif(not LIBRARY, reason="jemalloc is not installed")

@@ -74,7 +74,7 @@ class Decoding:
     #: The size that the earlier service got from its decoder. Parameters: width, height, the shrink factor.
     shrunk_on_load: Callable[[int, int, float], Size] = _unshrunk
     #: Bytes that decoding needs. Parameters: the header, the bytes of the decoded picture.
-    #: `benchmarks/memory_peak.py` measures it.
+    #: `benchmarks/memory.py` measures it.
     working_bytes: Callable[[ImageInfo, int], int] = _what_the_header_tells
     #: Whether `pipeline.roll` composes the frames. It also drops a solid alpha.
     is_composed: Callable[[ImageInfo], bool] = _never_composed

@@ -1,6 +1,6 @@
 """Estimates from the header how much memory an image needs.
 
-`benchmarks/memory_peak.py` measures the constants, as resident memory. They hold for jemalloc with the settings of the
+`benchmarks/memory.py` measures the constants, as resident memory. They hold for jemalloc with the settings of the
 container image, and for glibc's malloc as `allocator` tunes it. An untuned glibc keeps freed blocks of up to 32 MiB.
 
 The estimate is within a tenth of the peak for flat pictures, photographs and noise. Where the need depends on the

@@ -32,7 +32,7 @@ _AV1_UNITS = 4
 #: A coded frame has whole blocks of at most this side, in pixels.
 _BLOCK = 128
 #: Bytes per pixel that decoding needs beside its result. By codec, then by depth (8 bits, deeper), then by chroma
-#: (full, subsampled). `benchmarks/memory_peak.py` measures them.
+#: (full, subsampled). `benchmarks/memory.py` measures them.
 DECODING_BYTES = {AV1: ((17, 13), (25, 17)), HEVC: ((10, 7), (18, 12))}
 
 

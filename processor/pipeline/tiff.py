@@ -26,7 +26,7 @@ _APART, _CMYK = 2, 1
 #: Bytes per decoded pixel that the estimate of memory already includes: three samples of 16 bits.
 _USUAL_BYTES = 6
 #: Lines that libvips keeps, with all samples, while it reads from top to bottom: of the picture, and of the pixels in
-#: work. `benchmarks/memory_peak.py` measures them.
+#: work. `benchmarks/memory.py` measures them.
 _LINES, _LINES_AT_WORK = 512, 100
 #: Kinds of extra samples: premultiplied alpha, which libvips undoes, and straight alpha.
 _ALPHAS = frozenset({1, 2})

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import pytest
 import pyvips
 
-from benchmarks.memory_peak import ALLOCATORS, NO_LIMITS, cases, measure, picture
+from benchmarks.memory import ALLOCATORS, NO_LIMITS, cases, measure, picture
 from processor.fits import read_fit
 from processor.pipeline.estimate import least_bytes
 from processor.pipeline.limits import Deadline
@@ -273,7 +273,7 @@ def least_of(name: str) -> int:
 
 
 def test_a_process_holds_no_more_after_many_pictures_than_after_some() -> None:
-    command = [sys.executable, "-m", "benchmarks.memory", "--small", "1500"]
+    command = [sys.executable, "-m", "benchmarks.memory_burst", "--small", "1500"]
     table = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout
     megabytes = [float(row.split("|")[2]) for row in table.splitlines()[2:]]
 

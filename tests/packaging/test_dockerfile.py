@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from benchmarks.memory_peak import JEMALLOC
+from benchmarks.memory import JEMALLOC
 from docs.generate import ROOT
 from service.calls.docs import ASSETS, SWAGGER_UI
 from service.config import Settings
