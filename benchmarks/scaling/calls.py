@@ -36,7 +36,7 @@ CALLS: Mapping[str, Mapping[str, int]] = {
         "ReceiveMessage": 1,
         "GetItem": 2,
         "TransactWriteItems": 2,
-        "UpdateItem": 3,
+        "UpdateItem": 2,
         "GetObject": 1,
         "PutObject (processed)": 5,
         "DeleteMessageBatch": 1,
@@ -46,9 +46,9 @@ CALLS: Mapping[str, Mapping[str, int]] = {
 
 #: Bytes of one capacity unit (AWS, "DynamoDB read and write operations").
 WRITE_UNIT_BYTES, READ_UNIT_BYTES = 1024, 4096
-#: How often usage is counted for an image: when its URL is issued, when its upload comes, when its reservation is
-#: given back, when it is converted.
-COUNTS = 4
+#: How often usage is counted for an image: when its URL is issued, when its upload comes, and when it is converted,
+#: together with what is given back of its reservation.
+COUNTS = 3
 #: A transaction costs twice the units.
 TRANSACTION = 2
 #: Units a second of one partition key, and so of a shard or a counter (AWS, "Partition key design").
