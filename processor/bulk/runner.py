@@ -91,26 +91,30 @@ class BulkRunner:
     # -- which job
 
     async def _run(self) -> None:
+        held: _Held | None = None
         while not self._stopping.is_set():
-            async with self._looking:  # one looks for all: two would find the same nothing
-                held = await self._found()
+            held = await (self._look() if held else self._wait_for_one())
             if held is not None:
                 await self._hold(held)
 
-    async def _found(self) -> _Held | None:
-        """A bulk job to work on. None after a pause: there is none now."""
-        if self._stopping.is_set():  # while another looked
-            return None
-        held = None
+    async def _wait_for_one(self) -> _Held | None:
+        """A bulk job to work on, or None when it is time to stop. Of the tasks that wait, one looks for all."""
+        async with self._looking:
+            while not self._stopping.is_set():
+                if held := await self._look():
+                    return held
+                await pause(self._stopping, jittered(LOOK_SECONDS))
+        return None
+
+    async def _look(self) -> _Held | None:
+        """A bulk job to work on, if there is one now."""
         try:
-            held = await self._take()
+            return await self._take()
         except (Unavailable, Busy) as error:
             log.warning("Bulk jobs cannot be looked for", code=error.code)
         except Exception:
             log.exception("Looking for bulk jobs broke")
-        if held is None:
-            await pause(self._stopping, jittered(LOOK_SECONDS))
-        return held
+        return None
 
     async def work_once(self) -> bool:
         """Take a bulk job that nobody has the lease of, and work on it for a while. False if there is none.

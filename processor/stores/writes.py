@@ -162,8 +162,8 @@ async def _through_conflicts(call: Callable[[], Awaitable[T]]) -> T:
     with suppress(_Conflict):
         return await attempt()  # nearly always: what repeats it costs a tenth of a millisecond
     await asyncio.sleep(jittered(CONFLICT_PAUSE_SECONDS, least=0))
-    conflict = retry_if_exception_type(_Conflict)
-    return await again(conflict, tries=CONFLICT_TRIES - 1, pause_seconds=CONFLICT_PAUSE_SECONDS, else_=Busy)(attempt)
+    conflict, pauses = retry_if_exception_type(_Conflict), 2 * CONFLICT_PAUSE_SECONDS  # it doubles
+    return await again(conflict, tries=CONFLICT_TRIES - 1, pause_seconds=pauses, else_=Busy)(attempt)
 
 
 @contextmanager

@@ -382,23 +382,52 @@ async def test_whoever_lost_the_lease_hears_of_it_and_stops(bulk: Bulk) -> None:
 
 
 async def test_one_look_for_work_is_enough_for_a_process(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks, second = list[float](), asyncio.Event()
-    open_jobs = bulk.store.open_jobs
+    """Nor does whoever waited to look begin while the process ends."""
+    looks, looked, open_jobs = list[str](), asyncio.Event(), bulk.store.open_jobs
 
-    async def looked() -> tuple[BulkJob, ...]:
-        looks.append(asyncio.get_running_loop().time())
-        if len(looks) > 1:
-            second.set()
+    async def look() -> tuple[BulkJob, ...]:
+        looks.append("look")
+        looked.set()
         return await open_jobs()
 
-    monkeypatch.setattr(bulk.store, "open_jobs", looked)
-    monkeypatch.setattr(runner, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(bulk.store, "open_jobs", look)
+    monkeypatch.setattr(runner, "LOOK_SECONDS", 10 * PATIENCE_SECONDS)
     process = bulk.process()
     process.start()
-    await asyncio.wait_for(second.wait(), PATIENCE_SECONDS)
+    await asyncio.wait_for(looked.wait(), PATIENCE_SECONDS)
     await process.drain(PATIENCE_SECONDS)
-    assert looks[1] - looks[0] > 0.05  # not at once, by another task
-    assert len(looks) == 2  # whoever waited to look does not begin while the process ends
+    assert looks == ["look"]
+
+
+async def test_whoever_finds_nothing_looks_again(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "LOOK_SECONDS", 0.01)
+    process = bulk.process()
+    process.start()
+    job = await bulk.start()
+
+    async def ended() -> bool:
+        return not (await bulk.jobs.get(TENANT, job.bulk_id)).open
+
+    await eventually(ended)
+    await process.drain(PATIENCE_SECONDS)
+
+
+async def test_a_bulk_job_goes_on_at_once_after_its_turn(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though another task of the process waits until it is time to look again."""
+    monkeypatch.setattr(runner, "LOOK_SECONDS", 10 * PATIENCE_SECONDS)
+    monkeypatch.setattr(runner, "SLICE_SECONDS", 0.001)
+    monkeypatch.setattr(runner, "PAGE", 1)
+    await bulk.images(4)
+    job = await bulk.start()
+    process = bulk.process()
+    process.start()
+
+    async def ended() -> bool:
+        return not (await bulk.jobs.get(TENANT, job.bulk_id)).open
+
+    await eventually(ended)
+    await process.drain(PATIENCE_SECONDS)
+    assert (await bulk.jobs.get(TENANT, job.bulk_id)).done == 4
 
 
 async def test_two_bulk_jobs_are_in_work_at_once_in_a_process(bulk: Bulk) -> None:
