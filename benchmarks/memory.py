@@ -340,6 +340,7 @@ class _Peaks:
 
     def __init__(self, *, beside: bool) -> None:
         self._beside = beside
+        give_back()
         self._before = _status("VmRSS")
         self._decoding = self._resizing = 0
         self._left: int | None = None

@@ -65,8 +65,8 @@ NOISE_WRITTEN_BYTES, ALPHA_WRITTEN_BYTES, NOISE_KEPT_BYTES, ALPHA_KEPT_BYTES = 0
 BESIDE_ALPHA_BYTES, BESIDE_FRAME_BYTES = 10.7, 11.0
 #: Bytes per pixel of libwebp's output: for a photograph, for noise, for noise in the alpha.
 PHOTO_WRITTEN, NOISE_WRITTEN, ALPHA_WRITTEN = 0.14, 0.91, 0.97
-#: Bands of a picture in memory with alpha.
-_MOST_BANDS = 4
+#: Bands of a picture in sRGB, without alpha.
+_COLOURS = 3
 #: For a smaller range than this many bytes, looking at the pixels costs more than it saves.
 WORTH_BYTES = 4 * 1024 * 1024
 #: libwebp writes whole blocks with sides of so many pixels.
@@ -288,8 +288,14 @@ def _changed(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
 def _changed_bytes(info: ImageInfo, spec: VariantSpec) -> int:
     if not spec.is_changed:
         return 0
-    bands = _MOST_BANDS if isinstance(spec.fit, Contain) or spec.assets else _bands(info)
-    return _area(geometry.shown_size(info, spec)) * bands
+    return _area(geometry.shown_size(info, spec)) * _changed_bands(info, spec)
+
+
+def _changed_bands(info: ImageInfo, spec: VariantSpec) -> int:
+    """A colour around a grey picture, or a mark on it, makes it sRGB."""
+    is_clear = isinstance(spec.fit, Contain) and spec.fit.is_transparent
+    colours = _COLOURS if isinstance(spec.fit, Contain) or spec.assets else min(info.bands - info.has_alpha, _COLOURS)
+    return colours + (info.has_alpha or is_clear)
 
 
 def _beside_effects(info: ImageInfo, specs: Sequence[VariantSpec]) -> int:
@@ -348,4 +354,4 @@ def _buffered(info: ImageInfo) -> int:
 
 def _bands(info: ImageInfo) -> int:
     """Bands after the conversion to sRGB. A solid alpha counts too: it is in memory."""
-    return min(info.bands, 4 if info.has_alpha else 3)
+    return min(info.bands, _COLOURS + info.has_alpha)
