@@ -21,6 +21,8 @@ class ImageInfo:
     bands: int = 3
     #: How often the decoder goes over the whole picture.
     scans: int = 1
+    #: By what the decoder can divide the sides, and still see all damage: by the largest first.
+    shrinks: tuple[int, ...] = ()
     #: Pixels of the largest picture that is decoded for it: that before a crop, a tile, alpha. 0: that which is shown.
     coded_pixels: int = 0
     #: Bytes that the decoder needs for itself while it works, as far as the header says.

@@ -123,9 +123,9 @@ def _shrunk_on_load(width: int, height: int, shrink: float) -> Size:
 
 
 def _working_bytes(info: ImageInfo, held_bytes: int) -> int:
-    decoded = info.pixels * info.bands
     # A JPEG with several scans may be decoded twice and compared.
-    return info.decoder_bytes + (held_bytes + decoded if info.scans == 1 else max(held_bytes, decoded))
+    compared = info.pixels * info.bands if info.scans > 1 else 0
+    return info.decoder_bytes + max(held_bytes, compared)
 
 
 def _silent_seconds(info: ImageInfo) -> float:

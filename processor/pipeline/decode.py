@@ -21,6 +21,8 @@ from processor.pipeline.steps.srgb import PROFILE_FIELD, has_usable_profile, to_
 _SAMPLE_BYTES = {"uchar": 1, "ushort": 2}
 #: The highest sample, by the same.
 _TOPS = {"uchar": 255, "ushort": 65_535}
+#: By what libjpeg can divide the sides of a picture.
+_SHRINKS = (8, 4, 2)
 #: The EXIF orientation of an upright picture.
 _UPRIGHT = 1
 #: EXIF's mark for Adobe RGB. Cameras write it if they embed no profile (DCF 2.0, "optional file").
@@ -66,12 +68,15 @@ def load(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bo
     return _LOADS.get(info.format, _load)(data, info, watch, check, strict=strict)
 
 
-def load_shrunk(data: bytes, shrink: int, watch: Watch, *, strict: bool = False) -> pyvips.Image:
-    """Like `load`, for a JPEG with one scan. Its sides are divided by 2, 4 or 8.
+def load_shrunk(data: bytes, shrink: int, watch: Watch, *, strict: bool = False, alone: bool = False) -> pyvips.Image:
+    """Like `load`, for a JPEG. Its sides are divided by 2, 4 or 8.
 
-    Damage to the last lines may stay unseen, even if `strict`. Raises `CorruptImage`.
+    Damage to the last lines may stay unseen, even if `strict`, unless the file is read `alone`, so that nobody else
+    will see it. Raises `CorruptImage`.
     """
-    file, _ = _undamaged(data, watch, strict=strict)
+    file, read = _undamaged(data, watch, strict=strict)
+    if strict and alone:
+        return watch(_as_declared(_strictly(file, read, shrink), None))
     options: Mapping[str, object] = {"fail_on": "warning"} if strict else {"unlimited": True}
     return watch(_as_declared(_open(file, JPEG.name, access="sequential", shrink=shrink, **options), None))
 
@@ -121,7 +126,9 @@ def _leaves_gaps(header: pyvips.Image, animation: png.Animation) -> bool:
 def _probe_jpeg(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
     read = jpeg.read(data)
     jpeg.check_decodable(read)
-    return replace(_probe(data, name, anatomy, read), copied_bytes=jpeg.copied_bytes(data, read))
+    info = _probe(data, name, anatomy, read)
+    shrinks = tuple(factor for factor in _SHRINKS if read.lines_for_warnings(factor) is not None)
+    return replace(info, copied_bytes=jpeg.copied_bytes(data, read), shrinks=shrinks)
 
 
 def _probe_png(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
@@ -156,23 +163,35 @@ def forgives(info: ImageInfo) -> bool:
 
 
 def _load_jpeg(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image:
-    del check
+    del info, check
     data, read = _undamaged(data, watch, strict=strict)
     if not strict:
         return watch(_as_declared(_open(data, JPEG.name, access="sequential", unlimited=True), None))
-    if not read.needs_a_line_more:
-        return watch(_as_declared(_open(data, JPEG.name, access="sequential", fail_on="warning"), None))
-    longer = _open(jpeg.with_a_line_more(data, read), JPEG.name, access="sequential", fail_on="warning")
-    return watch(_as_declared(_read_to_its_end(longer, info), None))
+    return watch(_as_declared(_strictly(data, read), None))
 
 
-def _read_to_its_end(longer: pyvips.Image, info: ImageInfo) -> pyvips.Image:
+def _strictly(data: bytes, read: jpeg.Jpeg, shrink: int = 1) -> pyvips.Image:
+    """The picture, with its sides divided by `shrink`. Reading it fails at any warning of libjpeg.
+
+    Raises `CorruptImage` where libvips cannot be made to look for all of them.
+    """
+    height, lines = read.height // shrink, read.lines_for_warnings(shrink)
+    if lines is None and shrink > 1:
+        raise CorruptImage
+    more = (lines or 0) > height
+    file = jpeg.with_height(data, read, (lines or 0) * shrink) if more else data
+    options = {"shrink": shrink} if shrink > 1 else {}
+    picture = _open(file, JPEG.name, access="sequential", fail_on="warning", **options)
+    return _read_to_its_end(picture, height) if more else picture
+
+
+def _read_to_its_end(longer: pyvips.Image, height: int) -> pyvips.Image:
     """Without the surplus lines. But reading the last line reads those too, so their warnings count."""
-    last = info.height - 1
-    nothing = longer.crop(0, longer.height - 1, info.width, 1) * 0
-    line = (longer.crop(0, last, info.width, 1) + nothing).cast(longer.format)
+    last = height - 1
+    nothing = longer.crop(0, longer.height - 1, longer.width, 1) * 0
+    line = (longer.crop(0, last, longer.width, 1) + nothing).cast(longer.format)
     line = line.copy(interpretation=longer.interpretation)
-    return longer.crop(0, 0, info.width, last).join(line, "vertical") if last else line
+    return longer.crop(0, 0, longer.width, last).join(line, "vertical") if last else line
 
 
 def _undamaged(data: bytes, watch: Watch, *, strict: bool) -> tuple[bytes, jpeg.Jpeg]:
@@ -191,8 +210,9 @@ def _lost_pixels(data: bytes, read: jpeg.Jpeg, watch: Watch) -> bool:
     """Whether a decoder runs out of data. Then it fills in grey, with the same warning as for stray bytes."""
     if not jpeg.has_all_restarts(data, read):
         return True
-    # One after the other: for many scans, each decoder holds a whole picture of its own.
-    one = watch(_open(data, JPEG.name, access="sequential", unlimited=True)).copy_memory()
+    one = watch(_open(data, JPEG.name, access="sequential", unlimited=True))
+    if len(read.scans) > 1:  # one after the other, because each decoder holds a whole picture of its own
+        one = one.copy_memory()
     other = _open(jpeg.filled(data, read), JPEG.name, access="sequential", unlimited=True)
     return bool(watch(one != other).max())
 

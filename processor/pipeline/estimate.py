@@ -179,7 +179,8 @@ def _rendering(info: ImageInfo, file_bytes: int, recipe: Recipe, decided: _Decid
     held = _held_while_encoding(info, recipe)
     reduced = _reduced(info, recipe.specs)
     # The smaller sizes of an animation are made frame by frame, then joined.
-    resizing = held + reduced * (2 if info.frames > 1 else 1) + (_buffered(info) if reduced else 0)
+    buffered = _buffered(passes.as_held(info, recipe)) if reduced else 0
+    resizing = held + reduced * (2 if info.frames > 1 else 1) + buffered
     changed = _changed(info, recipe.specs)
     encoding = held + reduced + changed + decided.written_bytes
     encoding += _encoding(info, recipe.specs, decided) + _kept(info, recipe.specs, decided)
@@ -193,7 +194,7 @@ def _decoding(info: ImageInfo, recipe: Recipe) -> int:
 
 
 def _held_while_encoding(info: ImageInfo, recipe: Recipe) -> int:
-    return 0 if passes.is_streamed(info, recipe) else _held(info)
+    return 0 if passes.is_streamed(info, recipe) else _held(passes.as_held(info, recipe))
 
 
 def _told_by_formats(info: ImageInfo, recipe: Recipe) -> tuple[int, int] | None:
@@ -230,7 +231,8 @@ def _lossless(info: ImageInfo, recipe: Recipe, alpha_bytes: float) -> int:
 
 def _shrunk(info: ImageInfo, recipe: Recipe) -> int:
     """If a JPEG is read twice, a picture with half its sides. Noise needs as much again after that is gone."""
-    return info.pixels * info.bands // 4 if passes.shrink(info, recipe) == 2 else 0  # noqa: PLR2004 - half
+    has_half = passes.is_read_twice(info, recipe) and passes.shrink(info, recipe) == 2  # noqa: PLR2004 - half
+    return info.pixels * info.bands // 4 if has_half else 0
 
 
 def _held(info: ImageInfo) -> int:

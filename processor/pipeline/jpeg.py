@@ -34,6 +34,8 @@ _STRIDE = 256 * 1024
 _FILLING = bytes(0xB3 ^ 61 * number % 64 for number in range(48))
 _ZEROS = bytes(4)
 _BITS, _BLOCK, _COEFFICIENTS = 8, 8, 64
+#: libvips reads so many lines at a time.
+_STRIP = 8
 #: A frame: bits per sample, height, width, number of components. A component: name, sampling, quantization.
 _FRAME, _COMPONENT, _TALLEST = struct.Struct(">BHHB"), struct.Struct("BBB"), 0xFFFF
 _MARKER_BYTES, _LENGTH_BYTES = 2, 2
@@ -93,12 +95,17 @@ class Jpeg:
         """Whether it is coded arithmetically. Then libjpeg takes missing data for zeros, without a warning."""
         return self.process in _ARITHMETIC
 
-    @property
-    def needs_a_line_more(self) -> bool:
-        """Whether libvips misses libjpeg's warnings about the last lines: see `with_a_line_more`."""
-        rows = _BLOCK * self.down
-        last = self.height % rows or rows
-        return len(self.scans) == 1 and last <= _BLOCK and self.height + _BLOCK < _TALLEST
+    def lines_for_warnings(self, shrink: int = 1) -> int | None:
+        """The lines that a shrunk picture must have for libvips to see all of libjpeg's warnings: see `with_height`.
+
+        libvips looks for them before every 8 lines, so it must read on after the first line of the last blocks. None:
+        that would be more lines than the file has blocks for. A decoder of several scans warns before the first line.
+        """
+        if len(self.scans) > 1:
+            return 0
+        rows, lines = -(-self.height // (_BLOCK * self.down)), _BLOCK * self.down // shrink
+        look = ((rows - 1) * lines // _STRIP + 1) * _STRIP
+        return look + 1 if look <= rows * lines and (look + 1) * shrink <= _TALLEST else None
 
     @property
     def has_all_scans(self) -> bool:
@@ -169,13 +176,8 @@ def mended(data: bytes, jpeg: Jpeg) -> bytes:
     return data if jpeg.ended or not jpeg.scans else b"".join((memoryview(data)[: jpeg.scans[-1].end], _END))
 
 
-def with_a_line_more(data: bytes, jpeg: Jpeg) -> bytes:
-    """The same picture with a greater height: at least one further line, which has no data in the file.
-
-    libvips looks for libjpeg's warnings before every 8 lines, so it never looks after the last 8. The further line
-    makes it look once more. If more than 8 lines are coded together, the warnings come early enough without it.
-    """
-    height = -(-jpeg.height // _BLOCK) * _BLOCK + 1
+def with_height(data: bytes, jpeg: Jpeg, height: int) -> bytes:
+    """The same picture with further lines. The last of them may have no data in the file."""
     view, at = memoryview(data), jpeg.start + 1
     return b"".join((view[:at], struct.pack(">H", height), view[at + 2 :]))
 
@@ -203,7 +205,7 @@ def filled(data: bytes, jpeg: Jpeg) -> bytes:
 
 
 def copied_bytes(data: bytes, jpeg: Jpeg) -> int:
-    """The most bytes of the copies that `mended`, `filled` and `with_a_line_more` make of a file."""
+    """The most bytes of the copies that `mended`, `filled` and `with_height` make of a file."""
     return len(data) * (1 if jpeg.ended else 2)
 
 

@@ -1,10 +1,13 @@
-"""Decides which large JPEGs are read twice: first shrunk by the decoder, for the small variants, then in full.
+"""Decides how often a JPEG is read, and by how much its decoder shrinks it.
 
-The second pass of a JPEG with a single scan goes straight into the encoder. For a progressive JPEG, the first pass
-reads only the means of its blocks (`coarse`).
+If all variants are small, it is read once, shrunk. A large one is read twice: first shrunk by the decoder, for the
+small variants, then in full. The second pass of a JPEG with a single scan goes straight into the encoder. For a
+progressive JPEG, the first pass reads only the means of its blocks (`coarse`).
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from processor.formats import JPEG
 from processor.formats.info import ImageInfo
@@ -19,21 +22,35 @@ SHRINKS = (8, 4, 2)
 
 
 def shrink(info: ImageInfo, recipe: Recipe) -> int:
-    """The factor by which the decoder shrinks the picture for the small variants. 1: there is only one pass.
+    """The factor by which the decoder shrinks the picture for the small variants. 1: it does not.
 
     A second pass pays off only if it makes nothing but the full size. A JPEG with several scans would be decoded in
-    full twice. A model gets as large a view as from the whole picture. Where faces are hidden, all
-    sizes are made, and looked at, before anything else.
+    full twice. If there is only one pass, it must see all damage. A model gets as large a view as from the whole
+    picture. Where faces are hidden, all sizes are made, and looked at, before anything else.
     """
     sizes = {size for _, size in geometry.smallest_first(info, recipe.specs)}
     small = {size for size in sizes if not geometry.takes_long(info, size)}
     width, height = whole = geometry.upright(info)
-    if recipe.hiding or info.format != JPEG.name or info.scans > 1 or not small or sizes - small != {whole}:
+    large = sizes - small
+    if recipe.hiding or info.format != JPEG.name or not small or (large and (info.scans > 1 or large != {whole})):
         return 1
     least = min(min(width / size[0], height / size[1]) for size in small) / geometry.CASCADE_MIN_SHRINK
     if looks(recipe):
         least = min(least, max(whole) / SIDE)
-    return next((factor for factor in SHRINKS if factor <= least), 1)
+    return next((by for by in SHRINKS if by <= least and (large or by in info.shrinks)), 1)
+
+
+def is_read_twice(info: ImageInfo, recipe: Recipe) -> bool:
+    """Whether a second pass makes the full size, after the small variants are made from a shrunk picture."""
+    whole = geometry.upright(info)
+    has_whole = any(geometry.target_size(info, spec) == whole for spec in recipe.specs)
+    return has_whole and shrink(info, recipe) > 1
+
+
+def as_held(info: ImageInfo, recipe: Recipe) -> ImageInfo:
+    """The picture in memory of which the variants are made: smaller than that of the file if it is only read shrunk."""
+    factor = 1 if is_read_twice(info, recipe) else shrink(info, recipe)
+    return replace(info, width=-(-info.width // factor), height=-(-info.height // factor))
 
 
 def is_from_means(info: ImageInfo, size: Size, recipe: Recipe) -> bool:
@@ -56,4 +73,4 @@ def is_streamed(info: ImageInfo, recipe: Recipe) -> bool:
     whole = geometry.upright(info)
     own = [spec for spec in recipe.specs if geometry.target_size(info, spec) == whole]
     held = any(spec.is_changed or spec.effort < spec.encoding.careful_effort for spec in own)
-    return shrink(info, recipe) > 1 and info.orientation == 1 and not held
+    return is_read_twice(info, recipe) and info.orientation == 1 and not held

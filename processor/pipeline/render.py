@@ -126,7 +126,7 @@ class Rendering:
         self._origin = Origin(data, info.format, recipe)
         self.deadline, self._ready, self._settled, self._probes = deadline, ready, settled, probes
         self._soon, self._long = geometry.in_two_parts(info, recipe.specs)
-        self._shrink = passes.shrink(info, recipe)
+        self._shrink, self._twice = passes.shrink(info, recipe), passes.is_read_twice(info, recipe)
         self._streams = passes.is_streamed(info, recipe)
         self._images: dict[Size, pyvips.Image] = {}
         self._files: dict[tuple[Size, VariantSpec], Variant] = {}
@@ -157,10 +157,10 @@ class Rendering:
         later = [each for each in self._soon if each not in early]
         needs_facts = bool(later) and not early and any(spec.effects for spec, _ in self._long)
         soon_decoded = _nobody_waits if needs_facts else decoded
-        if self._shrink == 1:
-            self._decode_whole((*later, *self._long), soon_decoded)
-        else:
+        if self._twice:
             self._decode_shrunk(soon_decoded)
+        else:
+            self._decode_held((*later, *self._long), soon_decoded)
         self._make_soon(later, decoded if needs_facts else _nobody_waits)
 
     def rest(self) -> None:
@@ -169,8 +169,8 @@ class Rendering:
             self._rest()
 
     def _rest(self) -> None:
-        if self._shrink > 1 and not self._streams:
-            self._decode_whole(self._long)
+        if self._twice and not self._streams:
+            self._decode_held(self._long)
         if not self._soon:
             self._facts = self._analysed(self._long[0][1])
         for spec, size in self._long:
@@ -186,10 +186,11 @@ class Rendering:
         """Release the pixels, even if somebody still holds this object."""
         self._images.clear()
 
-    def _decode_whole(self, planned: Sequence[geometry.Planned], decoded: Callable[[], None] = _nobody_waits) -> None:
+    def _decode_held(self, planned: Sequence[geometry.Planned], decoded: Callable[[], None] = _nobody_waits) -> None:
         """All planned variants come from one picture in memory."""
-        with self._probes.span("decode", format=self._info.format):
-            whole = _prepare(self._data, self._info, self._origin, self.deadline)
+        shrink = 1 if self._twice else self._shrink
+        with self._probes.span("decode", format=self._info.format, **_told_if_shrunk(shrink)):
+            whole = _prepare(self._data, self._info, self._origin, self.deadline, shrink, alone=shrink > 1)
         full = whole.width, page_height(whole)
         self._settled(self._left_bytes(whole))
         if self._recipe.hiding:
@@ -396,8 +397,14 @@ class Rendering:
         return written(strict=False)
 
 
-def _prepare(data: bytes, info: ImageInfo, origin: Origin, deadline: Deadline, shrink: int = 1) -> pyvips.Image:
-    """The upright picture in memory, with its sides divided by `shrink`.
+def _told_if_shrunk(shrink: int) -> Mapping[str, int]:
+    return {"shrink": shrink} if shrink > 1 else {}
+
+
+def _prepare(
+    data: bytes, info: ImageInfo, origin: Origin, deadline: Deadline, shrink: int = 1, *, alone: bool = False
+) -> pyvips.Image:
+    """The upright picture in memory, with its sides divided by `shrink`. `alone`: nothing else is read of the file.
 
     The decoder may hold a whole picture of its own. It is gone when this returns.
     """
@@ -406,7 +413,7 @@ def _prepare(data: bytes, info: ImageInfo, origin: Origin, deadline: Deadline, s
 
     def load(*, strict: bool) -> pyvips.Image:
         if shrink > 1:
-            return decode.load_shrunk(data, shrink, watch, strict=strict)
+            return decode.load_shrunk(data, shrink, watch, strict=strict, alone=alone)
         return decode.load(data, info, watch, deadline.check, strict=strict)
 
     if decode.forgives(info):

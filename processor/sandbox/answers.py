@@ -45,7 +45,10 @@ def read_info(header: Mapping[str, Any]) -> ImageInfo:
     more = [fields[name] for name in ("coded_pixels", "decoder_bytes", "copied_bytes", "metadata_bytes")]
     if not all(type(count) is int and count >= 0 for count in more):
         raise ValueError("no description")
-    return ImageInfo(**fields)
+    shrinks = fields["shrinks"]
+    if not isinstance(shrinks, list) or not all(type(factor) is int and factor > 1 for factor in shrinks):
+        raise ValueError("no description")
+    return ImageInfo(**{**fields, "shrinks": tuple(shrinks)})
 
 
 def need(left_bytes: int) -> dict[str, Any]:

@@ -238,6 +238,8 @@ def test_what_effects_take_is_reserved(name: str) -> None:
         ("png-noise", "twelve-of-full-size"),
         ("png-alpha-noise", "a-thumbnail"),
         ("jpeg", "a-thumbnail"),
+        ("jpeg-flat", "a-thumbnail"),
+        ("jpeg-cmyk", "a-thumbnail"),
     ],
 )
 def test_what_a_preset_takes_is_reserved_and_not_much_more(name: str, preset: str) -> None:

@@ -1,4 +1,4 @@
-"""A large JPEG is read twice: shrunk for the small variants, and once more into the encoder."""
+"""A large JPEG is read shrunk for the small variants, and once more into the encoder if its own size is to be made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from processor.errors import CorruptImage, ImageRejected, TimedOut
 from processor.formats.info import ImageInfo
 from processor.images import Rendered
-from processor.pipeline import encode, geometry, passes, watch
+from processor.pipeline import decode, encode, geometry, passes, watch
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.pipeline.estimate import least_bytes, working_bytes
 from processor.pipeline.limits import Deadline, FileLimits
@@ -43,6 +43,11 @@ def recipe_of(*boxes: int) -> Recipe:
     small = [VariantSpec(name=f"in-{box}", format="webp", quality=95, effort=1, box=(box, box)) for box in boxes]
     own = VariantSpec(name="own", format="webp", quality=85, effort=1)
     return Recipe(name="test", version=1, specs=(*small, own), analyses=("colour",))
+
+
+def small(recipe: Recipe) -> Recipe:
+    """The same without the picture's own size."""
+    return replace(recipe, specs=tuple(spec for spec in recipe.specs if spec.box))
 
 
 #: By what the decoder shrinks a picture of 480 x 320 for it.
@@ -101,6 +106,113 @@ def test_the_own_size_is_the_same_file_and_the_small_ones_are_the_same_picture(n
         assert (one.width, one.height) == (other.width, other.height)
         assert one.data != other.data
         assert difference(opened(one), opened(other)) < (CUT if name in UNEVEN else SHRUNK)
+
+
+@pytest.mark.parametrize("shrink", RECIPES)
+@pytest.mark.parametrize("name", FILES)
+def test_a_picture_of_which_only_small_variants_are_made_is_read_once_and_shrunk(name: str, shrink: int) -> None:
+    data, recipe = file(FILES, name), RECIPES[shrink]
+    used = passes.shrink(inspect(data, LIMITS), small(recipe))
+    assert used <= shrink  # as far as the warnings about the last lines are seen
+
+    found = rendered(data, small(recipe)).variants
+    if used == shrink:
+        assert [each.data for each in found] == [each.data for each in rendered(data, recipe).variants[:-1]]
+    for one, other in zip(found, in_one_pass(data, recipe).variants[:-1], strict=True):
+        assert (one.width, one.height) == (other.width, other.height)
+        assert difference(opened(one), opened(other)) < (CUT if name in UNEVEN else SHRUNK)
+
+
+@pytest.mark.parametrize(
+    ("coarse", "height", "shrinks"),
+    [
+        ("on", 320, (8, 4, 2)),  # 20 rows of blocks of 16 lines
+        ("on", 288, (4, 2)),  # 18
+        ("on", 272, (2,)),  # 17
+        ("on", 271, (2,)),
+        ("on", 258, (2,)),
+        ("off", 320, (8, 4, 2)),  # 40 rows of blocks of 8 lines
+        ("off", 288, (4, 2)),  # 36
+        ("off", 272, (2,)),  # 34
+        ("off", 264, ()),  # 33
+    ],
+)
+def test_a_picture_is_shrunk_as_far_as_libvips_looks_for_warnings_about_its_last_lines(
+    coarse: str, height: int, shrinks: tuple[int, ...]
+) -> None:
+    photo = corpus.photo(480, height)
+
+    assert inspect(corpus.jpeg(photo, subsample_mode=coarse), LIMITS).shrinks == shrinks
+    assert inspect(corpus.jpeg(photo, subsample_mode=coarse, interlace=True), LIMITS).shrinks == (8, 4, 2)
+
+
+@searching(60)
+@given(
+    coarse=st.sampled_from(["on", "off"]),
+    height=st.integers(250, 330),
+    progressive=st.booleans(),
+    shrink=st.sampled_from(list(RECIPES)),
+    at=st.one_of(st.floats(0, 0.999), st.floats(0.97, 0.999)),
+    byte=st.integers(0, 255),
+    cut=st.booleans(),
+)
+def test_damage_is_damage_if_a_picture_is_only_read_shrunk(
+    coarse: str, height: int, shrink: int, at: float, byte: int, *, progressive: bool, cut: bool
+) -> None:
+    """Wherever it lies: what is refused of a picture that is read whole is refused, and nothing else."""
+    sound = _photo(height, coarse, progressive=progressive)
+    data, recipe = damaged(sound, at, byte, cut=cut), small(RECIPES[shrink])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(geometry, "LONG_PIXELS", 20_000)
+        assert _verdict(rendered, data, recipe) == _verdict(in_one_pass, data, recipe)
+        assert _verdict(rendered, sound, recipe) is None
+
+
+@cache
+def _photo(height: int, coarse: str, *, progressive: bool) -> bytes:
+    return corpus.jpeg(corpus.photo(480, height), subsample_mode=coarse, interlace=progressive)
+
+
+def _verdict(how: Callable[[bytes, Recipe], Rendered], data: bytes, recipe: Recipe) -> type[ImageRejected] | None:
+    try:
+        how(data, recipe)
+    except ImageRejected as refusal:
+        return type(refusal)
+    return None
+
+
+def test_a_sound_picture_that_is_only_read_shrunk_is_read_once() -> None:
+    for height in range(250, 290):
+        for coarse in ("on", "off"):
+            data = _photo(height, coarse, progressive=False)
+            factor = passes.shrink(inspect(data, LIMITS), small(RECIPES[8]))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(decode, "_lost_pixels", _never)
+                rendered(data, small(RECIPES[8]))
+            assert factor > 1 or coarse == "off"
+
+
+def _never(*_: object) -> bool:
+    raise AssertionError("it is compared as if it were damaged")
+
+
+@pytest.mark.parametrize("specs", [STANDARD.specs[:1], STANDARD.specs[:3]])
+@pytest.mark.parametrize("scans", [1, 8])
+def test_what_is_only_read_shrunk_takes_the_memory_of_what_is_read(
+    specs: tuple[VariantSpec, ...], scans: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(geometry, "LONG_PIXELS", 3_000_000)
+    recipe = replace(STANDARD, specs=specs)
+    whole = replace(LARGE, scans=scans)
+    shrunk = replace(whole, shrinks=(8, 4, 2))
+
+    held = passes.as_held(shrunk, recipe)
+
+    assert held.pixels * 12 < whole.pixels
+    compared = 3 * whole.pixels if scans > 1 else 0  # all scans are decoded twice if a decoder warns
+    assert compared < working_bytes(shrunk, 0, recipe) < compared + working_bytes(whole, 0, recipe) / 4
+    assert working_bytes(whole, 0, recipe) > 3 * whole.pixels
 
 
 @pytest.mark.parametrize(
@@ -330,6 +442,13 @@ def test_the_deadline_holds_while_the_whole_picture_is_read(monkeypatch: pytest.
         (replace(LARGE, scans=8), STANDARD.specs, 1),
         (replace(LARGE, width=17_000), STANDARD.specs, 1),  # WebP cannot hold it, so that all sizes are smaller ones
         (LARGE, STANDARD.specs[3:], 1),
+        (LARGE, STANDARD.specs[:3], 1),  # its decoder does not see all damage if it shrinks
+        (replace(LARGE, shrinks=(8, 4, 2)), STANDARD.specs[:3], 4),
+        (replace(LARGE, shrinks=(8, 2)), STANDARD.specs[:3], 2),
+        (replace(LARGE, shrinks=(8, 4, 2)), STANDARD.specs[:1], 8),
+        (replace(LARGE, shrinks=(8, 4, 2), scans=8), STANDARD.specs[:1], 8),
+        (replace(LARGE, width=1400, height=900, shrinks=(8, 4, 2)), STANDARD.specs[:1], 2),
+        (replace(LARGE, width=1400, height=900, shrinks=(8, 4, 2)), STANDARD.specs, 1),
         (LARGE, (*STANDARD.specs, replace(STANDARD.specs[2], name="huge", box=(6000, 6000))), 1),
     ],
 )

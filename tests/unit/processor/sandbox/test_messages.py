@@ -74,14 +74,15 @@ def test_a_frame_that_breaks_off_is_told_from_a_wrong_one(data: bytes) -> None:
 
 
 def test_a_description_comes_back_as_it_was() -> None:
-    info = ImageInfo(format="gif", width=4, height=3, frames=2, has_alpha=True, orientation=6)
+    info = ImageInfo(format="gif", width=4, height=3, frames=2, has_alpha=True, orientation=6, shrinks=(4, 2))
 
     assert read_info(json.loads(json.dumps(describe(info)))) == info
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"width": 0}, {"width": -1}, {"height": 2.5}, {"frames": True}, {"format": 3}, {"has_alpha": 1}, {"more": 1}],
+    [{"width": 0}, {"width": -1}, {"height": 2.5}, {"frames": True}, {"format": 3}, {"has_alpha": 1}, {"more": 1}]
+    + [{"shrinks": shrinks} for shrinks in (None, 2, "2", [0], [1], [2.0], [True])],
 )
 def test_a_description_with_anything_else_in_it_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="description"):
