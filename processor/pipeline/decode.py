@@ -210,9 +210,9 @@ def _lost_pixels(data: bytes, read: jpeg.Jpeg, watch: Watch) -> bool:
     """Whether a decoder runs out of data. Then it fills in grey, with the same warning as for stray bytes."""
     if not jpeg.has_all_restarts(data, read):
         return True
-    one = watch(_open(data, JPEG.name, access="sequential", unlimited=True))
+    one = _open(data, JPEG.name, access="sequential", unlimited=True)
     if len(read.scans) > 1:  # one after the other, because each decoder holds a whole picture of its own
-        one = one.copy_memory()
+        one = watch(one).copy_memory()
     other = _open(jpeg.filled(data, read), JPEG.name, access="sequential", unlimited=True)
     return bool(watch(one != other).max())
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
+import pyvips
 from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.errors import CorruptImage, ImageRejected, TimedOut
 from processor.formats.info import ImageInfo
 from processor.images import Rendered
-from processor.pipeline import decode, encode, geometry, passes, watch
+from processor.pipeline import decode, encode, geometry, jpeg, passes, watch
 from processor.pipeline.engine import Engine, EngineConfig
 from processor.pipeline.estimate import least_bytes, working_bytes
 from processor.pipeline.limits import Deadline, FileLimits
@@ -408,6 +409,17 @@ def test_nothing_is_shown_of_a_picture_that_was_cut_early_and_all_of_them_are_re
         render(data, inspect(data, LIMITS), RECIPES[2], Deadline(60), lambda variant: told.append(variant.name))
 
     assert not told or part > 0.99
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_the_deadline_holds_while_a_picture_is_compared_with_what_more_data_would_give(*, progressive: bool) -> None:
+    picture = corpus.photo(512, 512).replicate(8, 8)
+    data = corpus.damage.with_stray_bytes(corpus.jpeg(picture, interlace=progressive))
+    deadline = Deadline(0.001)
+    deadline.start()
+
+    with pytest.raises(pyvips.Error):
+        decode._lost_pixels(data, jpeg.read(data), partial(watch.watched, deadline=deadline))
 
 
 def test_the_deadline_holds_while_the_whole_picture_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
