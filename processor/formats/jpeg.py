@@ -12,7 +12,9 @@ from processor.formats.info import ImageInfo
 from processor.formats.signatures import begins_with
 
 #: Factors by which libjpeg shrinks while it decodes.
-_FACTORS = (8, 4, 2)
+FACTORS = (8, 4, 2)
+#: About so many rows of a picture are in buffers while it is compared.
+_COMPARED_ROWS = 1000
 #: Nanoseconds per pixel and scan for which libjpeg checks no deadline; see `pipeline.silence`.
 _SCAN_NS = 4
 
@@ -116,15 +118,16 @@ def _begins(body: memoryview, signature: bytes) -> bool:
 
 
 def _shrunk_on_load(width: int, height: int, shrink: float) -> Size:
-    factor = next((factor for factor in _FACTORS if shrink >= factor), 1)
+    factor = next((factor for factor in FACTORS if shrink >= factor), 1)
     if factor > 1 and int(shrink) == factor:
         factor //= 2
     return width // factor, height // factor
 
 
 def _working_bytes(info: ImageInfo, held_bytes: int) -> int:
-    # A JPEG with several scans may be decoded twice and compared.
-    compared = info.pixels * info.bands if info.scans > 1 else 0
+    # A damaged JPEG is decoded twice and compared: with several scans one after the other, else side by side.
+    rows = info.height if info.scans > 1 else min(info.height, _COMPARED_ROWS)
+    compared = info.width * rows * info.bands
     return info.decoder_bytes + max(held_bytes, compared)
 
 

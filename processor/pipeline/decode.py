@@ -13,6 +13,7 @@ from processor.errors import CorruptImage
 from processor.formats import AVIF, GIF, HEIC, JPEG, PNG, TIFF, WEBP, decoding_of, dissect, icc, sniff
 from processor.formats.anatomy import MAX_PROFILE_BYTES, Anatomy
 from processor.formats.info import ImageInfo
+from processor.formats.jpeg import FACTORS
 from processor.pipeline import coarse, colour, gif, heif, hevc, jpeg, png, tiff, webp
 from processor.pipeline.roll import Blend, Cel, compose, leaves_gaps, page_height
 from processor.pipeline.steps.srgb import PROFILE_FIELD, has_usable_profile, to_srgb
@@ -21,8 +22,6 @@ from processor.pipeline.steps.srgb import PROFILE_FIELD, has_usable_profile, to_
 _SAMPLE_BYTES = {"uchar": 1, "ushort": 2}
 #: The highest sample, by the same.
 _TOPS = {"uchar": 255, "ushort": 65_535}
-#: By what libjpeg can divide the sides of a picture.
-_SHRINKS = (8, 4, 2)
 #: The EXIF orientation of an upright picture.
 _UPRIGHT = 1
 #: EXIF's mark for Adobe RGB. Cameras write it if they embed no profile (DCF 2.0, "optional file").
@@ -127,7 +126,7 @@ def _probe_jpeg(data: bytes, name: str, anatomy: Anatomy) -> ImageInfo:
     read = jpeg.read(data)
     jpeg.check_decodable(read)
     info = _probe(data, name, anatomy, read)
-    shrinks = tuple(factor for factor in _SHRINKS if read.lines_for_warnings(factor) is not None)
+    shrinks = tuple(factor for factor in FACTORS if read.lines_for_warnings(factor) is not None)
     return replace(info, copied_bytes=jpeg.copied_bytes(data, read), shrinks=shrinks)
 
 

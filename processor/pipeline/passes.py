@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from processor.formats import JPEG
 from processor.formats.info import ImageInfo
+from processor.formats.jpeg import FACTORS
 from processor.looking.models import SIDE
 from processor.pipeline import coarse, geometry
 from processor.pipeline.geometry import Size
@@ -18,7 +19,7 @@ from processor.pipeline.needs import looks
 from processor.recipes import Recipe
 
 #: Factors by which libjpeg shrinks while it decodes. The first leaves the least work.
-SHRINKS = (8, 4, 2)
+SHRINKS = FACTORS
 
 
 def shrink(info: ImageInfo, recipe: Recipe) -> int:

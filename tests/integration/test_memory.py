@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 import pyvips
@@ -248,6 +249,18 @@ def test_what_a_preset_takes_is_reserved_and_not_much_more(name: str, preset: st
     assert measured.least <= _most(measured.peak)
     assert measured.peak <= _most(measured.estimate)
     assert measured.left <= _most(measured.later)
+
+
+@pytest.mark.parametrize(
+    "options", [{"subsample_mode": "on"}, {"subsample_mode": "off"}, {"subsample_mode": "on", "interlace": True}]
+)
+@pytest.mark.parametrize("megapixels", [4, 24])
+def test_what_it_takes_to_compare_a_damaged_jpeg_is_reserved(megapixels: float, options: dict[str, Any]) -> None:
+    sound = corpus.jpeg(picture(megapixels), **options)
+
+    measured = measure(corpus.damage.with_stray_bytes(sound), recipe=PRESETS["a-thumbnail"])
+
+    assert measured.peak <= _most(measured.estimate)
 
 
 @pytest.mark.parametrize(
