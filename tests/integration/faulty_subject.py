@@ -24,11 +24,11 @@ def main() -> None:
         question = receive(sys.stdin.buffer)
         answer = SOUND
         if question.body == b"hostile":
-            answer = _faulty(fault, again=question.header["again"])
+            answer = _faulty(fault, again=question.header["again"], small=question.header["small"])
         send(sys.stdout.buffer, asdict(answer))
 
 
-def _faulty(fault: str, *, again: bool) -> Answer:
+def _faulty(fault: str, *, again: bool, small: bool) -> Answer:
     if fault == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
     if fault == "hang":
@@ -42,6 +42,7 @@ def _faulty(fault: str, *, again: bool) -> Answer:
         "memory": replace(SOUND, peak=HUGE),
         "estimate": replace(SOUND, verdict="too_large_for_memory"),
         "differs": replace(SOUND, verdict="empty_file" if again else "corrupt_image"),
+        "differs if small": replace(SOUND, verdict="in-4 4x4" + ";") if small else SOUND,
     }
     return answers.get(fault, SOUND)
 

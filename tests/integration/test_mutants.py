@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow  # each starts processes that render
 SUBJECT = Path(__file__).with_name("faulty_subject.py")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what a process held")
 FAULTS = [
-    *("crash", "hang", "raised", "code", "late", "memory", "estimate", "differs"),
+    *("crash", "hang", "raised", "code", "late", "memory", "estimate", "differs", "differs if small"),
     pytest.param("memory of a child", marks=LINUX),
 ]
 #: How long the search takes, in seconds.

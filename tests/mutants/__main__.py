@@ -5,9 +5,9 @@
 
 A mutant is a small sound picture, changed in its parts (lengths, offsets, sides, counts; checksums are made anew) or
 in its bytes. Found is a process that ends or hangs, an exception, a code that `docs/api.md` does not list, memory
-beyond the reservation, and a verdict that is another one the second time, when memory is filled with other bytes, or
-in a child process. What is found is kept, with the command that tries it again. Exits with 1 when anything was found,
-with 2 for wrong options.
+beyond the reservation, and a verdict that is another one the second time, when memory is filled with other bytes, in a
+child process, or for small variants alone. What is found is kept, with the command that tries it again. Exits with 1
+when anything was found, with 2 for wrong options.
 """
 
 from __future__ import annotations

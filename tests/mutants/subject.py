@@ -19,6 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
+from processor.catalog.presets import Choice
 from processor.catalog.uploads import UploadRequest, Uploads
 from processor.erasure import Eraser
 from processor.errors import ImageRejected, TrussError
@@ -31,13 +32,19 @@ from processor.pipeline.limits import FileLimits
 from processor.pipeline.render import inspect
 from processor.ports.renderer import Renderer
 from processor.ports.stores import AllStores
-from processor.recipes import STANDARD
+from processor.recipes import STANDARD, Recipe, VariantSpec
 from processor.sandbox.messages import receive, send
 from processor.sandbox.renderer import ChildRenderer
 from processor.stores.memory import MemoryEdge, MemoryJobStore, MemoryObjectStore, MemoryQueue
 from processor.work.conversion import Converter
 
 TENANT, SOURCE = "default", "source"
+#: Small variants alone: decoders may shrink even the small pictures that are changed.
+SMALL = Recipe(
+    name="small",
+    version=1,
+    specs=tuple(VariantSpec(name=f"in-{side}", format="webp", quality=80, box=(side, side)) for side in (4, 12)),
+)
 #: Parameter of `mallopt` (glibc, malloc.h): the byte that memory is filled with when it is given out, its complement.
 _M_PERTURB = -6
 #: What is given out is filled with this in a second run: whoever reads what nobody wrote sees something else.
@@ -97,13 +104,13 @@ class Subject:
         await self.children.close()
         await self.engine.close()
 
-    async def judged(self, data: bytes, *, as_suspect: bool) -> Answer:
+    async def judged(self, data: bytes, *, as_suspect: bool, recipe: Recipe = STANDARD) -> Answer:
         """The end of a job with this file."""
         self.budget.highest = 0
         before = _begin_peak()
         started = time.monotonic()
         try:
-            job = await self._ended(data, self.children if as_suspect else self.engine)
+            job = await self._ended(data, self.children if as_suspect else self.engine, recipe)
         except TrussError as error:
             return Answer(verdict=f"raised {error.code}", trace=traceback.format_exc())
         except Exception as error:
@@ -111,12 +118,12 @@ class Subject:
         return Answer(
             verdict=_verdict(job),
             seconds=time.monotonic() - started,
-            estimate=self._estimate(data),
+            estimate=self._estimate(data, recipe),
             reserved=self.budget.highest,
             peak=max(0, _status("VmHWM") - before),
         )
 
-    async def _ended(self, data: bytes, renderer: Renderer) -> Job:
+    async def _ended(self, data: bytes, renderer: Renderer, recipe: Recipe) -> Job:
         source, jobs = MemoryObjectStore(SOURCE), MemoryJobStore()
         stores = AllStores(
             jobs=jobs,
@@ -129,7 +136,8 @@ class Subject:
         request = UploadRequest(
             filename="a.jpg", extension="jpg", terms=Terms(content_type="image/jpeg"), expires_in_seconds=3600
         )
-        job = (await Uploads(stores=stores, max_bytes=self.limits.max_bytes).submit(TENANT, request)).job
+        uploads = Uploads(stores=stores, max_bytes=self.limits.max_bytes, choice=Choice(standard=recipe))
+        job = (await uploads.submit(TENANT, request)).job
         event = await source.put(job.original_key, data)
         outcome = await self._converter(stores, renderer).convert(event)
         return await jobs.job_of_any_tenant(outcome.processing_id or job.processing_id)
@@ -149,9 +157,9 @@ class Subject:
             maker=Maker(encoder=libvips_version(), service="0"),
         )
 
-    def _estimate(self, data: bytes) -> int:
+    def _estimate(self, data: bytes, recipe: Recipe) -> int:
         try:
-            return working_bytes(inspect(data, self.limits), len(data), STANDARD)
+            return working_bytes(inspect(data, self.limits), len(data), recipe)
         except ImageRejected:
             return 0
 
@@ -198,7 +206,8 @@ async def answer_all(questions: BinaryIO, answers: BinaryIO) -> None:
             question = await asyncio.to_thread(receive, questions)
             asked = question.header
             _fill_memory(FILLED_WITH if asked["again"] else 0)
-            answer = await subject.judged(question.body, as_suspect=asked["suspect"])
+            recipe = SMALL if asked["small"] else STANDARD
+            answer = await subject.judged(question.body, as_suspect=asked["suspect"], recipe=recipe)
             send(answers, asdict(answer))
     except EOFError:
         await subject.close()

@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 _DOCUMENT, _CODES = ROOT / "docs" / "api.md", re.compile(r"generated: failure-codes -->(.*?)<!-- /generated", re.DOTALL)
 #: What a slow machine may say of any file.
 _BY_CIRCUMSTANCE = frozenset({"timed_out"})
+#: Verdicts on what a decoder reads, which do not depend on what is made of it.
+_OF_THE_FILE = frozenset({"completed", "corrupt_image"})
 #: By how much an estimate may be wrong, and what a process holds beside its pictures: its jitter.
 TOLERANCE, JITTER_BYTES = 0.1, 16 * 1024 * 1024
 #: How long after its time a file may take.
@@ -71,11 +73,13 @@ class Watched:
     _process: subprocess.Popen[bytes] | None = None
     _words: Path | None = None
 
-    def ask(self, data: bytes, *, again: bool = False, suspect: bool = False) -> tuple[Answer, int]:
+    def ask(
+        self, data: bytes, *, again: bool = False, suspect: bool = False, small: bool = False
+    ) -> tuple[Answer, int]:
         """The answer, and the most that a child of it held, in bytes. Raises `Gone`."""
         process = self._process or self._started()
         allowed = self.rules.timeout_seconds + LATE_SECONDS + REST_SECONDS
-        header, child = self._told(process, {"again": again, "suspect": suspect}, data, allowed)
+        header, child = self._told(process, {"again": again, "suspect": suspect, "small": small}, data, allowed)
         return Answer(**header), child
 
     def end(self) -> None:
@@ -158,7 +162,7 @@ def _peak(pid: int) -> int:
 
 @dataclass(slots=True, kw_only=True)
 class Judge:
-    """Asks twice, and finds what must not be."""
+    """Asks twice, and a third time for small variants alone, and finds what must not be."""
 
     watched: Watched
     codes: frozenset[str] = field(default_factory=documented_codes)
@@ -172,10 +176,12 @@ class Judge:
         found = [*self._of_one(answer, child, data)]
         if twice and not found:
             try:
-                other, child = self.watched.ask(data, again=True, suspect=suspect)
+                other, _ = self.watched.ask(data, again=True, suspect=suspect)
+                small, child = self.watched.ask(data, small=True)
             except Gone as gone:
                 return gone.finding.kind, [gone.finding]
             found += self._of_two(answer, other, suspect=suspect)
+            found += [*self._of_one(small, child, data), *self._of_small(answer, small)]
         return _word(answer.verdict), found
 
     def confirmed(self, data: bytes, findings: Sequence[Finding], *, suspect: bool) -> list[Finding]:
@@ -211,6 +217,11 @@ class Judge:
                 what=f"{_word(one.verdict)}, and {way} {_word(other.verdict)}",
                 detail=f"{one.verdict}\n{other.verdict}\n{other.trace}",
             )
+
+    def _of_small(self, one: Answer, small: Answer) -> Iterator[Finding]:
+        words = _word(one.verdict), _word(small.verdict)
+        if words[0] != words[1] and _OF_THE_FILE.issuperset(words):
+            yield Finding(kind="differs if small", what=f"{words[0]}, and for small variants {words[1]}")
 
 
 def _word(verdict: str) -> str:
