@@ -210,7 +210,7 @@ def _lost_pixels(data: bytes, read: jpeg.Jpeg, watch: Watch) -> bool:
     if not jpeg.has_all_restarts(data, read):
         return True
     one = _open(data, JPEG.name, access="sequential", unlimited=True)
-    if len(read.scans) > 1:  # one after the other, because each decoder holds a whole picture of its own
+    if read.is_read_ahead:  # one after the other, because each decoder holds a whole picture of its own
         one = watch(one).copy_memory()
     other = _open(jpeg.filled(data, read), JPEG.name, access="sequential", unlimited=True)
     return bool(watch(one != other).max())

@@ -95,13 +95,23 @@ class Jpeg:
         """Whether it is coded arithmetically. Then libjpeg takes missing data for zeros, without a warning."""
         return self.process in _ARITHMETIC
 
+    @property
+    def is_read_ahead(self) -> bool:
+        """Whether libjpeg reads all data before it gives the first line.
+
+        It does so for several scans, but does not look how many there are: the first one tells.
+        """
+        return self.process in _PROGRESSIVE or any(
+            len(scan.components) < len(self.components) for scan in self.scans[:1]
+        )
+
     def lines_for_warnings(self, shrink: int = 1) -> int | None:
         """The lines that a shrunk picture must have for libvips to see all of libjpeg's warnings: see `with_height`.
 
         libvips looks for them before every 8 lines, so it must read on after the first line of the last blocks. None:
-        that would be more lines than the file has blocks for. A decoder of several scans warns before the first line.
+        that would be more lines than the file has blocks for. A decoder that reads ahead warns before the first line.
         """
-        if len(self.scans) > 1:
+        if self.is_read_ahead:
             return 0
         rows, lines = -(-self.height // (_BLOCK * self.down)), _BLOCK * self.down // shrink
         look = ((rows - 1) * lines // _STRIP + 1) * _STRIP

@@ -170,6 +170,19 @@ def test_damage_is_damage_if_a_picture_is_only_read_shrunk(
         assert _verdict(rendered, sound, recipe) is None
 
 
+@pytest.mark.parametrize("recipe", [*RECIPES.values(), *map(small, RECIPES.values())])
+@pytest.mark.parametrize("height", [264, 271, 272, 320])
+@pytest.mark.parametrize("coarse", ["on", "off"])
+def test_a_second_scan_that_is_none_hides_no_damage(coarse: str, height: int, recipe: Recipe) -> None:
+    """libjpeg stops at its marker, after it has given the last lines without their data."""
+    sound = _photo(height, coarse, progressive=False)
+    start = sound.index(b"\xff\xda")
+    data = sound[:-60] + sound[start : start + 14] + sound[-60:]
+    assert len(jpeg.read(data).scans) == 2
+
+    assert _verdict(rendered, data, recipe) is _verdict(in_one_pass, data, recipe) is CorruptImage
+
+
 @cache
 def _photo(height: int, coarse: str, *, progressive: bool) -> bytes:
     return corpus.jpeg(corpus.photo(480, height), subsample_mode=coarse, interlace=progressive)
