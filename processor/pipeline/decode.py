@@ -177,11 +177,10 @@ def _strictly(data: bytes, read: jpeg.Jpeg, shrink: int = 1) -> pyvips.Image:
     height, lines = read.height // shrink, read.lines_for_warnings(shrink)
     if lines is None and shrink > 1:
         raise CorruptImage
-    more = (lines or 0) > height
-    file = jpeg.with_height(data, read, (lines or 0) * shrink) if more else data
-    options = {"shrink": shrink} if shrink > 1 else {}
-    picture = _open(file, JPEG.name, access="sequential", fail_on="warning", **options)
-    return _read_to_its_end(picture, height) if more else picture
+    open_ = partial(_open, format_=JPEG.name, access="sequential", shrink=shrink, fail_on="warning")
+    if lines is None or lines <= height:
+        return open_(data)
+    return _read_to_its_end(open_(jpeg.with_height(data, read, lines * shrink)), height)
 
 
 def _read_to_its_end(longer: pyvips.Image, height: int) -> pyvips.Image:

@@ -42,7 +42,7 @@ def _faulty(fault: str, *, again: bool, small: bool) -> Answer:
         "memory": replace(SOUND, peak=HUGE),
         "estimate": replace(SOUND, verdict="too_large_for_memory"),
         "differs": replace(SOUND, verdict="empty_file" if again else "corrupt_image"),
-        "differs if small": replace(SOUND, verdict="in-4 4x4" + ";") if small else SOUND,
+        "differs if small": replace(SOUND, verdict="in-4 4x4;") if small else SOUND,
     }
     return answers.get(fault, SOUND)
 
