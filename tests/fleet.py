@@ -240,7 +240,8 @@ async def assert_nothing_is_amiss(stores: AllStores, source_bucket: str) -> None
         differences = [difference async for difference in verifier.verify(unique_id)]
         assert not differences, differences
     assert stores.dead_letters is not None
-    assert (await stores.dead_letters.depth()).waiting == 0
+    dead = await stores.dead_letters.receive(10, wait_seconds=0, visibility_seconds=1)
+    assert not dead, dead
 
 
 async def empty(queue: MessageQueue, within: float = 180) -> None:

@@ -21,6 +21,10 @@ from tests.waiting import eventually
 
 #: A lease and a message that nobody holds any more come back after so long, the shortest time there is.
 VISIBILITY_SECONDS = 6
+#: Where a message is hidden for so short a time, every pause of a busy machine costs all messages in work a delivery.
+MAX_RECEIVE_COUNT = 50
+#: So many lines of a log are shown when a test fails.
+LOG_LINES = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +53,9 @@ class Lane:
             await assert_nothing_is_amiss(stores, self.stage.made.names.source_bucket)
 
 
-async def new_stage(aws: LocalAws, **options: int) -> Stage:
+async def new_stage(aws: LocalAws) -> Stage:
     """A stage of its own on an emulator that others use too."""
-    made, credentials = await aws.provision(f"t{uuid.uuid4().hex[:8]}", **options)
+    made, credentials = await aws.provision(f"t{uuid.uuid4().hex[:8]}", max_receive_count=MAX_RECEIVE_COUNT)
     return Stage(aws=aws, made=made, credentials=credentials)
 
 
@@ -108,21 +112,37 @@ async def lane(
 
 
 Play = Callable[[Lane], Awaitable[None]]
-RunLanes = Callable[[Mapping[str, Play]], Awaitable[dict[str, BaseException]]]
+RunLanes = Callable[[Mapping[str, Play]], Awaitable[None]]
 
 
 @pytest.fixture
 def run_lanes(emulator: LocalAws, session: aiohttp.ClientSession, tmp_path: Path) -> RunLanes:
-    """Runs plays side by side, each on a stage and a service of its own; what went wrong, by name."""
+    """Runs plays side by side, each on a stage and a service of its own. Raises what `side_by_side` does."""
 
-    async def one(number: int, play: Play) -> None:
-        log_file = tmp_path / f"service-{number}.log"
+    async def one(log_file: Path, play: Play) -> None:
         async with run_lane(await new_stage(emulator), session, log_file, WORKER_SLOTS="8") as lane:
             await play(lane)
 
-    async def run(plays: Mapping[str, Play]) -> dict[str, BaseException]:
-        running = (one(number, play) for number, play in enumerate(plays.values()))
-        ends = await asyncio.gather(*running, return_exceptions=True)
-        return {name: end for name, end in zip(plays, ends, strict=True) if end is not None}
+    async def run(plays: Mapping[str, Play]) -> None:
+        logs = {name: tmp_path / f"service-{number}.log" for number, name in enumerate(plays)}
+        await side_by_side({name: one(logs[name], play) for name, play in plays.items()}, logs)
 
     return run
+
+
+async def side_by_side(plays: Mapping[str, Awaitable[None]], logs: Mapping[str, Path]) -> None:
+    """Play all of them to their ends.
+
+    Raises a `BaseExceptionGroup` of what went wrong, each with the name of the play and the end of its log.
+    """
+    ends = await asyncio.gather(*plays.values(), return_exceptions=True)
+    failures = {name: end for name, end in zip(plays, ends, strict=True) if end is not None}
+    for name, failure in failures.items():
+        failure.add_note(f"{name}\n{await asyncio.to_thread(_end_of, logs[name])}")
+    if failures:
+        raise BaseExceptionGroup("some plays went wrong", list(failures.values()))
+
+
+def _end_of(log_file: Path) -> str:
+    lines = log_file.read_text().splitlines() if log_file.exists() else []
+    return "\n".join(lines[-LOG_LINES:])

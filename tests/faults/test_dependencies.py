@@ -86,7 +86,7 @@ async def test_a_call_that_fails_for_a_while_changes_no_result(run_lanes: RunLan
         lane.aws.lift()
         await lane.assert_nothing_is_amiss()
 
-    assert await run_lanes({name: partial(strike_all, aim=aim) for name, aim in AIMS.items()}) == {}
+    await run_lanes({name: partial(strike_all, aim=aim) for name, aim in AIMS.items()})
 
 
 @pytest.mark.slow
@@ -214,4 +214,4 @@ async def test_heartbeats_that_fail_make_no_second_result(run_lanes: RunLanes) -
         for operation in HEARTBEATS
         for how_many in HEARTBEAT_FAILURES
     }
-    assert await run_lanes(plays) == {}
+    await run_lanes(plays)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +21,7 @@ from processor.catalog.reconcile import FindingKind, Reconciler
 from processor.moments import Kind
 from processor.notices import notices_of
 from tests import corpus
-from tests.faults.conftest import VISIBILITY_SECONDS, new_stage
+from tests.faults.conftest import VISIBILITY_SECONDS, new_stage, side_by_side
 from tests.fleet import ServiceProcess, Stage, assert_nothing_is_amiss, empty, run_service
 from tests.local_aws import LocalAws
 from tests.waiting import eventually
@@ -142,18 +142,18 @@ class Theatre:
     folder: Path
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONCURRENCY))
 
-    async def play(self, points: Any, play: Play, **settings: str) -> dict[str, BaseException]:
-        """What went wrong, by kill point."""
-        ends = await asyncio.gather(*(self._one(point, play, settings) for point in points), return_exceptions=True)
-        return {point: end for point, end in zip(points, ends, strict=True) if end is not None}
+    async def play(self, points: Iterable[str], play: Play, **settings: str) -> None:
+        """Raises what `side_by_side` does."""
+        logs = {point: self.folder / f"{point}.log" for point in points}
+        await side_by_side({point: self._one(point, log, play, settings) for point, log in logs.items()}, logs)
 
-    async def _one(self, point: str, play: Play, settings: dict[str, str]) -> None:
+    async def _one(self, point: str, log_file: Path, play: Play, settings: dict[str, str]) -> None:
         async with self.room:
             stage = await new_stage(self.aws)
             async with stage.stores() as stores:  # S3 begins with a test message, which would be the first step
                 first = await stores.queue.receive(10, wait_seconds=1, visibility_seconds=60)
                 await stores.queue.settle([message.receipt for message in first])
-            await play(Scene(stage, self.session, self.folder / f"{point}.log", settings), point)
+            await play(Scene(stage, self.session, log_file, settings), point)
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ async def test_a_kill_at_any_step_of_a_conversion_leaves_a_job_that_the_next_ser
             assert list(found["processedImages"]) == VARIANTS
             await scene.assert_nothing_is_amiss()
 
-    assert await theatre.play(CONVERSION[steps], play) == {}
+    await theatre.play(CONVERSION[steps], play)
 
 
 @pytest.mark.slow
@@ -198,7 +198,7 @@ async def test_a_kill_between_two_formats_costs_neither_of_them(theatre: Theatre
             assert [list(each["formats"]) for each in found["processedImages"].values()] == [["avif"]] * 4
             await scene.assert_nothing_is_amiss()
 
-    assert await theatre.play(FURTHER[steps], play, OUTPUT_FORMATS="webp,avif") == {}
+    await theatre.play(FURTHER[steps], play, OUTPUT_FORMATS="webp,avif")
 
 
 @pytest.mark.slow
@@ -220,7 +220,7 @@ async def test_a_kill_at_any_step_of_telling_leaves_an_end_that_a_webhook_is_tol
                 assert len({event["id"] for event in came}) == 1
                 await scene.assert_nothing_is_amiss()
 
-    assert await theatre.play(TELLING[steps], play) == {}
+    await theatre.play(TELLING[steps], play)
 
 
 @pytest.mark.slow
@@ -244,7 +244,7 @@ async def test_a_kill_at_any_step_of_telling_as_it_happens_leaves_nothing_untold
                 await eventually(told, what="all that happened")
                 await scene.assert_nothing_is_amiss()
 
-    assert await theatre.play(AS_IT_HAPPENS[steps], play, NOTED_FIRST="yes") == {}
+    await theatre.play(AS_IT_HAPPENS[steps], play, NOTED_FIRST="yes")
 
 
 @asynccontextmanager
@@ -271,7 +271,7 @@ async def test_a_kill_at_the_end_of_a_refusal_leaves_its_code(theatre: Theatre) 
             assert (await service.settled(job))["error"]["code"] == "corrupt_image"
             await scene.assert_nothing_is_amiss()
 
-    assert await theatre.play(("finish:1:before", "finish:1:after"), play) == {}
+    await theatre.play(("finish:1:before", "finish:1:after"), play)
 
 
 @pytest.mark.slow
@@ -296,7 +296,7 @@ async def test_a_kill_while_a_newer_upload_takes_over_leaves_one_result_of_the_n
             assert (await service.call("GET", "/images/list"))["count"] == 1
             await scene.assert_nothing_is_amiss()
 
-    assert await theatre.play(("replace:1:before", "replace:1:after", "claim:1:after", "store:7:after"), play) == {}
+    await theatre.play(("replace:1:before", "replace:1:after", "claim:1:after", "store:7:after"), play)
 
 
 @pytest.mark.slow
@@ -311,7 +311,7 @@ async def test_a_kill_of_the_second_try_too_is_mended_by_the_third(theatre: Thea
             assert found["status"] == "completed", found
             await scene.assert_nothing_is_amiss()
 
-    assert await theatre.play(("render-suspect:1:before", "render-suspect:1:after", "store:2:after"), play) == {}
+    await theatre.play(("render-suspect:1:before", "render-suspect:1:after", "store:2:after"), play)
 
 
 @pytest.mark.slow
@@ -333,7 +333,7 @@ async def test_a_delete_that_was_cut_short_anywhere_is_finished_by_the_next(thea
                 assert [*await stores.source.list(""), *await stores.processed.list("")] == []
             await scene.assert_nothing_is_amiss()
 
-    assert await theatre.play(tuple(DELETION), play) == {}
+    await theatre.play(tuple(DELETION), play)
 
 
 @pytest.mark.slow
@@ -364,7 +364,7 @@ async def test_an_approval_that_was_cut_short_anywhere_comes_to_its_end(theatre:
                 assert await stores.processed.list("held/") == []
             await scene.assert_nothing_is_amiss()
 
-    assert await theatre.play(APPROVAL[rescue], play) == {}
+    await theatre.play(APPROVAL[rescue], play)
 
 
 @pytest.mark.slow
@@ -378,7 +378,7 @@ async def test_a_kill_while_an_upload_is_issued_leaves_nothing_in_the_way(theatr
             assert (await service.settled(job))["status"] == "completed"
             await scene.assert_nothing_is_amiss()
 
-    assert await theatre.play(("create:1:after",), play) == {}
+    await theatre.play(("create:1:after",), play)
 
 
 @pytest.mark.slow
@@ -403,4 +403,4 @@ async def test_a_kill_while_an_image_is_processed_again_leaves_what_asking_again
             assert (await service.settled(again["processingId"]))["status"] == "completed"
             await scene.assert_nothing_is_amiss()
 
-    assert await theatre.play(("replace:1:before", "send:1:before", "send:1:after"), play) == {}
+    await theatre.play(("replace:1:before", "send:1:before", "send:1:after"), play)
