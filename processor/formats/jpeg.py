@@ -13,8 +13,8 @@ from processor.formats.signatures import begins_with
 
 #: Factors by which libjpeg shrinks while it decodes.
 FACTORS = (8, 4, 2)
-#: About so many rows of a picture are in buffers while it is compared.
-_COMPARED_ROWS = 1000
+#: About so many rows of a picture are in buffers while it is decoded.
+_BUFFERED_ROWS = 600
 #: Nanoseconds per pixel and scan for which libjpeg checks no deadline; see `pipeline.silence`.
 _SCAN_NS = 4
 
@@ -126,8 +126,8 @@ def _shrunk_on_load(width: int, height: int, shrink: float) -> Size:
 
 def _working_bytes(info: ImageInfo, held_bytes: int) -> int:
     # A damaged JPEG is decoded twice and compared: with several scans one after the other, else side by side.
-    rows = info.height if info.scans > 1 else min(info.height, _COMPARED_ROWS)
-    compared = info.width * rows * info.bands
+    buffered = min(info.height, _BUFFERED_ROWS)
+    compared = info.width * info.bands * (buffered + (info.height if info.scans > 1 else buffered))
     return info.decoder_bytes + max(held_bytes, compared)
 
 

@@ -15,6 +15,7 @@ from processor.formats.anatomy import MAX_PROFILE_BYTES, Anatomy
 from processor.formats.info import ImageInfo
 from processor.formats.jpeg import FACTORS
 from processor.pipeline import coarse, colour, gif, heif, hevc, jpeg, png, tiff, webp
+from processor.pipeline.allocator import give_back
 from processor.pipeline.roll import Blend, Cel, compose, leaves_gaps, page_height
 from processor.pipeline.steps.srgb import PROFILE_FIELD, has_usable_profile, to_srgb
 
@@ -212,7 +213,10 @@ def _lost_pixels(data: bytes, read: jpeg.Jpeg, watch: Watch) -> bool:
     if read.is_read_ahead:  # one after the other, because each decoder holds a whole picture of its own
         one = watch(one).copy_memory()
     other = _open(jpeg.filled(data, read), JPEG.name, access="sequential", unlimited=True)
-    return bool(watch(one != other).max())
+    differs = bool(watch(one != other).max())
+    del one, other
+    give_back()  # some twenty megabytes lie between used blocks, beside which the picture is decoded next
+    return differs
 
 
 def _load_png(data: bytes, info: ImageInfo, watch: Watch, check: Check, *, strict: bool) -> pyvips.Image:

@@ -17,7 +17,7 @@ from processor.hiding import Hiding
 from processor.images import Rendered, Variant
 from processor.looking.models import SIDE
 from processor.pipeline import coarse, decode, encode, geometry, passes
-from processor.pipeline.allocator import is_to_be_had
+from processor.pipeline.allocator import give_back, is_to_be_had
 from processor.pipeline.analyses import ANALYSES, LOOKS, NAMES, READINGS
 from processor.pipeline.effects import change_of
 from processor.pipeline.effects.given import Given
@@ -394,6 +394,7 @@ class Rendering:
         with suppress(pyvips.Error):
             return written(strict=True)
         self.deadline.check()
+        give_back()
         return written(strict=False)
 
 
@@ -419,6 +420,7 @@ def _prepare(
     if decode.forgives(info):
         with suppress(CorruptImage):
             return _picture(partial(load, strict=True), info, origin, deadline)
+        give_back()
     return _picture(partial(load, strict=False), info, origin, deadline)
 
 
