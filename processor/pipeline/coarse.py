@@ -11,9 +11,8 @@ from processor.pipeline.jpeg import Component, Jpeg, Scan
 #: The factor by which libjpeg shrinks.
 SHRINK = 8
 
-#: A progressive frame with Huffman coding (T.81, SOF2); the allowed sampling factors.
-_PROGRESSIVE, _FACTORS = 0xC2, range(1, 5)
-_BLOCK = 8
+#: A progressive frame with Huffman coding (T.81, SOF2).
+_PROGRESSIVE, _BLOCK = 0xC2, 8
 #: A marker that ends restarts. Then a Huffman table with one code, the bit 0: a run of blocks without coefficients
 #: (T.81, G.1.2.2). The run has 16,384 blocks plus the number in the 14 bits behind the code.
 _NO_RESTARTS, _RUN, _RUN_BITS = b"\xff\xdd\0\x04\0\0", 16_384, 15
@@ -38,8 +37,7 @@ def part_of(data: bytes, jpeg: Jpeg) -> bytes | None:
 
 def _is_plain(jpeg: Jpeg) -> bool:
     names = {component.name for component in jpeg.components}
-    sampled = {factor for component in jpeg.components for factor in (component.across, component.down)}
-    return jpeg.process == _PROGRESSIVE and len(names) == len(jpeg.components) and sampled <= set(_FACTORS)
+    return jpeg.process == _PROGRESSIVE and len(names) == len(jpeg.components)
 
 
 def _is_detailed(component: Component, jpeg: Jpeg) -> bool:

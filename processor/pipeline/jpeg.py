@@ -39,6 +39,8 @@ _STRIP = 8
 #: A frame: bits per sample, height, width, number of components. A component: name, sampling, quantization.
 _FRAME, _COMPONENT, _TALLEST = struct.Struct(">BHHB"), struct.Struct("BBB"), 0xFFFF
 _MARKER_BYTES, _LENGTH_BYTES = 2, 2
+#: Sampling factors (T.81, B.2.2).
+_FACTORS = range(1, 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class Jpeg:
 
 
 def read(data: bytes) -> Jpeg:
-    """Reads the markers up to the end of the image. Raises `CorruptImage` if there is no frame."""
+    """Reads the markers up to the end of the image. Raises `CorruptImage` if there is no frame that is valid."""
     frame: tuple[int, int, int] | None = None
     scans: list[Scan] = []
     restarts = ended = False
@@ -149,15 +151,18 @@ def read(data: bytes) -> Jpeg:
         raise CorruptImage
     process, start, end = frame
     precision, height, width, _ = _FRAME.unpack_from(data, start)
-    described = data[start + _FRAME.size : end]
-    components = _COMPONENT.iter_unpack(described[: len(described) // _COMPONENT.size * _COMPONENT.size])
+    whole = (end - start - _FRAME.size) // _COMPONENT.size * _COMPONENT.size
+    described = _COMPONENT.iter_unpack(data[start + _FRAME.size : start + _FRAME.size + whole])
+    components = tuple(Component(name, sampling >> 4, sampling & 0x0F) for name, sampling, _ in described)
+    if not all(component.across in _FACTORS and component.down in _FACTORS for component in components):
+        raise CorruptImage
     return Jpeg(
         start=start,
         process=process,
         precision=precision,
         width=width,
         height=height,
-        components=tuple(Component(name, sampling >> 4, sampling & 0x0F) for name, sampling, _ in components),
+        components=components,
         scans=tuple(scans),
         restarts=restarts,
         ended=ended,

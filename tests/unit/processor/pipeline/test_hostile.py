@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from processor.errors import CorruptImage, ImageRejected, TooManyPieces
+from processor.errors import CorruptImage, ImageRejected, SideTooLong, TooManyPieces
 from processor.formats.png import SIGNATURE as PNG_SIGNATURE
 from processor.pipeline import decode, gif, jpeg, png, render
 from processor.pipeline.limits import Deadline, FileLimits
@@ -177,6 +177,20 @@ def _jpeg_with(filling: bytes, *, damaged: bool) -> bytes:
     at = 600 + amid.start()
     stray = b"\x00\x13\x37" if damaged else b""
     return whole[:2] + filling + whole[2:at] + stray + filling + whole[at:-2] + filling + whole[-2:]
+
+
+@pytest.mark.parametrize("side", [32, 0xFFFF])
+def test_a_frame_with_any_sampling_is_read_or_refused(side: int) -> None:
+    """Factors are 1 to 4 (T.81, B.2.2). A side that libvips cannot open is refused without libvips."""
+    sound = bytearray(corpus.jpeg(corpus.photo(48, 32).colourspace("b-w")))
+    frame = sound.index(b"\xff\xc0") + 4
+    struct.pack_into(">HH", sound, frame + 1, side, side)
+    for sampling in range(256):
+        sound[frame + 7] = sampling
+        is_valid = 1 <= sampling >> 4 <= 4 and 1 <= sampling & 0x0F <= 4
+        refusal = SideTooLong if is_valid and side == 0xFFFF else CorruptImage
+        with contextlib.nullcontext() if is_valid and refusal is CorruptImage else pytest.raises(refusal):
+            render.inspect(bytes(sound), FileLimits())
 
 
 @pytest.mark.parametrize(
