@@ -30,7 +30,7 @@ def tune_allocator() -> None:
 
 
 def give_back() -> None:
-    """Return free memory to the system after an image: tens of megabytes between used blocks.
+    """Return free memory to the system, after an image or a reading of it: tens of megabytes between used blocks.
 
     Other allocators than glibc's ignore it. Call it in a thread, because it takes milliseconds.
     """

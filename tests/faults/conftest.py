@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from processor.stores.schema import MAX_RECEIVE_COUNT as PRODUCTION_RECEIVE_COUNT
 from tests.faults.proxy import FaultyAws, run_proxy
 from tests.fleet import ServiceProcess, Stage, assert_nothing_is_amiss, run_service
 from tests.local_aws import LocalAws, run_local_emulator
@@ -21,8 +24,10 @@ from tests.waiting import eventually
 
 #: A lease and a message that nobody holds any more come back after so long, the shortest time there is.
 VISIBILITY_SECONDS = 6
-#: Where a message is hidden for so short a time, every pause of a busy machine costs all messages in work a delivery.
+#: Of a lane. Where a message is hidden for so short a time, each pause of a busy machine costs all in work a delivery.
 MAX_RECEIVE_COUNT = 50
+#: What the log says of a delivery that failed for a fault, and not for a pause.
+FAILED_DELIVERIES = frozenset({"Dependency unavailable", "Dependency busy"})
 #: So many lines of a log are shown when a test fails.
 LOG_LINES = 40
 
@@ -48,14 +53,19 @@ class Lane:
             return await eventually(look, within=within, what="the end of every job")
 
     async def assert_nothing_is_amiss(self) -> None:
-        """What must hold once every upload has ended and no fault is armed."""
+        """What must hold once every upload has ended and no fault is armed.
+
+        No fault cost a message as many deliveries as it has in production.
+        """
+        failed = await asyncio.to_thread(_failed_deliveries, self.service.log_file)
+        assert max(failed.values(), default=0) < PRODUCTION_RECEIVE_COUNT, failed
         async with self.stage.stores() as stores:
             await assert_nothing_is_amiss(stores, self.stage.made.names.source_bucket)
 
 
-async def new_stage(aws: LocalAws) -> Stage:
+async def new_stage(aws: LocalAws, **options: int) -> Stage:
     """A stage of its own on an emulator that others use too."""
-    made, credentials = await aws.provision(f"t{uuid.uuid4().hex[:8]}", max_receive_count=MAX_RECEIVE_COUNT)
+    made, credentials = await aws.provision(f"t{uuid.uuid4().hex[:8]}", **options)
     return Stage(aws=aws, made=made, credentials=credentials)
 
 
@@ -107,7 +117,8 @@ async def lane(
 ) -> AsyncIterator[Lane]:
     """One service for all faults that it must live through."""
     log_file = tmp_path_factory.mktemp("lane") / "service.log"
-    async with run_lane(await new_stage(emulator), session, log_file, WORKER_SLOTS="8") as lane:
+    stage = await new_stage(emulator, max_receive_count=MAX_RECEIVE_COUNT)
+    async with run_lane(stage, session, log_file, WORKER_SLOTS="8") as lane:
         yield lane
 
 
@@ -120,7 +131,8 @@ def run_lanes(emulator: LocalAws, session: aiohttp.ClientSession, tmp_path: Path
     """Runs plays side by side, each on a stage and a service of its own. Raises what `side_by_side` does."""
 
     async def one(log_file: Path, play: Play) -> None:
-        async with run_lane(await new_stage(emulator), session, log_file, WORKER_SLOTS="8") as lane:
+        stage = await new_stage(emulator, max_receive_count=MAX_RECEIVE_COUNT)
+        async with run_lane(stage, session, log_file, WORKER_SLOTS="8") as lane:
             await play(lane)
 
     async def run(plays: Mapping[str, Play]) -> None:
@@ -141,6 +153,12 @@ async def side_by_side(plays: Mapping[str, Awaitable[None]], logs: Mapping[str, 
         failure.add_note(f"{name}\n{await asyncio.to_thread(_end_of, logs[name])}")
     if failures:
         raise BaseExceptionGroup("some plays went wrong", list(failures.values()))
+
+
+def _failed_deliveries(log_file: Path) -> Counter[str]:
+    """How many deliveries of each message failed."""
+    told = (json.loads(line) for line in log_file.read_text().splitlines() if line.startswith("{"))
+    return Counter(line["messageId"] for line in told if line.get("event") in FAILED_DELIVERIES)
 
 
 def _end_of(log_file: Path) -> str:

@@ -160,6 +160,8 @@ def test_a_frame_without_valid_components_is_refused(components: bytes) -> None:
 
     with pytest.raises(CorruptImage):
         jpeg.read(data)
+    with pytest.raises(CorruptImage):
+        decode.load_coarse(data, lambda image: image)
 
 
 def test_damage_that_a_decoder_finds_among_the_first_scans_is_found() -> None:
